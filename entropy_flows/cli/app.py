@@ -1,0 +1,36 @@
+"""The commands, and how an error reaches the user: in one line, with exit code 1."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+
+import typer
+
+from entropy_flows.cli import check, export, init, report, run, status, submit
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
+)
+for module in (init, check, submit, run, status, export, report):
+    app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
+
+
+def main() -> None:
+    """Run a command; ENTROPY_FLOWS_DEBUG=1 shows the traceback of an error."""
+    warnings.filterwarnings("ignore")
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except Exception as err:
+        if os.environ.get("ENTROPY_FLOWS_DEBUG"):
+            traceback.print_exc()
+        print(f"error: {' '.join(str(err).split()) or type(err).__name__}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,124 @@
+"""`entropy-flows check`: everything that can be found out before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from entropy_flows.cli.session import CampaignFile
+from entropy_flows.explore import condition_grid, seed_cell
+from entropy_flows.geometry import shortest_distance, to_atoms
+from entropy_flows.label import engine_name, make_static_maker, write_inputs
+from entropy_flows.launch.submit import check_elements, locate_model
+from entropy_flows.schemas import Campaign, load_campaign
+
+MIN_DISTANCE = 0.6
+"""Shortest distance in a seed, as a fraction of the sum of covalent radii."""
+
+
+def command(
+    file: CampaignFile,
+    inputs: Annotated[
+        Path | None, typer.Option(help="Write the label engine's inputs for the first seed cell into this folder.")
+    ] = None,
+) -> None:
+    """Validate a campaign file and print what would run and how large it is. Nothing is run.
+
+    Example: entropy-flows check carbon.yaml --inputs inputs
+    """
+    console = Console()
+    campaign, seeds = preflight(file)
+    console.print(f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}")
+    table = Table("phase", "formula", "atoms", "Å³/atom", "shortest Å")
+    for name, cell in seeds.items():
+        distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
+        table.add_row(name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance)
+    console.print(table)
+    console.print(_size_table(campaign, list(seeds)))
+    maker = make_static_maker(campaign.label)
+    console.print(f"labels by: {engine_name(maker)}")
+    if budget := campaign.stop.label_budget:
+        console.print(f"label budget: {budget}")
+    if hasattr(maker, "input_set_generator"):
+        where = inputs or None
+        summary = _vasp_inputs(next(iter(seeds.values())), maker, where)
+        console.print(f"INCAR: {json.dumps(summary['incar'], default=str)}", soft_wrap=True, highlight=False)
+        console.print(f"KPOINTS: Γ-centred {summary['kpoints']}; POTCAR: {', '.join(summary['potcar'])}")
+        if where:
+            console.print(f"written: {where}/INCAR, POSCAR, KPOINTS, POTCAR.spec")
+    elif inputs is not None:
+        raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
+    console.print("[green]ok[/green]")
+
+
+def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
+    """Everything that must hold before a campaign starts.
+
+    Returns
+    -------
+    tuple
+        The campaign, and phase → seed cell.
+
+    Raises
+    ------
+    ValueError
+        In one line: what is wrong, where, and what was expected.
+    """
+    campaign = load_campaign(file)
+    base = file.parent
+    model = locate_model(campaign.base_model, base)
+    check_elements(campaign, model, "base_model")
+    trainable = campaign.student or model
+    if not trainable.endswith(".nequip.zip") and not trainable.startswith("nequip.net:"):
+        raise ValueError(
+            f"base_model {campaign.base_model} cannot be fine-tuned with NequIP: "
+            f"give a .nequip.zip, or one as `student` to fine-tune instead"
+        )
+    if campaign.student:
+        check_elements(campaign, locate_model(campaign.student, base), "student")
+    seeds = {}
+    for phase in campaign.phases:
+        cell = seed_cell(phase, base)
+        if strange := sorted({site.specie.symbol for site in cell} - set(campaign.elements)):
+            raise ValueError(f"phase {phase.name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}")
+        distance, ratio = shortest_distance(to_atoms(cell))
+        if ratio < MIN_DISTANCE:
+            raise ValueError(
+                f"phase {phase.name!r}: atoms overlap, the shortest distance is {distance:.2f} Å "
+                f"({ratio:.2f} of the sum of covalent radii, at least {MIN_DISTANCE} is expected)"
+            )
+        seeds[phase.name] = cell
+    return campaign, seeds
+
+
+def _size_table(campaign: Campaign, phases: list[str]) -> Table:
+    table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels ≤", "T K", "k eV", "P GPa")
+    for number in range(1, campaign.n_iterations + 1):
+        part = campaign.iteration(number)
+        explore = part.explore
+        runs = len(condition_grid(explore, phases))
+        steps = explore.warm_up + explore.ramp + explore.steps
+        table.add_row(
+            str(number),
+            str(runs),
+            str(-(-runs // explore.batch_size)),
+            str(runs * steps),
+            str(runs * (explore.steps // explore.snapshot_every)),
+            str(part.select.max_labels or campaign.stop.label_budget or "all accepted"),
+            *(", ".join(f"{v:g}" for v in values) for values in (explore.temperatures, explore.entropy_weights, explore.pressures)),
+        )
+    return table
+
+
+def _vasp_inputs(structure: Any, maker: Any, folder: Path | None) -> dict[str, Any]:
+    import tempfile
+
+    if folder is not None:
+        return write_inputs(structure, maker, folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        return write_inputs(structure, maker, temporary)

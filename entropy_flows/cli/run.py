@@ -1,0 +1,137 @@
+"""`entropy-flows run`: submit, start workers here, follow the campaign to its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from entropy_flows.cli.check import preflight
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locked, session
+from entropy_flows.cli.status import iteration_table, job_line, stage_line
+
+POLL_SECONDS = 1.0
+
+
+def command(
+    file: CampaignFile,
+    folder: FolderOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local workers. Default: one per core.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="In this process, without FireWorks, for debugging.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run the failed jobs of a failed campaign again.")] = False,
+) -> None:
+    """Run a campaign here, or continue one: nothing that is done is done again.
+
+    Example: entropy-flows run silicon/campaign.yaml --workers 2
+    """
+    preflight(file)
+    console = Console()
+    with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
+        state, message = _run_locally(opened) if local else _run_workers(opened, console, workers, retry)
+        console.print(iteration_table(opened.store.iterations()))
+    if state == "failed":
+        raise RuntimeError(f"campaign {opened.campaign.name} failed: {message}")
+    console.print(f"[green]{opened.campaign.name}: {message}[/green]")
+    console.print(f"next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")
+
+
+def _run_workers(opened: Session, console: Console, workers: int | None, retry: bool) -> tuple[str, str | None]:
+    from entropy_flows.launch import LocalWorkers, recover, submit
+    from entropy_flows.store import launchpad
+
+    submitted = submit(opened.store, opened.campaign, opened.file.parent)
+    pad, name = launchpad(), opened.campaign.name
+    crew = LocalWorkers(name, opened.folder, workers)
+    if not submitted:
+        if mended := recover(pad, name, _local_names(pad, name), alone=opened.embedded):
+            console.print(f"after the last run: {mended}")
+        if retry:
+            _retry(opened, pad, console)
+        document = opened.store.document()
+        if document["state"] in ("done", "failed"):
+            console.print(f"{name} ended before; nothing is repeated")
+            return document["state"], document["message"]
+    with crew:
+        return _follow(opened, pad, crew, console)
+
+
+def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str, str | None]:
+    """Show progress until the campaign ends or nothing can run any more."""
+    shown, idle = "", 0
+    interactive = console.is_terminal
+    with console.status("starting") as spinner:
+        while True:
+            if mended := crew.mend():
+                console.print(f"a worker died: {mended}")
+            document = opened.store.document()
+            counts = _counts(pad, opened.campaign.name)
+            line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
+            if interactive:
+                spinner.update(line)
+            elif line != shown:
+                console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True)
+            shown = line
+            active = sum(counts.get(state, 0) for state in ("READY", "RESERVED", "RUNNING"))
+            if document["state"] in ("done", "failed") and not active:
+                return document["state"], document["message"]
+            idle = 0 if active else idle + 1
+            if idle > 10:  # the launchpad may be between two states for a moment, not for ten
+                return "failed", _why_stuck(pad, opened.campaign.name)
+            time.sleep(POLL_SECONDS)
+
+
+def _counts(pad: Any, campaign: str) -> dict[str, int]:
+    stages = [{"$match": {"spec.campaign": campaign}}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}]
+    return {row["_id"]: row["n"] for row in pad.fireworks.aggregate(stages)}
+
+
+def _why_stuck(pad: Any, campaign: str) -> str:
+    fizzled = pad.fireworks.find_one({"spec.campaign": campaign, "state": "FIZZLED"}, sort=[("fw_id", -1)])
+    if fizzled is None:
+        return "no job can run; see `lpad get_fws -s WAITING`"
+    launch = pad.launches.find_one({"fw_id": fizzled["fw_id"]}, sort=[("launch_id", -1)]) or {}
+    stored = ((launch.get("action") or {}).get("stored_data") or {}).get("_exception") or {}
+    lines = str(stored.get("_stacktrace", "no traceback was stored")).strip().splitlines()
+    return f"job {fizzled['name']!r} failed: {lines[-1]}"
+
+
+def _local_names(pad: Any, campaign: str) -> list[str]:
+    """Workers of earlier runs on this machine: the lock says that none of them lives."""
+    names = pad.launches.distinct("fworker.name")
+    return [name for name in names if name and name.startswith(f"{campaign}-local-")]
+
+
+def _retry(opened: Session, pad: Any, console: Console) -> None:
+    failed = [fw["fw_id"] for fw in pad.fireworks.find({"spec.campaign": opened.campaign.name, "state": "FIZZLED"})]
+    for fw_id in failed:
+        pad.rerun_fw(fw_id)
+    opened.store.set_state("running")
+    console.print(f"{len(failed)} failed jobs run again")
+
+
+def _run_locally(opened: Session) -> tuple[str, str | None]:
+    """The same flow in this process; it starts again at the first iteration that has not ended."""
+    from jobflow import run_locally
+
+    from entropy_flows.launch.submit import build_flow
+    from entropy_flows.store import StoreError, job_store, launchpad
+
+    store, name = opened.store, opened.campaign.name
+    if launchpad().fireworks.find_one({"spec.campaign": name}) is not None:
+        raise StoreError(f"{name} is on the launchpad; continue it without --local")
+    if not store.create(opened.campaign) and (done := store.document())["state"] == "done":
+        return done["state"], done["message"]
+    flow = build_flow(store, opened.campaign, opened.file.parent)
+    store.set_state("running")
+    launches = opened.folder / "launches"
+    launches.mkdir(parents=True, exist_ok=True)
+    run_locally(flow, store=job_store(), root_dir=Path(launches), create_folders=True)
+    document = store.document()
+    if document["state"] == "running":
+        failure = next((doc["failure"] for doc in reversed(store.iterations()) if doc.get("failure")), None)
+        reason = f"{failure['stage']}: {failure['message']}" if failure else "a job failed, see the log above"
+        return "failed", reason
+    return document["state"], document["message"]

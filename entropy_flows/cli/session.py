@@ -1,0 +1,128 @@
+"""What every command needs: the campaign file, its folder and its database."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, StoreError, connect
+
+CampaignFile = Annotated[Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--folder", "-C", help="The campaign's folder. Default: named like the campaign, beside its file."),
+]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A campaign with its folder and its store."""
+
+    campaign: Campaign
+    file: Path
+    folder: Path
+    store: CampaignStore
+    embedded: bool
+
+
+def campaign_folder(campaign: Campaign, file: Path, folder: Path | None) -> Path:
+    """The folder of a campaign's working files."""
+    return (folder or file.parent / campaign.name).resolve()
+
+
+@contextmanager
+def session(file: Path, folder: Path | None) -> Iterator[Session]:
+    """Open a campaign's database for the length of the block.
+
+    With no URI configured it is the embedded server: the one that another command runs now, or one started here. The
+    URI is put in this process's environment, where workers find it.
+
+    Raises
+    ------
+    ValueError, StoreError
+        If the file is not valid, or the database not to be had.
+    """
+    campaign = load_campaign(file)
+    home = campaign_folder(campaign, file, folder)
+    embedded = settings().uri is None
+    if not embedded:
+        yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
+        return
+    from entropy_flows.store.embedded import embedded_server
+
+    home.mkdir(parents=True, exist_ok=True)
+    note = home / "database.uri"
+    if (uri := _answering(note)) is not None:
+        with _configured(uri, home):
+            yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
+        return
+    with locked(home / "database.lock", "the database of this campaign"), embedded_server(home / "database") as uri:
+        note.write_text(uri)
+        try:
+            with _configured(uri, home):
+                yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
+        finally:
+            note.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, what: str, patience: float = 20.0) -> Iterator[None]:
+    """Hold a file's lock; the kernel lets go of it when this process ends, however it ends.
+
+    Raises
+    ------
+    StoreError
+        If another process still holds it after `patience` seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    with path.open("a") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StoreError(f"{what} is in use by another process ({path})") from None
+                time.sleep(0.2)
+        yield
+
+
+def _answering(note: Path) -> str | None:
+    """The URI of an embedded server that runs now."""
+    if not note.is_file():
+        return None
+    uri = note.read_text().strip()
+    try:
+        connect(uri, timeout_ms=1000)
+    except StoreError:
+        return None
+    return uri
+
+
+@contextmanager
+def _configured(uri: str, home: Path) -> Iterator[None]:
+    """Set this process's and its children's settings, and put them back."""
+    values = {"ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(home / "cache")}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        settings.cache_clear()

@@ -1,0 +1,193 @@
+"""The two biased potential energy surfaces, as ASE calculators over any other.
+
+    E_explore = E_base − k S_local                                                                                (1)
+    E_refine  = E_base − k log det Σ(D ∪ {x})                                                                     (2)
+    F = F_base + k ∂B/∂r,    σ = σ_base − (k/V) ∂B/∂ε    with B = S_local or log det Σ                            (3)
+
+=======  ============================================================================
+symbol   meaning
+=======  ============================================================================
+k        strength of the bias, eV; may be changed between calls, as a ramp does
+S_local  local entropy of the cell
+D ∪ {x}  the dataset with this cell added
+V, ε     volume, strain of atoms and cell alike
+=======  ============================================================================
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from entropy_flows.conventions import Array, to_voigt
+from entropy_flows.entropy.local import FLOOR, local_entropy
+from entropy_flows.entropy.statistics import SufficientStatistics
+from entropy_flows.fingerprints import Fingerprint
+
+
+class BiasedSurface(Calculator):
+    """E_base − k B: what both surfaces share.
+
+    Besides ASE's properties, `results` holds "base_energy", "base_forces" and the measure B is made of. With k = 0 the
+    fingerprints are left alone, and the measure is computed only if it is asked for by name:
+    `calculator.get_property(measure, atoms)`. Stress needs a periodic cell and a base calculator that has it.
+    """
+
+    measure: str
+    """Key in `results` of what the bias is made of."""
+
+    def __init__(self, base: Calculator, fingerprint: Fingerprint, k: float) -> None:
+        super().__init__()
+        self.base, self.fingerprint = base, fingerprint
+        self.k = k
+        optional = ["stress"] if "stress" in base.implemented_properties else []
+        own = ["energy", "free_energy", "forces", *optional, "base_energy", "base_forces", self.measure]
+        self.implemented_properties = own
+
+    @property
+    def k(self) -> float:
+        """Strength of the bias in eV; positive seeks entropy."""
+        return self._k
+
+    @k.setter
+    def k(self, k: float) -> None:
+        if not np.isfinite(k):
+            raise ValueError(f"k is {k}; it must be a finite energy in eV")
+        self._k = float(k)
+        self.reset()
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill `results`: the base calculator's, then the bias on top."""
+        super().calculate(atoms, properties, system_changes)
+        wanted, current = properties or ["energy"], self._current()
+        self.results = self._base_results(current, "stress" in wanted)
+        if self.k == 0:
+            if self.measure in wanted:
+                self.results[self.measure] = self._measure(current)
+            return
+        bias, self.results[self.measure], gradient, strain_gradient = self._bias(current)
+        self.results["energy"] -= self.k * bias
+        self.results["free_energy"] -= self.k * bias
+        self.results["forces"] = self.results["forces"] + self.k * gradient
+        if "stress" in self.results:
+            self.results["stress"] = self.results["stress"] - self.k / current.get_volume() * to_voigt(strain_gradient)
+
+    def _current(self) -> Atoms:
+        if self.atoms is None:
+            raise ValueError("the calculator has no atoms yet")
+        return self.atoms
+
+    def _base_results(self, atoms: Atoms, stress: bool) -> dict[str, Any]:
+        """Energy, forces, and stress if asked for or at hand."""
+        base = self.base
+        energy, forces = float(base.get_property("energy", atoms)), np.array(base.get_property("forces", atoms))
+        results = {"energy": energy, "base_energy": energy, "forces": forces, "base_forces": forces}
+        periodic = atoms.pbc.any() and atoms.cell.rank == 3
+        if periodic and stress and "stress" in base.implemented_properties:
+            results["stress"] = np.array(base.get_property("stress", atoms))
+        elif periodic and "stress" in base.results:
+            results["stress"] = np.array(base.results["stress"])
+        results["free_energy"] = float(base.results.get("free_energy", energy))
+        return results
+
+    @abstractmethod
+    def _measure(self, atoms: Atoms) -> float:
+        """Value of the measure, without derivatives."""
+
+    @abstractmethod
+    def _bias(self, atoms: Atoms) -> tuple[float, float, Array, Array]:
+        """B, the measure, ∂B/∂r (n_atoms, 3) and ∂B/∂ε (3, 3)."""
+
+
+class ExploreSurface(BiasedSurface):
+    """E_base − k S_local, equation (1): drives molecular dynamics.
+
+    Parameters
+    ----------
+    base
+        Calculator of the unbiased energy.
+    fingerprint
+        Of the local entropy; the paper's has a cutoff of 3.0 Å.
+    k
+        eV.
+    floor
+        Of `local_entropy`.
+    """
+
+    measure = "entropy"
+
+    def __init__(self, base: Calculator, fingerprint: Fingerprint, k: float, *, floor: float = FLOOR) -> None:
+        super().__init__(base, fingerprint, k)
+        self.floor = floor
+
+    def _measure(self, atoms: Atoms) -> float:
+        return local_entropy(self.fingerprint(atoms), floor=self.floor)[0]
+
+    def _bias(self, atoms: Atoms) -> tuple[float, float, Array, Array]:
+        q, pullback = self.fingerprint.vjp(atoms)
+        S, dS_dq = local_entropy(q, floor=self.floor)
+        return S, S, *pullback(dS_dq)
+
+
+class RefineSurface(BiasedSurface):
+    """E_base − k log det Σ(D ∪ {x}), equation (2): drives the refinement of candidates.
+
+    Parameters
+    ----------
+    base
+        Calculator of the unbiased energy.
+    fingerprint
+        The dataset's.
+    statistics
+        The dataset D, referred to, not copied: cells added to it change the surface.
+    k
+        eV.
+    gradient
+        "exact": the derivative of the energy. "paper": the printed force formula, which treats N, μ and Σ as if the
+        candidate did not move them; forces and stress then are not the derivative of the energy, by a factor that is
+        large while the dataset is small, and a line search may fail.
+    """
+
+    measure = "gain"
+
+    def __init__(
+        self,
+        base: Calculator,
+        fingerprint: Fingerprint,
+        statistics: SufficientStatistics,
+        k: float,
+        *,
+        gradient: Literal["exact", "paper"] = "exact",
+    ) -> None:
+        forms = {"exact": statistics.gradient, "paper": statistics.paper_gradient}
+        if gradient not in forms:
+            raise ValueError(f"gradient is {gradient!r}; it must be one of {tuple(forms)}")
+        self.statistics, self._derivative = statistics, forms[gradient]
+        super().__init__(base, fingerprint, k)
+
+    def reset(self) -> None:
+        """Forget results."""
+        super().reset()
+        self._seen = self.statistics.n
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """List what changed since the last calculation; the dataset may have, too."""
+        changes = super().check_state(atoms, tol=tol)
+        return changes if self.statistics.n == self._seen else [*changes, "statistics"]
+
+    def _measure(self, atoms: Atoms) -> float:
+        return self.statistics.gain(self.fingerprint(atoms))
+
+    def _bias(self, atoms: Atoms) -> tuple[float, float, Array, Array]:
+        q, pullback = self.fingerprint.vjp(atoms)
+        gain = self.statistics.gain(q)
+        return self.statistics.entropy() + gain, gain, *pullback(self._derivative(q))

@@ -1,0 +1,125 @@
+"""Errors of a model against labels.
+
+    MAE = ⟨|x' - x|⟩,   RMSE = ⟨(x' - x)²⟩^½,   R² = 1 - Σ (x' - x)² / Σ (x - ⟨x⟩)²
+
+x   label, x' prediction: the energy per atom of a cell (eV/atom), a force component (eV/Å), or a stress component
+    (eV/Å³, Voigt order); averages over cells, over all components of all atoms, over six components of all cells
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors over a set of cells; the stress ones are None if a label or the model has no stress."""
+
+    n: int
+    """Cells."""
+    energy_mae: float
+    """eV/atom."""
+    energy_rmse: float
+    """eV/atom."""
+    energy_r2: float | None
+    """None if all labels are equal, here and below."""
+    forces_mae: float
+    """eV/Å, per component."""
+    forces_rmse: float
+    """eV/Å, per component."""
+    forces_r2: float | None
+    """Of force components."""
+    stress_mae: float | None
+    """eV/Å³, per component."""
+    stress_rmse: float | None
+    """eV/Å³, per component."""
+    stress_r2: float | None
+    """Of stress components."""
+
+    def as_dict(self) -> dict[str, int | float | None]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Labels and predictions side by side, for parity plots."""
+
+    energy: np.ndarray
+    """Label and prediction, eV/atom, shape (2, cells)."""
+    forces: np.ndarray
+    """Components, eV/Å, shape (2, 3 × atoms of all cells)."""
+    stress: np.ndarray | None
+    """Components, eV/Å³, shape (2, 6 × cells with stress); None if no label or no model has one."""
+
+    @property
+    def errors(self) -> Errors:
+        """Their errors."""
+        values = {"n": self.energy.shape[1]}
+        for name in ("energy", "forces", "stress"):
+            mae, rmse, r2 = _statistics(getattr(self, name))
+            values |= {f"{name}_mae": mae, f"{name}_rmse": rmse, f"{name}_r2": r2}
+        return Errors(**values)
+
+
+def errors(frames: Sequence[Atoms], calculator: Calculator) -> Errors:
+    """Errors of a calculator on labelled cells.
+
+    Parameters
+    ----------
+    frames
+        Cells with energy, forces and maybe stress in a single-point calculator; they are not changed.
+    calculator
+        The model.
+
+    Returns
+    -------
+    Errors
+        Over all cells.
+    """
+    return parity(frames, calculator).errors
+
+
+def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
+    """Labels and predictions of all cells.
+
+    Parameters
+    ----------
+    frames, calculator
+        As in `errors`.
+
+    Returns
+    -------
+    Parity
+        In the order of the cells.
+    """
+    if not frames:
+        raise ValueError("no cells to compute errors on; expected at least one labelled cell")
+    energies, forces, stresses = [], [], []
+    for label in frames:
+        predicted = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
+        predicted.calc = calculator
+        energies.append([atoms.get_potential_energy() / len(label) for atoms in (label, predicted)])
+        forces.append([atoms.get_forces(apply_constraint=False).ravel() for atoms in (label, predicted)])
+        if label.calc.results.get("stress") is not None and "stress" in calculator.implemented_properties:
+            stresses.append([atoms.get_stress() for atoms in (label, predicted)])
+    return Parity(
+        energy=np.array(energies, dtype=float).T,
+        forces=np.concatenate(forces, axis=1),
+        stress=np.concatenate(stresses, axis=1) if stresses else None,
+    )
+
+
+def _statistics(pair: np.ndarray | None) -> tuple[float | None, float | None, float | None]:
+    if pair is None:
+        return None, None, None
+    label, predicted = pair
+    difference = predicted - label
+    spread = float(np.sum((label - label.mean()) ** 2))
+    r2 = 1.0 - float(np.sum(difference**2)) / spread if spread > 0.0 else None
+    return float(np.mean(np.abs(difference))), float(np.sqrt(np.mean(difference**2))), r2

@@ -1,0 +1,23 @@
+"""Drive molecular dynamics towards environments that differ from each other (paper A, sections 2.3.1 and 2.4.1)."""
+
+from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
+from entropy_flows.explore.conditions import Condition, ExploreParams, Run, condition_grid, draw_runs
+from entropy_flows.explore.dynamics import Trajectory, explore
+from entropy_flows.explore.phases import EquationOfState, Phase, equation_of_state, prescale, seed_cell
+
+__all__ = [
+    "AnchorParams",
+    "Condition",
+    "EquationOfState",
+    "ExploreParams",
+    "Phase",
+    "Run",
+    "Trajectory",
+    "condition_grid",
+    "draw_runs",
+    "equation_of_state",
+    "explore",
+    "keep_near_equilibrium",
+    "prescale",
+    "seed_cell",
+]

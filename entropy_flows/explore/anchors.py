@@ -1,0 +1,35 @@
+"""Anchors: near-equilibrium snapshots of plain dynamics that bypass the filter (paper A, section 4.4.5).
+
+The log-determinant criterion turns down what is common, and near-equilibrium cells are; a fifth of the budget spent on
+them restored carbon's forces and stresses in the paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from pydantic import Field
+
+from entropy_flows.explore.conditions import Pressure, Temperature
+from entropy_flows.explore.dynamics import Trajectory
+from entropy_flows.params import Params
+
+
+class AnchorParams(Params):
+    """How many anchors, and from which dynamics."""
+
+    fraction: float = Field(0.2, ge=0, lt=1)
+    """Share of the label budget."""
+    max_force: float = Field(2.0, gt=0)
+    """Keep snapshots whose largest force (eV/Å) is below this."""
+    temperatures: tuple[Temperature, ...] | None = None
+    """K; None takes the exploration's."""
+    pressures: tuple[Pressure, ...] | None = None
+    """GPa; None takes the exploration's."""
+
+
+def keep_near_equilibrium(trajectory: Trajectory, max_force: float) -> Trajectory:
+    """The snapshots with max|F_i| < `max_force` (eV/Å)."""
+    kept = np.flatnonzero(trajectory.max_forces < max_force)
+    return replace(trajectory, **{name: getattr(trajectory, name)[kept] for name in Trajectory.PER_SNAPSHOT})

@@ -1,0 +1,113 @@
+"""The condition grid (T, k, P, phase) and the runs drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from entropy_flows.params import Params
+
+Mode = Literal["atom", "config"]
+Temperature = Annotated[float, Field(gt=0, le=50_000)]
+EntropyWeight = Annotated[float, Field(ge=0, le=1_000)]
+Pressure = Annotated[float, Field(ge=-50, le=10_000)]
+
+
+class ExploreParams(Params):
+    """What to run and how long; the defaults are paper A's, section 2.4.1, with a gentle start."""
+
+    phases: tuple[str, ...] | None = None
+    """Names of the seed phases to use; None takes all of the campaign's."""
+    temperatures: tuple[Temperature, ...] = Field((300.0, 1000.0, 3000.0), min_length=1)
+    """Thermostat temperatures (K)."""
+    entropy_weights: tuple[EntropyWeight, ...] = Field((2.0, 5.0, 10.0), min_length=1)
+    """Weights k of the entropy term (eV); 0 is plain molecular dynamics."""
+    pressures: tuple[Pressure, ...] = Field((0.0,), min_length=1)
+    """Nominal pressures (GPa): they scale the seed's volume through the base model's equation of state."""
+    surface: Literal["local", "global"] = "local"
+    """Entropy that biases the dynamics: of the cell itself (Eq. 6) or of the cell within the data set (Eq. 7)."""
+    steps: int = Field(300, ge=1)
+    """Sampled steps of a run, at full k."""
+    warm_up: int = Field(50, ge=0)
+    """Steps at k = 0 before: from a perfect crystal the full bias starts with hundreds of eV/Å."""
+    ramp: int = Field(100, ge=0)
+    """Steps over which k then rises linearly. With warm_up and ramp 0 the run starts as in the paper."""
+    snapshot_every: int = Field(10, ge=1)
+    """Steps between candidates."""
+    timestep: float = Field(1.0, gt=0, le=10)
+    """Time step (fs)."""
+    friction: float = Field(0.01, gt=0)
+    """Langevin friction (1/fs)."""
+    per_atom_fraction: float = Field(0.6, ge=0, le=1)
+    """Chance that a run's candidates are judged in per-atom mode; per-config otherwise (section 2.2.2)."""
+    max_temperature: float = Field(30_000.0, gt=0)
+    """Instantaneous temperature (K) above which a run has exploded."""
+    min_distance: float = Field(0.55, gt=0, lt=1)
+    """Shortest distance, as a fraction of the sum of covalent radii, under which a run has collapsed."""
+    batch_size: int = Field(8, ge=1)
+    """Runs per job."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One point of the grid: T in K, k in eV, P in GPa (nominal)."""
+
+    phase: str
+    temperature: float
+    k: float
+    pressure: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trajectory to run; everything random about it follows from `seed`."""
+
+    index: int
+    condition: Condition
+    mode: Mode
+    seed: int
+
+
+def condition_grid(params: ExploreParams, phases: Sequence[str]) -> list[Condition]:
+    """All conditions, phases outermost, in the order in which they are judged.
+
+    Raises
+    ------
+    ValueError
+        If there is no phase, or one is asked for that the campaign does not have.
+    """
+    chosen = list(phases) if params.phases is None else list(params.phases)
+    if not chosen:
+        raise ValueError("phases: the list is empty; at least one seed phase is needed")
+    if unknown := [name for name in chosen if name not in phases]:
+        raise ValueError(f"explore.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(phases)})")
+    grid = product(chosen, params.pressures, params.temperatures, params.entropy_weights)
+    return [Condition(phase, T, k, P) for phase, P, T, k in grid]
+
+
+def draw_runs(conditions: Sequence[Condition], per_atom_fraction: float, seed: Sequence[int]) -> list[Run]:
+    """Give each condition its covariance mode and its own random stream.
+
+    A run's stream depends on `seed` and the run's index alone, so neither the batch it is in nor the number of workers
+    changes it.
+
+    Parameters
+    ----------
+    conditions
+        Points of the grid.
+    per_atom_fraction
+        Probability of per-atom mode (paper A: 0.6).
+    seed
+        Entropy for the streams, for instance (campaign seed, iteration).
+    """
+    runs = []
+    for index, condition in enumerate(conditions):
+        rng = np.random.default_rng([*seed, index])
+        mode: Mode = "atom" if rng.random() < per_atom_fraction else "config"
+        runs.append(Run(index, condition, mode, int(rng.integers(2**31))))
+    return runs

@@ -1,0 +1,6 @@
+"""Fingerprints: one vector per atom, and its adjoint."""
+
+from entropy_flows.fingerprints.base import Fingerprint, Pullback
+from entropy_flows.fingerprints.gom import GOM, GOMParams, Spectra
+
+__all__ = ["GOM", "Fingerprint", "GOMParams", "Pullback", "Spectra"]

@@ -1,0 +1,247 @@
+"""Gaussian overlap matrix (GOM) fingerprint with s orbitals.
+
+    q_i = the natx largest eigenvalues, descending and padded with zeros, of the overlap matrix of atom i's environment
+
+With several species an atom has one matrix per pair (or per species), each over the members of these species only, and
+its spectra are concatenated in order of atomic number. The matrices and the adjoint are in `overlap`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from entropy_flows.conventions import Array
+from entropy_flows.fingerprints.base import Pullback
+from entropy_flows.fingerprints.neighbors import Index, Neighborhoods, neighborhoods
+from entropy_flows.fingerprints.overlap import Form, Group, Rows, grouped
+from entropy_flows.params import Params
+
+
+class GOMParams(Params):
+    """Settings of a GOM fingerprint."""
+
+    cutoff: float = Field(4.5, gt=0, le=20)
+    """r_c in Å: 3.0 for the local entropy, 4.5 for the global one."""
+    natx: int = Field(200, ge=1)
+    """Eigenvalues kept per matrix."""
+    exponent: float = Field(2.0, ge=1)
+    """p of the cutoff function; forces are continuous at the cutoff for p > 1."""
+    overlap: Literal["paper", "normalized"] = "paper"
+    """Overlap of unit-amplitude or of normalised Gaussians; the latter has ones on its diagonal."""
+    species: Literal["pairs", "center", "single"] = "pairs"
+    """Which members a matrix has; several matrices are concatenated in order of atomic number.
+
+    "pairs": for each s ≤ t, the members of species s or t. "center": for each t, the centre and the members of species
+    t. "single": one matrix of all members. In "pairs" the centre is a member like any other: it is in the matrix only
+    if its own species is s or t.
+    """
+    elements: tuple[str, ...] | None = None
+    """Species of the data set, in any order. None: each cell's own, which is safe for one set of species only."""
+    radii: dict[str, float] | None = None
+    """Covalent radii in Å by symbol; None: ASE's table."""
+    device: str = "cpu"
+    """Torch device of the eigenvalue problems."""
+
+    @field_validator("elements")
+    @classmethod
+    def _order_elements(cls, elements: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if elements is None:
+            return None
+        for symbol in elements:
+            if symbol not in atomic_numbers:
+                raise ValueError(f"unknown element '{symbol}' in elements {elements}")
+        if not elements or len(set(elements)) < len(elements):
+            raise ValueError(f"elements {elements} must name at least one species, and each only once")
+        return tuple(sorted(elements, key=lambda symbol: atomic_numbers[symbol]))
+
+    @model_validator(mode="after")
+    def _check_radii(self) -> Self:
+        for symbol, radius in (self.radii or {}).items():
+            if symbol not in atomic_numbers or not radius > 0:
+                raise ValueError(
+                    f"radius {radius} of '{symbol}': radii must be positive lengths in Å of known elements"
+                )
+        for symbol in self.elements or ():
+            self.radius(symbol)
+        return self
+
+    def radius(self, symbol: str) -> float:
+        """Covalent radius of an element in Å."""
+        if self.radii is not None:
+            if symbol not in self.radii:
+                raise ValueError(f"no radius for element '{symbol}': radii has {', '.join(self.radii)}")
+            return self.radii[symbol]
+        radius = float(covalent_radii[atomic_numbers[symbol]])
+        if radius == covalent_radii[0]:  # ASE's placeholder for an element without data
+            raise ValueError(f"no tabulated covalent radius for element '{symbol}': give one in radii")
+        return radius
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Fingerprints of a batch of cells as torch tensors; atoms of all cells are numbered through."""
+
+    q: Tensor
+    """(n_atoms, dim), float64."""
+    sizes: list[int]
+    """Atoms in each cell."""
+    pullback: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """w (n_atoms, dim) → gradient (n_atoms, 3), strain gradient of each cell (n_cells, 3, 3)."""
+
+
+class GOM:
+    """GOM fingerprint; takes the fields of `GOMParams` as keywords.
+
+    An atom's vector depends on its own environment only: matrices are padded to sizes fixed by their own row count, so
+    the same cell gives the same numbers alone and in any batch.
+
+    Examples
+    --------
+    >>> gom = GOM(cutoff=3.0, natx=20, elements=("Si",))
+    >>> q, pullback = gom.vjp(bulk("Si"))
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.params = GOMParams(**settings)
+        self._dim = None if self.params.elements is None else self._blocks(len(self.params.elements)) * self.params.natx
+        if self.params.species == "single":
+            self._dim = self.params.natx
+
+    def __repr__(self) -> str:
+        given = self.params.model_dump(exclude_unset=True)
+        return f"GOM({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GOM) and self.params == other.params
+
+    def __hash__(self) -> int:
+        return hash(self.settings_hash)
+
+    @property
+    def dim(self) -> int:
+        """Length of an atom's vector; with elements=None, that of the last cell seen."""
+        if self._dim is None:
+            raise ValueError("dim is not known before the first cell: give elements=(...)")
+        return self._dim
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that determines the vectors, in JSON types."""
+        return {"fingerprint": "gom", "version": 1, **self.params.model_dump(mode="json", exclude={"device"})}
+
+    @property
+    def settings_hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of `settings`."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def as_dict(self) -> dict[str, Any]:
+        """MSON form."""
+        return {"@module": type(self).__module__, "@class": type(self).__name__, **self.params.model_dump(mode="json")}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `as_dict`."""
+        return cls(**{name: value for name, value in data.items() if not name.startswith("@")})
+
+    @overload
+    def __call__(self, atoms: Atoms) -> Array: ...
+    @overload
+    def __call__(self, atoms: Sequence[Atoms]) -> list[Array]: ...
+    def __call__(self, atoms: Atoms | Sequence[Atoms]) -> Array | list[Array]:
+        """Fingerprints (n_atoms, dim) of a cell, or a list of them for a list of cells."""
+        if isinstance(atoms, Atoms):
+            return self.spectra([atoms], vectors=False).q.cpu().numpy()
+        if not len(atoms):
+            return []
+        spectra = self.spectra(atoms, vectors=False)
+        return np.split(spectra.q.cpu().numpy(), np.cumsum(spectra.sizes)[:-1])
+
+    def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
+        """Fingerprints (n_atoms, dim), and the map from w = ∂φ/∂q to the gradient (n_atoms, 3) and ∂φ/∂ε (3, 3)."""
+        spectra = self.spectra([atoms])
+
+        def pullback(w: Array) -> tuple[Array, Array]:
+            gradient, strain = spectra.pullback(torch.as_tensor(w, dtype=torch.float64, device=self.params.device))
+            return gradient.cpu().numpy(), strain[0].cpu().numpy()
+
+        return spectra.q.cpu().numpy(), pullback
+
+    def spectra(self, cells: Sequence[Atoms], vectors: bool = True) -> Spectra:
+        """Fingerprints of a batch of cells on the device.
+
+        Temporary memory is bounded by `overlap.CHUNK`. With `vectors` the eigenvectors and overlaps of the whole batch
+        stay alive for the pullback: 16 n² bytes for each matrix of n rows.
+        """
+        hood = neighborhoods(cells, self.params.cutoff)
+        species, symbols = self._species(hood)
+        alphas = np.array([0.5 / self.params.radius(symbol) ** 2 for symbol in symbols])
+        rows = Rows(hood, alphas[species], Form(**self.params.model_dump(include=set(Form.__annotations__))))
+        blocks = self._blocks(len(symbols))
+        n, natx = len(hood.numbers), self.params.natx
+        self._dim = blocks * natx
+
+        q = torch.zeros(blocks * n, natx, dtype=torch.float64, device=self.params.device)
+        solved: list[Group] = []
+        for matrices, members in grouped(hood, self._memberships(hood, species, len(symbols))):
+            group = Group(rows, matrices, members)
+            eigenvalues = group.solve(vectors)
+            kept = min(natx, eigenvalues.shape[1])
+            q[group.matrices, :kept] = eigenvalues.flip(-1)[:, :kept].clamp(min=0)  # padding and round-off → 0
+            if vectors:
+                solved.append(group)
+
+        def pullback(w: Tensor) -> tuple[Tensor, Tensor]:
+            if not vectors:
+                raise ValueError("spectra without eigenvectors have no pullback: ask for vectors=True")
+            if tuple(w.shape) != (n, blocks * natx):
+                raise ValueError(f"weights have shape {tuple(w.shape)}; the fingerprints have {(n, blocks * natx)}")
+            weights = w.reshape(n, blocks, natx).transpose(0, 1).reshape(blocks * n, natx)
+            return rows.scatter(solved, weights)
+
+        return Spectra(q.reshape(blocks, n, natx).transpose(0, 1).reshape(n, -1), hood.sizes, pullback)
+
+    def _blocks(self, species: int) -> int:
+        return {"single": 1, "center": species, "pairs": species * (species + 1) // 2}[self.params.species]
+
+    def _species(self, hood: Neighborhoods) -> tuple[Index, list[str]]:
+        """Species number of each atom (n,), and the symbols these numbers stand for."""
+        present = np.unique(hood.numbers)
+        if self.params.elements is None:
+            numbers = present
+            if self.params.species != "single" and len(hood.sizes) > 1:
+                for own in np.split(hood.numbers, np.cumsum(hood.sizes)[:-1]):
+                    if not np.array_equal(np.unique(own), present):
+                        raise ValueError("cells of different elements in one call: give elements=(...)")
+        else:
+            numbers = np.array([atomic_numbers[symbol] for symbol in self.params.elements])
+            for number in present:
+                if number not in numbers:
+                    allowed = ", ".join(self.params.elements)
+                    raise ValueError(f"element '{chemical_symbols[number]}' is not among the elements ({allowed})")
+        return np.searchsorted(numbers, hood.numbers), [chemical_symbols[number] for number in numbers]
+
+    def _memberships(self, hood: Neighborhoods, species: Index, count: int) -> Iterator[Index]:
+        """For each block, the rows that are members of its matrices."""
+        of_row = species[hood.members]
+        everything = np.arange(len(of_row))
+        if self._blocks(count) == 1:
+            yield everything
+        elif self.params.species == "center":
+            own = (hood.members == hood.centers) & ~hood.vectors.any(axis=1)
+            for t in range(count):
+                yield everything[(of_row == t) | own]
+        else:
+            for s in range(count):
+                for t in range(s, count):
+                    yield everything[(of_row == s) | (of_row == t)]

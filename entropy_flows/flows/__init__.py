@@ -1,0 +1,7 @@
+"""Flows: one iteration, and the active-learning loop that adds the next one from what the last one found."""
+
+from entropy_flows.flows.active_learning import ActiveLearningMaker
+from entropy_flows.flows.iteration import IterationMaker
+from entropy_flows.flows.stopping import Verdict, judge
+
+__all__ = ["ActiveLearningMaker", "IterationMaker", "Verdict", "judge"]

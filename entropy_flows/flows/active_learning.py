@@ -1,0 +1,162 @@
+"""The loop: an iteration, then a job that ends the campaign or adds the next iteration (paper A, Algorithm 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Flow, JobConfig, Maker, OnMissing, Response, job
+from pymatgen.core import Structure
+
+from entropy_flows.flows.iteration import IterationMaker
+from entropy_flows.flows.stopping import judge
+from entropy_flows.jobs import (
+    AnchorMaker,
+    ExploreMaker,
+    LabelMaker,
+    RefineMaker,
+    SelectMaker,
+    TrainMaker,
+)
+from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.label import labels_per_job, make_static_maker
+from entropy_flows.schemas import Campaign, StopParams
+from entropy_flows.store import CampaignStore
+
+CATEGORIES = {"explore": "gpu", "anchor": "gpu", "refine": "gpu", "train": "gpu", "label": "dft"}
+"""Stage → FireWorks category; the others run on `cpu`."""
+
+
+@dataclass
+class ActiveLearningMaker(Maker):
+    """The active-learning campaign.
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    iterations
+        One IterationMaker per iteration; the last one serves those that follow.
+    budgets
+        Most labels per iteration, as `iterations`; None for no limit of its own.
+    last
+        Number of iterations at most.
+    stop
+        Thresholds and the label budget.
+    seed
+        Everything random follows from it.
+    """
+
+    name: str = "active learning"
+    iterations: list[IterationMaker] = field(default_factory=lambda: [IterationMaker()])
+    budgets: list[int | None] = field(default_factory=lambda: [None])
+    last: int = 3
+    stop: StopParams = field(default_factory=StopParams)
+    seed: int = 42
+
+    @classmethod
+    def from_campaign(cls, campaign: Campaign) -> ActiveLearningMaker:
+        """The Makers a campaign file describes; change any of them before calling `make`."""
+        static, dataset = make_static_maker(campaign.label), campaign.dataset
+        makers, budgets = [], []
+        for number in range(1, max(1, len(campaign.iterations)) + 1):
+            part = campaign.iteration(number)
+            local = part.local_fingerprint.model_copy(update={"elements": campaign.elements})
+            batch = LabelBatchMaker(static_maker=static, min_distance=campaign.label.min_distance)
+            per_job = labels_per_job(campaign.label, static)
+            makers.append(
+                IterationMaker(
+                    explore=ExploreMaker(params=part.explore, fingerprint=local, dataset=dataset),
+                    anchor=AnchorMaker(params=part.anchors, explore=part.explore),
+                    select=SelectMaker(params=part.select, dataset=dataset),
+                    refine=RefineMaker(params=part.refine, dataset=dataset, theta_min=part.select.theta_min),
+                    label=LabelMaker(batch=batch, batch_size=per_job, anchors=part.anchors, dataset=dataset),
+                    train=TrainMaker(params=part.train),
+                )
+            )
+            budgets.append(part.select.max_labels)
+        return cls(
+            name=campaign.name,
+            iterations=makers,
+            budgets=budgets,
+            last=campaign.n_iterations,
+            stop=campaign.stop,
+            seed=campaign.seed,
+        )
+
+    def make(
+        self,
+        campaign: str,
+        seeds: dict[str, Structure],
+        model: str,
+        student: str | None = None,
+    ) -> Flow:
+        """The flow of the first iteration, from which the others follow.
+
+        Parameters
+        ----------
+        campaign
+            Name of the campaign, created in the database.
+        seeds
+            Phase → seed cell.
+        model
+            Reference of the model to explore with.
+        student
+            Reference of the package to fine-tune where `model` is not one.
+        """
+        return categorised(self._iteration(campaign, seeds, model, student, 1, 0))
+
+    def _iteration(
+        self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None, iteration: int, spent: int
+    ) -> Flow:
+        """One iteration and the job that decides on the next; `spent` labels were asked for before."""
+        maker = self._of(self.iterations, iteration)
+        inner = maker.make(campaign, iteration, seeds, model, self.seed, self.budget(iteration, spent), student)
+        decided = identified(
+            self.advance(campaign, iteration, seeds, inner.output["model"], inner.output["evaluated"]),
+            campaign,
+            iteration,
+        )
+        return Flow([inner, decided], name=f"{self.name}: iteration {iteration}")
+
+    @job(config=JobConfig(on_missing_references=OnMissing.NONE))
+    def advance(
+        self, campaign: str, iteration: int, seeds: dict[str, Structure], model: str | None, evaluated: Any
+    ) -> Response:
+        """End the campaign, or add the next iteration."""
+        store = CampaignStore.open(campaign)
+        ledger = store.ledger(self._of(self.iterations, iteration).select.dataset)
+        spent, before = ledger.position(iteration + 1, "seed"), ledger.position(iteration, "select")
+        found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
+        validation = None if evaluated is None else found["evaluate"]["validation"]
+        verdict = judge(
+            iteration, self.last, self.stop, spent, spent - before, validation, found.get("failure")
+        )
+        store.set_state(verdict.state, verdict.message)
+        following = None
+        if verdict.state == "running":
+            following = self._iteration(campaign, seeds, str(model), None, iteration + 1, spent)
+        return Response(output={"state": verdict.state, "message": verdict.message}, addition=following)
+
+    def budget(self, iteration: int, spent: int) -> int | None:
+        """Most labels of an iteration, given those asked for before."""
+        limits = [self._of(self.budgets, iteration)]
+        if self.stop.label_budget is not None:
+            limits.append(self.stop.label_budget - spent)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @staticmethod
+    def _of(items: list, iteration: int) -> Any:
+        return items[min(iteration, len(items)) - 1]
+
+
+def categorised(flow: Flow) -> Flow:
+    """Set the worker category of every job, also of those that jobs add."""
+    flow.update_config({"manager_config": {"_category": "cpu"}, "pass_manager_config": False}, dynamic=True)
+    for stage, category in CATEGORIES.items():
+        config = {"manager_config": {"_category": category}, "pass_manager_config": False}
+        flow.update_config(config, name_filter=stage, dynamic=True)
+    return flow
+
+

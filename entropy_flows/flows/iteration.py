@@ -1,0 +1,96 @@
+"""One iteration: explore, select, refine, label, train, evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobflow import Flow, Maker
+from pymatgen.core import Structure
+
+from entropy_flows.jobs import (
+    AnchorMaker,
+    EvaluateMaker,
+    ExploreMaker,
+    LabelMaker,
+    RefineMaker,
+    SelectMaker,
+    TrainMaker,
+)
+from entropy_flows.jobs.common import identified
+from entropy_flows.label import settings_hash
+
+
+@dataclass
+class IterationMaker(Maker):
+    """The stages of an iteration in order (paper A, Algorithm 1, lines 4 to 22).
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    explore, anchor, select, refine, label, train, evaluate
+        The stages.
+    """
+
+    name: str = "iteration"
+    explore: ExploreMaker = field(default_factory=ExploreMaker)
+    anchor: AnchorMaker = field(default_factory=AnchorMaker)
+    select: SelectMaker = field(default_factory=SelectMaker)
+    refine: RefineMaker = field(default_factory=RefineMaker)
+    label: LabelMaker = field(default_factory=LabelMaker)
+    train: TrainMaker = field(default_factory=TrainMaker)
+    evaluate: EvaluateMaker = field(default_factory=EvaluateMaker)
+
+    def make(
+        self,
+        campaign: str,
+        iteration: int,
+        seeds: dict[str, Structure],
+        model: str,
+        seed: int,
+        budget: int | None = None,
+        student: str | None = None,
+    ) -> Flow:
+        """One iteration's flow.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of the flow.
+        seeds
+            Phase → seed cell.
+        model
+            Reference of the model to explore with.
+        seed
+            The campaign's seed.
+        budget
+            Most labels of this iteration; None for no limit.
+        student
+            Reference of the package to fine-tune; None takes `model`.
+
+        Returns
+        -------
+        Flow
+            Its output has the references `model` and `evaluated`.
+        """
+        share = 1 - self.label.anchors.fraction
+        driven = None if budget is None else max(1, round(share * budget))
+        settings, place = settings_hash(self.label.batch.static_maker), (campaign, iteration)
+        explored = [
+            identified(self.explore.make(*place, batch, seeds, model, seed), *place, batch)
+            for batch in range(self.explore.batches(list(seeds)))
+        ]
+        anchored = identified(self.anchor.make(*place, seeds, model, seed), *place)
+        outputs = [explore.output for explore in explored]
+        selected = identified(self.select.make(*place, outputs, model, driven, seed), *place)
+        refined = identified(self.refine.make(*place, selected.output, model, driven), *place)
+        labelled = identified(
+            self.label.make(*place, refined.output, anchored.output, model, settings, budget, seed), *place
+        )
+        trained = identified(self.train.make(*place, labelled.output, student or model, settings), *place)
+        evaluated = identified(self.evaluate.make(*place, student or model, trained.output.model, settings), *place)
+        return Flow(
+            [*explored, anchored, selected, refined, labelled, trained, evaluated],
+            output={"model": trained.output.model, "evaluated": evaluated.output},
+            name=f"{self.name} {iteration}",
+        )

@@ -1,0 +1,58 @@
+"""When a campaign is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from entropy_flows.schemas import StopParams
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to go on, and in one line why not."""
+
+    state: str
+    """running, done or failed."""
+    message: str | None = None
+
+
+def judge(
+    iteration: int,
+    last: int,
+    stop: StopParams,
+    labels: int,
+    new: int,
+    validation: dict[str, Any] | None,
+    failure: dict[str, str] | None,
+) -> Verdict:
+    """Judge after an iteration.
+
+    Parameters
+    ----------
+    iteration, last
+        The one that ended, and the last one there may be.
+    stop
+        The campaign's limits.
+    labels, new
+        Labels asked for so far, and in this iteration.
+    validation
+        Errors of the new model on the validation cells; None if it has none.
+    failure
+        Stage and message of what failed for good.
+    """
+    if validation is None:
+        failure = failure or {"stage": "evaluate", "message": "left no result"}
+        return Verdict("failed", f"iteration {iteration}, {failure['stage']}: {failure['message']}")
+    energy, forces = validation.get("energy_mae"), validation.get("forces_mae")
+    if stop.energy_mae is not None and energy is not None and energy < stop.energy_mae:
+        good = stop.forces_mae is None or (forces is not None and forces < stop.forces_mae)
+        if good:
+            return Verdict("done", f"validation energy MAE {1e3 * energy:.2f} meV/atom is below the threshold")
+    if stop.label_budget is not None and labels >= stop.label_budget:
+        return Verdict("done", f"the label budget of {stop.label_budget} is spent")
+    if new == 0:
+        return Verdict("done", "nothing new was found: no candidate passed the filter")
+    if iteration >= last:
+        return Verdict("done", f"all {last} iterations are done")
+    return Verdict("running")

@@ -1,0 +1,62 @@
+"""The evaluation job: errors on held-out cells before and after a fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ase import Atoms
+from jobflow import Maker
+
+from entropy_flows.evaluate import errors
+from entropy_flows.jobs.common import LostInputError, stage_job
+from entropy_flows.potentials import load_calculator
+from entropy_flows.schemas import EvaluateDoc
+from entropy_flows.settings import settings as machine
+from entropy_flows.store import CampaignStore
+
+
+@dataclass
+class EvaluateMaker(Maker):
+    """Compare the new model with the one it came from."""
+
+    name: str = "evaluate"
+
+    @stage_job(EvaluateDoc)
+    def make(self, campaign: str, iteration: int, before: str, after: str | None, settings: str) -> EvaluateDoc:
+        """Evaluate on the test cells of all iterations so far, and the new model on the validation cells too.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of this job.
+        before, after
+            References of the models.
+        settings
+            Hash of the label engine's settings.
+
+        Raises
+        ------
+        LostInputError
+            If training left no model.
+        """
+        if after is None:
+            raise LostInputError("training failed, so there is no new model to evaluate")
+        store = CampaignStore.open(campaign)
+        so_far = {"settings": settings, "iteration": {"$lte": iteration}}
+        test, val = store.frames(split="test", **so_far), store.frames(split="val", **so_far)
+        result = EvaluateDoc(
+            iteration=iteration,
+            before=model_errors(store, before, test),
+            after=model_errors(store, after, test),
+            validation=model_errors(store, after, val),
+        )
+        store.record(iteration, evaluate=result.model_dump())
+        return result
+
+
+def model_errors(store: CampaignStore, model: str, frames: list[Atoms]) -> dict[str, Any]:
+    """Errors of a stored model; only {"n": 0} without cells."""
+    if not frames:
+        return {"n": 0}
+    return errors(frames, load_calculator(store.fetch_model(model), device=machine().device)).as_dict()

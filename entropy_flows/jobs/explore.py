@@ -1,0 +1,163 @@
+"""The exploration job: a batch of trajectories on the entropy-biased surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from jobflow import Maker
+from pymatgen.core import Structure
+
+from entropy_flows.entropy import DatasetParams, ExploreSurface, RefineSurface
+from entropy_flows.explore import (
+    EquationOfState,
+    ExploreParams,
+    Run,
+    Trajectory,
+    condition_grid,
+    draw_runs,
+    equation_of_state,
+    explore,
+    prescale,
+)
+from entropy_flows.fingerprints import GOM, GOMParams
+from entropy_flows.geometry import to_atoms
+from entropy_flows.jobs.common import stage_job
+from entropy_flows.potentials import load_calculator
+from entropy_flows.schemas import ExploreDoc, RunDoc
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore
+
+
+@dataclass
+class ExploreMaker(Maker):
+    """Explore a batch of the condition grid.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    params
+        Grid, dynamics and limits.
+    fingerprint
+        Of the local entropy.
+    dataset
+        Of the global entropy, for `params.surface` "global".
+    """
+
+    name: str = "explore"
+    params: ExploreParams = field(default_factory=ExploreParams)
+    fingerprint: GOMParams = field(default_factory=lambda: GOMParams(cutoff=3.0, natx=50))
+    dataset: DatasetParams = field(default_factory=DatasetParams)
+
+    def batches(self, phases: list[str]) -> int:
+        """Number of jobs the grid makes."""
+        return -(-len(condition_grid(self.params, phases)) // self.params.batch_size)
+
+    @stage_job(ExploreDoc)
+    def make(
+        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], model: str, seed: int
+    ) -> ExploreDoc:
+        """Run one batch.
+
+        Parameters
+        ----------
+        campaign, iteration, batch
+            Place of this job.
+        seeds
+            Phase → seed cell.
+        model
+            Reference of the model to explore with.
+        seed
+            The campaign's seed.
+        """
+        store = CampaignStore.open(campaign)
+        base = load_calculator(store.fetch_model(model), device=settings().device)
+        size, grid = self.params.batch_size, condition_grid(self.params, list(seeds))
+        runs = draw_runs(grid, self.params.per_atom_fraction, (seed, iteration))[batch * size : (batch + 1) * size]
+        if self.params.surface == "local":
+            gom = GOM(**dict(self.fingerprint))
+            surfaces: Callable[[Run], Calculator] = lambda run: ExploreSurface(base, gom, run.condition.k)  # noqa: E731
+        else:
+            ledger = store.ledger(self.dataset)
+            statistics = ledger.statistics(iteration, "select")
+            surfaces = lambda run: RefineSurface(  # noqa: E731
+                base, ledger.fingerprint, statistics[run.mode], run.condition.k
+            )
+        return explore_batch(iteration, batch, runs, seeds, base, surfaces, self.params)
+
+
+def explore_batch(
+    iteration: int,
+    batch: int,
+    runs: list[Run],
+    seeds: Mapping[str, Structure],
+    base: Calculator,
+    surfaces: Callable[[Run], Calculator],
+    params: ExploreParams,
+    keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
+) -> ExploreDoc:
+    """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such."""
+    eos: dict[str, EquationOfState] = {}
+    starts: dict[int, Atoms] = {}
+    refused: dict[int, str] = {}
+    for run in runs:
+        phase, atoms = run.condition.phase, to_atoms(seeds[run.condition.phase])
+        try:
+            if phase not in eos:
+                eos[phase] = equation_of_state(atoms, base)
+            starts[run.index] = prescale(atoms, run.condition.pressure, eos[phase])
+        except ValueError as err:
+            refused[run.index] = str(err)
+    trajectories = explore([run for run in runs if run.index in starts], lambda run: starts[run.index], surfaces, params)
+    kept = [keep(trajectory) for trajectory in trajectories]
+    done = {trajectory.run.index: trajectory for trajectory in kept}
+    return ExploreDoc(
+        iteration=iteration,
+        batch=batch,
+        runs=[_describe(run, done.get(run.index), refused.get(run.index)) for run in runs],
+        equations_of_state={p: {"volume": e.volume, "bulk_modulus": e.bulk_modulus} for p, e in eos.items()},
+        trajectories=[_pack(trajectory) for trajectory in kept],
+    )
+
+
+def snapshots(doc: ExploreDoc) -> Iterator[tuple[RunDoc, int, Atoms, float]]:
+    """(run, step, cell, largest force) of every snapshot of a batch, in order."""
+    runs = {run.index: run for run in doc.runs}
+    for packed in doc.trajectories:
+        rows = zip(packed["steps"], packed["positions"], packed["max_forces"], strict=True)
+        for step, positions, force in rows:
+            atoms = Atoms(numbers=packed["numbers"], positions=positions, cell=packed["cell"], pbc=True)
+            yield runs[packed["index"]], int(step), atoms, float(force)
+
+
+def origin(run: RunDoc, step: int, model: str, **more: object) -> dict[str, object]:
+    """Where a snapshot came from, as the ledger keeps it."""
+    condition = {name: getattr(run, name) for name in ("phase", "temperature", "k", "pressure", "mode", "seed")}
+    return {**condition, "run": run.index, "step": step, "model": model, **more}
+
+
+def _describe(run: Run, trajectory: Trajectory | None, refused: str | None) -> RunDoc:
+    condition = run.condition
+    finite = trajectory is not None and len(trajectory.steps) > 0
+    return RunDoc(
+        index=run.index,
+        phase=condition.phase,
+        temperature=condition.temperature,
+        k=condition.k,
+        pressure=condition.pressure,
+        mode=run.mode,
+        seed=run.seed,
+        snapshots=len(trajectory) if trajectory else 0,
+        mean_temperature=trajectory.mean_temperature if trajectory and finite else None,
+        min_distance=trajectory.min_distance if trajectory and finite else None,
+        reason=refused if trajectory is None else trajectory.reason,
+        wall_seconds=trajectory.wall_seconds if trajectory else 0.0,
+    )
+
+
+def _pack(trajectory: Trajectory) -> dict[str, object]:
+    names = ("numbers", "cell", *Trajectory.PER_SNAPSHOT)
+    return {"index": trajectory.run.index, **{name: getattr(trajectory, name).tolist() for name in names}}

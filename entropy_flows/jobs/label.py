@@ -1,0 +1,177 @@
+"""The label jobs: one plans, one labels a batch, one gathers.
+
+How many labels there are follows from what selection accepted, so the planning job adds the others as a detour: the
+jobs after it wait for them. Each label is one job (or a part of one): a label made of two jobs, the first of which
+fails, would leave the gathering job waiting for ever.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jobflow import Flow, Maker, Response
+from pymatgen.core import Structure
+
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.explore import AnchorParams
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.common import document, identified, stage_job
+from entropy_flows.jobs.explore import origin, snapshots
+from entropy_flows.label import label_batch
+from entropy_flows.schemas import ExploreDoc, LabelDoc
+from entropy_flows.store import CampaignStore, Entry
+
+
+@dataclass
+class LabelBatchMaker(Maker):
+    """Label some structures with one static Maker.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    static_maker
+        Any atomate2 static Maker: VASP, forcefields, ASE, CP2K, …
+    min_distance
+        Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated.
+    """
+
+    name: str = "label"
+    static_maker: Maker | None = None
+    min_distance: float = 0.5
+
+    @stage_job(LabelDoc)
+    def make(self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str) -> LabelDoc:
+        """Label the structures with these ids, unless they have their label already."""
+        store = CampaignStore.open(campaign)
+        entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
+        for entry, label in zip(entries, self._labels(entries), strict=True):
+            store.add_label(entry, settings, label.as_dict())
+        return count(store, iteration, settings, len(structures), structures)
+
+    def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
+        cells = [Structure.from_dict(entry["structure"]) for entry in entries]
+        return label_batch(self.static_maker, cells, self.min_distance)
+
+
+@dataclass
+class GatherMaker(Maker):
+    """Count an iteration's labels when all its batches have ended, well or not."""
+
+    name: str = "gather"
+
+    @stage_job(LabelDoc)
+    def make(self, campaign: str, iteration: int, batches: list[Any], settings: str, requested: int) -> LabelDoc:
+        """Count; `batches` only makes this job wait for them."""
+        store = CampaignStore.open(campaign)
+        result = count(store, iteration, settings, requested)
+        store.record(iteration, label=result.model_dump())
+        return result
+
+
+@dataclass
+class LabelMaker(Maker):
+    """Admit the anchors to the ledger and have everything of this iteration labelled.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    batch
+        The Maker that labels a batch, with the static Maker in it.
+    batch_size
+        Structures per job: 1 for DFT, more where a job would cost more than a label.
+    anchors
+        Share of the anchors.
+    dataset
+        Fingerprint and regularisation of the covariance.
+    """
+
+    name: str = "plan"
+    batch: LabelBatchMaker = field(default_factory=LabelBatchMaker)
+    batch_size: int = 1
+    anchors: AnchorParams = field(default_factory=AnchorParams)
+    dataset: DatasetParams = field(default_factory=DatasetParams)
+
+    @stage_job(LabelDoc)
+    def make(
+        self, campaign: str, iteration: int, refined: Any, anchored: Any, model: str, settings: str,
+        budget: int | None, seed: int,
+    ) -> Response:  # fmt: skip
+        """Plan the labels.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of this job.
+        refined
+            Refinement's document; only makes this job wait for it.
+        anchored
+            The anchor job's document; None if it was lost.
+        model
+            Reference of the model that explored.
+        settings
+            Hash of the label engine's settings.
+        budget
+            Most labels of this iteration, anchors included; None for no limit.
+        seed
+            The campaign's seed.
+        """
+        store = CampaignStore.open(campaign)
+        ledger = store.ledger(self.dataset)
+        first = ledger.position(iteration, "select")
+        chosen = ledger.position(iteration, "anchor") - first
+        wanted = round(chosen * self.anchors.fraction / (1 - self.anchors.fraction))
+        wanted = wanted if budget is None else min(wanted, budget - chosen)
+        entries = self._pick(document(ExploreDoc, anchored), iteration, wanted, model, ledger.fingerprint, seed)
+        ledger.append(iteration, "anchor", entries)
+        ids = [entry["_id"] for entry in ledger.entries(iteration=iteration)]
+        parts = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
+        jobs = [
+            identified(self.batch.make(campaign, iteration, number, part, settings), campaign, iteration, number)
+            for number, part in enumerate(parts)
+        ]
+        gather = identified(
+            GatherMaker().make(campaign, iteration, [made.output for made in jobs], settings, len(ids)),
+            campaign,
+            iteration,
+        )
+        store.record(iteration, label={"requested": len(ids), "anchors": len(entries)})
+        planned = LabelDoc(iteration=iteration, requested=len(ids), labelled=0, failed=0, anchors=len(entries))
+        return Response(output=planned, detour=Flow([*jobs, gather], name=f"labels {iteration}"))
+
+    def _pick(
+        self, doc: ExploreDoc | None, iteration: int, wanted: int, model: str, fingerprint: Any, seed: int
+    ) -> list[Entry]:
+        """`wanted` anchors at random from what the dynamics left, in the order of drawing."""
+        pool = list(snapshots(doc)) if doc is not None and wanted > 0 else []
+        order = np.random.default_rng([seed, iteration, 2]).permutation(len(pool))[: max(wanted, 0)]
+        entries = []
+        for index in map(int, order):
+            run, step, atoms, force = pool[index]
+            key = f"{iteration:03d}/anchor/{run.index:05d}/{step:05d}"
+            source = origin(run, step, model, max_force=force)
+            entries.append(Entry(key, to_structure(atoms), fingerprint(atoms), None, source))
+        return entries
+
+
+def count(
+    store: CampaignStore, iteration: int, settings: str, requested: int, structures: list[str] | None = None
+) -> LabelDoc:
+    """What became of an iteration's labels, or of those of some structures."""
+    query: dict[str, Any] = {} if structures is None else {"structure": {"$in": structures}}
+    labels = list(store.labels(settings, iteration=iteration, **query))
+    failed = [label for label in labels if not label["converged"]]
+    lost = requested - len(labels)
+    reasons = Counter(label["reason"] for label in failed) + Counter({"lost": lost})
+    return LabelDoc(
+        iteration=iteration,
+        requested=requested,
+        labelled=len(labels) - len(failed),
+        failed=len(failed) + lost,
+        reasons=dict(reasons),
+        anchors=sum(label["stage"] == "anchor" for label in labels),
+    )

@@ -1,0 +1,78 @@
+"""The refinement job: push near-threshold candidates over the threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Maker
+from pymatgen.core import Structure
+
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.geometry import to_atoms, to_structure
+from entropy_flows.jobs.common import LostInputError, document, stage_job
+from entropy_flows.potentials import load_calculator
+from entropy_flows.refine import RefineParams, refine
+from entropy_flows.schemas import RefineDoc, SelectDoc
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, Entry
+
+
+@dataclass
+class RefineMaker(Maker):
+    """Refine an iteration's near-threshold candidates, one after the other.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    params
+        Weight, steps and limits.
+    dataset
+        Fingerprint and regularisation of the covariance.
+    theta_min
+        Gain that a refined candidate must exceed.
+    """
+
+    name: str = "refine"
+    params: RefineParams = field(default_factory=RefineParams)
+    dataset: DatasetParams = field(default_factory=DatasetParams)
+    theta_min: float = 1e-3
+
+    @stage_job(RefineDoc)
+    def make(self, campaign: str, iteration: int, selected: Any, model: str, budget: int | None) -> RefineDoc:
+        """Refine; `budget` is that of selection, of which `selected` has used its part."""
+        store, chosen = CampaignStore.open(campaign), document(SelectDoc, selected)
+        if chosen is None:
+            raise LostInputError("selection failed, so there is nothing to refine")
+        ledger = store.ledger(self.dataset)
+        statistics = ledger.statistics(iteration, self.name)
+        left = len(chosen.trajectories) if budget is None else budget - chosen.accepted
+        near = chosen.trajectories[: self.params.max_candidates] if self.params.enabled and left > 0 else []
+        base = load_calculator(store.fetch_model(model), device=settings().device) if near else None
+        entries, gains, steps = [], [], 0
+        for candidate in near:
+            if len(entries) >= left:
+                break
+            source, atoms = dict(candidate["origin"]), to_atoms(Structure.from_dict(candidate["structure"]))
+            refined = refine(atoms, base, ledger.fingerprint, statistics[source["mode"]], self.params)
+            steps += refined.steps
+            gains.append((refined.gain_before, refined.gain_after))
+            if refined.gain_after > self.theta_min:
+                q = ledger.fingerprint(refined.atoms)
+                source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
+                key = candidate["key"].replace("explore", self.name)
+                entries.append(Entry(key, to_structure(refined.atoms), q, refined.gain_after, source))
+                for stats in statistics.values():
+                    stats.add(q)
+        ledger.append(iteration, self.name, entries)
+        result = RefineDoc(
+            iteration=iteration,
+            tried=len(gains),
+            accepted=len(entries),
+            steps=steps,
+            gains=gains,
+            entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
+        )
+        store.record(iteration, refine=result.model_dump())
+        return result

@@ -1,0 +1,104 @@
+"""The training job: fine-tune the current model on everything labelled so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobflow import Maker
+
+from entropy_flows.jobs.common import stage_job
+from entropy_flows.schemas import TrainDoc
+from entropy_flows.store import CampaignStore
+from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fine_tune
+
+
+@dataclass
+class TrainMaker(Maker):
+    """Fine-tune with NequIP.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    params
+        Recipe.
+    """
+
+    name: str = "train"
+    params: TrainParams = field(default_factory=TrainParams)
+
+    @stage_job(TrainDoc)
+    def make(self, campaign: str, iteration: int, labelled: Any, model: str, settings: str) -> TrainDoc:
+        """Split what is new, train, and keep the model in the database.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of this job.
+        labelled
+            The label stage's document; only makes this job wait for it.
+        model
+            Reference of the model to start from, a NequIP package.
+        settings
+            Hash of the label engine's settings: a training set holds one only.
+
+        Raises
+        ------
+        ValueError
+            If there is no label to train on.
+        """
+        store = CampaignStore.open(campaign)
+        done = store.model(iteration)
+        if done is not None:
+            return TrainDoc.model_validate(done["training"])
+        frames = store.frames(settings=settings, iteration={"$lte": iteration})
+        if not frames:
+            failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
+            reasons = ", ".join(f"{count} × {reason}" for reason, count in failed.items()) or "none was accepted"
+            raise ValueError(f"no label to train on: {reasons}")
+        parts = self._split(store, frames)
+        store.record(iteration, train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs})
+        result = fine_tune(
+            parts["train"],
+            parts["val"],
+            parts["test"],
+            store.fetch_model(model),
+            self.params,
+            Path.cwd() / "training",
+            on_progress=lambda progress: store.record(
+                iteration, **{"train.epoch": progress.epoch, "train.val_loss": progress.val_loss}
+            ),
+        )
+        store.record(iteration, train={
+            "cells": len(parts["train"]), "epoch": result.epochs, "max_epochs": self.params.max_epochs,
+            "history": result.history,
+        })  # fmt: skip
+        doc = TrainDoc(
+            iteration=iteration,
+            model=f"sha256:{result.sha256}",
+            parent=model,
+            trained_on=len(parts["train"]),
+            left_out=len(result.left_out.get("train", [])),
+            epochs=result.epochs,
+            wall_seconds=result.wall_seconds,
+        )
+        last = max(atoms.info["position"] for atoms in frames)
+        store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
+        return doc
+
+    def _split(self, store: CampaignStore, frames: list[Any]) -> dict[str, list[Any]]:
+        assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["split"]}
+        splits = assign_splits(
+            assigned,
+            [energy_per_atom(atoms) for atoms in frames],
+            [atoms.info["key"] for atoms in frames],
+            self.params.fractions,
+            self.params.seed,
+        )
+        store.set_splits({key: part for key, part in splits.items() if key not in assigned})
+        return {
+            part: [atoms for atoms in frames if splits[atoms.info["key"]] == part] for part in ("train", "val", "test")
+        }

@@ -1,0 +1,44 @@
+"""Labels: energies, forces and stresses of accepted structures, from VASP or any atomate2 static Maker.
+
+`dft` has the papers' input sets, `engines` runs a static Maker as one job, `read` turns its task document into a
+`Label`, and `reasons` makes a label of a failure too. Names are looked up on first use: atomate2 takes
+seconds to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "PBEStaticSetGenerator": "dft",
+    "R2SCANrVV10StaticSetGenerator": "dft",
+    "kpoint_mesh": "dft",
+    "write_inputs": "dft",
+    "EngineError": "engines",
+    "LabelParams": "engines",
+    "engine_name": "engines",
+    "label_batch": "reasons",
+    "label_one": "reasons",
+    "labels_per_job": "engines",
+    "make_static_maker": "engines",
+    "run_static": "engines",
+    "settings_hash": "engines",
+    "Label": "read",
+    "read_label": "read",
+    "InconsistentOutputError": "reasons",
+    "Reason": "reasons",
+    "check_geometry": "reasons",
+    "reason_from_exception": "reasons",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,335 @@
+"""The engine that makes the labels: a preset or any atomate2 static Maker, its name, its settings' hash, and its run.
+
+A label is one job. So the nested Maker's calculation runs inside ours, in the current directory, through the function
+under its `@job` decorator; a Maker that needs several jobs is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from entropy_flows.params import Params
+
+if TYPE_CHECKING:
+    from jobflow import Job, Maker
+    from pymatgen.core import Structure
+
+ENGINES = ("vasp-pbe", "vasp-r2scan-rvv10", "forcefield", "custom")
+_CHEAP_BATCH = 8
+_VASP_OWN = ("kpoint_length", "user_incar_settings", "user_potcar_functional", "user_potcar_settings")
+_OPTIONS = {
+    "vasp": {*_VASP_OWN, "run_vasp_kwargs"},
+    "forcefield": {"model", "calculator_kwargs"},
+    "custom": {"maker"},
+}
+# Of a Maker this package does not know, every field counts but what only names, runs, copies or stores.
+_NOT_PHYSICS = (
+    r"@version|name|tags|ionic_step_data|store_trajectory|write_additional_data|(run|copy|task|stop)_.*kwargs"
+)
+
+
+class EngineError(ValueError):
+    """An engine that cannot label anything as it is configured; never a property of one structure."""
+
+
+class LabelParams(Params):
+    """Which engine labels, and how many structures a job takes."""
+
+    engine: str = "vasp-pbe"
+    """`vasp-pbe`, `vasp-r2scan-rvv10`, `forcefield`, or `custom` (implied by `maker`)."""
+    maker: str | dict[str, Any] | None = None
+    """Your own static Maker: its MSON dictionary, or "package.module:name" of a Maker or of a function making one."""
+    model: str = "SevenNet"
+    """Force field: one of atomate2's names, or the import path of an ASE calculator ("ase.calculators.emt.EMT")."""
+    calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the force field's calculator."""
+    kpoint_length: float = Field(40.0, gt=0)
+    """Length ℓ of the VASP presets' k-point rule (Å)."""
+    user_incar_settings: dict[str, Any] = Field(default_factory=dict)
+    """INCAR tags on top of a VASP preset; None removes one."""
+    user_potcar_functional: str | None = None
+    """POTCAR family of a VASP preset, such as PBE_64; None is atomate2's (PBE_54)."""
+    user_potcar_settings: dict[str, str] = Field(default_factory=dict)
+    """POTCARs by element on top of a VASP preset's."""
+    run_vasp_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """How a VASP preset runs: command, custodian handlers, walltime; see atomate2's `run_vasp`."""
+    batch_size: int | None = Field(None, ge=1)
+    """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a label."""
+    min_distance: float = Field(0.5, ge=0, lt=1)
+    """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _maker_as_data(cls, data: Any) -> Any:
+        """Make a Maker object its dictionary: jobflow revives nested objects on their way through a database."""
+        if not isinstance(data, dict) or data.get("maker") is None:
+            return data
+        maker = data["maker"]
+        if hasattr(maker, "as_dict"):
+            from monty.json import MontyEncoder
+
+            maker = json.loads(MontyEncoder().encode(maker))
+        return {"engine": "custom", **data, "maker": maker}
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, engine: str) -> str:
+        if engine not in ENGINES:
+            raise ValueError(f"unknown engine '{engine}'; {_nearest(engine, ENGINES)}")
+        return engine
+
+    @model_validator(mode="after")
+    def _options_fit_the_engine(self) -> Self:
+        kind = self.engine.split("-")[0]
+        if (self.maker is None) == (kind == "custom"):
+            raise ValueError("give `maker` with engine 'custom', and only with it")
+        others = set().union(*(options for other, options in _OPTIONS.items() if other != kind))
+        defaults = {key: type(self).model_fields[key].get_default(call_default_factory=True) for key in others}
+        if idle := sorted(key for key, default in defaults.items() if getattr(self, key) != default):
+            hint = "; set it on the Maker itself" if kind == "custom" else ""
+            raise ValueError(f"{', '.join(idle)} would have no effect with engine '{self.engine}'{hint}")
+        return self
+
+
+def make_static_maker(params: LabelParams) -> Maker:
+    """Build the engine's static Maker.
+
+    Parameters
+    ----------
+    params
+        The engine and its options; a Maker of the user's own is returned as it is given.
+
+    Returns
+    -------
+    Maker
+        Of atomate2 or the user.
+    """
+    if params.maker is not None:
+        return _custom_maker(params.maker)
+    if params.engine == "forcefield":
+        return _forcefield_maker(params.model, params.calculator_kwargs)
+    from atomate2.vasp.jobs.core import StaticMaker
+
+    from entropy_flows.label.dft import PBEStaticSetGenerator, R2SCANrVV10StaticSetGenerator
+
+    generators = {"vasp-pbe": PBEStaticSetGenerator, "vasp-r2scan-rvv10": R2SCANrVV10StaticSetGenerator}
+    generator = generators[params.engine](**params.model_dump(include=set(_VASP_OWN)))
+    return StaticMaker(input_set_generator=generator, run_vasp_kwargs=dict(params.run_vasp_kwargs))
+
+
+def labels_per_job(params: LabelParams, maker: Maker | None = None) -> int:
+    """Structures a job labels: one for electronic structure through files, several for a calculator in memory."""
+    if params.batch_size is not None:
+        return params.batch_size
+    in_memory = params.engine == "forcefield" or (maker is not None and hasattr(maker, "calculator_meta"))
+    return _CHEAP_BATCH if in_memory else 1
+
+
+def engine_name(maker: Maker) -> str:
+    """Name of the engine for people; a force field is never called DFT.
+
+    Returns
+    -------
+    str
+        "VASP PBE", "VASP r2SCAN+rVV10", "SevenNet-0 (teacher, not DFT)"; the class of any other Maker.
+    """
+    if _is_vasp(maker):
+        from entropy_flows.label.dft import resolved_incar
+
+        tags = resolved_incar(maker)
+        names = {"PE": "PBE", "PS": "PBEsol", "R2SCAN": "r2SCAN"}
+        functional = str(tags.get("METAGGA") or tags.get("GGA") or "POTCAR's functional")
+        correction = ("+rVV10" if tags.get("METAGGA") else "+vdW-DF") if tags.get("LUSE_VDW") else ""
+        hybrid = "hybrid " if tags.get("LHFCALC") else ""
+        return f"VASP {hybrid}{names.get(functional.upper(), functional)}{correction}"
+    if (meta := getattr(maker, "calculator_meta", None)) is None:
+        return type(maker).__name__
+    name = getattr(meta, "value", str(meta).rsplit(".", 1)[-1])
+    model = str(maker.calculator_kwargs.get("model", ""))  # type: ignore[attr-defined]
+    if str(meta).split(".")[0] in ("gpaw", "tblite", "xtb", "dftbplus", "pyscf", "psi4", "abinit"):
+        return name  # electronic structure behind an ASE calculator
+    if model:
+        name = model.replace("7net", "SevenNet") if model.startswith("7net") else f"{name} {Path(model).name}"
+    return f"{name} (teacher, not DFT)"
+
+
+def settings_hash(maker: Maker) -> str:
+    """SHA-256 of what decides an engine's numbers.
+
+    The same on every machine and in every process; not touched by the job's name, commands, walltimes, directories
+    or parallelisation. A force field counts with its package's version, and a model file with its content.
+    """
+    content = json.dumps(_settings(maker), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def run_static(maker: Maker, structure: Structure) -> Any:
+    """Task document of one static calculation, run here and now in the current directory.
+
+    Parameters
+    ----------
+    maker
+        A Maker whose `make(structure)` is one job. Hand in the same object for many structures: ASE-based Makers
+        keep their calculator, so a model is loaded once.
+    structure
+        The cell.
+
+    Returns
+    -------
+    Any
+        What the Maker's job returns.
+
+    Raises
+    ------
+    EngineError
+        If the Maker makes a flow, or its job asks for more jobs.
+    """
+    from jobflow import Flow, Job, Response
+
+    make = getattr(type(maker).make, "original", None)
+    with _torch_dtype_kept():
+        result = maker.make(structure) if make is None else make(maker, structure)
+        if isinstance(result, Job):  # a plain method that hands out another Maker's job
+            result = _call(result)
+    if isinstance(result, Response):
+        if result.replace or result.detour or result.addition:
+            raise EngineError(f"{type(maker).__name__}'s job starts further jobs; a label must be one job")
+        result = result.output
+    if isinstance(result, (Flow, Job, list)):
+        what = type(result).__name__
+        raise EngineError(f"{type(maker).__name__}.make gives a {what}; a label must be one job of one structure")
+    return result
+
+
+def _call(job: Job) -> Any:
+    """Run a job's function without a store, bound to its object if it is a method."""
+    owner = getattr(job.function, "__self__", None)
+    function = getattr(job.function, "original", None)
+    if function is None or owner is None:
+        return (function or job.function)(*job.function_args, **job.function_kwargs)
+    return function(owner, *job.function_args, **job.function_kwargs)
+
+
+def _is_vasp(maker: Maker) -> bool:
+    """Whether the Maker writes VASP's files, found out without importing them."""
+    generator = getattr(maker, "input_set_generator", None)
+    return any(cls.__name__ == "VaspInputSet" for cls in type(generator).__mro__)
+
+
+def _custom_maker(given: str | dict[str, Any]) -> Maker:
+    """Revive a user's Maker, or fetch it by its import path."""
+    from jobflow import Maker
+    from monty.json import MontyDecoder
+
+    if isinstance(given, dict):
+        if not {"@module", "@class"} <= given.keys():
+            raise ValueError("a Maker given as a dictionary needs its '@module' and '@class'")
+        where = f"{given['@module']}:{given['@class']}"
+        found = _imported(where) and MontyDecoder().process_decoded(given)
+    else:
+        where = given
+        found = _imported(where)
+        if not isinstance(found, Maker) and callable(found):
+            try:
+                found = found()
+            except Exception as exc:
+                raise ValueError(f"label engine '{where}' cannot be made without arguments: {exc}") from exc
+    if not isinstance(found, Maker):
+        raise ValueError(f"label engine '{where}' is a {type(found).__name__}, not a jobflow Maker")
+    return found
+
+
+def _imported(path: str) -> Any:
+    """Import "package.module:name"."""
+    module, _, name = path.partition(":")
+    if not name:
+        raise ValueError(f"label engine '{path}' is not an import path; write 'package.module:name'")
+    try:
+        found = importlib.import_module(module)
+        for attribute in name.split("."):
+            found = getattr(found, attribute)
+    except (ImportError, AttributeError) as exc:
+        raise ValueError(f"label engine '{path}' cannot be imported: {exc}") from exc
+    return found
+
+
+def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
+    from atomate2.forcefields import MLFF
+    from atomate2.forcefields.jobs import ForceFieldStaticMaker
+
+    if "." in model:
+        module, _, name = model.rpartition(".")
+        _imported(f"{module}:{name}")
+        force_field: Any = {"@module": module, "@callable": name}
+    else:
+        known = {
+            alias: member for member in MLFF for alias in (member.name, member.value) if member.name != "Forcefield"
+        }
+        if model not in known:
+            raise ValueError(f"unknown force field '{model}'; {_nearest(model, known)}")
+        force_field = known[model]
+    return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=dict(calculator_kwargs))
+
+
+def _settings(maker: Maker) -> dict[str, Any]:
+    """Plain content that `settings_hash` digests."""
+    if _is_vasp(maker):
+        from entropy_flows.label.dft import vasp_settings
+
+        return vasp_settings(maker)
+    if (meta := getattr(maker, "calculator_meta", None)) is not None:
+        from atomate2.forcefields.utils import _get_pkg_version
+
+        kwargs = {k: v for k, v in maker.calculator_kwargs.items() if k != "device"}  # type: ignore[attr-defined]
+        return {"code": str(meta), "version": _get_pkg_version(meta), "kwargs": _by_content(kwargs)}
+    package = type(maker).__module__.split(".")[0]
+    fields = {k: v for k, v in maker.as_dict().items() if not re.fullmatch(_NOT_PHYSICS, k)}
+    return {"version": _version(package), "ase": _version("ase"), "maker": _by_content(fields)}
+
+
+def _by_content(value: Any) -> Any:
+    """Replace paths of existing files by what is in them: a model is its weights, wherever they lie."""
+    if isinstance(value, dict):
+        return {str(k): _by_content(v) for k, v in value.items() if k != "@version"}
+    if isinstance(value, (list, tuple)):
+        return [_by_content(v) for v in value]
+    if isinstance(value, (str, Path)) and len(str(value)) < 1024 and Path(value).is_file():
+        with Path(value).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+@contextlib.contextmanager
+def _torch_dtype_kept() -> Iterator[None]:
+    """Give torch its default dtype back: several force fields set it on loading, also when they then fail."""
+    torch = sys.modules.get("torch")
+    before = torch.get_default_dtype() if torch else None
+    try:
+        yield
+    finally:
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_default_dtype(before or torch.float32)

@@ -1,0 +1,307 @@
+"""Failure as data: why a label failed, in a fixed vocabulary, and the run that returns it instead of raising.
+
+Cells full of entropy fail often (27 % of paper A's random carbon cells did not converge), so a failed label is a row
+like any other. It is found before the run (`check_geometry`), in the exception that ended it
+(`reason_from_exception`), or in its numbers (`read_label`); `label_one` goes through the three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import covalent_radii
+
+if TYPE_CHECKING:
+    from jobflow import Maker
+    from pymatgen.core import Structure
+
+    from entropy_flows.label.read import Label
+
+_EVIDENCE_LENGTH = 1000
+_VOLUME_WINDOW = (0.5, 1000.0)  # per atom, in units of its covalent sphere; diamond is 3.1, rock salt 1.9
+
+
+class Reason(StrEnum):
+    """Why a label failed; a query on `labels.reason` knows every value there is."""
+
+    SCF_NOT_CONVERGED = "scf_not_converged"
+    CRASH = "crash"
+    WALLTIME = "walltime"
+    BAD_GEOMETRY = "bad_geometry"
+    PARSE_ERROR = "parse_error"
+    INCONSISTENT_OUTPUT = "inconsistent_output"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+class InconsistentOutputError(ValueError):
+    """A task document that cannot be this structure's label: other atoms, no forces, numbers that are not physics."""
+
+
+# What custodian's handlers and validators, and anybody's exception classes, stand for.
+_BY_NAME = {
+    "UnconvergedErrorHandler": Reason.SCF_NOT_CONVERGED,
+    "NonConvergingErrorHandler": Reason.SCF_NOT_CONVERGED,
+    "KohnShamConvergenceError": Reason.SCF_NOT_CONVERGED,
+    "SCFError": Reason.SCF_NOT_CONVERGED,
+    "WalltimeHandler": Reason.WALLTIME,
+    "FrozenJobErrorHandler": Reason.WALLTIME,
+    "TimeoutError": Reason.WALLTIME,
+    "TimeoutExpired": Reason.WALLTIME,
+    "VasprunXMLValidator": Reason.PARSE_ERROR,
+    "ParseError": Reason.PARSE_ERROR,
+    "JSONDecodeError": Reason.PARSE_ERROR,
+    "UnicodeDecodeError": Reason.PARSE_ERROR,
+    "ReadError": Reason.PARSE_ERROR,
+    "MemoryError": Reason.OUT_OF_MEMORY,
+    "OutOfMemoryError": Reason.OUT_OF_MEMORY,
+    "InconsistentOutputError": Reason.INCONSISTENT_OUTPUT,
+}
+
+# What they say, for exceptions whose class says nothing; the order is the order of trust.
+_BY_TEXT = (
+    (Reason.OUT_OF_MEMORY, ("out of memory", "out_of_memory", "oom-kill", "exceed memory limit", "cannot allocate")),
+    (Reason.WALLTIME, ("due to time limit", "walltime", "timed out")),
+    (Reason.SCF_NOT_CONVERGED, ("did not converge", "not converged", "unconverged", "failed to converge")),
+)
+
+# A traceback that ends in one of these was reading what the engine wrote.
+_PARSERS = ("emmet/core", "pymatgen/io/vasp/outputs", "pymatgen/io/cp2k/outputs", "pymatgen/io/aims", "ase/io", "xml/")
+
+
+def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tuple[Reason, str]:
+    """Reason and evidence of a failed static calculation.
+
+    Custodian gives up with the same exception for many troubles ("max errors reached"), so its log is asked where
+    the exception's class says nothing, and the engine's last words are searched for a lack of memory.
+
+    Parameters
+    ----------
+    exc
+        What the static Maker raised.
+    directory
+        Where it ran: custodian.json, std_err.txt and vasp.out are read if there.
+
+    Returns
+    -------
+    tuple
+        The `Reason`, and at most 1000 characters of evidence.
+    """
+    directory = Path(directory)
+    correction = _last_correction(directory)
+    last_words = " | ".join(filter(None, (_tail(directory / name) for name in ("std_err.txt", "vasp.out"))))
+    said = " ".join(f"{type(e).__name__}: {e}" for e in _chain(exc))
+    evidence = "; ".join(filter(None, (said, correction and f"custodian: {correction}", last_words)))[:_EVIDENCE_LENGTH]
+
+    for text in (said, correction, last_words):  # memory first: what follows an allocation failure is its echo
+        if any(word in text.lower() for word in _BY_TEXT[0][1]):
+            return Reason.OUT_OF_MEMORY, evidence
+    for name in _names(exc):
+        if name in _BY_NAME:
+            return _if_there_is_output(_BY_NAME[name], directory), evidence
+    if _is_bad_document(exc) or _raised_by_a_parser(exc):
+        return _if_there_is_output(Reason.PARSE_ERROR, directory), evidence
+    for name in correction.split():
+        if name in _BY_NAME:
+            return _BY_NAME[name], evidence
+    for reason, words in _BY_TEXT[1:]:
+        if any(word in said.lower() for word in words):
+            return reason, evidence
+    return Reason.CRASH, evidence
+
+
+def check_geometry(structure: Structure, min_distance_fraction: float = 0.5) -> str | None:
+    """Say what makes a cell not worth an electronic-structure calculation, or None.
+
+    Parameters
+    ----------
+    structure
+        The candidate.
+    min_distance_fraction
+        Shortest distance allowed, periodic images of an atom itself included, as a fraction of the sum of the two
+        covalent radii.
+
+    Returns
+    -------
+    str or None
+        The defect in words with its numbers: non-finite positions or cell, an absurd volume, overlapping atoms.
+    """
+    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
+        return "positions or cell are not finite"
+    radii = covalent_radii[[site.specie.Z for site in structure]]
+    filling = structure.volume / (4 / 3 * np.pi * (radii**3).sum())
+    low, high = _VOLUME_WINDOW
+    if not low <= filling <= high:
+        per_atom = structure.volume / len(structure)
+        return f"{per_atom:.3g} Å³ per atom is {filling:.3g} covalent spheres, outside [{low:g}, {high:g}]"
+    i, j, _, distances = structure.get_neighbor_list(2 * radii.max() * min_distance_fraction)
+    if len(distances) == 0:
+        return None
+    ratios = distances / (radii[i] + radii[j])
+    worst = int(np.argmin(ratios))
+    if ratios[worst] >= min_distance_fraction:
+        return None
+    pair = f"atoms {i[worst]} and {j[worst]} ({structure[i[worst]].specie}, {structure[j[worst]].specie})"
+    return (
+        f"{pair} are {distances[worst]:.3f} Å apart, {ratios[worst]:.2f} of their covalent radii's sum; "
+        f"at least {min_distance_fraction:g} wanted"
+    )
+
+
+def label_one(
+    maker: Maker, structure: Structure, directory: str | Path | None = None, min_distance: float = 0.5
+) -> Label:
+    """Label of one structure; a calculation that fails is a label too.
+
+    Parameters
+    ----------
+    maker
+        Static Maker.
+    structure
+        The cell.
+    directory
+        Where to run, created if need be; None is the current directory.
+    min_distance
+        See `check_geometry`.
+
+    Returns
+    -------
+    Label
+        With numbers, or with a reason and evidence.
+
+    Raises
+    ------
+    EngineError
+        If the engine is not in order on this worker (packages, executable, pseudopotentials): every structure would
+        fail, and none is to blame. Interrupts pass through as well.
+    """
+    from entropy_flows.label.engines import EngineError, engine_name, run_static  # both import this module
+    from entropy_flows.label.read import Label, read_label
+
+    known: dict[str, Any] = {"provenance": {"engine": engine_name(maker)}}
+    if defect := check_geometry(structure, min_distance):
+        return Label.failed(len(structure), Reason.BAD_GEOMETRY, defect, **known)
+    start = time.perf_counter()
+    with _inside(directory):
+        try:
+            doc = run_static(maker, structure)
+            label = read_label(doc, structure, free_energy=_free_energy(maker))
+        except Exception as exc:
+            if _is_not_set_up(exc):
+                raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
+            reason, evidence = reason_from_exception(exc)
+            known["wall_seconds"] = time.perf_counter() - start
+            return Label.failed(len(structure), reason, evidence, **known)
+    return replace(
+        label,
+        provenance={**known["provenance"], **label.provenance},
+        wall_seconds=label.wall_seconds or time.perf_counter() - start,
+    )
+
+
+def label_batch(maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5) -> list[Label]:
+    """Labels of several structures with one Maker, each in its own subdirectory of the current one.
+
+    A batch of one runs in the current directory itself, where one expects the files of a VASP job.
+    """
+    single = len(structures) == 1
+    folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
+    return [label_one(maker, s, folder, min_distance) for s, folder in zip(structures, folders, strict=True)]
+
+
+def _free_energy(maker: Maker) -> float | None:
+    """F (eV) of an ASE calculator that has just run; its task document keeps only E₀."""
+    results = getattr(getattr(maker, "_calculator", None), "results", None) or {}
+    value = results.get("free_energy")
+    return None if value is None else float(value)
+
+
+@contextlib.contextmanager
+def _inside(directory: str | Path | None) -> Iterator[None]:
+    """Work in a directory, for a while."""
+    here = Path.cwd()
+    if directory is not None:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and what it was raised from."""
+    current: BaseException | None = exc
+    while current is not None:
+        yield current
+        current = current.__cause__
+
+
+def _names(exc: BaseException) -> list[str]:
+    """Names that say what happened: custodian's handler or validator first, then the classes with their bases."""
+    names = []
+    for e in _chain(exc):
+        names += [type(getattr(e, key)).__name__ for key in ("handler", "validator") if hasattr(e, key)]
+        names += [cls.__name__ for cls in type(e).__mro__]
+    return names
+
+
+def _last_correction(directory: Path) -> str:
+    """Get handler and errors of the last thing custodian tried, "" without a log or a correction."""
+    for path, opener in ((directory / "custodian.json", open), (directory / "custodian.json.gz", gzip.open)):
+        if path.is_file():
+            try:
+                with opener(path, "rt") as file:
+                    corrections: list[dict[str, Any]] = json.load(file)[-1]["corrections"]
+            except (OSError, ValueError, LookupError, TypeError):
+                return ""
+            if corrections:
+                handler = corrections[-1].get("handler") or {}
+                name = handler.get("@class", "") if isinstance(handler, dict) else str(handler)
+                return f"{name} {' '.join(map(str, corrections[-1].get('errors') or []))}".strip()
+    return ""
+
+
+def _tail(path: Path, length: int = 300) -> str:
+    """Last characters of a text file, "" if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - length))
+            return file.read().decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _if_there_is_output(reason: Reason, directory: Path) -> Reason:
+    """Call it a crash, not a parse error, if VASP was started here and left nothing to parse."""
+    silent = any(directory.glob("INCAR*")) and not any(directory.glob("vasprun.xml*"))
+    return Reason.CRASH if reason is Reason.PARSE_ERROR and silent else reason
+
+
+def _is_not_set_up(exc: BaseException) -> bool:
+    """Whether this worker lacks the engine: its packages, its executable, its pseudopotentials."""
+    if isinstance(exc, ImportError) or type(exc).__name__ in ("EngineError", "PmgVaspPspDirError"):
+        return True
+    frames = traceback.extract_tb(exc.__traceback__)
+    origin = frames[-1].filename.replace("\\", "/") if frames else ""
+    return isinstance(exc, FileNotFoundError) and origin.endswith(("subprocess.py", "pymatgen/io/vasp/inputs.py"))
+
+
+def _is_bad_document(exc: BaseException) -> bool:
+    """Pydantic's ValidationError, not custodian's namesake: a task document that could not be built."""
+    return type(exc).__name__ == "ValidationError" and type(exc).__module__.startswith("pydantic")
+
+
+def _raised_by_a_parser(exc: BaseException) -> bool:
+    frames = traceback.extract_tb(exc.__traceback__)
+    return bool(frames) and any(parser in frames[-1].filename.replace("\\", "/") for parser in _PARSERS)

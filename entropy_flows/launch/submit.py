@@ -1,0 +1,105 @@
+"""Register a campaign and put its first iteration on the launchpad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jobflow import Flow
+from pymongo import ReturnDocument
+
+from entropy_flows.explore import seed_cell
+from entropy_flows.flows import ActiveLearningMaker
+from entropy_flows.potentials import model_elements
+from entropy_flows.schemas import Campaign
+from entropy_flows.store import CampaignStore, launchpad
+
+
+def locate_model(model: str, base: Path) -> str:
+    """A model's name, or its path if it is a file, relative to the campaign file or shipped with the package.
+
+    Raises
+    ------
+    ValueError
+        If it looks like a file and there is none.
+    """
+    if not model.endswith((".zip", ".pt2", ".pth")) or model.startswith("nequip.net:"):
+        return model
+    shipped = Path(__file__).parents[1] / "models" / model.removeprefix("shipped:")
+    candidates = [shipped] if model.startswith("shipped:") else [base / model]
+    for path in candidates:
+        if path.is_file():
+            return str(path.resolve())
+    raise ValueError(f"model file {candidates[0]} does not exist")
+
+
+def check_elements(campaign: Campaign, model: str, role: str) -> None:
+    """Refuse a model that lacks one of the campaign's elements.
+
+    Raises
+    ------
+    ValueError
+        Naming the element and what the model knows.
+    """
+    known = model_elements(model)
+    if known is None:
+        return
+    if missing := [element for element in campaign.elements if element not in known]:
+        raise ValueError(f"{role} {Path(model).name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
+
+
+def build_flow(store: CampaignStore, campaign: Campaign, base: Path) -> Flow:
+    """The campaign's first iteration, its base model registered.
+
+    Parameters
+    ----------
+    store
+        Where the campaign lives.
+    campaign
+        What to run.
+    base
+        Folder that the campaign file's relative paths start from.
+    """
+    seeds = {phase.name: seed_cell(phase, base) for phase in campaign.phases}
+    model = locate_model(campaign.base_model, base)
+    check_elements(campaign, model, "base_model")
+    student = None
+    if campaign.student is not None:
+        path = locate_model(campaign.student, base)
+        check_elements(campaign, path, "student")
+        student = store.save_model(-1, path, role="student")
+    reference = store.save_model(0, model, role="base")
+    flow = ActiveLearningMaker.from_campaign(campaign).make(campaign.name, seeds, reference, student)
+    flow.update_metadata({"campaign": campaign.name}, dynamic=True)
+    return flow
+
+
+def submit(store: CampaignStore, campaign: Campaign, base: Path) -> bool:
+    """Register the campaign and add its first iteration to the launchpad, once.
+
+    Returns
+    -------
+    bool
+        False if it was submitted before; nothing is added then.
+    """
+    from jobflow.managers.fireworks import flow_to_workflow
+
+    store.create(campaign)
+    pad = launchpad()
+    if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
+        pad.reset("", require_password=False, max_reset_wo_password=0)  # a new database: ids and indexes
+    flow = build_flow(store, campaign, base)
+    claimed = _claim(store)
+    if not claimed and pad.fireworks.find_one({"spec.campaign": campaign.name}, {"_id": 1}) is not None:
+        return False
+    pad.add_wf(flow_to_workflow(flow))
+    store.set_state("running")
+    return True
+
+
+def _claim(store: CampaignStore) -> bool:
+    """Mark the campaign as being submitted; False if that was done before, maybe by one that died on the way."""
+    before: dict[str, Any] = store.database["campaigns"].find_one_and_update(
+        {"name": store.name}, {"$set": {"submitted": True}}, return_document=ReturnDocument.BEFORE
+    )
+    return not before.get("submitted", False)

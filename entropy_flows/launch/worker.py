@@ -1,0 +1,36 @@
+"""A FireWorks worker of this machine: `python -m entropy_flows.launch.worker NAME CAMPAIGN FOLDER`.
+
+It is `rlaunch rapidfire` with the job store set from this package's settings, and limited to one campaign.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+POLL_SECONDS = 1
+
+
+def main(name: str, campaign: str, folder: str) -> None:
+    """Pull jobs of one campaign until stopped."""
+    from fireworks import FWorker
+    from fireworks.core.rocket_launcher import rapidfire
+    from jobflow import SETTINGS
+
+    from entropy_flows.store import job_store, launchpad
+
+    SETTINGS.JOB_STORE = job_store()
+    os.makedirs(folder, exist_ok=True)
+    rapidfire(
+        launchpad(),
+        FWorker(name=name, query={"spec.campaign": campaign}),
+        m_dir=folder,
+        nlaunches="infinite",
+        sleep_time=POLL_SECONDS,
+        strm_lvl="ERROR",
+        local_redirect=True,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

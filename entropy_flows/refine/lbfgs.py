@@ -1,0 +1,93 @@
+"""Short L-BFGS on the global entropy surface.
+
+    E_refine = E_base - k_refine log det Σ(D ∪ {x})                                         (paper A, Eq. 7)
+
+The base energy keeps the cell physical while the entropy pulls it away from what the data set holds. What is kept is
+the visited cell of highest gain, not the last one: the minimum of the sum need not be the maximum of the gain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.optimize import LBFGS
+from pydantic import Field
+
+from entropy_flows.entropy import RefineSurface, SufficientStatistics
+from entropy_flows.fingerprints import Fingerprint
+from entropy_flows.geometry import shortest_distance
+from entropy_flows.params import Params
+
+
+class RefineParams(Params):
+    """How hard and how long to pull."""
+
+    enabled: bool = True
+    """False discards near-threshold candidates."""
+    k: float = Field(10.0, gt=0)
+    """Weight k_refine of log det Σ (eV)."""
+    max_steps: int = Field(20, ge=1)
+    """L-BFGS steps per candidate."""
+    max_step: float = Field(0.1, gt=0, le=1)
+    """Longest move of an atom in one step (Å)."""
+    fmax: float = Field(0.02, gt=0)
+    """Stop when no force on the surface exceeds this (eV/Å)."""
+    gradient: Literal["exact", "paper"] = "exact"
+    """The surface's own gradient, or the paper's Eqs. 8 and 9, which leave out the candidate's effect on μ and N."""
+    min_distance: float = Field(0.55, gt=0, lt=1)
+    """Shortest distance allowed, as a fraction of the sum of covalent radii."""
+    max_candidates: int = Field(100, ge=0)
+    """Most near-threshold candidates to refine in one iteration."""
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The best cell found, and its gain before and after."""
+
+    atoms: Atoms
+    gain_before: float
+    gain_after: float
+    steps: int
+
+
+def refine(
+    atoms: Atoms,
+    base: Calculator,
+    fingerprint: Fingerprint,
+    statistics: SufficientStatistics,
+    params: RefineParams,
+) -> Refined:
+    """Maximise what a candidate would add to the data set.
+
+    Parameters
+    ----------
+    atoms
+        Candidate; not changed.
+    base
+        Current model.
+    fingerprint, statistics
+        Of the data set, in the candidate's mode.
+    params
+        See `RefineParams`.
+    """
+    moving = atoms.copy()
+    moving.calc = RefineSurface(base, fingerprint, statistics, params.k, gradient=params.gradient)
+    before = best = float(statistics.gain(fingerprint(atoms)))
+    best_positions, steps = moving.get_positions(), 0
+    optimizer = LBFGS(moving, logfile=None, maxstep=params.max_step)
+    for converged in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
+        steps = optimizer.get_number_of_steps()
+        gain = moving.calc.results.get("gain", float("nan"))
+        if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance:
+            break
+        if gain > best:
+            best, best_positions = float(gain), moving.get_positions()
+        if converged:
+            break
+    refined = atoms.copy()
+    refined.set_positions(best_positions)
+    return Refined(refined, before, best, steps)

@@ -1,0 +1,26 @@
+"""Pydantic documents: the campaign file, and one document a stage."""
+
+from entropy_flows.schemas.campaign import Campaign, IterationSettings, StopParams, load_campaign
+from entropy_flows.schemas.documents import (
+    EvaluateDoc,
+    ExploreDoc,
+    LabelDoc,
+    RefineDoc,
+    RunDoc,
+    SelectDoc,
+    TrainDoc,
+)
+
+__all__ = [
+    "Campaign",
+    "EvaluateDoc",
+    "ExploreDoc",
+    "IterationSettings",
+    "LabelDoc",
+    "RefineDoc",
+    "RunDoc",
+    "SelectDoc",
+    "StopParams",
+    "TrainDoc",
+    "load_campaign",
+]

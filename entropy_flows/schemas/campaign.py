@@ -1,0 +1,155 @@
+"""The campaign file: everything a campaign is, validated before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ase.data import chemical_symbols
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from entropy_flows.explore import AnchorParams, ExploreParams, Phase, condition_grid
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.label import LabelParams
+from entropy_flows.params import Params
+from entropy_flows.refine import RefineParams
+from entropy_flows.select import SelectParams
+from entropy_flows.train import TrainParams
+
+
+class IterationSettings(Params):
+    """Settings of one iteration; a campaign's `iterations` may change any of them from one to the next."""
+
+    explore: ExploreParams = ExploreParams()
+    anchors: AnchorParams = AnchorParams()
+    select: SelectParams = SelectParams()
+    refine: RefineParams = RefineParams()
+    train: TrainParams = TrainParams()
+    local_fingerprint: GOMParams = GOMParams(cutoff=3.0, natx=50)
+    """Fingerprint of the local entropy (paper A: r_c = 3.0 Å)."""
+
+
+class StopParams(Params):
+    """When a campaign is done: whichever comes first."""
+
+    max_iterations: int | None = Field(None, ge=1)
+    """None takes the length of `iterations`, or 3 if that is empty."""
+    label_budget: int | None = Field(None, ge=1)
+    """Most labels of the whole campaign, failed ones included: each has cost its calculation."""
+    energy_mae: float | None = Field(None, gt=0)
+    """Validation error of the energy (eV/atom) at which the potential is good enough."""
+    forces_mae: float | None = Field(None, gt=0)
+    """Validation error of the force components (eV/Å), required as well if given."""
+
+
+class Campaign(IterationSettings):
+    """One campaign. The stage sections hold for every iteration; `iterations` overrides them one by one."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Unique name in the database."""
+    elements: tuple[str, ...] = Field(min_length=1)
+    """Chemical symbols; their fixed order is that of the fingerprint's blocks."""
+    seed: int = Field(42, ge=0)
+    """Everything random follows from it."""
+    base_model: str
+    """A .nequip.zip file, a nequip.net id, SevenNet-0, or a name atomate2's forcefields know."""
+    student: str | None = None
+    """A .nequip.zip to fine-tune first, where the base model is not one itself."""
+    phases: tuple[Phase, ...] = Field(min_length=1)
+    """Seed crystals."""
+    global_fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
+    """Fingerprint of the global entropy; one for the whole campaign, since the covariance is over it."""
+    regularization: float = Field(1e-3, gt=0)
+    """λ of the covariance (Eq. 4)."""
+    label: LabelParams
+    """The label engine; one for the whole campaign, since labels of two engines do not mix."""
+    stop: StopParams = StopParams()
+    iterations: tuple[dict[str, Any], ...] = ()
+    """Changes of the stage sections, one mapping per iteration; the last one holds for those that follow."""
+
+    @field_validator("elements")
+    @classmethod
+    def _known_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in elements:
+            if symbol not in chemical_symbols[1:]:
+                raise ValueError(f"{symbol!r} is not a chemical symbol")
+        if len(set(elements)) < len(elements):
+            raise ValueError(f"{', '.join(elements)}: an element is named twice")
+        return elements
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Campaign:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"phases: two have the same name ({', '.join(names)})")
+        for number in range(1, self.n_iterations + 1):
+            try:
+                condition_grid(self.iteration(number).explore, names)
+            except ValueError as err:
+                raise ValueError(f"iterations[{number - 1}]: {_one_line(err)}") from None
+        return self
+
+    @property
+    def n_iterations(self) -> int:
+        """Iterations at most."""
+        return self.stop.max_iterations or len(self.iterations) or 3
+
+    def iteration(self, number: int) -> IterationSettings:
+        """Settings of an iteration (from 1): the campaign's sections with that iteration's changes laid over them."""
+        base = {name: getattr(self, name).model_dump(exclude_unset=True) for name in IterationSettings.model_fields}
+        if self.iterations:
+            base = _merge(base, self.iterations[min(number, len(self.iterations)) - 1])
+        return IterationSettings.model_validate(base)
+
+    @property
+    def dataset(self) -> DatasetParams:
+        """Fingerprint and regularisation of the data set's covariance."""
+        fingerprint = self.global_fingerprint.model_copy(update={"elements": self.elements})
+        return DatasetParams(fingerprint=fingerprint, regularization=self.regularization)
+
+
+def load_campaign(path: Path | str) -> Campaign:
+    """Read and validate a campaign file.
+
+    Raises
+    ------
+    ValueError
+        In one line per problem: where it is, what was found, what was expected.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"campaign file {path} does not exist; `entropy-flows init` writes one")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as err:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(err).split())}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as err:
+        raise ValueError(f"{path}: {_one_line(err)}") from None
+
+
+def _one_line(err: ValueError) -> str:
+    if not isinstance(err, ValidationError):
+        return str(err)
+    problems = []
+    for item in err.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        got = item.get("input")
+        shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""
+        problems.append(f"{where + ': ' if where else ''}{message}{shown}")
+    return "; ".join(problems)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,116 @@
+"""One document a stage: what a job returns and the job store keeps.
+
+The campaign's collections hold the truth; these say what a stage did. Large arrays sit under one key, `trajectories`,
+which the job store moves to GridFS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Document(BaseModel):
+    """Base of the stage documents."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class RunDoc(Document):
+    """One trajectory, without its snapshots."""
+
+    index: int
+    phase: str
+    temperature: float
+    k: float
+    pressure: float
+    mode: str
+    seed: int
+    snapshots: int
+    mean_temperature: float | None
+    """Over the sampled steps (K)."""
+    min_distance: float | None
+    """Shortest in any snapshot (Å)."""
+    reason: str | None
+    """Why the run stopped early; None if it did not."""
+    wall_seconds: float
+
+
+class ExploreDoc(Document):
+    """A batch of trajectories."""
+
+    iteration: int
+    batch: int
+    runs: list[RunDoc]
+    equations_of_state: dict[str, dict[str, float]]
+    """Phase → volume (Å³/atom) and bulk modulus (GPa) on the model that explored."""
+    trajectories: list[dict[str, Any]]
+    """Per run: index, numbers, cell (3, 3) Å, steps, positions (n_snapshots, n_atoms, 3) Å, energies, max_forces."""
+
+
+class SelectDoc(Document):
+    """What the filter did with an iteration's candidates."""
+
+    iteration: int
+    candidates: int
+    accepted: int
+    near: int
+    rejected: int
+    spent: int
+    """Not judged: the budget was spent."""
+    entropy_before: dict[str, float]
+    """log det Σ per mode."""
+    entropy_after: dict[str, float]
+    gains: list[float]
+    """ΔH of the accepted, in order."""
+    trajectories: list[dict[str, Any]]
+    """The near-threshold candidates: key, mode, origin, structure."""
+
+
+class RefineDoc(Document):
+    """What became of the near-threshold candidates."""
+
+    iteration: int
+    tried: int
+    accepted: int
+    steps: int
+    """L-BFGS steps in all."""
+    gains: list[tuple[float, float]]
+    """ΔH before and after, of each tried."""
+    entropy_after: dict[str, float]
+
+
+class LabelDoc(Document):
+    """A batch of labels, or the sum of an iteration's batches."""
+
+    iteration: int
+    requested: int
+    labelled: int
+    failed: int
+    reasons: dict[str, int] = {}
+    """Reason of failure → count."""
+    anchors: int = 0
+
+
+class TrainDoc(Document):
+    """A fine-tuning."""
+
+    iteration: int
+    model: str
+    """Reference of the new model in the store."""
+    parent: str
+    trained_on: int
+    left_out: int
+    """Training cells over the edge limit."""
+    epochs: int
+    wall_seconds: float
+
+
+class EvaluateDoc(Document):
+    """Errors of the model before and after, on cells neither has seen."""
+
+    iteration: int
+    before: dict[str, Any]
+    after: dict[str, Any]
+    validation: dict[str, Any]

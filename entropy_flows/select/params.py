@@ -1,0 +1,34 @@
+"""Parameters of the selection stage and the selector they name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from entropy_flows.params import Params
+from entropy_flows.select.base import Selector
+from entropy_flows.select.logdet import LogDetSelector
+from entropy_flows.select.random import RandomSelector
+
+
+class SelectParams(Params):
+    """Which selector, and its threshold (paper A, section 3.3)."""
+
+    selector: Literal["logdet", "random"] = "logdet"
+    """logdet: the paper's filter. random: no filter, as in the paper's first generation and its baseline."""
+    theta_min: float = Field(1e-3, gt=0)
+    """Smallest gain ΔH worth a label."""
+    near_factor: float = Field(0.5, ge=0, le=1)
+    """Candidates between near_factor × theta_min and theta_min go to refinement."""
+    order: Literal["explored", "shuffled"] = "shuffled"
+    """Order of judging; see LogDetSelector."""
+    max_labels: int | None = Field(None, ge=1)
+    """Most labels of one iteration, anchors included; None leaves the campaign's budget as the only limit."""
+
+
+def make_selector(params: SelectParams) -> Selector:
+    """The selector that `params.selector` names."""
+    if params.selector == "random":
+        return RandomSelector()
+    return LogDetSelector(params.theta_min, params.near_factor, params.order)

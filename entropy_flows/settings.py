@@ -1,0 +1,60 @@
+"""Where things are on this machine: the only reader of the environment and of ~/.entropy_flows.yaml.
+
+Credentials belong in ENTROPY_FLOWS_URI or in a settings file that only its owner can read; they are never written into
+a job, a log or a report.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+
+class Settings(BaseSettings):
+    """Settings of one machine, read from ENTROPY_FLOWS_* and then from ~/.entropy_flows.yaml."""
+
+    model_config = SettingsConfigDict(env_prefix="ENTROPY_FLOWS_", extra="forbid", use_attribute_docstrings=True)
+
+    uri: SecretStr | None = None
+    """MongoDB URI; unset, the command line starts an embedded server in the campaign's folder."""
+    database: str = Field("entropy_flows", pattern=r"^[A-Za-z0-9_-]+$")
+    """Database that holds the job store, the launchpad and the campaigns."""
+    cache: Path = Path("~/.cache/entropy_flows")
+    """Folder for models fetched from the database."""
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    """Device for models and fingerprints."""
+    workers: int | None = Field(None, ge=1)
+    """Local workers started by `entropy-flows run`; None takes one per core."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], env_settings: PydanticBaseSettingsSource, **sources: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        path = Path(os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")).expanduser()
+        if not path.is_file():
+            return (sources["init_settings"], env_settings)
+        if "uri" in path.read_text() and path.stat().st_mode & 0o077:
+            raise ValueError(f"{path} holds a database URI but others can read it; run: chmod 600 {path}")
+        return (sources["init_settings"], env_settings, YamlConfigSettingsSource(settings_cls, path))
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises
+    ------
+    ValueError
+        If a value is invalid; the message names the variable, never its value when it may hold a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as err:
+        names = ", ".join("ENTROPY_FLOWS_" + str(e["loc"][0]).upper() + f": {e['msg']}" for e in err.errors())
+        raise ValueError(f"invalid settings: {names}") from None

@@ -1,0 +1,212 @@
+"""The ledger of acceptances, and the covariance as a fold over it.
+
+An entry is a structure with its place in line. Entries are only ever appended, stage by stage; a stage that runs twice
+writes the same entries, so nothing is lost by running it again and nothing is doubled.
+
+    statistics(n, stage) = fold of `add` over the fingerprints of all entries before (n, stage)
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from bson import Binary
+from pymatgen.core import Structure
+from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from entropy_flows.entropy import DatasetParams, SufficientStatistics
+from entropy_flows.fingerprints import GOM
+from entropy_flows.store.connection import StoreError
+
+NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
+STAGES = ("seed", "select", "refine", "anchor")
+"""Stages that append, in the order in which they do so within an iteration."""
+
+
+def structure_id(campaign: str, key: str) -> str:
+    """Identifier of a structure: the same whoever computes it and however often."""
+    return str(uuid.uuid5(NAMESPACE, f"{campaign}/{key}"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A structure to append.
+
+    Attributes
+    ----------
+    key
+        Unique name within the campaign.
+    structure
+        The cell.
+    q
+        Its fingerprints (n_atoms, dim).
+    gain
+        ΔH when it was accepted (None for what bypassed the filter).
+    origin
+        Where it came from: phase, temperature, k, pressure, mode, run, step, model, …
+    """
+
+    key: str
+    structure: Structure
+    q: np.ndarray
+    gain: float | None
+    origin: dict[str, Any] = field(default_factory=dict)
+
+
+class Ledger:
+    """The ledger of one campaign.
+
+    Parameters
+    ----------
+    database
+        Where the collections are.
+    campaign
+        Name of the campaign.
+    dataset
+        The global fingerprint and λ: the statistics belong to these settings.
+    """
+
+    def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
+        self.structures, self.fingerprints = database["structures"], database["fingerprints"]
+        self.covariances, self.campaign = database["covariances"], campaign
+        self.fingerprint, self.regularization = GOM(**dict(dataset.fingerprint)), dataset.regularization
+
+    def position(self, iteration: int, stage: str) -> int:
+        """Number of entries before this stage of this iteration, which is the position of its first entry."""
+        before = {"$or": [{"iteration": {"$lt": iteration}}, {"iteration": iteration, "rank": {"$lt": _rank(stage)}}]}
+        return self.structures.count_documents({"campaign": self.campaign, **before})
+
+    def statistics(self, iteration: int, stage: str) -> dict[str, SufficientStatistics]:
+        """Statistics of everything before this stage, per mode.
+
+        Starts from the last stored covariance at or before that point and replays the entries after it, so a crash
+        between writing entries and writing their covariance costs a replay and nothing else.
+        """
+        end, found = self.position(iteration, stage), {}
+        for mode in ("atom", "config"):
+            start, stats = self._stored(mode, end)
+            for q in self._fingerprints(start, end):
+                stats.add(q)
+            found[mode] = stats
+        return found
+
+    def append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
+        """Append a stage's entries, their fingerprints and the covariances after them.
+
+        Returns
+        -------
+        int
+            Position after the last entry.
+
+        Raises
+        ------
+        StoreError
+            If another process has written other entries at these positions, or this stage was appended before with
+            different entries.
+        """
+        start = self.position(iteration, stage)
+        if not entries:
+            return start
+        statistics = self.statistics(iteration, stage)
+        now = datetime.now(UTC)
+        documents, arrays = [], []
+        for place, entry in enumerate(entries, start):
+            identifier = structure_id(self.campaign, entry.key)
+            documents.append(
+                {
+                    "_id": identifier,
+                    "campaign": self.campaign,
+                    "key": entry.key,
+                    "position": place,
+                    "iteration": iteration,
+                    "stage": stage,
+                    "rank": _rank(stage),
+                    "formula": entry.structure.composition.reduced_formula,
+                    "n_atoms": len(entry.structure),
+                    "elements": sorted({site.specie.symbol for site in entry.structure}),
+                    "volume_per_atom": entry.structure.volume / len(entry.structure),
+                    "gain": entry.gain,
+                    "origin": entry.origin,
+                    "structure": entry.structure.as_dict(),
+                    "created": now,
+                }
+            )
+            arrays.append(
+                {
+                    "structure": identifier,
+                    "campaign": self.campaign,
+                    "position": place,
+                    "settings": self.fingerprint.settings_hash,
+                    "shape": list(entry.q.shape),
+                    "q": Binary(np.ascontiguousarray(entry.q, dtype="<f8").tobytes()),
+                }
+            )
+            for stats in statistics.values():
+                stats.add(entry.q)
+        written = list(self.structures.find({"campaign": self.campaign, "iteration": iteration, "stage": stage}, {"key": 1, "position": 1}))
+        expected = {document["key"]: document["position"] for document in documents}
+        if any(expected.get(document["key"]) != document["position"] for document in written):
+            raise StoreError(
+                f"campaign {self.campaign!r}, iteration {iteration}, stage {stage}: the ledger already holds other "
+                f"entries for this stage; was the campaign changed after it was started?"
+            )
+        # fingerprints first: an entry in the ledger always has its fingerprint
+        self.fingerprints.bulk_write(
+            [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in arrays]
+        )
+        try:
+            self.structures.bulk_write(
+                [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
+            )
+        except BulkWriteError as err:
+            raise StoreError(f"campaign {self.campaign!r}: another process is writing the same ledger: {err}") from None
+        for mode, stats in statistics.items():
+            self._store(mode, start + len(entries), stats)
+        return start + len(entries)
+
+    def entries(self, **query: Any) -> Iterable[dict[str, Any]]:
+        """Entries in ledger order."""
+        return self.structures.find({"campaign": self.campaign, **query}).sort("position", ASCENDING)
+
+    def _fingerprints(self, start: int, end: int) -> Iterable[np.ndarray]:
+        query = {"campaign": self.campaign, "position": {"$gte": start, "$lt": end}}
+        query["settings"] = self.fingerprint.settings_hash
+        count = start
+        for document in self.fingerprints.find(query).sort("position", ASCENDING):
+            if document["position"] != count:
+                break
+            count += 1
+            yield np.frombuffer(document["q"], dtype="<f8").reshape(document["shape"])
+        if count != end:
+            raise StoreError(
+                f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.settings_hash} for ledger "
+                f"position {count}; were the fingerprint's settings changed after the campaign was started?"
+            )
+
+    def _stored(self, mode: str, end: int) -> tuple[int, SufficientStatistics]:
+        """The last covariance stored at or before a position, and where it stands."""
+        query = {"campaign": self.campaign, "mode": mode, "settings": self._settings, "position": {"$lte": end}}
+        found = self.covariances.find_one(query, sort=[("position", DESCENDING)])
+        if found is None:
+            return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
+        return found["position"], SufficientStatistics.from_bytes(bytes(found["data"]))
+
+    def _store(self, mode: str, position: int, stats: SufficientStatistics) -> None:
+        key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
+        body = {"data": Binary(stats.to_bytes()), "checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
+        self.covariances.replace_one(key, {**key, **body}, upsert=True)
+
+    @property
+    def _settings(self) -> str:
+        return f"{self.fingerprint.settings_hash}/{self.regularization:g}"
+
+
+def _rank(stage: str) -> int:
+    return STAGES.index(stage)

@@ -1,0 +1,242 @@
+"""From labelled cells to the files NequIP trains on: weights, split, edge limit, extxyz."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from matscipy.neighbours import neighbour_list
+
+Split = Literal["train", "val", "test"]
+Key = TypeVar("Key", bound=Hashable)
+
+WEIGHT_KEY = "structure_weight"
+
+
+class LeftOut(NamedTuple):
+    """A cell that is not trained on."""
+
+    position: int
+    """Its position in the list given."""
+    reason: str
+    """Why."""
+
+
+def energy_per_atom(atoms: Atoms) -> float:
+    """Labelled energy per atom.
+
+    Parameters
+    ----------
+    atoms
+        A labelled cell.
+
+    Returns
+    -------
+    float
+        Energy in eV/atom.
+    """
+    return float(atoms.get_potential_energy()) / len(atoms)
+
+
+def energy_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]) -> np.ndarray:
+    """Loss weight of each cell, by its energy per atom.
+
+    Parameters
+    ----------
+    frames
+        Labelled cells.
+    bins
+        Upper edge (eV/atom, exclusive; None for "the rest") and weight, rising, as `TrainParams.weight_bins` has them.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Weights; all 1 without bins.
+    """
+    if not bins:
+        return np.ones(len(frames))
+    edges = [np.inf if edge is None else edge for edge, _ in bins]
+    weights = np.array([weight for _, weight in bins])
+    return weights[np.searchsorted(edges, [energy_per_atom(atoms) for atoms in frames], side="right")]
+
+
+def count_edges(atoms: Atoms, cutoff: float) -> int:
+    """Count the directed neighbour pairs of a cell, periodic images included.
+
+    Parameters
+    ----------
+    atoms
+        The cell.
+    cutoff
+        Largest distance, Å.
+
+    Returns
+    -------
+    int
+        Number of edges.
+    """
+    if not atoms.pbc.all():  # the neighbour list needs a cell around the atoms
+        atoms = atoms.copy()
+        atoms.center(vacuum=cutoff, axis=np.flatnonzero(~atoms.pbc))
+    return len(neighbour_list("i", atoms, cutoff))
+
+
+def within_edge_limit(frames: Sequence[Atoms], max_edges: int, cutoff: float) -> tuple[list[Atoms], list[LeftOut]]:
+    """Leave out cells with too many edges.
+
+    Parameters
+    ----------
+    frames
+        Cells.
+    max_edges
+        Most edges a cell may have.
+    cutoff
+        Distance up to which edges count, Å.
+
+    Returns
+    -------
+    kept, left_out
+        The cells to train on, in order, and the others' positions with the reason.
+    """
+    kept, left_out = [], []
+    for index, atoms in enumerate(frames):
+        edges = count_edges(atoms, cutoff)
+        if edges <= max_edges:
+            kept.append(atoms)
+        else:
+            left_out.append(LeftOut(index, f"{edges} edges within {cutoff} Å, the limit is {max_edges}"))
+    return kept, left_out
+
+
+def stratified_split(
+    energies_per_atom: Sequence[float], keys: Sequence[Key], fractions: tuple[float, float, float], seed: int
+) -> dict[Key, Split]:
+    """Split cells so that each part spans the energies.
+
+    The validation and test sets get the rounded share of n cells, at least one each when n ≥ 3 and their fraction is
+    not 0; training keeps the rest, and all of n ≤ 2. A set of m cells takes one random cell from each of m strata of
+    the cells sorted by energy.
+
+    Parameters
+    ----------
+    energies_per_atom
+        Energy of each cell, eV/atom.
+    keys
+        Name of each cell; a cell's part depends on the set of names and energies, not on their order.
+    fractions
+        Shares of training, validation and test set.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    dict
+        Part of each key.
+    """
+    return assign_splits({}, energies_per_atom, keys, fractions, seed)
+
+
+def assign_splits(
+    assigned: Mapping[Key, Split],
+    energies_per_atom: Sequence[float],
+    keys: Sequence[Key],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> dict[Key, Split]:
+    """Extend a split to new cells; what was assigned stays, so a cell once in the test set never trains.
+
+    The sizes aimed at are those of `stratified_split` for all cells together; new cells fill what is missing.
+
+    Parameters
+    ----------
+    assigned
+        Part of each cell assigned before; its keys need not all be among `keys`.
+    energies_per_atom, keys, fractions, seed
+        As in `stratified_split`, of old and new cells together (old ones may be left out).
+
+    Returns
+    -------
+    dict
+        Part of every key in `assigned` and `keys`.
+    """
+    if len(energies_per_atom) != len(keys) or len(set(keys)) != len(keys):
+        raise ValueError(
+            f"every cell needs one energy and one key of its own, got {len(energies_per_atom)} energies and "
+            f"{len(keys)} keys, {len(set(keys))} of them different"
+        )
+    result = dict(assigned)
+    new = sorted(
+        (energy, str(key), key) for energy, key in zip(energies_per_atom, keys, strict=True) if key not in result
+    )
+    remaining = [key for *_, key in new]
+    total = len(result) + len(remaining)
+    rng = np.random.default_rng([seed, total])
+    parts: tuple[Split, Split] = ("test", "val")
+    for part, fraction in zip(parts, (fractions[2], fractions[1]), strict=True):
+        wanted = _part_size(total, fraction) - sum(value == part for value in result.values())
+        for key in _one_per_stratum(remaining, wanted, rng):
+            result[key] = part
+        remaining = [key for key in remaining if key not in result]
+    return result | dict.fromkeys(remaining, "train")
+
+
+def write_extxyz(path: Path, frames: Sequence[Atoms], weights: Sequence[float] | np.ndarray) -> None:
+    """Write labelled cells with their loss weights, as NequIP reads them.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    frames
+        Cells with energy, forces and maybe stress; one without stress gets NaN, which the loss ignores.
+    weights
+        Loss weight of each.
+    """
+    plain: list[Atoms] = []
+    for atoms, weight in zip(frames, weights, strict=True):
+        results = atoms.calc.results if atoms.calc is not None else {}
+        if missing := {"energy", "forces"} - set(results):
+            raise ValueError(
+                f"cell {len(plain)} ({atoms.get_chemical_formula()}) has no {' and no '.join(sorted(missing))}"
+            )
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info={WEIGHT_KEY: float(weight)})
+        bare.calc = SinglePointCalculator(
+            bare,
+            energy=float(atoms.get_potential_energy()),
+            forces=np.asarray(atoms.get_forces(apply_constraint=False)),
+            stress=np.asarray(results["stress"]) if has_stress(atoms) else np.full(6, np.nan),
+        )
+        plain.append(bare)
+    write(path, plain, format="extxyz")
+
+
+def has_stress(atoms: Atoms) -> bool:
+    """Whether a labelled cell carries a stress.
+
+    Parameters
+    ----------
+    atoms
+        The cell.
+
+    Returns
+    -------
+    bool
+        True if its label has one.
+    """
+    return atoms.calc is not None and atoms.calc.results.get("stress") is not None
+
+
+def _part_size(total: int, fraction: float) -> int:
+    return max(1, round(total * fraction)) if total >= 3 and fraction > 0.0 else 0
+
+
+def _one_per_stratum(keys: Sequence[Key], count: int, rng: np.random.Generator) -> list[Key]:
+    """Draw one key from each of `count` consecutive groups of nearly equal size."""
+    count = min(max(count, 0), max(len(keys) - 1, 0))  # leave one to train on
+    groups = np.array_split(np.arange(len(keys)), count) if count else []
+    return [keys[int(rng.choice(group))] for group in groups]

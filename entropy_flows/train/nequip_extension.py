@@ -1,0 +1,76 @@
+"""What NequIP lacks for the recipe: a weight per structure in the loss.
+
+Both classes are named in the configuration of a training (`_target_`), which is how NequIP comes to import this module.
+The data module is built first, so the weight's field is known before a data set is read; no entry point is needed, and
+`import nequip` alone has nothing to do with this package. A packaged model does not refer to it either.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from nequip.data import AtomicDataDict, register_fields
+from nequip.data.datamodule import ASEDataModule
+from torchmetrics import Metric
+
+from entropy_flows.train.dataset import WEIGHT_KEY
+
+register_fields(graph_fields=[WEIGHT_KEY])
+
+
+class WeightedDataModule(ASEDataModule):
+    """NequIP's data module for extxyz files, with the weight of each structure read from its `info`."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(include_keys=[WEIGHT_KEY], **kwargs)
+
+
+class WeightedHuber(Metric):
+    """Mean over components of weight × Huber loss, the weight being that of the component's structure.
+
+        ⟨w h(x)⟩ = (1/n) Σ_i w_s(i) h(x_i),   h(x) = x²/2 for |x| < δ,   δ (|x| - δ/2) beyond
+
+    The sum is divided by the number of components, not by the weights' sum: with one structure a batch the latter
+    would cancel the weight. Components whose reference is NaN (a structure without stress) count for nothing.
+
+    Parameters
+    ----------
+    field
+        `total_energy` (compared per atom), `forces` or `stress`.
+    delta
+        δ, in the field's units.
+    """
+
+    total: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, field: str, delta: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.field = field
+        self.delta = delta
+        self.add_state("total", default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", default=torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, preds: AtomicDataDict.Type, target: AtomicDataDict.Type) -> None:
+        """Add a batch."""
+        difference = preds[self.field] - target[self.field]
+        if self.field == AtomicDataDict.TOTAL_ENERGY_KEY:
+            difference = difference / target[AtomicDataDict.NUM_NODES_KEY].reshape(-1, 1)
+        weights = target[WEIGHT_KEY].reshape(-1)
+        if self.field == AtomicDataDict.FORCE_KEY:
+            weights = weights[target[AtomicDataDict.BATCH_KEY]]
+        weights = weights.reshape(-1, *[1] * (difference.ndim - 1)).expand_as(difference)
+        known = ~torch.isnan(difference)
+        loss = torch.nn.functional.huber_loss(
+            difference[known], torch.zeros_like(difference[known]), reduction="none", delta=self.delta
+        )
+        self.total = self.total + (weights[known] * loss).sum()
+        self.count = self.count + known.sum()
+
+    def compute(self) -> torch.Tensor:
+        """Weighted loss of all batches added; 0 if none had this field."""
+        return self.total / self.count.clamp(min=1.0)
+
+    def __str__(self) -> str:
+        return f"weighted_huber_{self.field}"

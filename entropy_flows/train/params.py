@@ -1,0 +1,115 @@
+"""Parameters of fine-tuning, with the recipes they were chosen in as presets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from entropy_flows.params import Params
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # the published recipe, for Allegro-OAM-L and models of its size
+    "oam-l": {
+        "learning_rate": 5e-5,
+        "max_epochs": 500,
+        "ema_decay": 0.999,
+        "batch_size": 1,
+        "accumulate": 4,
+        "clip": 0.015,
+        "lr_patience": 15,
+        "early_stopping_patience": 30,
+    },
+    # a model of a few thousand parameters: at 5e-5 it does not move, and a minute is all a fine-tuning should take
+    "small": {
+        "learning_rate": 3e-3,
+        "max_epochs": 60,
+        "ema_decay": 0.98,
+        "batch_size": 4,
+        "accumulate": 1,
+        "clip": 0.5,
+        "lr_patience": 8,
+        "early_stopping_patience": 20,
+    },
+}
+
+
+class TrainParams(Params):
+    """How a model is fine-tuned: loss, optimiser, stopping, and which cells it sees.
+
+    The loss of a batch is, with w the weight of the structure a component belongs to and h the Huber function,
+
+        L = (c_E ⟨w h(ΔE/N)⟩ + c_F ⟨w h(ΔF)⟩ + c_σ ⟨w h(Δσ)⟩) / (c_E + c_F + c_σ)
+
+    averaged over structures, force components and stress components.
+    """
+
+    preset: Literal["oam-l", "small"] = "oam-l"
+    """Recipe that gives the values not named: `oam-l` for a foundation model, `small` for a few thousand parameters."""
+    learning_rate: PositiveFloat = 5e-5
+    """Adam's step length."""
+    max_epochs: PositiveInt = 500
+    """Epochs after which training ends if it has not stopped before."""
+    energy_coefficient: Annotated[float, Field(ge=0.0)] = 1.0
+    """c_E, of the error of the energy per atom (eV)."""
+    forces_coefficient: Annotated[float, Field(ge=0.0)] = 1.0
+    """c_F, of the error of force components (eV/Å)."""
+    stress_coefficient: Annotated[float, Field(ge=0.0)] = 0.01
+    """c_σ, of the error of stress components (eV/Å³); without effect if no cell has a stress."""
+    huber_delta: PositiveFloat = 1.0
+    """Error beyond which the loss grows linearly, in the units of each quantity."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    """Decay of the moving average of the weights, per optimiser step; the average is the result."""
+    batch_size: PositiveInt = 1
+    """Structures in a batch."""
+    accumulate: PositiveInt = 4
+    """Batches whose gradients are accumulated before a step."""
+    clip: PositiveFloat = 0.015
+    """Largest norm of the gradient of L."""
+    lr_patience: PositiveInt = 15
+    """Epochs without improvement of the validation loss before the learning rate falls."""
+    lr_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Factor by which it falls."""
+    early_stopping_patience: PositiveInt = 30
+    """Epochs without improvement of the validation loss before training stops."""
+    weight_bins: tuple[tuple[float | None, Annotated[float, Field(ge=0.0)]], ...] = ()
+    """Loss weights by energy per atom: (upper edge in eV/atom, weight), rising, the last edge null for "the rest".
+
+    The published values for carbon are ((-7, 3.0), (-4, 1.0), (null, 0.5)); edges belong to the system, so the
+    default gives every structure weight 1.
+    """
+    max_edges: PositiveInt = 8500
+    """Cells with more edges (directed neighbour pairs) are left out of training: they set the memory it needs."""
+    edge_cutoff: PositiveFloat = 7.0
+    """Distance up to which edges are counted, Å."""
+    fractions: tuple[Fraction, Fraction, Fraction] = (0.8, 0.1, 0.1)
+    """Shares of training, validation and test set; they add up to 1."""
+    seed: int = Field(default=42, ge=0, lt=2**31)
+    """Governs the split and the order of the batches."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where training runs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        values = PRESETS.get(data.get("preset", "oam-l"), {})  # an unknown preset fails as a field, with the choices
+        return {**values, **data}
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if abs(sum(self.fractions) - 1.0) > 1e-6 or self.fractions[0] == 0.0:
+            raise ValueError(f"fractions {self.fractions} must add up to 1 and leave something to train on")
+        if self.energy_coefficient + self.forces_coefficient == 0.0:
+            raise ValueError("energy_coefficient and forces_coefficient are both 0: there is nothing to train on")
+        if self.weight_bins:
+            edges = [edge for edge, _ in self.weight_bins]
+            finite = [edge for edge in edges[:-1] if edge is not None]
+            if edges[-1] is not None or len(finite) != len(edges) - 1 or finite != sorted(set(finite)):
+                raise ValueError(f"weight_bins need rising upper edges that end with null, got edges {edges}")
+        return self

@@ -1,0 +1,235 @@
+"""The recipe as NequIP's configuration: model, data, loss, optimiser, stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from entropy_flows.train.params import TrainParams
+
+MONITOR = "val0_epoch/weighted_sum"
+OURS = "entropy_flows.train.nequip_extension"
+
+Config = dict[str, Any]
+
+
+def packaged_model(package: Path) -> Config:
+    """Model section that starts from a packaged model, every parameter trainable.
+
+    Parameters
+    ----------
+    package
+        Absolute path of a `.nequip.zip`, which must stay there until the result is packaged.
+
+    Returns
+    -------
+    dict
+        `training_module.model`.
+    """
+    return {"_target_": "nequip.model.ModelFromPackage", "package_path": str(package), "compile_mode": "eager"}
+
+
+def small_allegro(
+    elements: Sequence[str],
+    cutoff: float = 5.0,
+    l_max: int = 1,
+    layers: int = 1,
+    scalars: int = 16,
+    tensors: int = 8,
+    seed: int = 42,
+) -> Config:
+    """Model section of a new Allegro model small enough to train on a CPU.
+
+    A screened nuclear repulsion (ZBL) is part of it, so that atoms cannot collapse where no label has been seen.
+
+    Parameters
+    ----------
+    elements
+        Chemical symbols.
+    cutoff
+        Distance up to which atoms see each other, Å.
+    l_max, layers, scalars, tensors
+        Angular resolution, Allegro layers, scalar and tensor features.
+    seed
+        Seed of the initial weights.
+
+    Returns
+    -------
+    dict
+        `training_module.model`; averages of the training set enter by interpolation.
+    """
+    return {
+        "_target_": "allegro.model.AllegroModel",
+        "seed": seed,
+        "model_dtype": "float32",
+        "type_names": list(elements),
+        "r_max": cutoff,
+        "l_max": l_max,
+        "parity": False,
+        "num_layers": layers,
+        "num_scalar_features": scalars,
+        "num_tensor_features": tensors,
+        "radial_chemical_embed": {
+            "_target_": "allegro.nn.TwoBodyBesselScalarEmbed",
+            "num_bessels": 8,
+            "bessel_trainable": False,
+            "polynomial_cutoff_p": 6,
+        },
+        "scalar_embed_mlp_hidden_layers_depth": 1,
+        "scalar_embed_mlp_hidden_layers_width": 2 * scalars,
+        "allegro_mlp_hidden_layers_depth": 1,
+        "allegro_mlp_hidden_layers_width": 2 * scalars,
+        "readout_mlp_hidden_layers_depth": 1,
+        "readout_mlp_hidden_layers_width": scalars,
+        "avg_num_neighbors": "${training_data_stats:num_neighbors_mean}",
+        "per_type_energy_shifts": "${training_data_stats:per_atom_energy_mean}",
+        "per_type_energy_scales": "${training_data_stats:forces_rms}",
+        "pair_potential": {
+            "_target_": "nequip.nn.pair_potential.ZBL",
+            "units": "metal",
+            "chemical_species": list(elements),
+        },
+    }
+
+
+def nequip_config(model: Config, files: dict[str, Path], params: TrainParams, folder: Path, stress: bool) -> Config:
+    """Assemble the configuration of one `nequip-train` run.
+
+    Parameters
+    ----------
+    model
+        Model section, from `packaged_model` or `small_allegro`.
+    files
+        Absolute extxyz paths `train`, `val` and, if there is a test set, `test`.
+    params
+        Recipe.
+    folder
+        Absolute folder of the run's log, metrics and checkpoint `best.ckpt`.
+    stress
+        Whether the training cells have stresses; without, the stress is left out of loss and metrics.
+
+    Returns
+    -------
+    dict
+        The whole configuration, of plain types.
+    """
+    return {
+        "hydra": {"run": {"dir": str(folder)}, "output_subdir": None},
+        "run": ["train", "test"] if "test" in files else ["train"],
+        "data": _data(model, files, params),
+        "trainer": _trainer(params, folder),
+        "training_module": {
+            "_target_": "nequip.train.EMALightningModule",
+            "ema_decay": params.ema_decay,
+            "model": model,
+            "loss": _metrics(_loss_terms(params, stress)),
+            "val_metrics": _metrics(_loss_terms(params, stress) + _error_terms(stress)),
+            "test_metrics": _metrics(_error_terms(stress)),
+            "optimizer": {"_target_": "torch.optim.Adam", "lr": params.learning_rate},
+            "lr_scheduler": {
+                "scheduler": {
+                    "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
+                    "factor": params.lr_factor,
+                    "patience": params.lr_patience,
+                },
+                "monitor": MONITOR,
+                "interval": "epoch",
+                "frequency": 1,
+            },
+        },
+    }
+
+
+def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
+    if "package_path" in model:
+        package = model["package_path"]
+        types: Any = f"${{type_names_from_package:'{package}'}}"
+        cutoff: Any = f"${{cutoff_radius_from_package:'{package}'}}"
+    else:
+        types, cutoff = model["type_names"], model["r_max"]
+    data: Config = {
+        "_target_": f"{OURS}.WeightedDataModule",
+        "seed": params.seed,
+        **{f"{part}_file_path": str(path) for part, path in files.items()},
+        "transforms": [
+            {"_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", "model_type_names": types},
+            {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": cutoff},
+        ],
+        "train_dataloader": {
+            "_target_": "torch.utils.data.DataLoader",
+            "batch_size": params.batch_size,
+            "shuffle": True,
+        },
+        "val_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": params.batch_size},
+        "test_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": params.batch_size},
+    }
+    if "package_path" not in model:  # a new model is scaled by averages of its training set
+        data["stats_manager"] = {"_target_": "nequip.data.CommonDataStatisticsManager", "type_names": types}
+    return data
+
+
+def _trainer(params: TrainParams, folder: Path) -> Config:
+    return {
+        "_target_": "lightning.Trainer",
+        "accelerator": "gpu" if params.device == "cuda" else "cpu",
+        "devices": 1,
+        "max_epochs": params.max_epochs,
+        "check_val_every_n_epoch": 1,  # the moving average needs it
+        "num_sanity_val_steps": 0,
+        "accumulate_grad_batches": params.accumulate,
+        "gradient_clip_val": params.clip,
+        "gradient_clip_algorithm": "norm",
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "logger": {
+            "_target_": "lightning.pytorch.loggers.CSVLogger",
+            "save_dir": str(folder),
+            "name": "",
+            "version": "",
+            "flush_logs_every_n_steps": 1,
+        },
+        "callbacks": [
+            {
+                "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
+                "dirpath": str(folder),
+                "filename": "best",
+                "monitor": MONITOR,
+            },
+            {
+                "_target_": "lightning.pytorch.callbacks.EarlyStopping",
+                "monitor": MONITOR,
+                "patience": params.early_stopping_patience,
+            },
+            {"_target_": "lightning.pytorch.callbacks.LearningRateMonitor", "logging_interval": "epoch"},
+        ],
+    }
+
+
+def _metrics(terms: list[Config]) -> Config:
+    return {"_target_": "nequip.train.MetricsManager", "metrics": terms}
+
+
+def _loss_terms(params: TrainParams, stress: bool) -> list[Config]:
+    coefficients = {"total_energy": params.energy_coefficient, "forces": params.forces_coefficient}
+    if stress:
+        coefficients["stress"] = params.stress_coefficient
+    return [
+        {
+            "name": f"{field}_loss",
+            "coeff": coefficient,  # NequIP divides them by their sum
+            "metric": {"_target_": f"{OURS}.WeightedHuber", "field": field, "delta": params.huber_delta},
+        }
+        for field, coefficient in coefficients.items()
+        if coefficient > 0.0
+    ]
+
+
+def _error_terms(stress: bool) -> list[Config]:
+    error = {"_target_": "nequip.train.MeanAbsoluteError"}
+    per_atom = {"_target_": "nequip.data.PerAtomModifier", "field": "total_energy"}
+    terms: list[Config] = [
+        {"name": "energy_mae", "field": per_atom, "metric": error},
+        {"name": "forces_mae", "field": "forces", "metric": error},
+    ]
+    return terms + [{"name": "stress_mae", "field": "stress", "ignore_nan": True, "metric": error}] * stress

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
 from entropy_flows.cli.status import iteration_rows
 
 
@@ -15,15 +16,89 @@ def command(
     folder: FolderOption = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Write parity plots, gain per iteration, coverage and tables as HTML and PNG.
+    """Write tables, parity plots, gain per iteration and coverage as HTML and PNG.
 
     Example: entropy-flows report silicon/campaign.yaml
     """
-    from entropy_flows.evaluate.report import collect, write_report
+    from entropy_flows.evaluate.report import write_report
 
     with session(file, folder) as opened:
-        material = collect(opened.store, opened.campaign.dataset)
-        page = write_report(material, iteration_rows(opened.store.iterations()), opened.folder / "report")
+        document, iterations = opened.store.document(), opened.store.iterations()
+        labels = list(opened.store.labels(converged=True))
+        header = ["", *(f"iteration {doc['iteration']}" for doc in iterations)]
+        note = "Errors are before → after fine-tuning, on the same held-out cells."
+        page = write_report(
+            opened.folder / "report",
+            document["name"],
+            f"{document['state']}{': ' + document['message'] if document['message'] else ''}",
+            sorted({label["provenance"]["engine"] for label in labels}),
+            [
+                ("Iterations", [header, *iteration_rows(iterations)], note),
+                ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
+            ],
+            _figures(opened, iterations, labels),
+        )
     print(f"report: {page}")
     if open_:
         typer.launch(str(page))
+
+
+def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, Any]:
+    from entropy_flows.evaluate import plots
+
+    campaign = opened.campaign
+    gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
+    thresholds = {number: campaign.iteration(number).select.theta_min for number in gains}
+    histories = {doc["iteration"]: doc["train"]["history"] for doc in iterations if doc.get("train", {}).get("history")}
+    figures: dict[str, Any] = {}
+    parities = _parities(opened, iterations)
+    if parities is not None:
+        caption = "Held-out cells: base model and last model against the labels."
+        figures["parity"] = (plots.parity_plot(*parities), caption)
+    figures["gains"] = (plots.gain_plot(gains, thresholds), "Gain of each accepted candidate when it was accepted.")
+    ledger = opened.store.ledger(campaign.dataset)
+    entries = list(ledger.entries())
+    if len(entries) > 2:
+        means = np.array([q.mean(axis=0) for q in ledger.fingerprints_between(0, len(entries))])
+        groups = [f"{entry['stage']}, {entry['origin'].get('phase', '')}" for entry in entries]
+        figures["coverage"] = (plots.coverage_plot(means, groups), "What the data set covers.")
+    if labels:
+        pressures = [label["pressure"] for label in labels if label["pressure"] is not None]
+        energies = [label["energy"] / label["n_atoms"] for label in labels if label["pressure"] is not None]
+        stages = [f"{label['stage']}, {label['split'] or 'unused'}" for label in labels if label["pressure"] is not None]
+        figures["labels"] = (plots.pressure_plot(pressures, energies, stages), "Labels by realised pressure.")
+    if histories:
+        figures["training"] = (plots.training_plot(histories), "Loss during fine-tuning.")
+    return figures
+
+
+def _parities(opened: Session, iterations: list[dict[str, Any]]) -> tuple[Any, Any] | None:
+    """Base and last model on the held-out cells of the whole campaign."""
+    from entropy_flows.evaluate import parity
+    from entropy_flows.potentials import load_calculator
+
+    done = [doc["iteration"] for doc in iterations if doc.get("evaluate")]
+    test = opened.store.frames(split="test")
+    if not done or not test:
+        return None
+    first = opened.store.model(-1) or opened.store.model(0)
+    models = [first, opened.store.model(done[-1])]
+    before, after = (
+        parity(test, load_calculator(opened.store.fetch_model(model["reference"]))) for model in models if model
+    )
+    return before, after
+
+
+def _yield_rows(opened: Session, iterations: list[dict[str, Any]]) -> list[list[str]]:
+    """Which condition finds most: accepted and explored candidates by phase, T, k and nominal P."""
+    explored: dict[tuple[Any, ...], list[int]] = {}
+    for doc in iterations:
+        for run in doc.get("runs", []):
+            key = (run["phase"], run["temperature"], run["k"], run["pressure"])
+            counts = explored.setdefault(key, [0, 0])
+            counts[1] += run["snapshots"]
+    for entry in opened.store.ledger(opened.campaign.dataset).entries(stage={"$in": ["select", "refine"]}):
+        origin = entry["origin"]
+        explored[(origin["phase"], origin["temperature"], origin["k"], origin["pressure"])][0] += 1
+    rows = [[phase, f"{T:g}", f"{k:g}", f"{P:g}", *map(str, counts)] for (phase, T, k, P), counts in explored.items()]
+    return [["phase", "T, K", "k, eV", "P, GPa (nominal)", "accepted", "explored"], *rows]

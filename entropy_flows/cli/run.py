@@ -14,6 +14,8 @@ from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locke
 from entropy_flows.cli.status import iteration_table, job_line, stage_line
 
 POLL_SECONDS = 1.0
+QUIET_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal to redraw."""
 
 
 def command(
@@ -60,8 +62,7 @@ def _run_workers(opened: Session, console: Console, workers: int | None, retry: 
 
 def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str, str | None]:
     """Show progress until the campaign ends or nothing can run any more."""
-    shown, idle = "", 0
-    interactive = console.is_terminal
+    shown, printed, idle = "", 0.0, 0
     with console.status("starting") as spinner:
         while True:
             if mended := crew.mend():
@@ -69,11 +70,10 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
             document = opened.store.document()
             counts = _counts(pad, opened.campaign.name)
             line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
-            if interactive:
-                spinner.update(line)
-            elif line != shown:
+            spinner.update(line)
+            if not console.is_terminal and line != shown and time.monotonic() - printed > QUIET_SECONDS:
                 console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True)
-            shown = line
+                shown, printed = line, time.monotonic()
             active = sum(counts.get(state, 0) for state in ("READY", "RESERVED", "RUNNING"))
             if document["state"] in ("done", "failed") and not active:
                 return document["state"], document["message"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
-
-STAGES = ("explore", "select", "refine", "label", "train", "evaluate")
+from entropy_flows.conventions import GPA
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -36,43 +36,76 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
 
 def iteration_table(iterations: list[dict[str, Any]]) -> Table:
-    """Counts, entropy and errors, a row an iteration."""
-    table = Table(title="iterations")
-    headers = ["it", "candidates", "accepted", "refined in", "rejected", "over budget", "anchors", "labelled", "failed",
-               "log det atom", "log det config", "E MAE meV/atom", "F MAE meV/Å", "S MAE GPa"]  # fmt: skip
-    for header in headers:
-        table.add_column(header, justify="right")
+    """Counts, entropy and errors, a column an iteration."""
+    table = Table("iteration", *(str(doc["iteration"]) for doc in iterations), title="iterations")
+    for column in table.columns[1:]:
+        column.justify = "right"
     for row in iteration_rows(iterations):
         table.add_row(*row)
     return table
 
 
 def iteration_rows(iterations: list[dict[str, Any]]) -> list[list[str]]:
-    """The table's cells; errors are before → after the iteration's fine-tuning, on the same held-out cells."""
-    rows = []
-    for doc in iterations:
-        select, refine, label = doc.get("select", {}), doc.get("refine", {}), doc.get("label", {})
+    """A quantity and its value in each iteration.
+
+    Errors are before → after the iteration's fine-tuning, on the same held-out cells, which neither model was trained on.
+    """
+    return [[name, *(value(doc) for doc in iterations)] for name, value in QUANTITIES.items()]
+
+
+def _count(stage: str, name: str) -> Callable[[dict[str, Any]], str]:
+    return lambda doc: "–" if doc.get(stage, {}).get(name) is None else str(doc[stage][name])
+
+
+def _rejected(doc: dict[str, Any]) -> str:
+    select = doc.get("select")
+    return str(select["rejected"] + select["near"] - doc.get("refine", {}).get("accepted", 0)) if select else "–"
+
+
+def _entropy(mode: str) -> Callable[[dict[str, Any]], str]:
+    def value(doc: dict[str, Any]) -> str:
+        select = doc.get("select", {})
+        after = doc.get("refine", {}).get("entropy_after") or select.get("entropy_after", {})
+        return _change(select.get("entropy_before", {}).get(mode), after.get(mode), 1.0, 1)
+
+    return value
+
+
+def _errors(name: str, scale: float, digits: int) -> Callable[[dict[str, Any]], str]:
+    def value(doc: dict[str, Any]) -> str:
         evaluate = doc.get("evaluate", {})
-        final = refine.get("entropy_after") or select.get("entropy_after") or {}
-        refused = select.get("near", 0) - refine.get("accepted", 0) + select.get("rejected", 0)
-        rows.append(
-            [
-                str(doc["iteration"]),
-                _text(select.get("candidates")),
-                _text(select.get("accepted")),
-                _text(refine.get("accepted")),
-                _text(refused if select else None),
-                _text(select.get("spent")),
-                _text(label.get("anchors")),
-                _text(label.get("labelled")),
-                _text(label.get("failed")),
-                *(_change(select.get("entropy_before", {}).get(m), final.get(m), 1.0, 1) for m in ("atom", "config")),
-                _errors(evaluate, "energy_mae", 1e3),
-                _errors(evaluate, "forces_mae", 1e3),
-                _errors(evaluate, "stress_mae", 160.21766, 2),
-            ]
-        )
-    return rows
+        return _change(evaluate.get("before", {}).get(name), evaluate.get("after", {}).get(name), scale, digits)
+
+    return value
+
+
+def _change(before: float | None, after: float | None, scale: float, digits: int) -> str:
+    if before is None and after is None:
+        return "–"
+    return f"{_number(before, digits, scale)} → {_number(after, digits, scale)}"
+
+
+def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
+    return "–" if value is None else f"{value * scale:.{digits}f}"
+
+
+QUANTITIES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "candidates": _count("select", "candidates"),
+    "accepted": _count("select", "accepted"),
+    "near threshold": _count("select", "near"),
+    "refined in": _count("refine", "accepted"),
+    "rejected": _rejected,
+    "not judged (budget spent)": _count("select", "spent"),
+    "anchors": _count("label", "anchors"),
+    "labelled": _count("label", "labelled"),
+    "failed labels": _count("label", "failed"),
+    "log det Σ, per atom": _entropy("atom"),
+    "log det Σ, per config": _entropy("config"),
+    "held-out cells": lambda doc: str(doc.get("evaluate", {}).get("after", {}).get("n", "–")),
+    "energy MAE, meV/atom": _errors("energy_mae", 1e3, 2),
+    "force MAE, meV/Å": _errors("forces_mae", 1e3, 1),
+    "stress MAE, GPa": _errors("stress_mae", GPA, 3),
+}
 
 
 def run_table(iterations: list[dict[str, Any]]) -> Table:
@@ -106,8 +139,8 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
         parts.append(f"labels {label.get('labelled', 0)}/{label['requested']}, failed {label.get('failed', 0)}")
     if train := doc.get("train"):
         parts.append(f"training epoch {train['epoch']}/{train['max_epochs']}")
-    if evaluate := doc.get("evaluate"):
-        parts.append(f"E MAE {_errors(evaluate, 'energy_mae', 1e3)} meV/atom")
+    if doc.get("evaluate"):
+        parts.append(f"E MAE {_errors('energy_mae', 1e3, 2)(doc)} meV/atom")
     return ", ".join(parts)
 
 
@@ -115,22 +148,3 @@ def job_line(counts: dict[str, int]) -> str:
     """Jobs by state."""
     order = ("COMPLETED", "RUNNING", "READY", "RESERVED", "WAITING", "FIZZLED")
     return ", ".join(f"{counts[state]} {state.lower()}" for state in order if counts.get(state))
-
-
-def _errors(evaluate: dict[str, Any], name: str, scale: float, digits: int = 1) -> str:
-    before, after = evaluate.get("before", {}).get(name), evaluate.get("after", {}).get(name)
-    return _change(before, after, scale, digits)
-
-
-def _change(before: float | None, after: float | None, scale: float, digits: int) -> str:
-    if before is None and after is None:
-        return "–"
-    return f"{_number(before, digits, scale)} → {_number(after, digits, scale)}"
-
-
-def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
-    return "–" if value is None else f"{value * scale:.{digits}f}"
-
-
-def _text(value: int | None) -> str:
-    return "–" if value is None else str(value)

@@ -31,11 +31,11 @@ from entropy_flows.params import Params
 class GOMParams(Params):
     """Settings of a GOM fingerprint."""
 
-    cutoff: float = Field(4.5, gt=0, le=20)
+    cutoff: float = Field(default=4.5, gt=0, le=20)
     """r_c in Å: 3.0 for the local entropy, 4.5 for the global one."""
-    natx: int = Field(200, ge=1)
+    natx: int = Field(default=200, ge=1)
     """Eigenvalues kept per matrix."""
-    exponent: float = Field(2.0, ge=1)
+    exponent: float = Field(default=2.0, ge=1)
     """p of the cutoff function; forces are continuous at the cutoff for p > 1."""
     overlap: Literal["paper", "normalized"] = "paper"
     """Overlap of unit-amplitude or of normalised Gaussians; the latter has ones on its diagonal."""

@@ -113,11 +113,9 @@ class ActiveLearningMaker(Maker):
         """One iteration and the job that decides on the next; `spent` labels were asked for before."""
         maker = self._of(self.iterations, iteration)
         inner = maker.make(campaign, iteration, seeds, model, self.seed, self.budget(iteration, spent), student)
-        decided = identified(
-            self.advance(campaign, iteration, seeds, inner.output["model"], inner.output["evaluated"]),
-            campaign,
-            iteration,
-        )
+        decided = self.advance(campaign, iteration, seeds, inner.output["model"], inner.output["evaluated"])
+        decided.name = "advance"  # jobflow would name it after this Maker
+        identified(decided, campaign, iteration)
         return Flow([inner, decided], name=f"{self.name}: iteration {iteration}")
 
     @job(config=JobConfig(on_missing_references=OnMissing.NONE))

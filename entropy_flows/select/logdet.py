@@ -4,6 +4,8 @@
     ΔH > θ_min             accept, update D
     f θ_min < ΔH ≤ θ_min   near: worth a refinement
     otherwise              reject
+
+An empty data set takes its first candidate: the covariance of one vector is λI, as that of none, so its ΔH is 0.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class LogDetSelector:
 
     def _judge(self, index: int, candidate: Candidate, statistics: Mapping[str, SufficientStatistics]) -> Decision:
         gain = float(statistics[candidate.mode].gain(candidate.q))
-        if gain > self.theta_min:
+        if gain > self.theta_min or statistics[candidate.mode].n == 0:  # one vector has no spread: its gain is 0
             return Decision(index, Verdict.ACCEPTED, gain)
         if gain > self.near_factor * self.theta_min:
             return Decision(index, Verdict.NEAR, gain)

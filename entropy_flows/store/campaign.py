@@ -20,6 +20,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from entropy_flows.conventions import to_voigt
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_atoms
 from entropy_flows.schemas import Campaign
@@ -255,8 +256,7 @@ def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:
     atoms = to_atoms(Structure.from_dict(entry["structure"]))
     results: dict[str, Any] = {"energy": label["free_energy"], "forces": np.array(label["forces"])}
     if label.get("stress") is not None:
-        stress = np.array(label["stress"])
-        results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]  # Voigt order xx yy zz yz xz xy
+        results["stress"] = to_voigt(label["stress"])
     atoms.calc = SinglePointCalculator(atoms, **results)
     origin = {name: entry["origin"].get(name) for name in ("phase", "temperature", "k", "pressure")}
     atoms.info |= {"key": entry["key"], "split": label.get("split")}

@@ -27,21 +27,18 @@ class StoreError(RuntimeError):
     """The database cannot be reached or refuses; the message never holds a password."""
 
 
-def journaled(uri: str, database: str | None = None) -> str:
-    """The URI with w=1&journal=true, and `database` as its path if given."""
+def journaled(uri: str) -> str:
+    """The URI with w=1&journal=true."""
     parts = urlsplit(uri)
     query = {**dict(parse_qsl(parts.query)), "journal": "true"}
     query.setdefault("w", "1")
-    path = f"/{database}" if database else parts.path or "/"
-    if database and len(parts.path) > 1 and parts.username:
-        query.setdefault("authSource", parts.path[1:])  # the path named where to authenticate; keep that
-    return urlunsplit((parts.scheme, parts.netloc, path, urlencode(query), ""))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", urlencode(query), ""))
 
 
 def without_password(uri: str) -> str:
     """The URI as it may be shown."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.hostname or '?'}:{parts.port or 27017}"
+    scheme, _, rest = uri.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('/')[0]}"
 
 
 def configured_uri() -> str:
@@ -88,13 +85,13 @@ def connect(uri: str | None = None, database: str | None = None, timeout_ms: int
 def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
     """jobflow's store on the same server: outputs in a collection, large arrays in GridFS under the name `data`."""
     from jobflow import JobStore
-    from maggma.stores.gridfs import GridFSURIStore
-    from maggma.stores.mongolike import MongoURIStore
+    from maggma.stores.gridfs import GridFSStore
+    from maggma.stores.mongolike import MongoStore
 
     address, name = journaled(uri or configured_uri()), database or settings().database
     return JobStore(
-        MongoURIStore(address, collection_name=OUTPUTS, database=name),
-        additional_stores={"data": GridFSURIStore(address, collection_name=BLOBS, database=name)},
+        MongoStore.from_uri(address, collection_name=OUTPUTS, database=name),
+        additional_stores={"data": GridFSStore.from_uri(address, collection_name=BLOBS, database=name)},
     )
 
 
@@ -102,5 +99,5 @@ def launchpad(uri: str | None = None, database: str | None = None, logdir: str |
     """FireWorks' launchpad on the same server."""
     from fireworks import LaunchPad
 
-    address = journaled(uri or configured_uri(), database or settings().database)
-    return LaunchPad(host=address, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
+    address, name = journaled(uri or configured_uri()), database or settings().database
+    return LaunchPad(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")

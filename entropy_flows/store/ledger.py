@@ -92,7 +92,7 @@ class Ledger:
         end, found = self.position(iteration, stage), {}
         for mode in ("atom", "config"):
             start, stats = self._stored(mode, end)
-            for q in self._fingerprints(start, end):
+            for q in self.fingerprints_between(start, end):
                 stats.add(q)
             found[mode] = stats
         return found
@@ -175,7 +175,8 @@ class Ledger:
         """Entries in ledger order."""
         return self.structures.find({"campaign": self.campaign, **query}).sort("position", ASCENDING)
 
-    def _fingerprints(self, start: int, end: int) -> Iterable[np.ndarray]:
+    def fingerprints_between(self, start: int, end: int) -> Iterable[np.ndarray]:
+        """Fingerprints of the entries from one position up to another, in order."""
         query = {"campaign": self.campaign, "position": {"$gte": start, "$lt": end}}
         query["settings"] = self.fingerprint.settings_hash
         count = start

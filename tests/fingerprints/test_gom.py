@@ -20,6 +20,7 @@ CELLS = {
     "slab": Atoms(skewed("SiC2", 4), pbc=(True, False, True)),
     "molecule": molecule("CH3CH2OH"),
 }
+CELLS["molecule"].rattle(0.1)  # its mirror plane makes eigenvalues cross, which have no derivative one by one
 FORMS = [(overlap, species) for overlap in ("paper", "normalized") for species in ("pairs", "center", "single")]
 
 
@@ -92,14 +93,13 @@ def test_adjoint_is_the_derivative(name, overlap, species, natx):
     gom = GOM(cutoff=2.9, natx=natx, exponent=3, overlap=overlap, species=species)
     q, pullback = gom.vjp(atoms)
     np.testing.assert_allclose(q, gom(atoms), atol=1e-11)
-    # Random weights on the top of each spectrum; eigenvalues that touch would have no derivative one by one.
     weights = np.random.default_rng(0).normal(size=q.shape)
     phi = lambda moved: float((weights * gom(moved)).sum())  # noqa: E731
     gradient, strain = pullback(weights)
-    np.testing.assert_allclose(gradient, numerical_gradient(phi, atoms), atol=2e-6, rtol=1e-6)
+    np.testing.assert_allclose(gradient, numerical_gradient(phi, atoms, 1e-5), atol=2e-6, rtol=1e-6)
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-10)
     if atoms.pbc.all():
-        np.testing.assert_allclose(strain, numerical_strain_gradient(phi, atoms), atol=5e-6, rtol=1e-6)
+        np.testing.assert_allclose(strain, numerical_strain_gradient(phi, atoms, 1e-5), atol=5e-6, rtol=1e-6)
     np.testing.assert_allclose(strain, strain.T, atol=1e-10)
 
 

@@ -1,0 +1,46 @@
+# make demo and make test install what they need into .venv; nothing else is asked of a machine with Python 3.11, make, git and g++.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   := runs/silicon-demo
+
+# one thread per process: two OpenMP threads on busy cores are several times slower than one
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: install demo test test-slow lint bench clean
+
+install: $(VENV)/.installed
+
+# torch first and pinned: left to a resolver it becomes a build with gigabytes of CUDA
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'entropy_flows needs Python 3.11 or newer')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,teacher,dev]"
+	touch $@
+
+demo: install
+	$(BIN)/entropy-flows check examples/silicon_demo.yaml
+	$(BIN)/entropy-flows run examples/silicon_demo.yaml --folder $(DEMO)
+	$(BIN)/entropy-flows report examples/silicon_demo.yaml --folder $(DEMO)
+
+test: install
+	$(BIN)/python -m pytest -m "not slow and not slurm"
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m benchmarks.core
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,100 @@
+"""The report's figures, each from plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from entropy_flows.conventions import GPA
+from entropy_flows.evaluate.errors import Parity
+
+COLOURS = ("#9aa0a6", "#1a73e8")
+"""Before and after."""
+
+
+def parity_plot(before: Parity, after: Parity) -> Figure:
+    """Predicted against labelled energy, forces and stress, before and after fine-tuning, on the same cells."""
+    panels = [("energy", "energy", "eV/atom", 1.0), ("forces", "force component", "eV/Å", 1.0)]
+    if before.stress is not None and after.stress is not None:
+        panels.append(("stress", "stress component", "GPa", GPA))
+    figure = Figure(figsize=(4.4 * len(panels), 4.2), layout="constrained")
+    for axis, (name, title, unit, scale) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for label, parity, colour in zip(("before", "after"), (before, after), COLOURS, strict=True):
+            pair, found = getattr(parity, name) * scale, parity.errors.as_dict()
+            mae, r2 = (found[f"{name}_mae"] or 0.0) * scale, found[f"{name}_r2"]
+            score = "" if r2 is None else f", R² {r2:.3f}"
+            axis.plot(*pair, ".", ms=4, alpha=0.6, color=colour, label=f"{label}: MAE {mae:.3g} {unit}{score}")
+        low, high = axis.get_xlim()
+        axis.plot([low, high], [low, high], "k-", lw=0.8)
+        axis.set(xlabel=f"label ({unit})", ylabel=f"model ({unit})", title=title)
+        axis.legend(fontsize=7)
+    return figure
+
+
+def gain_plot(gains: Mapping[int, Sequence[float]], threshold: Mapping[int, float]) -> Figure:
+    """ΔH of each accepted candidate in order of acceptance, an iteration beside the next."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axis, start = figure.subplots(), 0
+    for iteration, values in gains.items():
+        places = np.arange(start, start + len(values))
+        axis.semilogy(places, values, ".", label=f"iteration {iteration}")
+        if iteration in threshold and len(values):
+            axis.hlines(threshold[iteration], start, start + len(values), colors="k", lw=0.8)
+        start += len(values)
+    axis.set(xlabel="accepted structure", ylabel="ΔH when accepted", title="information gained per label (line: θ_min)")
+    if gains:
+        axis.legend(fontsize=8)
+    return figure
+
+
+def coverage_plot(features: np.ndarray, groups: Sequence[str]) -> Figure:
+    """First two principal components of the cells' mean fingerprints, coloured by group.
+
+    Parameters
+    ----------
+    features
+        (n_cells, dim).
+    groups
+        A name per cell.
+    """
+    centred = features - features.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    places, share = centred @ axes[:2].T, (sizes**2 / max((sizes**2).sum(), 1e-300))[:2]
+    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+    axis = figure.subplots()
+    for group in dict.fromkeys(groups):
+        chosen = np.array([name == group for name in groups])
+        axis.plot(places[chosen, 0], places[chosen, -1], "o", ms=4, alpha=0.7, label=f"{group} ({chosen.sum()})")
+    labels = [f"PC{n + 1} ({100 * part:.0f} % of variance)" for n, part in enumerate(share)]
+    axis.set(xlabel=labels[0], ylabel=labels[-1], title="coverage of the data set (PCA of mean fingerprints)")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def pressure_plot(pressures: Sequence[float], energies: Sequence[float], groups: Sequence[str]) -> Figure:
+    """Energy per atom against realised pressure of every label."""
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for group in dict.fromkeys(groups):
+        chosen = [n for n, name in enumerate(groups) if name == group]
+        axis.plot([pressures[n] for n in chosen], [energies[n] for n in chosen], "o", ms=4, alpha=0.7, label=group)
+    axis.set(xlabel="realised pressure (GPa)", ylabel="energy (eV/atom)", title="labels")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def training_plot(histories: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
+    """Training and validation loss by epoch, an iteration a colour."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for number, (iteration, rows) in enumerate(histories.items()):
+        for name, style in (("train_loss", "--"), ("val_loss", "-")):
+            epochs = [row["epoch"] for row in rows]
+            label = f"{name.split('_')[0]}, iteration {iteration}"
+            axis.semilogy(epochs, [row[name] for row in rows], style, color=f"C{number}", label=label)
+    axis.set(xlabel="epoch", ylabel="weighted loss", title="fine-tuning")
+    if histories:
+        axis.legend(fontsize=8)
+    return figure

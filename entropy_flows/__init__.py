@@ -31,7 +31,7 @@ _HOME = {
     "load_campaign": "schemas",
     "CampaignStore": "store",
 }
-__all__ = list(_HOME)  # noqa: PLE0604
+__all__ = list(_HOME)
 __version__ = "0.1.0"
 
 

@@ -31,6 +31,4 @@ def to_atoms(structure: Structure) -> Atoms:
 
 def to_structure(atoms: Atoms) -> Structure:
     """ASE → pymatgen, positions as they are (not wrapped)."""
-    return Structure(
-        np.array(atoms.cell), atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True
-    )
+    return Structure(np.array(atoms.cell), atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)

@@ -152,7 +152,8 @@ def _load_nequip(name: str, device: str) -> Calculator:
 
         cls = _scoped(NequIPCalculator, "float64")
         load = cls.from_compiled_model if path.name.endswith(COMPILED_SUFFIX) else cls._from_saved_model
-        return load(path, device=device)
+        # a package whose types are elements needs no other mapping, which NequIP would assume with a warning
+        return load(path, device=device, chemical_species_to_atom_type_map=model_elements(path) is not None or None)
 
 
 def _load_sevennet(name: str, device: str) -> Calculator:

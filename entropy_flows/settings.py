@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -33,15 +32,20 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], env_settings: PydanticBaseSettingsSource, **sources: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
         path = Path(os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")).expanduser()
         if not path.is_file():
-            return (sources["init_settings"], env_settings)
+            return (init_settings, env_settings)
         if "uri" in path.read_text() and path.stat().st_mode & 0o077:
             raise ValueError(f"{path} holds a database URI but others can read it; run: chmod 600 {path}")
-        return (sources["init_settings"], env_settings, YamlConfigSettingsSource(settings_cls, path))
+        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, path))
 
 
 @lru_cache

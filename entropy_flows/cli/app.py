@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from entropy_flows.cli import check, export, init, report, run, status, submit
+from entropy_flows.cli import check, database, export, init, report, run, status, submit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
-for module in (init, check, submit, run, status, export, report):
+for module in (init, check, submit, run, status, export, report, database):
     app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
 
 

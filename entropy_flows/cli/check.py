@@ -37,7 +37,9 @@ def command(
     table = Table("phase", "formula", "atoms", "Å³/atom", "shortest Å")
     for name, cell in seeds.items():
         distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
-        table.add_row(name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance)
+        table.add_row(
+            name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance
+        )
     console.print(table)
     console.print(_size_table(campaign, list(seeds)))
     maker = make_static_maker(campaign.label)
@@ -85,7 +87,9 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     for phase in campaign.phases:
         cell = seed_cell(phase, base)
         if strange := sorted({site.specie.symbol for site in cell} - set(campaign.elements)):
-            raise ValueError(f"phase {phase.name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}")
+            raise ValueError(
+                f"phase {phase.name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}"
+            )
         distance, ratio = shortest_distance(to_atoms(cell))
         if ratio < MIN_DISTANCE:
             raise ValueError(
@@ -110,7 +114,10 @@ def _size_table(campaign: Campaign, phases: list[str]) -> Table:
             str(runs * steps),
             str(runs * (explore.steps // explore.snapshot_every)),
             str(part.select.max_labels or campaign.stop.label_budget or "all accepted"),
-            *(", ".join(f"{v:g}" for v in values) for values in (explore.temperatures, explore.entropy_weights, explore.pressures)),
+            *(
+                ", ".join(f"{v:g}" for v in values)
+                for values in (explore.temperatures, explore.entropy_weights, explore.pressures)
+            ),
         )
     return table
 

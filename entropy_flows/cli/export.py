@@ -17,7 +17,7 @@ def command(
     split: Annotated[str | None, typer.Option(help="Only this part: train, val or test.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write all good labels: energy (free energy, eV), forces (eV/Å), stress (eV/Å³, ASE's sign), and where each came from.
+    """Write all good labels as extended XYZ: free energy (eV), forces (eV/Å), stress (eV/Å³, ASE's sign), origin.
 
     Example: entropy-flows export silicon/campaign.yaml silicon.extxyz
     """

@@ -65,7 +65,9 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
     if labels:
         pressures = [label["pressure"] for label in labels if label["pressure"] is not None]
         energies = [label["energy"] / label["n_atoms"] for label in labels if label["pressure"] is not None]
-        stages = [f"{label['stage']}, {label['split'] or 'unused'}" for label in labels if label["pressure"] is not None]
+        stages = [
+            f"{label['stage']}, {label['split'] or 'unused'}" for label in labels if label["pressure"] is not None
+        ]
         figures["labels"] = (plots.pressure_plot(pressures, energies, stages), "Labels by realised pressure.")
     if histories:
         figures["training"] = (plots.training_plot(histories), "Loss during fine-tuning.")

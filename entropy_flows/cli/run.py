@@ -11,7 +11,7 @@ from rich.console import Console
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locked, session
-from entropy_flows.cli.status import iteration_table, job_line, stage_line
+from entropy_flows.cli.status import job_line, show, stage_line
 
 POLL_SECONDS = 1.0
 QUIET_SECONDS = 10.0
@@ -33,7 +33,7 @@ def command(
     console = Console()
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
         state, message = _run_locally(opened) if local else _run_workers(opened, console, workers, retry)
-        console.print(iteration_table(opened.store.iterations()))
+        show(console, opened.store.iterations())
     if state == "failed":
         raise RuntimeError(f"campaign {opened.campaign.name} failed: {message}")
     console.print(f"[green]{opened.campaign.name}: {message}[/green]")

@@ -66,7 +66,8 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
         with _configured(uri, home):
             yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
         return
-    with locked(home / "database.lock", "the database of this campaign"), embedded_server(home / "database") as uri:
+    lock = home / "database.lock"
+    with locked(lock, "the database of this campaign") as held, embedded_server(home / "database", held) as uri:
         note.write_text(uri)
         try:
             with _configured(uri, home):
@@ -76,8 +77,13 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
 
 
 @contextmanager
-def locked(path: Path, what: str, patience: float = 20.0) -> Iterator[None]:
+def locked(path: Path, what: str, patience: float = 30.0) -> Iterator[int]:
     """Hold a file's lock; the kernel lets go of it when this process ends, however it ends.
+
+    Yields
+    ------
+    int
+        The file's descriptor.
 
     Raises
     ------
@@ -95,7 +101,7 @@ def locked(path: Path, what: str, patience: float = 20.0) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise StoreError(f"{what} is in use by another process ({path})") from None
                 time.sleep(0.2)
-        yield
+        yield stream.fileno()
 
 
 def _answering(note: Path) -> str | None:

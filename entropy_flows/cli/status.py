@@ -26,13 +26,18 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
-    console.print(iteration_table(iterations))
-    for doc in iterations:
-        for failure in [doc["failure"]] if doc.get("failure") else []:
-            console.print(f"[red]iteration {doc['iteration']}, {failure['stage']}: {failure['message']}[/red]")
+    show(console, iterations)
     early = run_table(iterations)
     if early.row_count:
         console.print(early)
+
+
+def show(console: Console, iterations: list[dict[str, Any]]) -> None:
+    """Print the iterations' table, and every stage that failed, also where its iteration went on without it."""
+    console.print(iteration_table(iterations))
+    for doc in iterations:
+        if failure := doc.get("failure"):
+            console.print(f"[red]iteration {doc['iteration']}, {failure['stage']} failed: {failure['message']}[/red]")
 
 
 def iteration_table(iterations: list[dict[str, Any]]) -> Table:
@@ -48,7 +53,7 @@ def iteration_table(iterations: list[dict[str, Any]]) -> Table:
 def iteration_rows(iterations: list[dict[str, Any]]) -> list[list[str]]:
     """A quantity and its value in each iteration.
 
-    Errors are before → after the iteration's fine-tuning, on the same held-out cells, which neither model was trained on.
+    Errors are before → after the iteration's fine-tuning, on the same held-out cells, which no model was trained on.
     """
     return [[name, *(value(doc) for doc in iterations)] for name, value in QUANTITIES.items()]
 

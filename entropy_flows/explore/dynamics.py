@@ -126,11 +126,13 @@ def _run_one(run: Run, atoms: Atoms, surface: Calculator, params: ExploreParams)
     kept: dict[str, list] = {name: [] for name in Trajectory.PER_SNAPSHOT}
     temperatures, distances, reason = [], [], None
     for step in range(1 - params.warm_up - params.ramp, params.steps + 1):
-        surface.k = condition.k * _ramp(step, params.ramp)
+        k = condition.k * _ramp(step, params.ramp)
+        if surface.k != k:  # setting it forgets the results of the last step, which the next one starts from
+            surface.k = k
         try:
             dynamics.step()
         except Exception as err:  # a model may refuse a cell in many ways; the run ends, its good part stays
-            reason = f"calculator: {type(err).__name__}: {err}"[:300]
+            reason = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
             break
         if reason := _exploded(atoms, params):
             break

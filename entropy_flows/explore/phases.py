@@ -87,12 +87,12 @@ def seed_cell(phase: Phase, folder: Path | str = ".") -> Structure:
             structure = Structure.from_file(path)
         except Exception as err:
             raise ValueError(f"phase {phase.name!r}: {path} is not a structure file pymatgen can read: {err}") from err
+        if not structure.is_ordered:
+            raise ValueError(f"phase {phase.name!r}: {path} has sites that are partly occupied, or by several species")
     else:
         assert phase.lattice is not None and phase.sites is not None and phase.spacegroup is not None
         cell = phase.lattice
-        lattice = Lattice.from_parameters(
-            cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma
-        )
+        lattice = Lattice.from_parameters(cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma)
         species = [element for element, coords in phase.sites.items() for _ in coords]
         coords = [xyz for coords in phase.sites.values() for xyz in coords]
         try:

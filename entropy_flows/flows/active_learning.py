@@ -128,14 +128,12 @@ class ActiveLearningMaker(Maker):
         spent, before = ledger.position(iteration + 1, "seed"), ledger.position(iteration, "select")
         found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
         validation = None if evaluated is None else found["evaluate"]["validation"]
-        verdict = judge(
-            iteration, self.last, self.stop, spent, spent - before, validation, found.get("failure")
-        )
+        verdict = judge(iteration, self.last, self.stop, spent, spent - before, validation, found.get("failure"))
         store.set_state(verdict.state, verdict.message)
-        following = None
+        response = Response(output={"state": verdict.state, "message": verdict.message})
         if verdict.state == "running":
-            following = self._iteration(campaign, seeds, str(model), None, iteration + 1, spent)
-        return Response(output={"state": verdict.state, "message": verdict.message}, addition=following)
+            response.addition = self._iteration(campaign, seeds, str(model), None, iteration + 1, spent)
+        return response
 
     def budget(self, iteration: int, spent: int) -> int | None:
         """Most labels of an iteration, given those asked for before."""
@@ -156,5 +154,3 @@ def categorised(flow: Flow) -> Flow:
         config = {"manager_config": {"_category": category}, "pass_manager_config": False}
         flow.update_config(config, name_filter=stage, dynamic=True)
     return flow
-
-

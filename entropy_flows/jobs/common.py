@@ -56,7 +56,7 @@ def stage_job(schema: type[BaseModel]) -> Callable[[Callable], Callable[..., Job
 
 
 def identified(made: Job, campaign: str, iteration: int, *place: Any) -> Job:
-    """Give a job the uuid that follows from its place in the campaign, so that emitting it twice is emitting it once."""
+    """Give a job the uuid that follows from its place in the campaign: emitted twice, it is the same job."""
     made.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, ("job", campaign, iteration, made.name, *place))))))
     return made
 

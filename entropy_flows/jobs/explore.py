@@ -111,7 +111,9 @@ def explore_batch(
             starts[run.index] = prescale(atoms, run.condition.pressure, eos[phase])
         except ValueError as err:
             refused[run.index] = str(err)
-    trajectories = explore([run for run in runs if run.index in starts], lambda run: starts[run.index], surfaces, params)
+    trajectories = explore(
+        [run for run in runs if run.index in starts], lambda run: starts[run.index], surfaces, params
+    )
     kept = [keep(trajectory) for trajectory in trajectories]
     done = {trajectory.run.index: trajectory for trajectory in kept}
     return ExploreDoc(

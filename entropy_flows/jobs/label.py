@@ -50,6 +50,8 @@ class LabelBatchMaker(Maker):
         entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
         for entry, label in zip(entries, self._labels(entries), strict=True):
             store.add_label(entry, settings, label.as_dict())
+        so_far = count(store, iteration, settings, 0)
+        store.record(iteration, **{"label.labelled": so_far.labelled})  # progress; gathering has the last word
         return count(store, iteration, settings, len(structures), structures)
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:

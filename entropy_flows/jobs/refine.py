@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobflow import Maker
-from pymatgen.core import Structure
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_atoms, to_structure
@@ -49,12 +48,13 @@ class RefineMaker(Maker):
         statistics = ledger.statistics(iteration, self.name)
         left = len(chosen.trajectories) if budget is None else budget - chosen.accepted
         near = chosen.trajectories[: self.params.max_candidates] if self.params.enabled and left > 0 else []
-        base = load_calculator(store.fetch_model(model), device=settings().device) if near else None
-        entries, gains, steps = [], [], 0
+        base = load_calculator(store.fetch_model(model), device=settings().device)
+        entries: list[Entry] = []
+        gains, steps = [], 0
         for candidate in near:
             if len(entries) >= left:
                 break
-            source, atoms = dict(candidate["origin"]), to_atoms(Structure.from_dict(candidate["structure"]))
+            source, atoms = dict(candidate["origin"]), to_atoms(candidate["structure"])
             refined = refine(atoms, base, ledger.fingerprint, statistics[source["mode"]], self.params)
             steps += refined.steps
             gains.append((refined.gain_before, refined.gain_after))

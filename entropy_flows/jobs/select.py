@@ -84,7 +84,7 @@ class SelectMaker(Maker):
             if decision.verdict is Verdict.ACCEPTED:
                 entries.append(Entry(key, to_structure(atoms), candidates[decision.index].q, decision.gain, source))
             elif decision.verdict is Verdict.NEAR:
-                near.append({"key": key, "origin": source, "structure": to_structure(atoms).as_dict()})
+                near.append({"key": key, "origin": source, "structure": to_structure(atoms)})
         ledger.append(iteration, self.name, entries)
         verdicts = [decision.verdict for decision in decisions]
         result = SelectDoc(

@@ -1,6 +1,6 @@
 """Mend the launchpad after workers of this machine were killed.
 
-Only jobs whose worker is known to be dead are touched: the caller names the workers. Four states are mended; each was
+Only jobs whose worker is known to be dead are touched: the caller names the workers. Five states are mended; each was
 produced by killing a worker at that point.
 
 | killed | state left | mended by |
@@ -8,12 +8,14 @@ produced by killing a worker at that point.
 | in a job's body, or before its action was applied | RUNNING without a process | run again: every stage writes by key |
 | after completing, before the workflow heard of it | launch COMPLETED, job RUNNING | refresh |
 | while holding the workflow's lock | workflow locked | unlock |
+| between saving a job and saving its workflow | job COMPLETED, workflow says RUNNING | refresh |
 | between inserting children and saving the workflow | children in no workflow | delete them, refresh the parent |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fireworks import LaunchPad
 
@@ -59,24 +61,18 @@ def recover(pad: LaunchPad, campaign: str, workers: list[str], alone: bool = Fal
             {"nodes": {"$in": ids}, "locked": {"$exists": True}}, {"$unset": {"locked": ""}}
         ).modified_count
         orphans = _delete_orphans(pad, ids)
-    lost = list(
-        pad.launches.find(
-            {"fw_id": {"$in": ids}, "state": {"$in": ["RUNNING", "RESERVED"]}, "fworker.name": {"$in": workers}}
-        )
-    )
+    dead = {"fw_id": {"$in": ids}, "fworker.name": {"$in": workers}}
+    lost = list(pad.launches.find({**dead, "state": {"$in": ["RUNNING", "RESERVED"]}}))
+    current = {"launches": {"$in": [launch["launch_id"] for launch in lost]}}
+    rerun = [fw["fw_id"] for fw in pad.fireworks.find(current, {"fw_id": 1})]
+    for fw_id in rerun:  # before its launch is marked: jobs after a fizzled one start without it
+        pad.rerun_fw(fw_id)
     for launch in lost:
         pad.mark_fizzled(launch["launch_id"])
-    rerun = {launch["fw_id"] for launch in lost}
-    for fw_id in rerun:
-        pad.rerun_fw(fw_id)
-    refreshed = 0
-    if alone or lost:
-        running = [fw["fw_id"] for fw in pad.fireworks.find({**ours, "state": "RUNNING"}, {"fw_id": 1})]
-        done = {"fw_id": {"$in": running}, "state": {"$in": ["COMPLETED", "FIZZLED"]}, "fworker.name": {"$in": workers}}
-        for fw_id in {launch["fw_id"] for launch in pad.launches.find(done, {"fw_id": 1})} - rerun:
-            pad._refresh_wf(fw_id)
-            refreshed += 1
-    return Mended(len(rerun), refreshed, unlocked, orphans)
+    untold = _untold(pad, dead, alone) - set(rerun)
+    for fw_id in untold:
+        pad._refresh_wf(fw_id)
+    return Mended(len(rerun), len(untold), unlocked, orphans)
 
 
 def _delete_orphans(pad: LaunchPad, ids: list[int]) -> int:
@@ -84,10 +80,20 @@ def _delete_orphans(pad: LaunchPad, ids: list[int]) -> int:
     known = {node for wf in pad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1}) for node in wf["nodes"]}
     orphans = [fw_id for fw_id in ids if fw_id not in known]
     pad.fireworks.delete_many({"fw_id": {"$in": orphans}})
-    if orphans:  # their parent completed without its workflow hearing of it
-        for launch in pad.launches.find({"fw_id": {"$in": sorted(known)}, "state": "COMPLETED"}, {"fw_id": 1}):
-            stale = {"fw_id": launch["fw_id"], "state": "COMPLETED"}
-            workflow = pad.workflows.find_one({"nodes": launch["fw_id"]}, {"fw_states": 1})
-            if workflow and workflow["fw_states"].get(str(launch["fw_id"])) != "COMPLETED":
-                pad.fireworks.update_one(stale, {"$set": {"state": "RUNNING"}})
     return len(orphans)
+
+
+def _untold(pad: LaunchPad, dead: dict[str, Any], alone: bool) -> set[int]:
+    """Jobs that ended on a dead worker before their workflow heard of it, put back to RUNNING for the refresh."""
+    ended = pad.launches.find({**dead, "state": {"$in": ["COMPLETED", "FIZZLED"]}}, {"launch_id": 1})
+    current = {"launches": {"$in": [launch["launch_id"] for launch in ended]}}
+    states = {fw["fw_id"]: fw["state"] for fw in pad.fireworks.find(current, {"fw_id": 1, "state": 1})}
+    untold = {fw_id for fw_id, state in states.items() if state == "RUNNING"}
+    if alone:  # a job may have been saved and its workflow not
+        told: dict[int, str] = {}
+        for workflow in pad.workflows.find({"nodes": {"$in": list(states)}}, {"fw_states": 1}):
+            told |= {int(fw_id): state for fw_id, state in workflow["fw_states"].items()}
+        half = [i for i, state in states.items() if state in ("COMPLETED", "FIZZLED") and told.get(i, state) != state]
+        pad.fireworks.update_many({"fw_id": {"$in": half}}, {"$set": {"state": "RUNNING"}})
+        untold |= set(half)
+    return untold

@@ -8,6 +8,7 @@ the visited cell of highest gain, not the last one: the minimum of the sum need 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,7 +79,7 @@ def refine(
     moving.calc = RefineSurface(base, fingerprint, statistics, params.k, gradient=params.gradient)
     before = best = float(statistics.gain(fingerprint(atoms)))
     best_positions, steps = moving.get_positions(), 0
-    optimizer = LBFGS(moving, logfile=None, maxstep=params.max_step)
+    optimizer = LBFGS(moving, logfile=os.devnull, maxstep=params.max_step)
     for converged in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
         steps = optimizer.get_number_of_steps()
         gain = moving.calc.results.get("gain", float("nan"))

@@ -17,6 +17,7 @@ from entropy_flows.params import Params
 from entropy_flows.refine import RefineParams
 from entropy_flows.select import SelectParams
 from entropy_flows.train import TrainParams
+from entropy_flows.train.params import PRESETS
 
 
 class IterationSettings(Params):
@@ -84,7 +85,7 @@ class Campaign(IterationSettings):
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: two have the same name ({', '.join(names)})")
-        for number in range(1, self.n_iterations + 1):
+        for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
             try:
                 condition_grid(self.iteration(number).explore, names)
             except ValueError as err:
@@ -100,6 +101,8 @@ class Campaign(IterationSettings):
         """Settings of an iteration (from 1): the campaign's sections with that iteration's changes laid over them."""
         base = {name: getattr(self, name).model_dump(exclude_unset=True) for name in IterationSettings.model_fields}
         if self.iterations:
+            recipe = PRESETS[self.train.preset]  # named by the preset alone, so that another preset replaces it
+            base["train"] = {k: v for k, v in base["train"].items() if k not in recipe or recipe[k] != v}
             base = _merge(base, self.iterations[min(number, len(self.iterations)) - 1])
         return IterationSettings.model_validate(base)
 
@@ -136,8 +139,11 @@ def load_campaign(path: Path | str) -> Campaign:
 def _one_line(err: ValueError) -> str:
     if not isinstance(err, ValidationError):
         return str(err)
-    problems = []
-    for item in err.errors():
+    problems, errors = [], err.errors()
+    inner = {item["loc"][:-1] for item in errors}
+    for item in errors:
+        if item["type"] == "too_short" and item["loc"] in inner:
+            continue  # only because what was in it is wrong
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         got = item.get("input")

@@ -6,8 +6,9 @@ acknowledged, and a workflow then fails on the missing output of a completed par
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -30,15 +31,20 @@ class StoreError(RuntimeError):
 def journaled(uri: str) -> str:
     """The URI with w=1&journal=true."""
     parts = urlsplit(uri)
-    query = {**dict(parse_qsl(parts.query)), "journal": "true"}
-    query.setdefault("w", "1")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", urlencode(query), ""))
+    options = [option for option in parts.query.split("&") if option]  # as they are: some may be given several times
+    kept = [option for option in options if not re.match("(j|journal)=|w=0$", option, re.IGNORECASE)]
+    acknowledged = any(option.lower().startswith("w=") for option in kept)
+    query = "&".join([*kept, *([] if acknowledged else ["w=1"]), "journal=true"])
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
 
 
 def without_password(uri: str) -> str:
-    """The URI as it may be shown."""
-    scheme, _, rest = uri.rpartition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('/')[0]}"
+    """The URI as it may be shown: its scheme and hosts; not even these where a password may be among them."""
+    scheme, found, rest = uri.partition("://")
+    if not found or not re.fullmatch(r"[\w+]+", scheme):
+        scheme, rest = "", uri
+    credentials, _, hosts = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    return f"{scheme}://{hosts if rest.count('@') == bool(credentials) else '…'}"
 
 
 def configured_uri() -> str:
@@ -76,7 +82,7 @@ def connect(uri: str | None = None, database: str | None = None, timeout_ms: int
         raise StoreError(f"MongoDB at {without_password(uri)} refused: {reason}") from None
     except PyMongoError as err:
         raise StoreError(
-            f"MongoDB at {without_password(uri)} cannot be reached within {timeout_ms / 1000:.0f} s "
+            f"MongoDB at {without_password(uri)} cannot be reached within {timeout_ms / 1000:g} s "
             f"({type(err).__name__}); is the server running and the port open?"
         ) from None
     return client[database or settings().database]

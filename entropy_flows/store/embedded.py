@@ -21,13 +21,16 @@ from entropy_flows.store.connection import StoreError, connect
 
 
 @contextmanager
-def embedded_server(folder: Path, start_timeout: float = 60.0) -> Iterator[str]:
+def embedded_server(folder: Path, lock: int | None = None, start_timeout: float = 60.0) -> Iterator[str]:
     """Run a server on `folder` for the length of the block.
 
     Parameters
     ----------
     folder
         Where its files are; made if missing.
+    lock
+        Descriptor of a locked file for the server to hold as well: the lock then lasts as long as the server, which
+        outlives a killed parent by the seconds it takes to close its files.
     start_timeout
         Seconds to wait for the first answer.
 
@@ -48,12 +51,22 @@ def embedded_server(folder: Path, start_timeout: float = 60.0) -> Iterator[str]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [sys.executable, "-m", "secantus", "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "secantus",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--storage-path",
+        str(folder),
+    ]
     log = folder.parent / "database.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
-            preexec_fn=dies_with_parent(signal.SIGTERM),
+            preexec_fn=dies_with_parent(signal.SIGTERM), pass_fds=() if lock is None else (lock,),
         )  # fmt: skip
     uri = f"mongodb://127.0.0.1:{port}/"
     try:
@@ -87,5 +100,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-

@@ -112,6 +112,7 @@ class Ledger:
             different entries.
         """
         start = self.position(iteration, stage)
+        written = self._written(iteration, stage, {entry.key: place for place, entry in enumerate(entries, start)})
         if not entries:
             return start
         statistics = self.statistics(iteration, stage)
@@ -148,28 +149,26 @@ class Ledger:
                     "q": Binary(np.ascontiguousarray(entry.q, dtype="<f8").tobytes()),
                 }
             )
-            for stats in statistics.values():
-                stats.add(entry.q)
-        written = list(self.structures.find({"campaign": self.campaign, "iteration": iteration, "stage": stage}, {"key": 1, "position": 1}))
-        expected = {document["key"]: document["position"] for document in documents}
-        if any(expected.get(document["key"]) != document["position"] for document in written):
-            raise StoreError(
-                f"campaign {self.campaign!r}, iteration {iteration}, stage {stage}: the ledger already holds other "
-                f"entries for this stage; was the campaign changed after it was started?"
+        # fingerprints first: an entry in the ledger always has its fingerprint, and keeps it
+        self._forget_unfinished([array["structure"] for array in arrays])
+        new = [array for array in arrays if array["structure"] not in written]
+        if new:
+            self.fingerprints.bulk_write(
+                [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in new]
             )
-        # fingerprints first: an entry in the ledger always has its fingerprint
-        self.fingerprints.bulk_write(
-            [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in arrays]
-        )
         try:
             self.structures.bulk_write(
                 [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
             )
         except BulkWriteError as err:
             raise StoreError(f"campaign {self.campaign!r}: another process is writing the same ledger: {err}") from None
+        end = start + len(entries)
+        for q in self.fingerprints_between(start, end):  # as stored: what an interrupted run of this stage wrote stays
+            for stats in statistics.values():
+                stats.add(q)
         for mode, stats in statistics.items():
-            self._store(mode, start + len(entries), stats)
-        return start + len(entries)
+            self._store(mode, end, stats)
+        return end
 
     def entries(self, **query: Any) -> Iterable[dict[str, Any]]:
         """Entries in ledger order."""
@@ -191,6 +190,23 @@ class Ledger:
                 f"position {count}; were the fingerprint's settings changed after the campaign was started?"
             )
 
+    def _written(self, iteration: int, stage: str, expected: dict[str, int]) -> set[str]:
+        """Identifiers of this stage's entries that are in the ledger; a StoreError if they are not among `expected`."""
+        query = {"campaign": self.campaign, "iteration": iteration, "stage": stage}
+        written = list(self.structures.find(query, {"key": 1, "position": 1}))
+        if any(expected.get(document["key"]) != document["position"] for document in written):
+            raise StoreError(
+                f"campaign {self.campaign!r}, iteration {iteration}, stage {stage}: the ledger already holds other "
+                f"entries for this stage; was the campaign changed after it was started?"
+            )
+        return {document["_id"] for document in written}
+
+    def _forget_unfinished(self, keep: list[str]) -> None:
+        """Delete fingerprints that an interrupted run left beyond the ledger's end for other entries than these."""
+        end = self.structures.count_documents({"campaign": self.campaign})
+        beyond = {"campaign": self.campaign, "position": {"$gte": end}, "structure": {"$nin": keep}}
+        self.fingerprints.delete_many(beyond)
+
     def _stored(self, mode: str, end: int) -> tuple[int, SufficientStatistics]:
         """The last covariance stored at or before a position, and where it stands."""
         query = {"campaign": self.campaign, "mode": mode, "settings": self._settings, "position": {"$lte": end}}
@@ -201,7 +217,12 @@ class Ledger:
 
     def _store(self, mode: str, position: int, stats: SufficientStatistics) -> None:
         key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
-        body = {"data": Binary(stats.to_bytes()), "checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
+        body = {
+            "data": Binary(stats.to_bytes()),
+            "checksum": stats.checksum(),
+            "entropy": stats.entropy(),
+            "n": stats.n,
+        }
         self.covariances.replace_one(key, {**key, **body}, upsert=True)
 
     @property

@@ -206,9 +206,14 @@ def main() -> None:
     labels = load_or_make_labels(args.work, args.seed)
     near, hot = split(labels["near"], args.seed), split(labels["hot"], args.seed)
     params = TrainParams(
-        preset="small", learning_rate=5e-3, max_epochs=args.epochs, stress_coefficient=1.0, ema_decay=0.99,
-        lr_patience=15, early_stopping_patience=60, seed=args.seed,
-    )  # fmt: skip
+        preset="small",
+        learning_rate=5e-3,
+        max_epochs=args.epochs,
+        ema_decay=0.99,
+        lr_patience=15,
+        early_stopping_patience=60,
+        seed=args.seed,
+    )
     network = small_allegro(["Si"], l_max=2, scalars=24, seed=args.seed)
     parts = {part: near[part] + hot[part] for part in near}
     result = fine_tune(parts["train"], parts["val"], [], network, params, args.work / "training", on_progress=show)

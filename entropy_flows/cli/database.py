@@ -1,0 +1,37 @@
+"""`entropy-flows database`: open a campaign's database for other programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.settings import settings
+from entropy_flows.store.connection import without_password
+
+
+def command(
+    file: CampaignFile,
+    program: Annotated[list[str] | None, typer.Argument(help="Program to run with ENTROPY_FLOWS_URI set.")] = None,
+    folder: FolderOption = None,
+) -> None:
+    """Open the campaign's database while a program runs, or until Ctrl-C.
+
+    Example: entropy-flows database silicon/campaign.yaml -- python examples/queries.py
+    """
+    with session(file, folder) as opened:
+        if program:
+            code = subprocess.run(program, check=False).returncode
+            sys.exit(code)
+        uri = settings().uri
+        shown = without_password(uri.get_secret_value()) if uri else "?"
+        print(f"database {settings().database} at {shown}; campaign {opened.campaign.name}; Ctrl-C ends this")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            print()

@@ -1,0 +1,253 @@
+"""The whole loop on real parts: a database server, FireWorks workers, SevenNet-0's labels, NequIP's training.
+
+Small in size only. One undisturbed campaign is the reference; a second one, identical, is killed twice on its way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase.io import read
+
+from entropy_flows.processes import child
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
+
+
+def campaign_file(folder: Path, name: str = "mini", **changes) -> Path:
+    """A two-iteration campaign of seconds."""
+    config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text())
+    config |= {
+        "name": name,
+        "explore": {
+            "temperatures": [600],
+            "entropy_weights": [3],
+            "pressures": [0, 10],
+            "steps": 20,
+            "warm_up": 5,
+            "ramp": 5,
+            "batch_size": 2,
+        },
+        "select": {"theta_min": 0.05, "max_labels": 8},
+        "refine": {"max_candidates": 1, "max_steps": 2},
+        "anchors": {"fraction": 0.25, "pressures": [0]},
+        "label": {"engine": "forcefield", "model": "SevenNet", "batch_size": 4},
+        "train": {"preset": "small", "max_epochs": 2},
+        "stop": {"max_iterations": 2, "label_budget": 16},
+        **changes,
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def environment() -> dict[str, str]:
+    """Without a configured database, so that the campaign brings its own."""
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
+    return {**hidden, "OMP_NUM_THREADS": "1", "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200"}
+
+
+def command(*arguments: object, timeout: float = 280) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def queried(path: Path, code: str) -> str:
+    """Output of a program that sees the campaign's database as `db`."""
+    program = [sys.executable, "-c", f"from entropy_flows.store import connect\ndb = connect()\n{code}"]
+    done = command("database", path, "--", *program)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ledger(path: Path) -> list[str]:
+    """Position, key and coordinates of every entry, and its label's energy, in order."""
+    return queried(
+        path,
+        "for s in db.structures.find().sort('position', 1):\n"
+        "    label = db.labels.find_one({'structure': s['_id']})\n"
+        "    xyz = [site['xyz'] for site in s['structure']['sites']]\n"
+        "    print(s['position'], s['key'], label and label['energy'], xyz)",
+    ).splitlines()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Iterator[Path]:
+    path = campaign_file(tmp_path_factory.mktemp("undisturbed"))
+    done = command("run", path, "--workers", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all 2 iterations are done" in done.stdout or "is spent" in done.stdout
+    # one server for all the questions that follow, found by the commands as they find that of a running campaign
+    with child([*PROGRAM, "database", str(path)], env=environment(), stdout=subprocess.DEVNULL) as server:
+        _wait_for((path.parent / "mini" / "database.uri").is_file, 60)
+        yield path
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def test_two_iterations_leave_models_labels_and_errors(undisturbed):
+    out = queried(
+        undisturbed,
+        "c = db.campaigns.find_one()\n"
+        "print(c['state'], db.models.count_documents({}), db.labels.count_documents({'converged': True}))\n"
+        "for d in db.iterations.find().sort('iteration', 1):\n"
+        "    s, r = d['select'], d['refine']\n"
+        "    print(d['iteration'], s['candidates'], s['accepted'] + s['near'] + s['rejected'] + s['spent'], r['tried'],\n"
+        "          d['evaluate']['after']['n'], d['label']['labelled'], d['label']['failed'])",
+    ).splitlines()
+    assert out[0].split()[:2] == ["done", "3"]  # base model and one per iteration
+    assert int(out[0].split()[2]) == len(ledger(undisturbed))
+    for row in out[1:]:
+        _, candidates, judged, _, held_out, labelled, failed = map(int, row.split())
+        assert candidates == judged == 4 * 2
+        assert held_out >= 1
+        assert labelled > 0
+        assert failed == 0
+
+
+def test_ledger_positions_are_gapless_and_test_cells_never_train(undisturbed):
+    rows = queried(
+        undisturbed,
+        "for s in db.structures.find().sort('position', 1): print(s['position'], s['stage'])\n"
+        "print('splits', sorted(db.labels.distinct('split')))",
+    ).splitlines()
+    assert [int(row.split()[0]) for row in rows[:-1]] == list(range(len(rows) - 1))
+    assert rows[-1] == "splits ['test', 'train', 'val']"
+
+
+def test_running_again_repeats_nothing(undisturbed):
+    before = ledger(undisturbed)
+    done = command("run", undisturbed)
+    assert done.returncode == 0
+    assert "nothing is repeated" in done.stdout
+    assert ledger(undisturbed) == before
+
+
+def test_export_reads_back_with_energy_forces_and_stress(undisturbed, tmp_path):
+    target = tmp_path / "out.extxyz"
+    assert command("export", undisturbed, target).returncode == 0
+    frames = read(target, ":")
+    assert len(frames) == len(ledger(undisturbed))
+    for atoms in frames:
+        assert np.isfinite(atoms.get_potential_energy())
+        assert atoms.get_forces().shape == (len(atoms), 3)
+        assert atoms.get_stress().shape == (6,)
+    again = command("export", undisturbed, target)
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr
+
+
+def test_status_and_report_show_the_iterations(undisturbed):
+    shown = command("status", undisturbed)
+    assert "SevenNet-0 (teacher, not DFT)" in shown.stdout
+    assert "energy MAE, meV/atom" in shown.stdout
+    done = command("report", undisturbed)
+    page = Path(re.search(r"report: (.*)", done.stdout).group(1))
+    text = page.read_text()
+    for name in re.findall(r'src="([^"]+)"', text):
+        assert (page.parent / name).stat().st_size > 5_000
+    assert "not DFT" in text
+    assert len(re.findall("<img", text)) == 5
+
+
+def test_readme_queries_find_what_the_campaign_left(undisturbed):
+    done = command("database", undisturbed, "--", sys.executable, ROOT / "examples" / "queries.py")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"labels above 10 GPa: [1-9]", done.stdout)
+    assert "iteration 2:" in done.stdout
+    assert "accepted from" in done.stdout
+    readme = (ROOT / "README.md").read_text()
+    block = next(b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "db.labels.find" in b)
+    code = "\n".join(line for line in block.splitlines())
+    counted = "\n".join(
+        ["found = []"] + [f"found.append(list({part}))" for part in _statements(code)] + ["print(*map(len, found))"]
+    )
+    assert all(int(n) > 0 for n in queried(undisturbed, counted).split())
+
+
+def test_kill_worker_then_command_line_and_the_ledger_is_the_same(undisturbed, tmp_path):
+    path = campaign_file(tmp_path)
+    first = subprocess.Popen([*PROGRAM, "run", str(path)], env=environment(), stdout=subprocess.DEVNULL)
+    worker = _wait_for(lambda: _workers(tmp_path, "mini-local-0"), 60)
+    time.sleep(12)  # in the middle of the first explorations
+    os.kill(worker[0], signal.SIGKILL)
+    _wait_for(lambda: [pid for pid in _workers(tmp_path, "mini-local-0") if pid != worker[0]], 60)
+    time.sleep(15)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    _wait_for(lambda: not _workers(tmp_path, "mini-local"), 30)  # workers die with the command line
+    done = command("run", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ledger(path) == ledger(undisturbed)
+
+
+def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
+    path = campaign_file(tmp_path)
+    done = command("run", path, "--local")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ledger(path) == ledger(undisturbed)
+
+
+def test_label_engine_that_always_fails_ends_in_one_line(tmp_path):
+    label = {"maker": "failing_maker:always_fails"}
+    path = campaign_file(tmp_path, "failing", label=label, explore={"temperatures": [300], "entropy_weights": [3],
+                         "phases": ["diamond"], "steps": 10, "warm_up": 2, "ramp": 2})  # fmt: skip
+    done = subprocess.run(
+        [*PROGRAM, "run", str(path), "--local"],
+        env={**environment(), "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: campaign failing failed: iteration 1, train: ValueError: no label to train on")
+    assert "crash" in last
+    assert "failed labels" in command("status", path).stdout
+
+
+def _statements(code: str) -> list[str]:
+    """The queries of a code block, comments dropped."""
+    import ast
+
+    return [ast.unparse(node) for node in ast.parse(code).body]
+
+
+def _workers(folder: Path, name: str) -> list[int]:
+    """Processes of workers of a campaign in this folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if "entropy_flows.launch.worker" in line and name in line and str(folder) in line:
+                found.append(int(entry.name))
+    return found
+
+
+def _wait_for(condition, seconds: float):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.2)
+    raise AssertionError(f"did not happen within {seconds:.0f} s")

@@ -1,0 +1,40 @@
+"""One database server for the whole session, a fresh database for each test that asks, and nobody's own settings."""
+
+import os
+
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[threads] = "1"
+for name in [name for name in os.environ if name.startswith("ENTROPY_FLOWS_")]:
+    del os.environ[name]
+os.environ["ENTROPY_FLOWS_CONFIG_FILE"] = os.path.join(os.sep, "nonexistent", "entropy_flows.yaml")
+
+import uuid  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """URI of an embedded MongoDB-protocol server."""
+    pytest.importorskip("secantus")
+    from entropy_flows.store.embedded import embedded_server
+
+    with embedded_server(tmp_path_factory.mktemp("server") / "database") as uri:
+        yield uri
+
+
+@pytest.fixture
+def database(server, tmp_path, monkeypatch):
+    """A fresh database, configured as this machine's."""
+    from entropy_flows.settings import settings
+    from entropy_flows.store import connect
+
+    monkeypatch.setenv("ENTROPY_FLOWS_URI", server)
+    monkeypatch.setenv("ENTROPY_FLOWS_DATABASE", f"test_{uuid.uuid4().hex[:12]}")
+    monkeypatch.setenv("ENTROPY_FLOWS_CACHE", str(tmp_path / "cache"))
+    settings.cache_clear()
+    opened = connect()
+    yield opened
+    opened.client.drop_database(opened.name)
+    opened.client.close()
+    settings.cache_clear()

@@ -51,17 +51,7 @@ def embedded_server(folder: Path, lock: int | None = None, start_timeout: float 
         )
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "secantus",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--storage-path",
-        str(folder),
-    ]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("server.py")), str(port), str(folder)]
     log = folder.parent / "database.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(

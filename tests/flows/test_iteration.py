@@ -26,6 +26,7 @@ CATEGORY = {
     "anchor": "gpu",
     "refine": "gpu",
     "train": "gpu",
+    "plan": "cpu",
     "label": "dft",
     "select": "cpu",
     "gather": "cpu",
@@ -53,7 +54,7 @@ def flow():
 
 def test_stages(flow):
     names = Counter(job.name for job in jobs(flow))
-    once = ("anchor", "select", "refine", "label", "train", "evaluate", "advance")
+    once = ("anchor", "select", "refine", "plan", "train", "evaluate", "advance")
     assert names == {"explore": 9, **dict.fromkeys(once, 1)}  # 90 runs, 10 a job
 
 
@@ -67,8 +68,8 @@ def test_order(flow):
         "anchor": set(),
         "select": {"explore"},
         "refine": {"select"},
-        "label": {"refine", "anchor"},
-        "train": {"label"},
+        "plan": {"refine", "anchor"},
+        "train": {"plan"},
         "evaluate": {"train"},
         "advance": {"train", "evaluate"},
     }
@@ -161,7 +162,7 @@ def run(job, store):
 
 def test_labels_are_added_as_a_detour(store, flow):
     """One job a label, one that gathers; they inherit category, campaign and a place."""
-    (plan,) = (job for job in jobs(flow) if job.name == "label")
+    (plan,) = (job for job in jobs(flow) if job.name == "plan")
     response = run(plan, store)
     added = jobs(response.detour)
     assert [job.name for job in added] == ["label"] * 5 + ["gather"]
@@ -171,7 +172,7 @@ def test_labels_are_added_as_a_detour(store, flow):
     assert asked == [[entry["_id"]] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()]
     uuids = [job.uuid for job in added]
     assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 6 + 16
-    (plan,) = (job for job in jobs(build()) if job.name == "label")
+    (plan,) = (job for job in jobs(build()) if job.name == "plan")
     assert [job.uuid for job in jobs(run(plan, store).detour)] == uuids
     for fw in flow_to_workflow(response.detour).fws:
         assert (fw.spec["_category"], fw.spec["campaign"]) == (CATEGORY[fw.name], "silicon")

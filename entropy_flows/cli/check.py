@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -90,6 +91,8 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
             raise ValueError(
                 f"phase {phase.name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}"
             )
+        if not np.isfinite(cell.cart_coords).all() or not cell.volume > 0:
+            raise ValueError(f"phase {phase.name!r}: positions or cell are not finite numbers")
         distance, ratio = shortest_distance(to_atoms(cell))
         if ratio < MIN_DISTANCE:
             raise ValueError(

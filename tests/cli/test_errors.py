@@ -1,0 +1,144 @@
+"""What a user gets wrong ends in one clear line and exit code 1, before anything is run or written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from entropy_flows.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def changed(tmp_path: Path, edit=lambda config: None) -> Path:
+    config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text())
+    edit(config)
+    path = tmp_path / "campaign.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def run(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, output and error of a command."""
+    monkeypatch.setattr(sys, "argv", ["entropy-flows", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as done:
+        code = int(done.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def poscar(tmp_path: Path, *rows: str) -> dict:
+    text = "Si\n1.0\n5.43 0 0\n0 5.43 0\n0 0 5.43\nSi\n2\nCartesian\n" + "\n".join(rows) + "\n"
+    (tmp_path / "POSCAR").write_text(text)
+    return {"name": "given", "file": "POSCAR"}
+
+
+BAD = {
+    "missing key": (lambda c, _: c.pop("elements"), ["elements", "required"]),
+    "misspelt key": (lambda c, _: c["explore"].update(temperature=[300]), ["explore", "did you mean 'temperatures'"]),
+    "negative temperature": (lambda c, _: c["explore"].update(temperatures=[-300]), ["explore.temperatures", "-300"]),
+    "element the model lacks": (
+        lambda c, _: (c.update(elements=["Ge"]), c["phases"][0].update(sites={"Ge": [[0, 0, 0]]}), c["phases"].pop()),
+        ["si-small.nequip.zip", "Ge", "Si"],
+    ),
+    "element not in elements": (lambda c, _: c["phases"][0].update(sites={"C": [[0, 0, 0]]}), ["'diamond'", "C", "Si"]),
+    "empty phase list": (lambda c, _: c.update(phases=[]), ["phases", "at least 1"]),
+    "overlapping atoms": (
+        lambda c, t: c.update(phases=[poscar(t, "0 0 0", "0.4 0 0")]),
+        ["'given'", "overlap", "0.40 Å"],
+    ),
+    "NaN position": (lambda c, t: c.update(phases=[poscar(t, "0 0 0", "nan 1 1")]), ["'given'"]),
+    "missing model file": (lambda c, _: c.update(base_model="none.nequip.zip"), ["none.nequip.zip", "does not exist"]),
+    "unknown model name": (lambda c, _: c.update(base_model="SevenNets"), ["SevenNets"]),
+    "model that NequIP cannot train": (lambda c, _: c.update(base_model="SevenNet-0"), ["SevenNet-0", "student"]),
+    "unknown engine": (lambda c, _: c["label"].update(engine="vasp"), ["vasp", "vasp-pbe"]),
+    "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
+    "misspelt key of an iteration": (lambda c, _: c.update(iterations=[{"selct": {}}]), ["selct", "did you mean 'select'"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_campaign_is_one_line_that_names_the_place(case, tmp_path, monkeypatch, capsys):
+    edit, expected = BAD[case]
+    path = changed(tmp_path, lambda config: edit(config, tmp_path))
+    before = set(tmp_path.iterdir())
+    code, _, err = run(monkeypatch, capsys, "run", path)
+    assert code == 1
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert err.strip().endswith(lines[0])
+    for part in expected:
+        assert part in lines[0]
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_unreachable_database(tmp_path, monkeypatch, capsys):
+    from entropy_flows.settings import settings
+
+    monkeypatch.setenv("ENTROPY_FLOWS_URI", "mongodb://someone:secret@127.0.0.1:9/?serverSelectionTimeoutMS=300")
+    settings.cache_clear()
+    code, out, err = run(monkeypatch, capsys, "status", changed(tmp_path))
+    settings.cache_clear()
+    assert code == 1
+    assert "127.0.0.1:9" in err
+    assert "cannot be reached" in err
+    assert "secret" not in out + err
+
+
+def test_submit_needs_a_database_that_workers_reach(tmp_path, monkeypatch, capsys):
+    from entropy_flows.settings import settings
+
+    monkeypatch.delenv("ENTROPY_FLOWS_URI", raising=False)
+    settings.cache_clear()
+    code, _, err = run(monkeypatch, capsys, "submit", changed(tmp_path))
+    assert code == 1
+    assert "ENTROPY_FLOWS_URI" in err
+
+
+def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
+    path = changed(tmp_path)
+    code, out, _ = run(monkeypatch, capsys, "check", path)
+    assert code == 0
+    assert "teacher, not DFT" in out
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_check_writes_vasp_inputs_of_the_paper(tmp_path, monkeypatch, capsys):
+    code, out, _ = run(
+        monkeypatch, capsys, "check", ROOT / "examples" / "carbon_vasp.yaml", "--inputs", tmp_path / "inputs"
+    )
+    assert code == 0
+    incar = dict(line.split(" = ") for line in (tmp_path / "inputs" / "INCAR").read_text().splitlines())
+    assert incar["METAGGA"].upper() == "R2SCAN"
+    assert (incar["BPARAM"], incar["CPARAM"], incar["LUSE_VDW"]) == ("11.95", "0.0093", "True")
+    assert (float(incar["ENCUT"]), float(incar["EDIFF"]), float(incar["SIGMA"])) == (600, 1e-6, 0.05)
+    assert (incar["ISMEAR"], incar["NSW"], incar["ISIF"]) == ("0", "0", "2")
+    assert not {"GGA", "IVDW", "MAGMOM"} & set(incar)
+    assert incar.get("ISPIN", "1") == "1"
+    assert (tmp_path / "inputs" / "KPOINTS").read_text().splitlines()[2:4] == ["Gamma", "8 8 8"]  # 40 Å / 5.04 Å
+    assert (tmp_path / "inputs" / "POTCAR.spec").read_text().split() == ["C"]
+
+
+@pytest.mark.parametrize("template", ["silicon", "carbon", "nacl"])
+def test_init_writes_a_campaign_that_checks(template, tmp_path, monkeypatch, capsys):
+    code, _, _ = run(monkeypatch, capsys, "init", tmp_path / "mine", "--template", template)
+    assert code == 0
+    code, out, err = run(monkeypatch, capsys, "check", tmp_path / "mine" / "campaign.yaml")
+    assert code == 0, err
+    assert "mine" in out
+    code, _, err = run(monkeypatch, capsys, "init", tmp_path / "mine")
+    assert code == 1
+    assert "exists" in err
+
+
+@pytest.mark.parametrize("name", ["init", "check", "submit", "run", "status", "export", "report", "database"])
+def test_every_command_has_help_with_an_example(name, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, name, "--help")
+    assert code == 0
+    assert "Example:" in out

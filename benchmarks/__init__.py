@@ -1,0 +1,1 @@
+"""Benchmarks: each writes what it measured, with the machine and the versions."""

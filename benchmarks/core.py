@@ -1,7 +1,7 @@
-"""Cost of the core against a floor measured in the same run: `python -m benchmarks.core` writes benchmarks/results.md.
+"""Cost of the core against a floor measured in the same run: `python -m benchmarks.core` writes results.md.
 
-The floor of the fingerprint is the bare batched eigendecomposition of matrices of the same sizes; that of the gains is one
-slogdet per candidate.
+The floor of the fingerprint is the bare batched eigendecomposition of matrices of the same sizes; that of the gains
+is one slogdet per candidate.
 """
 
 from __future__ import annotations

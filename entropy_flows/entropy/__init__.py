@@ -2,7 +2,16 @@
 
 from entropy_flows.entropy.dataset import DatasetParams
 from entropy_flows.entropy.local import local_entropy
-from entropy_flows.entropy.statistics import SufficientStatistics
-from entropy_flows.entropy.surface import ExploreSurface, RefineSurface
+from entropy_flows.entropy.statistics import MODES, Mode, SufficientStatistics
+from entropy_flows.entropy.surface import BiasedSurface, ExploreSurface, RefineSurface
 
-__all__ = ["DatasetParams", "ExploreSurface", "RefineSurface", "SufficientStatistics", "local_entropy"]
+__all__ = [
+    "MODES",
+    "BiasedSurface",
+    "DatasetParams",
+    "ExploreSurface",
+    "Mode",
+    "RefineSurface",
+    "SufficientStatistics",
+    "local_entropy",
+]

@@ -39,6 +39,7 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 from entropy_flows.conventions import Array
 
 Mode = Literal["atom", "config"]
+MODES: tuple[Mode, ...] = ("atom", "config")
 
 _HEADER = struct.Struct("<4sHHIQd")  # magic, version, mode, d, N, λ
 _MAGIC, _VERSION, _MODES = b"EFSS", 1, ("atom", "config")

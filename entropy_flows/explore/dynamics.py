@@ -18,11 +18,11 @@ from typing import ClassVar
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator
 from ase.constraints import FixCom
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
+from entropy_flows.entropy import BiasedSurface
 from entropy_flows.explore.conditions import ExploreParams, Run
 from entropy_flows.geometry import shortest_distance
 
@@ -80,7 +80,7 @@ class Trajectory:
 def explore(
     runs: Iterable[Run],
     seeds: Callable[[Run], Atoms],
-    surface: Callable[[Run], Calculator],
+    surface: Callable[[Run], BiasedSurface],
     params: ExploreParams,
     on_done: Callable[[Trajectory], None] | None = None,
 ) -> list[Trajectory]:
@@ -108,7 +108,7 @@ def explore(
     return trajectories
 
 
-def _run_one(run: Run, atoms: Atoms, surface: Calculator, params: ExploreParams) -> Trajectory:
+def _run_one(run: Run, atoms: Atoms, surface: BiasedSurface, params: ExploreParams) -> Trajectory:
     started, rng = time.perf_counter(), np.random.RandomState(run.seed)
     atoms.calc, condition = surface, run.condition
     MaxwellBoltzmannDistribution(atoms, temperature_K=condition.temperature, rng=rng)

@@ -90,13 +90,14 @@ def seed_cell(phase: Phase, folder: Path | str = ".") -> Structure:
         if not structure.is_ordered:
             raise ValueError(f"phase {phase.name!r}: {path} has sites that are partly occupied, or by several species")
     else:
-        assert phase.lattice is not None and phase.sites is not None and phase.spacegroup is not None
-        cell = phase.lattice
+        cell, spacegroup = phase.lattice, phase.spacegroup
+        assert cell is not None, "the validator sees to it"
+        assert spacegroup is not None
         lattice = Lattice.from_parameters(cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma)
-        species = [element for element, coords in phase.sites.items() for _ in coords]
-        coords = [xyz for coords in phase.sites.values() for xyz in coords]
+        species = [element for element, coords in (phase.sites or {}).items() for _ in coords]
+        coords = [xyz for coords in (phase.sites or {}).values() for xyz in coords]
         try:
-            structure = Structure.from_spacegroup(phase.spacegroup, lattice, species, coords)
+            structure = Structure.from_spacegroup(spacegroup, lattice, species, coords)
         except ValueError as err:
             raise ValueError(f"phase {phase.name!r}: {err}") from err
     if phase.primitive:
@@ -150,8 +151,9 @@ def equation_of_state(
                 return EquationOfState(float(v0) / len(atoms), float(b0 / units.GPa))
         centre = volumes[lowest]
     raise ValueError(
-        f"no equation of state for {atoms.get_chemical_formula()}: the model's energy has no minimum between "
-        f"{volumes[0] / len(atoms):.2f} and {volumes[-1] / len(atoms):.2f} Å³/atom (started at {start / len(atoms):.2f})"
+        f"no equation of state for {atoms.get_chemical_formula()}: the model's energy has no minimum "
+        f"between {volumes[0] / len(atoms):.2f} and {volumes[-1] / len(atoms):.2f} Å³/atom "
+        f"(started at {start / len(atoms):.2f})"
     )
 
 

@@ -10,7 +10,7 @@ from ase.calculators.calculator import Calculator
 from jobflow import Maker
 from pymatgen.core import Structure
 
-from entropy_flows.entropy import DatasetParams, ExploreSurface, RefineSurface
+from entropy_flows.entropy import BiasedSurface, DatasetParams, ExploreSurface, RefineSurface
 from entropy_flows.explore import (
     EquationOfState,
     ExploreParams,
@@ -77,16 +77,16 @@ class ExploreMaker(Maker):
         base = load_calculator(store.fetch_model(model), device=settings().device)
         size, grid = self.params.batch_size, condition_grid(self.params, list(seeds))
         runs = draw_runs(grid, self.params.per_atom_fraction, (seed, iteration))[batch * size : (batch + 1) * size]
+        return explore_batch(iteration, batch, runs, seeds, base, self._surfaces(store, iteration, base), self.params)
+
+    def _surfaces(self, store: CampaignStore, iteration: int, base: Calculator) -> Callable[[Run], BiasedSurface]:
+        """The surface of a run: of the cell's own entropy, or of what it adds to the data set in the run's mode."""
         if self.params.surface == "local":
             gom = GOM(**dict(self.fingerprint))
-            surfaces: Callable[[Run], Calculator] = lambda run: ExploreSurface(base, gom, run.condition.k)  # noqa: E731
-        else:
-            ledger = store.ledger(self.dataset)
-            statistics = ledger.statistics(iteration, "select")
-            surfaces = lambda run: RefineSurface(  # noqa: E731
-                base, ledger.fingerprint, statistics[run.mode], run.condition.k
-            )
-        return explore_batch(iteration, batch, runs, seeds, base, surfaces, self.params)
+            return lambda run: ExploreSurface(base, gom, run.condition.k)
+        ledger = store.ledger(self.dataset)
+        statistics = ledger.statistics(iteration, "select")
+        return lambda run: RefineSurface(base, ledger.fingerprint, statistics[run.mode], run.condition.k)
 
 
 def explore_batch(
@@ -95,7 +95,7 @@ def explore_batch(
     runs: list[Run],
     seeds: Mapping[str, Structure],
     base: Calculator,
-    surfaces: Callable[[Run], Calculator],
+    surfaces: Callable[[Run], BiasedSurface],
     params: ExploreParams,
     keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
 ) -> ExploreDoc:

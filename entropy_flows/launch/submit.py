@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jobflow import Flow
-from pymongo import ReturnDocument
 
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker
@@ -99,7 +97,5 @@ def submit(store: CampaignStore, campaign: Campaign, base: Path) -> bool:
 
 def _claim(store: CampaignStore) -> bool:
     """Mark the campaign as being submitted; False if that was done before, maybe by one that died on the way."""
-    before: dict[str, Any] = store.database["campaigns"].find_one_and_update(
-        {"name": store.name}, {"$set": {"submitted": True}}, return_document=ReturnDocument.BEFORE
-    )
-    return not before.get("submitted", False)
+    before = store.database["campaigns"].find_one_and_update({"name": store.name}, {"$set": {"submitted": True}})
+    return before is not None and not before.get("submitted", False)

@@ -9,8 +9,8 @@ import yaml
 from ase.data import chemical_symbols
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from entropy_flows.explore import AnchorParams, ExploreParams, Phase, condition_grid
 from entropy_flows.entropy import DatasetParams
+from entropy_flows.explore import AnchorParams, ExploreParams, Phase, condition_grid
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params

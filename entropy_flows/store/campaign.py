@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from gridfs import GridFSBucket
 from pymatgen.core import Structure
-from pymongo import ASCENDING, ReturnDocument
+from pymongo import ASCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -28,7 +28,8 @@ from entropy_flows.settings import settings
 from entropy_flows.store.connection import OUTPUTS, StoreError, connect
 from entropy_flows.store.ledger import Ledger
 
-UNIQUE = {
+Indexes = dict[str, list[tuple[str, ...]]]
+UNIQUE: Indexes = {
     "campaigns": [("name",)],
     "structures": [("campaign", "key"), ("campaign", "position")],
     "fingerprints": [("structure", "settings")],
@@ -38,7 +39,7 @@ UNIQUE = {
     "iterations": [("campaign", "iteration")],
     OUTPUTS: [("uuid", "index")],
 }
-LOOKUP = {
+LOOKUP: Indexes = {
     "structures": [("campaign", "iteration", "stage"), ("elements",)],
     "fingerprints": [("campaign", "settings", "position")],
     "labels": [("campaign", "converged"), ("elements", "pressure")],
@@ -80,10 +81,12 @@ class CampaignStore:
             If a campaign of this name has a different configuration.
         """
         try:
-            for unique, table in ((True, UNIQUE), (False, LOOKUP)):
+            for table in (UNIQUE, LOOKUP):
                 for collection, indexes in table.items():
                     for keys in indexes:
-                        self.database[collection].create_index([(key, ASCENDING) for key in keys], unique=unique)
+                        self.database[collection].create_index(
+                            [(key, ASCENDING) for key in keys], unique=table is UNIQUE
+                        )
         except PyMongoError as err:
             raise StoreError(f"cannot prepare the collections: {err}") from None
         config = campaign.model_dump(mode="json")
@@ -204,13 +207,12 @@ class CampaignStore:
             digest = hashlib.sha256(data).hexdigest()
             body |= {"sha256": digest, "file": self._put(digest, data), "reference": f"sha256:{digest}"}
             body["name"] = path.name
-        document = self.database["models"].find_one_and_update(
-            key,
-            {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
+        self.database["models"].update_one(
+            key, {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}, upsert=True
         )
-        return document["reference"]
+        found = self.model(iteration)
+        assert found is not None, "it was there or has just been written"
+        return str(found["reference"])
 
     def model(self, iteration: int) -> dict[str, Any] | None:
         """The model document of an iteration."""

@@ -21,7 +21,7 @@ from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
-from entropy_flows.entropy import DatasetParams, SufficientStatistics
+from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.store.connection import StoreError
 
@@ -89,8 +89,9 @@ class Ledger:
         Starts from the last stored covariance at or before that point and replays the entries after it, so a crash
         between writing entries and writing their covariance costs a replay and nothing else.
         """
-        end, found = self.position(iteration, stage), {}
-        for mode in ("atom", "config"):
+        end = self.position(iteration, stage)
+        found: dict[str, SufficientStatistics] = {}
+        for mode in MODES:
             start, stats = self._stored(mode, end)
             for q in self.fingerprints_between(start, end):
                 stats.add(q)
@@ -150,7 +151,7 @@ class Ledger:
                 }
             )
         # fingerprints first: an entry in the ledger always has its fingerprint, and keeps it
-        self._forget_unfinished([array["structure"] for array in arrays])
+        self._forget_unfinished([structure_id(self.campaign, entry.key) for entry in entries])
         new = [array for array in arrays if array["structure"] not in written]
         if new:
             self.fingerprints.bulk_write(
@@ -207,7 +208,7 @@ class Ledger:
         beyond = {"campaign": self.campaign, "position": {"$gte": end}, "structure": {"$nin": keep}}
         self.fingerprints.delete_many(beyond)
 
-    def _stored(self, mode: str, end: int) -> tuple[int, SufficientStatistics]:
+    def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
         """The last covariance stored at or before a position, and where it stands."""
         query = {"campaign": self.campaign, "mode": mode, "settings": self._settings, "position": {"$lte": end}}
         found = self.covariances.find_one(query, sort=[("position", DESCENDING)])

@@ -1,4 +1,4 @@
-"""The embedded server's process: `python -P server.py PORT FOLDER`; started by `embedded.py`, imports nothing of the package.
+"""The embedded server's process, `python -P server.py PORT FOLDER`, which imports nothing of this package.
 
 SecantusDB's own command stops the server from within its signal handler, and two signals at once leave it waiting for
 itself for ever. Here the handler only takes a note, and the main thread stops the server, once.

@@ -31,15 +31,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     # coefficients leave energy and stress so little of a quadratic loss that both get worse while forces improve.
     "small": {
         "learning_rate": 3e-3,
-        "max_epochs": 60,
+        "max_epochs": 40,
         "energy_coefficient": 20.0,
         "stress_coefficient": 100.0,
         "ema_decay": 0.98,
         "batch_size": 4,
         "accumulate": 1,
         "clip": 0.5,
-        "lr_patience": 8,
-        "early_stopping_patience": 20,
+        "lr_patience": 6,
+        "early_stopping_patience": 15,
     },
 }
 

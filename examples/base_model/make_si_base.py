@@ -209,6 +209,8 @@ def main() -> None:
         preset="small",
         learning_rate=5e-3,
         max_epochs=args.epochs,
+        energy_coefficient=1.0,
+        stress_coefficient=1.0,
         ema_decay=0.99,
         lr_patience=15,
         early_stopping_patience=60,

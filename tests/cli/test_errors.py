@@ -59,7 +59,10 @@ BAD = {
     "model that NequIP cannot train": (lambda c, _: c.update(base_model="SevenNet-0"), ["SevenNet-0", "student"]),
     "unknown engine": (lambda c, _: c["label"].update(engine="vasp"), ["vasp", "vasp-pbe"]),
     "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
-    "misspelt key of an iteration": (lambda c, _: c.update(iterations=[{"selct": {}}]), ["selct", "did you mean 'select'"]),
+    "misspelt key of an iteration": (
+        lambda c, _: c.update(iterations=[{"selct": {}}]),
+        ["selct", "did you mean 'select'"],
+    ),
 }
 
 
@@ -110,7 +113,7 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
 
 
 def test_check_writes_vasp_inputs_of_the_paper(tmp_path, monkeypatch, capsys):
-    code, out, _ = run(
+    code, _, _ = run(
         monkeypatch, capsys, "check", ROOT / "examples" / "carbon_vasp.yaml", "--inputs", tmp_path / "inputs"
     )
     assert code == 0

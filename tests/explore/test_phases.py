@@ -185,5 +185,5 @@ def test_prescale():
 
 
 def test_prescale_beyond_the_formula():
-    with pytest.raises(ValueError, match="pressure 20 GPa is too high .* B0 = 25 GPa; the highest usable is 15 GPa"):
+    with pytest.raises(ValueError, match=r"pressure 20 GPa is too high .* B0 = 25 GPa; the highest usable is 15 GPa"):
         prescale(bulk("Si"), 20, EquationOfState(volume=20.0, bulk_modulus=25.0))

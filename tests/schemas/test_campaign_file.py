@@ -1,4 +1,4 @@
-"""Campaign files: what is shipped is valid, and each mistake is one line that says where, what, and what was expected."""
+"""Campaign files: what is shipped is valid; a mistake is one line that says where, what, and what was expected."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -110,7 +110,9 @@ def test_an_iteration_changes_what_it_names_and_nothing_else():
 
 
 def test_a_preset_in_an_iteration_brings_its_values():
-    data = changed(("train", {"preset": "oam-l", "max_epochs": 7}), ("iterations", [{}, {"train": {"preset": "small"}}]))
+    data = changed(
+        ("train", {"preset": "oam-l", "max_epochs": 7}), ("iterations", [{}, {"train": {"preset": "small"}}])
+    )
     campaign = Campaign.model_validate(data)
     alone = Campaign.model_validate(changed(("train", {"preset": "small", "max_epochs": 7})))
     assert campaign.iteration(1).train == campaign.train
@@ -118,7 +120,10 @@ def test_a_preset_in_an_iteration_brings_its_values():
     assert campaign.iteration(2).train.learning_rate != campaign.train.learning_rate
 
 
-@pytest.mark.parametrize(("stop", "iterations", "expected"), [({}, [], 3), ({}, [{}] * 4, 4), ({"max_iterations": 2}, [{}] * 4, 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stop", "iterations", "expected"),
+    [({}, [], 3), ({}, [{}] * 4, 4), ({"max_iterations": 2}, [{}] * 4, 2)],
+)
 def test_number_of_iterations(stop, iterations, expected):
     assert Campaign.model_validate(changed(("stop", stop), ("iterations", iterations))).n_iterations == expected
 
@@ -193,7 +198,7 @@ WRONG = {
     ),
     "label in an iteration": (changed(("iterations", [{"label": {}}])), "iterations[0]: unknown key 'label'"),
     "two sources": (
-        changed(("phases", 1, "spacegroup", 227), ("phases", 1, "lattice", {"a": 1}), ("phases", 1, "sites", {"Si": [[0, 0, 0]]})),
+        changed(("phases", 1, {**SILICON["phases"][0], "name": "file", "file": "beta-tin.cif"})),
         "phases.1: phase 'file': give either `file`, or `spacegroup`, `lattice` and `sites`",
     ),
     "no source": (changed(("phases", 1, "file", ...)), "phases.1: phase 'file': give either `file`, or"),
@@ -233,5 +238,7 @@ def test_several_mistakes_are_all_told(write):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(ValueError, match=r"campaign file .*nowhere\.yaml does not exist; `entropy-flows init` writes one"):
+    with pytest.raises(
+        ValueError, match=r"campaign file .*nowhere\.yaml does not exist; `entropy-flows init` writes one"
+    ):
         load_campaign(tmp_path / "nowhere.yaml")

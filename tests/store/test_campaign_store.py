@@ -139,9 +139,9 @@ def test_unique_indexes(store, database):
             row = {key: f"{collection}-{key}" for key in ("name", "campaign", "key", "position", "structure", "uuid")}
             row |= dict.fromkeys(keys, f"{collection}-{keys}")
             others = {other for group in indexes for other in group} - set(keys)
-            database[collection].insert_one(row | {other: f"first-{keys}" for other in others})
+            database[collection].insert_one(row | dict.fromkeys(others, f"first-{keys}"))
             with pytest.raises(DuplicateKeyError):
-                database[collection].insert_one(row | {other: f"second-{keys}" for other in others})
+                database[collection].insert_one(row | dict.fromkeys(others, f"second-{keys}"))
 
 
 def test_creating_again_is_allowed_with_data(store, cells):
@@ -343,6 +343,7 @@ def test_a_password_is_never_shown(uri):
         (WITH_PASSWORD[0], "mongodb://host:27017"),
         (WITH_PASSWORD[1], "mongodb+srv://cluster.example.org"),
         (WITH_PASSWORD[2], "mongodb://a:1,b:2"),
+        (WITH_PASSWORD[9], "mongodb://host"),
         ("mongodb://host/db?w=1", "mongodb://host"),
     ],
 )

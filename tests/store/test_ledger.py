@@ -225,7 +225,7 @@ def test_campaigns_do_not_see_each_other(ledger, database):
 def test_other_fingerprint_settings_are_not_mixed(ledger, store):
     fill(ledger)
     finer = store.ledger(DatasetParams(fingerprint=GOMParams(cutoff=3.5, natx=4, elements=("Si",))))
-    with pytest.raises(StoreError, match="no fingerprint with settings .* for ledger position 0; were the fingerprint"):
+    with pytest.raises(StoreError, match=r"no fingerprint with settings .* for ledger position 0; were"):
         finer.statistics(2, "select")
     smoother = store.ledger(DATASET.model_copy(update={"regularization": 1e-2}))
     again = smoother.statistics(3, "select")["atom"]

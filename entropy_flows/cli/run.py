@@ -46,7 +46,7 @@ def _run_workers(opened: Session, console: Console, workers: int | None, retry: 
 
     submitted = submit(opened.store, opened.campaign, opened.file.parent)
     pad, name = launchpad(), opened.campaign.name
-    crew = LocalWorkers(name, opened.folder, workers)
+    crew = LocalWorkers(name, opened.folder, workers, alone=opened.embedded)
     if not submitted:
         if mended := recover(pad, name, _local_names(pad, name), alone=opened.embedded):
             console.print(f"after the last run: {mended}")

@@ -109,8 +109,8 @@ def explore_batch(
             if phase not in eos:
                 eos[phase] = equation_of_state(atoms, base)
             starts[run.index] = prescale(atoms, run.condition.pressure, eos[phase])
-        except ValueError as err:
-            refused[run.index] = str(err)
+        except Exception as err:  # a model may refuse a phase in many ways; its runs end, the others go on
+            refused[run.index] = str(err) or type(err).__name__
     trajectories = explore(
         [run for run in runs if run.index in starts], lambda run: starts[run.index], surfaces, params
     )

@@ -9,6 +9,7 @@ the visited cell of highest gain, not the last one: the minimum of the sum need 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,15 +81,14 @@ def refine(
     before = best = float(statistics.gain(fingerprint(atoms)))
     best_positions, steps = moving.get_positions(), 0
     optimizer = LBFGS(moving, logfile=os.devnull, maxstep=params.max_step)
-    for converged in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
-        steps = optimizer.get_number_of_steps()
-        gain = moving.calc.results.get("gain", float("nan"))
-        if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance:
-            break
-        if gain > best:
-            best, best_positions = float(gain), moving.get_positions()
-        if converged:
-            break
+    with suppress(Exception):  # a model that refuses a cell ends the search; what was found before stays
+        for _ in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
+            steps = optimizer.get_number_of_steps()
+            gain = moving.calc.results.get("gain", float("nan"))
+            if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance:
+                break
+            if gain > best:
+                best, best_positions = float(gain), moving.get_positions()
     refined = atoms.copy()
     refined.set_positions(best_positions)
     return Refined(refined, before, best, steps)

@@ -3,7 +3,7 @@
 The model knows diamond and β-tin between -3 and 25 GPa, near equilibrium, and a little of what lies beyond; what it
 does not know is what the active-learning examples find. Its labels are SevenNet-0's, not DFT's.
 
-Example: python examples/base_model/make_si_base.py --work /tmp/si_base
+Example: python examples/base_model/make_si_base.py --work si_base
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""The arrows between the rooms: numerics know nothing of workflows, stages do not import one another."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "entropy_flows"
+SHARED = {"params", "conventions", "geometry", "potentials", "processes", "settings"}
+CORE = {"fingerprints", "entropy"}
+STAGES = {"explore", "select", "refine", "label", "train", "evaluate"}
+ALLOWED = {
+    "fingerprints": set(),
+    "entropy": {"fingerprints"},
+    **dict.fromkeys(STAGES, CORE),
+    "schemas": CORE | STAGES,
+    "store": CORE | STAGES | {"schemas"},
+    "jobs": CORE | STAGES | {"schemas", "store"},
+    "flows": CORE | STAGES | {"schemas", "store", "jobs"},
+    "launch": CORE | STAGES | {"schemas", "store", "jobs", "flows"},
+    "cli": CORE | STAGES | {"schemas", "store", "jobs", "flows", "launch"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Rooms of this package that a file imports anywhere."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("entropy_flows.")}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_lies_below_it(room):
+    files = list((PACKAGE / room).rglob("*.py"))
+    assert files
+    for path in files:
+        beyond = imported(path) - ALLOWED[room] - SHARED - {room}
+        assert not beyond, f"{path.relative_to(PACKAGE)} imports {beyond}"
+
+
+def test_every_room_has_its_rule():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert rooms == set(ALLOWED)
+
+
+def test_import_of_the_package_is_light():
+    code = "import sys, entropy_flows; print([m for m in ('torch', 'jobflow', 'pymongo', 'ase') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_core_does_without_database_and_workflow():
+    code = (
+        "import sys, entropy_flows.entropy, entropy_flows.select, entropy_flows.explore, entropy_flows.refine\n"
+        "print([m for m in ('jobflow', 'fireworks', 'pymongo', 'maggma') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_settings_reads_the_environment(path):
+    """Code that hands the environment on to a child process, or sets it for one, is told apart by hand."""
+    handing_on = {"settings.py", "cli/session.py", "cli/app.py", "launch/local.py", "train/process.py"}
+    if str(path.relative_to(PACKAGE)) not in handing_on:
+        text = path.read_text()
+        assert "os.environ" not in text
+        assert "getenv" not in text

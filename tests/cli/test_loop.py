@@ -202,10 +202,12 @@ def test_kill_worker_then_command_line_and_the_ledger_is_the_same(undisturbed, t
 
 
 def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
-    path = campaign_file(tmp_path)
+    path = campaign_file(tmp_path, stop={"max_iterations": 1, "label_budget": 16})
     done = command("run", path, "--local")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ledger(path) == ledger(undisturbed)
+    first = ledger(path)
+    assert len(first) >= 3
+    assert first == ledger(undisturbed)[: len(first)]
 
 
 def test_label_engine_that_always_fails_ends_in_one_line(tmp_path):

@@ -1,8 +1,8 @@
 """Labels: energies, forces and stresses of accepted structures, from VASP or any atomate2 static Maker.
 
-`dft` has the papers' input sets, `engines` runs a static Maker as one job, `read` turns its task document into a
-`Label`, and `reasons` makes a label of a failure too. Names are looked up on first use: atomate2 takes
-seconds to import.
+`dft` has the papers' input sets, `engines` makes a static Maker of the parameters, `run` runs it as one job,
+`read` turns its task document into a `Label`, and `reasons` says why there is none. Names are looked up on first use:
+atomate2 takes seconds to import.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _HOME = {
     "EngineError": "engines",
     "LabelParams": "engines",
     "engine_name": "engines",
-    "label_batch": "reasons",
-    "label_one": "reasons",
+    "label_batch": "run",
+    "label_one": "run",
     "labels_per_job": "engines",
     "make_static_maker": "engines",
-    "run_static": "engines",
+    "run_static": "run",
     "settings_hash": "engines",
     "Label": "read",
     "read_label": "read",

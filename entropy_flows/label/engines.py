@@ -1,19 +1,12 @@
-"""The engine that makes the labels: a preset or any atomate2 static Maker, its name, its settings' hash, and its run.
-
-A label is one job. So the nested Maker's calculation runs inside ours, in the current directory, through the function
-under its `@job` decorator; a Maker that needs several jobs is refused.
-"""
+"""The engine that makes the labels: a preset or any atomate2 static Maker, its name and its settings' hash."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import importlib
 import json
 import re
-import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -23,8 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from entropy_flows.params import Params
 
 if TYPE_CHECKING:
-    from jobflow import Job, Maker
-    from pymatgen.core import Structure
+    from jobflow import Maker
 
 ENGINES = ("vasp-pbe", "vasp-r2scan-rvv10", "forcefield", "custom")
 _CHEAP_BATCH = 8
@@ -175,53 +167,6 @@ def settings_hash(maker: Maker) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def run_static(maker: Maker, structure: Structure) -> Any:
-    """Task document of one static calculation, run here and now in the current directory.
-
-    Parameters
-    ----------
-    maker
-        A Maker whose `make(structure)` is one job. Hand in the same object for many structures: ASE-based Makers
-        keep their calculator, so a model is loaded once.
-    structure
-        The cell.
-
-    Returns
-    -------
-    Any
-        What the Maker's job returns.
-
-    Raises
-    ------
-    EngineError
-        If the Maker makes a flow, or its job asks for more jobs.
-    """
-    from jobflow import Flow, Job, Response
-
-    make = getattr(type(maker).make, "original", None)
-    with _torch_dtype_kept():
-        result = maker.make(structure) if make is None else make(maker, structure)
-        if isinstance(result, Job):  # a plain method that hands out another Maker's job
-            result = _call(result)
-    if isinstance(result, Response):
-        if result.replace or result.detour or result.addition:
-            raise EngineError(f"{type(maker).__name__}'s job starts further jobs; a label must be one job")
-        result = result.output
-    if isinstance(result, (Flow, Job, list)):
-        what = type(result).__name__
-        raise EngineError(f"{type(maker).__name__}.make gives a {what}; a label must be one job of one structure")
-    return result
-
-
-def _call(job: Job) -> Any:
-    """Run a job's function without a store, bound to its object if it is a method."""
-    owner = getattr(job.function, "__self__", None)
-    function = getattr(job.function, "original", None)
-    if function is None or owner is None:
-        return (function or job.function)(*job.function_args, **job.function_kwargs)
-    return function(owner, *job.function_args, **job.function_kwargs)
-
-
 def _is_vasp(maker: Maker) -> bool:
     """Whether the Maker writes VASP's files, found out without importing them."""
     generator = getattr(maker, "input_set_generator", None)
@@ -321,15 +266,3 @@ def _version(package: str) -> str | None:
 def _nearest(name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
-
-
-@contextlib.contextmanager
-def _torch_dtype_kept() -> Iterator[None]:
-    """Give torch its default dtype back: several force fields set it on loading, also when they then fail."""
-    torch = sys.modules.get("torch")
-    before = torch.get_default_dtype() if torch else None
-    try:
-        yield
-    finally:
-        if (torch := sys.modules.get("torch")) is not None:
-            torch.set_default_dtype(before or torch.float32)

@@ -1,20 +1,16 @@
-"""Failure as data: why a label failed, in a fixed vocabulary, and the run that returns it instead of raising.
+"""Failure as data: why a label failed, in a fixed vocabulary.
 
 Cells full of entropy fail often (27 % of paper A's random carbon cells did not converge), so a failed label is a row
 like any other. It is found before the run (`check_geometry`), in the exception that ended it
-(`reason_from_exception`), or in its numbers (`read_label`); `label_one` goes through the three.
+(`reason_from_exception`), or in its numbers (`read_label`); `run.label_one` goes through the three.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
-import os
-import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +19,8 @@ import numpy as np
 from ase.data import covalent_radii
 
 if TYPE_CHECKING:
-    from jobflow import Maker
     from pymatgen.core import Structure
 
-    from entropy_flows.label.read import Label
 
 _EVIDENCE_LENGTH = 1000
 _VOLUME_WINDOW = (0.5, 1000.0)  # per atom, in units of its covalent sphere; diamond is 3.1, rock salt 1.9
@@ -158,87 +152,6 @@ def check_geometry(structure: Structure, min_distance_fraction: float = 0.5) -> 
     )
 
 
-def label_one(
-    maker: Maker, structure: Structure, directory: str | Path | None = None, min_distance: float = 0.5
-) -> Label:
-    """Label of one structure; a calculation that fails is a label too.
-
-    Parameters
-    ----------
-    maker
-        Static Maker.
-    structure
-        The cell.
-    directory
-        Where to run, created if need be; None is the current directory.
-    min_distance
-        See `check_geometry`.
-
-    Returns
-    -------
-    Label
-        With numbers, or with a reason and evidence.
-
-    Raises
-    ------
-    EngineError
-        If the engine is not in order on this worker (packages, executable, pseudopotentials): every structure would
-        fail, and none is to blame. Interrupts pass through as well.
-    """
-    from entropy_flows.label.engines import EngineError, engine_name, run_static  # both import this module
-    from entropy_flows.label.read import Label, read_label
-
-    known: dict[str, Any] = {"provenance": {"engine": engine_name(maker)}}
-    if defect := check_geometry(structure, min_distance):
-        return Label.failed(len(structure), Reason.BAD_GEOMETRY, defect, **known)
-    start = time.perf_counter()
-    with _inside(directory):
-        try:
-            doc = run_static(maker, structure)
-            label = read_label(doc, structure, free_energy=_free_energy(maker))
-        except Exception as exc:
-            if _is_not_set_up(exc):
-                raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
-            reason, evidence = reason_from_exception(exc)
-            known["wall_seconds"] = time.perf_counter() - start
-            return Label.failed(len(structure), reason, evidence, **known)
-    return replace(
-        label,
-        provenance={**known["provenance"], **label.provenance},
-        wall_seconds=label.wall_seconds or time.perf_counter() - start,
-    )
-
-
-def label_batch(maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5) -> list[Label]:
-    """Labels of several structures with one Maker, each in its own subdirectory of the current one.
-
-    A batch of one runs in the current directory itself, where one expects the files of a VASP job.
-    """
-    single = len(structures) == 1
-    folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
-    return [label_one(maker, s, folder, min_distance) for s, folder in zip(structures, folders, strict=True)]
-
-
-def _free_energy(maker: Maker) -> float | None:
-    """F (eV) of an ASE calculator that has just run; its task document keeps only E₀."""
-    results = getattr(getattr(maker, "_calculator", None), "results", None) or {}
-    value = results.get("free_energy")
-    return None if value is None else float(value)
-
-
-@contextlib.contextmanager
-def _inside(directory: str | Path | None) -> Iterator[None]:
-    """Work in a directory, for a while."""
-    here = Path.cwd()
-    if directory is not None:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
 def _chain(exc: BaseException) -> Iterator[BaseException]:
     """Yield the exception and what it was raised from."""
     current: BaseException | None = exc
@@ -288,7 +201,7 @@ def _if_there_is_output(reason: Reason, directory: Path) -> Reason:
     return Reason.CRASH if reason is Reason.PARSE_ERROR and silent else reason
 
 
-def _is_not_set_up(exc: BaseException) -> bool:
+def is_not_set_up(exc: BaseException) -> bool:
     """Whether this worker lacks the engine: its packages, its executable, its pseudopotentials."""
     if isinstance(exc, ImportError) or type(exc).__name__ in ("EngineError", "PmgVaspPspDirError"):
         return True

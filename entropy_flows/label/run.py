@@ -1,0 +1,161 @@
+"""One label as one job: a static Maker's calculation run inside ours, and its failure made a label too.
+
+The nested Maker's calculation runs in the current directory, through the function under its `@job` decorator; a Maker
+that needs several jobs is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entropy_flows.label.engines import EngineError, engine_name
+from entropy_flows.label.read import Label, read_label
+from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, reason_from_exception
+
+if TYPE_CHECKING:
+    from jobflow import Job, Maker
+    from pymatgen.core import Structure
+
+
+def label_one(
+    maker: Maker, structure: Structure, directory: str | Path | None = None, min_distance: float = 0.5
+) -> Label:
+    """Label of one structure; a calculation that fails is a label too.
+
+    Parameters
+    ----------
+    maker
+        Static Maker.
+    structure
+        The cell.
+    directory
+        Where to run, created if need be; None is the current directory.
+    min_distance
+        See `check_geometry`.
+
+    Returns
+    -------
+    Label
+        With numbers, or with a reason and evidence.
+
+    Raises
+    ------
+    EngineError
+        If the engine is not in order on this worker (packages, executable, pseudopotentials): every structure would
+        fail, and none is to blame. Interrupts pass through as well.
+    """
+    known: dict[str, Any] = {"provenance": {"engine": engine_name(maker)}}
+    if defect := check_geometry(structure, min_distance):
+        return Label.failed(len(structure), Reason.BAD_GEOMETRY, defect, **known)
+    start = time.perf_counter()
+    with _inside(directory):
+        try:
+            doc = run_static(maker, structure)
+            label = read_label(doc, structure, free_energy=_free_energy(maker))
+        except Exception as exc:
+            if is_not_set_up(exc):
+                raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
+            reason, evidence = reason_from_exception(exc)
+            known["wall_seconds"] = time.perf_counter() - start
+            return Label.failed(len(structure), reason, evidence, **known)
+    return replace(
+        label,
+        provenance={**known["provenance"], **label.provenance},
+        wall_seconds=label.wall_seconds or time.perf_counter() - start,
+    )
+
+
+def label_batch(maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5) -> list[Label]:
+    """Labels of several structures with one Maker, each in its own subdirectory of the current one.
+
+    A batch of one runs in the current directory itself, where one expects the files of a VASP job.
+    """
+    single = len(structures) == 1
+    folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
+    return [label_one(maker, s, folder, min_distance) for s, folder in zip(structures, folders, strict=True)]
+
+
+def run_static(maker: Maker, structure: Structure) -> Any:
+    """Task document of one static calculation, run here and now in the current directory.
+
+    Parameters
+    ----------
+    maker
+        A Maker whose `make(structure)` is one job. Hand in the same object for many structures: ASE-based Makers
+        keep their calculator, so a model is loaded once.
+    structure
+        The cell.
+
+    Returns
+    -------
+    Any
+        What the Maker's job returns.
+
+    Raises
+    ------
+    EngineError
+        If the Maker makes a flow, or its job asks for more jobs.
+    """
+    from jobflow import Flow, Job, Response
+
+    make = getattr(type(maker).make, "original", None)
+    with _torch_dtype_kept():
+        result = maker.make(structure) if make is None else make(maker, structure)
+        if isinstance(result, Job):  # a plain method that hands out another Maker's job
+            result = _call(result)
+    if isinstance(result, Response):
+        if result.replace or result.detour or result.addition:
+            raise EngineError(f"{type(maker).__name__}'s job starts further jobs; a label must be one job")
+        result = result.output
+    if isinstance(result, (Flow, Job, list)):
+        what = type(result).__name__
+        raise EngineError(f"{type(maker).__name__}.make gives a {what}; a label must be one job of one structure")
+    return result
+
+
+def _call(job: Job) -> Any:
+    """Run a job's function without a store, bound to its object if it is a method."""
+    owner = getattr(job.function, "__self__", None)
+    function = getattr(job.function, "original", None)
+    if function is None or owner is None:
+        return (function or job.function)(*job.function_args, **job.function_kwargs)
+    return function(owner, *job.function_args, **job.function_kwargs)
+
+
+def _free_energy(maker: Maker) -> float | None:
+    """F (eV) of an ASE calculator that has just run; its task document keeps only E₀."""
+    results = getattr(getattr(maker, "_calculator", None), "results", None) or {}
+    value = results.get("free_energy")
+    return None if value is None else float(value)
+
+
+@contextlib.contextmanager
+def _inside(directory: str | Path | None) -> Iterator[None]:
+    """Work in a directory, for a while."""
+    here = Path.cwd()
+    if directory is not None:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+@contextlib.contextmanager
+def _torch_dtype_kept() -> Iterator[None]:
+    """Give torch its default dtype back: several force fields set it on loading, also when they then fail."""
+    torch = sys.modules.get("torch")
+    before = torch.get_default_dtype() if torch else None
+    try:
+        yield
+    finally:
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_default_dtype(before or torch.float32)

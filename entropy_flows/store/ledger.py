@@ -117,41 +117,11 @@ class Ledger:
         if not entries:
             return start
         statistics = self.statistics(iteration, stage)
-        now = datetime.now(UTC)
-        documents, arrays = [], []
-        for place, entry in enumerate(entries, start):
-            identifier = structure_id(self.campaign, entry.key)
-            documents.append(
-                {
-                    "_id": identifier,
-                    "campaign": self.campaign,
-                    "key": entry.key,
-                    "position": place,
-                    "iteration": iteration,
-                    "stage": stage,
-                    "rank": _rank(stage),
-                    "formula": entry.structure.composition.reduced_formula,
-                    "n_atoms": len(entry.structure),
-                    "elements": sorted({site.specie.symbol for site in entry.structure}),
-                    "volume_per_atom": entry.structure.volume / len(entry.structure),
-                    "gain": entry.gain,
-                    "origin": entry.origin,
-                    "structure": entry.structure.as_dict(),
-                    "created": now,
-                }
-            )
-            arrays.append(
-                {
-                    "structure": identifier,
-                    "campaign": self.campaign,
-                    "position": place,
-                    "settings": self.fingerprint.settings_hash,
-                    "shape": list(entry.q.shape),
-                    "q": Binary(np.ascontiguousarray(entry.q, dtype="<f8").tobytes()),
-                }
-            )
+        placed = list(enumerate(entries, start))
+        documents = [self._document(entry, place, iteration, stage) for place, entry in placed]
+        arrays = [self._array(entry, place) for place, entry in placed]
         # fingerprints first: an entry in the ledger always has its fingerprint, and keeps it
-        self._forget_unfinished([structure_id(self.campaign, entry.key) for entry in entries])
+        self._forget_unfinished([array["structure"] for array in arrays])
         new = [array for array in arrays if array["structure"] not in written]
         if new:
             self.fingerprints.bulk_write(
@@ -190,6 +160,38 @@ class Ledger:
                 f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.settings_hash} for ledger "
                 f"position {count}; were the fingerprint's settings changed after the campaign was started?"
             )
+
+    def _document(self, entry: Entry, place: int, iteration: int, stage: str) -> dict[str, Any]:
+        """An entry as the ledger keeps it."""
+        cell = entry.structure
+        return {
+            "_id": structure_id(self.campaign, entry.key),
+            "campaign": self.campaign,
+            "key": entry.key,
+            "position": place,
+            "iteration": iteration,
+            "stage": stage,
+            "rank": _rank(stage),
+            "formula": cell.composition.reduced_formula,
+            "n_atoms": len(cell),
+            "elements": sorted({site.specie.symbol for site in cell}),
+            "volume_per_atom": cell.volume / len(cell),
+            "gain": entry.gain,
+            "origin": entry.origin,
+            "structure": cell.as_dict(),
+            "created": datetime.now(UTC),
+        }
+
+    def _array(self, entry: Entry, place: int) -> dict[str, Any]:
+        """An entry's fingerprints as they are kept."""
+        return {
+            "structure": structure_id(self.campaign, entry.key),
+            "campaign": self.campaign,
+            "position": place,
+            "settings": self.fingerprint.settings_hash,
+            "shape": list(entry.q.shape),
+            "q": Binary(np.ascontiguousarray(entry.q, dtype="<f8").tobytes()),
+        }
 
     def _written(self, iteration: int, stage: str, expected: dict[str, int]) -> set[str]:
         """Identifiers of this stage's entries that are in the ledger; a StoreError if they are not among `expected`."""

@@ -46,7 +46,7 @@ def check_elements(campaign: Campaign, model: str, role: str) -> None:
         raise ValueError(f"{role} {Path(model).name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
 
 
-def build_flow(store: CampaignStore, campaign: Campaign, base: Path) -> Flow:
+def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None) -> Flow:
     """The campaign's first iteration, its base model registered.
 
     Parameters
@@ -57,6 +57,8 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path) -> Flow:
         What to run.
     base
         Folder that the campaign file's relative paths start from.
+    maker
+        The Makers to use; None takes those that the campaign describes.
     """
     seeds = {phase.name: seed_cell(phase, base) for phase in campaign.phases}
     model = locate_model(campaign.base_model, base)
@@ -67,13 +69,14 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path) -> Flow:
         check_elements(campaign, path, "student")
         student = store.save_model(-1, path, role="student")
     reference = store.save_model(0, model, role="base")
-    flow = ActiveLearningMaker.from_campaign(campaign).make(campaign.name, seeds, reference, student)
+    maker = maker or ActiveLearningMaker.from_campaign(campaign)
+    flow = maker.make(campaign.name, seeds, reference, student)
     flow.update_metadata({"campaign": campaign.name}, dynamic=True)
     return flow
 
 
-def submit(store: CampaignStore, campaign: Campaign, base: Path) -> bool:
-    """Register the campaign and add its first iteration to the launchpad, once.
+def submit(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None) -> bool:
+    """Register the campaign and add its first iteration to the launchpad, once; arguments as in `build_flow`.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def submit(store: CampaignStore, campaign: Campaign, base: Path) -> bool:
     pad = launchpad()
     if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
         pad.reset("", require_password=False, max_reset_wo_password=0)  # a new database: ids and indexes
-    flow = build_flow(store, campaign, base)
+    flow = build_flow(store, campaign, base, maker)
     claimed = _claim(store)
     if not claimed and pad.fireworks.find_one({"spec.campaign": campaign.name}, {"_id": 1}) is not None:
         return False

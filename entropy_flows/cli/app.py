@@ -8,6 +8,7 @@ import traceback
 import warnings
 
 import typer
+from pymongo.errors import ConnectionFailure
 
 from entropy_flows.cli import check, database, export, init, report, run, status, submit
 
@@ -29,6 +30,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
+    except ConnectionFailure as err:
+        print(f"error: the database stopped answering ({type(err).__name__}); run again to continue", file=sys.stderr)
+        sys.exit(1)
     except Exception as err:
         if os.environ.get("ENTROPY_FLOWS_DEBUG"):
             traceback.print_exc()

@@ -62,13 +62,11 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
         means = np.array([q.mean(axis=0) for q in ledger.fingerprints_between(0, len(entries))])
         groups = [f"{entry['stage']}, {entry['origin'].get('phase', '')}" for entry in entries]
         figures["coverage"] = (plots.coverage_plot(means, groups), "What the data set covers.")
-    if labels:
-        pressures = [label["pressure"] for label in labels if label["pressure"] is not None]
-        energies = [label["energy"] / label["n_atoms"] for label in labels if label["pressure"] is not None]
-        stages = [
-            f"{label['stage']}, {label['split'] or 'unused'}" for label in labels if label["pressure"] is not None
-        ]
-        figures["labels"] = (plots.pressure_plot(pressures, energies, stages), "Labels by realised pressure.")
+    if stressed := [label for label in labels if label["pressure"] is not None]:
+        pressures = [label["pressure"] for label in stressed]
+        energies = [label["energy"] / label["n_atoms"] for label in stressed]
+        groups = [f"{label['stage']}, {label['split'] or 'unused'}" for label in stressed]
+        figures["labels"] = (plots.pressure_plot(pressures, energies, groups), "Labels by realised pressure.")
     if histories:
         figures["training"] = (plots.training_plot(histories), "Loss during fine-tuning.")
     return figures

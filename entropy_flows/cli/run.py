@@ -113,7 +113,7 @@ def _retry(opened: Session, pad: Any, console: Console) -> None:
 
 
 def _run_locally(opened: Session) -> tuple[str, str | None]:
-    """The same flow in this process; it starts again at the first iteration that has not ended."""
+    """The same flow in this process, from its first iteration: labels and models that exist are taken as they are."""
     from jobflow import run_locally
 
     from entropy_flows.launch.submit import build_flow

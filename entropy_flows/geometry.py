@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.data import covalent_radii
-from matscipy.neighbours import neighbour_list
 from pymatgen.core import Structure
+from torch import Tensor
+
+from entropy_flows.batch import Batch
+from entropy_flows.neighbors import neighbors
 
 
 def shortest_distance(atoms: Atoms) -> tuple[float, float]:
     """Shortest interatomic distance: in Å, and as the smallest fraction of the sum of covalent radii.
 
-    Periodic images of an atom itself count. (inf, inf) if no pair is closer than the sum of radii plus 2 Å.
+    Periodic images of an atom itself count. (inf, inf) if no pair is closer than the largest sum of radii plus 2 Å.
     """
-    reach = 2 * covalent_radii[atoms.numbers].max() + 2.0
-    i, j, d = neighbour_list("ijd", atoms, reach)
-    if len(d) == 0:
-        return float("inf"), float("inf")
-    ratio = d / (covalent_radii[atoms.numbers[i]] + covalent_radii[atoms.numbers[j]])
-    return float(d.min()), float(ratio.min())
+    distances, ratios = shortest_distances(Batch.of([atoms]))
+    return float(distances[0]), float(ratios[0])
+
+
+def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
+    """`shortest_distance` of each cell (B,), on the batch's device."""
+    radii = torch.from_numpy(covalent_radii[batch.cells.numbers]).to(batch.positions.device)
+    pairs = neighbors(batch, 2 * float(radii.max()) + 2.0)
+    d = pairs.vectors.norm(dim=1)
+    ratio = d / (radii[pairs.centers] + radii[pairs.members])
+    nothing = d.new_full((len(batch),), torch.inf)
+    owner = batch.cells.owner[pairs.centers]
+    return nothing.scatter_reduce(0, owner, d, "amin"), nothing.scatter_reduce(0, owner, ratio, "amin")
 
 
 def to_atoms(structure: Structure) -> Atoms:

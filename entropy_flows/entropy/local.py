@@ -20,8 +20,12 @@ j        the atom whose fingerprint is nearest to that of i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.spatial.distance import cdist
+import torch
+from numba import njit
+from torch import Tensor
 
 from entropy_flows.conventions import Array
 
@@ -51,28 +55,93 @@ def local_entropy(q: Array, *, floor: float = FLOOR) -> tuple[float, Array]:
         The entropy, and its derivative (n_atoms, dim). An atom alone in its cell has nothing to differ from and counts
         as δ = 0: S is the constant log(floor) − 3/4 and the derivative zero.
     """
-    q = _checked(q, floor)
-    N = len(q)
-    distance = cdist(q, q)
-    np.fill_diagonal(distance, np.inf)
-    i, j = np.arange(N), distance.argmin(axis=1)
-    delta = distance[i, j] if N > 1 else np.zeros(1)
-
-    t = np.minimum(delta / floor, 1.0) ** 2
-    S = np.log(N * np.maximum(delta, floor)) + 0.5 * ((t - 1) - 0.5 * (t - 1) ** 2)  # (1)
-    s = (2 - t) / np.maximum(delta, floor) ** 2  # (2): t = 1 above the floor
-    pull = s[:, None] * (q - q[j]) / N
-    dS_dq = pull.copy()
-    np.subtract.at(dS_dq, j, pull)
-    return float(S.mean()), dS_dq
-
-
-def _checked(q: Array, floor: float) -> Array:
     q = np.asarray(q, dtype=np.float64)
-    if not (np.isfinite(floor) and floor > 0):
-        raise ValueError(f"floor is {floor}; it must be positive and finite")
     if q.ndim != 2 or len(q) == 0:
         raise ValueError(f"fingerprints have shape {q.shape}; they must be (n_atoms, dim) with at least 1 atom")
-    if not np.isfinite(q).all():
-        raise ValueError(f"fingerprint of atom {int(np.argmin(np.isfinite(q).all(axis=1)))} is not finite")
-    return q
+    S, dS_dq = local_entropies(torch.from_numpy(q), [len(q)], floor=floor)
+    return float(S[0]), dS_dq.numpy()
+
+
+def local_entropies(q: Tensor, sizes: Sequence[int], *, floor: float = FLOOR) -> tuple[Tensor, Tensor]:
+    """S_local (n_cells,) of a batch of cells and its derivative (n_atoms, dim).
+
+    Parameters
+    ----------
+    q
+        Fingerprints (n_atoms, dim) of all cells, one cell after another.
+    sizes
+        Atoms in each cell.
+    floor
+        δ₀ > 0.
+    """
+    if not (np.isfinite(floor) and floor > 0):
+        raise ValueError(f"floor is {floor}; it must be positive and finite")
+    if q.device.type == "cpu":
+        S, dS_dq = map(torch.from_numpy, _loop(q.numpy(), np.cumsum([0, *sizes]), float(floor)))
+    else:
+        S, dS_dq = on_device(q, sizes, floor)
+    if not bool(torch.isfinite(S.sum())):
+        finite = torch.isfinite(q).all(dim=1)
+        raise ValueError(f"fingerprint of atom {int(finite.int().argmin())} is not finite")
+    return S, dS_dq
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _loop(q, first, floor):
+    """S and its derivative, one pair of atoms after another."""
+    entropy, gradient = np.zeros(len(first) - 1), np.zeros_like(q)
+    nearest, whose = np.full(len(q), np.inf), np.zeros(len(q), dtype=np.int64)
+    for cell in range(len(entropy)):
+        here = range(first[cell], first[cell + 1])
+        for i in here:
+            for j in range(first[cell], i):
+                square = 0.0
+                for c in range(q.shape[1]):
+                    square += (q[i, c] - q[j, c]) ** 2
+                if square < nearest[i]:
+                    nearest[i], whose[i] = square, j
+                if square < nearest[j]:
+                    nearest[j], whose[j] = square, i
+        N = len(here)
+        for i in here:
+            delta = np.sqrt(nearest[i]) if N > 1 else 0.0
+            above, t = max(delta, floor), min(delta / floor, 1.0) ** 2
+            entropy[cell] += (np.log(N * above) + 0.5 * ((t - 1) - 0.5 * (t - 1) ** 2)) / N  # (1)
+            s = (2 - t) / above**2 / N if N > 1 else 0.0  # (2): t = 1 above the floor
+            for c in range(q.shape[1]):
+                pull = s * (q[i, c] - q[whose[i], c])
+                gradient[i, c] += pull
+                gradient[whose[i], c] -= pull
+    return entropy, gradient
+
+
+def on_device(q: Tensor, sizes: Sequence[int], floor: float) -> tuple[Tensor, Tensor]:
+    """`local_entropies` by tensor operations, cells of equal size together."""
+    if len(set(sizes)) == 1:
+        S, dS_dq = _of_equal_size(q.view(len(sizes), sizes[0], -1), floor)
+        return S, dS_dq.view(q.shape)
+    S, dS_dq = q.new_empty(len(sizes)), torch.empty_like(q)
+    first = np.cumsum([0, *sizes])
+    for size in sorted(set(sizes)):
+        cells = np.flatnonzero(np.asarray(sizes) == size)
+        chosen = torch.from_numpy(cells).to(q.device)
+        atoms = torch.from_numpy(first[cells][:, None] + np.arange(size)).to(q.device)
+        S[chosen], dS_dq[atoms] = _of_equal_size(q[atoms], floor)
+    return S, dS_dq
+
+
+def _of_equal_size(q: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """S (B,) and its derivative (B, N, dim) for fingerprints (B, N, dim)."""
+    B, N, dim = q.shape
+    if N == 1:
+        return q.new_full((B,), float(np.log(floor)) - 0.75), torch.zeros_like(q)
+    distance = torch.cdist(q, q, compute_mode="donot_use_mm_for_euclid_dist")  # products would cancel
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    delta, j = distance.min(dim=2)
+    above = delta.clamp(min=floor)
+    t = (delta / floor).clamp(max=1.0).square()
+    S = (N * above).log() + 0.5 * ((t - 1) - 0.5 * (t - 1) ** 2)  # (1)
+    s = (2 - t) / above.square() / N  # (2): t = 1 above the floor
+    index = j[:, :, None].expand(B, N, dim)
+    pull = s[:, :, None] * (q - q.gather(1, index))
+    return S.mean(dim=1), pull.scatter_add(1, index, -pull)

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal, Self, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor
 
+from entropy_flows.batch import Batch, Cells
 from entropy_flows.conventions import Array
-from entropy_flows.fingerprints.base import Pullback
-from entropy_flows.fingerprints.neighbors import Index, Neighborhoods, neighborhoods
-from entropy_flows.fingerprints.overlap import Form, Group, Rows, grouped
+from entropy_flows.fingerprints import overlap, overlap_cpu
+from entropy_flows.fingerprints.base import Pullback, Spectra
+from entropy_flows.fingerprints.overlap import Blocks, Form
+from entropy_flows.neighbors import neighbors
 from entropy_flows.params import Params
 
 
@@ -88,18 +90,6 @@ class GOMParams(Params):
         return radius
 
 
-@dataclass(frozen=True)
-class Spectra:
-    """Fingerprints of a batch of cells as torch tensors; atoms of all cells are numbered through."""
-
-    q: Tensor
-    """(n_atoms, dim), float64."""
-    sizes: list[int]
-    """Atoms in each cell."""
-    pullback: Callable[[Tensor], tuple[Tensor, Tensor]]
-    """w (n_atoms, dim) → gradient (n_atoms, 3), strain gradient of each cell (n_cells, 3, 3)."""
-
-
 class GOM:
     """GOM fingerprint; takes the fields of `GOMParams` as keywords.
 
@@ -114,9 +104,11 @@ class GOM:
 
     def __init__(self, **settings: Any) -> None:
         self.params = GOMParams(**settings)
-        self._dim = None if self.params.elements is None else self._blocks(len(self.params.elements)) * self.params.natx
+        self._dim = None if self.params.elements is None else self._count(len(self.params.elements)) * self.params.natx
         if self.params.species == "single":
             self._dim = self.params.natx
+        self._known: WeakKeyDictionary[Cells, Blocks] = WeakKeyDictionary()
+        self._form = Form(self.params.cutoff, self.params.exponent, self.params.overlap)
 
     def __repr__(self) -> str:
         given = self.params.model_dump(exclude_unset=True)
@@ -134,6 +126,11 @@ class GOM:
         if self._dim is None:
             raise ValueError("dim is not known before the first cell: give elements=(...)")
         return self._dim
+
+    @property
+    def device(self) -> str:
+        """Torch device of the eigenvalue problems."""
+        return self.params.device
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -177,50 +174,35 @@ class GOM:
 
         return spectra.q.cpu().numpy(), pullback
 
-    def spectra(self, cells: Sequence[Atoms], vectors: bool = True) -> Spectra:
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
         """Fingerprints of a batch of cells on the device.
 
-        Temporary memory is bounded by `overlap.CHUNK`. With `vectors` the eigenvectors and overlaps of the whole batch
-        stay alive for the pullback: 16 n² bytes for each matrix of n rows.
+        Parameters
+        ----------
+        cells
+            ASE cells, or a batch, whose own device then counts.
+        vectors
+            Whether the pullback is wanted: it keeps 16 n² bytes for each matrix of n rows.
         """
-        hood = neighborhoods(cells, self.params.cutoff)
-        species, symbols = self._species(hood)
-        alphas = np.array([0.5 / self.params.radius(symbol) ** 2 for symbol in symbols])
-        rows = Rows(hood, alphas[species], Form(**self.params.model_dump(include=set(Form.__annotations__))))
-        blocks = self._blocks(len(symbols))
-        n, natx = len(hood.numbers), self.params.natx
-        self._dim = blocks * natx
+        batch = cells if isinstance(cells, Batch) else Batch.of(cells, self.params.device)
+        blocks = self._known.get(batch.cells)
+        if blocks is None:
+            blocks = self._known[batch.cells] = self._blocks_of(batch.cells)
+        self._dim = len(blocks.allowed) * self.params.natx
+        pairs = neighbors(batch, self.params.cutoff, itself=True)
+        backend = overlap_cpu if batch.cells.device.type == "cpu" else overlap
+        return backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors)
 
-        q = torch.zeros(blocks * n, natx, dtype=torch.float64, device=self.params.device)
-        solved: list[Group] = []
-        for matrices, members in grouped(hood, self._memberships(hood, species, len(symbols))):
-            group = Group(rows, matrices, members)
-            eigenvalues = group.solve(vectors)
-            kept = min(natx, eigenvalues.shape[1])
-            q[group.matrices, :kept] = eigenvalues.flip(-1)[:, :kept].clamp(min=0)  # padding and round-off → 0
-            if vectors:
-                solved.append(group)
-
-        def pullback(w: Tensor) -> tuple[Tensor, Tensor]:
-            if not vectors:
-                raise ValueError("spectra without eigenvectors have no pullback: ask for vectors=True")
-            if tuple(w.shape) != (n, blocks * natx):
-                raise ValueError(f"weights have shape {tuple(w.shape)}; the fingerprints have {(n, blocks * natx)}")
-            weights = w.reshape(n, blocks, natx).transpose(0, 1).reshape(blocks * n, natx)
-            return rows.scatter(solved, weights)
-
-        return Spectra(q.reshape(blocks, n, natx).transpose(0, 1).reshape(n, -1), hood.sizes, pullback)
-
-    def _blocks(self, species: int) -> int:
+    def _count(self, species: int) -> int:
         return {"single": 1, "center": species, "pairs": species * (species + 1) // 2}[self.params.species]
 
-    def _species(self, hood: Neighborhoods) -> tuple[Index, list[str]]:
-        """Species number of each atom (n,), and the symbols these numbers stand for."""
-        present = np.unique(hood.numbers)
+    def _blocks_of(self, cells: Cells) -> Blocks:
+        """What the matrices of these cells are made of; a ValueError for species that the settings do not allow."""
+        present = np.unique(cells.numbers)
         if self.params.elements is None:
             numbers = present
-            if self.params.species != "single" and len(hood.sizes) > 1:
-                for own in np.split(hood.numbers, np.cumsum(hood.sizes)[:-1]):
+            if self.params.species != "single" and len(cells) > 1:
+                for own in np.split(cells.numbers, cells.first[1:-1]):
                     if not np.array_equal(np.unique(own), present):
                         raise ValueError("cells of different elements in one call: give elements=(...)")
         else:
@@ -229,19 +211,16 @@ class GOM:
                 if number not in numbers:
                     allowed = ", ".join(self.params.elements)
                     raise ValueError(f"element '{chemical_symbols[number]}' is not among the elements ({allowed})")
-        return np.searchsorted(numbers, hood.numbers), [chemical_symbols[number] for number in numbers]
+        radii = np.array([self.params.radius(chemical_symbols[number]) for number in numbers])
+        gamma, log_c = self._form.tables(0.5 / radii**2)
+        species, own = np.searchsorted(numbers, cells.numbers), self.params.species == "center"
+        return Blocks(species, gamma, log_c, self._allowed(len(numbers)), own)
 
-    def _memberships(self, hood: Neighborhoods, species: Index, count: int) -> Iterator[Index]:
-        """For each block, the rows that are members of its matrices."""
-        of_row = species[hood.members]
-        everything = np.arange(len(of_row))
-        if self._blocks(count) == 1:
-            yield everything
-        elif self.params.species == "center":
-            own = (hood.members == hood.centers) & ~hood.vectors.any(axis=1)
-            for t in range(count):
-                yield everything[(of_row == t) | own]
-        else:
-            for s in range(count):
-                for t in range(s, count):
-                    yield everything[(of_row == s) | (of_row == t)]
+    def _allowed(self, count: int) -> NDArray[np.bool_]:
+        """Species of each block's members (blocks, species)."""
+        each = np.eye(count, dtype=bool)
+        if self.params.species == "single":
+            return np.ones((1, count), dtype=bool)
+        if self.params.species == "center":
+            return each
+        return np.array([each[s] | each[t] for s in range(count) for t in range(s, count)])

@@ -2,14 +2,20 @@
 
 The environment S_i of atom i holds all atoms, periodic images and i itself within the cutoff r_c. Over a, b in S_i
 
-    M_ab = f_a O_ab f_b,    O_ab = c_ab exp(−γ_ab r_ab²),    f_a = (1 − r_ia²/r_c²)^p                                (1)
+    M_ab = f_a O_ab f_b,    O_ab = c_ab exp(−γ_ab r_ab²),    f_a = u_a^p,    u_a = 1 − r_ia²/r_c²                    (1)
     q_i  = the natx largest eigenvalues of M, descending, padded with zeros
+
+The logarithm of M is bilinear in features of its members, so that a matrix costs one product and one exponential:
+
+    log M_ab = X_a · Y_b                                                                                             (2)
+    X_a = (d_a, |d_a|², 1) in the block of a's species, 0 in the others; then l_a
+    Y_b = (2γ d_b, −γ, l_b + log c − γ |d_b|²) in every species' block; then 1
 
 For a scalar φ with ∂φ/∂q_i = g and M = V diag(q) Vᵀ (Hellmann–Feynman, summed over the spectrum before anything else)
 
-    dφ = Σ_ab P_ab dM_ab,    P = V diag(g) Vᵀ,    K_ab = P_ab O_ab                                                   (2)
-    ∂φ/∂d_a = 2 f'_a (K f)_a d_a + 2 (Σ_b C_ab d_a − C_ab d_b),    C_ab = −2 γ_ab f_a K_ab f_b                       (3)
-    ∂φ/∂r_j = Σ_{d_a ends at j} ∂φ/∂d_a,    ∂φ/∂r_i = −Σ_a ∂φ/∂d_a,    ∂φ/∂ε = Σ_a ∂φ/∂d_a ⊗ d_a                     (4)
+    dφ = Σ_ab P_ab dM_ab = Σ_ab G_ab d(log M_ab),    P = V diag(g) Vᵀ,    G_ab = P_ab M_ab                           (3)
+    ∂φ/∂d_a = 2 [ (GY)_a1..3 + 2 d_a (GY)_a4 + l'_a d_a (G1)_a ]                                                     (4)
+    ∂φ/∂r_j = Σ_{d_a ends at j} ∂φ/∂d_a,    ∂φ/∂r_i = −Σ_a ∂φ/∂d_a,    ∂φ/∂ε = Σ_a ∂φ/∂d_a ⊗ d_a                     (5)
 
 =========  =====================================================================================================
 symbol     meaning
@@ -17,140 +23,247 @@ symbol     meaning
 d_a, r_ab  vector from atom i to member a of S_i; distance |d_a − d_b|, Å
 α          Gaussian exponent 1/(2 r_cov²), Å⁻²;  γ_ab = α_a α_b / (α_a + α_b)
 c_ab       (4π γ_ab)^{3/2} for overlap "paper"; (2 √(α_a α_b)/(α_a + α_b))^{3/2} for "normalized"
-p          exponent of the cutoff function;  f'_a = −(2p/r_c²)(1 − r_ia²/r_c²)^{p−1}, so that df_a = f'_a d_a · dd_a
+p          exponent of the cutoff function;  l = p log u,  dl = l' d · dd  with  l' = −2p/(r_c² u)
 P          one matrix per environment; degenerate eigenvalues are harmless as long as g treats them alike
 =========  =====================================================================================================
 
-Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Rows that only fill a matrix up to a common
-size are therefore decoupled with −1 on the diagonal, which sorts them behind the spectrum.
+Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded to a multiple of 8 rows
+for all of this but the eigenvalue problem, which is solved at a matrix' own size: it is by far the dearest part, and
+grows with the cube.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from entropy_flows.batch import Batch, Cells
 from entropy_flows.conventions import Array
-from entropy_flows.fingerprints.neighbors import Index, Neighborhoods
+from entropy_flows.fingerprints.base import Spectra
+from entropy_flows.neighbors import Pairs
 
 CHUNK = 2**22
-"""Matrix elements worked on at once: 32 MiB an array, about ten of them alive."""
+"""Matrix elements worked on at once: 32 MiB an array."""
+GRAIN = 8
+"""Matrices are padded to a multiple of this."""
+NEVER = -1e4
+"""A logarithm whose exponential is 0."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What equation (1) leaves open, and where to work it out."""
+    """What equation (1) leaves open."""
 
     cutoff: float
     exponent: float
     overlap: Literal["paper", "normalized"]
-    device: str
+
+    def tables(self, alpha: Array) -> tuple[Array, Array]:
+        """γ and log c of each pair of species (s, s), given their α (s,)."""
+        a, b = alpha[:, None], alpha[None, :]
+        gamma = a * b / (a + b)
+        c = 4 * np.pi * gamma if self.overlap == "paper" else 2 * np.sqrt(a * b) / (a + b)
+        return gamma, 1.5 * np.log(c)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Which matrices an atom has, when there are s species."""
+
+    species: Any
+    """Species number of each atom (n,), int64."""
+    gamma: Array
+    """γ (s, s) in Å⁻² and log c (s, s) of each pair of species."""
+    log_c: Array
+    allowed: Any
+    """Species that the matrices of each block have as members (blocks, s), bool."""
+    own: bool
+    """Whether the centre is a member whatever its species."""
+
+
+def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool) -> Spectra:
+    """Spectra of all environments of a batch on its device.
+
+    Parameters
+    ----------
+    batch
+        The cells.
+    pairs
+        Their neighbours within the cutoff, each atom itself included.
+    form, blocks
+        What the matrices are made of.
+    natx
+        Eigenvalues kept of each matrix.
+    vectors
+        Whether the adjoint is wanted. The eigenvectors and matrices of the whole batch then stay alive: 16 n² bytes for
+        each matrix of n rows.
+    """
+    n, count = len(batch.cells.numbers), len(blocks.allowed)
+    rows = Rows(pairs, blocks, form)
+    q = pairs.vectors.new_zeros(count * n, natx)
+    solved: list[Group] = []
+    for group in _grouped(rows, blocks, n):
+        values = group.solve(natx, vectors)
+        q[group.matrices, : values.shape[1]] = values
+        if vectors:
+            solved.append(group)
+
+    def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
+        weights = w.view(n, count, natx).transpose(0, 1).reshape(count * n, natx)
+        by_row = torch.zeros_like(rows.d)
+        for group in solved:
+            by_row.index_add_(0, group.members.view(-1), group.gradient(weights.index_select(0, group.matrices)))
+        return rows.scatter(by_row, batch.cells)
+
+    in_order = q.view(count, n, natx).transpose(0, 1).reshape(n, -1)
+    return Spectra(in_order, batch.cells.sizes, adjoint if vectors else None)
 
 
 class Rows:
-    """Rows of the neighbourhoods on the device, and one empty row at the end for padding."""
+    """Members of all environments, one a row, and a last row for padding.
 
-    def __init__(self, hood: Neighborhoods, alphas: Array, form: Form) -> None:
-        self.hood, self.form = hood, form
-        d = np.append(hood.vectors, np.zeros((1, 3)), axis=0)
-        inside = np.maximum(1 - (d**2).sum(axis=1) / form.cutoff**2, 0.0)
-        cut = inside**form.exponent
-        cut[-1] = 0.0  # with d = 0 this makes every gradient of padding vanish exactly
-        slope = -2 * form.exponent / form.cutoff**2 * inside ** (form.exponent - 1)
-        self.d, self.cut, self.slope = self.tensor(d), self.tensor(cut), self.tensor(slope)
-        # One species needs no (n, n) arrays of γ and c: its α broadcasts.
-        self.uniform = len(np.unique(alphas)) == 1
-        self.alpha = self.tensor(alphas[:1] if self.uniform else np.append(alphas[hood.members], alphas[0]))
+    Attributes
+    ----------
+    pairs
+        (centre, member) of each row but the last.
+    left, right
+        X and Y of equation (2), (R + 1, 5 s + 1).
+    """
 
-    def tensor(self, array: np.ndarray) -> Tensor:
-        """Array on the device."""
-        return torch.from_numpy(array).to(self.form.device)
+    def __init__(self, pairs: Pairs, blocks: Blocks, form: Form) -> None:
+        self.pairs, s = pairs, len(blocks.gamma)
+        self.species = species = self._tensor(blocks.species)[pairs.members]
+        gamma, log_c = self._tensor(blocks.gamma), self._tensor(blocks.log_c)
+        d = torch.cat([pairs.vectors, pairs.vectors.new_zeros(1, 3)])
+        square = (d * d).sum(-1, keepdim=True)
+        u = (1 - square / form.cutoff**2).clamp(min=1e-30)  # round-off may put a member on the cutoff
+        log = form.exponent * u.log()
+        log[-1] = NEVER
+        self.d, self.slope = d, -2 * form.exponent / form.cutoff**2 / u
+        one = torch.ones_like(square)
+        if s == 1:
+            g = gamma.view(1)
+            self.left = torch.cat([d, square, one, log], dim=1)
+            self.right = torch.cat([2 * g * d, -g * one, log + log_c.view(1) - g * square, one], dim=1)
+            return
+        own = torch.cat([species, species.new_zeros(1)])
+        g = gamma[own][:, :, None]  # (R + 1, s, 1)
+        right = torch.cat([2 * g * d[:, None], -g, log[:, None] + log_c[own][:, :, None] - g * square[:, None]], dim=2)
+        left = right.new_zeros(len(d), s, 5)
+        left[torch.arange(len(d), device=d.device), own] = torch.cat([d, square, one], dim=1)
+        self.left = torch.cat([left.flatten(1), log], dim=1)
+        self.right = torch.cat([right.flatten(1), one], dim=1)
 
-    def overlap_factors(self, members: Tensor) -> tuple[Tensor, Tensor]:
-        """γ_ab and c_ab of matrices with these members (B, L); (1, 1, 1) if all are alike."""
-        alpha = self.alpha[None] if self.uniform else self.alpha[members]
-        a, b = alpha[:, :, None], alpha[:, None, :]
-        gamma = a * b / (a + b)
-        c = 4 * torch.pi * gamma if self.form.overlap == "paper" else 2 * (a * b).sqrt() / (a + b)
-        return gamma, c * c.sqrt()
+    def _tensor(self, array: Any) -> Tensor:
+        return torch.from_numpy(array).to(self.pairs.vectors.device)
 
-    def scatter(self, groups: Sequence[Group], weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Equation (4): sum ∂φ/∂d of all groups onto atoms and cells."""
-        by_row = torch.zeros_like(self.d)
-        for group in groups:
-            by_row.index_add_(0, group.members.flatten(), group.gradient(weights[group.matrices]).flatten(0, 1))
-        by_row = by_row[:-1]
-        members, centers = self.tensor(self.hood.members), self.tensor(self.hood.centers)
-        gradient = torch.zeros(len(self.hood.numbers), 3, dtype=torch.float64, device=self.d.device)
+    def of_block(self, blocks: Blocks, block: int) -> Tensor:
+        """Rows that the matrices of a block have, in order."""
+        chosen = self._tensor(blocks.allowed[block])[self.species]
+        if blocks.own:
+            chosen = chosen | ((self.pairs.members == self.pairs.centers) & ~self.pairs.vectors.any(dim=1))
+        return chosen.nonzero()[:, 0]
+
+    def gradient(self, rows: Tensor, product: Tensor) -> Tensor:
+        """Equation (4) for rows (K,), given their rows of GY (K, 5 s + 1)."""
+        blocks, total = product[:, :-1], product[:, -1:]
+        if blocks.shape[1] > 5:
+            own = torch.cat([self.species, self.species.new_zeros(1)])[rows]
+            blocks = blocks.unflatten(1, (-1, 5))[torch.arange(len(rows), device=rows.device), own]
+        d = self.d.index_select(0, rows)
+        scale = torch.addcmul(2 * blocks[:, 3:4], self.slope.index_select(0, rows), total)
+        return torch.addcmul(blocks[:, :3], scale, d).mul_(2)
+
+    def scatter(self, by_row: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+        """Equation (5): sum ∂φ/∂d of all rows onto atoms (n, 3) and cells (B, 3, 3)."""
+        centers, members, by_row = self.pairs.centers, self.pairs.members, by_row[:-1]
+        gradient = by_row.new_zeros(len(cells.numbers), 3)
         gradient.index_add_(0, members, by_row).index_add_(0, centers, by_row, alpha=-1)
-        strain = torch.zeros(len(self.hood.sizes), 3, 3, dtype=torch.float64, device=self.d.device)
-        strain.index_add_(0, self.tensor(self.hood.cells)[centers], by_row[:, :, None] * self.d[:-1, None, :])
-        return gradient, strain
+        outer = (by_row[:, :, None] * self.pairs.vectors[:, None, :]).flatten(1)
+        strain = by_row.new_zeros(len(cells), 9)
+        if len(cells) == 1:
+            strain[0] = outer.sum(0)
+        else:
+            strain.index_add_(0, cells.owner.index_select(0, centers), outer)
+        return gradient, strain.view(-1, 3, 3)
 
 
 class Group:
-    """B matrices of L rows each, padding included."""
+    """B matrices of at most L rows each, L a multiple of `GRAIN`.
 
-    def __init__(self, rows: Rows, matrices: Index, members: Index) -> None:
-        self.rows = rows
-        self.matrices, self.members = rows.tensor(matrices), rows.tensor(members)
-        self.vectors = self.overlap = torch.empty(0)
+    Attributes
+    ----------
+    matrices
+        Their numbers (B,).
+    members
+        Their rows (B, L); the last row of all stands for padding.
+    spans
+        (first, last, size) of matrices of one size.
+    """
 
-    def solve(self, vectors: bool) -> Tensor:
-        """Equation (1): ascending eigenvalues (B, L) of M, with −1 for padding."""
-        d, cut = self.rows.d[self.members], self.rows.cut[self.members]
-        gamma, c = self.rows.overlap_factors(self.members)
-        square = (d * d).sum(-1)
-        r2 = torch.baddbmm(square[:, :, None] + square[:, None, :], d, d.mT, alpha=-2)
-        overlap = r2.mul_(-gamma).exp_().mul_(c)
-        M = cut[:, :, None] * overlap * cut[:, None, :]
-        M.diagonal(dim1=1, dim2=2).sub_((self.members == len(self.rows.d) - 1).double())
-        if not vectors:
-            return torch.linalg.eigvalsh(M)
-        eigenvalues, self.vectors = torch.linalg.eigh(M)
-        self.overlap = overlap
-        return eigenvalues
+    def __init__(self, rows: Rows, matrices: Tensor, members: Tensor, spans: list[tuple[int, int, int]]) -> None:
+        self.rows, self.matrices, self.members, self.spans = rows, matrices, members, spans
+        self.vectors = self.matrix = self.right = torch.empty(0)
+
+    def solve(self, natx: int, vectors: bool) -> Tensor:
+        """Equation (1): the largest eigenvalues (B, L or natx), descending, zero beyond a matrix' own size."""
+        B, L = self.members.shape
+        flat = self.members.view(-1)
+        left = self.rows.left.index_select(0, flat).view(B, L, -1)
+        right = self.rows.right.index_select(0, flat).view(B, L, -1)
+        M = torch.bmm(left, right.mT).exp_()  # (2)
+        values = M.new_zeros(B, L)
+        if vectors:
+            self.vectors, self.matrix, self.right = M.new_zeros(B, L, L), M, right
+        for first, last, size in self.spans:
+            part = M[first:last, :size, :size]
+            if vectors:
+                values[first:last, L - size :], self.vectors[first:last, :size, L - size :] = torch.linalg.eigh(part)
+            else:
+                values[first:last, L - size :] = torch.linalg.eigvalsh(part)
+        return values.flip(-1)[:, :natx].clamp(min=0)  # round-off → 0
 
     def gradient(self, weights: Tensor) -> Tensor:
-        """Equations (2) and (3): ∂φ/∂d (B, L, 3) for weights (B, natx)."""
-        d, cut, slope = self.rows.d[self.members], self.rows.cut[self.members], self.rows.slope[self.members]
-        gamma, _ = self.rows.overlap_factors(self.members)
-        kept = min(weights.shape[1], self.vectors.shape[1])
-        V = self.vectors[:, :, -kept:]
-        K = ((V * weights[:, None, :kept].flip(-1)) @ V.mT).mul_(self.overlap)
-        Kf = K @ cut[:, :, None]
-        C = K.mul_(cut[:, :, None]).mul_(cut[:, None, :]).mul_(-2 * gamma)
-        return 2 * (d * (slope[:, :, None] * Kf + C.sum(-1, keepdim=True)) - C @ d)
+        """Equations (3) and (4): ∂φ/∂d of the members (B L, 3), for weights (B, natx)."""
+        L = self.members.shape[1]
+        kept = min(weights.shape[1], L)
+        V = self.vectors[:, :, L - kept :]
+        G = torch.bmm(V * weights[:, None, :kept].flip(-1), V.mT).mul_(self.matrix)
+        return self.rows.gradient(self.members.view(-1), torch.bmm(G, self.right).flatten(0, 1))
 
 
-def grouped(hood: Neighborhoods, blocks: Iterable[Index]) -> Iterator[tuple[Index, Index]]:
-    """Matrices of about the same size together, in chunks.
-
-    Yields the matrices' numbers (B,), block · n + centre, and their rows (B, L), with R for padding.
-    """
-    n, padding = len(hood.numbers), len(hood.centers)
-    rows, counts = [], []
-    for block in blocks:
-        rows.append(block)
-        counts.append(np.bincount(hood.centers[block], minlength=n))
-    row, count = np.append(np.concatenate(rows), padding), np.concatenate(counts)
-    first = np.cumsum(count) - count
-    padded = _padded_size(count)
-    for size in np.unique(padded[count > 0]):
-        matrices = np.flatnonzero(padded == size)
-        step = max(1, CHUNK // int(size) ** 2)
-        for chunk in np.split(matrices, range(step, len(matrices), step)):
-            column = np.arange(size)[None, :]
-            slot = np.where(column < count[chunk, None], first[chunk, None] + column, len(row) - 1)
-            yield chunk, row[slot]
+def _grouped(rows: Rows, blocks: Blocks, n: int) -> Iterator[Group]:
+    """Matrices of about the same size together, in chunks; matrix block · n + i is that of atom i."""
+    centers = rows.pairs.centers
+    own = [rows.of_block(blocks, block) for block in range(len(blocks.allowed))]
+    counts = torch.cat([torch.bincount(centers[chosen], minlength=n) for chosen in own])
+    first = counts.cumsum(0) - counts
+    row = torch.cat([*own, counts.new_tensor([len(centers)])])
+    sizes, order = counts.sort(stable=True)
+    for start, stop, spans in _spans(sizes.tolist()):
+        matrices, size = order[start:stop], sizes[start:stop, None]
+        column = torch.arange(-(-spans[-1][2] // GRAIN) * GRAIN, device=centers.device)
+        slot = torch.where(column < size, first.index_select(0, matrices)[:, None] + column, len(row) - 1)
+        yield Group(rows, matrices, row.index_select(0, slot.view(-1)).view(slot.shape), spans)
 
 
-def _padded_size(count: Index) -> Index:
-    """Round up by at most an eighth: few groups, little padding, and a size that only the count decides."""
-    step = 2 ** np.maximum(np.log2(np.maximum(count, 1)).astype(np.int64) - 3, 1)
-    return -(-count // step) * step
+def _spans(sizes: list[int]) -> Iterator[tuple[int, int, list[tuple[int, int, int]]]]:
+    """Cut ascending sizes: (first, last, [(first, last, size) of equal ones, counted from the first])."""
+    start = next((place for place, size in enumerate(sizes) if size), len(sizes))
+    while start < len(sizes):
+        L = -(-sizes[start] // GRAIN) * GRAIN
+        most = start + max(1, CHUNK // L**2)
+        stop = start
+        spans: list[tuple[int, int, int]] = []
+        while stop < len(sizes) and stop < most and sizes[stop] <= L:
+            size, begin = sizes[stop], stop
+            while stop < len(sizes) and stop < most and sizes[stop] == size:
+                stop += 1
+            spans.append((begin - start, stop - start, size))
+        yield start, stop, spans
+        start = stop

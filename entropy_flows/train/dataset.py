@@ -10,7 +10,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
-from matscipy.neighbours import neighbour_list
+
+from entropy_flows.batch import Batch
+from entropy_flows.neighbors import neighbors
 
 Split = Literal["train", "val", "test"]
 Key = TypeVar("Key", bound=Hashable)
@@ -83,7 +85,7 @@ def count_edges(atoms: Atoms, cutoff: float) -> int:
     if not atoms.pbc.all():  # the neighbour list needs a cell around the atoms
         atoms = atoms.copy()
         atoms.center(vacuum=cutoff, axis=np.flatnonzero(~atoms.pbc))
-    return len(neighbour_list("i", atoms, cutoff))
+    return len(neighbors(Batch.of([atoms]), cutoff).centers)
 
 
 def within_edge_limit(frames: Sequence[Atoms], max_edges: int, cutoff: float) -> tuple[list[Atoms], list[LeftOut]]:

@@ -1,7 +1,10 @@
 """The laws of the local entropy."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from cells import numerical_gradient, numerical_strain_gradient, rattled, rotated, skewed
@@ -9,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
-from entropy_flows.entropy import local_entropy
+from entropy_flows.entropy import local_entropies, local_entropy
+from entropy_flows.entropy.local import FLOOR, on_device
 from entropy_flows.fingerprints import GOM
 
 GOM_LOCAL = {"cutoff": 3.0, "natx": 30}
@@ -98,3 +102,19 @@ def test_one_atom():
 def test_wrong_input(q, floor, message):
     with pytest.raises(ValueError, match=message):
         local_entropy(q, floor=floor)
+
+
+def test_a_batch_is_its_cells_on_either_path():
+    """Compiled loops and tensor operations, for cells of several sizes in one call."""
+    rng, sizes = np.random.default_rng(0), [4, 1, 7, 4, 2, 1]
+    q = rng.normal(size=(sum(sizes), 5)) * np.repeat([1.0, 1.0, 1e-4, 1e-3, 1.0, 1.0], sizes)[:, None]
+    first = np.cumsum([0, *sizes])
+    for path in (local_entropies, lambda q, sizes: on_device(q, sizes, FLOOR)):
+        S, dS_dq = path(torch.from_numpy(q), sizes)
+        for cell, (a, b) in enumerate(pairwise(first)):
+            alone, gradient = local_entropy(q[a:b])
+            assert float(S[cell]) == pytest.approx(alone, rel=1e-12)
+            np.testing.assert_allclose(dS_dq[a:b], gradient, rtol=1e-9, atol=1e-12)
+    equal = torch.from_numpy(q[:4]), [2, 2]
+    for one, other in zip(local_entropies(*equal), on_device(*equal, FLOOR), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)

@@ -10,7 +10,9 @@ from ase.build import bulk, molecule
 from ase.data import covalent_radii
 from cells import numerical_gradient, numerical_strain_gradient, rattled, rotated, skewed, strained
 
-from entropy_flows.fingerprints import GOM, Fingerprint, GOMParams, overlap
+from entropy_flows.batch import Batch
+from entropy_flows.fingerprints import GOM, Fingerprint, GOMParams, overlap, overlap_cpu
+from entropy_flows.neighbors import neighbors
 
 CELLS = {
     "one species": skewed("Si4", 1),
@@ -148,20 +150,80 @@ def test_elements_fix_the_block_order():
 
 
 def test_a_batch_is_its_cells(monkeypatch):
+    """To the last bit: a cell's numbers do not depend on what else is in the call, nor on how the work is cut."""
     gom = GOM(cutoff=3.2, natx=30, elements=("C", "Si"))
     cells = [skewed("Si4", 1), skewed("Si2C3", 2), rattled("C"), Atoms("C")]
     alone = [gom(atoms) for atoms in cells]
-    for chunk in (2**22, 2000):  # the second splits the groups
-        monkeypatch.setattr(overlap, "CHUNK", chunk)
+    for chunk in (2**24, 2000):  # the second splits the values-only path
+        monkeypatch.setattr(overlap_cpu, "CHUNK", chunk)
         for one, many in zip(alone, gom(cells), strict=True):
             np.testing.assert_array_equal(one, many)
-        spectra = gom.spectra(cells)
-        gradient, strain = spectra.pullback(torch.ones_like(spectra.q))
-        for k, part in enumerate(np.split(gradient.numpy(), np.cumsum(spectra.sizes)[:-1])):
-            q, pullback = gom.vjp(cells[k])
-            np.testing.assert_allclose(part, pullback(np.ones_like(q))[0], atol=1e-12)
-            np.testing.assert_allclose(strain[k], pullback(np.ones_like(q))[1], atol=1e-12)
+    spectra = gom.spectra(cells)
+    gradient, strain = spectra.pullback(torch.ones_like(spectra.q))
+    for k, part in enumerate(np.split(gradient.numpy(), np.cumsum(spectra.sizes)[:-1])):
+        q, pullback = gom.vjp(cells[k])
+        np.testing.assert_array_equal(part, pullback(np.ones_like(q))[0])
+        np.testing.assert_array_equal(strain[k], pullback(np.ones_like(q))[1])
     assert gom([]) == []
+
+
+@pytest.mark.parametrize(("form", "species"), FORMS)
+def test_tensors_equal_the_compiled_loops(form, species, monkeypatch):
+    """The path that GPUs take, run on the CPU, gives what the CPU's own gives."""
+    cells = [skewed("Si4", 1), skewed("Si2C3", 2), rattled("C"), Atoms("C", pbc=False), CELLS["slab"]]
+    gom = GOM(cutoff=3.2, natx=12, overlap=form, species=species, elements=("C", "Si"))
+    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(len(gom.spectra(cells).q), gom.dim)))
+    expected = gom.spectra(cells)
+    gradient, strain = expected.pullback(weights)
+    batch = Batch.of(cells)
+    pairs, blocks = neighbors(batch, 3.2, itself=True), gom._blocks_of(batch.cells)
+    for chunk in (2**22, 2000):
+        monkeypatch.setattr(overlap, "CHUNK", chunk)
+        found = overlap.spectra(batch, pairs, gom._form, blocks, 12, vectors=True)
+        np.testing.assert_allclose(found.q, expected.q, atol=1e-11)
+        values = overlap.spectra(batch, pairs, gom._form, blocks, 12, vectors=False)
+        np.testing.assert_allclose(values.q, expected.q, atol=1e-11)
+        for ours, theirs in zip(found.pullback(weights), (gradient, strain), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_atoms_crossing_the_cutoff(p):
+    """φ and its gradient go on smoothly while an atom leaves the environment of another."""
+    gom, r_c = GOM(cutoff=3.0, natx=4, exponent=p), 3.0
+    phi, slope = [], []
+    for r in r_c + np.array([-1e-3, -1e-5, -1e-9, -1e-15, 0.0, 1e-15, 1e-9, 1e-3]):
+        q, pullback = gom.vjp(Atoms("Si2", [[0, 0, 0], [0, 0, r]], cell=[20] * 3, pbc=True))
+        phi.append((q**2).sum())
+        slope.append(pullback(2 * q)[0][1, 2])
+    assert np.abs(np.array(phi) - phi[4])[1:7].max() < 1e-8
+    assert np.abs(slope[4:]).max() == 0
+    assert (np.diff(np.abs(slope[:5])) <= 0).all()  # falls to zero
+    assert np.abs(slope[2]) < 1e-3
+
+
+def test_eigenvalues_that_swap_their_order():
+    """Sorted spectra have kinks where eigenvalues cross, a sum over both has none: its gradient is continuous."""
+    gom, slopes = GOM(cutoff=3.0, natx=3, species="single"), []
+    for shift in (-1e-7, 1e-7):  # a triangle that is isosceles, one way and the other
+        atoms = Atoms("Si3", [[0, 0, 0], [2, 0, 0], [1 + shift, 3**0.5, 0]], cell=[20] * 3, pbc=True)
+        q, pullback = gom.vjp(atoms)
+        assert q[0, 1] - q[0, 2] < 1
+        slopes.append(pullback(2 * q)[0])
+    np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [np.diag([0.7, 9.0, 9.0]), [[4, 0, 0], [3.9, 0.9, 0], [0, 0.3, 5]], np.eye(3) * 60])
+def test_extreme_cells(shape):
+    """Thinner than a bond, nearly flat, and larger than any environment."""
+    atoms = Atoms("SiC", scaled_positions=[[0, 0, 0], [0.4, 7.5, -3.6]], cell=shape, pbc=True)
+    settings = {"cutoff": 2.9, "natx": 30, "exponent": 2, "overlap": "paper", "species": "pairs"}
+    gom = GOM(**settings)
+    q, pullback = gom.vjp(atoms)
+    np.testing.assert_allclose(q, dense_reference(atoms, elements=("C", "Si"), **settings), atol=1e-9)
+    weights = np.random.default_rng(0).normal(size=q.shape)
+    phi = lambda moved: float((weights * gom(moved)).sum())  # noqa: E731
+    np.testing.assert_allclose(pullback(weights)[0], numerical_gradient(phi, atoms, 1e-5), atol=1e-5, rtol=1e-6)
 
 
 def test_atoms_at_one_point_are_finite():

@@ -1,0 +1,156 @@
+"""Many cells as tensors on one device: what the fingerprints, the batched models and the dynamics take.
+
+Atoms of all cells are numbered through. What does not change while the atoms move (species, lattices, the images that a
+neighbour search has to look at) is worked out once and shared by all batches made with `Batch.at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from entropy_flows.conventions import Array
+
+
+class Cells:
+    """What stays while atoms move: B cells with n atoms in all.
+
+    Attributes
+    ----------
+    sizes
+        Atoms in each cell.
+    numbers
+        Atomic numbers (n,), on the CPU.
+    lattice, pbc
+        Lattice vectors (B, 3, 3) in Å, one a row, and which of them repeat (B, 3); on the CPU.
+    device
+        Where positions are.
+    cache
+        Of a neighbour search, by cutoff.
+    """
+
+    def __init__(self, sizes: Sequence[int], numbers: Array, lattice: Array, pbc: Array, device: str) -> None:
+        self.sizes, self.device = list(sizes), torch.device(device)
+        self.numbers, self.lattice, self.pbc = np.asarray(numbers, dtype=np.int64), lattice, pbc
+        self.cache: dict[float, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """Number of each cell's first atom, and n at the end (B + 1,)."""
+        return np.cumsum([0, *self.sizes])
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """Cell of each atom (n,), on the device."""
+        return torch.from_numpy(np.repeat(np.arange(len(self)), self.sizes)).to(self.device)
+
+    @cached_property
+    def species(self) -> Tensor:
+        """Atomic numbers (n,), on the device."""
+        return torch.from_numpy(self.numbers).to(self.device)
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """Lattice vectors (B, 3, 3), on the device."""
+        return torch.from_numpy(self.lattice).to(self.device)
+
+    @cached_property
+    def volumes(self) -> Tensor:
+        """Volumes (B,) in Å³, on the device."""
+        return torch.linalg.det(self.vectors).abs()
+
+    def take(self, chosen: Sequence[int]) -> Cells:
+        """Some of the cells, in the order given."""
+        atoms = self.atoms(chosen)
+        sizes = [self.sizes[index] for index in chosen]
+        kept = list(chosen)
+        return Cells(sizes, self.numbers[atoms], self.lattice[kept], self.pbc[kept], str(self.device))
+
+    def atoms(self, chosen: Sequence[int]) -> np.ndarray:
+        """Numbers of the atoms of some of the cells, cell by cell."""
+        parts = [np.arange(self.first[index], self.first[index + 1]) for index in chosen]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+
+class Batch:
+    """Cells and where their atoms are.
+
+    Attributes
+    ----------
+    cells
+        What stays.
+    positions
+        (n, 3) in Å, float64, on the device of the cells; not necessarily inside the cells.
+    """
+
+    def __init__(self, cells: Cells, positions: Tensor) -> None:
+        self.cells, self.positions = cells, positions
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @classmethod
+    def of(cls, structures: Sequence[Atoms], device: str = "cpu") -> Batch:
+        """Batch of ASE cells.
+
+        Raises
+        ------
+        ValueError
+            For a cell without atoms, positions or cell vectors that are not finite, or periodic vectors without a
+            volume.
+        """
+        for atoms in structures:
+            _check(atoms)
+        cells = Cells(
+            [len(atoms) for atoms in structures],
+            np.concatenate([atoms.numbers for atoms in structures]),
+            np.array([atoms.cell[:] for atoms in structures], dtype=float),
+            np.array([atoms.pbc for atoms in structures], dtype=bool),
+            device,
+        )
+        positions = np.concatenate([atoms.positions for atoms in structures])
+        return cls(cells, torch.from_numpy(positions).to(cells.device))
+
+    def at(self, positions: Tensor) -> Batch:
+        """The same cells with their atoms elsewhere."""
+        return Batch(self.cells, positions)
+
+    def take(self, chosen: Sequence[int]) -> Batch:
+        """Some of the cells, in the order given."""
+        atoms = torch.from_numpy(self.cells.atoms(chosen)).to(self.positions.device)
+        return Batch(self.cells.take(chosen), self.positions[atoms])
+
+    def structures(self) -> list[Atoms]:
+        """As ASE cells."""
+        positions, cells = self.positions.detach().cpu().numpy(), self.cells
+        spans = zip(cells.first, cells.first[1:], strict=False)
+        return [
+            Atoms(numbers=cells.numbers[a:b], positions=positions[a:b], cell=cells.lattice[i], pbc=cells.pbc[i])
+            for i, (a, b) in enumerate(spans)
+        ]
+
+
+def _check(atoms: Atoms) -> None:
+    if len(atoms) == 0:
+        raise ValueError("a cell with 0 atoms has no environments; at least 1 atom is needed")
+    positions, cell = atoms.positions, np.asarray(atoms.cell[:], dtype=float)
+    if not np.isfinite(positions).all():
+        worst = int(np.argmin(np.isfinite(positions).all(axis=1)))
+        raise ValueError(f"position of atom {worst} is {positions[worst].tolist()}; positions must be finite")
+    if not np.isfinite(cell).all():
+        raise ValueError(f"cell vectors are {cell.tolist()}; they must be finite")
+    periodic = cell[atoms.pbc]
+    volume = float(np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0)))  # or area, or length; 1 for a molecule
+    if not volume > 1e-6 * float(np.prod(np.linalg.norm(periodic, axis=1))):
+        raise ValueError(
+            f"the periodic vectors of cell {cell.tolist()} span a volume of {volume:g}; it must be positive"
+        )

@@ -1,0 +1,204 @@
+"""The overlap matrices of `overlap` on a CPU: its equations as compiled loops around `lockstep`, LAPACK and BLAS.
+
+Matrices lie side by side in order of size, so that the eigenvalue problem of all of them is one call. The rest is done
+one matrix at a time, in the innermost cache. With M, P and G = P ∘ M of `overlap`
+
+    log M_ab = l_a + l_b + log c_ab − γ_ab r_ab²                                                                     (1)
+    ∂φ/∂d_a = 2 l'_a d_a Σ_b G_ab − 4 Σ_b γ_ab G_ab (d_a − d_b)                                                      (2)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from entropy_flows.batch import Batch
+from entropy_flows.fingerprints.base import Spectra
+from entropy_flows.fingerprints.lockstep import LARGEST, eigh_mixed
+from entropy_flows.fingerprints.overlap import Blocks, Form
+from entropy_flows.neighbors import Pairs
+
+compiled = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
+
+CHUNK = 2**24
+"""Matrix elements kept at once when only the values are wanted: 128 MiB."""
+
+
+def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool) -> Spectra:
+    """Spectra of all environments; arguments as in `overlap.spectra`."""
+    n, cells = len(batch.cells.numbers), batch.cells
+    centers, members, d = pairs.centers.numpy(), pairs.members.numpy(), pairs.vectors.numpy()
+    gamma, log_c = blocks.gamma, blocks.log_c
+    species = blocks.species[members]
+    order, sizes, rows = _plan(n, centers, members, d, species, blocks.allowed, blocks.own)
+    row0, element0 = _starts(sizes), _starts(sizes**2)
+    q = np.zeros((n, len(blocks.allowed) * natx))
+    steps = [(0, len(order))] if vectors else _cut(element0, CHUNK)
+    for lo, hi in steps:
+        part = slice(lo, hi)
+        M = np.empty(element0[hi] - element0[lo])
+        _assemble(sizes[part], rows, row0[part], d, species, gamma, log_c, form.cutoff, form.exponent, M)
+        torch.from_numpy(M).exp_()  # many at once: several times faster than one by one
+        values, V = _decompose(sizes[part], M, vectors)
+        _spread(order[part], sizes[part], values, q, natx, n)
+
+    def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
+        gradient, strain = _adjoint(
+            w.numpy(), order, sizes, rows, row0, M, V, natx, members, d, species, gamma, form.cutoff, form.exponent,
+            cells.owner.numpy(), len(cells),
+        )  # fmt: skip
+        return torch.from_numpy(gradient), torch.from_numpy(strain)
+
+    return Spectra(torch.from_numpy(q), cells.sizes, adjoint if vectors else None)
+
+
+def _starts(sizes: Any) -> Any:
+    """Where things of these sizes begin when they lie side by side, and the end of the last."""
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _cut(starts: Any, limit: int) -> list[tuple[int, int]]:
+    """Cut consecutive things into runs of about the limit."""
+    edges = np.unique(np.searchsorted(starts, np.arange(0, starts[-1], limit), side="left"))
+    return list(zip(edges, [*edges[1:], len(starts) - 1], strict=True))
+
+
+def _decompose(sizes: Any, M: Any, vectors: bool) -> tuple[Any, Any]:
+    """Ascending eigenvalues, and eigenvectors as rows, of matrices of ascending sizes that lie side by side.
+
+    A matrix' own size alone decides between `lockstep` and LAPACK: its results have the same bits in any batch.
+    """
+    values, V = np.empty(sizes.sum()), np.empty(len(M) if vectors else 0)
+    small = np.searchsorted(sizes, LARGEST, side="right")
+    place, element = sizes[:small].sum(), (sizes[:small] ** 2).sum()
+    eigh_mixed(sizes[:small], M[:element], values[:place], V[:element] if vectors else None)
+    if not np.isfinite(values[:place]).all():  # LAPACK refuses these by itself
+        raise np.linalg.LinAlgError("an overlap matrix has elements that are not finite")
+    for size, count in zip(*np.unique(sizes[small:], return_counts=True), strict=True):
+        shape, ends = (count, size, size), (place + count * size, element + count * size**2)
+        matrices = torch.from_numpy(M[element : ends[1]].reshape(shape))
+        e = torch.from_numpy(values[place : ends[0]].reshape(count, size))
+        if vectors:  # LAPACK writes vectors column by column: into V without a copy
+            torch.linalg.eigh(matrices, out=(e, torch.from_numpy(V[element : ends[1]].reshape(shape)).mT))
+        else:
+            torch.linalg.eigvalsh(matrices, out=e)
+        place, element = ends
+    return values, V
+
+
+@compiled
+def _plan(n, centers, members, d, species, allowed, own):
+    """Matrices block · n + i in order of size, without empty ones; their sizes; and their rows, one after another."""
+    blocks = len(allowed)
+    counts = np.zeros(blocks * n, dtype=np.int64)
+    inside = np.zeros((blocks, len(centers)), dtype=np.bool_)
+    for r in range(len(centers)):
+        itself = own and members[r] == centers[r] and d[r, 0] == 0 and d[r, 1] == 0 and d[r, 2] == 0
+        for block in range(blocks):
+            if allowed[block, species[r]] or itself:
+                inside[block, r] = True
+                counts[block * n + centers[r]] += 1
+    order = np.argsort(counts, kind="mergesort")
+    order = order[np.searchsorted(counts[order], 1) :]
+    sizes = counts[order]
+    start = np.zeros(blocks * n, dtype=np.int64)
+    place = 0
+    for k in range(len(order)):
+        start[order[k]] = place
+        place += sizes[k]
+    rows = np.empty(place, dtype=np.int64)
+    for block in range(blocks):
+        for r in range(len(centers)):
+            if inside[block, r]:
+                k = block * n + centers[r]
+                rows[start[k]] = r
+                start[k] += 1
+    return order, sizes, rows
+
+
+@compiled
+def _assemble(sizes, rows, row0, d, species, gamma, log_c, cutoff, exponent, M):
+    """Fill in the logarithms of the matrices, equation (1), one after another."""
+    longest = sizes[-1]
+    x, y, z, s = np.empty(longest), np.empty(longest), np.empty(longest), np.zeros(longest, dtype=np.int64)
+    log = np.empty(longest)
+    g, c = np.empty((len(gamma), longest)), np.empty((len(gamma), longest))
+    element = 0
+    for k in range(len(sizes)):
+        size = sizes[k]
+        for a in range(size):
+            row = rows[row0[k] + a]
+            x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
+            log[a] = exponent * np.log(_inside(x[a], y[a], z[a], cutoff))
+            for t in range(len(gamma)):  # what a row of species t meets at a: looked up once, not in the inner loop
+                g[t, a], c[t, a] = gamma[t, s[a]], log_c[t, s[a]] + log[a]
+        for a in range(size):
+            line, ga, ca = M[element : element + size], g[s[a]], c[s[a]]
+            xa, ya, za, la = x[a], y[a], z[a], log[a]
+            for b in range(size):
+                line[b] = la + ca[b] - ga[b] * ((xa - x[b]) ** 2 + (ya - y[b]) ** 2 + (za - z[b]) ** 2)
+            element += size
+
+
+@compiled
+def _inside(x, y, z, cutoff):
+    """u = 1 − r²/r_c²; round-off may put a member on the cutoff."""
+    return max(1 - (x**2 + y**2 + z**2) / cutoff**2, 1e-30)
+
+
+@compiled
+def _spread(order, sizes, values, q, natx, n):
+    """Eigenvalues, descending, to their atoms and blocks; round-off below zero becomes zero."""
+    place = 0
+    for k in range(len(order)):
+        block, i = order[k] // n, order[k] % n
+        place += sizes[k]
+        for m in range(min(natx, sizes[k])):
+            q[i, block * natx + m] = max(values[place - 1 - m], 0.0)
+
+
+@compiled
+def _adjoint(w, order, sizes, rows, row0, M, V, natx, members, d, species, gamma, cutoff, exponent, owner, cells):
+    """Gradient (n, 3) and strain gradient (cells, 3, 3) of φ with ∂φ/∂q = w."""
+    n, longest = len(w), sizes[-1]
+    gradient, strain = np.zeros((n, 3)), np.zeros((cells, 3, 3))
+    x, y, z, s = np.empty(longest), np.empty(longest), np.empty(longest), np.zeros(longest, dtype=np.int64)
+    g, scratch, product = np.empty((len(gamma), longest)), np.empty(longest**2), np.empty(longest**2)
+    element = 0
+    for k in range(len(order)):
+        size, block, i = sizes[k], order[k] // n, order[k] % n
+        here = slice(element, element + size * size)
+        vectors, matrix, element = V[here].reshape(size, size), M[here].reshape(size, size), here.stop
+        scaled, P = scratch[: size * size].reshape(size, size), product[: size * size].reshape(size, size)
+        for m in range(size):
+            rank = size - 1 - m  # eigenvalues ascend, w descends
+            weight = w[i, block * natx + rank] if rank < natx else 0.0
+            for b in range(size):
+                scaled[m, b] = weight * vectors[m, b]
+        np.dot(scaled.T, vectors, P)
+        for a in range(size):
+            row = rows[row0[k] + a]
+            x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
+            for t in range(len(gamma)):
+                g[t, a] = gamma[t, s[a]]
+        for a in range(size):
+            row, ga = rows[row0[k] + a], g[s[a]]
+            total = pull = tx = ty = tz = 0.0
+            for b in range(size):
+                G = P[a, b] * matrix[a, b]
+                h = ga[b] * G
+                total, pull = total + G, pull + h
+                tx, ty, tz = tx + h * x[b], ty + h * y[b], tz + h * z[b]
+            along = -4 * exponent / cutoff**2 / _inside(x[a], y[a], z[a], cutoff) * total - 4 * pull  # (2)
+            force = (along * x[a] + 4 * tx, along * y[a] + 4 * ty, along * z[a] + 4 * tz)
+            for c in range(3):
+                gradient[members[row], c] += force[c]
+                gradient[i, c] -= force[c]
+                strain[owner[i], c, 0] += force[c] * x[a]
+                strain[owner[i], c, 1] += force[c] * y[a]
+                strain[owner[i], c, 2] += force[c] * z[a]
+    return gradient, strain

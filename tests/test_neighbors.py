@@ -1,0 +1,86 @@
+"""Neighbours: all of them, once, whatever the cell, on either path."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.neighborlist import neighbor_list
+from cells import rattled, skewed
+
+import entropy_flows.neighbors as module
+from entropy_flows.batch import Batch
+from entropy_flows.neighbors import neighbors
+
+CELLS = {
+    "skewed": skewed("Si2C3", 2),
+    "thin": Atoms("Si2", cell=np.diag([0.8, 3.0, 9.0]), positions=[[0, 0, 0], [7, -4, 30]], pbc=True),
+    "flat": Atoms("Si2", positions=[[0, 0, 0], [9, 7.5, -3]], cell=[[4, 0, 0], [3.9, 0.9, 0], [0, 1, 5]], pbc=True),
+    "crystal": bulk("Si") * (3, 1, 2),
+    "thermal": rattled("C"),
+    "slab": Atoms(skewed("SiC2", 4), pbc=(True, False, True)),
+    "wire": Atoms("Si3", positions=[[0, 0, 0], [1, 1, 1], [-2, 0, 40]], cell=np.diag([9, 9, 3.0]), pbc=(0, 0, 1)),
+    "molecule": molecule("CH3CH2OH"),
+    "lone": Atoms("Si"),
+    "wide": Atoms("Si3", positions=[[0, 0, 0], [59, 0, 0], [30, 0, 0]], cell=np.eye(3) * 60, pbc=True),
+}  # fmt: skip
+
+
+def rows(i, j, D, S=None):
+    """Pairs in an order of their own, to compare sets of them."""
+    table = np.column_stack([i, j, np.asarray(D), *([] if S is None else [S])])
+    return table[np.lexsort(np.round(table, 6).T)]
+
+
+def paths(batch, cutoff, itself):
+    yield neighbors(batch, cutoff, itself=itself)
+    yield module.on_device(batch, module._groups(batch.cells, cutoff), cutoff, itself)
+
+
+@pytest.mark.parametrize("cutoff", [0.5, 2.9, 5.0])
+@pytest.mark.parametrize("name", CELLS)
+def test_equals_ase(name, cutoff):
+    atoms = CELLS[name]
+    expected = neighbor_list("ijDS", atoms, cutoff)
+    for pairs in paths(Batch.of([atoms]), cutoff, itself=False):
+        np.testing.assert_allclose(
+            rows(pairs.centers, pairs.members, pairs.vectors, pairs.shifts), rows(*expected), atol=1e-9
+        )
+        assert (np.diff(pairs.centers) >= 0).all()
+
+
+@pytest.mark.parametrize("chunk", [2**24, 3000, 1])
+def test_a_batch_is_its_cells(chunk, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    cells = list(CELLS.values()) * 2
+    batch = Batch.of(cells)
+    for which, pairs in enumerate(paths(batch, 2.9, itself=True)):
+        assert (np.diff(pairs.centers) >= 0).all()
+        owner = batch.cells.owner[pairs.centers].numpy()
+        for index, atoms in enumerate(cells):
+            own, first = owner == index, batch.cells.first[index]
+            alone = list(paths(Batch.of([atoms]), 2.9, itself=True))[which]
+            table = rows(pairs.centers[own] - first, pairs.members[own] - first, pairs.vectors[own], pairs.shifts[own])
+            np.testing.assert_allclose(
+                table, rows(alone.centers, alone.members, alone.vectors, alone.shifts), atol=1e-12
+            )
+            zero = (pairs.vectors[own] == 0).all(dim=1)
+            assert int(zero.sum()) == len(atoms)  # each atom itself, once
+
+
+def test_vectors_follow_from_shifts():
+    cells = [skewed("Si2C3", 2), CELLS["thin"], CELLS["crystal"]]
+    batch = Batch.of(cells)
+    pairs = neighbors(batch, 4.0)
+    lattice = batch.cells.vectors[batch.cells.owner[pairs.centers]]
+    moved = batch.positions[pairs.members] + (pairs.shifts[:, None] @ lattice)[:, 0] - batch.positions[pairs.centers]
+    np.testing.assert_allclose(moved, pairs.vectors, atol=1e-12)
+
+
+def test_the_same_cells_with_atoms_elsewhere():
+    batch = Batch.of([rattled("Si")])
+    neighbors(batch, 4.0)
+    moved = batch.at(batch.positions + 0.3 * torch.randn(batch.positions.shape, dtype=torch.float64))
+    fresh = Batch.of(moved.structures())
+    for again, expected in zip(paths(moved, 4.0, False), paths(fresh, 4.0, False), strict=True):
+        np.testing.assert_array_equal(again.vectors, expected.vectors)

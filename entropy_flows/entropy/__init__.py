@@ -1,17 +1,23 @@
 """Entropies: of one cell, of a dataset, and the surfaces they bias."""
 
+from entropy_flows.entropy.bias import Bias, GlobalBias, LocalBias, Pull
 from entropy_flows.entropy.dataset import DatasetParams
-from entropy_flows.entropy.local import local_entropy
+from entropy_flows.entropy.local import local_entropies, local_entropy
 from entropy_flows.entropy.statistics import MODES, Mode, SufficientStatistics
 from entropy_flows.entropy.surface import BiasedSurface, ExploreSurface, RefineSurface
 
 __all__ = [
     "MODES",
+    "Bias",
     "BiasedSurface",
     "DatasetParams",
     "ExploreSurface",
+    "GlobalBias",
+    "LocalBias",
     "Mode",
+    "Pull",
     "RefineSurface",
     "SufficientStatistics",
+    "local_entropies",
     "local_entropy",
 ]

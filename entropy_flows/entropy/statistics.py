@@ -4,16 +4,18 @@
 
 Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c of m vectors with mean ν changes it to
 
-    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ                                                         (2)
-    U = [q_1 − ν, …, q_m − ν, √(N m/N') (ν − μ)]
+    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ,    U_i = q_i − ν + s (ν − μ),    s = √(N/N')           (2)
 
-λ I does not scale along with C/N. In the eigenbasis C = V diag(e) Vᵀ both of its states are diagonal, so that
+λ I does not scale along with C/N, so both of its states count:
 
-    ΔH = Σ_j log (e_j/N' + λ)/(e_j/N + λ) + log det(1 + Zᵀ Z),    Z = (e + N'λ)^{−1/2} Vᵀ U                          (3)
+    ΔH = log det(C + N'λ I) − log det(C + Nλ I) − d log(N'/N) + log det(1 + Z Zᵀ),    Z = Uᵀ F                       (3)
 
-is exact; log det is that of an (m+1) × (m+1) or of a d × d matrix, whichever is smaller. The derivative is
+with F Fᵀ = (C + N'λ I)⁻¹, exact. `spectrum` has F and the determinants at any N' from one eigendecomposition, and goes
+on having them while cells are added. The derivative is
 
-    ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 V (e + N'λ)^{−1/2} Z (1 + Zᵀ Z)^{−1} T_i,    q_i − μ' = U T_i            (4)
+    ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 Σ_j T_ij [(1 + Z Zᵀ)⁻¹ Z Fᵀ]_j,    T_ij = δ_ij − (1 − s)/m              (4)
+
+since U T has the columns q_i − μ'.
 
 =======  ==========================================================================================================
 symbol   meaning
@@ -22,7 +24,7 @@ d        length of a vector
 q_i      mode "atom": each atom's fingerprint. Mode "config": the mean over a cell's atoms, so that m = 1
 λ        `regularization`
 C        scatter about the mean. Σ q qᵀ − N μ μᵀ is the same matrix, but loses digits once |μ| exceeds the spread
-T_i      unit vector i, then √(N/(N' m)): (q_i − ν) + (N/N') (ν − μ)
+U_i, Z   column i of U (d, m); Z (m, d), by rows like all that is stored
 =======  ==========================================================================================================
 """
 
@@ -34,9 +36,10 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.blocks import check_shape, check_values, groups, weights
+from entropy_flows.entropy.spectrum import Shifted, Spectrum, log_det
 
 Mode = Literal["atom", "config"]
 MODES: tuple[Mode, ...] = ("atom", "config")
@@ -77,7 +80,7 @@ class SufficientStatistics:
         self.mean = np.zeros(self.dim)
         """μ (d,)."""
         self._scatter = np.zeros((self.dim, self.dim))
-        self._eigen: tuple[Array, Array] | None = None
+        self._spectrum: Spectrum | None = None
 
     def __repr__(self) -> str:
         settings = f"dim={self.dim}, regularization={self.regularization:g}, mode={self.mode!r}"
@@ -89,35 +92,43 @@ class SufficientStatistics:
 
     def entropy(self) -> float:
         """H(D) = log det Σ."""
-        e, _ = self._eigenbasis()
-        return float(np.log(e / max(self.n, 1) + self.regularization).sum())
+        N = max(self.n, 1)
+        decomposed = np.log(self._decomposed().values / N + self.regularization).sum()
+        return float(decomposed + self._at(N - self.n).log_det_columns)
 
     def gain(self, q: Array) -> float:
         """ΔH of adding one cell, given its fingerprints (n_atoms, d) in either mode."""
         return float(self.gains([q])[0])
 
-    def gains(self, candidates: Sequence[Array]) -> Array:
-        """ΔH (n_candidates,) of adding each of the cells alone."""
-        vectors = [self._vectors(q) for q in candidates]
-        gains = np.empty(len(vectors))
-        counts = np.array([len(rows) for rows in vectors], dtype=int)
-        for m in np.unique(counts):  # cells of the same size share N' and thus the diagonal of (3)
-            same = np.flatnonzero(counts == m)
-            Zt = self._whitened(np.stack([vectors[index] for index in same]))
-            gram = Zt @ Zt.mT if Zt.shape[1] <= self.dim else Zt.mT @ Zt
-            gains[same] = self._drift(int(m)) + np.linalg.slogdet(np.eye(gram.shape[-1]) + gram)[1]
+    def gains(self, candidates: Sequence[Array] | Array) -> Array:
+        """ΔH (n_candidates,) of adding each of the cells alone.
+
+        Cells of any sizes as a list of (n_atoms, d), or cells of one size as one array (n_candidates, n_atoms, d).
+        """
+        gains = np.empty(len(candidates))
+        with np.errstate(invalid="ignore", over="ignore"):  # found below
+            for group in groups(candidates, self.dim, self.mode):  # cells of one size share N', F and the drift
+                drift, whiten = self._drift(group.m), self._at(group.m).whitener(len(group.members) * group.m)
+                for which, vectors in group.stacks():
+                    Z = whiten(self._columns(vectors).reshape(-1, self.dim)).reshape(vectors.shape)
+                    gains[which] = drift + log_det(Z)
+        if not np.isfinite(gains).all():
+            worst = int(np.argmin(np.isfinite(gains)))
+            check_values(np.asarray(candidates[worst]), f"candidate {worst}: fingerprint")
+            raise ValueError(
+                f"candidate {worst} is too far from the data: no finite gain at λ = {self.regularization:g}"
+            )
         return gains
 
     def gradient(self, q: Array) -> Array:
         """Exact ∂ΔH/∂q (n_atoms, d), equation (4): the candidate's own effect on N, μ and Σ included."""
         vectors = self._vectors(q)
         m = len(vectors)
-        N = self.n + m
-        e, V = self._eigenbasis()
-        Zt = self._whitened(vectors[None])[0]
-        T = np.vstack([np.eye(m), np.full((1, m), np.sqrt(self.n / (N * m)))])
-        inner = cho_solve(cho_factor(np.eye(m + 1) + Zt @ Zt.T), T)
-        return self._per_atom(2 * (inner.T @ Zt) / np.sqrt(e + N * self.regularization) @ V.T, len(q))
+        A = self._at(m)
+        Z = A.whitener(m)(self._columns(vectors[None])[0])
+        inner = np.linalg.solve(np.eye(m) + Z @ Z.T, Z)
+        inner -= (1 - self._share(m)) * inner.mean(axis=0)
+        return self._per_atom(2 * A.unwhiten(inner), len(q))
 
     def paper_gradient(self, q: Array) -> Array:
         """(2/N) Σ⁻¹ (q_i − μ) with the N, μ and Σ of the dataset alone, spread over the atoms (n_atoms, d).
@@ -129,15 +140,16 @@ class SufficientStatistics:
             raise ValueError(
                 "the paper's gradient divides by N, which is 0: add a cell first or use the exact gradient"
             )
-        e, V = self._eigenbasis()
-        whitened = (self._vectors(q) - self.mean) @ V / (e + self.n * self.regularization)
-        return self._per_atom(2 * whitened @ V.T, len(q))
+        A, rows = self._at(0), self._vectors(q) - self.mean
+        return self._per_atom(2 * A.unwhiten(A.whitener(len(rows))(rows)), len(q))
 
     def add(self, q: Array) -> None:
         """Add one cell, given its fingerprints (n_atoms, d), in place."""
         vectors = self._vectors(q)
         mean = vectors.mean(axis=0)
+        before, columns = self._spectrum, self._columns(vectors[None])[0]
         self._absorb(len(vectors), mean, (vectors - mean).T @ (vectors - mean))
+        self._spectrum = before and before.grown(columns, self.n * self.regularization)
 
     def merge(self, other: SufficientStatistics) -> None:
         """Add another dataset, in place: the result is that of one dataset holding the cells of both."""
@@ -151,7 +163,8 @@ class SufficientStatistics:
     def copy(self) -> Self:
         """Independent copy."""
         twin = type(self)(self.dim, self.regularization, self.mode)
-        twin.n, twin.mean, twin._scatter, twin._eigen = self.n, self.mean.copy(), self._scatter.copy(), self._eigen
+        twin.n, twin.mean, twin._scatter = self.n, self.mean.copy(), self._scatter.copy()
+        twin._spectrum = self._spectrum  # never changed, only replaced
         return twin
 
     def to_bytes(self) -> bytes:
@@ -186,47 +199,50 @@ class SufficientStatistics:
     def _vectors(self, q: Array) -> Array:
         """Vectors (m, d) that a cell with fingerprints q (n_atoms, d) contributes."""
         q = np.asarray(q, dtype=np.float64)
-        if q.ndim != 2 or len(q) == 0 or q.shape[1] != self.dim:
-            raise ValueError(
-                f"fingerprints have shape {q.shape}; they must be (n_atoms, {self.dim}), n_atoms at least 1"
-            )
-        if not np.isfinite(q).all():
-            raise ValueError(f"fingerprint of atom {int(np.argmin(np.isfinite(q).all(axis=1)))} is not finite")
+        check_shape(q.shape, self.dim)
+        check_values(q)
         return q if self.mode == "atom" else q.mean(axis=0, keepdims=True)
+
+    def _share(self, m: int) -> float:
+        """Factor s."""
+        return float(np.sqrt(self.n / (self.n + m)))
+
+    def _columns(self, vectors: Array) -> Array:
+        """Uᵀ (B, m, d) of cells' vectors (B, m, d), equation (2)."""
+        m = vectors.shape[1]
+        mean = weights(m) @ vectors if m > 1 else vectors
+        step = self._share(m) * (mean - self.mean)
+        return vectors - (mean - step) if m > 1 else step
 
     def _per_atom(self, gradient: Array, n_atoms: int) -> Array:
         """∂/∂q of each atom (n_atoms, d), given that of the vectors (m, d)."""
         return gradient if self.mode == "atom" else np.repeat(gradient / n_atoms, n_atoms, axis=0)
 
     def _absorb(self, m: int, mean: Array, scatter: Array) -> None:
-        """Equation (2)."""
+        """N, μ and C of equation (2), given m, ν and the candidate's own scatter."""
         total = self.n + m
         step = mean - self.mean
-        self._scatter += scatter + (self.n * m / total) * np.outer(step, step)
+        between = np.outer(step, step)
+        between *= self.n * m / total
+        between += scatter
+        self._scatter += between
         self.mean = mean.copy() if self.n == 0 else self.mean + (m / total) * step
-        self.n, self._eigen = total, None
+        self.n, self._spectrum = total, None
 
-    def _eigenbasis(self) -> tuple[Array, Array]:
-        """Eigenvalues e (d,) and eigenvectors V (d, d) of the scatter; kept until it changes."""
-        if self._eigen is None:
-            e, V = eigh(self._scatter) if self.n > 1 else (np.zeros(self.dim), np.eye(self.dim))
-            self._eigen = np.maximum(e, 0.0), V
-        return self._eigen
+    def _decomposed(self) -> Spectrum:
+        """The scatter's spectrum, decomposed now if there is none to go on with."""
+        if self._spectrum is None:
+            self._spectrum = Spectrum.of(self._scatter)
+        return self._spectrum
+
+    def _at(self, m: int) -> Shifted:
+        """C + N'λ I."""
+        return self._decomposed().shifted((self.n + m) * self.regularization)
 
     def _drift(self, m: int) -> float:
-        """First term of (3): what the growth of N alone does to the entropy."""
-        e, _ = self._eigenbasis()
+        """First three terms of (3): what the growth of N alone does to the entropy."""
         if self.n == 0:
             return 0.0
-        return float(np.log1p(-m / (self.n + m) * e / (e + self.n * self.regularization)).sum())
-
-    def _whitened(self, vectors: Array) -> Array:
-        """Zᵀ (B, m + 1, d) of B candidates (B, m, d) at once."""
-        B, m, d = vectors.shape
-        e, V = self._eigenbasis()
-        N = self.n + m
-        rows = np.empty((B, m + 1, d))
-        mean = vectors.mean(axis=1)
-        rows[:, :m] = vectors - mean[:, None]
-        rows[:, m] = np.sqrt(self.n * m / N) * (mean - self.mean)
-        return (rows.reshape(-1, d) @ V / np.sqrt(e + N * self.regularization)).reshape(rows.shape)
+        e, N = self._decomposed().values, self.n
+        decomposed = np.log1p(-m / (N + m) * e / (e + N * self.regularization)).sum()
+        return float(decomposed + self._at(m).log_det_columns - self._at(0).log_det_columns)

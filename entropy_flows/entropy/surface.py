@@ -16,36 +16,34 @@ V, ε     volume, strain of atoms and cell alike
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from entropy_flows.conventions import Array, to_voigt
-from entropy_flows.entropy.local import FLOOR, local_entropy
-from entropy_flows.entropy.statistics import SufficientStatistics
+from entropy_flows.batch import Batch
+from entropy_flows.conventions import to_voigt
+from entropy_flows.entropy.bias import Bias, GlobalBias, LocalBias
+from entropy_flows.entropy.local import FLOOR
+from entropy_flows.entropy.statistics import Mode, SufficientStatistics
 from entropy_flows.fingerprints import Fingerprint
 
 
 class BiasedSurface(Calculator):
     """E_base − k B: what both surfaces share.
 
-    Besides ASE's properties, `results` holds "base_energy", "base_forces" and the measure B is made of. With k = 0 the
-    fingerprints are left alone, and the measure is computed only if it is asked for by name:
-    `calculator.get_property(measure, atoms)`. Stress needs a periodic cell and a base calculator that has it.
+    Besides ASE's properties, `results` holds "base_energy", "base_forces" and the bias's measure by its name. With
+    k = 0 the fingerprints are left alone, and the measure is computed only if it is asked for by name:
+    `calculator.get_property("entropy", atoms)`. Stress needs a periodic cell and a base calculator that has it.
     """
 
-    measure: str
-    """Key in `results` of what the bias is made of."""
-
-    def __init__(self, base: Calculator, fingerprint: Fingerprint, k: float) -> None:
+    def __init__(self, base: Calculator, bias: Bias, k: float, mode: Mode = "atom") -> None:
         super().__init__()
-        self.base, self.fingerprint = base, fingerprint
+        self.base, self.bias, self._modes = base, bias, (mode,)
         self.k = k
         optional = ["stress"] if "stress" in base.implemented_properties else []
-        own = ["energy", "free_energy", "forces", *optional, "base_energy", "base_forces", self.measure]
+        own = ["energy", "free_energy", "forces", *optional, "base_energy", "base_forces", bias.name]
         self.implemented_properties = own
 
     @property
@@ -71,15 +69,20 @@ class BiasedSurface(Calculator):
         wanted, current = properties or ["energy"], self._current()
         self.results = self._base_results(current, "stress" in wanted)
         if self.k == 0:
-            if self.measure in wanted:
-                self.results[self.measure] = self._measure(current)
+            if self.bias.name in wanted:
+                self.results[self.bias.name] = float(self.bias.measure(self._batch(current), self._modes)[0])
             return
-        bias, self.results[self.measure], gradient, strain_gradient = self._bias(current)
-        self.results["energy"] -= self.k * bias
-        self.results["free_energy"] -= self.k * bias
+        pull = self.bias(self._batch(current), self._modes)
+        value, gradient, strain = float(pull.value[0]), pull.gradient.cpu().numpy(), pull.strain[0].cpu().numpy()
+        self.results[self.bias.name] = float(pull.measure[0])
+        self.results["energy"] -= self.k * value
+        self.results["free_energy"] -= self.k * value
         self.results["forces"] = self.results["forces"] + self.k * gradient
         if "stress" in self.results:
-            self.results["stress"] = self.results["stress"] - self.k / current.get_volume() * to_voigt(strain_gradient)
+            self.results["stress"] = self.results["stress"] - self.k / current.get_volume() * to_voigt(strain)
+
+    def _batch(self, atoms: Atoms) -> Batch:
+        return Batch.of([atoms], self.bias.fingerprint.device)
 
     def _current(self) -> Atoms:
         if self.atoms is None:
@@ -99,14 +102,6 @@ class BiasedSurface(Calculator):
         results["free_energy"] = float(base.results.get("free_energy", energy))
         return results
 
-    @abstractmethod
-    def _measure(self, atoms: Atoms) -> float:
-        """Value of the measure, without derivatives."""
-
-    @abstractmethod
-    def _bias(self, atoms: Atoms) -> tuple[float, float, Array, Array]:
-        """B, the measure, ∂B/∂r (n_atoms, 3) and ∂B/∂ε (3, 3)."""
-
 
 class ExploreSurface(BiasedSurface):
     """E_base − k S_local, equation (1): drives molecular dynamics.
@@ -123,19 +118,8 @@ class ExploreSurface(BiasedSurface):
         Of `local_entropy`.
     """
 
-    measure = "entropy"
-
     def __init__(self, base: Calculator, fingerprint: Fingerprint, k: float, *, floor: float = FLOOR) -> None:
-        super().__init__(base, fingerprint, k)
-        self.floor = floor
-
-    def _measure(self, atoms: Atoms) -> float:
-        return local_entropy(self.fingerprint(atoms), floor=self.floor)[0]
-
-    def _bias(self, atoms: Atoms) -> tuple[float, float, Array, Array]:
-        q, pullback = self.fingerprint.vjp(atoms)
-        S, dS_dq = local_entropy(q, floor=self.floor)
-        return S, S, *pullback(dS_dq)
+        super().__init__(base, LocalBias(fingerprint, floor), k)
 
 
 class RefineSurface(BiasedSurface):
@@ -157,8 +141,6 @@ class RefineSurface(BiasedSurface):
         large while the dataset is small, and a line search may fail.
     """
 
-    measure = "gain"
-
     def __init__(
         self,
         base: Calculator,
@@ -168,11 +150,8 @@ class RefineSurface(BiasedSurface):
         *,
         gradient: Literal["exact", "paper"] = "exact",
     ) -> None:
-        forms = {"exact": statistics.gradient, "paper": statistics.paper_gradient}
-        if gradient not in forms:
-            raise ValueError(f"gradient is {gradient!r}; it must be one of {tuple(forms)}")
-        self.statistics, self._derivative = statistics, forms[gradient]
-        super().__init__(base, fingerprint, k)
+        self.statistics = statistics
+        super().__init__(base, GlobalBias(fingerprint, {statistics.mode: statistics}, gradient), k, statistics.mode)
 
     def reset(self) -> None:
         """Forget results."""
@@ -183,11 +162,3 @@ class RefineSurface(BiasedSurface):
         """List what changed since the last calculation; the dataset may have, too."""
         changes = super().check_state(atoms, tol=tol)
         return changes if self.statistics.n == self._seen else [*changes, "statistics"]
-
-    def _measure(self, atoms: Atoms) -> float:
-        return self.statistics.gain(self.fingerprint(atoms))
-
-    def _bias(self, atoms: Atoms) -> tuple[float, float, Array, Array]:
-        q, pullback = self.fingerprint.vjp(atoms)
-        gain = self.statistics.gain(q)
-        return self.statistics.entropy() + gain, gain, *pullback(self._derivative(q))

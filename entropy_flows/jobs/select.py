@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from ase import Atoms
 from jobflow import Maker
 
-from entropy_flows.entropy import DatasetParams
+from entropy_flows.entropy import DatasetParams, Mode
+from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import LostInputError, document, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
-from entropy_flows.schemas import ExploreDoc, SelectDoc
+from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
 from entropy_flows.select import Candidate, SelectParams, Verdict, make_selector
 from entropy_flows.store import CampaignStore, Entry
+
+CHUNK = 256
+"""Cells whose fingerprints are computed in one call, and kept until they are judged."""
+
+
+class Snapshot(NamedTuple):
+    """A cell of the pool, before anyone knows its fingerprints."""
+
+    key: str
+    run: RunDoc
+    step: int
+    atoms: Atoms
 
 
 @dataclass
@@ -65,39 +81,46 @@ class SelectMaker(Maker):
             raise LostInputError("every exploration batch failed; see the failed explore jobs")
         runs = [run.model_dump() for doc in batches for run in doc.runs]
         ledger = store.ledger(self.dataset)
-        pool = [(f"{iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
-                for doc in batches for run, step, atoms, _ in snapshots(doc)]  # fmt: skip
-        prints = ledger.fingerprint([atoms for *_, atoms in pool]) if pool else []
-        candidates = [Candidate(key, q, run.mode) for (key, run, _, _), q in zip(pool, prints, strict=True)]
+        pool = [
+            Snapshot(f"{iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
+            for doc in batches
+            for run, step, atoms, _ in snapshots(doc)
+        ]
         statistics = ledger.statistics(iteration, self.name)
         before = {mode: stats.entropy() for mode, stats in statistics.items()}
-        decisions = make_selector(self.params)(
-            candidates,
-            statistics,
-            len(candidates) if budget is None else budget,
-            np.random.default_rng([seed, iteration, len(candidates)]),
-        )
-        entries, near = [], []
-        for decision in decisions:
-            key, run, step, atoms = pool[decision.index]
+        order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
+        verdicts: Counter[Verdict] = Counter()
+        entries, gains, near = [], [], []
+        for decision in make_selector(self.params)(fingerprinted(pool, order, ledger.fingerprint), statistics, budget):
+            verdicts[decision.verdict] += 1
+            key, run, step, atoms = pool[order[decision.index]]
             source = origin(run, step, model)
             if decision.verdict is Verdict.ACCEPTED:
-                entries.append(Entry(key, to_structure(atoms), candidates[decision.index].q, decision.gain, source))
+                gains.append(decision.gain)
+                entries.append(Entry(key, to_structure(atoms), decision.candidate.q, decision.gain, source))
             elif decision.verdict is Verdict.NEAR:
                 near.append({"key": key, "origin": source, "structure": to_structure(atoms)})
         ledger.append(iteration, self.name, entries)
-        verdicts = [decision.verdict for decision in decisions]
         result = SelectDoc(
             iteration=iteration,
-            candidates=len(candidates),
+            candidates=len(pool),
             accepted=len(entries),
             near=len(near),
-            rejected=verdicts.count(Verdict.REJECTED),
-            spent=verdicts.count(Verdict.SPENT),
+            rejected=verdicts[Verdict.REJECTED],
+            spent=len(pool) - verdicts.total(),
             entropy_before=before,
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
-            gains=[decision.gain for decision in decisions if decision.verdict is Verdict.ACCEPTED],
+            gains=gains,
             trajectories=near,
         )
         store.record(iteration, select=result.model_dump(exclude={"trajectories"}), runs=runs)
         return result
+
+
+def fingerprinted(pool: Sequence[Snapshot], order: Sequence[int], fingerprint: Fingerprint) -> Iterator[Candidate]:
+    """The pool in the order of judging; fingerprints are computed when a chunk's first cell is asked for."""
+    for start in range(0, len(order), CHUNK):
+        chunk = [pool[place] for place in order[start : start + CHUNK]]
+        prints = fingerprint([snapshot.atoms for snapshot in chunk])
+        for snapshot, q in zip(chunk, prints, strict=True):
+            yield Candidate(snapshot.key, q, cast(Mode, snapshot.run.mode))

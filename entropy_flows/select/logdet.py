@@ -6,18 +6,25 @@
     otherwise              reject
 
 An empty data set takes its first candidate: the covariance of one vector is λI, as that of none, so its ΔH is 0.
+
+The gains of a block of candidates are computed at once with the present D. They hold up to the first acceptance, which
+changes D; the rest of the block is computed anew. Blocks double while nothing is accepted and start small after an
+acceptance, so that at most about as many gains are thrown away as are used, and the verdicts are those of judging one
+by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
 
-import numpy as np
+from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.select.base import Candidate, Decision, Verdict, block_gains
 
-from entropy_flows.entropy import SufficientStatistics
-from entropy_flows.select.base import Candidate, Decision, Verdict
+SMALLEST, LARGEST = 2, 256
+"""Candidates of a block: after an acceptance, and at most."""
 
 
 @dataclass(frozen=True)
@@ -30,45 +37,41 @@ class LogDetSelector:
         Smallest gain worth a label.
     near_factor
         f: above f θ_min a candidate is near.
-    order
-        "explored" judges in the order given, which is the paper's; "shuffled" in a random one, so that a budget
-        smaller than the pool is spread over all conditions instead of being spent on the first.
     """
 
     theta_min: float = 1e-3
     near_factor: float = 0.5
-    order: Literal["explored", "shuffled"] = "shuffled"
 
     def __call__(
         self,
-        candidates: Sequence[Candidate],
-        statistics: Mapping[str, SufficientStatistics],
-        budget: int,
-        rng: np.random.Generator,
-        on_decision: Callable[[Decision], None] | None = None,
-    ) -> list[Decision]:
+        candidates: Iterable[Candidate],
+        statistics: Mapping[Mode, SufficientStatistics],
+        budget: int | None = None,
+    ) -> Iterator[Decision]:
         """Judge each candidate; see `Selector`."""
-        order = np.arange(len(candidates)) if self.order == "explored" else rng.permutation(len(candidates))
-        decisions, left = [], budget
-        for index in map(int, order):
-            decision = self._judge(index, candidates[index], statistics) if left > 0 else _spent(index)
-            if decision.verdict is Verdict.ACCEPTED:
-                left -= 1
-                for stats in statistics.values():
-                    stats.add(candidates[index].q)
-            decisions.append(decision)
-            if on_decision is not None:
-                on_decision(decision)
-        return decisions
+        stream, ahead, index = iter(candidates), deque[Candidate](), 0
+        size, accepted = SMALLEST, 0
+        while budget is None or accepted < budget:
+            ahead.extend(islice(stream, max(0, size - len(ahead))))
+            block = list(islice(ahead, size))
+            if not block:
+                return
+            size = min(2 * size, LARGEST)
+            for gain in block_gains(block, statistics).tolist():
+                decision = self._judge(index, ahead.popleft(), gain, statistics)
+                index += 1
+                yield decision
+                if decision.verdict is Verdict.ACCEPTED:  # the other gains are of the data set without it
+                    size, accepted = SMALLEST, accepted + 1
+                    break
 
-    def _judge(self, index: int, candidate: Candidate, statistics: Mapping[str, SufficientStatistics]) -> Decision:
-        gain = float(statistics[candidate.mode].gain(candidate.q))
+    def _judge(
+        self, index: int, candidate: Candidate, gain: float, statistics: Mapping[Mode, SufficientStatistics]
+    ) -> Decision:
+        """Decide, and let an accepted candidate into the statistics."""
         if gain > self.theta_min or statistics[candidate.mode].n == 0:  # one vector has no spread: its gain is 0
-            return Decision(index, Verdict.ACCEPTED, gain)
-        if gain > self.near_factor * self.theta_min:
-            return Decision(index, Verdict.NEAR, gain)
-        return Decision(index, Verdict.REJECTED, gain)
-
-
-def _spent(index: int) -> Decision:
-    return Decision(index, Verdict.SPENT, float("nan"))
+            for stats in statistics.values():
+                stats.add(candidate.q)
+            return Decision(index, candidate, Verdict.ACCEPTED, gain)
+        near = gain > self.near_factor * self.theta_min
+        return Decision(index, candidate, Verdict.NEAR if near else Verdict.REJECTED, gain)

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-import numpy as np
-
-from entropy_flows.entropy import SufficientStatistics
-from entropy_flows.select.base import Candidate, Decision, Verdict
+from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.select.base import Candidate, Decision, Verdict, block_gains
 
 
 @dataclass(frozen=True)
 class RandomSelector:
-    """Accept `budget` candidates at random, whatever they gain; the statistics are still kept."""
+    """Accept the first `budget` candidates, whatever they gain; the statistics are still kept.
+
+    What is random is the order in which they come: that of `SelectParams.judging_order`.
+    """
 
     def __call__(
         self,
-        candidates: Sequence[Candidate],
-        statistics: Mapping[str, SufficientStatistics],
-        budget: int,
-        rng: np.random.Generator,
-        on_decision: Callable[[Decision], None] | None = None,
-    ) -> list[Decision]:
-        """Judge each candidate; see `Selector`."""
-        decisions = []
-        for count, index in enumerate(map(int, rng.permutation(len(candidates)))):
-            decision = Decision(index, Verdict.SPENT, float("nan"))
-            if count < budget:
-                candidate = candidates[index]
-                decision = Decision(index, Verdict.ACCEPTED, float(statistics[candidate.mode].gain(candidate.q)))
-                for stats in statistics.values():
-                    stats.add(candidate.q)
-            decisions.append(decision)
-            if on_decision is not None:
-                on_decision(decision)
-        return decisions
+        candidates: Iterable[Candidate],
+        statistics: Mapping[Mode, SufficientStatistics],
+        budget: int | None = None,
+    ) -> Iterator[Decision]:
+        """Accept each candidate; see `Selector`."""
+        for index, candidate in enumerate(islice(candidates, budget)):
+            gain = float(block_gains([candidate], statistics)[0])
+            for stats in statistics.values():
+                stats.add(candidate.q)
+            yield Decision(index, candidate, Verdict.ACCEPTED, gain)

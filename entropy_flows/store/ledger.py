@@ -83,14 +83,14 @@ class Ledger:
         before = {"$or": [{"iteration": {"$lt": iteration}}, {"iteration": iteration, "rank": {"$lt": _rank(stage)}}]}
         return self.structures.count_documents({"campaign": self.campaign, **before})
 
-    def statistics(self, iteration: int, stage: str) -> dict[str, SufficientStatistics]:
+    def statistics(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
         """Statistics of everything before this stage, per mode.
 
         Starts from the last stored covariance at or before that point and replays the entries after it, so a crash
         between writing entries and writing their covariance costs a replay and nothing else.
         """
         end = self.position(iteration, stage)
-        found: dict[str, SufficientStatistics] = {}
+        found: dict[Mode, SufficientStatistics] = {}
         for mode in MODES:
             start, stats = self._stored(mode, end)
             for q in self.fingerprints_between(start, end):

@@ -2,27 +2,18 @@
 
 import numpy as np
 import pytest
+from exact import LAMBDA, cloud, exact_entropy, exact_gain, vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_flows.entropy import SufficientStatistics
-
-LAMBDA = 1e-3
-
-
-def cloud(n_cells, atoms, dim, seed=0):
-    """Fingerprint-like vectors: decaying scales, a mean far from zero."""
-    rng = np.random.default_rng(seed)
-    scale = 10.0 * np.exp(-6 * np.arange(dim) / dim)
-    return [scale * (2 + 0.2 * rng.normal(size=(atoms, dim))) for _ in range(n_cells)]
+from entropy_flows.entropy import SufficientStatistics, blocks, spectrum
 
 
 def recomputed(cells, dim, mode):
     """log det of Σ from the vectors themselves."""
-    rows = [q if mode == "atom" else q.mean(axis=0, keepdims=True) for q in cells]
-    if not rows:
+    if not cells:
         return dim * np.log(LAMBDA)
-    x = np.concatenate(rows)
+    x = vectors(cells, mode)
     x = x - x.mean(axis=0)
     return np.linalg.slogdet(x.T @ x / len(x) + LAMBDA * np.eye(dim))[1]
 
@@ -59,6 +50,82 @@ def test_gain_of_many_sizes_follows_the_sequence():
         statistics.add(q)
         assert statistics.entropy() - before == pytest.approx(expected, abs=1e-10)
         assert statistics.entropy() == pytest.approx(recomputed(cells[: k + 1], 12, "atom"), abs=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["atom", "config"])
+def test_ten_thousand_acceptances_do_not_drift(mode, monkeypatch):
+    """Mean, covariance, entropy and gains of a stream are those of all its vectors together, at every stage of it."""
+    dim, decompositions, eigh = 30, [], spectrum.eigh
+    monkeypatch.setattr(spectrum, "eigh", lambda *args, **options: decompositions.append(1) or eigh(*args, **options))
+    cells, probes = cloud(10_000, 3, dim), [*cloud(2, 3, dim, seed=1), 1.5 * cloud(1, 8, dim, seed=2)[0]]
+    statistics = SufficientStatistics(dim, LAMBDA, mode)
+    for number, q in enumerate(cells, 1):
+        gain = statistics.gain(q)
+        before = statistics.entropy() if number % 20 == 0 else None
+        statistics.add(q)
+        if before is not None:
+            assert statistics.entropy() - before == pytest.approx(gain, abs=1e-9)
+        if number in (1, 2, 3, 10, 29, 100, 1000, 3333, 10_000):
+            x = vectors(cells[:number], mode)
+            covariance = np.cov(x.T, bias=True) + LAMBDA * np.eye(dim)
+            assert statistics.n == len(x)
+            np.testing.assert_allclose(statistics.mean, x.mean(axis=0), rtol=1e-12)
+            np.testing.assert_allclose(statistics.covariance(), covariance, rtol=1e-10, atol=1e-12)
+            assert statistics.entropy() == pytest.approx(recomputed(cells[:number], dim, mode), abs=1e-9)
+            gains = [exact_gain(cells[:number], probe, mode) for probe in probes]
+            np.testing.assert_allclose(statistics.gains(probes), gains, rtol=0, atol=1e-9)
+    columns = 10_000 * (3 if mode == "atom" else 1)
+    assert len(decompositions) < 1.3 * columns / (spectrum.MOST_COLUMNS * dim)
+
+
+@pytest.mark.parametrize("mode", ["atom", "config"])
+@pytest.mark.parametrize("n", [0, 1, 40])
+def test_an_array_is_a_list_of_cells(mode, n, monkeypatch):
+    """Whatever its strides, its type and the size of the blocks in which it is worked through."""
+    dim = 7
+    statistics = filled(cloud(n, 3, dim), dim, mode)
+    array = np.stack(cloud(25, 3, dim, seed=1))
+    expected = [exact_gain(cloud(n, 3, dim), q, mode) for q in array] if n else statistics.gains(list(array))
+    for kilobytes in (2**19, 100):  # 100 bytes: one cell a block
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", kilobytes)
+        monkeypatch.setattr(blocks, "BLOCK_ROWS", 1 if kilobytes == 100 else 128)
+        for form in (array, np.asfortranarray(array), np.repeat(array, 2, axis=0)[::2], list(array), tuple(array)):
+            np.testing.assert_allclose(statistics.gains(form), expected, rtol=0, atol=1e-9)
+    single = statistics.gains(array.astype(np.float32))
+    np.testing.assert_array_equal(single, statistics.gains([q.astype(np.float32) for q in array]))
+    np.testing.assert_allclose(single, expected, rtol=1e-3, atol=1e-3)
+    assert statistics.gains(array[:0]).shape == statistics.gains([]).shape == (0,)
+
+
+@pytest.mark.parametrize("mode", ["atom", "config"])
+def test_cells_of_all_sizes_at_once(mode):
+    """In the order given; sizes beyond the length of a vector among them."""
+    dim, kept = 6, cloud(20, 2, 6)
+    statistics = filled(kept, dim, mode)
+    sizes = np.random.default_rng(0).choice([1, 2, 5, 11], size=40)
+    candidates = [cloud(1, size, dim, seed=seed)[0] for seed, size in enumerate(sizes)]
+    expected = [exact_gain(kept, q, mode) for q in candidates]
+    np.testing.assert_allclose(statistics.gains(candidates), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["atom", "config"])
+@pytest.mark.parametrize(
+    ("scale", "regularization"), [(1e-60, 1e-3), (1e-4, 1e-3), (1e3, 1e-3), (1e50, 1e96), (1, 1e-9)]
+)
+def test_scales(mode, scale, regularization):
+    """Vectors of any size next to λ: from one that drowns all of them to one that drowns in most."""
+    dim, kept = 8, [q * scale / 10 for q in cloud(30, 3, 8)]
+    statistics, candidates = (
+        SufficientStatistics(dim, regularization, mode),
+        [2 * kept[0], kept[1][:1], kept[2] - kept[3]],
+    )
+    for n, q in enumerate(kept):
+        if n in (1, 2, 29):
+            expected = [exact_gain(kept[:n], c, mode, regularization) for c in candidates]
+            np.testing.assert_allclose(statistics.gains(candidates), expected, rtol=1e-9, atol=1e-9)
+            entropy = float(exact_entropy(kept[:n], mode, regularization))
+            assert statistics.entropy() == pytest.approx(entropy, rel=1e-9, abs=1e-9)
+        statistics.add(q)
 
 
 def test_first_cell():
@@ -179,10 +246,28 @@ def test_wrong_input():
         (np.ones((2, 3)), r"shape \(2, 3\)"),
         (np.ones(4), r"shape \(4,\)"),
         (bad, "atom 1 is not finite"),
+        (-np.inf * np.ones((1, 4)), "atom 0 is not finite"),
+        (1e200 * np.eye(4)[::-1], r"atom 0 reaches 1e\+200; it must not exceed 1e\+100"),
     ]:
-        for use in (statistics.add, statistics.gain, statistics.gradient):
+        for use in (statistics.add, statistics.gain, statistics.gradient, statistics.paper_gradient):
             with pytest.raises(ValueError, match=message):
                 use(q)
+    good = np.ones((2, 4))
+    for candidates, message in [
+        ([good, bad], "candidate 1: fingerprint of atom 1 is not finite"),
+        (np.stack([good, good, bad]), "candidate 2: fingerprint of atom 1 is not finite"),
+        ([good, 1e300 * good], "candidate 1: fingerprint of atom 0 reaches"),
+        ([good, good[:, :3]], r"shape \(2, 3\)"),
+        ([good, good[:0]], r"shape \(0, 4\)"),
+        (good, r"candidates have shape \(2, 4\)"),
+        (np.ones((3, 2, 5)), r"candidates have shape \(3, 2, 5\)"),
+        (np.ones((3, 0, 4)), r"candidates have shape \(3, 0, 4\)"),
+    ]:
+        for each in (statistics, filled(cloud(3, 2, 4), 4, "config")):
+            with pytest.raises(ValueError, match=message):
+                each.gains(candidates)
+    with pytest.raises(ValueError, match="candidate 0 is too far from the data: no finite gain at λ = 1e-200"):
+        SufficientStatistics(4, 1e-200).gain(1e90 * np.eye(4))
     for other in (SufficientStatistics(5), SufficientStatistics(4, 1e-2), SufficientStatistics(4, mode="config")):
         with pytest.raises(ValueError, match="cannot merge"):
             statistics.merge(other)

@@ -1,78 +1,59 @@
-"""The filter against a loop that recomputes every determinant from all vectors."""
+"""The filter against loops that judge one by one; that it streams."""
+
+import gc
+import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
+from pools import LAMBDA, by_hand, empty, one_by_one, pool
 from pydantic import ValidationError
 
-from entropy_flows.entropy import SufficientStatistics
-from entropy_flows.select import Candidate, LogDetSelector, RandomSelector, SelectParams, Verdict, make_selector
+from entropy_flows.select import Candidate, LogDetSelector, RandomSelector, SelectParams, Verdict, logdet, make_selector
 
-DIM, LAMBDA = 5, 1e-3
-
-
-def pool(n=60, seed=0):
-    """Cells of one to six atoms, most of them much like one another, in either mode."""
-    rng = np.random.default_rng(seed)
-    candidates = []
-    for number in range(n):
-        spread = rng.choice([0.02, 0.3, 1.0])
-        q = np.array([3.0, 2.0, 1.0, 0.5, 0.2]) + spread * rng.normal(size=(rng.integers(1, 7), DIM))
-        candidates.append(Candidate(f"cell-{number}", q, str(rng.choice(["atom", "config"]))))
-    return candidates
+DIM = 5
 
 
-def empty():
-    return {mode: SufficientStatistics(DIM, LAMBDA, mode) for mode in ("atom", "config")}
-
-
-def by_hand(candidates, order, theta, factor, budget):
-    """(index, verdict, gain) of each, from the definition; the first cell of an empty set is let in."""
-    kept = {"atom": np.empty((0, DIM)), "config": np.empty((0, DIM))}
-
-    def entropy(rows):
-        scatter = np.cov(rows.T, bias=True) if len(rows) else np.zeros((DIM, DIM))
-        return np.linalg.slogdet(scatter + LAMBDA * np.eye(DIM))[1]
-
-    decisions = []
-    for index in order:
-        if budget == 0:
-            decisions.append((index, "spent", np.nan))
-            continue
-        q, mode = candidates[index].q, candidates[index].mode
-        rows = {"atom": q, "config": q.mean(axis=0, keepdims=True)}
-        gain = entropy(np.vstack([kept[mode], rows[mode]])) - entropy(kept[mode])
-        verdict = "near" if gain > factor * theta else "rejected"
-        if gain > theta or len(kept[mode]) == 0:
-            verdict = "accepted"
-            budget -= 1
-            kept = {each: np.vstack([kept[each], rows[each]]) for each in kept}
-        decisions.append((index, verdict, gain))
-    return decisions, kept
-
-
-@pytest.mark.parametrize("budget", [1000, 12, 1, 0])
+@pytest.mark.parametrize("budget", [None, 1000, 12, 1, 0])
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_the_definition(seed, budget):
     candidates, statistics = pool(seed=seed), empty()
-    decisions = LogDetSelector(0.1, 0.2, "explored")(candidates, statistics, budget, np.random.default_rng(0))
-    expected, kept = by_hand(candidates, range(len(candidates)), 0.1, 0.2, budget)
+    decisions = list(LogDetSelector(0.1, 0.2)(candidates, statistics, budget))
+    expected, kept = by_hand(candidates, 0.1, 0.2, budget)
     assert [(d.index, str(d.verdict)) for d in decisions] == [(index, verdict) for index, verdict, _ in expected]
+    assert all(d.candidate is candidates[d.index] for d in decisions)
     np.testing.assert_allclose([d.gain for d in decisions], [gain for *_, gain in expected], atol=1e-8)
-    if budget == 1000:
+    if budget in (None, 1000):
         assert {str(d.verdict) for d in decisions} == {"accepted", "near", "rejected"}
-    assert sum(d.verdict is Verdict.ACCEPTED for d in decisions) <= budget
+    else:
+        assert sum(d.verdict is Verdict.ACCEPTED for d in decisions) == budget
     for mode, stats in statistics.items():  # whichever mode found it, an accepted cell enters both
         assert stats.n == len(kept[mode])
         if stats.n:
             np.testing.assert_allclose(stats.mean, kept[mode].mean(axis=0), atol=1e-12)
-            np.testing.assert_allclose(
-                stats.covariance(), np.cov(kept[mode].T, bias=True) + LAMBDA * np.eye(DIM), atol=1e-12
-            )
+            covariance = np.cov(kept[mode].T, bias=True) + LAMBDA * np.eye(DIM)
+            np.testing.assert_allclose(stats.covariance(), covariance, atol=1e-12)
+
+
+@pytest.mark.parametrize("theta", [1e-9, 0.02, 0.3])
+@pytest.mark.parametrize("largest", [1, 3, 256])
+def test_blocks_judge_as_one_by_one(largest, theta, monkeypatch):
+    """Verdicts, gains and the statistics to the last bit, however many are accepted and however large the blocks."""
+    monkeypatch.setattr(logdet, "LARGEST", largest)
+    monkeypatch.setattr(logdet, "SMALLEST", min(largest, logdet.SMALLEST))
+    candidates, statistics, single = pool(1500, dim=12), empty(12), empty(12)
+    decisions = list(LogDetSelector(theta, 0.5)(iter(candidates), statistics))
+    expected = list(one_by_one(candidates, single, theta, 0.5))
+    assert [d.index for d in decisions] == list(range(1500))
+    assert [str(d.verdict) for d in decisions] == [verdict for verdict, _ in expected]
+    np.testing.assert_allclose([d.gain for d in decisions], [gain for _, gain in expected], rtol=0, atol=1e-12)
+    for mode in single:
+        assert statistics[mode].checksum() == single[mode].checksum()
 
 
 def test_thresholds_are_exclusive():
     """ΔH > θ accepts, θ ≥ ΔH > fθ is near, the rest is out: at the very gain of the candidate."""
-    statistics, rng = empty(), np.random.default_rng(0)
+    statistics = empty()
     for other in pool()[:3]:
         for stats in statistics.values():
             stats.add(other.q)
@@ -83,7 +64,7 @@ def test_thresholds_are_exclusive():
 
     def verdict(theta, factor):
         copies = {mode: stats.copy() for mode, stats in statistics.items()}
-        (decision,) = LogDetSelector(theta, factor, "explored")([candidate], copies, 1, rng)
+        (decision,) = LogDetSelector(theta, factor)([candidate], copies, 1)
         assert copies["atom"].n == statistics["atom"].n + (decision.verdict == "accepted") * len(candidate.q)
         return decision.verdict
 
@@ -99,53 +80,108 @@ def test_thresholds_are_exclusive():
 def test_an_empty_data_set_takes_its_first_candidate(mode, n_atoms):
     q = np.random.default_rng(0).normal(size=(n_atoms, DIM))
     first, statistics = Candidate("first", q, mode), empty()
-    decisions = LogDetSelector(1e3, 0.5)([first], statistics, 5, np.random.default_rng(0))
+    decisions = list(LogDetSelector(1e3, 0.5)([first], statistics, 5))
     assert [d.verdict for d in decisions] == [Verdict.ACCEPTED]
     if mode == "config" or n_atoms == 1:
         assert decisions[0].gain == pytest.approx(0, abs=1e-9)
     assert [statistics["atom"].n, statistics["config"].n] == [n_atoms, 1]
-    decisions = LogDetSelector(1e3, 0.5)([first], statistics, 5, np.random.default_rng(0))
-    assert decisions[0].verdict is Verdict.REJECTED
+    (again,) = LogDetSelector(1e3, 0.5)([first], statistics, 5)
+    assert again.verdict is Verdict.REJECTED
 
 
 def test_more_of_the_same_is_rejected():
     """Adding what is there moves the covariance by the drift of N alone."""
-    rows, statistics = np.random.default_rng(0).normal(size=(8, DIM)), empty()
+    rows = np.random.default_rng(0).normal(size=(8, DIM))
     candidates = [Candidate(str(number), rows, "atom") for number in range(3)]
-    decisions = LogDetSelector(1e-3, 0.5, "explored")(candidates, statistics, 9, np.random.default_rng(0))
+    decisions = LogDetSelector(1e-3, 0.5)(candidates, empty(), 9)
     assert [d.verdict for d in decisions] == ["accepted", "rejected", "rejected"]
 
 
-def test_order():
-    candidates = pool()
-    explored = LogDetSelector(order="explored")(candidates, empty(), 5, np.random.default_rng(3))
-    shuffled = LogDetSelector(order="shuffled")(candidates, empty(), 5, np.random.default_rng(3))
-    assert [d.index for d in explored] == list(range(60))
-    assert [d.index for d in shuffled] == np.random.default_rng(3).permutation(60).tolist()
-    expected, _ = by_hand(candidates, [d.index for d in shuffled], 1e-3, 0.5, 5)
-    assert [(d.index, str(d.verdict)) for d in shuffled] == [(index, verdict) for index, verdict, _ in expected]
+def test_an_accepted_candidate_is_in_the_statistics_when_it_is_told():
+    statistics, accepted = empty(), 0
+    for decision in LogDetSelector(0.1, 0.2)(pool(), statistics):
+        accepted += decision.verdict is Verdict.ACCEPTED
+        assert statistics["config"].n == accepted
+    assert accepted > 3
 
 
-def test_reproducible_and_reported():
-    candidates, seen = pool(), []
-    first, second = empty(), empty()
-    selector = LogDetSelector(0.1, 0.2)
-    decisions = selector(candidates, first, 12, np.random.default_rng(1), seen.append)
-    again = selector(candidates, second, 12, np.random.default_rng(1))
-    assert seen == decisions
-    assert repr(decisions) == repr(again)  # nan is not nan
-    assert {mode: stats.checksum() for mode, stats in first.items()} == {
-        mode: stats.checksum() for mode, stats in second.items()
-    }
+@pytest.mark.parametrize("selector", [LogDetSelector(1e-3), RandomSelector()])
+def test_reads_no_further_than_it_must(selector):
+    """An endless stream ends with the budget, after no more than a block beyond the last that was judged."""
+    read, candidates = [], pool(300)
+
+    def endless():
+        for number in itertools.count():
+            read.append(number)
+            yield candidates[number % 300]
+
+    decisions = selector(endless(), empty(), 20)
+    assert read == []
+    judged = [decision.index for decision in decisions]
+    assert judged == list(range(len(judged)))
+    assert len(judged) <= len(read) <= len(judged) + logdet.LARGEST
+    assert list(selector(endless(), empty(), 0)) == []
 
 
 def test_no_candidates():
-    assert LogDetSelector()([], empty(), 5, np.random.default_rng(0)) == []
+    for selector in (LogDetSelector(), RandomSelector()):
+        assert list(selector([], empty(), 5)) == []
+
+
+@pytest.mark.parametrize("selector", [LogDetSelector(), RandomSelector()])
+def test_a_mode_without_statistics(selector):
+    wrong = Candidate("odd one", np.ones((2, DIM)), "atoms")
+    with pytest.raises(ValueError, match=r"'odd one' has mode 'atoms'; there are statistics of \['atom', 'config'\]"):
+        list(selector([wrong], empty()))
+
+
+def peak(count):
+    """Most memory (bytes) that judging so many candidates took; most are alike, a few are accepted."""
+    rng, statistics = np.random.default_rng(0), empty()
+    usual = rng.normal(size=(64, 2, DIM))
+    for stats in statistics.values():
+        for q in usual:
+            stats.add(q)
+
+    def stream():
+        for number in range(count):
+            q = usual[number % 64] + (5.0 if number % 5000 == 7 else 0.0)
+            yield Candidate(str(number), q, "atom" if number % 2 else "config")
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        found = [0, 0]
+        for decision in LogDetSelector(0.05)(stream(), statistics):
+            found[decision.verdict is Verdict.ACCEPTED] += 1
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(found) == count
+    assert 0 < found[1] <= count // 1000
+    return most
+
+
+def test_memory_does_not_grow_with_the_pool():
+    small, large = peak(5_000), peak(100_000)
+    assert large < 3 * 2**20
+    assert abs(large - small) < 2**17
+
+
+def test_order_of_judging():
+    """Drawn as ever, so that campaigns go on as they began."""
+    draw = lambda params, n=60: params.judging_order(n, np.random.default_rng([42, 3, n]))  # noqa: E731
+    shuffled = np.random.default_rng([42, 3, 60]).permutation(60).tolist()
+    assert draw(SelectParams(order="explored")) == list(range(60))
+    assert draw(SelectParams()) == draw(SelectParams(order="shuffled")) == shuffled
+    for order in ("explored", "shuffled"):
+        assert draw(SelectParams(selector="random", order=order)) == shuffled
+    assert draw(SelectParams(), 0) == []
 
 
 def test_parameters_make_their_selector():
     chosen = make_selector(SelectParams(theta_min=0.2, near_factor=0.1, order="explored"))
-    assert chosen == LogDetSelector(0.2, 0.1, "explored")
+    assert chosen == LogDetSelector(0.2, 0.1)
     assert make_selector(SelectParams(selector="random")) == RandomSelector()
     for wrong in ({"theta_min": 0}, {"near_factor": 1.5}, {"max_labels": 0}, {"selector": "best"}):
         with pytest.raises(ValidationError):

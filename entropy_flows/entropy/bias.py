@@ -1,0 +1,127 @@
+"""What the surfaces add to the energy, for many cells at once.
+
+=============  ======================  =============================
+class          B                       measure it reports
+=============  ======================  =============================
+`LocalBias`    S_local of each cell    S_local
+`GlobalBias`   log det Σ(D ∪ {cell})   its gain ΔH over log det Σ(D)
+=============  ======================  =============================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from entropy_flows.batch import Batch
+from entropy_flows.entropy.local import FLOOR, local_entropies
+from entropy_flows.entropy.statistics import Mode, SufficientStatistics
+from entropy_flows.fingerprints import Fingerprint
+
+
+@dataclass(frozen=True)
+class Pull:
+    """B of each cell and its derivatives, on the batch's device."""
+
+    value: Tensor
+    """B (n_cells,)."""
+    measure: Tensor
+    """What is reported (n_cells,)."""
+    gradient: Tensor
+    """∂B/∂r (n_atoms, 3), Å⁻¹."""
+    strain: Tensor
+    """∂B/∂ε (n_cells, 3, 3), not divided by the volume."""
+
+
+class Bias(Protocol):
+    """An entropy of cells."""
+
+    name: str
+    """What the measure is called among a calculator's results."""
+    fingerprint: Fingerprint
+
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> Pull:
+        """B and its derivatives for each cell, judged in its mode."""
+
+    def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
+        """The measure alone (n_cells,)."""
+
+
+class LocalBias:
+    """S_local; a mode makes no difference to it.
+
+    Parameters
+    ----------
+    fingerprint
+        Of the local entropy; the paper's has a cutoff of 3.0 Å.
+    floor
+        Of `local_entropy`.
+    """
+
+    name = "entropy"
+
+    def __init__(self, fingerprint: Fingerprint, floor: float = FLOOR) -> None:
+        self.fingerprint, self.floor = fingerprint, floor
+
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> Pull:
+        """S_local and its derivatives."""
+        spectra = self.fingerprint.spectra(batch)
+        S, dS_dq = local_entropies(spectra.q, spectra.sizes, floor=self.floor)
+        return Pull(S, S, *spectra.pullback(dS_dq))
+
+    def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
+        """S_local alone."""
+        spectra = self.fingerprint.spectra(batch, vectors=False)
+        return local_entropies(spectra.q, spectra.sizes, floor=self.floor)[0]
+
+
+class GlobalBias:
+    """log det Σ of the dataset with the cell added.
+
+    Parameters
+    ----------
+    fingerprint
+        The dataset's.
+    statistics
+        The dataset D in each mode; referred to, not copied.
+    gradient
+        "exact": the derivative. "paper": the printed force formula, which treats N, μ and Σ as if the candidate did not
+        move them.
+    """
+
+    name = "gain"
+
+    def __init__(
+        self,
+        fingerprint: Fingerprint,
+        statistics: Mapping[Mode, SufficientStatistics],
+        gradient: Literal["exact", "paper"] = "exact",
+    ) -> None:
+        if gradient not in ("exact", "paper"):
+            raise ValueError(f"gradient is {gradient!r}; it must be one of ('exact', 'paper')")
+        self.fingerprint, self.statistics, self.gradient = fingerprint, statistics, gradient
+
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> Pull:
+        """Log det Σ(D ∪ {cell}), ΔH and the derivatives; the statistics work on the CPU, cell by cell."""
+        spectra = self.fingerprint.spectra(batch)
+        gains, entropies, gradients = [], [], []
+        for q, mode in zip(np.split(spectra.q.cpu().numpy(), batch.cells.first[1:-1]), modes, strict=True):
+            statistics = self.statistics[mode]
+            gains.append(statistics.gain(q))
+            entropies.append(statistics.entropy())
+            exact = self.gradient == "exact"
+            gradients.append(statistics.gradient(q) if exact else statistics.paper_gradient(q))
+        gain, entropy, w = (spectra.q.new_tensor(np.array(x)) for x in (gains, entropies, np.concatenate(gradients)))
+        return Pull(entropy + gain, gain, *spectra.pullback(w))
+
+    def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
+        """ΔH alone."""
+        q = self.fingerprint.spectra(batch, vectors=False).q
+        cells = np.split(q.cpu().numpy(), batch.cells.first[1:-1])
+        gains = [self.statistics[mode].gain(own) for own, mode in zip(cells, modes, strict=True)]
+        return torch.tensor(gains, dtype=q.dtype, device=q.device)

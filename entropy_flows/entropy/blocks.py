@@ -1,0 +1,101 @@
+"""The vectors of many cells as stacks that fit the cache: what is screened at once.
+
+A cell has fingerprints (n_atoms, d) and counts as m vectors: its atoms' in mode "atom", their mean in mode "config".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from entropy_flows.conventions import Array
+
+BLOCK_BYTES, BLOCK_ROWS = 2**19, 128
+"""A stack has so many bytes, to fit the second-level cache, but so many vectors, for an efficient matrix product."""
+
+LARGEST = 1e100
+"""Of a fingerprint: squares, and sums of them, stay finite."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that count as equally many vectors.
+
+    Attributes
+    ----------
+    cells
+        All cells: a sequence of (n_atoms, d), or an array (n, n_atoms, d).
+    members
+        Which of them belong here, ascending.
+    m, dim
+        Vectors of a cell, and their length d.
+    averaged
+        True in mode "config".
+    """
+
+    cells: Sequence[Array] | Array
+    members: np.ndarray
+    m: int
+    dim: int
+    averaged: bool
+
+    def stacks(self) -> Iterator[tuple[np.ndarray, Array]]:
+        """(members, their vectors (B, m, d)), a block at a time."""
+        size = max(1, max(BLOCK_BYTES // (8 * self.dim), BLOCK_ROWS) // self.m)
+        for start in range(0, len(self.members), size):
+            which = self.members[start : start + size]
+            yield which, self._stack(which)
+
+    def _stack(self, which: np.ndarray) -> Array:
+        if isinstance(self.cells, np.ndarray):
+            cells = np.asarray(self.cells[which[0] : which[-1] + 1], dtype=np.float64)
+            return weights(cells.shape[1]) @ cells if self.averaged else cells
+        chosen = [self.cells[index] for index in which.tolist()]
+        if not self.averaged:
+            return np.array(chosen, dtype=np.float64)
+        means = np.empty((len(chosen), 1, self.dim))
+        for mean, q in zip(means, chosen, strict=True):  # copying cells of all sizes together first takes longer
+            np.dot(weights(len(q)), np.asarray(q, dtype=np.float64), out=mean)
+        return means
+
+
+def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:
+    """Check the shapes of many cells and sort them by what they count as; no copy is made."""
+    averaged, members = mode == "config", defaultdict(list)
+    if isinstance(cells, np.ndarray):
+        if cells.ndim != 3 or cells.shape[1] == 0 or cells.shape[2] != dim:
+            needed = f"(n_candidates, n_atoms, {dim}), n_atoms at least 1"
+            raise ValueError(f"candidates have shape {cells.shape}; as one array they must be {needed}")
+        return [Group(cells, np.arange(len(cells)), 1 if averaged else cells.shape[1], dim, averaged)]
+    shapes = list(map(np.shape, cells))
+    for shape in set(shapes):
+        check_shape(shape, dim)
+    for index, shape in enumerate(shapes):
+        members[1 if averaged else shape[0]].append(index)
+    return [Group(cells, np.array(which), m, dim, averaged) for m, which in members.items()]
+
+
+def check_shape(shape: tuple[int, ...], dim: int) -> None:
+    """Refuse what is not (n_atoms, dim)."""
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != dim:
+        raise ValueError(f"fingerprints have shape {shape}; they must be (n_atoms, {dim}), n_atoms at least 1")
+
+
+def check_values(q: Array, name: str = "fingerprint") -> None:
+    """Refuse fingerprints (n_atoms, dim) that are not finite, or so large that their squares may not be."""
+    largest = np.abs(q).max(axis=1)
+    worst = int(np.argmin(largest <= LARGEST))  # nan is not
+    if not np.isfinite(largest[worst]):
+        raise ValueError(f"{name} of atom {worst} is not finite")
+    if not largest[worst] <= LARGEST:
+        raise ValueError(f"{name} of atom {worst} reaches {largest[worst]:.3g}; it must not exceed {LARGEST:g}")
+
+
+@lru_cache(maxsize=64)
+def weights(n_atoms: int) -> Array:
+    """A product with these (1, n_atoms) is the mean over atoms, in half the time of `mean`."""
+    return np.full((1, n_atoms), 1 / n_atoms)

@@ -1,0 +1,136 @@
+"""The selection job against judging by hand; fingerprints only of what is judged."""
+
+import numpy as np
+import pytest
+from cells import rattled
+
+from entropy_flows.entropy import DatasetParams, SufficientStatistics
+from entropy_flows.fingerprints import GOM, GOMParams
+from entropy_flows.jobs import select
+from entropy_flows.schemas import Campaign, ExploreDoc, RunDoc
+from entropy_flows.select import SelectParams, logdet
+from entropy_flows.store import CampaignStore, job_store
+
+DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=6, elements=("Si",)))
+SEED, RUNS, STEPS = 7, 12, 5
+POOL = RUNS * STEPS
+
+
+def cell(run, step):
+    """A snapshot: the later, the more disordered."""
+    return rattled("Si", 1, stdev=0.02 * (step + 1), seed=100 * run + step)
+
+
+def explored():
+    """Two batches of runs with made-up snapshots."""
+    docs = []
+    for batch in range(2):
+        runs, packed = [], []
+        for index in range(batch * RUNS // 2, (batch + 1) * RUNS // 2):
+            facts = {"phase": "diamond", "temperature": 300.0, "k": 2.0, "pressure": 0.0, "seed": index}
+            facts |= {"mode": "atom" if index % 3 else "config", "snapshots": STEPS, "mean_temperature": 300.0}
+            runs.append(RunDoc(index=index, **facts, min_distance=2.0, reason=None, wall_seconds=0.0))
+            cells = [cell(index, step) for step in range(STEPS)]
+            arrays = {"steps": [*range(STEPS)], "positions": [each.positions.tolist() for each in cells]}
+            arrays |= {"energies": [0.0] * STEPS, "max_forces": [0.0] * STEPS, "cell": cells[0].cell.tolist()}
+            packed.append({"index": index, "numbers": cells[0].numbers.tolist(), **arrays})
+        docs.append(ExploreDoc(iteration=1, batch=batch, runs=runs, equations_of_state={}, trajectories=packed))
+    return docs
+
+
+@pytest.fixture
+def store(database):
+    store = CampaignStore(database, "test")
+    campaign = {"name": "test", "elements": ["Si"], "base_model": "SevenNet-0", "label": {"engine": "forcefield"}}
+    store.create(Campaign.model_validate(campaign | {"phases": [{"name": "diamond", "file": "diamond.cif"}]}))
+    return store
+
+
+@pytest.fixture
+def fingerprinted(monkeypatch):
+    """Cells in each call for fingerprints."""
+    calls, compute = [], GOM.__call__
+
+    def counted(self, atoms):
+        calls.append(len(atoms))
+        return compute(self, atoms)
+
+    monkeypatch.setattr(GOM, "__call__", counted)
+    return calls
+
+
+def run(params, budget):
+    """The job's document."""
+    job = select.SelectMaker(params=params, dataset=DATASET).make("test", 1, explored(), "sha256:a", budget, SEED)
+    with job_store() as outputs:
+        return job.run(store=outputs).output
+
+
+def by_hand(params, budget):
+    """Key, gain and q of the accepted, keys of the near, number of the judged."""
+    gom = GOM(**dict(DATASET.fingerprint))
+    pool = [(run, step) for run in range(RUNS) for step in range(STEPS)]
+    statistics = {mode: SufficientStatistics(gom.dim, mode=mode) for mode in ("atom", "config")}
+    accepted, near, judged = [], [], 0
+    for place in np.random.default_rng([SEED, 1, POOL]).permutation(POOL):
+        if len(accepted) == budget:
+            break
+        run, step = pool[place]
+        q, mode, key = gom(cell(run, step)), "atom" if run % 3 else "config", f"001/explore/{run:05d}/{step:05d}"
+        gain, judged = statistics[mode].gain(q), judged + 1
+        if params.selector == "random" or gain > params.theta_min or not accepted:
+            accepted.append((key, gain, q))
+            for stats in statistics.values():
+                stats.add(q)
+        elif gain > params.near_factor * params.theta_min:
+            near.append(key)
+    return accepted, near, judged, statistics
+
+
+@pytest.mark.parametrize("budget", [None, 5])
+@pytest.mark.parametrize("selector", ["logdet", "random"])
+def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
+    params = SelectParams(selector=selector, theta_min=0.3, near_factor=0.5)
+    doc, (accepted, near, judged, statistics) = run(params, budget), by_hand(params, budget)
+    counts = (doc.candidates, doc.accepted, doc.near, doc.rejected, doc.spent)
+    assert counts == (POOL, len(accepted), len(near), judged - len(accepted) - len(near), POOL - judged)
+    ledger = store.ledger(DATASET)
+    entries = list(ledger.entries())
+    assert [entry["key"] for entry in entries] == [key for key, *_ in accepted]
+    np.testing.assert_allclose([entry["gain"] for entry in entries], [gain for _, gain, _ in accepted], atol=1e-9)
+    assert doc.gains == [entry["gain"] for entry in entries]
+    for stored, (*_, q) in zip(ledger.fingerprints_between(0, len(entries)), accepted, strict=True):
+        np.testing.assert_allclose(stored, q, atol=1e-10)
+    assert [each["key"] for each in doc.trajectories] == near
+    assert [each["origin"]["run"] for each in doc.trajectories] == [int(key.split("/")[2]) for key in near]
+    for mode, stats in statistics.items():
+        assert doc.entropy_after[mode] == pytest.approx(stats.entropy(), abs=1e-8)
+    if selector == "logdet" and budget is None:
+        assert min(counts[1:4]) > 0
+
+
+@pytest.mark.parametrize("selector", ["logdet", "random"])
+def test_fingerprints_come_in_chunks_and_end_with_the_budget(store, fingerprinted, selector, monkeypatch):
+    monkeypatch.setattr(select, "CHUNK", 8)
+    monkeypatch.setattr(logdet, "LARGEST", 8)
+    params = SelectParams(selector=selector, theta_min=1e-6)
+    doc = run(params, 3)
+    judged = POOL - doc.spent
+    assert set(fingerprinted) == {8}
+    assert judged <= sum(fingerprinted) <= judged + 16 < POOL
+    assert doc.accepted == 3
+    assert doc.spent > 0
+
+
+def test_a_pool_that_is_no_multiple_of_the_chunk(store, fingerprinted, monkeypatch):
+    monkeypatch.setattr(select, "CHUNK", 16)
+    run(SelectParams(theta_min=0.3), None)
+    assert fingerprinted == [16, 16, 16, 12]
+
+
+def test_nothing_was_found(store, fingerprinted):
+    empty = [doc.model_copy(update={"trajectories": []}) for doc in explored()]
+    job = select.SelectMaker(dataset=DATASET).make("test", 1, empty, "sha256:a", None, SEED)
+    with job_store() as outputs:
+        doc = job.run(store=outputs).output
+    assert (doc.candidates, doc.accepted, doc.spent, doc.gains, fingerprinted) == (0, 0, 0, [], [])

@@ -2,12 +2,14 @@
 
 from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
 from entropy_flows.explore.conditions import Condition, ExploreParams, Run, condition_grid, draw_runs
-from entropy_flows.explore.dynamics import Trajectory, explore
+from entropy_flows.explore.dynamics import Ensemble, explore
 from entropy_flows.explore.phases import EquationOfState, Phase, equation_of_state, prescale, seed_cell
+from entropy_flows.explore.trajectory import Trajectory
 
 __all__ = [
     "AnchorParams",
     "Condition",
+    "Ensemble",
     "EquationOfState",
     "ExploreParams",
     "Phase",

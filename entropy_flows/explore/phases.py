@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator
 from ase.eos import EquationOfState as BirchMurnaghanFit
 from pydantic import Field, model_validator
 from pymatgen.core import Lattice, Structure
 
+from entropy_flows.batch import Batch
 from entropy_flows.params import Params
+from entropy_flows.potentials import BatchModel
 
 
 class Lengths(Params):
@@ -111,7 +112,7 @@ def seed_cell(phase: Phase, folder: Path | str = ".") -> Structure:
 
 
 def equation_of_state(
-    atoms: Atoms, calculator: Calculator, strain: float = 0.06, points: int = 9, attempts: int = 6
+    atoms: Atoms, model: BatchModel, strain: float = 0.06, points: int = 9, attempts: int = 6
 ) -> EquationOfState:
     """Fit Birch-Murnaghan to energies of isotropically scaled cells, moving the window until it holds the minimum.
 
@@ -119,7 +120,7 @@ def equation_of_state(
     ----------
     atoms
         Seed cell; not changed.
-    calculator
+    model
         Current model.
     strain
         Half width of the window in volume, as a fraction.
@@ -133,16 +134,10 @@ def equation_of_state(
     ValueError
         If no minimum is found: the model does not bind this phase.
     """
-    atoms = atoms.copy()
-    reference, start = atoms.cell.copy(), atoms.get_volume()
-    atoms.calc = calculator
-    centre = start
+    start = centre = atoms.get_volume()
     for _ in range(attempts):
         volumes = centre * np.linspace(1 - strain, 1 + strain, points)
-        energies = []
-        for volume in volumes:
-            atoms.set_cell(reference * (volume / start) ** (1 / 3), scale_atoms=True)
-            energies.append(atoms.get_potential_energy())
+        energies = model(Batch.of([_scaled(atoms, volume) for volume in volumes], model.device)).energy.tolist()
         lowest = int(np.argmin(energies))
         if 0 < lowest < points - 1:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -171,7 +166,10 @@ def prescale(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
             f"pressure {pressure:g} GPa is too high for V0 (1 - P/B0) with B0 = {eos.bulk_modulus:.0f} GPa; "
             f"the highest usable is {0.6 * eos.bulk_modulus:.0f} GPa"
         )
+    return _scaled(atoms, eos.volume * len(atoms) * fraction)
+
+
+def _scaled(atoms: Atoms, volume: float) -> Atoms:
     scaled = atoms.copy()
-    volume = eos.volume * len(atoms) * fraction
     scaled.set_cell(atoms.cell * (volume / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
     return scaled

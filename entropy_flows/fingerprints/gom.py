@@ -213,8 +213,8 @@ class GOM:
                     raise ValueError(f"element '{chemical_symbols[number]}' is not among the elements ({allowed})")
         radii = np.array([self.params.radius(chemical_symbols[number]) for number in numbers])
         gamma, log_c = self._form.tables(0.5 / radii**2)
-        species, own = np.searchsorted(numbers, cells.numbers), self.params.species == "center"
-        return Blocks(species, gamma, log_c, self._allowed(len(numbers)), own)
+        species = np.searchsorted(numbers, cells.numbers)
+        return Blocks(species, gamma, log_c, self._allowed(len(numbers)), own=self.params.species == "center")
 
     def _allowed(self, count: int) -> NDArray[np.bool_]:
         """Species of each block's members (blocks, species)."""

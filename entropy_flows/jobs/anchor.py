@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from jobflow import Maker
 from pymatgen.core import Structure
 
-from entropy_flows.entropy import ExploreSurface
 from entropy_flows.explore import AnchorParams, ExploreParams, condition_grid, draw_runs, keep_near_equilibrium
-from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.jobs.common import stage_job
 from entropy_flows.jobs.explore import explore_batch
-from entropy_flows.potentials import load_calculator
+from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -43,7 +41,7 @@ class AnchorMaker(Maker):
     def make(self, campaign: str, iteration: int, seeds: dict[str, Structure], model: str, seed: int) -> ExploreDoc:
         """Run all anchor conditions; arguments as in `ExploreMaker.make`."""
         store = CampaignStore.open(campaign)
-        base = load_calculator(store.fetch_model(model), device=settings().device)
+        base = load_batch_model(store.fetch_model(model), device=settings().device)
         plain = self.explore.model_copy(
             update={
                 "entropy_weights": (0.0,),
@@ -53,14 +51,13 @@ class AnchorMaker(Maker):
             }
         )
         runs = draw_runs(condition_grid(plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
-        unused = GOM(**dict(GOMParams(cutoff=3.0, natx=1)))  # at k = 0 no fingerprint is computed
         return explore_batch(
             iteration,
             0,
             runs,
             seeds,
             base,
-            lambda run: ExploreSurface(base, unused, 0.0),
+            None,
             plain,
             keep=lambda trajectory: keep_near_equilibrium(trajectory, self.params.max_force),
         )

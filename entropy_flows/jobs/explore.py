@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ase import Atoms
-from ase.calculators.calculator import Calculator
 from jobflow import Maker
 from pymatgen.core import Structure
 
-from entropy_flows.entropy import BiasedSurface, DatasetParams, ExploreSurface, RefineSurface
+from entropy_flows.entropy import Bias, DatasetParams, GlobalBias, LocalBias
 from entropy_flows.explore import (
     EquationOfState,
     ExploreParams,
@@ -25,7 +24,7 @@ from entropy_flows.explore import (
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.common import stage_job
-from entropy_flows.potentials import load_calculator
+from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -74,19 +73,17 @@ class ExploreMaker(Maker):
             The campaign's seed.
         """
         store = CampaignStore.open(campaign)
-        base = load_calculator(store.fetch_model(model), device=settings().device)
+        base = load_batch_model(store.fetch_model(model), device=settings().device)
         size, grid = self.params.batch_size, condition_grid(self.params, list(seeds))
         runs = draw_runs(grid, self.params.per_atom_fraction, (seed, iteration))[batch * size : (batch + 1) * size]
-        return explore_batch(iteration, batch, runs, seeds, base, self._surfaces(store, iteration, base), self.params)
+        return explore_batch(iteration, batch, runs, seeds, base, self._bias(store, iteration), self.params)
 
-    def _surfaces(self, store: CampaignStore, iteration: int, base: Calculator) -> Callable[[Run], BiasedSurface]:
-        """The surface of a run: of the cell's own entropy, or of what it adds to the data set in the run's mode."""
+    def _bias(self, store: CampaignStore, iteration: int) -> Bias:
+        """The cell's own entropy, or that of the data set with the cell in it."""
         if self.params.surface == "local":
-            gom = GOM(**dict(self.fingerprint))
-            return lambda run: ExploreSurface(base, gom, run.condition.k)
+            return LocalBias(GOM(**dict(self.fingerprint)))
         ledger = store.ledger(self.dataset)
-        statistics = ledger.statistics(iteration, "select")
-        return lambda run: RefineSurface(base, ledger.fingerprint, statistics[run.mode], run.condition.k)
+        return GlobalBias(ledger.fingerprint, ledger.statistics(iteration, "select"))
 
 
 def explore_batch(
@@ -94,8 +91,8 @@ def explore_batch(
     batch: int,
     runs: list[Run],
     seeds: Mapping[str, Structure],
-    base: Calculator,
-    surfaces: Callable[[Run], BiasedSurface],
+    base: BatchModel,
+    bias: Bias | None,
     params: ExploreParams,
     keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
 ) -> ExploreDoc:
@@ -111,9 +108,8 @@ def explore_batch(
             starts[run.index] = prescale(atoms, run.condition.pressure, eos[phase])
         except Exception as err:  # a model may refuse a phase in many ways; its runs end, the others go on
             refused[run.index] = str(err) or type(err).__name__
-    trajectories = explore(
-        [run for run in runs if run.index in starts], lambda run: starts[run.index], surfaces, params
-    )
+    usable = [run for run in runs if run.index in starts]
+    trajectories = explore(usable, [starts[run.index] for run in usable], base, bias, params)
     kept = [keep(trajectory) for trajectory in trajectories]
     done = {trajectory.run.index: trajectory for trajectory in kept}
     return ExploreDoc(

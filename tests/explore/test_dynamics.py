@@ -7,10 +7,13 @@ from ase.build import bulk
 from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
 from ase.geometry import get_distances
+from ase_langevin import reference
+from cells import Spring
 
-from entropy_flows.entropy import ExploreSurface, RefineSurface, SufficientStatistics
-from entropy_flows.explore import Condition, ExploreParams, Run, explore, keep_near_equilibrium
+from entropy_flows.entropy import ExploreSurface, GlobalBias, LocalBias, RefineSurface, SufficientStatistics
+from entropy_flows.explore import Condition, Ensemble, ExploreParams, Run, explore, keep_near_equilibrium
 from entropy_flows.fingerprints import GOM
+from entropy_flows.potentials import OneByOne
 
 LOCAL = GOM(cutoff=3.0, natx=8)
 SHORT = ExploreParams(steps=20, warm_up=3, ramp=5, snapshot_every=5)
@@ -21,30 +24,25 @@ def copper(repeat=2):
     return bulk("Cu") * (repeat, repeat, repeat)
 
 
-def a_run(index=0, temperature=600.0, k=2.0, seed=7):
-    return Run(index, Condition("fcc", temperature, k, 0.0), "atom", seed)
+def a_run(index=0, temperature=600.0, k=2.0, seed=7, mode="atom"):
+    return Run(index, Condition("fcc", temperature, k, 0.0), mode, seed)
 
 
 def trajectory(run, params, base=None, atoms=None, fingerprint=LOCAL):
-    base = base or EMT()
-    return explore(
-        [run],
-        lambda run: (atoms or copper()).copy(),
-        lambda run: ExploreSurface(base, fingerprint, run.condition.k),
-        params,
-    )[0]
+    return explore([run], [atoms or copper()], OneByOne(base or EMT()), LocalBias(fingerprint), params)[0]
 
 
-class Recording(EMT):
-    """EMT that notes the surface's k at each evaluation."""
+def thirty_two():
+    """Runs of three temperatures, with and without bias, from cells of two sizes."""
+    runs = [a_run(i, 300.0 + 100 * (i % 3), (0.0, 1.0, 3.0, 5.0)[i % 4], 100 + i) for i in range(32)]
+    return runs, [copper() if i % 5 else bulk("Cu") * (2, 2, 1) for i in range(32)]
 
-    def __init__(self):
-        super().__init__()
-        self.surface, self.seen = None, []
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        self.seen.append(self.surface.k)
+def assert_same(first, second):
+    """Equal to the last bit, but for the time it took."""
+    for name in (*first.PER_SNAPSHOT, "numbers", "cell", "mean_temperature", "min_distance"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert first.reason == second.reason
 
 
 class Breaking(EMT):
@@ -64,12 +62,32 @@ class Breaking(EMT):
             self.results["forces"][0] *= -1
 
 
-class CountingGOM(GOM):
-    calls = 0
+class Small(OneByOne):
+    """A model with room for so many cells only, that cannot take cells of one atom at all; notes what it is given."""
 
-    def vjp(self, atoms):
-        self.calls += 1
-        return super().vjp(atoms)
+    def __init__(self, room):
+        super().__init__(Spring())
+        self.room, self.given = room, []
+
+    def __call__(self, batch):
+        self.given.append(len(batch))
+        if len(batch) > self.room:
+            raise MemoryError("too many cells")
+        if 1 in batch.cells.sizes:
+            raise ValueError("a lone atom")
+        return super().__call__(batch)
+
+
+class CountingBias(LocalBias):
+    """Notes how many cells it was asked about."""
+
+    def __init__(self, fingerprint):
+        super().__init__(fingerprint)
+        self.seen = []
+
+    def __call__(self, batch, modes):
+        self.seen.append(len(batch))
+        return super().__call__(batch, modes)
 
 
 def test_snapshots():
@@ -99,57 +117,103 @@ def test_energies_and_forces_are_the_models_own():
 
 
 @pytest.mark.parametrize("surface", ["local", "global"])
-def test_same_seed_same_trajectory(surface):
+def test_equals_ase_step_by_step(surface):
+    """The engine is ASE's Langevin integrator on the surface of the ASE calculator, given the same random numbers."""
     gom = GOM(cutoff=3.5, natx=6, elements=("Cu",))
+    statistics = SufficientStatistics(gom.dim, mode="config")
+    rattled = copper()
+    rattled.rattle(0.1, seed=1)
+    for atoms in (copper(), rattled):
+        statistics.add(gom(atoms))
+    bias, make = {
+        "local": (LocalBias(gom), lambda: ExploreSurface(EMT(), gom, 0.0)),
+        "global": (GlobalBias(gom, {"config": statistics}), lambda: RefineSurface(EMT(), gom, statistics, 0.0)),
+    }[surface]
+    run = a_run(k=2.0 if surface == "local" else 0.5, mode="config")
+    params = SHORT.model_copy(update={"snapshot_every": 1, "steps": 40})
+    ours = explore([run], [copper()], OneByOne(EMT()), bias, params)[0]
+    positions, velocities = reference(run, copper(), make(), params)
+    warm = params.warm_up + params.ramp
+    assert ours.reason is None
+    np.testing.assert_allclose(ours.positions, positions[warm:], atol=1e-8)
+    atoms = copper()
+    temperatures = []
+    for speeds in velocities[warm:]:
+        atoms.set_velocities(speeds)
+        temperatures.append(atoms.get_temperature() * 8 / 7)  # the centre of mass is no degree of freedom
+    np.testing.assert_allclose(ours.temperatures, temperatures, rtol=1e-6)
+    assert ours.mean_temperature == pytest.approx(np.mean(temperatures), rel=1e-6)
 
-    def once(seed, base):
-        statistics = SufficientStatistics(gom.dim)
-        statistics.add(gom(copper()))
-        make = {
-            "local": lambda run: ExploreSurface(base, LOCAL, run.condition.k),
-            "global": lambda run: RefineSurface(base, gom, statistics, run.condition.k),
-        }[surface]
-        return explore([a_run(seed=seed)], lambda run: copper(), make, SHORT)[0]
 
-    base = EMT()
-    first, other, second = once(1, base), once(2, base), once(1, base)
-    for name in (*first.PER_SNAPSHOT, "mean_temperature", "min_distance"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    assert np.abs(first.positions - other.positions).max() > 1e-3
-
-
-def test_a_run_does_not_depend_on_the_one_before():
-    base, done = EMT(), []
-    runs = [a_run(0, k=5.0, seed=1), a_run(1, k=2.0, seed=2)]
-    together = explore(
-        runs, lambda run: copper(), lambda run: ExploreSurface(base, LOCAL, run.condition.k), SHORT, done.append
-    )
-    assert done == together
+def test_the_same_alone_and_in_a_batch_of_32():
+    runs, starts = thirty_two()
+    together = explore(runs, starts, OneByOne(Spring()), LocalBias(LOCAL), SHORT)
     assert [result.run for result in together] == runs
-    np.testing.assert_array_equal(together[1].positions, trajectory(runs[1], SHORT).positions)
+    for run, start, result in list(zip(runs, starts, together, strict=True))[:8]:
+        assert_same(result, explore([run], [start], OneByOne(Spring()), LocalBias(LOCAL), SHORT)[0])
+
+
+def test_another_seed_is_another_trajectory():
+    first, second = (trajectory(a_run(seed=seed), SHORT) for seed in (1, 2))
+    assert np.abs(first.positions - second.positions).max() > 1e-3
+
+
+@pytest.mark.parametrize("at", [-7, -2, 0, 9, 20])
+def test_resumes_as_if_nothing_had_happened(at):
+    """From any step, in the warm-up, on the ramp and after; also when a run has left by then."""
+    runs, starts = thirty_two()
+    starts[3] = bulk("Cu", a=1.2) * (2, 2, 2)  # collapses at the first snapshot
+    states = []
+
+    def keep(ensemble):
+        if ensemble.step == at:
+            states.append(ensemble.state())
+
+    args = runs, starts, OneByOne(Spring()), LocalBias(LOCAL), SHORT
+    whole = explore(*args, on_step=keep)
+    assert whole[3].reason.startswith("collapsed at step 5")
+    for first, second in zip(whole, explore(*args, resume=states[0]), strict=True):
+        assert_same(first, second)
 
 
 def test_k_rises_after_the_warm_up():
-    base = Recording()
-    base.surface = ExploreSurface(base, LOCAL, 0.0)
-    params = ExploreParams(steps=6, warm_up=4, ramp=5, snapshot_every=2)
-    explore([a_run(k=1.0)], lambda run: copper(), lambda run: base.surface, params)
-    at_start, *after_each_step = base.seen
-    assert at_start == 0
-    np.testing.assert_allclose(after_each_step, [0, 0, 0, 0, 0, 0.2, 0.4, 0.6, 0.8, *[1.0] * 6])
+    params = ExploreParams(steps=3, warm_up=4, ramp=5, snapshot_every=2)
+    ensemble = Ensemble([a_run(k=2.0)], [copper()], OneByOne(EMT()), LocalBias(LOCAL), params)
+    share = []
+    while ensemble.step < params.steps:
+        share.append(float(ensemble._weights(ensemble.step + 1)[0]) / 2)
+        ensemble.advance()
+    np.testing.assert_allclose(share, [0, 0, 0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1])
 
 
-def test_without_warm_up_and_ramp_k_is_full_at_once():
-    base = Recording()
-    base.surface = ExploreSurface(base, LOCAL, 0.0)
-    explore([a_run(k=1.0)], lambda run: copper(), lambda run: base.surface, AT_ONCE)
-    assert base.seen == [1.0] * 13  # the start and 12 steps
+def test_one_fingerprint_a_step_and_none_without_bias():
+    bias = CountingBias(LOCAL)
+    explore([a_run(0), a_run(1, k=0.0), a_run(2)], [copper()] * 3, OneByOne(EMT()), bias, AT_ONCE)
+    assert bias.seen == [2] * (AT_ONCE.steps + 1)  # the run with k = 0 is left out
+    bias = CountingBias(LOCAL)
+    explore([a_run(k=0.0)], [copper()], OneByOne(EMT()), bias, AT_ONCE)
+    assert bias.seen == []
 
 
-def test_one_fingerprint_a_step():
-    gom = CountingGOM(cutoff=3.0, natx=8)
-    trajectory(a_run(), AT_ONCE, fingerprint=gom)
-    assert gom.calls == AT_ONCE.steps + 1
+def test_no_bias_for_runs_with_k_is_an_error():
+    with pytest.raises(ValueError, match="k > 0"):
+        explore([a_run()], [copper()], OneByOne(EMT()), None, SHORT)
+
+
+def test_a_batch_that_is_too_large_is_halved_and_a_bad_cell_leaves():
+    runs = [a_run(index, seed=index) for index in range(5)]
+    starts = [copper() if index != 2 else bulk("Cu") for index in range(5)]
+    model, ended = Small(room=2), []
+    results = explore(runs, starts, model, LocalBias(LOCAL), SHORT, on_done=ended.append)
+    assert results[2].reason == "calculator: ValueError: a lone atom"
+    assert len(results[2]) == 0
+    assert ended[0].run.index == 2
+    assert sorted(result.run.index for result in ended) == [0, 1, 2, 3, 4]
+    assert max(model.given[10:]) <= 2  # it has learned how much fits
+    for index in (0, 1, 3, 4):
+        alone = explore([runs[index]], [starts[index]], OneByOne(Spring()), LocalBias(LOCAL), SHORT)[0]
+        assert results[index].reason is None
+        assert_same(results[index], alone)
 
 
 def test_the_bias_raises_the_entropy():
@@ -190,14 +254,6 @@ def test_a_model_that_fails_at_once_leaves_an_empty_trajectory():
     assert result.positions.shape == (0, 8, 3)
     assert np.isnan(result.mean_temperature)
     assert np.isnan(result.min_distance)
-
-
-def test_the_next_run_goes_on_after_a_failed_one():
-    bases = iter([Breaking(3, "raise"), EMT()])
-    results = explore(
-        [a_run(0), a_run(1)], lambda run: copper(), lambda run: ExploreSurface(next(bases), LOCAL, 0.0), AT_ONCE
-    )
-    assert [result.reason is None for result in results] == [False, True]
 
 
 def test_a_collapsed_run_stops():

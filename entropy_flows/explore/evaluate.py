@@ -1,0 +1,108 @@
+"""Base model and bias of a batch in which some cells may fail, or which may be too large for one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from entropy_flows.batch import Batch, Cells
+from entropy_flows.entropy import Bias, Mode
+from entropy_flows.potentials import BatchModel
+
+
+@dataclass(frozen=True)
+class Forces:
+    """What is known of a batch where its atoms are now.
+
+    Attributes
+    ----------
+    energy, forces
+        Of the base model: (B,) in eV, (n, 3) in eV/Å; nan for a cell that failed.
+    gradient
+        ∂B/∂r (n, 3) of the cells that are biased, zero for others; None if it was not asked for.
+    failures
+        Place in the batch → why the model refused the cell.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    gradient: Tensor | None = None
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        named = {"energy": self.energy, "forces": self.forces, "gradient": self.gradient}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    def take(self, cells: Sequence[int], atoms: Tensor) -> Forces:
+        """Of some of the cells, which have these atoms."""
+        gradient = None if self.gradient is None else self.gradient[atoms]
+        return Forces(self.energy[list(cells)], self.forces[atoms], gradient)
+
+
+class Evaluator:
+    """Calls model and bias.
+
+    Parameters
+    ----------
+    model, bias
+        What to call.
+    modes
+        Covariance mode of each run.
+    """
+
+    def __init__(self, model: BatchModel, bias: Bias | None, modes: Sequence[Mode]) -> None:
+        self.model, self.bias, self.modes = model, bias, modes
+        self._most = 2**31
+        self._biased: tuple[Cells, tuple[int, ...], Cells, Tensor] | None = None
+
+    def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Forces:
+        """Model, and bias of the cells with k ≠ 0; `runs` numbers the runs that the cells belong to."""
+        return self.with_bias(batch, runs, self._model(batch), k)
+
+    def restored(self, arrays: dict[str, Tensor]) -> Forces:
+        """Inverse of `Forces.arrays`."""
+        return Forces(arrays["energy"], arrays["forces"], arrays.get("gradient"))
+
+    def with_bias(self, batch: Batch, runs: Sequence[int], now: Forces, k: Tensor) -> Forces:
+        """The same with the bias, if it is needed and not there yet."""
+        places = tuple(place for place, weight in enumerate(k.tolist()) if weight and place not in now.failures)
+        if self.bias is None or not places or now.gradient is not None:
+            return now
+        modes = [self.modes[runs[place]] for place in places]
+        if len(places) == len(batch):
+            return replace(now, gradient=self.bias(batch, modes).gradient)
+        if self._biased is None or self._biased[0] is not batch.cells or self._biased[1] != places:
+            atoms = torch.from_numpy(batch.cells.atoms(places)).to(batch.positions.device)
+            self._biased = (batch.cells, places, batch.cells.take(places), atoms)
+        _, _, cells, atoms = self._biased
+        gradient = torch.zeros_like(batch.positions)
+        gradient[atoms] = self.bias(Batch(cells, batch.positions[atoms]), modes).gradient
+        return replace(now, gradient=gradient)
+
+    def _model(self, batch: Batch) -> Forces:
+        """Call the model, in parts if it refuses the whole: too much for the memory, or one cell it cannot take."""
+        if len(batch) > self._most:
+            return self._halves(batch)
+        try:
+            result = self.model(batch)
+        except Exception as err:  # a model may refuse in many ways; who is to blame shows when cells are alone
+            if len(batch) == 1:
+                reason = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
+                nothing = torch.full_like(batch.positions, torch.nan)
+                return Forces(nothing[:1, 0], nothing, None, {0: reason})
+            parts = self._halves(batch)
+            if not parts.failures:  # nobody is: it was the size
+                self._most = (len(batch) + 1) // 2
+            return parts
+        return Forces(result.energy, result.forces)
+
+    def _halves(self, batch: Batch) -> Forces:
+        middle = (len(batch) + 1) // 2
+        left, right = (self._model(batch.take(part)) for part in (range(middle), range(middle, len(batch))))
+        failures = {**left.failures, **{middle + place: reason for place, reason in right.failures.items()}}
+        energy, forces = torch.cat([left.energy, right.energy]), torch.cat([left.forces, right.forces])
+        return Forces(energy, forces, None, failures)

@@ -1,0 +1,123 @@
+"""Files of packaged and compiled NequIP models: where they are, and what they say without being loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import yaml
+from ase.data import atomic_numbers
+
+PACKAGE_SUFFIX = ".nequip.zip"
+COMPILED_SUFFIX = ".nequip.pt2"
+NEQUIP_NET = "nequip.net:"
+
+
+def local_package(model: str | Path) -> Path:
+    """Find the file of a packaged model, fetching a published one into NequIP's cache.
+
+    Parameters
+    ----------
+    model
+        Path of a `.nequip.zip` or a `nequip.net:` id.
+
+    Returns
+    -------
+    Path
+        The package on this machine, absolute.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is a path without a file.
+    ConnectionError
+        If a published model cannot be reached.
+    """
+    name = str(model)
+    if name.startswith(NEQUIP_NET):
+        return _fetch(name)
+    path = Path(name).expanduser().resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"model file {path} does not exist")
+    return path
+
+
+def model_elements(model: str | Path) -> tuple[str, ...] | None:
+    """Elements a model was made for, read from a package's metadata without loading its weights.
+
+    Parameters
+    ----------
+    model
+        A model's name.
+
+    Returns
+    -------
+    tuple of str or None
+        Chemical symbols in the model's own order; None when the name does not tell (a foundation model covers most
+        elements) or the model's type names are not elements.
+    """
+    if not str(model).endswith(PACKAGE_SUFFIX):
+        return None
+    with zipfile.ZipFile(local_package(model)) as archive:
+        entry = next((n for n in archive.namelist() if n.endswith("/model/package_metadata.txt")), None)
+        if entry is None:
+            raise ValueError(f"{model} is not a NequIP package: it holds no model/package_metadata.txt")
+        types = yaml.safe_load(archive.read(entry))["atom_types"]
+    symbols = tuple(types[index] for index in range(len(types)))
+    return symbols if all(symbol in atomic_numbers for symbol in symbols) else None
+
+
+def compiled_for_batches(path: Path) -> bool:
+    """Whether a compiled model takes many cells (`nequip-compile --target batch`) or one (`--target ase`).
+
+    NequIP writes the names of a model's inputs next to the machine code; those of many cells include `batch`.
+
+    Parameters
+    ----------
+    path
+        A `.nequip.pt2`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            texts = [archive.read(name) for name in archive.namelist() if name.endswith("_metadata.json")]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is not a compiled model: {error}") from error
+    inputs = [json.loads(text).get("nequip_aoti_inputs") for text in texts]
+    if not any(inputs):
+        raise ValueError(f"{path} is not a compiled NequIP model: it does not name its inputs")
+    return any("batch" in names.split() for names in inputs if names)
+
+
+def model_sha256(path: str | Path) -> str:
+    """Checksum that identifies a model file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetch(name: str) -> Path:
+    # NequIP resolves the id over the network before it looks into its cache, so a cached copy does not help offline
+    from nequip.model.saved_models.load_utils import _get_model_file_path
+
+    try:
+        with _get_model_file_path(name) as path:
+            return Path(path)
+    except Exception as error:
+        raise ConnectionError(
+            f"model '{name}' cannot be fetched ({type(error).__name__}: {error}). On a machine with network access, "
+            f"download the package from https://www.nequip.net, or make a compiled model there with `nequip-compile "
+            f"{name} model{COMPILED_SUFFIX} --mode aotinductor --device cpu --target batch`; copy the file here and "
+            f"give its path (fine-tuning needs the {PACKAGE_SUFFIX}) instead of the id"
+        ) from error

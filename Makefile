@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: install demo test test-slow lint docs bench clean
+.PHONY: install demo test test-slow lint docs bench peers clean
 
 install: $(VENV)/.installed
 
@@ -43,8 +43,12 @@ docs: install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/mkdocs build --strict --site-dir build/site
 
-bench: install
-	$(BIN)/python -m benchmarks.core
+bench: install peers
+	$(BIN)/python -m benchmarks
+
+# libfp, in an environment of its own; where it cannot be built this says why and the benchmark does without
+peers:
+	$(PYTHON) benchmarks/peers/build.py
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -1,1 +1,6 @@
-"""Benchmarks: each writes what it measured, with the machine and the versions."""
+"""What the core costs, beside a floor and its peers: `make bench`, or `python -m benchmarks --help`."""
+
+import os
+
+for _library in ("OMP", "MKL", "OPENBLAS"):  # one thread each, before anything loads them
+    os.environ[f"{_library}_NUM_THREADS"] = "1"

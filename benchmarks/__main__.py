@@ -1,0 +1,67 @@
+"""Run the benchmarks and write what they measured beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from benchmarks import report
+from benchmarks.peers import libfp_client
+from benchmarks.timing import Options
+
+HERE = Path(__file__).parent
+BENCHMARKS = {
+    "fingerprint": "S_local with forces and virial, against eigh, libfp and automatic differentiation",
+    "gains": "information gains, against a determinant per candidate",
+    "dynamics": "molecular dynamics: the bias's share of a step, trajectories together and one by one, conservation",
+    "memory": "peak memory of both",
+    "growth": "how both grow with atoms, neighbours, batch and length of the vector",
+}
+"""Each is a module beside this one with run(options) -> Section; the report has them in this order."""
+
+EPILOG = """\
+examples:
+  python -m benchmarks                      everything: benchmarks/results.md, results.json and plots
+  python -m benchmarks --only fingerprint   one of them; the others stay in the report if the machine is the same
+  python -m benchmarks --quick              shorter and rougher, to build/benchmarks
+  python -m benchmarks --device cuda        on a GPU, to benchmarks/results-cuda.md
+
+benchmarks:
+"""
+
+
+def arguments() -> argparse.Namespace:
+    epilog = EPILOG + "\n".join(f"  {name:<12} {what}" for name, what in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, epilog=epilog, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="this benchmark; may be repeated")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where fingerprints are computed")
+    parser.add_argument("--quick", action="store_true", help="fewer cases, an eighth of the time")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
+    torch.set_num_threads(1)
+    folder = HERE.parent / "build" / "benchmarks" if given.quick else HERE
+    folder.mkdir(parents=True, exist_ok=True)
+    options = Options(given.quick, given.device, folder, time.perf_counter())
+    sections = {}
+    for name in given.only or BENCHMARKS:
+        begun = time.perf_counter()
+        section = import_module(f"benchmarks.{name}").run(options)
+        section.seconds = time.perf_counter() - begun
+        sections[name] = section
+    stem = f"results{options.suffix}"
+    machine = report.machine(given.device, libfp_client.version())
+    print("\n" + report.write(folder, stem, machine, sections, list(BENCHMARKS)))
+    options.say(f"written to {folder / stem}.md and .json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Others who compute the same: libfp in a process of its own, and automatic differentiation."""

@@ -29,7 +29,7 @@ demo: install
 	$(BIN)/entropy-flows report examples/silicon_demo.yaml --folder $(DEMO)
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not slurm"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 BENCHMARKS = {
     "fingerprint": "S_local with forces and virial, against eigh, libfp and automatic differentiation",
     "gains": "information gains, against a determinant per candidate",
+    "screen": "a million candidates through the filter",
     "dynamics": "molecular dynamics: the bias's share of a step, trajectories together and one by one, conservation",
     "memory": "peak memory of both",
     "growth": "how both grow with atoms, neighbours, batch and length of the vector",
@@ -51,15 +52,15 @@ def main() -> None:
     folder = HERE.parent / "build" / "benchmarks" if given.quick else HERE
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(given.quick, given.device, folder, time.perf_counter())
-    sections = {}
+    stem, machine = f"results{options.suffix}", report.machine(given.device, libfp_client.version())
+    sections, text = {}, ""
     for name in given.only or BENCHMARKS:
         begun = time.perf_counter()
         section = import_module(f"benchmarks.{name}").run(options)
         section.seconds = time.perf_counter() - begun
         sections[name] = section
-    stem = f"results{options.suffix}"
-    machine = report.machine(given.device, libfp_client.version())
-    print("\n" + report.write(folder, stem, machine, sections, list(BENCHMARKS)))
+        text = report.write(folder, stem, machine, sections, list(BENCHMARKS))
+    print("\n" + text)
     options.say(f"written to {folder / stem}.md and .json")
 
 

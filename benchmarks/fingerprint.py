@@ -11,7 +11,7 @@ from benchmarks import precision
 from benchmarks.cells import CASES, NACL64, QUICK, Case
 from benchmarks.peers.autograd import autograd_surface
 from benchmarks.peers.build import built
-from benchmarks.peers.libfp_client import LibFP, twin
+from benchmarks.peers.libfp_client import REFERENCE, LibFP, twin
 from benchmarks.report import Section, Table
 from benchmarks.surface import Floor, check_floor, surface
 from benchmarks.timing import Options
@@ -75,14 +75,16 @@ def measure(options: Options, gom: GOM, cells: list[Atoms]) -> dict[tuple[str, b
 def peers(options: Options) -> list[Table]:
     """Ours beside libfp and automatic differentiation, one cell."""
     columns = ["cell", "r_c, Å", "ours", "autograd", "÷ ours", "difference", "libfp", "÷ ours"]
+    columns += ["libfp, reference LAPACK", "÷ ours"]
     surfaces = Table("Peers: S_local with forces and virial, one cell a call", columns)
     columns = ["cell", "r_c, Å", "ours", "libfp", "÷ ours", "difference"]
     values = Table("Peers: values only, one cell a call", columns)
     with ExitStack() as stack:
         libfp = stack.enter_context(LibFP()) if built() else None
+        plain = stack.enter_context(LibFP(reference=True)) if built() and REFERENCE[0].exists() else None
         for case in [*(QUICK if options.quick else CASES), NACL64.single()]:
             options.say(f"peers: {case.name}, r_c {case.cutoff} Å, {case.species}")
-            for table, row in zip((surfaces, values), peer_rows(options, case, libfp), strict=True):
+            for table, row in zip((surfaces, values), peer_rows(options, case, libfp, plain), strict=True):
                 table.rows.append([case.name + ", one matrix" * (case.species == "single"), case.cutoff, *row])
     name = f"libfp {libfp.name}" if libfp else "libfp (not built: make peers)"
     surfaces.note = (
@@ -94,7 +96,9 @@ def peers(options: Options) -> list[Table]:
     return [surfaces, values]
 
 
-def peer_rows(options: Options, case: Case, libfp: LibFP | None) -> tuple[list[object], list[object]]:
+def peer_rows(
+    options: Options, case: Case, libfp: LibFP | None, plain: LibFP | None
+) -> tuple[list[object], list[object]]:
     """Times and differences of one case in both tables; refuses to report peers that disagree."""
     atoms = case.cells(1)[0]
     gom = case.gom([atoms], device=options.device)
@@ -106,14 +110,16 @@ def peer_rows(options: Options, case: Case, libfp: LibFP | None) -> tuple[list[o
     }
     if libfp is None or (case.species == "pairs" and len(set(atoms.symbols)) > 1):
         best, missing = options.compete(turns), "not built" if libfp is None else None
-        theirs, distance = {"gradient": missing, "fingerprint": missing}, None
+        theirs, distance = {"gradient": missing, "fingerprint": missing, "plain": missing}, None
     else:
         settings = (case.cutoff, gom.params.natx)
         distance = equality(libfp, atoms, *settings)
         turns |= {want: libfp.turn(atoms, *settings, want) for want in ("fingerprint", "gradient")}
-        best = theirs = options.compete(turns)
+        if plain is not None:
+            turns["plain"] = plain.turn(atoms, *settings, "gradient")
+        best = theirs = {"plain": None, **options.compete(turns)}
     surfaces = [1e3 * best["ours"], *against(best["autograd"], best["ours"]), difference]
-    surfaces += against(theirs["gradient"], best["ours"])
+    surfaces += against(theirs["gradient"], best["ours"]) + against(theirs["plain"], best["ours"])
     return surfaces, [1e3 * best["values"], *against(theirs["fingerprint"], best["values"]), distance]
 
 

@@ -18,6 +18,7 @@ positions        must be inside the cell: the images searched reach just far eno
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from functools import partial
@@ -40,8 +41,21 @@ def twin(cutoff: float, natx: int) -> GOM:
     return GOM(cutoff=cutoff, natx=natx, overlap="normalized", exponent=2, species="single", radii=RADII)
 
 
+REFERENCE = [Path("/usr/lib/x86_64-linux-gnu") / name for name in ("lapack/liblapack.so.3", "blas/libblas.so.3")]
+"""Where Debian's liblapack3 and libblas3 put the reference implementation."""
+
+
 class LibFP:
-    """The worker process; a context manager."""
+    """The worker process; a context manager.
+
+    Parameters
+    ----------
+    reference
+        Whether the reference LAPACK takes the place of the one libfp was linked to.
+    """
+
+    def __init__(self, reference: bool = False) -> None:
+        self.environment = os.environ | ({"LD_PRELOAD": ":".join(map(str, REFERENCE))} if reference else {})
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -50,6 +64,7 @@ class LibFP:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=self.environment,
         )
         greeting = self._line()
         self.name = f"{greeting['version']} with {greeting['blas']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class Evaluator:
     def __init__(self, model: BatchModel, bias: Bias | None, modes: Sequence[Mode]) -> None:
         self.model, self.bias, self.modes = model, bias, modes
         self._most = 2**31
-        self._biased: tuple[Cells, tuple[int, ...], Cells, Tensor] | None = None
+        self._parts: WeakKeyDictionary[Cells, dict[tuple[int, ...], tuple[Cells, Tensor]]] = WeakKeyDictionary()
 
     def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Forces:
         """Model, and bias of the cells with k ≠ 0; `runs` numbers the runs that the cells belong to."""
@@ -75,13 +76,19 @@ class Evaluator:
         modes = [self.modes[runs[place]] for place in places]
         if len(places) == len(batch):
             return replace(now, gradient=self.bias(batch, modes).gradient)
-        if self._biased is None or self._biased[0] is not batch.cells or self._biased[1] != places:
-            atoms = torch.from_numpy(batch.cells.atoms(places)).to(batch.positions.device)
-            self._biased = (batch.cells, places, batch.cells.take(places), atoms)
-        _, _, cells, atoms = self._biased
+        part, atoms = self._part(batch, places)
         gradient = torch.zeros_like(batch.positions)
-        gradient[atoms] = self.bias(Batch(cells, batch.positions[atoms]), modes).gradient
+        gradient[atoms] = self.bias(part, modes).gradient
         return replace(now, gradient=gradient)
+
+    def _part(self, batch: Batch, places: tuple[int, ...]) -> tuple[Batch, Tensor]:
+        """Some of the cells, and their atoms; what stays while these move is kept, as for the whole batch."""
+        known = self._parts.setdefault(batch.cells, {})
+        if places not in known:
+            atoms = torch.from_numpy(batch.cells.atoms(places)).to(batch.positions.device)
+            known[places] = (batch.cells.take(places), atoms)
+        cells, atoms = known[places]
+        return Batch(cells, batch.positions[atoms]), atoms
 
     def _model(self, batch: Batch) -> Forces:
         """Call the model, in parts if it refuses the whole: too much for the memory, or one cell it cannot take."""
@@ -102,7 +109,8 @@ class Evaluator:
 
     def _halves(self, batch: Batch) -> Forces:
         middle = (len(batch) + 1) // 2
-        left, right = (self._model(batch.take(part)) for part in (range(middle), range(middle, len(batch))))
+        parts = tuple(range(middle)), tuple(range(middle, len(batch)))
+        left, right = (self._model(self._part(batch, places)[0]) for places in parts)
         failures = {**left.failures, **{middle + place: reason for place, reason in right.failures.items()}}
         energy, forces = torch.cat([left.energy, right.energy]), torch.cat([left.forces, right.forces])
         return Forces(energy, forces, None, failures)

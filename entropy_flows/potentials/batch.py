@@ -93,7 +93,7 @@ def _load_nequip(path: Path, device: str) -> BatchModel:
         return NequIPModel.from_compiled(path, device)
     warnings.warn(
         f"{path} was compiled for one cell at a time (--target ase) and is called cell after cell; "
-        "`python -m entropy_flows.potentials.compile` makes one for many cells",
+        "`entropy-flows compile` makes one for many cells",
         stacklevel=3,
     )
     return OneByOne(load_calculator(path, device), device)

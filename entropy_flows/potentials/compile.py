@@ -1,32 +1,51 @@
 """Compile a package for batches: two to four times faster, bound to one kind of device and one version of torch.
 
-    python -m entropy_flows.potentials.compile model.nequip.zip model.nequip.pt2 [--device cuda] […]
-
-This is `nequip-compile --mode aotinductor --target batch`, whose further options it takes. Alone, that command refuses
-packages trained with weights per structure: it makes a batch of the package's example of training data and does not
-know this field. Here it gets the fields the model takes. A C++ compiler is needed; a small model takes a minute or two.
+This is `nequip-compile --mode aotinductor --target batch`. Alone, that command refuses packages trained with weights
+per structure: it makes a batch of the package's example of training data and does not know this field. Here it gets the
+fields the model takes.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import shutil
+from pathlib import Path
+
+from entropy_flows.potentials.files import COMPILED_SUFFIX, PACKAGE_SUFFIX, local_package
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Compile as the command line says."""
+def compile_package(package: str | Path, output: str | Path, device: str = "cpu") -> Path:
+    """Write a compiled model for `load_batch_model`; a small one takes a minute or two.
+
+    Parameters
+    ----------
+    package
+        Path of a `.nequip.zip` or a `nequip.net:` id.
+    output
+        File to write, ending in `.nequip.pt2`; there all at once or not at all.
+    device
+        "cpu" or "cuda", the only kind the result will run on.
+
+    Raises
+    ------
+    ValueError
+        If the names do not end as they should, or there is no C++ compiler.
+    FileNotFoundError
+        If the package does not exist.
+    """
+    source, output = local_package(package), Path(output)
+    for path, suffix in ((source, PACKAGE_SUFFIX), (output, COMPILED_SUFFIX)):
+        if not path.name.endswith(suffix):
+            raise ValueError(f"{path} must end in {suffix}")
+    if not (shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")):
+        raise ValueError("compiling a model needs a C++ compiler (g++), and none is in PATH")
     from nequip.scripts import _compile_utils as targets
     from nequip.scripts.compile import main as nequip_compile
 
     batch = targets.BATCH_TARGET["data_settings"]
-
-    def known_fields(data: dict) -> dict:
-        return batch({key: data[key] for key in targets.BATCH_INPUTS})
-
-    targets.BATCH_TARGET["data_settings"] = known_fields
-    device = () if "--device" in arguments else ("--device", "cpu")
-    nequip_compile([*arguments, *device, "--mode", "aotinductor", "--target", "batch"])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    partial = output.with_name(f"part-{output.name}")
+    targets.BATCH_TARGET["data_settings"] = lambda data: batch({key: data[key] for key in targets.BATCH_INPUTS})
+    try:
+        nequip_compile([str(source), str(partial), "--device", device, "--mode", "aotinductor", "--target", "batch"])
+    finally:
+        targets.BATCH_TARGET["data_settings"] = batch
+    return partial.replace(output)

@@ -17,6 +17,7 @@ from nequip.utils.global_state import set_global_state
 import entropy_flows
 from entropy_flows.batch import Batch
 from entropy_flows.potentials import BatchOfOne, load_batch_model, load_calculator
+from entropy_flows.potentials.compile import compile_package
 from entropy_flows.potentials.nequip import NequIPModel
 from entropy_flows.potentials.scope import default_dtype, generators_untouched
 
@@ -137,11 +138,30 @@ def test_wrong_input_is_named(small):
         small(Batch.of([bulk("Si")], "meta"))
 
 
+@pytest.mark.parametrize(
+    ("package", "output", "message"),
+    [
+        ("missing.nequip.zip", "m.nequip.pt2", "missing.nequip.zip does not exist"),
+        (str(SI_SMALL), "m.pt2", "m.pt2 must end in .nequip.pt2"),
+        (__file__, "m.nequip.pt2", "must end in .nequip.zip"),
+    ],
+)
+def test_what_cannot_be_compiled(package, output, message, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        compile_package(package, tmp_path / output)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_compiled_for_batches(tmp_path):
     path = tmp_path / "si.nequip.pt2"
-    subprocess.run([sys.executable, "-m", "entropy_flows.potentials.compile", str(SI_SMALL), str(path)], check=True)
+    entropy_flows = [str(Path(sys.executable).with_name("entropy-flows"))]
+    subprocess.run([*entropy_flows, "compile", str(SI_SMALL), str(path)], check=True)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    again = subprocess.run([*entropy_flows, "compile", str(SI_SMALL), str(path)], capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "give --overwrite to replace it" in again.stderr
     model, eager, calculator = load_batch_model(path), load_calculator(SI_SMALL), load_calculator(path)
 
     assert torch.get_default_dtype() == torch.float32

@@ -45,7 +45,7 @@ Mode = Literal["atom", "config"]
 MODES: tuple[Mode, ...] = ("atom", "config")
 
 _HEADER = struct.Struct("<4sHHIQd")  # magic, version, mode, d, N, λ
-_MAGIC, _VERSION, _MODES = b"EFSS", 1, ("atom", "config")
+_MAGIC, _VERSION = b"EFSS", 1
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -72,8 +72,8 @@ class SufficientStatistics:
             raise ValueError(f"dim is {dim}; it must be at least 1")
         if not (np.isfinite(regularization) and regularization > 0):
             raise ValueError(f"regularization is {regularization}; it must be finite and positive")
-        if mode not in _MODES:
-            raise ValueError(f"mode is {mode!r}; it must be one of {_MODES}")
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}; it must be one of {MODES}")
         self.dim, self.regularization, self.mode = int(dim), float(regularization), mode
         self.n = 0
         """Vectors seen: atoms or cells, as the mode says."""
@@ -169,7 +169,7 @@ class SufficientStatistics:
 
     def to_bytes(self) -> bytes:
         """Little-endian header, mean, upper triangle of the scatter by rows, and a SHA-256 of all these."""
-        header = _HEADER.pack(_MAGIC, _VERSION, _MODES.index(self.mode), self.dim, self.n, self.regularization)
+        header = _HEADER.pack(_MAGIC, _VERSION, MODES.index(self.mode), self.dim, self.n, self.regularization)
         packed = np.concatenate([self.mean, self._scatter[np.triu_indices(self.dim)]]).astype("<f8")
         payload = header + packed.tobytes()
         return payload + hashlib.sha256(payload).digest()
@@ -185,7 +185,7 @@ class SufficientStatistics:
         _, version, mode, dim, n, regularization = _HEADER.unpack_from(payload)
         if version != _VERSION:
             raise ValueError(f"sufficient statistics have format version {version}; this code reads {_VERSION}")
-        statistics = cls(dim, regularization, _MODES[mode])  # type: ignore[arg-type]
+        statistics = cls(dim, regularization, MODES[mode])
         packed = np.frombuffer(payload, dtype="<f8", offset=_HEADER.size).astype(np.float64)
         statistics.n, statistics.mean = n, packed[:dim].copy()
         rows, columns = np.triu_indices(dim)

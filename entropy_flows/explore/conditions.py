@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from entropy_flows.entropy import Mode
 from entropy_flows.params import Params
 
-Mode = Literal["atom", "config"]
 Temperature = Annotated[float, Field(gt=0, le=50_000)]
 EntropyWeight = Annotated[float, Field(ge=0, le=1_000)]
 Pressure = Annotated[float, Field(ge=-50, le=10_000)]

@@ -140,9 +140,10 @@ class Ensemble:
                 return
         k = self._weights(self.step)
         self.now = self.evaluator(self.batch, self.alive, k)
-        self.v = self.langevin.second(self.v, self._forces(k), number)
+        forces = self._forces(k)
+        self.v = self.langevin.second(self.v, forces, number)
         self._share(started)
-        self._leave({**self._exploded(k), **self.now.failures})
+        self._leave({**self._exploded(forces), **self.now.failures})
         if self.step >= 1 and self.alive:
             self._sample()
 
@@ -173,7 +174,7 @@ class Ensemble:
         device = self.batch.positions.device
         arrays = {name: torch.tensor(np.asarray(array), device=device) for name, array in state["arrays"].items()}
         self.batch, self.v = self.batch.at(arrays.pop("positions")), arrays.pop("velocities")
-        self.now = self.evaluator.restored(arrays)
+        self.now = Forces.of(arrays)
 
     def _hold(self, batch: Batch) -> None:
         """Take a batch, and the integrator that belongs to it."""
@@ -208,9 +209,9 @@ class Ensemble:
             return {}
         return {place: reason.format(x) for place, x in enumerate(value.tolist()) if not x < limit}
 
-    def _exploded(self, k: Tensor) -> dict[int, str]:
+    def _exploded(self, forces: Tensor) -> dict[int, str]:
         limit = self.params.max_temperature
-        temperature, force = self.langevin.instantaneous(self.v), self._largest(self._forces(k))
+        temperature, force = self.langevin.instantaneous(self.v), self._largest(forces)
         hot = f"exploded: temperature {{:.0f}} K over the limit of {limit:.0f} K"
         return {
             **self._judge("exploded: force {:.0f} eV/Å", force, EXPLODED_FORCE),
@@ -228,14 +229,15 @@ class Ensemble:
             shortest = distances.tolist()
             collapsed = self._judge("{}", -ratios, -self.params.min_distance)
             self._leave({p: f"collapsed at step {self.step}: shortest distance {shortest[p]:.2f} Å" for p in collapsed})
-            self._snapshot([d for place, d in enumerate(shortest) if place not in collapsed])
+            kept = [place for place in range(len(shortest)) if place not in collapsed]
+            self._snapshot([shortest[place] for place in kept], [temperatures[place] for place in kept])
 
-    def _snapshot(self, distances: list[float]) -> None:
+    def _snapshot(self, distances: list[float], temperatures: list[float]) -> None:
         if not self.alive:
             return
         spans = np.split(self.batch.positions.cpu().numpy(), self.batch.cells.first[1:-1])
         norms = self._largest(self.now.forces.norm(dim=1, keepdim=True)).tolist()
-        values = (self.now.energy.tolist(), self.langevin.instantaneous(self.v).tolist(), norms, distances, spans)
+        values = (self.now.energy.tolist(), temperatures, norms, distances, spans)
         for index, energy, temperature, force, distance, positions in zip(self.alive, *values, strict=True):
             record = self.records[index]
             record.closest = min(record.closest, distance)
@@ -259,8 +261,8 @@ class Ensemble:
         if not kept:
             return
         atoms = torch.from_numpy(self.batch.cells.atoms(kept)).to(self._device)
-        self.now, self.v = self.now.take(kept, atoms), self.v[atoms]
-        self._hold(self.batch.take(kept))
+        self.now, self.v, self.batch = self.now.take(kept, atoms), self.v[atoms], self.batch.take(kept)
+        self.langevin = self.langevin.take(kept, self.batch.cells)
 
     def _tell(self, index: int) -> None:
         if self.on_done is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 from weakref import WeakKeyDictionary
 
 import torch
@@ -38,6 +39,11 @@ class Forces:
         named = {"energy": self.energy, "forces": self.forces, "gradient": self.gradient}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
+    @classmethod
+    def of(cls, arrays: dict[str, Tensor]) -> Self:
+        """Inverse of `arrays`."""
+        return cls(arrays["energy"], arrays["forces"], arrays.get("gradient"))
+
     def take(self, cells: Sequence[int], atoms: Tensor) -> Forces:
         """Of some of the cells, which have these atoms."""
         gradient = None if self.gradient is None else self.gradient[atoms]
@@ -63,10 +69,6 @@ class Evaluator:
     def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Forces:
         """Model, and bias of the cells with k ≠ 0; `runs` numbers the runs that the cells belong to."""
         return self.with_bias(batch, runs, self._model(batch), k)
-
-    def restored(self, arrays: dict[str, Tensor]) -> Forces:
-        """Inverse of `Forces.arrays`."""
-        return Forces(arrays["energy"], arrays["forces"], arrays.get("gradient"))
 
     def with_bias(self, batch: Batch, runs: Sequence[int], now: Forces, k: Tensor) -> Forces:
         """The same with the bias, if it is needed and not there yet."""

@@ -137,7 +137,8 @@ class Rows:
 
     def __init__(self, pairs: Pairs, blocks: Blocks, form: Form) -> None:
         self.pairs, s = pairs, len(blocks.gamma)
-        self.species = species = self._tensor(blocks.species)[pairs.members]
+        species = self._tensor(blocks.species)[pairs.members]
+        self.species = torch.cat([species, species.new_zeros(1)])
         gamma, log_c = self._tensor(blocks.gamma), self._tensor(blocks.log_c)
         d = torch.cat([pairs.vectors, pairs.vectors.new_zeros(1, 3)])
         square = (d * d).sum(-1, keepdim=True)
@@ -146,16 +147,10 @@ class Rows:
         log[-1] = NEVER
         self.d, self.slope = d, -2 * form.exponent / form.cutoff**2 / u
         one = torch.ones_like(square)
-        if s == 1:
-            g = gamma.view(1)
-            self.left = torch.cat([d, square, one, log], dim=1)
-            self.right = torch.cat([2 * g * d, -g * one, log + log_c.view(1) - g * square, one], dim=1)
-            return
-        own = torch.cat([species, species.new_zeros(1)])
-        g = gamma[own][:, :, None]  # (R + 1, s, 1)
-        right = torch.cat([2 * g * d[:, None], -g, log[:, None] + log_c[own][:, :, None] - g * square[:, None]], dim=2)
+        g, c = gamma[self.species][:, :, None], log_c[self.species][:, :, None]  # (R + 1, s, 1)
+        right = torch.cat([2 * g * d[:, None], -g, log[:, None] + c - g * square[:, None]], dim=2)
         left = right.new_zeros(len(d), s, 5)
-        left[torch.arange(len(d), device=d.device), own] = torch.cat([d, square, one], dim=1)
+        left[torch.arange(len(d), device=d.device), self.species] = torch.cat([d, square, one], dim=1)
         self.left = torch.cat([left.flatten(1), log], dim=1)
         self.right = torch.cat([right.flatten(1), one], dim=1)
 
@@ -164,20 +159,18 @@ class Rows:
 
     def of_block(self, blocks: Blocks, block: int) -> Tensor:
         """Rows that the matrices of a block have, in order."""
-        chosen = self._tensor(blocks.allowed[block])[self.species]
+        chosen = self._tensor(blocks.allowed[block])[self.species[:-1]]
         if blocks.own:
             chosen = chosen | ((self.pairs.members == self.pairs.centers) & ~self.pairs.vectors.any(dim=1))
         return chosen.nonzero()[:, 0]
 
     def gradient(self, rows: Tensor, product: Tensor) -> Tensor:
         """Equation (4) for rows (K,), given their rows of GY (K, 5 s + 1)."""
-        blocks, total = product[:, :-1], product[:, -1:]
-        if blocks.shape[1] > 5:
-            own = torch.cat([self.species, self.species.new_zeros(1)])[rows]
-            blocks = blocks.unflatten(1, (-1, 5))[torch.arange(len(rows), device=rows.device), own]
+        blocks, total = product[:, :-1].unflatten(1, (-1, 5)), product[:, -1:]
+        block = blocks[torch.arange(len(rows), device=rows.device), self.species[rows]]
         d = self.d.index_select(0, rows)
-        scale = torch.addcmul(2 * blocks[:, 3:4], self.slope.index_select(0, rows), total)
-        return torch.addcmul(blocks[:, :3], scale, d).mul_(2)
+        scale = torch.addcmul(2 * block[:, 3:4], self.slope.index_select(0, rows), total)
+        return torch.addcmul(block[:, :3], scale, d).mul_(2)
 
     def scatter(self, by_row: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """Equation (5): sum ∂φ/∂d of all rows onto atoms (n, 3) and cells (B, 3, 3)."""
@@ -185,11 +178,7 @@ class Rows:
         gradient = by_row.new_zeros(len(cells.numbers), 3)
         gradient.index_add_(0, members, by_row).index_add_(0, centers, by_row, alpha=-1)
         outer = (by_row[:, :, None] * self.pairs.vectors[:, None, :]).flatten(1)
-        strain = by_row.new_zeros(len(cells), 9)
-        if len(cells) == 1:
-            strain[0] = outer.sum(0)
-        else:
-            strain.index_add_(0, cells.owner.index_select(0, centers), outer)
+        strain = by_row.new_zeros(len(cells), 9).index_add_(0, cells.owner.index_select(0, centers), outer)
         return gradient, strain.view(-1, 3, 3)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
 from jobflow import Maker
 
-from entropy_flows.entropy import DatasetParams, Mode
+from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import LostInputError, document, stage_job
@@ -123,4 +123,4 @@ def fingerprinted(pool: Sequence[Snapshot], order: Sequence[int], fingerprint: F
         chunk = [pool[place] for place in order[start : start + CHUNK]]
         prints = fingerprint([snapshot.atoms for snapshot in chunk])
         for snapshot, q in zip(chunk, prints, strict=True):
-            yield Candidate(snapshot.key, q, cast(Mode, snapshot.run.mode))
+            yield Candidate(snapshot.key, q, snapshot.run.mode)

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from entropy_flows.entropy import Mode
+
 
 class Document(BaseModel):
     """Base of the stage documents."""
@@ -25,7 +27,7 @@ class RunDoc(Document):
     temperature: float
     k: float
     pressure: float
-    mode: str
+    mode: Mode
     seed: int
     snapshots: int
     mean_temperature: float | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from entropy_flows.potentials.files import COMPILED_SUFFIX, PACKAGE_SUFFIX, local_package
+from entropy_flows.potentials.files import COMPILED_SUFFIX, PACKAGE_SUFFIX, local_package, model_elements
 
 
 def compile_package(package: str | Path, output: str | Path, device: str = "cpu") -> Path:
@@ -36,6 +36,7 @@ def compile_package(package: str | Path, output: str | Path, device: str = "cpu"
     for path, suffix in ((source, PACKAGE_SUFFIX), (output, COMPILED_SUFFIX)):
         if not path.name.endswith(suffix):
             raise ValueError(f"{path} must end in {suffix}")
+    model_elements(source)  # whether it is a package at all
     if not (shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")):
         raise ValueError("compiling a model needs a C++ compiler (g++), and none is in PATH")
     from nequip.scripts import _compile_utils as targets

@@ -60,11 +60,14 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
     """
     if not str(model).endswith(PACKAGE_SUFFIX):
         return None
-    with zipfile.ZipFile(local_package(model)) as archive:
-        entry = next((n for n in archive.namelist() if n.endswith("/model/package_metadata.txt")), None)
-        if entry is None:
-            raise ValueError(f"{model} is not a NequIP package: it holds no model/package_metadata.txt")
-        types = yaml.safe_load(archive.read(entry))["atom_types"]
+    try:
+        with zipfile.ZipFile(local_package(model)) as archive:
+            entry = next((n for n in archive.namelist() if n.endswith("/model/package_metadata.txt")), None)
+            if entry is None:
+                raise ValueError(f"{model} is not a NequIP package: it holds no model/package_metadata.txt")
+            types = yaml.safe_load(archive.read(entry))["atom_types"]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{model} is not a NequIP package: {error}") from error
     symbols = tuple(types[index] for index in range(len(types)))
     return symbols if all(symbol in atomic_numbers for symbol in symbols) else None
 

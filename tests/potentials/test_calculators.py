@@ -111,6 +111,14 @@ def test_a_zip_that_is_no_package_is_named(tmp_path):
         model_elements(path)
 
 
+def test_a_damaged_package_is_named(tmp_path):
+    path = tmp_path / "other.nequip.zip"
+    path.write_bytes(SI_SMALL.read_bytes()[:1000])
+    for load in (model_elements, load_calculator):
+        with pytest.raises(ValueError, match=r"other\.nequip\.zip is not a NequIP package: File is not a zip file"):
+            load(path)
+
+
 def test_checksum(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
 

@@ -1,4 +1,4 @@
-"""NequIP's commands, each in a process that ends with ours."""
+"""NequIP's commands, each in a process that ends with ours, and whose fault it is when one fails."""
 
 from __future__ import annotations
 
@@ -6,21 +6,51 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from entropy_flows.faults import MACHINE_WORDS, MachineError
 from entropy_flows.processes import child
 
 POLL_SECONDS = 0.5
 TAIL_LINES = 20
+GPU_MEMORY_WORDS = (
+    "cuda out of memory",
+    "cuda error: out of memory",
+    "hip out of memory",
+    "cublas_status_alloc_failed",
+)
+OTHER_MACHINE_WORDS = (
+    *MACHINE_WORDS,
+    "received sigterm",
+    "modulenotfounderror",
+    "importerror",
+    "allocate memory",  # torch's and the system's own words for a machine without enough
+    "not enough memory",
+    "memoryerror",
+    "input/output error",
+    "stale file handle",
+    "cuda error",
+    "no supported gpu backend found",
+)
 
 
 class TrainingError(RuntimeError):
     """Training or packaging did not finish; the message ends with the last lines of its log."""
 
 
+class GpuMemoryError(MachineError):
+    """A batch did not fit into the GPU's memory."""
+
+
 def run_nequip(
-    script: str, arguments: Sequence[str], folder: Path, success: str, watch: Callable[[], None] | None = None
+    script: str,
+    arguments: Sequence[str],
+    workdir: Path,
+    success: str,
+    lock: int,
+    watch: Callable[[], None] | None = None,
 ) -> None:
     """Run one of NequIP's commands to its end.
 
@@ -32,10 +62,12 @@ def run_nequip(
         `train` or `package`.
     arguments
         Its command line.
-    folder
-        Where its output goes, as `<script>.console.log`.
+    workdir
+        Folder it is run in; its output goes to `run/<script>.console.log`.
     success
         Text the output holds if all went well.
+    lock
+        Descriptor of the folder's lock, which the command holds as well.
     watch
         Called about twice a second while it runs, and once more when it has ended.
 
@@ -43,12 +75,19 @@ def run_nequip(
     ------
     TrainingError
         If it fails, with the end of its output.
+    MachineError
+        If it was killed, or the machine's disk or memory did not suffice.
+    GpuMemoryError
+        If it was the GPU's memory.
     """
-    log = folder / f"{script}.console.log"
+    log = workdir / "run" / f"{script}.console.log"
     # -P keeps the current folder out of the module path; one thread, because two on busy cores are slower than one
     command = [sys.executable, "-P", "-m", f"nequip.scripts.{script}", *arguments]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "HYDRA_FULL_ERROR": "1"}
-    with open(log, "w") as out, child(command, stdout=out, stderr=subprocess.STDOUT, env=environment) as process:
+    # one process whatever allocation it is in: Lightning would count SLURM's tasks, and refuse or fall silent
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    environment = {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
+    options = {"cwd": workdir, "env": environment, "pass_fds": (lock,), "stderr": subprocess.STDOUT}
+    with open(log, "w") as out, child(command, stdout=out, **options) as process:
         while process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
@@ -56,5 +95,47 @@ def run_nequip(
                 watch()
     text = log.read_text(errors="replace")
     if process.returncode != 0 or success not in text:
+        kind = fault(process.returncode, text)
         tail = "\n".join(text.splitlines()[-TAIL_LINES:])
-        raise TrainingError(f"nequip-{script} ended with code {process.returncode}, without '{success}':\n{tail}")
+        if kind is TrainingError and (refusal := _refused(workdir)):  # a full disk has no room for its reason
+            kind, tail = MachineError, f"{tail}\n{refusal}"
+        raise kind(f"nequip-{script} {_ending(process.returncode)}, without '{success}':\n{tail}")
+
+
+def fault(code: int, text: str) -> type[RuntimeError]:
+    """Whose fault it is that a command did not succeed.
+
+    Parameters
+    ----------
+    code
+        Its exit code; negative if a signal ended it.
+    text
+        Its output.
+
+    Returns
+    -------
+    type
+        `GpuMemoryError`, `MachineError` or, for a failure of the training itself, `TrainingError`.
+    """
+    lower = text.lower()
+    if any(words in lower for words in GPU_MEMORY_WORDS):
+        return GpuMemoryError
+    if code < 0 or any(words in lower for words in OTHER_MACHINE_WORDS):
+        return MachineError
+    return TrainingError
+
+
+def _ending(code: int) -> str:
+    return f"ended with code {code}" if code >= 0 else f"was killed by signal {-code}"
+
+
+def _refused(folder: Path) -> OSError | None:
+    """Why a folder's disk takes no more, if so."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as err:
+        return err
+    return None

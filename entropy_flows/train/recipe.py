@@ -10,6 +10,7 @@ from entropy_flows.train.params import TrainParams
 
 MONITOR = "val0_epoch/weighted_sum"
 OURS = "entropy_flows.train.nequip_extension"
+RESUME = "entropy_flows.train.resume"
 
 Config = dict[str, Any]
 
@@ -20,7 +21,7 @@ def packaged_model(package: Path) -> Config:
     Parameters
     ----------
     package
-        Absolute path of a `.nequip.zip`, which must stay there until the result is packaged.
+        Path of a `.nequip.zip`, which must stay there until the result is packaged.
 
     Returns
     -------
@@ -96,16 +97,18 @@ def small_allegro(
 def nequip_config(model: Config, files: dict[str, Path], params: TrainParams, folder: Path, stress: bool) -> Config:
     """Assemble the configuration of one `nequip-train` run.
 
+    Checkpoints and result hold the paths: make them relative to where NequIP is run, to be independent of the place.
+
     Parameters
     ----------
     model
         Model section, from `packaged_model` or `small_allegro`.
     files
-        Absolute extxyz paths `train`, `val` and, if there is a test set, `test`.
+        Extxyz paths `train`, `val` and, if there is a test set, `test`.
     params
         Recipe.
     folder
-        Absolute folder of the run's log, metrics and checkpoint `best.ckpt`.
+        Folder of the run's log, history and checkpoints.
     stress
         Whether the training cells have stresses; without, the stress is left out of loss and metrics.
 
@@ -157,9 +160,9 @@ def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
             {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": cutoff},
         ],
         "train_dataloader": {
-            "_target_": "torch.utils.data.DataLoader",
+            "_target_": f"{RESUME}.shuffled_loader",
             "batch_size": params.batch_size,
-            "shuffle": True,
+            "seed": params.seed,
         },
         "val_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": params.batch_size},
         "test_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": params.batch_size},
@@ -182,26 +185,15 @@ def _trainer(params: TrainParams, folder: Path) -> Config:
         "gradient_clip_algorithm": "norm",
         "enable_progress_bar": False,
         "enable_model_summary": False,
-        "logger": {
-            "_target_": "lightning.pytorch.loggers.CSVLogger",
-            "save_dir": str(folder),
-            "name": "",
-            "version": "",
-            "flush_logs_every_n_steps": 1,
-        },
+        "logger": False,
+        "plugins": [{"_target_": f"{RESUME}.WholeFiles"}],
         "callbacks": [
-            {
-                "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
-                "dirpath": str(folder),
-                "filename": "best",
-                "monitor": MONITOR,
-            },
+            {"_target_": f"{RESUME}.EpochFiles", "folder": str(folder)},
             {
                 "_target_": "lightning.pytorch.callbacks.EarlyStopping",
                 "monitor": MONITOR,
                 "patience": params.early_stopping_patience,
             },
-            {"_target_": "lightning.pytorch.callbacks.LearningRateMonitor", "logging_interval": "epoch"},
         ],
     }
 

@@ -1,26 +1,21 @@
 """One training: write the files, run `nequip-train` in a process of its own, package the best model.
 
 A process of its own, because a second training in one process fails and a training that runs out of memory must not
-take a workflow with it. A training that was interrupted starts again from nothing: with its seed it gives the same
-model (bit by bit on one CPU thread), and a finished one is recognised by its inputs and not repeated.
-
-    workdir/
-      data/{train,val,test}.extxyz   what is trained on
-      run/                           NequIP's configuration, console.log, metrics.csv, best.ckpt
-      model.nequip.zip               the result
-      result.json                    written last: inputs' checksum, history, time
+take a workflow with it. A training that was killed, at whatever moment, is gone on with from its last finished epoch
+when it is called again with the same inputs and folder, and gives the same model as if it had not been (bit by bit on
+one CPU thread of one kind of processor). A finished one is recognised by its inputs and not repeated. `folder.py` says
+what is in the folder, `resume.py` what it takes inside NequIP.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,9 +25,24 @@ from ase import Atoms
 
 from entropy_flows.potentials import local_package, model_elements, model_sha256
 from entropy_flows.train.dataset import energy_weights, has_stress, within_edge_limit, write_extxyz
+from entropy_flows.train.folder import (
+    Row,
+    State,
+    best_epoch,
+    checkpoint_file,
+    last_checkpoint,
+    locked,
+    read_json,
+    take_up,
+    write_json,
+)
 from entropy_flows.train.params import TrainParams
-from entropy_flows.train.process import run_nequip
+from entropy_flows.train.process import GpuMemoryError, run_nequip
 from entropy_flows.train.recipe import Config, nequip_config, packaged_model
+
+BASE, RESULT = "base.nequip.zip", "model.nequip.zip"
+DECISIVE = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
+"""Packages whose version is part of the inputs: half a training with one and half with another is that of neither."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +70,26 @@ class TrainResult:
     sha256: str
     """Its checksum."""
     inputs_sha256: str
-    """Checksum of data, recipe and base model: the same inputs are not trained twice in one folder."""
+    """Checksum of data, recipe, base model and versions: the same inputs are not trained twice in one folder."""
     epochs: int
     """Epochs run."""
     best_epoch: int
     """Epoch (from 1) with the lowest validation loss, whose averaged weights the model has."""
-    history: list[dict[str, float]]
+    history: list[Row]
     """One row an epoch: epoch, train_loss, val_loss, learning_rate, and the validation MAEs energy_mae (eV/atom),
     forces_mae (eV/Å), stress_mae (eV/Å³)."""
     test: dict[str, float]
     """MAEs on the test set, named as in the history; empty without one."""
     left_out: dict[str, list[tuple[int, str]]]
     """Cells over the edge limit, by part: position in the list given, and the reason."""
-    wall_seconds: float
-    """Time taken, packaging included, s."""
+    batch_size: int
+    """Structures in a batch, less than the recipe's if the GPU's memory did not suffice."""
+    accumulate: int
+    """Batches a step, more than the recipe's by as much."""
+    attempts: int = field(compare=False)
+    """Times it was started: 1 if nothing happened to it."""
+    wall_seconds: float = field(default=math.nan, compare=False)
+    """Time taken by the last attempt, packaging included, s."""
     reused: bool = field(default=False, compare=False)
     """Whether an earlier result was returned."""
 
@@ -103,9 +119,10 @@ def fine_tune(
     params
         Recipe.
     workdir
-        Folder of this training; must not be shared with another one.
+        Folder of this training. What another process began there with the same inputs is gone on with; of other inputs
+        it is deleted. It and the base model have to be at the same path then, or the training starts again.
     on_progress
-        Called after each epoch.
+        Called after each epoch that this call has trained.
 
     Returns
     -------
@@ -116,91 +133,87 @@ def fine_tune(
     ------
     TrainingError
         If NequIP fails.
+    MachineError
+        If it was killed, the disk or memory did not suffice, or another process trains in this folder: call again.
     ValueError
         If there is nothing to train on, or an element the base model does not know.
     """
     started = time.monotonic()
     workdir = Path(workdir).resolve()
-    model = dict(base_model) if isinstance(base_model, dict) else packaged_model(local_package(base_model))
-    files, stress, left_out = _write_data({"train": train, "val": val, "test": test}, model, params, workdir / "data")
-    inputs = _inputs_sha256(model, files, params)
-    if (done := _finished(workdir, inputs)) is not None:
-        return done
-
-    folder = workdir / "run"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    config = nequip_config(model, files, params, folder, stress)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    last_line = f"{config['run'][-1].upper()} RUN END"
-    watch = _watcher(folder, params, on_progress)
-    run_nequip("train", ["-cp", str(folder), "-cn", "config"], folder, last_line, watch)
-    package = workdir / "model.nequip.zip"
-    package.unlink(missing_ok=True)
-    run_nequip("package", ["build", str(folder / "best.ckpt"), str(package)], folder, "Packaged model saved")
-
-    history, test_errors = read_metrics(folder / "metrics.csv")
-    result = TrainResult(
-        model=package,
-        sha256=model_sha256(package),
-        inputs_sha256=inputs,
-        epochs=len(history),
-        best_epoch=int(min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"]),
-        history=history,
-        test=test_errors,
-        left_out=left_out,
-        wall_seconds=time.monotonic() - started,
-    )
-    _save(result, workdir)
+    package = None if isinstance(base_model, dict) else local_package(base_model)
+    model = base_model if isinstance(base_model, dict) else packaged_model(Path(BASE))
+    _check_elements([*train, *val, *test], model["type_names"] if package is None else model_elements(package))
+    with locked(workdir) as lock:
+        files, stress, left_out = _write_data({"train": train, "val": val, "test": test}, params, workdir)
+        inputs = _inputs_sha256(model if package is None else model_sha256(package), files, params, workdir)
+        if (done := _finished(workdir, inputs)) is not None:
+            return done
+        state = take_up(workdir, State(inputs, params.batch_size, params.accumulate))
+        (workdir / BASE).unlink(missing_ok=True)
+        if package is not None:
+            (workdir / BASE).symlink_to(package)
+        config = partial(nequip_config, model, files, folder=Path("run"), stress=stress)
+        state = _train(config, params, state, workdir, lock, _watcher(workdir, params, on_progress))
+        result = _package(state, left_out, workdir, lock)
+        result = replace(result, wall_seconds=time.monotonic() - started)
+        write_json(workdir / "result.json", {**asdict(result), "model": RESULT})
     return result
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, float]], dict[str, float]]:
-    """Read a run's history and test errors from its metrics file, which may be still growing.
-
-    Parameters
-    ----------
-    path
-        `metrics.csv`.
-
-    Returns
-    -------
-    history, test
-        As in `TrainResult`; only complete epochs.
-    """
-    names = {"train_loss_epoch/weighted_sum": "train_loss", "val0_epoch/weighted_sum": "val_loss"}
-    names |= {f"val0_epoch/{name}_mae": f"{name}_mae" for name in ("energy", "forces", "stress")}
-    epochs: dict[int, dict[str, float]] = {}
-    test: dict[str, float] = {}
-    rates: list[float] = []
-    for row in _rows(path):
-        if row.get("lr-Adam"):  # logged at each epoch's start, in a row of its own that does not name the epoch
-            rates.append(float(row["lr-Adam"]))
-        test |= {k.removeprefix("test0_epoch/"): float(v) for k, v in row.items() if k.startswith("test0_epoch/") and v}
-        if values := {names[key]: float(value) for key, value in row.items() if key in names and value}:
-            epochs.setdefault(int(row["epoch"]), {}).update(values)
-    complete = [
-        {"epoch": epoch + 1, "learning_rate": rate, **row}
-        for (epoch, row), rate in zip(sorted(epochs.items()), rates, strict=False)
-        if {"train_loss", "val_loss"} <= set(row)
-    ]
-    return complete, test
+def _train(
+    config: Callable[[TrainParams], Config],
+    params: TrainParams,
+    state: State,
+    workdir: Path,
+    lock: int,
+    watch: Callable[[], None] | None,
+) -> State:
+    """Train to the end, from the last finished epoch, in smaller batches as often as the GPU's memory asks for it."""
+    while True:
+        state = replace(state, attempts=state.attempts + 1)
+        state.save(workdir)
+        update = {"batch_size": state.batch_size, "accumulate": state.accumulate}
+        settings = config(params.model_copy(update=update))
+        if (last := last_checkpoint(workdir / "run")) is not None:
+            settings["ckpt_path"] = str(last.relative_to(workdir))
+        (workdir / "run" / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        last_line = f"{settings['run'][-1].upper()} RUN END"
+        try:
+            run_nequip("train", ["-cp", str(workdir / "run"), "-cn", "config"], workdir, last_line, lock, watch)
+            return state
+        except GpuMemoryError as err:
+            if (smaller := state.with_smaller_batches()) is None:
+                raise GpuMemoryError(f"one structure a batch, of at most max_edges edges, is too much: {err}") from None
+            state = smaller
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-    return [row for row in rows if None not in row and None not in row.values()]  # no row that is still being written
+def _package(state: State, left_out: dict[str, list[tuple[int, str]]], workdir: Path, lock: int) -> TrainResult:
+    """Package the best epoch's averaged weights."""
+    history = read_json(workdir / "run" / "history.json", [])
+    best = best_epoch(history)
+    (workdir / RESULT).unlink(missing_ok=True)
+    arguments = ["build", str(checkpoint_file(Path("run"), best)), RESULT]
+    run_nequip("package", arguments, workdir, "Packaged model saved", lock)
+    return TrainResult(
+        model=workdir / RESULT,
+        sha256=model_sha256(workdir / RESULT),
+        inputs_sha256=state.inputs,
+        epochs=len(history),
+        best_epoch=best,
+        history=history,
+        test=read_json(workdir / "run" / "test.json", {}),
+        left_out=left_out,
+        batch_size=state.batch_size,
+        accumulate=state.accumulate,
+        attempts=state.attempts,
+    )
 
 
 def _write_data(
-    parts: dict[str, Sequence[Atoms]], model: Config, params: TrainParams, folder: Path
+    parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: Path
 ) -> tuple[dict[str, Path], bool, dict[str, list[tuple[int, str]]]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_elements([atoms for frames in parts.values() for atoms in frames], model)
+    """The files' paths, as seen from `workdir`, whether there are stresses to train on, and the cells left out."""
+    (workdir / "data").mkdir(exist_ok=True)
     left_out: dict[str, list[tuple[int, str]]] = {}
     cells: dict[str, list[Atoms]] = {}
     files: dict[str, Path] = {}
@@ -214,13 +227,12 @@ def _write_data(
     for part in parts:
         frames = cells["train"] if part == "val" and not cells["val"] else cells[part]
         if frames:
-            files[part] = folder / f"{part}.extxyz"
-            write_extxyz(files[part], frames, energy_weights(frames, params.weight_bins))
+            files[part] = Path("data") / f"{part}.extxyz"
+            write_extxyz(workdir / files[part], frames, energy_weights(frames, params.weight_bins))
     return files, any(has_stress(atoms) for atoms in cells["train"]), left_out
 
 
-def _check_elements(frames: Sequence[Atoms], model: Config) -> None:
-    known = model["type_names"] if "type_names" in model else model_elements(model["package_path"])
+def _check_elements(frames: Sequence[Atoms], known: Sequence[str] | None) -> None:
     found = {symbol for atoms in frames for symbol in atoms.get_chemical_symbols()}
     if known is not None and not found <= set(known):
         raise ValueError(
@@ -228,18 +240,18 @@ def _check_elements(frames: Sequence[Atoms], model: Config) -> None:
         )
 
 
-def _inputs_sha256(model: Config, files: dict[str, Path], params: TrainParams) -> str:
-    """Checksum of all that decides the result; the paths do not."""
-    base = model_sha256(model["package_path"]) if "package_path" in model else json.dumps(model, sort_keys=True)
-    data = {part: model_sha256(path) for part, path in files.items()}
-    facts = {"base": base, "data": data, "params": params.model_dump(mode="json"), "nequip": version("nequip")}
+def _inputs_sha256(base: Config | str, files: dict[str, Path], params: TrainParams, workdir: Path) -> str:
+    """Checksum of all that decides the result; where the files are does not."""
+    data = {part: model_sha256(workdir / path) for part, path in files.items()}
+    versions = {name: version(name) for name in DECISIVE}
+    facts = {"base": base, "data": data, "params": params.model_dump(mode="json"), "versions": versions}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _finished(workdir: Path, inputs: str) -> TrainResult | None:
     try:
         stored: dict[str, Any] = json.loads((workdir / "result.json").read_text())
-        model = workdir / "model.nequip.zip"
+        model = workdir / RESULT
         if stored["inputs_sha256"] != inputs or stored["sha256"] != model_sha256(model):
             return None
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
@@ -248,22 +260,17 @@ def _finished(workdir: Path, inputs: str) -> TrainResult | None:
     return TrainResult(**{**stored, "model": model, "left_out": left_out, "reused": True})
 
 
-def _save(result: TrainResult, workdir: Path) -> None:
-    temporary = workdir / "result.json.tmp"
-    temporary.write_text(json.dumps({**asdict(result), "model": result.model.name}, indent=1))
-    temporary.replace(workdir / "result.json")
-
-
 def _watcher(
-    folder: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None
+    workdir: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None
 ) -> Callable[[], None] | None:
+    file = workdir / "run" / "history.json"
     if on_progress is None:
         return None
-    reported = 0
+    reported = len(read_json(file, []))
 
     def report_new_epochs() -> None:
         nonlocal reported
-        history, _ = read_metrics(folder / "metrics.csv")
+        history = read_json(file, [])
         for row in history[reported:]:
             losses = (row["train_loss"], row["val_loss"])
             on_progress(Progress(int(row["epoch"]), params.max_epochs, *losses, row["learning_rate"]))

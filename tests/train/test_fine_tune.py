@@ -10,7 +10,7 @@ from entropy_flows.potentials import load_calculator, model_elements, model_sha2
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import TrainingError
 from entropy_flows.train.recipe import small_allegro
-from entropy_flows.train.run import fine_tune, read_metrics
+from entropy_flows.train.run import fine_tune
 
 PARAMS = TrainParams(preset="small", max_epochs=3, batch_size=2, stress_coefficient=1.0)
 
@@ -107,19 +107,6 @@ def test_inputs_are_checked_before_anything_runs(base, tmp_path):
         fine_tune(TRAIN, VAL, [], base[0].model, PARAMS.model_copy(update={"max_edges": 1}), tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nothing\.nequip\.zip"):
         fine_tune(TRAIN, VAL, [], "nothing.nequip.zip", PARAMS, tmp_path)
-
-
-def test_an_unfinished_row_of_the_metrics_file_is_passed_over(tmp_path):
-    file = tmp_path / "metrics.csv"
-    file.write_text(
-        "epoch,lr-Adam,step,train_loss_epoch/weighted_sum,val0_epoch/weighted_sum\n"
-        ",0.1,0,,\n0,,1,,2.0\n0,,1,3.0,\n,0.1,1,,\n1,,2,,1.5\n1,,2"
-    )
-    history, test = read_metrics(file)
-
-    assert history == [{"epoch": 1, "learning_rate": 0.1, "val_loss": 2.0, "train_loss": 3.0}]
-    assert test == {}
-    assert read_metrics(tmp_path / "none.csv") == ([], {})
 
 
 def test_torch_is_left_as_it_was(base):

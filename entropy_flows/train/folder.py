@@ -1,0 +1,198 @@
+"""The folder of a training: who may use it, how far it is, what of it can be trusted after a kill.
+
+    workdir/
+      lock                           held by the process that trains here, and by NequIP below it
+      data/{train,val,test}.extxyz   what is trained on
+      base.nequip.zip                link to the model to start from
+      state.json                     of what inputs `run` is, the batch size it has come to, how often it was started
+      run/                           NequIP's configuration and console logs
+        epoch-0012.ckpt              everything after an epoch: the last two are kept, and the best as of each of them
+        history.json, test.json      losses and errors of the epochs so far, and those of the test set
+      model.nequip.zip               the result
+      result.json                    written last
+
+NequIP is run in `workdir` and knows these names only: neither checkpoints nor the result depend on where the folder is.
+What is read again was written under another name and then renamed: it is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import math
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from entropy_flows.faults import MachineError
+
+logger = logging.getLogger(__name__)
+
+LOCK_SECONDS = 120.0
+"""How long to wait for another process to leave: a worker whose job was given away sees it within a heartbeat."""
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a training has come, apart from its epochs."""
+
+    inputs: str
+    """Checksum of what it was started with; of other inputs, nothing is gone on with."""
+    batch_size: int
+    """Structures in a batch; falls when the GPU's memory does not suffice."""
+    accumulate: int
+    """Batches whose gradients are accumulated before a step; grows by as much."""
+    attempts: int = 0
+    """Times it was started."""
+
+    def with_smaller_batches(self) -> State | None:
+        """The state with half the batch size and the same step, or None if a batch is one structure.
+
+        If half is no whole number, it is the largest part of the batch size that leaves batch size times `accumulate`,
+        the structures in a step, as it is.
+        """
+        smaller = [size for size in range(1, self.batch_size // 2 + 1) if self.batch_size % size == 0]
+        if not smaller:
+            return None
+        parts = self.batch_size // smaller[-1]
+        return replace(self, batch_size=smaller[-1], accumulate=self.accumulate * parts)
+
+    def save(self, workdir: Path) -> None:
+        """Write it."""
+        write_json(workdir / "state.json", asdict(self))
+
+
+def take_up(workdir: Path, fresh: State) -> State:
+    """The state a training was left in, or a fresh one in an empty folder `run`.
+
+    Parameters
+    ----------
+    workdir
+        Folder of the training.
+    fresh
+        The state to begin with, if what is there has other inputs.
+
+    Returns
+    -------
+    State
+        The state to go on from.
+    """
+    stored = read_json(workdir / "state.json", {})
+    if stored.get("inputs") == fresh.inputs and (workdir / "run").is_dir():
+        return State(**stored)
+    (workdir / "state.json").unlink(missing_ok=True)  # first, and written again last: half a folder has no state
+    if (workdir / "run").exists():
+        shutil.rmtree(workdir / "run")
+    (workdir / "run").mkdir()
+    fresh.save(workdir)
+    return fresh
+
+
+def checkpoint_file(folder: Path, epoch: int) -> Path:
+    """Where the state after an epoch (from 1) is."""
+    return folder / f"epoch-{epoch:04d}.ckpt"
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; what is newer, or was not finished, is deleted."""
+    for unfinished in folder.glob("*.tmp"):
+        unfinished.unlink()
+    for path in sorted(folder.glob("epoch-*.ckpt"), reverse=True):
+        if _is_whole(path):
+            return path
+        logger.warning("%s is damaged, going on from the one before", path)
+        path.unlink()
+    return None
+
+
+def _is_whole(path: Path) -> bool:
+    """A checkpoint is a zip archive: its table is at the end, and every member has a checksum."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError):
+        return False
+
+
+def kept_epochs(history: Sequence[Row]) -> set[int]:
+    """Epochs whose checkpoints are kept: the last two, and the best as of each of them."""
+    kept = set()
+    for rows in (history, history[:-1]):
+        if rows:
+            kept |= {len(rows), best_epoch(rows)}
+    return kept
+
+
+def best_epoch(history: Sequence[Row]) -> int:
+    """The epoch (from 1) with the lowest validation loss, the first of equals."""
+    return int(min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"])
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[int]:
+    """Be the only process that trains in a folder.
+
+    A disk that knows no locks is used without, with a warning.
+
+    Parameters
+    ----------
+    workdir
+        The folder; made if missing.
+
+    Yields
+    ------
+    int
+        Descriptor of the lock. It is to be handed to child processes: the lock then lasts as long as any of them.
+
+    Raises
+    ------
+    MachineError
+        If another process holds it and does not leave.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_SECONDS
+    with open(workdir / "lock", "a") as file:  # NFS locks only what is open for writing
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise MachineError(
+                        f"{workdir} is in use by another process (waited {LOCK_SECONDS:.0f} s)"
+                    ) from None
+                time.sleep(0.2)
+            except OSError as err:
+                logger.warning("%s cannot be locked, two processes in it would not see each other: %s", workdir, err)
+                break
+        yield file.fileno()
+
+
+def read_json(path: Path, default: Any) -> Any:
+    """What a file holds, or a default if there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return default
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file, all of it or nothing."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "w") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

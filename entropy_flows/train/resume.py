@@ -1,0 +1,141 @@
+"""What NequIP and Lightning lack for a training that may be killed at any moment and then goes on bit for bit.
+
+| left to themselves | here |
+| --- | --- |
+| a continued training sees the data in the order of the first epochs | `EpochOrder`: it follows from (seed, epoch) |
+| a checkpoint lacks the scheduler's step after its epoch, and the decision to stop | `EpochFiles` makes up for both |
+| best model and last state are two files; a kill may come between them | one file an epoch; the best one's is kept |
+| a continued training deletes the metrics of the one before | the history is part of the checkpoint |
+| a checkpoint comes from the folder for temporary files; from another disk, half may arrive | `WholeFiles` |
+
+All are named in the configuration (`_target_`), like those of `nequip_extension`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
+from torch.utils.data import DataLoader, Sampler
+
+from entropy_flows.train.folder import Row, best_epoch, checkpoint_file, kept_epochs, write_json
+
+COLUMNS = {"train_loss_epoch/weighted_sum": "train_loss", "val0_epoch/weighted_sum": "val_loss"}
+COLUMNS |= {f"val0_epoch/{name}_mae": f"{name}_mae" for name in ("energy", "forces", "stress")}
+"""Columns of the history, by NequIP's names."""
+TEST_PREFIX = "test0_epoch/"
+
+
+class EpochOrder(Sampler[int]):
+    """The order of the data in an epoch, a random one that follows from (seed, epoch) alone.
+
+    Parameters
+    ----------
+    size
+        Structures.
+    seed
+        Seed of the order.
+    """
+
+    def __init__(self, size: int, seed: int):
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch (from 0) before it asks for the first batch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.size).tolist()
+
+
+def shuffled_loader(dataset: Sized, seed: int, generator: torch.Generator, **options: Any) -> DataLoader:
+    """A DataLoader with an `EpochOrder`; NequIP's generator, which would have to be restored, has no say in it."""
+    del generator
+    return DataLoader(dataset, sampler=EpochOrder(len(dataset), seed), **options)  # type: ignore[arg-type]
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Checkpoints that are there as a whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside the file, and rename."""
+        temporary = Path(f"{path}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class EpochFiles(Checkpoint):
+    """Writes the state, and the history up to it, after each epoch.
+
+    Lightning writes a checkpoint at the end of an epoch and only then tells the learning rate's scheduler how the epoch
+    was; whether to stop is not in it either. Both are made up for when a training goes on from it.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = Path(folder)
+        self.history: list[Row] = []
+        self.stop = False
+
+    @property
+    def best_model_path(self) -> str:
+        """What Lightning tests after training."""
+        return str(checkpoint_file(self.folder, best_epoch(self.history)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of this."""
+        return {"history": self.history, "stop": self.stop}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.history, self.stop = state_dict["history"], state_dict["stop"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The checkpoint may know of more epochs than the file, or of fewer."""
+        write_json(self.folder / "history.json", self.history)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do what was done after the checkpoint was written."""
+        if self.history:
+            for config in trainer.lr_scheduler_configs:
+                pl_module.lr_scheduler_step(config.scheduler, self.history[-1]["val_loss"])
+            trainer.should_stop = self.stop
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write this epoch; called after early stopping has decided."""
+        metrics = trainer.callback_metrics
+        row = {name: float(metrics[key]) for key, name in COLUMNS.items() if key in metrics}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.history.append({"epoch": trainer.current_epoch + 1, "learning_rate": rate, **row})
+        self.stop = trainer.should_stop
+        trainer.save_checkpoint(checkpoint_file(self.folder, len(self.history)))
+        write_json(self.folder / "history.json", self.history)
+        kept = {checkpoint_file(self.folder, epoch) for epoch in kept_epochs(self.history)}
+        for path in self.folder.glob("epoch-*.ckpt"):
+            if path not in kept:
+                path.unlink()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the errors on the test set."""
+        errors = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith(TEST_PREFIX)}
+        write_json(self.folder / "test.json", {key.removeprefix(TEST_PREFIX): value for key, value in errors.items()})

@@ -29,6 +29,12 @@ class Settings(BaseSettings):
     """Device for models and fingerprints."""
     workers: int | None = Field(None, ge=1)
     """Local workers started by `entropy-flows run`; None takes one per core."""
+    heartbeat: float = Field(60.0, gt=0)
+    """Seconds between two signs of life of a running job; after ten without one `repair` takes it for lost."""
+    patience: float = Field(900.0, ge=0)
+    """Seconds for which a worker waits for a database that does not answer before it gives its job up."""
+    checkpoint: float = Field(60.0, ge=0)
+    """Seconds between two checkpoints of an exploration."""
 
     @classmethod
     def settings_customise_sources(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from os.path import normpath
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
 
 import yaml
 from ase.data import chemical_symbols
@@ -18,6 +19,11 @@ from entropy_flows.refine import RefineParams
 from entropy_flows.select import SelectParams
 from entropy_flows.train import TrainParams
 from entropy_flows.train.params import PRESETS
+
+Stage = Literal[
+    "explore", "anchor", "select", "refine", "plan", "label", "tally", "gather", "train", "evaluate", "advance"
+]
+Category = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class IterationSettings(Params):
@@ -67,6 +73,10 @@ class Campaign(IterationSettings):
     label: LabelParams
     """The label engine; one for the whole campaign, since labels of two engines do not mix."""
     stop: StopParams = StopParams()
+    categories: dict[Stage, Category] = Field(default_factory=dict)
+    """Stage → FireWorks category. Else gpu for explore, anchor, refine, train; dft for label; cpu for others."""
+    queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
+    """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for `qlaunch -r` only."""
     iterations: tuple[dict[str, Any], ...] = ()
     """Changes of the stage sections, one mapping per iteration; the last one holds for those that follow."""
 
@@ -90,6 +100,18 @@ class Campaign(IterationSettings):
                 condition_grid(self.iteration(number).explore, names)
             except ValueError as err:
                 raise ValueError(f"iterations[{number - 1}]: {_one_line(err)}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _paths_stay_inside(self) -> Campaign:
+        """A path leaves the campaign file's folder only where it says so itself, by being absolute."""
+        paths = [("base_model", self.base_model), ("student", self.student)]
+        paths += [(f"phase {phase.name!r}: file", phase.file) for phase in self.phases]
+        for what, path in paths:
+            if path is not None and PurePath(normpath(path.removeprefix("shipped:"))).parts[:1] == ("..",):
+                raise ValueError(
+                    f"{what} {path} leaves the folder of the campaign file; give its absolute path if that is meant"
+                )
         return self
 
     @property

@@ -1,7 +1,19 @@
 """What MongoDB holds: the campaign's collections and the append-only ledger of acceptances."""
 
 from entropy_flows.store.campaign import CampaignStore
-from entropy_flows.store.connection import StoreError, connect, job_store, launchpad
+from entropy_flows.store.connection import StoreError, UnreachableError, connect, job_store, launchpad
 from entropy_flows.store.ledger import Entry, Ledger, structure_id
+from entropy_flows.store.outputs import stored_output
 
-__all__ = ["CampaignStore", "Entry", "Ledger", "StoreError", "connect", "job_store", "launchpad", "structure_id"]
+__all__ = [
+    "CampaignStore",
+    "Entry",
+    "Ledger",
+    "StoreError",
+    "UnreachableError",
+    "connect",
+    "job_store",
+    "launchpad",
+    "stored_output",
+    "structure_id",
+]

@@ -15,35 +15,25 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from gridfs import GridFSBucket
+from gridfs.errors import CorruptGridFile, NoFile
+from pydantic import ValidationError
 from pymatgen.core import Structure
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateMany
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.conventions import to_voigt
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_atoms
+from entropy_flows.potentials import COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store.connection import OUTPUTS, StoreError, connect
+from entropy_flows.store.connection import StoreError, connect, refused
 from entropy_flows.store.ledger import Ledger
+from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old_worker, require_current
 
-Indexes = dict[str, list[tuple[str, ...]]]
-UNIQUE: Indexes = {
-    "campaigns": [("name",)],
-    "structures": [("campaign", "key"), ("campaign", "position")],
-    "fingerprints": [("structure", "settings")],
-    "covariances": [("campaign", "mode", "settings", "position")],
-    "labels": [("structure", "settings")],
-    "models": [("campaign", "iteration")],
-    "iterations": [("campaign", "iteration")],
-    OUTPUTS: [("uuid", "index")],
-}
-LOOKUP: Indexes = {
-    "structures": [("campaign", "iteration", "stage"), ("elements",)],
-    "fingerprints": [("campaign", "settings", "position")],
-    "labels": [("campaign", "converged"), ("elements", "pressure")],
-}
+TOGETHER = 100
+"""Entries that one query names: it has a document's limit, and the embedded server's time for it is quadratic."""
 
 
 class CampaignStore:
@@ -68,7 +58,7 @@ class CampaignStore:
     # -- campaign --------------------------------------------------------------------------------------------------
 
     def create(self, campaign: Campaign) -> bool:
-        """Register the campaign and make sure that the indexes exist.
+        """Register the campaign and make sure that the indexes exist; migrate one of an older version.
 
         Returns
         -------
@@ -78,20 +68,14 @@ class CampaignStore:
         Raises
         ------
         StoreError
-            If a campaign of this name has a different configuration.
+            If a campaign of this name has a different configuration, the database is read-only, or a newer version of
+            this package has written the campaign.
         """
-        try:
-            for table in (UNIQUE, LOOKUP):
-                for collection, indexes in table.items():
-                    for keys in indexes:
-                        self.database[collection].create_index(
-                            [(key, ASCENDING) for key in keys], unique=table is UNIQUE
-                        )
-        except PyMongoError as err:
-            raise StoreError(f"cannot prepare the collections: {err}") from None
+        make_indexes(self.database)
         config = campaign.model_dump(mode="json")
         document = {
             "name": self.name,
+            "schema": SCHEMA,
             "config": config,
             "state": "new",
             "message": None,
@@ -102,13 +86,30 @@ class CampaignStore:
             self.database["campaigns"].insert_one(document)
             return True
         except DuplicateKeyError:
-            changed = sorted(k for k, v in config.items() if self.document()["config"].get(k) != v)
-            if changed:
-                raise StoreError(
-                    f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
-                    f"give the changed one a new name"
-                ) from None
+            self._continue(config)
             return False
+        except OperationFailure as err:
+            raise refused(self.database, err, f"cannot register campaign {self.name!r}") from None
+
+    def _continue(self, config: dict[str, Any]) -> None:
+        """Take up a campaign that exists: with the same configuration, as documents of this version."""
+        found = self._raw()
+        refuse_old_worker(found)
+        try:  # settings that came with a newer version have their defaults
+            stored = Campaign.model_validate(found["config"]).model_dump(mode="json")
+        except ValidationError as err:
+            first = err.errors()[0]
+            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise StoreError(f"campaign {self.name!r} exists with settings that are refused now: {what}") from None
+        if changed := sorted(key for key, value in config.items() if stored[key] != value):
+            raise StoreError(
+                f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
+                f"give the changed one a new name"
+            )
+        migrate(self.database, found)
+        self.database["campaigns"].update_one(
+            {"name": self.name}, {"$set": {"versions.entropy_flows": version("entropy_flows")}}
+        )
 
     def document(self) -> dict[str, Any]:
         """The campaign's own document.
@@ -116,8 +117,13 @@ class CampaignStore:
         Raises
         ------
         StoreError
-            If there is none.
+            If there is none, or if it was written by a version of this package with other documents.
         """
+        found = self._raw()
+        require_current(found)
+        return found
+
+    def _raw(self) -> dict[str, Any]:
         found = self.database["campaigns"].find_one({"name": self.name})
         if found is None:
             raise StoreError(f"campaign {self.name!r} is not in this database; submit it first")
@@ -145,9 +151,38 @@ class CampaignStore:
             key, {"$set": {**fields, "updated": datetime.now(UTC)}, "$setOnInsert": key}, upsert=True
         )
 
+    def count_labels(self, iteration: int, number: int) -> None:
+        """Add to an iteration's labels until gathering has counted them; for progress: a killed job adds nothing."""
+        key = {"campaign": self.name, "iteration": iteration, "label.failed": {"$exists": False}}
+        self.database["iterations"].update_one(key, {"$inc": {"label.labelled": number}})
+
     def iterations(self) -> list[dict[str, Any]]:
         """Documents of all iterations, in order."""
         return list(self.database["iterations"].find({"campaign": self.name}).sort("iteration", ASCENDING))
+
+    def plan(self, iteration: int, name: str, value: Any) -> Any:
+        """Decide something about an iteration once: the first value stays, whoever asks again."""
+        self.record(iteration)
+        where = {"campaign": self.name, "iteration": iteration, f"plan.{name}": {"$exists": False}}
+        self.database["iterations"].update_one(where, {"$set": {f"plan.{name}": value}})
+        found = self.database["iterations"].find_one({"campaign": self.name, "iteration": iteration}, {"plan": 1})
+        return None if found is None else found["plan"][name]
+
+    # -- failures --------------------------------------------------------------------------------------------------
+
+    def add_failure(self, iteration: int, stage: str, place: str, uuid: str, message: str) -> None:
+        """Keep that a stage's job failed for a reason of its own; `place` tells it from the stage's other jobs."""
+        key = {"campaign": self.name, "uuid": uuid}
+        body = {"iteration": iteration, "stage": stage, "place": place, "message": message[:2000]}
+        self.database["failures"].replace_one(key, {**key, **body, "created": datetime.now(UTC)}, upsert=True)
+
+    def forget_failures(self, uuids: list[str]) -> None:
+        """Delete the failures of jobs that are run again, or have done well since."""
+        self.database["failures"].delete_many({"campaign": self.name, "uuid": {"$in": uuids}})
+
+    def failures(self, **query: Any) -> list[dict[str, Any]]:
+        """Failures, the latest last."""
+        return list(self.database["failures"].find({"campaign": self.name, **query}).sort("created", ASCENDING))
 
     # -- ledger entries --------------------------------------------------------------------------------------------
 
@@ -175,19 +210,32 @@ class CampaignStore:
             query["settings"] = settings_hash
         return self.database["labels"].find(query).sort("position", ASCENDING)
 
+    def labels_of(self, structures: list[str], settings_hash: str) -> Iterable[dict[str, Any]]:
+        """Labels of these cells, in no order."""
+        return self.database["labels"].find({"structure": {"$in": structures}, "settings": settings_hash})
+
     def set_splits(self, splits: dict[str, str]) -> None:
         """Assign cells to train, val or test for good: a cell once in the test set never trains."""
-        for key, split in splits.items():
-            self.database["labels"].update_many(
-                {"campaign": self.name, "key": key, "split": None}, {"$set": {"split": split}}
-            )
+        updates = [
+            UpdateMany({"campaign": self.name, "key": key, "split": None}, {"$set": {"split": split}})
+            for key, split in splits.items()
+        ]
+        if updates:
+            self.database["labels"].bulk_write(updates)
+
+    def splits(self) -> dict[str, str]:
+        """Key → train, val or test, of all cells that were assigned."""
+        return {label["key"]: label["split"] for label in self.labels(split={"$ne": None})}
 
     def frames(self, **query: Any) -> list[Atoms]:
         """Converged labels as cells with energy (eV, free energy), forces (eV/Å) and stress (eV/Å³)."""
         labels = list(self.labels(converged=True, **query))
-        ids = [label["structure"] for label in labels]
-        cells = {s["_id"]: s for s in self.database["structures"].find({"_id": {"$in": ids}})}
-        return [labelled_atoms(cells[label["structure"]], label) for label in labels]
+        frames = []
+        for start in range(0, len(labels), TOGETHER):
+            part = labels[start : start + TOGETHER]
+            cells = {entry["_id"]: entry for entry in self.ledger_entries([label["structure"] for label in part])}
+            frames += [labelled_atoms(cells[label["structure"]], label) for label in part]
+        return frames
 
     # -- models ----------------------------------------------------------------------------------------------------
 
@@ -205,7 +253,7 @@ class CampaignStore:
         if path.is_file():
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
-            body |= {"sha256": digest, "file": self._put(digest, data), "reference": f"sha256:{digest}"}
+            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
             body["name"] = path.name
         self.database["models"].update_one(
             key, {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}, upsert=True
@@ -221,21 +269,29 @@ class CampaignStore:
     def fetch_model(self, reference: str) -> str:
         """A reference as something that can be loaded: a verified local copy of the file, or the name.
 
+        A local copy is verified each time, so one that was changed is replaced.
+
         Raises
         ------
         StoreError
-            If the file is missing in the database or does not match its checksum.
+            If the file is missing in the database or does not match its checksum, or the reference is a path: what is
+            loaded runs as code, so a file is taken by its checksum only.
         """
         if not reference.startswith("sha256:"):
+            if model_suffix(reference) and not reference.startswith(NEQUIP_NET):
+                raise StoreError(f"model {reference} is not in the database: it was no file when it was registered")
             return reference
         digest = reference.removeprefix("sha256:")
-        path = settings().cache.expanduser() / "models" / f"{digest}.nequip.zip"
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
-            return str(path)
-        found = self.database["models.files"].find_one({"metadata.sha256": digest})
+        found = self.database["models"].find_one({"campaign": self.name, "sha256": digest})
         if found is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
-        data = GridFSBucket(self.database, "models").open_download_stream(found["_id"]).read()
+        path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"
+        if path.is_file() and model_sha256(path) == digest:
+            return str(path)
+        try:
+            data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
+        except (NoFile, CorruptGridFile):
+            raise StoreError(f"the file of model {digest[:12]}… is not in the database, or not whole") from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise StoreError(f"model {digest[:12]}… in the database does not match its checksum")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,13 +300,17 @@ class CampaignStore:
         os.replace(stream.name, path)  # another worker may be fetching the same file
         return str(path)
 
-    def _put(self, digest: str, data: bytes) -> Any:
+    def _put(self, digest: str, name: str, data: bytes) -> Any:
         found = self.database["models.files"].find_one({"metadata.sha256": digest})
         if found is not None:
             return found["_id"]
-        return GridFSBucket(self.database, "models").upload_from_stream(
-            f"{digest}.nequip.zip", data, metadata={"sha256": digest}
-        )
+        name = f"{digest}{model_suffix(name)}"
+        return GridFSBucket(self.database, "models").upload_from_stream(name, data, metadata={"sha256": digest})
+
+
+def model_suffix(name: str) -> str:
+    """What tells a packaged model from a compiled one, for those who load it by its file's name; "" for neither."""
+    return next((suffix for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX) if name.endswith(suffix)), "")
 
 
 def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:

@@ -7,12 +7,12 @@ acknowledged, and a workflow then fails on the missing output of a completed par
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, InvalidURI, NotPrimaryError, OperationFailure, PyMongoError
 
 from entropy_flows.settings import settings
 
@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 
 TIMEOUT_MS = 10_000
 OUTPUTS, BLOBS = "outputs", "blobs"
+URI_NAME, DATABASE_NAME = "ENTROPY_FLOWS_URI", "ENTROPY_FLOWS_DATABASE"
+"""What stands for the settings' URI and database in a launchpad file."""
+UNAUTHORIZED = 13
+"""MongoDB's code of an operation that the user may not do."""
 
 
 class StoreError(RuntimeError):
     """The database cannot be reached or refuses; the message never holds a password."""
+
+
+class UnreachableError(StoreError):
+    """The database does not answer; it may later."""
 
 
 def journaled(uri: str) -> str:
@@ -62,30 +70,47 @@ def configured_uri() -> str:
 
 
 def connect(uri: str | None = None, database: str | None = None, timeout_ms: int = TIMEOUT_MS) -> Database:
-    """Connect and ping.
+    """Connect and look whether the database answers and may be read.
 
     Raises
     ------
     StoreError
         In one line, if the URI is malformed, nobody answers in time, or the credentials are refused.
     """
-    uri = uri or configured_uri()
+    uri, name = uri or configured_uri(), database or settings().database
     try:
         client: MongoClient = MongoClient(
             journaled(uri), serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, tz_aware=True
         )
-        client.admin.command("ping")
+        client[name]["campaigns"].find_one({}, {"_id": True})  # a ping is answered to anybody
     except (InvalidURI, ConfigurationError, ValueError) as err:
         raise StoreError(f"not a usable MongoDB URI ({without_password(uri)}): {type(err).__name__}") from None
     except OperationFailure as err:
         reason = (err.details or {}).get("errmsg", "refused")
         raise StoreError(f"MongoDB at {without_password(uri)} refused: {reason}") from None
     except PyMongoError as err:
-        raise StoreError(
+        raise UnreachableError(
             f"MongoDB at {without_password(uri)} cannot be reached within {timeout_ms / 1000:g} s "
             f"({type(err).__name__}); is the server running and the port open?"
         ) from None
-    return client[database or settings().database]
+    return client[name]
+
+
+def refused(database: Database, err: PyMongoError, what: str) -> StoreError:
+    """A write that the database refused, told in one line; `what` could not be done."""
+    reason = (err.details or {}).get("errmsg") if isinstance(err, OperationFailure) else None
+    servers = ", ".join(f"{host}:{port}" for host, port in sorted(database.client.nodes))
+    if isinstance(err, OperationFailure) and err.code == UNAUTHORIZED:
+        return StoreError(
+            f"database {database.name!r} at {servers} is read-only for this user ({reason}): running a campaign needs "
+            f"the role readWrite on {database.name!r}"
+        )
+    if isinstance(err, NotPrimaryError):
+        return StoreError(
+            f"database {database.name!r} at {servers} is read-only: this server is not its replica set's primary; "
+            f"give the URI of the whole set"
+        )
+    return StoreError(f"{what} of database {database.name!r}: {reason or type(err).__name__}")
 
 
 def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
@@ -107,3 +132,26 @@ def launchpad(uri: str | None = None, database: str | None = None, logdir: str |
 
     address, name = journaled(uri or configured_uri()), database or settings().database
     return LaunchPad(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
+
+
+class ConfiguredClient(MongoClient):
+    """The client that launchers/FW_config.yaml has FireWorks use: a launchpad file then needs no URI.
+
+    The host ENTROPY_FLOWS_URI and the database ENTROPY_FLOWS_DATABASE stand for those of this machine's settings; any
+    other is taken as it is.
+    """
+
+    def __init__(self, host: str | None = None, *args: Any, **options: Any):
+        super().__init__(journaled(configured_uri()) if host == URI_NAME else host, *args, **options)
+
+    def __getitem__(self, name: str) -> Database:
+        return super().__getitem__(settings().database if name == DATABASE_NAME else name)
+
+
+class ConfiguredJobStore:
+    """What launchers/jobflow.yaml has jobflow take for its store."""
+
+    @classmethod
+    def from_dict(cls, _: dict[str, Any]) -> JobStore:
+        """The job store of this machine's settings."""
+        return job_store()

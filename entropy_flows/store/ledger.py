@@ -8,6 +8,7 @@ writes the same entries, so nothing is lost by running it again and nothing is d
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +20,15 @@ from bson import Binary
 from pymatgen.core import Structure
 from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.store.connection import StoreError
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
+RACES = 5
+"""Times that a stage is appended anew because another process wrote at the same places at the same moment."""
 STAGES = ("seed", "select", "refine", "anchor")
 """Stages that append, in the order in which they do so within an iteration."""
 
@@ -112,8 +115,15 @@ class Ledger:
             If another process has written other entries at these positions, or this stage was appended before with
             different entries.
         """
+        for _ in range(RACES):
+            with contextlib.suppress(BulkWriteError, DuplicateKeyError):  # the other one has won: look at what there is
+                return self._append(iteration, stage, entries)
+        raise StoreError(f"campaign {self.campaign!r}: other processes keep writing {stage} of iteration {iteration}")
+
+    def _append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
         start = self.position(iteration, stage)
-        written = self._written(iteration, stage, {entry.key: place for place, entry in enumerate(entries, start)})
+        expected = {entry.key: place for place, entry in enumerate(entries, start)}
+        written = self._written(iteration, stage, expected)
         if not entries:
             return start
         statistics = self.statistics(iteration, stage)
@@ -127,12 +137,10 @@ class Ledger:
             self.fingerprints.bulk_write(
                 [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in new]
             )
-        try:
-            self.structures.bulk_write(
-                [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
-            )
-        except BulkWriteError as err:
-            raise StoreError(f"campaign {self.campaign!r}: another process is writing the same ledger: {err}") from None
+        self.structures.bulk_write(
+            [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
+        )
+        self._written(iteration, stage, expected)  # another process may have been first
         end = start + len(entries)
         for q in self.fingerprints_between(start, end):  # as stored: what an interrupted run of this stage wrote stays
             for stats in statistics.values():

@@ -19,8 +19,8 @@ from entropy_flows.label.reasons import Reason
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, StoreError, connect, job_store, launchpad
-from entropy_flows.store.campaign import UNIQUE
 from entropy_flows.store.connection import journaled, without_password
+from entropy_flows.store.schema import UNIQUE
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
 CONFIG = {

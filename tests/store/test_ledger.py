@@ -1,5 +1,8 @@
 """The ledger: appending twice is appending once, and no crash between two writes changes what comes out."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from cells import rattled
@@ -255,3 +258,46 @@ def test_a_second_writer_is_stopped_by_the_index(ledger, database):
 def test_same_identifier_everywhere():
     assert structure_id("a", "1") == structure_id("a", "1")
     assert len({structure_id(campaign, key) for campaign in "ab" for key in "12"}) == 4
+
+
+@pytest.mark.parametrize("stage", ["select", "anchor"])
+def test_racing_writers_of_one_stage_leave_the_ledger_of_one(store, database, stage):
+    """Four processes' worth of threads, each with connections of its own, append the same entries at once."""
+    first, second = entries(1, "seed", 3), entries(1, stage, 12)
+    store.ledger(DATASET).append(1, "seed", first)
+    ledgers = [CampaignStore.open("test").ledger(DATASET) for _ in range(4)]
+    barrier = threading.Barrier(len(ledgers))
+
+    def write(ledger):
+        barrier.wait()
+        return ledger.append(1, stage, second)
+
+    with ThreadPoolExecutor(len(ledgers)) as pool:
+        assert list(pool.map(write, ledgers)) == [15] * 4
+    raced = content(database)
+    for name in ("structures", "fingerprints", "covariances"):
+        database[name].delete_many({})
+    store.ledger(DATASET).append(1, "seed", first)
+    store.ledger(DATASET).append(1, stage, second)
+    assert content(database) == raced
+
+
+def test_of_writers_with_different_entries_one_wins_and_the_other_is_told(store):
+    """What cannot happen with one configuration: nothing is mixed even so."""
+    ours, theirs = entries(1, "select", 6), entries(1, "select", 6)[::-1]
+    ledgers = [CampaignStore.open("test").ledger(DATASET) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def write(which):
+        barrier.wait()
+        try:
+            return ledgers[which].append(1, "select", (ours, theirs)[which])
+        except StoreError as err:
+            return str(err)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(write, range(2)))
+    assert sum(isinstance(result, str) for result in results) >= 1
+    if 6 in results:
+        winner = (ours, theirs)[results.index(6)]
+        assert [e["key"] for e in store.ledger(DATASET).entries()] == [entry.key for entry in winner]

@@ -1,0 +1,82 @@
+"""`entropy-flows verify`: whether all that a campaign has stored fits together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.store.subject import Check
+
+SHOWN = 5
+"""Lines a check prints of what it found."""
+
+
+def command(
+    file: CampaignFile,
+    folder: FolderOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Recompute every fingerprint, not only 500 of them.")
+    ] = False,
+) -> None:
+    """Check ledger, statistics, labels, models, jobs and files against one another. Nothing is changed.
+
+    The exit code is 1 if anything is wrong. What is only wasted (room, or a result that was lost and told) is shown.
+
+    Example: entropy-flows verify silicon/campaign.yaml
+    """
+    from entropy_flows.store import launchpad
+    from entropy_flows.store.verify import verify
+
+    console = Console()
+    with session(file, folder) as opened, _Bars(console) as bars:
+        checks = verify(opened.store, launchpad(), everything=everything, on_progress=bars.show)
+    console.print(summary(checks))
+    for check in checks:
+        for lines, colour, what in ((check.problems, "red", "wrong"), (check.wasted, "yellow", "wasted")):
+            for line in lines[:SHOWN]:
+                console.print(f"[{colour}]{check.name}, {what}:[/{colour}] {escape(line)}", soft_wrap=True)
+            if len(lines) > SHOWN:
+                console.print(f"[{colour}]{check.name}, {what}:[/{colour}] and {len(lines) - SHOWN} more")
+    wrong = sum(len(check.problems) for check in checks)
+    if wrong:
+        console.print(f"[red]{opened.campaign.name}: {wrong} things are wrong[/red]")
+        raise typer.Exit(1)
+    console.print(f"[green]{opened.campaign.name}: all is well[/green]")
+
+
+def summary(checks: list[Check]) -> Table:
+    """How many of what were looked at, and how many are not in order."""
+    table = Table("checked", "looked at", "wrong", "wasted")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for check in checks:
+        wrong = f"[red]{len(check.problems)}[/red]" if check.problems else "0"
+        table.add_row(check.name, str(check.looked_at), wrong, str(len(check.wasted)))
+    return table
+
+
+class _Bars:
+    """A bar for each long check, gone when all are done."""
+
+    def __init__(self, console: Console):
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._progress, self._tasks = Progress(*columns, console=console, transient=True), dict[str, TaskID]()
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Draw a bar."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name)
+        self._progress.update(self._tasks[name], completed=done, total=total)

@@ -1,0 +1,170 @@
+"""The version of the stored documents: their indexes, the way from an older version, and who may work with them.
+
+    1    released first; a failed stage was a field of its iteration's document, its job FIZZLED
+    2    a failed stage is a row of `failures`; each job carries its uuid, by which it is found
+
+A command that opens a campaign for writing migrates it, step by step. Each step can be done twice, so one that was
+interrupted is mended by doing it again. Workers and commands that only read refuse any version but this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from packaging.version import Version
+from pymongo import ASCENDING, UpdateOne
+from pymongo.database import Database
+from pymongo.errors import NotPrimaryError, OperationFailure
+
+from entropy_flows.store.connection import BLOBS, OUTPUTS, StoreError, refused
+
+SCHEMA = 2
+PACKAGE = "entropy_flows"
+
+Indexes = dict[str, list[tuple[str, ...]]]
+UNIQUE: Indexes = {
+    "campaigns": [("name",)],
+    "structures": [("campaign", "key"), ("campaign", "position")],
+    "fingerprints": [("structure", "settings")],
+    "covariances": [("campaign", "mode", "settings", "position")],
+    "labels": [("structure", "settings")],
+    "models": [("campaign", "iteration")],
+    "iterations": [("campaign", "iteration")],
+    "failures": [("campaign", "uuid")],
+    OUTPUTS: [("uuid", "index")],
+}
+LOOKUP: Indexes = {
+    "structures": [("campaign", "iteration", "stage"), ("elements",)],
+    "fingerprints": [("campaign", "settings", "position")],
+    "labels": [("campaign", "converged"), ("elements", "pressure")],
+    "fireworks": [("spec.campaign", "state"), ("spec.uuid",)],
+    f"{BLOBS}.files": [("metadata.blob_uuid",)],
+}
+
+
+class OldWorkerError(StoreError):
+    """The package here is older than the one that last submitted the campaign."""
+
+
+def make_indexes(database: Database) -> None:
+    """Make sure that the indexes exist; what they forbid cannot be written from then on.
+
+    Raises
+    ------
+    StoreError
+        If the database does not let them be made, for instance because it is read-only for this user.
+    """
+    try:
+        for table in (UNIQUE, LOOKUP):
+            for collection, indexes in table.items():
+                for keys in indexes:
+                    database[collection].create_index([(key, ASCENDING) for key in keys], unique=table is UNIQUE)
+    except (OperationFailure, NotPrimaryError) as err:
+        raise refused(database, err, "cannot prepare the collections") from None
+
+
+def require_current(document: dict[str, Any]) -> None:
+    """Refuse a campaign whose documents are of another version.
+
+    Raises
+    ------
+    StoreError
+        If it is an older one; the message says how to migrate.
+    OldWorkerError
+        If it is a newer one.
+    """
+    _refuse_newer_schema(document)
+    found = document.get("schema", 1)
+    if found < SCHEMA:
+        raise StoreError(
+            f"campaign {document['name']!r} was written by an older {PACKAGE} (schema {found}, this one needs "
+            f"{SCHEMA}); run `entropy-flows submit` with its campaign file once to migrate it (`run` does so too)"
+        )
+
+
+def refuse_old_worker(document: dict[str, Any]) -> None:
+    """Refuse to work on a campaign that a newer package has submitted or continued.
+
+    Raises
+    ------
+    OldWorkerError
+        Naming both versions.
+    """
+    here, there = version(PACKAGE), document["versions"][PACKAGE]
+    if Version(here) < Version(there):
+        raise OldWorkerError(
+            f"campaign {document['name']!r} was last submitted with {PACKAGE} {there} and this is {here}; "
+            f"upgrade this one"
+        )
+    _refuse_newer_schema(document)
+
+
+def _refuse_newer_schema(document: dict[str, Any]) -> None:
+    if (found := document.get("schema", 1)) > SCHEMA:
+        raise OldWorkerError(
+            f"campaign {document['name']!r} was written by a newer {PACKAGE} (schema {found}, this one knows "
+            f"{SCHEMA}); upgrade this one"
+        )
+
+
+def migrate(database: Database, document: dict[str, Any]) -> None:
+    """Bring a campaign's documents to this version; `document` is the campaign's own.
+
+    The workers of a campaign that is not done should have been stopped: its jobs are put on the launchpad anew.
+    """
+    for number in range(document.get("schema", 1), SCHEMA):
+        STEPS[number](database, document)
+        database["campaigns"].update_one({"name": document["name"]}, {"$set": {"schema": number + 1}})
+
+
+def _failures_become_rows(database: Database, document: dict[str, Any]) -> None:
+    """1 → 2.
+
+    The jobs of version 1 do not run any more. Where the campaign is done they only get their uuid, and its failures
+    become rows. Else they are deleted and submission adds the loop anew, from its first iteration: jobs that are done
+    return what they have stored, and those that failed are done again.
+    """
+    make_indexes(database)
+    name = document["name"]
+    ours = {"campaign": name, "failure": {"$exists": True}}
+    if document["state"] == "done":
+        for iteration in database["iterations"].find(ours):
+            _add_row(database, name, iteration["iteration"], iteration["failure"])
+        _name_jobs(database, name)
+    else:
+        _delete_jobs(database, name)
+    database["iterations"].update_many(ours, {"$unset": {"failure": True}})
+    database["campaigns"].update_one({"name": name}, {"$unset": {"submitted": True}})
+
+
+def _add_row(database: Database, name: str, iteration: int, failure: dict[str, str]) -> None:
+    stage = failure["stage"]
+    key = {"campaign": name, "uuid": f"schema-1/{iteration}/{stage}"}
+    body = {"iteration": iteration, "stage": stage, "place": stage, "message": failure["message"]}
+    database["failures"].replace_one(key, {**key, **body, "created": datetime.now(UTC)}, upsert=True)
+
+
+def _name_jobs(database: Database, name: str) -> None:
+    found = database["fireworks"].find({"spec.campaign": name}, {"spec._tasks.job.uuid": 1})
+    updates = [
+        UpdateOne({"_id": job["_id"]}, {"$set": {"spec.uuid": job["spec"]["_tasks"][0]["job"]["uuid"]}})
+        for job in found
+    ]
+    if updates:
+        database["fireworks"].bulk_write(updates)
+
+
+def _delete_jobs(database: Database, name: str) -> None:
+    """The campaign's jobs of version 1, which have no uuid; last of all what the others are found by."""
+    old = {"spec.campaign": name, "spec.uuid": {"$exists": False}}
+    ids = [job["fw_id"] for job in database["fireworks"].find(old, {"fw_id": 1})]
+    database["launches"].delete_many({"fw_id": {"$in": ids}})
+    database["workflows"].delete_many({"nodes": {"$in": ids}})
+    database["fireworks"].delete_many({"fw_id": {"$in": ids}})
+
+
+STEPS: dict[int, Callable[[Database, dict[str, Any]], None]] = {1: _failures_become_rows}
+"""Version → what leads from it to the next."""

@@ -1,0 +1,107 @@
+"""What a check of a campaign is given, and what it says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from entropy_flows.schemas import Campaign
+from entropy_flows.store.campaign import CampaignStore
+from entropy_flows.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+SETTLE_SECONDS = 2.0
+"""What is still wrong after this long was not just being written."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    name
+        What.
+    looked_at
+        How many of it.
+    problems
+        What is wrong, a line each.
+    wasted
+        What takes room or lacks a result, but contradicts nothing.
+    """
+
+    name: str
+    looked_at: int
+    problems: list[str]
+    wasted: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A campaign to check.
+
+    Attributes
+    ----------
+    store
+        Its collections.
+    pad
+        The launchpad that has its jobs.
+    everything
+        Recompute all fingerprints instead of a sample.
+    on_progress
+        Called with the name of a long check, how far it is, and how far it goes.
+    """
+
+    store: CampaignStore
+    pad: LaunchPad
+    everything: bool = False
+    on_progress: Progress | None = None
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The campaign's own document."""
+        return self.store.document()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, with the settings that the campaign was started with."""
+        return self.store.ledger(Campaign.model_validate(self.document["config"]).dataset)
+
+    @cached_property
+    def iterations(self) -> list[dict[str, Any]]:
+        """Documents of the iterations."""
+        return self.store.iterations()
+
+    @cached_property
+    def entries(self) -> list[dict[str, Any]]:
+        """The ledger's entries in order, without their structures."""
+        _ = self.iterations  # read before: of a campaign that runs, what they count is in the ledger by now
+        names = ("key", "position", "iteration", "stage", "rank", "n_atoms")
+        found = self.ledger.structures.find({"campaign": self.store.name}, dict.fromkeys(names, 1))
+        return list(found.sort("position", 1))
+
+    @cached_property
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        """The same entries by their identifiers."""
+        return {entry["_id"]: entry for entry in self.entries}
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        """Tell whoever watches."""
+        if self.on_progress is not None:
+            self.on_progress(name, done, total)
+
+
+def lasting(find: Callable[[], list[str]]) -> list[str]:
+    """The problems found now and again a moment later: the campaign may be running."""
+    if first := find():
+        time.sleep(SETTLE_SECONDS)
+        second = set(find())
+        return [problem for problem in first if problem in second]
+    return []

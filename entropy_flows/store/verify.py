@@ -1,0 +1,202 @@
+"""Whether everything that a campaign has stored fits together: ledger, statistics, labels, models, jobs, files.
+
+    statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1,    fingerprints = GOM(structure)
+
+Nothing is changed. A check is a function of a `Subject` that returns a `Check`; it is added to a list and that is all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from entropy_flows.entropy import MODES, SufficientStatistics
+from entropy_flows.geometry import to_atoms
+from entropy_flows.store.campaign import CampaignStore
+from entropy_flows.store.connection import StoreError
+from entropy_flows.store.ledger import STAGES, structure_id
+from entropy_flows.store.subject import Check, Progress, Subject
+from entropy_flows.store.verify_files import FILE_CHECKS
+from entropy_flows.store.verify_labels import LABEL_CHECKS
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+SAMPLE = 500
+"""Fingerprints that are recomputed unless all are asked for."""
+CHUNK = 64
+"""Cells whose fingerprints are computed in one call."""
+TOLERANCE = 1e-9
+
+
+def verify(
+    store: CampaignStore, pad: LaunchPad, *, everything: bool = False, on_progress: Progress | None = None
+) -> list[Check]:
+    """Check a campaign; it may be running meanwhile.
+
+    Parameters
+    ----------
+    store
+        The campaign.
+    pad
+        The launchpad that has its jobs.
+    everything
+        Recompute all fingerprints; else a sample of 500, the same each time.
+    on_progress
+        Called with the name of a long check, how far it is, and how far it goes.
+
+    Raises
+    ------
+    StoreError
+        If there is no such campaign, or it was written by another version.
+    """
+    subject = Subject(store, pad, everything, on_progress)
+    return [check(subject) for check in (*LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)]
+
+
+def ledger(subject: Subject) -> Check:
+    """Positions without gaps, keys once, identifiers that follow from them, stages in their order."""
+    problems = []
+    seen: set[str] = set()
+    position, place = -1, (0, 0)
+    for entry in subject.entries:
+        what = f"position {entry['position']} ({entry['key']})"
+        if entry["position"] != position + 1:
+            problems.append(f"{what}: {position + 1} was expected")
+        if entry["key"] in seen:
+            problems.append(f"{what}: the key is there twice")
+        if entry["_id"] != structure_id(subject.store.name, entry["key"]):
+            problems.append(f"{what}: its identifier does not follow from its key")
+        if entry["stage"] not in STAGES or entry["rank"] != STAGES.index(entry["stage"]):
+            problems.append(f"{what}: stage {entry['stage']!r} with rank {entry['rank']}")
+        if (entry["iteration"], entry["rank"]) < place:
+            problems.append(f"{what}: iteration {entry['iteration']}, {entry['stage']} after a later stage")
+        position, place = entry["position"], (entry["iteration"], entry["rank"])
+        seen.add(entry["key"])
+    return Check("ledger", len(subject.entries), problems)
+
+
+def fingerprints(subject: Subject) -> Check:
+    """One of each entry, at its position, whole and finite; and what the structure gives when computed again."""
+    print_of = subject.ledger.fingerprint
+    seen, problems, wasted = Counter[str](), list[str](), list[str]()
+    ours = {"campaign": subject.store.name, "settings": print_of.settings_hash}
+    found = subject.ledger.fingerprints.find(ours).sort("position", 1)
+    for number, row in enumerate(found):
+        subject.progress("fingerprints", number, len(subject.entries))
+        seen[row["structure"]] += 1
+        if (entry := subject.by_id.get(row["structure"])) is None:
+            wasted.append(f"fingerprint at position {row['position']} belongs to no entry")
+        else:
+            problems += _defects(row, entry, print_of.dim)
+    problems += [f"{_name(entry)}: no fingerprint" for entry in subject.entries if not seen[entry["_id"]]]
+    problems += [f"{_name(subject.by_id[key])}: {n} fingerprints" for key, n in seen.items() if n > 1]
+    others = {"campaign": subject.store.name, "settings": {"$ne": print_of.settings_hash}}
+    if count := subject.ledger.fingerprints.count_documents(others):
+        wasted.append(f"{count} fingerprints of other settings than the campaign's")
+    return Check("fingerprints", seen.total(), problems, wasted)
+
+
+def _defects(row: dict[str, Any], entry: dict[str, Any], dim: int) -> Iterator[str]:
+    if row["position"] != entry["position"]:
+        yield f"{_name(entry)}: its fingerprint says position {row['position']}"
+    expected = [entry["n_atoms"], dim]
+    if row["shape"] != expected or len(row["q"]) != 8 * expected[0] * expected[1]:
+        yield f"{_name(entry)}: fingerprint of shape {row['shape']} in {len(row['q'])} bytes, expected {expected}"
+    elif not np.isfinite(_array(row)).all():
+        yield f"{_name(entry)}: fingerprint is not finite"
+
+
+def recomputed(subject: Subject) -> Check:
+    """The stored structures' fingerprints, computed again, and the stored ones."""
+    ids = [entry["_id"] for entry in subject.entries]
+    if len(ids) > SAMPLE and not subject.everything:
+        chosen = np.random.default_rng(0).choice(len(ids), SAMPLE, replace=False)
+        ids = [ids[place] for place in np.sort(chosen)]
+    problems: list[str] = []
+    for start in range(0, len(ids), CHUNK):
+        subject.progress("recomputed", start, len(ids))
+        problems += _differences(subject, ids[start : start + CHUNK])
+    return Check("recomputed", len(ids), problems)
+
+
+def _differences(subject: Subject, ids: list[str]) -> Iterator[str]:
+    wanted = {"structure": {"$in": ids}, "settings": subject.ledger.fingerprint.settings_hash}
+    stored = {row["structure"]: row for row in subject.ledger.fingerprints.find(wanted)}
+    cells = list(subject.ledger.structures.find({"_id": {"$in": ids}}, {"structure": 1}))
+    computed = subject.ledger.fingerprint([to_atoms(Structure.from_dict(cell["structure"])) for cell in cells])
+    for cell, q in zip(cells, computed, strict=True):
+        row = stored.get(cell["_id"])  # that one is missing, or of another shape, is for another check to say
+        if row is not None and len(row["q"]) == q.nbytes:
+            error = np.abs(_array(row).reshape(q.shape) - q).max() / max(1.0, np.abs(q).max())
+            if not error <= TOLERANCE and np.isfinite(_array(row)).all():
+                yield f"{_name(subject.by_id[cell['_id']])}: fingerprint differs by {error:.1e} from the structure's"
+
+
+def covariances(subject: Subject) -> Check:
+    """Each against its checksum, and against the fold over the fingerprints up to its position."""
+    book, ours = subject.ledger, {"campaign": subject.store.name, "settings": subject.ledger._settings}
+    stored: dict[int, list[Any]] = {}
+    for row in book.covariances.find(ours, {"position": 1}):
+        stored.setdefault(row["position"], []).append(row["_id"])
+    total = book.structures.count_documents({"campaign": subject.store.name})
+    problems = [f"position {place}: beyond the ledger's end at {total}" for place in stored if place > total]
+    looked_at = 0
+    for place, folded in _folds(subject, max(stored, default=0)):
+        for row in book.covariances.find({"_id": {"$in": stored.get(place, [])}}):
+            problems += _deviations(row, folded[row["mode"]])
+            looked_at += 1
+    return Check("covariances", looked_at, problems)
+
+
+def _folds(subject: Subject, end: int) -> Iterator[tuple[int, dict[str, SufficientStatistics]]]:
+    """The statistics of the first 1, 2, … fingerprints, as far as these are there and finite."""
+    book = subject.ledger
+    folded: dict[str, SufficientStatistics] = {
+        mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode) for mode in MODES
+    }
+    rest = iter(book.fingerprints_between(0, end))
+    for place in range(1, end + 1):
+        try:
+            q = next(rest)
+            for statistics in folded.values():
+                statistics.add(q)
+        except (StoreError, ValueError):  # what is wrong with the fingerprint is for another check to say
+            return
+        subject.progress("covariances", place, end)
+        yield place, folded
+
+
+def _deviations(row: dict[str, Any], folded: SufficientStatistics) -> Iterator[str]:
+    what = f"position {row['position']}, {row['mode']}"
+    try:
+        found = SufficientStatistics.from_bytes(bytes(row["data"]))
+    except ValueError as err:
+        yield f"{what}: {err}"
+        return
+    if row["checksum"] != found.checksum():
+        yield f"{what}: its checksum is not that of its data"
+    if not found.n == row["n"] == folded.n:
+        yield f"{what}: of {found.n} vectors, by its document {row['n']}; there are {folded.n}"
+    for name, ours, theirs in (
+        ("mean", found.mean, folded.mean),
+        ("covariance", found.covariance(), folded.covariance()),
+        ("entropy", np.array(row["entropy"]), np.array(folded.copy().entropy())),
+    ):
+        if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * np.abs(theirs).max()):
+            yield f"{what}: {name} differs by {np.abs(ours - theirs).max():.1e} from the fold over the fingerprints"
+
+
+def _array(row: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(row["q"], dtype="<f8")
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"position {entry['position']} ({entry['key']})"
+
+
+LEDGER_CHECKS: tuple[Callable[[Subject], Check], ...] = (ledger, fingerprints, recomputed, covariances)

@@ -1,0 +1,154 @@
+"""Job outputs and their blobs, the launchpad, indexes, checkpoints: what surrounds a campaign's documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from entropy_flows.settings import settings
+from entropy_flows.store.connection import BLOBS, OUTPUTS
+from entropy_flows.store.schema import LOOKUP, UNIQUE
+from entropy_flows.store.subject import Check, Subject, lasting
+
+ACTIVE = ("RUNNING", "RESERVED")
+UNFINISHED = ("READY", "WAITING", "PAUSED", "DEFUSED")
+MANY = 1000
+"""Identifiers in one query."""
+
+
+def outputs(subject: Subject) -> Check:
+    """Each job's output once, and its arrays where it says they are."""
+    problems = lasting(lambda: _output_problems(subject))
+    rows = _outputs(subject)
+    used, uuids = set(_pointers(rows)), {row["uuid"] for row in rows} | set(_job_uuids(subject))
+    wasted = [
+        f"blob of job {blob['metadata']['job_uuid']}, {blob['length']} bytes: no output uses it"
+        for blob in _blobs(subject, "job_uuid", uuids)
+        if blob["metadata"]["blob_uuid"] not in used
+    ]
+    return Check("outputs", len(rows), problems, wasted)
+
+
+def _output_problems(subject: Subject) -> list[str]:
+    rows = _outputs(subject)
+    pointers = _pointers(rows)
+    there = {blob["metadata"]["blob_uuid"] for blob in _blobs(subject, "blob_uuid", pointers)}
+    found = Counter((row["uuid"], row["index"]) for row in rows)
+    return [
+        *(
+            f"output of {row['name']} ({row['uuid']}): its arrays are missing"
+            for blob, row in pointers.items()
+            if blob not in there
+        ),
+        *(f"output of job {uuid}, index {index}: {n} times" for (uuid, index), n in found.items() if n > 1),
+    ]
+
+
+def _outputs(subject: Subject) -> list[dict[str, Any]]:
+    names = ("uuid", "index", "name", "output.trajectories.blob_uuid")
+    ours = {"metadata.campaign": subject.store.name}
+    return list(subject.store.database[OUTPUTS].find(ours, dict.fromkeys(names, 1)))
+
+
+def _pointers(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Name of a blob → the output whose arrays are in it."""
+    blobs = ((((row.get("output") or {}).get("trajectories") or {}).get("blob_uuid"), row) for row in rows)
+    return {blob: row for blob, row in blobs if blob is not None}
+
+
+def _blobs(subject: Subject, key: str, values: Iterable[str]) -> Iterator[dict[str, Any]]:
+    wanted = sorted(values)
+    for start in range(0, len(wanted), MANY):
+        query = {f"metadata.{key}": {"$in": wanted[start : start + MANY]}}
+        yield from subject.store.database[f"{BLOBS}.files"].find(query, {"metadata": 1, "length": 1})
+
+
+def _job_uuids(subject: Subject) -> Iterator[str]:
+    for job in subject.pad.fireworks.find({"spec.campaign": subject.store.name}, {"spec.uuid": 1}):
+        if "uuid" in job["spec"]:
+            yield job["spec"]["uuid"]
+
+
+def launchpad(subject: Subject) -> Check:
+    """Jobs in one workflow each, none there twice, none failed, no lock that stays, states that agree."""
+    count = subject.pad.fireworks.count_documents({"spec.campaign": subject.store.name})
+    return Check("launchpad", count, lasting(partial(_launchpad_problems, subject)))
+
+
+def _launchpad_problems(subject: Subject) -> list[str]:
+    names = {"fw_id": 1, "name": 1, "state": 1, "spec.uuid": 1}
+    jobs = {job["fw_id"]: job for job in subject.pad.fireworks.find({"spec.campaign": subject.store.name}, names)}
+    workflows = list(_workflows(subject, jobs))
+    placed = {number for workflow in workflows for number in workflow["nodes"]} & set(jobs)
+    uuids = Counter(jobs[number]["spec"].get("uuid") for number in placed)
+    problems = [
+        f"workflow {workflow['name']!r}: locked since {workflow['updated_on']}"
+        for workflow in workflows
+        if workflow.get("locked")
+    ]
+    for number, job in jobs.items():
+        if number not in placed:
+            problems.append(f"{_name(job)}: in no workflow")
+        elif (uuid := job["spec"].get("uuid")) is not None and uuids[uuid] > 1:
+            problems.append(f"{_name(job)}: there {uuids[uuid]} times")
+        if job["state"] == "FIZZLED":
+            problems.append(f"{_name(job)}: FIZZLED; see `entropy-flows repair`")
+    if not any(job["state"] in ACTIVE for job in jobs.values()):
+        problems += _disagreements(subject, jobs, workflows)
+    return problems
+
+
+def _disagreements(subject: Subject, jobs: dict[int, Any], workflows: list[dict[str, Any]]) -> Iterator[str]:
+    """Where job, workflow and campaign do not say the same, which they need not while something runs."""
+    for workflow in workflows:
+        for number, said in ((int(key), state) for key, state in workflow["fw_states"].items()):
+            if number in jobs and jobs[number]["state"] != said:
+                yield f"{_name(jobs[number])}: {jobs[number]['state']}, its workflow says {said}"
+    if subject.store.document()["state"] == "done":
+        for job in jobs.values():
+            if job["state"] in UNFINISHED:
+                yield f"{_name(job)}: {job['state']} although the campaign is done"
+
+
+def _workflows(subject: Subject, jobs: dict[int, Any]) -> Iterator[dict[str, Any]]:
+    """The workflows that have these jobs, each once."""
+    names = {"nodes": 1, "fw_states": 1, "locked": 1, "updated_on": 1, "name": 1}
+    left = set(jobs)
+    while left:
+        number = left.pop()
+        if (workflow := subject.pad.workflows.find_one({"nodes": number}, names)) is not None:
+            left -= set(workflow["nodes"])
+            yield workflow
+
+
+def _name(job: dict[str, Any]) -> str:
+    return f"job {job['fw_id']} ({job['name']})"
+
+
+def indexes(subject: Subject) -> Check:
+    """All that keep a document from being written twice, and all that queries need."""
+    problems, count = [], 0
+    for table, kind in ((UNIQUE, "unique index"), (LOOKUP, "index")):
+        for collection, wanted in table.items():
+            found = subject.store.database[collection].index_information().values()
+            there = {tuple(key for key, _ in row["key"]): bool(row.get("unique")) for row in found}
+            for keys in wanted:
+                count += 1
+                if keys not in there or (table is UNIQUE and not there[keys]):
+                    problems.append(f"{collection}: no {kind} on {', '.join(keys)}; `entropy-flows submit` makes it")
+    return Check("indexes", count, problems)
+
+
+def checkpoints(subject: Subject) -> Check:
+    """Files that long jobs left on this machine; a campaign that has ended needs none."""
+    folder = settings().cache.expanduser() / "checkpoints" / subject.store.name
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    ended = subject.document["state"] in ("done", "failed")
+    size = sum(path.stat().st_size for path in files)
+    wasted = [f"{folder}: {len(files)} files, {size} bytes, of a campaign that has ended"] if ended and files else []
+    return Check("checkpoints", len(files), [], wasted)
+
+
+FILE_CHECKS: tuple[Callable[[Subject], Check], ...] = (outputs, launchpad, indexes, checkpoints)

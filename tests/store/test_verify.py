@@ -1,0 +1,513 @@
+"""A campaign's documents as its jobs write them are clean; whatever is spoiled, the check it concerns says so."""
+
+import os
+import sys
+import uuid
+
+import numpy as np
+import pytest
+import yaml
+from bson import Binary
+from cells import rattled
+from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
+
+from entropy_flows.cli import main
+from entropy_flows.geometry import to_structure
+from entropy_flows.label.read import Label
+from entropy_flows.label.reasons import Reason
+from entropy_flows.schemas import Campaign
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, Entry, StoreError, job_store, launchpad, subject
+from entropy_flows.store.schema import make_indexes
+from entropy_flows.store.verify import verify
+
+CONFIG = {
+    "name": "test",
+    "elements": ["Si"],
+    "base_model": "SevenNet-0",
+    "phases": [{"name": "diamond", "file": "diamond.cif"}],
+    "label": {"engine": "forcefield"},
+    "global_fingerprint": {"cutoff": 3.0, "natx": 4},
+}
+JOBS = [str(uuid.UUID(int=number)) for number in range(2)]
+
+
+def label(seed):
+    rng = np.random.default_rng(seed)
+    stress = rng.normal(size=(3, 3))
+    numbers = {"energy": -10.0 - seed, "free_energy": -10.5 - seed, "forces": rng.normal(size=(2, 3))}
+    return Label(n_atoms=2, converged=True, stress=stress + stress.T, pressure=-np.trace(stress), **numbers).as_dict()
+
+
+@explicit_serialize
+class Nothing(FiretaskBase):
+    def run_task(self, fw_spec):
+        return FWAction()
+
+
+@pytest.fixture(scope="module")
+def campaign(server, tmp_path_factory):
+    """One whole iteration and the selection of the next; its store and its launchpad."""
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("verify")
+        patched.chdir(folder)
+        patched.setenv("ENTROPY_FLOWS_URI", server)
+        patched.setenv("ENTROPY_FLOWS_DATABASE", "test_verify")
+        patched.setenv("ENTROPY_FLOWS_CACHE", str(folder / "cache"))
+        patched.setattr(subject, "SETTLE_SECONDS", 0.0)
+        settings.cache_clear()
+        pad = launchpad()
+        pad.reset("", require_password=False, max_reset_wo_password=0)
+        yield _built(folder / "model.nequip.zip"), pad
+        settings.cache_clear()
+
+
+@pytest.fixture
+def pad(campaign):
+    return campaign[1]
+
+
+@pytest.fixture
+def store(campaign):
+    """The campaign, put back as it was after the test."""
+    store, _ = campaign
+    names = [name for name in store.database.list_collection_names() if not name.startswith("system.")]
+    before = {name: {row["_id"]: row for row in store.database[name].find()} for name in names}
+    yield store
+    for name, rows in before.items():
+        now = {row["_id"]: row for row in store.database[name].find()}
+        for key in now.keys() - rows.keys():
+            store.database[name].delete_one({"_id": key})
+        for key, row in rows.items():
+            if repr(now.get(key)) != repr(row):
+                store.database[name].replace_one({"_id": key}, row, upsert=True)
+    make_indexes(store.database)
+
+
+def _built(model):
+    store = CampaignStore.open("test")
+    store.create(Campaign.model_validate(CONFIG))
+    model.write_bytes(os.urandom(300_000))
+    base = store.save_model(0, model)
+    _append(store, 1, "select", 4)
+    _append(store, 1, "refine", 1)
+    _append(store, 1, "anchor", 1)
+    entries = list(store.ledger(store.campaign().dataset).entries())
+    for seed, entry in enumerate(entries[:-1]):
+        store.add_label(entry, "engine", label(seed))
+    store.add_label(entries[-1], "engine", Label.failed(2, next(iter(Reason)), "BRMIX").as_dict())
+    store.record(1, select={"accepted": 4}, refine={"accepted": 1})
+    store.record(1, label={"requested": 6, "labelled": 5, "failed": 1})
+    store.set_splits({entry["key"]: ("train", "val", "test")[entry["position"] % 3] for entry in entries})
+    model.write_bytes(os.urandom(300_000))
+    store.save_model(1, model, parent=base, trained_up_to=5)
+    _append(store, 2, "select", 3)
+    store.record(2, select={"accepted": 3})
+    _run_jobs(launchpad())
+    return store
+
+
+def _append(store, iteration, stage, count):
+    book = store.ledger(store.campaign().dataset)
+    cells = [rattled("Si", repeat=1, seed=100 * iteration + 10 * len(stage) + n) for n in range(count)]
+    prints = book.fingerprint(cells)
+    keys = [f"{iteration:03d}/{stage}/{number:05d}" for number in range(count)]
+    made = [Entry(key, to_structure(cell), q, 0.5, {}) for key, cell, q in zip(keys, cells, prints, strict=True)]
+    book.append(iteration, stage, made)
+
+
+def job(uuid, name):
+    return Firework([Nothing()], {"campaign": "test", "uuid": uuid}, name=name)
+
+
+def _run_jobs(pad):
+    """Two jobs, one after the other, and their outputs; the first one's has arrays."""
+    first, second = (job(uuid, name) for uuid, name in zip(JOBS, "ab", strict=True))
+    second.parents = [first]
+    pad.add_wf(Workflow([first, second], {first: [second]}, name="jobs"))
+    for _ in JOBS:
+        _, launch = pad.checkout_fw(FWorker(), "launcher")
+        pad.complete_launch(launch, FWAction())
+    _store_output(JOBS[0], {"trajectories": [{"positions": [1.0, 2.0]}]})
+    _store_output(JOBS[1], {"labelled": 5})
+
+
+def _store_output(job, output):
+    row = {"uuid": job, "index": 1, "name": "job", "metadata": {"campaign": "test"}, "output": output}
+    with job_store() as jobs:
+        jobs.update(row, save={"data": ["trajectories"]})
+
+
+def found(store, pad, **options):
+    """Check → what is wrong, for those that found something."""
+    checks = verify(store, pad, **options)
+    return {check.name: check.problems for check in checks if check.problems}
+
+
+def test_what_the_jobs_write_is_clean(store, pad):
+    checks = verify(store, pad)
+    assert {check.name: check.problems for check in checks if check.problems} == {}
+    assert {check.name: check.wasted for check in checks if check.wasted} == {}
+    looked_at = {check.name: check.looked_at for check in checks}
+    assert looked_at == {
+        "ledger": 9, "fingerprints": 9, "recomputed": 9, "covariances": 8, "iterations": 2, "labels": 6, "splits": 5,
+        "models": 2, "outputs": 2, "launchpad": 2, "indexes": looked_at["indexes"], "checkpoints": 0,
+    }  # fmt: skip
+
+
+def set_in(collection, where, **values):
+    return lambda store, pad: store.database[collection].update_one(where, {"$set": values})
+
+
+def delete_from(collection, where):
+    return lambda store, pad: store.database[collection].delete_one(where)
+
+
+def without_indexes(collection, spoil):
+    """Spoil what a unique index would not allow, and put the index back where it can be."""
+
+    def spoiled(store, pad):
+        store.database[collection].drop_indexes()
+        spoil(store, pad)
+
+    return spoiled
+
+
+def twice(collection, where, **changes):
+    def spoil(store, pad):
+        row = store.database[collection].find_one(where)
+        row.pop("_id")
+        store.database[collection].insert_one(row | changes)
+
+    return without_indexes(collection, spoil)
+
+
+def spoil_fingerprint(change):
+    def spoil(store, pad):
+        row = store.database["fingerprints"].find_one({"position": 2})
+        q = np.frombuffer(row["q"], dtype="<f8").copy()
+        change(q)
+        store.database["fingerprints"].update_one({"_id": row["_id"]}, {"$set": {"q": Binary(q.tobytes())}})
+
+    return spoil
+
+
+def another_entropy(store, pad):
+    store.database["covariances"].update_one({"position": 4, "mode": "atom"}, {"$inc": {"entropy": 1e-6}})
+
+
+def another_covariance(store, pad):
+    """Whole, with its own checksum, but not of these fingerprints."""
+    at = {row["position"]: row for row in store.database["covariances"].find({"mode": "config"})}
+    body = {name: at[5][name] for name in ("data", "checksum", "n", "entropy")}
+    store.database["covariances"].update_one({"_id": at[6]["_id"]}, {"$set": body})
+
+
+def damaged_covariance(store, pad):
+    row = store.database["covariances"].find_one({"position": 5, "mode": "atom"})
+    data = bytearray(row["data"])
+    data[100] ^= 1
+    store.database["covariances"].update_one({"_id": row["_id"]}, {"$set": {"data": Binary(bytes(data))}})
+
+
+def covariance_beyond_the_end(store, pad):
+    store.database["covariances"].update_one({"position": 9, "mode": "atom"}, {"$set": {"position": 12}})
+
+
+def damaged_model(store, pad):
+    chunk = store.database["models.chunks"].find_one({"n": 1})
+    data = bytes([chunk["data"][0] ^ 1]) + chunk["data"][1:]
+    store.database["models.chunks"].update_one({"_id": chunk["_id"]}, {"$set": {"data": data}})
+
+
+def orphaned_job(store, pad):
+    pad.fireworks.insert_one({"fw_id": 99, "name": "c", "state": "READY", "spec": {"campaign": "test", "uuid": "c"}})
+
+
+def doubled_job(store, pad):
+    pad.add_wf(Workflow([job(JOBS[0], "twin")]))
+
+
+def finished_with_jobs_left(store, pad):
+    pad.add_wf(Workflow([job("c", "c")]))
+    store.set_state("done")
+
+
+def two_states(store, pad):
+    number = pad.fireworks.find_one({"name": "a"})["fw_id"]
+    pad.workflows.update_one({}, {"$set": {f"fw_states.{number}": "READY"}})
+
+
+def fizzled_job(store, pad):
+    number = pad.fireworks.find_one_and_update({"name": "b"}, {"$set": {"state": "FIZZLED"}})["fw_id"]
+    pad.workflows.update_one({}, {"$set": {f"fw_states.{number}": "FIZZLED"}})
+
+
+FORCES = [[0.0, 0.0, float("nan")], [0.0, 0.0, 0.0]]
+TEST = {"key": "001/select/00002"}
+SPOILED = {
+    "a gap": (
+        set_in("structures", {"position": 8}, position=9),
+        {"ledger": "position 9 (002/select/00002): 8 was expected", "fingerprints": "its fingerprint says position 8"},
+    ),
+    "a key twice": (
+        without_indexes("structures", set_in("structures", {"position": 8}, key="002/select/00001")),
+        {"ledger": "the key is there twice"},
+    ),
+    "an identifier of another campaign": (
+        set_in("structures", {"position": 8}, key="002/select/00009"),
+        {"ledger": "its identifier does not follow from its key"},
+    ),
+    "a stage out of order": (
+        set_in("structures", {"position": 5}, stage="select", rank=1),
+        {"ledger": "select after a later", "iterations": "select: 4 by its", "labels": "the ledger has another stage"},
+    ),
+    "a wrong rank": (set_in("structures", {"position": 5}, rank=2), {"ledger": "stage 'anchor' with rank 2"}),
+    "an iteration out of order": (
+        set_in("structures", {"position": 8}, iteration=1, rank=3, stage="anchor"),
+        {"ledger": "iteration 1, anchor after", "labels": "no label", "iterations": "requested: 6 by"},
+    ),
+    "no fingerprint": (delete_from("fingerprints", {"position": 8}), {"fingerprints": "(002/select/00002): no finger"}),
+    "a fingerprint twice": (twice("fingerprints", {"position": 8}), {"fingerprints": "(002/select/00002): 2 finger"}),
+    "a fingerprint elsewhere": (
+        set_in("fingerprints", {"position": 8}, position=9),
+        {"fingerprints": "says position 9"},
+    ),
+    "a fingerprint of another shape": (
+        set_in("fingerprints", {"position": 8}, shape=[4, 2]),
+        {"fingerprints": "shape [4, 2] in 64 bytes, expected [2, 4]"},
+    ),
+    "a fingerprint cut off": (
+        set_in("fingerprints", {"position": 8}, q=Binary(bytes(56))),
+        {"fingerprints": "shape [2, 4] in 56 bytes"},
+    ),
+    "an infinite fingerprint": (
+        spoil_fingerprint(lambda q: q.put(3, np.inf)),
+        {"fingerprints": "position 2 (001/select/00002): fingerprint is not finite"},
+    ),
+    "a changed fingerprint": (
+        spoil_fingerprint(lambda q: q.put(3, q[3] + 1e-6)),
+        {"recomputed": "position 2 (001/select/00002): fingerprint differs by", "covariances": "differs by"},
+    ),
+    "a changed structure": (
+        set_in("structures", {"position": 2}, **{"structure.lattice.matrix.0.0": 3.0}),
+        {"recomputed": "position 2 (001/select/00002): fingerprint differs by"},
+    ),
+    "a damaged covariance": (damaged_covariance, {"covariances": "position 5, atom: sufficient stat"}),
+    "a wrong checksum": (
+        set_in("covariances", {"position": 4, "mode": "atom"}, checksum="0"),
+        {"covariances": "position 4, atom: its checksum is not that of its data"},
+    ),
+    "another covariance": (another_covariance, {"covariances": "position 6, config: of 5 vectors"}),
+    "another entropy": (another_entropy, {"covariances": "position 4, atom: entropy differs by 1.0e-06"}),
+    "a covariance beyond the end": (covariance_beyond_the_end, {"covariances": "position 12: beyond the ledger's end"}),
+    "no iteration document": (delete_from("iterations", {"iteration": 2}), {"iterations": "iteration 2: entries"}),
+    "another count": (
+        set_in("iterations", {"iteration": 1}, **{"refine.accepted": 2}),
+        {"iterations": "iteration 1, refine: 2 by its document, there are 1"},
+    ),
+    "labels not counted": (
+        set_in("iterations", {"iteration": 1}, label={"requested": 6}),
+        {"iterations": "iteration 1: a model was trained, but its labels were not counted"},
+    ),
+    "no label": (
+        delete_from("labels", {"position": 3}),
+        {"labels": "position 3 (001/select/00003): no label", "iterations": "labelled: 5 by its document, there are 4"},
+    ),
+    "a label twice": (twice("labels", TEST), {"labels": "2 labels with", "iterations": "there are 6"}),
+    "a label of no entry": (
+        without_indexes("labels", twice("labels", {"converged": False}, structure="nobody")),
+        {"labels": "its structure is not in the ledger"},
+    ),
+    "a label elsewhere": (set_in("labels", TEST, position=7, stage="x"), {"labels": "another position, stage"}),
+    "labels of two engines": (set_in("labels", TEST, settings="other"), {"labels": "labels of 2 settings"}),
+    "a force that is no number": (set_in("labels", TEST, forces=FORCES), {"labels": "forces is not finite"}),
+    "a force too few": (set_in("labels", TEST, forces=FORCES[1:]), {"labels": "forces has shape (1, 3)"}),
+    "no energy": (set_in("labels", TEST, free_energy=None), {"labels": "free_energy is not finite"}),
+    "a wrong stress": (set_in("labels", TEST, stress=[1.0, 2.0]), {"labels": "stress has shape (2,)"}),
+    "no reason": (set_in("labels", {"converged": False}, reason=None), {"labels": "no reason is given"}),
+    "no part": (set_in("labels", TEST, split=None), {"splits": "it is in no part"}),
+    "two parts": (
+        twice("labels", TEST, settings="other", split="train"),
+        {"splits": "is in test, train", "labels": "mixed", "iterations": "there are 6"},
+    ),
+    "no model file": (delete_from("models.files", {}), {"models": "its file is not in the database"}),
+    "a damaged model": (damaged_model, {"models": "its file does not have its checksum"}),
+    "a model cut off": (delete_from("models.chunks", {"n": 1}), {"models": "its file is not whole"}),
+    "a reference to another model": (
+        set_in("models", {"iteration": 1}, reference="sha256:0"),
+        {"models": "its reference is not its checksum"},
+    ),
+    "a foreign parent": (set_in("models", {"iteration": 1}, parent="sha256:0"), {"models": "is no model of"}),
+    "a model too late": (
+        set_in("models", {"iteration": 1}, iteration=3),
+        {"models": "models of iterations 0, 3: expected all from 0 on"},
+    ),
+    "arrays missing": (delete_from("blobs.files", {}), {"outputs": "its arrays are missing"}),
+    "an output twice": (twice("outputs", {"uuid": JOBS[1]}), {"outputs": f"output of job {JOBS[1]}, index 1: 2 times"}),
+    "a job in no workflow": (orphaned_job, {"launchpad": "job 99 (c): in no workflow"}),
+    "a job twice": (doubled_job, {"launchpad": "there 2 times"}),
+    "jobs left": (finished_with_jobs_left, {"launchpad": "(c): READY although the campaign is done"}),
+    "a failed job": (fizzled_job, {"launchpad": "(b): FIZZLED"}),
+    "a lock": (set_in("workflows", {}, locked=True), {"launchpad": "workflow 'jobs': locked since"}),
+    "two states": (
+        two_states,
+        {"launchpad": "(a): COMPLETED, its workflow says READY"},
+    ),
+    "no index": (
+        lambda store, pad: store.database["models"].drop_indexes(),
+        {"indexes": "models: no unique index on campaign, iteration"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_what_is_spoiled_is_named(case, store, pad):
+    spoil, expected = SPOILED[case]
+    spoil(store, pad)
+    problems = found(store, pad)
+    dropped = problems.pop("indexes", []) if "indexes" not in expected else []
+    assert all("no unique index on" in line or "no index on" in line for line in dropped)
+    assert set(problems) == set(expected)
+    for check, text in expected.items():
+        assert any(text in line for line in problems[check]), problems[check]
+
+
+WASTED = {
+    "a fingerprint beyond the end": (
+        delete_from("structures", {"position": 8}),
+        {"fingerprints": "fingerprint at position 8 belongs to no entry"},
+    ),
+    "a fingerprint of other settings": (
+        twice("fingerprints", {"position": 8}, settings="other"),
+        {"fingerprints": "1 fingerprints of other settings"},
+    ),
+    "a blob that was replaced": (
+        lambda store, pad: _store_output(JOBS[0], {"trajectories": [{"positions": [3.0]}]}),
+        {"outputs": f"blob of job {JOBS[0]}"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WASTED)
+def test_what_is_wasted_is_told_apart(case, store, pad):
+    spoil, expected = WASTED[case]
+    spoil(store, pad)
+    wasted = {check.name: check.wasted for check in verify(store, pad) if check.wasted}
+    assert set(wasted) == set(expected)
+    for check, text in expected.items():
+        assert text in wasted[check][0]
+
+
+def test_a_label_whose_job_failed_is_not_missed(store, pad):
+    store.database["labels"].delete_one({"position": 3})
+    store.record(1, label={"requested": 6, "labelled": 4, "failed": 2})
+    assert found(store, pad) == {"labels": ["position 3 (001/select/00003): no label"]}
+    store.add_failure(1, "label", "label/3", "a", "ValueError: why")
+    (labels,) = (check for check in verify(store, pad) if check.name == "labels")
+    assert labels.problems == []
+    assert labels.wasted == ["position 3 (001/select/00003): no label, label/3 failed: ValueError: why"]
+
+
+def test_checkpoints_of_a_campaign_that_has_ended(store, pad):
+    file = settings().cache / "checkpoints" / "test" / "001" / JOBS[0] / "explore.checkpoint"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(bytes(100))
+    checkpoints = verify(store, pad)[-1]
+    assert (checkpoints.looked_at, checkpoints.wasted) == (1, [])
+    store.set_state("done")
+    assert "1 files, 100 bytes, of a campaign that has ended" in verify(store, pad)[-1].wasted[0]
+    assert found(store, pad) == {}
+
+
+def test_what_is_being_written_is_not_wrong(store, pad, monkeypatch):
+    """A lock, a job and an output of that moment."""
+    pad.workflows.update_one({}, {"$set": {"locked": True}})
+    orphaned_job(store, pad)
+    (blob,) = store.database["blobs.files"].find()
+    store.database["blobs.files"].delete_one({})
+
+    def a_moment_later(seconds):
+        pad.workflows.update_one({}, {"$unset": {"locked": True}})
+        pad.fireworks.delete_one({"fw_id": 99})
+        store.database["blobs.files"].replace_one({"_id": blob["_id"]}, blob, upsert=True)
+
+    monkeypatch.setattr(subject.time, "sleep", a_moment_later)
+    assert found(store, pad) == {}
+
+
+def test_states_are_compared_only_when_nothing_runs(store, pad):
+    two_states(store, pad)
+    pad.fireworks.update_one({"name": "b"}, {"$set": {"state": "RUNNING"}})
+    assert found(store, pad) == {}
+
+
+def test_other_campaigns_are_not_looked_at(store, pad):
+    for name in ("structures", "fingerprints", "covariances", "labels", "models", "iterations"):
+        row = store.database[name].find_one()
+        store.database[name].insert_one(row | {"_id": f"other {name}", "campaign": "other", "structure": "other"})
+    pad.fireworks.insert_one({"fw_id": 99, "name": "c", "state": "FIZZLED", "spec": {"campaign": "other"}})
+    assert found(store, pad) == {}
+
+
+def test_a_sample_or_everything(store, pad, monkeypatch):
+    monkeypatch.setattr("entropy_flows.store.verify.SAMPLE", 3)
+    seen = []
+    for everything, expected in ((False, 3), (False, 3), (True, 9)):
+        checks = verify(store, pad, everything=everything, on_progress=lambda *progress: seen.append(progress))
+        assert {check.name: check.looked_at for check in checks}["recomputed"] == expected
+    assert {name for name, _, _ in seen} >= {"fingerprints", "recomputed", "covariances", "labels", "models"}
+    assert all(0 <= done <= total for _, done, total in seen)
+
+
+def test_nothing_is_changed(store, pad):
+    def content():
+        return {name: list(store.database[name].find()) for name in sorted(store.database.list_collection_names())}
+
+    before = content()
+    verify(store, pad)
+    assert content() == before
+
+
+def test_an_older_version_is_refused(store, pad):
+    store.database["campaigns"].update_one({}, {"$unset": {"schema": True}})
+    with pytest.raises(StoreError, match="written by an older entropy_flows"):
+        verify(store, pad)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """`entropy-flows verify` → exit code and output."""
+    path = tmp_path / "campaign.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*options):
+        monkeypatch.setattr(sys, "argv", ["entropy-flows", "verify", str(path), *options])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0), capsys.readouterr().out
+        raise AssertionError("a command ends with an exit code")
+
+    return run
+
+
+def test_the_command(store, command):
+    code, out = command("--help")
+    assert (code, "Example:" in out) == (0, True)
+    code, out = command()
+    assert code == 0
+    assert "test: all is well" in out
+    store.database["labels"].update_many({}, {"$set": {"position": 70}})
+    code, out = command("--all")
+    assert code == 1
+    lines = [line for line in out.splitlines() if line.startswith("labels, wrong:")]
+    assert len(lines) == 6
+    assert all(line.endswith(": the ledger has another position") for line in lines[:5])
+    assert lines[-1] == "labels, wrong: and 1 more"
+    assert "test: 6 things are wrong" in out
+    assert any(line.split()[1::2] == ["labels", "6", "6", "0"] for line in out.replace("│", " │ ").splitlines())

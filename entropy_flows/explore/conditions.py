@@ -16,6 +16,8 @@ from entropy_flows.params import Params
 Temperature = Annotated[float, Field(gt=0, le=50_000)]
 EntropyWeight = Annotated[float, Field(ge=0, le=1_000)]
 Pressure = Annotated[float, Field(ge=-50, le=10_000)]
+WALLTIME_SHARE = 0.8
+"""Of a job's walltime; the rest is for loading the model and for slower moments."""
 
 
 class ExploreParams(Params):
@@ -50,7 +52,26 @@ class ExploreParams(Params):
     min_distance: float = Field(0.55, gt=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a run has collapsed."""
     batch_size: int = Field(8, ge=1)
-    """Runs per job."""
+    """Runs per job; with a `walltime`, of the first iteration only."""
+    walltime: float | None = Field(None, gt=0)
+    """Longest an exploration job should take (s): from the second iteration on as many runs per job as fit into it."""
+
+    @property
+    def all_steps(self) -> int:
+        """Steps of a run from its start to its end."""
+        return self.warm_up + self.ramp + self.steps
+
+    def runs_within_walltime(self, seconds_per_step: float) -> int:
+        """Runs of a job that fit into four fifths of the walltime.
+
+        Parameters
+        ----------
+        seconds_per_step
+            Time of one step of one run (s), measured in a batch.
+        """
+        if self.walltime is None:
+            return self.batch_size
+        return max(1, int(WALLTIME_SHARE * self.walltime / (seconds_per_step * self.all_steps)))
 
 
 @dataclass(frozen=True)

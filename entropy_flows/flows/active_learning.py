@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jobflow import Flow, JobConfig, Maker, OnMissing, Response, job
+from jobflow import Flow, Maker, Response, job
 from pymatgen.core import Structure
 
 from entropy_flows.flows.iteration import IterationMaker
@@ -18,10 +18,11 @@ from entropy_flows.jobs import (
     SelectMaker,
     TrainMaker,
 )
-from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.checkpoint import forget_iteration
+from entropy_flows.jobs.common import document, identified
 from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import labels_per_job, make_static_maker
-from entropy_flows.schemas import Campaign, StopParams
+from entropy_flows.schemas import Campaign, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore
 
 CATEGORIES = {"explore": "gpu", "anchor": "gpu", "refine": "gpu", "train": "gpu", "label": "dft"}
@@ -46,6 +47,8 @@ class ActiveLearningMaker(Maker):
         Thresholds and the label budget.
     seed
         Everything random follows from it.
+    categories, queue
+        Stage → FireWorks category, and stage → changes of the queue adapter for its jobs.
     """
 
     name: str = "active learning"
@@ -54,6 +57,8 @@ class ActiveLearningMaker(Maker):
     last: int = 3
     stop: StopParams = field(default_factory=StopParams)
     seed: int = 42
+    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
+    queue: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_campaign(cls, campaign: Campaign) -> ActiveLearningMaker:
@@ -83,6 +88,8 @@ class ActiveLearningMaker(Maker):
             last=campaign.n_iterations,
             stop=campaign.stop,
             seed=campaign.seed,
+            categories={**CATEGORIES, **{str(stage): name for stage, name in campaign.categories.items()}},
+            queue={str(stage): dict(changes) for stage, changes in campaign.queue.items()},
         )
 
     def make(
@@ -105,34 +112,36 @@ class ActiveLearningMaker(Maker):
         student
             Reference of the package to fine-tune where `model` is not one.
         """
-        return categorised(self._iteration(campaign, seeds, model, student, 1, 0))
+        return self._configured(self._iteration(campaign, seeds, model, student, 1, 0))
 
     def _iteration(
         self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None, iteration: int, spent: int
     ) -> Flow:
         """One iteration and the job that decides on the next; `spent` labels were asked for before."""
-        maker = self._of(self.iterations, iteration)
+        maker = self._sized(campaign, iteration, list(seeds))
         inner = maker.make(campaign, iteration, seeds, model, self.seed, self.budget(iteration, spent), student)
-        decided = self.advance(campaign, iteration, seeds, inner.output["model"], inner.output["evaluated"])
+        decided = self.advance(campaign, iteration, seeds, inner.output["trained"], inner.output["evaluated"])
         decided.name = "advance"  # jobflow would name it after this Maker
         identified(decided, campaign, iteration)
-        return Flow([inner, decided], name=f"{self.name}: iteration {iteration}")
+        return Flow([inner, decided], name=f"{campaign}: iteration {iteration}")
 
-    @job(config=JobConfig(on_missing_references=OnMissing.NONE))
+    @job
     def advance(
-        self, campaign: str, iteration: int, seeds: dict[str, Structure], model: str | None, evaluated: Any
+        self, campaign: str, iteration: int, seeds: dict[str, Structure], trained: Any, evaluated: Any
     ) -> Response:
         """End the campaign, or add the next iteration."""
-        store = CampaignStore.open(campaign)
+        store, training = CampaignStore.open(campaign), document(TrainDoc, trained)
         ledger = store.ledger(self._of(self.iterations, iteration).select.dataset)
         spent, before = ledger.position(iteration + 1, "seed"), ledger.position(iteration, "select")
         found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
-        validation = None if evaluated is None else found["evaluate"]["validation"]
-        verdict = judge(iteration, self.last, self.stop, spent, spent - before, validation, found.get("failure"))
+        validation = None if training is None or evaluated is None else found["evaluate"]["validation"]
+        failure = next(iter(store.failures(iteration=iteration)), None)
+        verdict = judge(iteration, self.last, self.stop, spent, spent - before, validation, failure)
         store.set_state(verdict.state, verdict.message)
+        forget_iteration(campaign, iteration)
         response = Response(output={"state": verdict.state, "message": verdict.message})
-        if verdict.state == "running":
-            response.addition = self._iteration(campaign, seeds, str(model), None, iteration + 1, spent)
+        if verdict.state == "running" and training is not None:
+            response.addition = self._iteration(campaign, seeds, training.model, None, iteration + 1, spent)
         return response
 
     def budget(self, iteration: int, spent: int) -> int | None:
@@ -142,15 +151,38 @@ class ActiveLearningMaker(Maker):
             limits.append(self.stop.label_budget - spent)
         return min((limit for limit in limits if limit is not None), default=None)
 
+    def _sized(self, campaign: str, iteration: int, phases: list[str]) -> IterationMaker:
+        """The iteration's Maker, with as many runs per exploration job as fit its walltime at the last one's speed.
+
+        Decided once: the job that adds an iteration adds the same jobs when it is run again.
+        """
+        maker = self._of(self.iterations, iteration)
+        params = maker.explore.params
+        if params.walltime is None or iteration == 1:
+            return maker
+        store = CampaignStore.open(campaign)
+        before = self._of(self.iterations, iteration - 1).explore.params
+        explored = [doc for doc in store.iterations() if doc["iteration"] == iteration - 1]
+        seconds = [run["wall_seconds"] for doc in explored for run in doc["runs"] if run["reason"] is None]
+        fitting = params.runs_within_walltime(sum(seconds) / len(seconds) / before.all_steps) if seconds else None
+        size = store.plan(iteration, "batch_size", fitting or params.batch_size)
+        resized = {"batch_size": size}
+        return replace(
+            maker,
+            explore=replace(maker.explore, params=params.model_copy(update=resized)),
+            anchor=replace(maker.anchor, explore=maker.anchor.explore.model_copy(update=resized)),
+        )
+
+    def _configured(self, flow: Flow) -> Flow:
+        """Set each job's worker category and queue, also those of the jobs that jobs add."""
+        for stage in ("", *sorted({*self.categories, *self.queue})):  # "" is part of every name: the general rule
+            config: dict[str, Any] = {"_category": self.categories.get(stage, "cpu")}
+            if stage in self.queue:
+                config["_queueadapter"] = dict(self.queue[stage])
+            changes = {"manager_config": config, "pass_manager_config": False}
+            flow.update_config(changes, name_filter=stage, dynamic=True)
+        return flow
+
     @staticmethod
     def _of(items: list, iteration: int) -> Any:
         return items[min(iteration, len(items)) - 1]
-
-
-def categorised(flow: Flow) -> Flow:
-    """Set the worker category of every job, also of those that jobs add."""
-    flow.update_config({"manager_config": {"_category": "cpu"}, "pass_manager_config": False}, dynamic=True)
-    for stage, category in CATEGORIES.items():
-        config = {"manager_config": {"_category": category}, "pass_manager_config": False}
-        flow.update_config(config, name_filter=stage, dynamic=True)
-    return flow

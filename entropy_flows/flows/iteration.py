@@ -71,7 +71,7 @@ class IterationMaker(Maker):
         Returns
         -------
         Flow
-            Its output has the references `model` and `evaluated`.
+            Its output has the references `trained` and `evaluated`.
         """
         share = 1 - self.label.anchors.fraction
         driven = None if budget is None else max(1, round(share * budget))
@@ -80,17 +80,18 @@ class IterationMaker(Maker):
             identified(self.explore.make(*place, batch, seeds, model, seed), *place, batch)
             for batch in range(self.explore.batches(list(seeds)))
         ]
-        anchored = identified(self.anchor.make(*place, seeds, model, seed), *place)
-        outputs = [explore.output for explore in explored]
+        anchored = [
+            identified(self.anchor.make(*place, batch, seeds, model, seed), *place, batch)
+            for batch in range(self.anchor.batches(list(seeds)))
+        ]
+        outputs, anchors = [made.output for made in explored], [made.output for made in anchored]
         selected = identified(self.select.make(*place, outputs, model, driven, seed), *place)
         refined = identified(self.refine.make(*place, selected.output, model, driven), *place)
-        labelled = identified(
-            self.label.make(*place, refined.output, anchored.output, model, settings, budget, seed), *place
-        )
+        labelled = identified(self.label.make(*place, refined.output, anchors, model, settings, budget, seed), *place)
         trained = identified(self.train.make(*place, labelled.output, student or model, settings), *place)
-        evaluated = identified(self.evaluate.make(*place, student or model, trained.output.model, settings), *place)
+        evaluated = identified(self.evaluate.make(*place, student or model, trained.output, settings), *place)
         return Flow(
-            [*explored, anchored, selected, refined, labelled, trained, evaluated],
-            output={"model": trained.output.model, "evaluated": evaluated.output},
+            [*explored, *anchored, selected, refined, labelled, trained, evaluated],
+            output={"trained": trained.output, "evaluated": evaluated.output},
             name=f"{self.name} {iteration}",
         )

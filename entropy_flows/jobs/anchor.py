@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 
 from entropy_flows.explore import AnchorParams, ExploreParams, condition_grid, draw_runs, keep_near_equilibrium
 from entropy_flows.jobs.common import stage_job
-from entropy_flows.jobs.explore import explore_batch
+from entropy_flows.jobs.explore import batch_of, count_batches, explore_batch
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings
@@ -37,12 +37,10 @@ class AnchorMaker(Maker):
     params: AnchorParams = field(default_factory=AnchorParams)
     explore: ExploreParams = field(default_factory=ExploreParams)
 
-    @stage_job(ExploreDoc)
-    def make(self, campaign: str, iteration: int, seeds: dict[str, Structure], model: str, seed: int) -> ExploreDoc:
-        """Run all anchor conditions; arguments as in `ExploreMaker.make`."""
-        store = CampaignStore.open(campaign)
-        base = load_batch_model(store.fetch_model(model), device=settings().device)
-        plain = self.explore.model_copy(
+    @property
+    def plain(self) -> ExploreParams:
+        """The exploration's parameters without bias, at the anchors' own conditions."""
+        return self.explore.model_copy(
             update={
                 "entropy_weights": (0.0,),
                 "ramp": 0,
@@ -50,14 +48,26 @@ class AnchorMaker(Maker):
                 "pressures": self.params.pressures or self.explore.pressures,
             }
         )
-        runs = draw_runs(condition_grid(plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
+
+    def batches(self, phases: list[str]) -> int:
+        """Number of jobs the anchors' grid makes."""
+        return count_batches(self.plain, phases)
+
+    @stage_job(ExploreDoc)
+    def make(
+        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], model: str, seed: int
+    ) -> ExploreDoc:
+        """Run one batch of the anchors' conditions; arguments as in `ExploreMaker.make`."""
+        store = CampaignStore.open(campaign)
+        base = load_batch_model(store.fetch_model(model), device=settings().device)
+        runs = draw_runs(condition_grid(self.plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
         return explore_batch(
-            iteration,
-            0,
-            runs,
+            (campaign, iteration, batch),
+            batch_of(runs, self.plain, batch),
             seeds,
             base,
+            model,
             None,
-            plain,
+            self.plain,
             keep=lambda trajectory: keep_near_equilibrium(trajectory, self.params.max_force),
         )

@@ -1,4 +1,4 @@
-"""What every stage's job shares: its identity, how it takes a lost input, how its failure is recorded."""
+"""What every stage's job shares: its identity, its failure as a row, and its stored output when it is run again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from jobflow import Job, JobConfig, OnMissing, job
+from jobflow import CURRENT_JOB, Job, job
 from pydantic import BaseModel
 
-from entropy_flows.store import CampaignStore
+from entropy_flows.faults import is_machine_fault
+from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.ledger import NAMESPACE
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
@@ -22,11 +23,20 @@ class LostInputError(RuntimeError):
     """A stage cannot do its work because one before it failed."""
 
 
-def stage_job(schema: type[BaseModel]) -> Callable[[Callable], Callable[..., Job]]:
+def stage_job(schema: type[BaseModel], adds_jobs: bool = False) -> Callable[[Callable], Callable[..., Job]]:
     """Turn a Maker's `make(self, campaign, iteration, …)` into a stage's job.
 
-    A lost input arrives as None instead of stopping the chain (a failed stage is told to the last job, which ends the
-    campaign with its reason), arrays go to the `data` store, wall time and failure go to the iteration's document.
+    A stage that fails for a reason of its own leaves a row in `failures` and ends with the output None, which the
+    stages after it take for a lost input; the last one ends the campaign with the reason. What the machine did wrong is
+    raised: the job is then run again. Arrays go to the `data` store, the wall time to the iteration's document.
+
+    Parameters
+    ----------
+    schema
+        Document that the stage returns.
+    adds_jobs
+        Whether it adds other jobs: it then does its work when it is run again, so as to add the same ones. Any other
+        returns what it has stored.
     """
 
     def decorate(method: Callable) -> Callable[..., Job]:
@@ -35,24 +45,33 @@ def stage_job(schema: type[BaseModel]) -> Callable[[Callable], Callable[..., Job
         @functools.wraps(method)
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
             bound = signature.bind(self, *args, **kwargs).arguments
-            store, iteration = CampaignStore.open(bound["campaign"]), bound["iteration"]
+            store, iteration, uuid = CampaignStore.open(bound["campaign"]), bound["iteration"], current_uuid()
+            if not adds_jobs and (done := document(schema, stored_output(uuid))) is not None:
+                return done
+            place = f"{self.name}/{bound['batch']}" if "batch" in bound else self.name
             started = time.perf_counter()
             try:
                 result = method(self, *args, **kwargs)
             except LostInputError:
-                raise  # the stage that lost it has told why
+                return None  # the stage that lost it has told why
             except Exception as err:
-                reason = f"{type(err).__name__}: {err}"
-                store.record(iteration, failure={"stage": self.name, "message": reason[:2000]})
-                raise
-            place = f"{self.name}/{bound['batch']}" if "batch" in bound else self.name
+                if is_machine_fault(err):
+                    raise
+                store.add_failure(iteration, self.name, place, uuid, f"{type(err).__name__}: {err}")
+                return None
+            store.forget_failures([uuid])
             store.record(iteration, **{f"seconds.{place.replace('.', '_')}": time.perf_counter() - started})
             return result
 
-        config = JobConfig(on_missing_references=OnMissing.NONE)
-        return job(run, data="trajectories", output_schema=schema, config=config)
+        return job(run, data="trajectories")
 
     return decorate
+
+
+def current_uuid() -> str:
+    """The running job's uuid; "local" outside of one."""
+    running = CURRENT_JOB.job
+    return "local" if running is None else str(running.uuid)
 
 
 def identified(made: Job, campaign: str, iteration: int, *place: Any) -> Job:

@@ -9,9 +9,9 @@ from ase import Atoms
 from jobflow import Maker
 
 from entropy_flows.evaluate import errors
-from entropy_flows.jobs.common import LostInputError, stage_job
+from entropy_flows.jobs.common import LostInputError, document, stage_job
 from entropy_flows.potentials import load_calculator
-from entropy_flows.schemas import EvaluateDoc
+from entropy_flows.schemas import EvaluateDoc, TrainDoc
 from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore
 
@@ -23,15 +23,17 @@ class EvaluateMaker(Maker):
     name: str = "evaluate"
 
     @stage_job(EvaluateDoc)
-    def make(self, campaign: str, iteration: int, before: str, after: str | None, settings: str) -> EvaluateDoc:
+    def make(self, campaign: str, iteration: int, before: str, trained: Any, settings: str) -> EvaluateDoc:
         """Evaluate on the test cells of all iterations so far, and the new model on the validation cells too.
 
         Parameters
         ----------
         campaign, iteration
             Place of this job.
-        before, after
-            References of the models.
+        before
+            Reference of the model that was fine-tuned.
+        trained
+            Training's document; None if it failed.
         settings
             Hash of the label engine's settings.
 
@@ -40,7 +42,8 @@ class EvaluateMaker(Maker):
         LostInputError
             If training left no model.
         """
-        if after is None:
+        training = document(TrainDoc, trained)
+        if training is None:
             raise LostInputError("training failed, so there is no new model to evaluate")
         store = CampaignStore.open(campaign)
         so_far = {"settings": settings, "iteration": {"$lte": iteration}}
@@ -48,8 +51,8 @@ class EvaluateMaker(Maker):
         result = EvaluateDoc(
             iteration=iteration,
             before=model_errors(store, before, test),
-            after=model_errors(store, after, test),
-            validation=model_errors(store, after, val),
+            after=model_errors(store, training.model, test),
+            validation=model_errors(store, training.model, val),
         )
         store.record(iteration, evaluate=result.model_dump())
         return result

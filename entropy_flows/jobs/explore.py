@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ase import Atoms
@@ -21,9 +21,11 @@ from entropy_flows.explore import (
     explore,
     prescale,
 )
+from entropy_flows.faults import is_machine_fault, saving_first
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_atoms
-from entropy_flows.jobs.common import stage_job
+from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
+from entropy_flows.jobs.common import current_uuid, stage_job
 from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
@@ -53,7 +55,7 @@ class ExploreMaker(Maker):
 
     def batches(self, phases: list[str]) -> int:
         """Number of jobs the grid makes."""
-        return -(-len(condition_grid(self.params, phases)) // self.params.batch_size)
+        return count_batches(self.params, phases)
 
     @stage_job(ExploreDoc)
     def make(
@@ -74,9 +76,10 @@ class ExploreMaker(Maker):
         """
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
-        size, grid = self.params.batch_size, condition_grid(self.params, list(seeds))
-        runs = draw_runs(grid, self.params.per_atom_fraction, (seed, iteration))[batch * size : (batch + 1) * size]
-        return explore_batch(iteration, batch, runs, seeds, base, self._bias(store, iteration), self.params)
+        grid = condition_grid(self.params, list(seeds))
+        runs = batch_of(draw_runs(grid, self.params.per_atom_fraction, (seed, iteration)), self.params, batch)
+        bias = self._bias(store, iteration)
+        return explore_batch((campaign, iteration, batch), runs, seeds, base, model, bias, self.params)
 
     def _bias(self, store: CampaignStore, iteration: int) -> Bias:
         """The cell's own entropy, or that of the data set with the cell in it."""
@@ -86,17 +89,32 @@ class ExploreMaker(Maker):
         return GlobalBias(ledger.fingerprint, ledger.statistics(iteration, "select"))
 
 
+def count_batches(params: ExploreParams, phases: list[str]) -> int:
+    """Number of jobs that a grid makes."""
+    return -(-len(condition_grid(params, phases)) // params.batch_size)
+
+
+def batch_of(runs: Sequence[Run], params: ExploreParams, batch: int) -> list[Run]:
+    """The runs of one job."""
+    return list(runs[batch * params.batch_size : (batch + 1) * params.batch_size])
+
+
 def explore_batch(
-    iteration: int,
-    batch: int,
+    place: tuple[str, int, int],
     runs: list[Run],
     seeds: Mapping[str, Structure],
     base: BatchModel,
+    model: str,
     bias: Bias | None,
     params: ExploreParams,
     keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
 ) -> ExploreDoc:
-    """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such."""
+    """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such.
+
+    `place` is campaign, iteration and batch; `model` the reference that `base` was loaded from. A job that was stopped
+    goes on from its last checkpoint.
+    """
+    campaign, iteration, batch = place
     eos: dict[str, EquationOfState] = {}
     starts: dict[int, Atoms] = {}
     refused: dict[int, str] = {}
@@ -107,9 +125,15 @@ def explore_batch(
                 eos[phase] = equation_of_state(atoms, base)
             starts[run.index] = prescale(atoms, run.condition.pressure, eos[phase])
         except Exception as err:  # a model may refuse a phase in many ways; its runs end, the others go on
+            if is_machine_fault(err):
+                raise
             refused[run.index] = str(err) or type(err).__name__
     usable = [run for run in runs if run.index in starts]
-    trajectories = explore(usable, [starts[run.index] for run in usable], base, bias, params)
+    cells = [starts[run.index] for run in usable]
+    file = checkpoint_folder(campaign, iteration, current_uuid()) / "explore.checkpoint"
+    checkpoint = ExploreCheckpoint(file, usable, cells, params, model)
+    with saving_first():
+        trajectories = explore(usable, cells, base, bias, params, on_step=checkpoint.step, resume=checkpoint.load())
     kept = [keep(trajectory) for trajectory in trajectories]
     done = {trajectory.run.index: trajectory for trajectory in kept}
     return ExploreDoc(

@@ -8,6 +8,7 @@ fails, would leave the gathering job waiting for ever.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,9 @@ from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.label import label_batch
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.store import CampaignStore, Entry
+
+FAN_OUT = 100
+"""Label jobs that one job waits for; more become chunks of so many."""
 
 
 @dataclass
@@ -48,11 +52,11 @@ class LabelBatchMaker(Maker):
         """Label the structures with these ids, unless they have their label already."""
         store = CampaignStore.open(campaign)
         entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
-        for entry, label in zip(entries, self._labels(entries), strict=True):
+        labels = self._labels(entries)
+        for entry, label in zip(entries, labels, strict=True):
             store.add_label(entry, settings, label.as_dict())
-        so_far = count(store, iteration, settings, 0)
-        store.record(iteration, **{"label.labelled": so_far.labelled})  # progress; gathering has the last word
-        return count(store, iteration, settings, len(structures), structures)
+        store.count_labels(iteration, sum(label.converged for label in labels))
+        return count(store.labels_of(structures, settings), iteration, len(structures))
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
         cells = [Structure.from_dict(entry["structure"]) for entry in entries]
@@ -69,9 +73,26 @@ class GatherMaker(Maker):
     def make(self, campaign: str, iteration: int, batches: list[Any], settings: str, requested: int) -> LabelDoc:
         """Count; `batches` only makes this job wait for them."""
         store = CampaignStore.open(campaign)
-        result = count(store, iteration, settings, requested)
+        result = count(store.labels(settings, iteration=iteration), iteration, requested)
         store.record(iteration, label=result.model_dump())
         return result
+
+
+@dataclass
+class TallyMaker(Maker):
+    """Sum up a chunk of an iteration's label jobs: the gathering job waits for the chunks, not for each label."""
+
+    name: str = "tally"
+
+    @stage_job(LabelDoc)
+    def make(self, campaign: str, iteration: int, batch: int, batches: list[Any]) -> LabelDoc:
+        """Sum up what the jobs of one chunk returned; None for a lost one."""
+        docs = [doc for doc in (document(LabelDoc, value) for value in batches) if doc is not None]
+        reasons: Counter[str] = sum((Counter(doc.reasons) for doc in docs), Counter())
+        totals = {
+            name: sum(getattr(doc, name) for doc in docs) for name in ("requested", "labelled", "failed", "anchors")
+        }
+        return LabelDoc(iteration=iteration, reasons=dict(reasons), **totals)
 
 
 @dataclass
@@ -98,9 +119,9 @@ class LabelMaker(Maker):
     anchors: AnchorParams = field(default_factory=AnchorParams)
     dataset: DatasetParams = field(default_factory=DatasetParams)
 
-    @stage_job(LabelDoc)
+    @stage_job(LabelDoc, adds_jobs=True)
     def make(
-        self, campaign: str, iteration: int, refined: Any, anchored: Any, model: str, settings: str,
+        self, campaign: str, iteration: int, refined: Any, anchored: list[Any], model: str, settings: str,
         budget: int | None, seed: int,
     ) -> Response:  # fmt: skip
         """Plan the labels.
@@ -112,7 +133,7 @@ class LabelMaker(Maker):
         refined
             Refinement's document; only makes this job wait for it.
         anchored
-            The anchor job's document; None if it was lost.
+            The anchor jobs' documents; None for a lost one.
         model
             Reference of the model that explored.
         settings
@@ -128,28 +149,34 @@ class LabelMaker(Maker):
         chosen = ledger.position(iteration, "anchor") - first
         wanted = round(chosen * self.anchors.fraction / (1 - self.anchors.fraction))
         wanted = wanted if budget is None else min(wanted, budget - chosen)
-        entries = self._pick(document(ExploreDoc, anchored), iteration, wanted, model, ledger.fingerprint, seed)
+        entries = self._pick(anchored, iteration, wanted, model, ledger.fingerprint, seed)
         ledger.append(iteration, "anchor", entries)
         ids = [entry["_id"] for entry in ledger.entries(iteration=iteration)]
         parts = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
+        place = (campaign, iteration)
         jobs = [
-            identified(self.batch.make(campaign, iteration, number, part, settings), campaign, iteration, number)
+            identified(self.batch.make(*place, number, part, settings), *place, number)
             for number, part in enumerate(parts)
         ]
-        gather = identified(
-            GatherMaker().make(campaign, iteration, [made.output for made in jobs], settings, len(ids)),
-            campaign,
-            iteration,
-        )
-        store.record(iteration, label={"requested": len(ids), "anchors": len(entries)})
+        tallies = [
+            identified(TallyMaker().make(*place, n, [made.output for made in jobs[first : first + FAN_OUT]]), *place, n)
+            for n, first in enumerate(range(0, len(jobs), FAN_OUT))
+            if len(jobs) > FAN_OUT
+        ]
+        waits_for = [made.output for made in tallies or jobs]
+        gather = identified(GatherMaker().make(*place, waits_for, settings, len(ids)), *place)
+        for tally in tallies:
+            tally.metadata["chunk"] = gather.uuid
+        store.record(iteration, **{"label.requested": len(ids), "label.anchors": len(entries)})
         planned = LabelDoc(iteration=iteration, requested=len(ids), labelled=0, failed=0, anchors=len(entries))
-        return Response(output=planned, detour=Flow([*jobs, gather], name=f"labels {iteration}"))
+        return Response(output=planned, detour=Flow([*jobs, *tallies, gather], name=f"labels {iteration}"))
 
     def _pick(
-        self, doc: ExploreDoc | None, iteration: int, wanted: int, model: str, fingerprint: Any, seed: int
+        self, anchored: list[Any], iteration: int, wanted: int, model: str, fingerprint: Any, seed: int
     ) -> list[Entry]:
         """`wanted` anchors at random from what the dynamics left, in the order of drawing."""
-        pool = list(snapshots(doc)) if doc is not None and wanted > 0 else []
+        batches = [doc for doc in (document(ExploreDoc, value) for value in anchored) if doc is not None]
+        pool = [snapshot for doc in batches for snapshot in snapshots(doc)] if wanted > 0 else []
         order = np.random.default_rng([seed, iteration, 2]).permutation(len(pool))[: max(wanted, 0)]
         entries = []
         for index in map(int, order):
@@ -160,12 +187,9 @@ class LabelMaker(Maker):
         return entries
 
 
-def count(
-    store: CampaignStore, iteration: int, settings: str, requested: int, structures: list[str] | None = None
-) -> LabelDoc:
-    """What became of an iteration's labels, or of those of some structures."""
-    query: dict[str, Any] = {} if structures is None else {"structure": {"$in": structures}}
-    labels = list(store.labels(settings, iteration=iteration, **query))
+def count(found: Iterable[dict[str, Any]], iteration: int, requested: int) -> LabelDoc:
+    """What became of the labels that were requested."""
+    labels = list(found)
     failed = [label for label in labels if not label["converged"]]
     lost = requested - len(labels)
     reasons = Counter(label["reason"] for label in failed) + Counter({"lost": lost})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from jobflow import Maker
 
-from entropy_flows.jobs.common import stage_job
+from entropy_flows.jobs.checkpoint import checkpoint_folder
+from entropy_flows.jobs.common import current_uuid, stage_job
 from entropy_flows.schemas import TrainDoc
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fine_tune
@@ -59,7 +59,7 @@ class TrainMaker(Maker):
             failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
             reasons = ", ".join(f"{count} × {reason}" for reason, count in failed.items()) or "none was accepted"
             raise ValueError(f"no label to train on: {reasons}")
-        parts = self._split(store, frames)
+        parts = self._split(store, frames, iteration)
         store.record(iteration, train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs})
         result = fine_tune(
             parts["train"],
@@ -67,7 +67,7 @@ class TrainMaker(Maker):
             parts["test"],
             store.fetch_model(model),
             self.params,
-            Path.cwd() / "training",
+            checkpoint_folder(campaign, iteration, current_uuid()) / "training",
             on_progress=lambda progress: store.record(
                 iteration, **{"train.epoch": progress.epoch, "train.val_loss": progress.val_loss}
             ),
@@ -89,16 +89,19 @@ class TrainMaker(Maker):
         store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
         return doc
 
-    def _split(self, store: CampaignStore, frames: list[Any]) -> dict[str, list[Any]]:
-        assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["split"]}
-        splits = assign_splits(
+    def _split(self, store: CampaignStore, frames: list[Any], iteration: int) -> dict[str, list[Any]]:
+        """The cells by part; what an interrupted run of this job assigned follows from the same cells as the rest."""
+        assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["iteration"] < iteration}
+        assigned = {key: part for key, part in assigned.items() if part}
+        computed = assign_splits(
             assigned,
             [energy_per_atom(atoms) for atoms in frames],
             [atoms.info["key"] for atoms in frames],
             self.params.fractions,
             self.params.seed,
         )
-        store.set_splits({key: part for key, part in splits.items() if key not in assigned})
+        store.set_splits({key: part for key, part in computed.items() if key not in assigned})
+        splits = store.splits()
         return {
             part: [atoms for atoms in frames if splits[atoms.info["key"]] == part] for part in ("train", "val", "test")
         }

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.engines import EngineError, engine_name
 from entropy_flows.label.read import Label, read_label
 from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, reason_from_exception
@@ -49,7 +50,7 @@ def label_one(
     ------
     EngineError
         If the engine is not in order on this worker (packages, executable, pseudopotentials): every structure would
-        fail, and none is to blame. Interrupts pass through as well.
+        fail, and none is to blame. Interrupts and what else the machine did wrong (a full disk) pass through as well.
     """
     known: dict[str, Any] = {"provenance": {"engine": engine_name(maker)}}
     if defect := check_geometry(structure, min_distance):
@@ -63,6 +64,8 @@ def label_one(
             if is_not_set_up(exc):
                 raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
             reason, evidence = reason_from_exception(exc)
+            if is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY:  # that depends on the cell as well
+                raise
             known["wall_seconds"] = time.perf_counter() - start
             return Label.failed(len(structure), reason, evidence, **known)
     return replace(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from jobflow import Flow
 
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker
+from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import model_elements
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, launchpad
+
+CLAIM_SECONDS = 15
+"""For which a submission that goes on keeps others from submitting the same campaign."""
 
 
 def locate_model(model: str, base: Path) -> str:
@@ -83,22 +89,22 @@ def submit(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLe
     bool
         False if it was submitted before; nothing is added then.
     """
-    from jobflow.managers.fireworks import flow_to_workflow
-
     store.create(campaign)
     pad = launchpad()
     if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
         pad.reset("", require_password=False, max_reset_wo_password=0)  # a new database: ids and indexes
-    flow = build_flow(store, campaign, base, maker)
-    claimed = _claim(store)
-    if not claimed and pad.fireworks.find_one({"spec.campaign": campaign.name}, {"_id": 1}) is not None:
+    workflow = to_workflow(build_flow(store, campaign, base, maker))
+    while not _claimed(store) and not is_added(pad, workflow):
+        time.sleep(1)  # another process submits it now, or died doing so
+    if not add_once(pad, workflow):
         return False
-    pad.add_wf(flow_to_workflow(flow))
     store.set_state("running")
     return True
 
 
-def _claim(store: CampaignStore) -> bool:
-    """Mark the campaign as being submitted; False if that was done before, maybe by one that died on the way."""
-    before = store.database["campaigns"].find_one_and_update({"name": store.name}, {"$set": {"submitted": True}})
-    return before is not None and not before.get("submitted", False)
+def _claimed(store: CampaignStore) -> bool:
+    """Whether this process may submit: nobody else began to a moment ago."""
+    now = datetime.now(UTC)
+    free = {"$or": [{"submitted": {"$exists": False}}, {"submitted": {"$lt": now - timedelta(seconds=CLAIM_SECONDS)}}]}
+    query = {"name": store.name, **free}
+    return store.database["campaigns"].find_one_and_update(query, {"$set": {"submitted": now}}) is not None

@@ -1,6 +1,6 @@
 """A FireWorks worker of this machine: `python -m entropy_flows.launch.worker NAME CAMPAIGN FOLDER`.
 
-It is `rlaunch rapidfire` with the job store set from this package's settings, and limited to one campaign.
+It is `rlaunch rapidfire` with the launchpad of this package's settings, limited to one campaign.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ def main(name: str, campaign: str, folder: str) -> None:
     """Pull jobs of one campaign until stopped."""
     from fireworks import FWorker
     from fireworks.core.rocket_launcher import rapidfire
-    from jobflow import SETTINGS
 
-    from entropy_flows.store import job_store, launchpad
+    from entropy_flows.store import launchpad
 
-    SETTINGS.JOB_STORE = job_store()
     os.makedirs(folder, exist_ok=True)
     rapidfire(
         launchpad(),

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from cells import rattled
 from jobflow import OnMissing
-from jobflow.managers.fireworks import flow_to_workflow
 
 import entropy_flows.cli
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.geometry import to_structure
-from entropy_flows.schemas import load_campaign
+from entropy_flows.launch.task import to_workflow
+from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, job_store
 
@@ -33,6 +33,10 @@ CATEGORY = {
     "evaluate": "cpu",
     "advance": "cpu",
 }
+
+
+ANCHORS = 3
+JOBS = 9 + ANCHORS + 6
 
 
 def build(name="silicon", **changes):
@@ -54,8 +58,8 @@ def flow():
 
 def test_stages(flow):
     names = Counter(job.name for job in jobs(flow))
-    once = ("anchor", "select", "refine", "plan", "train", "evaluate", "advance")
-    assert names == {"explore": 9, **dict.fromkeys(once, 1)}  # 90 runs, 10 a job
+    once = ("select", "refine", "plan", "train", "evaluate", "advance")
+    assert names == {"explore": 9, "anchor": ANCHORS, **dict.fromkeys(once, 1)}  # 90 runs, 10 a job; anchors have no k
 
 
 def test_order(flow):
@@ -88,22 +92,36 @@ def test_uuids_follow_from_the_place(flow):
 
 def assert_configured(made):
     for job in made:
-        assert job.config.on_missing_references == OnMissing.NONE, job.name
+        assert job.config.on_missing_references == OnMissing.ERROR, job.name
         assert job.config.manager_config == {"_category": CATEGORY[job.name]}, job.name
         assert not job.config.pass_manager_config, job.name
 
 
-def test_every_job_has_its_category_and_takes_lost_inputs(flow):
+def test_every_job_has_its_category_and_waits_for_what_its_machine_failed(flow):
     assert_configured(jobs(flow))
 
 
+def test_categories_and_queue_can_be_changed_by_stage():
+    categories, queue = {"train": "big_gpu", "refine": "cpu"}, {"train": {"walltime": "48:00:00"}}
+    found = {job.name: job.config.manager_config for job in jobs(build(categories=categories, queue=queue))}
+    assert found["train"] == {"_category": "big_gpu", "_queueadapter": {"walltime": "48:00:00"}}
+    assert found["refine"] == {"_category": "cpu"}
+    assert found["explore"] == {"_category": "gpu"}
+
+
+def test_a_stage_that_there_is_not_is_refused():
+    config = load_campaign(TEMPLATE).model_dump(mode="json") | {"categories": {"tarin": "gpu"}}
+    with pytest.raises(ValueError, match=r"categories\.tarin"):
+        Campaign.model_validate(config)
+
+
 def test_the_launchpad_sees_the_same(flow):
-    workflow = flow_to_workflow(flow)
-    assert len(workflow.fws) == 16
+    workflow = to_workflow(flow)
+    assert len(workflow.fws) == JOBS
     for fw in workflow.fws:
         spec = fw.to_dict()["spec"]
         assert spec["_category"] == CATEGORY[fw.name], fw.name
-        assert spec["_allow_fizzled_parents"], fw.name
+        assert "_allow_fizzled_parents" not in spec, fw.name
         assert spec["campaign"] == "silicon"
 
 
@@ -111,7 +129,7 @@ def test_no_credential_travels(monkeypatch):
     monkeypatch.setenv("ENTROPY_FLOWS_URI", "mongodb://somebody:hunter2@db.example.org/")
     settings.cache_clear()
     try:
-        text = json.dumps(flow_to_workflow(build()).to_dict(), default=str)
+        text = json.dumps(to_workflow(build()).to_dict(), default=str)
     finally:
         settings.cache_clear()
     for part in ("hunter2", "somebody", "db.example.org", "mongodb"):
@@ -160,10 +178,17 @@ def run(job, store):
         return job.run(store=outputs)
 
 
+def planning(flow):
+    """The job that plans the labels, with nothing from refinement and anchors."""
+    (plan,) = (job for job in jobs(flow) if job.name == "plan")
+    campaign, iteration, _, anchored, *rest = plan.function_args
+    plan.function_args = (campaign, iteration, None, [None] * len(anchored), *rest)
+    return plan
+
+
 def test_labels_are_added_as_a_detour(store, flow):
     """One job a label, one that gathers; they inherit category, campaign and a place."""
-    (plan,) = (job for job in jobs(flow) if job.name == "plan")
-    response = run(plan, store)
+    response = run(planning(flow), store)
     added = jobs(response.detour)
     assert [job.name for job in added] == ["label"] * 5 + ["gather"]
     assert_configured(added)
@@ -171,21 +196,23 @@ def test_labels_are_added_as_a_detour(store, flow):
     asked = [job.function_args[3] for job in added[:5]]
     assert asked == [[entry["_id"]] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()]
     uuids = [job.uuid for job in added]
-    assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 6 + 16
-    (plan,) = (job for job in jobs(build()) if job.name == "plan")
-    assert [job.uuid for job in jobs(run(plan, store).detour)] == uuids
-    for fw in flow_to_workflow(response.detour).fws:
+    assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 6 + JOBS
+    assert [job.uuid for job in jobs(run(planning(build()), store).detour)] == uuids
+    for fw in to_workflow(response.detour).fws:
         assert (fw.spec["_category"], fw.spec["campaign"]) == (CATEGORY[fw.name], "silicon")
 
 
-def advanced(store, evaluate=None, failure=None):
-    (advance,) = (job for job in jobs(build()) if job.name == "advance")
+def advanced(store, evaluate=None, failure=None, **changes):
+    (advance,) = (job for job in jobs(build(**changes)) if job.name == "advance")
+    store.record(1, runs=[{"wall_seconds": 12.0, "reason": None}, {"wall_seconds": 1.0, "reason": "exploded"}])
+    results = (None, None)
     if evaluate is not None:
         store.record(1, evaluate={"validation": evaluate})
-        advance.function_args = (*advance.function_args[:3], MODEL, {"iteration": 1})
-        advance.function_kwargs = {}
+        training = {"iteration": 1, "model": MODEL, "parent": MODEL, "trained_on": 1, "left_out": 0}
+        results = (training | {"epochs": 1, "wall_seconds": 1.0}, {"iteration": 1})
+    advance.function_args, advance.function_kwargs = (*advance.function_args[:3], *results), {}
     if failure is not None:
-        store.record(1, failure=failure)
+        store.add_failure(1, failure["stage"], failure["stage"], "uuid", failure["message"])
     return run(advance, store)
 
 
@@ -194,12 +221,25 @@ def test_the_next_iteration_is_added(store):
     assert store.document()["state"] == "running"
     added = jobs(response.addition)
     assert Counter(job.name for job in added)["explore"] == 9
-    assert len(added) == 16
+    assert len(added) == JOBS
     assert_configured(added)
     assert all(job.metadata == {"campaign": "silicon"} for job in added)
     assert not {job.uuid for job in added} & {job.uuid for job in jobs(build())}
     (explore, *_) = (job for job in added if job.name == "explore")
     assert explore.function_args[:2] == ("silicon", 2)
+
+
+def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
+    explore = load_campaign(TEMPLATE).explore.model_copy(update={"walltime": 800.0, "batch_size": 45})
+    assert sum(job.name == "explore" for job in jobs(build(explore=explore))) == 2  # no speed is known yet
+    response = advanced(store, {"energy_mae": 0.5, "forces_mae": 0.5}, explore=explore)
+    # 12 s a run, four fifths of 800 s: 53 runs a job, of 90 and of 30
+    assert Counter(job.name for job in jobs(response.addition))["explore"] == 2
+    assert Counter(job.name for job in jobs(response.addition))["anchor"] == 1
+    assert store.iterations()[-1]["plan"] == {"batch_size": 53}
+    store.record(1, runs=[{"wall_seconds": 99.0, "reason": None}])  # run again, it adds the same
+    again = advanced(store, {"energy_mae": 0.5, "forces_mae": 0.5}, explore=explore)
+    assert {job.uuid for job in jobs(again.addition)} == {job.uuid for job in jobs(response.addition)}
 
 
 def test_a_good_model_ends_the_campaign(store):

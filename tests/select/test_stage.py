@@ -1,5 +1,8 @@
 """The selection job against judging by hand; fingerprints only of what is judged."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from cells import rattled
@@ -134,3 +137,23 @@ def test_nothing_was_found(store, fingerprinted):
     with job_store() as outputs:
         doc = job.run(store=outputs).output
     assert (doc.candidates, doc.accepted, doc.spent, doc.gains, fingerprinted) == (0, 0, 0, [], [])
+
+
+def test_two_selections_at_once_leave_the_ledger_of_one(store, database):
+    """As when a worker that was taken for dead goes on beside its replacement: each of the two does the whole job."""
+    barrier = threading.Barrier(2)
+    maker = select.SelectMaker(params=SelectParams(theta_min=0.05), dataset=DATASET)
+
+    def race(_):
+        barrier.wait()
+        return type(maker).make.original(maker, "test", 1, explored(), "sha256:a", 20, SEED)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(race, range(2))
+    assert first == second
+    raced = [(e["position"], e["key"], e["gain"]) for e in store.ledger(DATASET).entries()]
+    assert len(raced) == first.accepted > 0
+    for name in ("structures", "fingerprints", "covariances", "iterations"):
+        database[name].delete_many({})
+    assert run(SelectParams(theta_min=0.05), 20).gains == first.gains
+    assert [(e["position"], e["key"], e["gain"]) for e in store.ledger(DATASET).entries()] == raced

@@ -1,0 +1,122 @@
+"""Where a long job keeps what it has done so far, and the exploration's file there.
+
+The folder is below the cache, by campaign, iteration and job. Where workers share that disk, whoever runs the job next
+goes on from there; where they do not, it starts again. A file that is damaged or belongs to other inputs is ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from entropy_flows.explore import Ensemble, ExploreParams, Run
+from entropy_flows.faults import Terminated, termination_asked
+from entropy_flows.settings import settings
+
+DIGEST = 32
+"""Bytes of a SHA-256 digest; a file starts with that of the rest and that of its inputs."""
+
+
+def checkpoint_folder(campaign: str, iteration: int, uuid: str) -> Path:
+    """Folder of one job's checkpoints; not made."""
+    return iteration_folder(campaign, iteration) / uuid
+
+
+def iteration_folder(campaign: str, iteration: int) -> Path:
+    """Folder of an iteration's checkpoints."""
+    return settings().cache.expanduser() / "checkpoints" / campaign / f"{iteration:03d}"
+
+
+def forget_iteration(campaign: str, iteration: int) -> None:
+    """Delete the checkpoints of an iteration that has ended."""
+    shutil.rmtree(iteration_folder(campaign, iteration), ignore_errors=True)
+
+
+class ExploreCheckpoint:
+    """The state of a batch of trajectories, saved from time to time and when the process is asked to end.
+
+    Parameters
+    ----------
+    path
+        The file.
+    runs, starts, params, model
+        What the batch is made of; a state of anything else is not taken up.
+    """
+
+    def __init__(self, path: Path, runs: Sequence[Run], starts: Sequence[Atoms], params: ExploreParams, model: str):
+        self.path, self._saved = path, time.monotonic()
+        facts = [model, params.model_dump(mode="json"), [str(run) for run in runs]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for atoms in starts:
+            digest.update(atoms.numbers.tobytes() + atoms.positions.tobytes() + atoms.cell.array.tobytes())
+        self._inputs = digest.digest()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state to go on from; None if there is none that is whole and of the same inputs."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            return None
+        body = data[DIGEST:]
+        if hashlib.sha256(body).digest() != data[:DIGEST] or body[:DIGEST] != self._inputs:
+            return None
+        return unpack(body[DIGEST:])
+
+    def step(self, ensemble: Ensemble) -> None:
+        """To be called after each step: save if it is time, and end if the process was asked to."""
+        asked = termination_asked()
+        if asked or time.monotonic() - self._saved >= settings().checkpoint:
+            self.save(ensemble.state())
+            self._saved = time.monotonic()
+        if asked:
+            raise Terminated(f"saved at step {ensemble.step}")
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write a state, all of it or nothing."""
+        body = self._inputs + pack(state)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as stream:
+            try:
+                stream.write(hashlib.sha256(body).digest() + body)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(stream.name, self.path)
+            except BaseException:
+                os.unlink(stream.name)
+                raise
+
+
+def pack(state: dict[str, Any]) -> bytes:
+    """A state as bytes, without pickle: numbers as JSON, which keeps every bit of a float, arrays as they are."""
+    arrays = {f"array/{name}": array for name, array in state["arrays"].items()}
+    records = []
+    for index, record in enumerate(state["records"]):
+        kept = dict(record["kept"])
+        arrays[f"positions/{index}"] = np.array(kept.pop("positions"))
+        records.append({**record, "kept": kept})
+    plain = {"step": state["step"], "alive": state["alive"], "records": records}
+    stream = io.BytesIO()
+    np.savez(stream, plain=np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8), **arrays)
+    return stream.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The state that `pack` was given."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        state: dict[str, Any] = json.loads(stored["plain"].tobytes())
+        for index, record in enumerate(state["records"]):
+            record["kept"]["positions"] = list(stored[f"positions/{index}"])
+        names = [name.removeprefix("array/") for name in stored.files if name.startswith("array/")]
+        state["arrays"] = {name: stored[f"array/{name}"] for name in names}
+    return state

@@ -1,0 +1,165 @@
+"""How a stage's job runs under FireWorks: jobflow's task, made safe against the death of everything around it.
+
+    SIGTERM                   the stage saves, the job is READY again, the process ends
+    the database is away      wait for it, then do the job again; after the patience, end: `repair` finds the job
+    the job was taken away    the process ends (a repair has given its job to another)
+    an older package          the job is READY again, the process ends
+    run a second time         jobs it added the first time are not added again
+
+So a job that is FIZZLED was failed by its machine, and can always be run again. One iteration is one workflow, because
+FireWorks reads and writes the whole of it whenever one of its jobs changes its state.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fireworks import FWAction, LaunchPad, Workflow, explicit_serialize
+from jobflow import Flow
+from jobflow.managers.fireworks import JobFiretask, flow_to_workflow
+from pymongo.errors import ConnectionFailure
+
+from entropy_flows.faults import Terminated, answering_sigterm
+from entropy_flows.launch.fanout import is_complete, let_go_on, pause, without_chunks
+from entropy_flows.launch.heartbeat import Heartbeat
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store, launchpad
+from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
+
+RETRY_SECONDS = 2.0
+T = TypeVar("T")
+
+
+@explicit_serialize
+class StageTask(JobFiretask):
+    """A jobflow job of a campaign."""
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Run the job; see the module for what may happen meanwhile."""
+        from jobflow import SETTINGS
+
+        with answering_sigterm():
+            try:
+                with Heartbeat(self.launchpad, self.fw_id):
+                    patiently(lambda: refuse_old_worker(CampaignStore.open(fw_spec["campaign"]).document()))
+                    SETTINGS.JOB_STORE = job_store()
+                    return patiently(lambda: self._run(fw_spec))
+            except (Terminated, OldWorkerError) as reason:
+                give_back(self.fw_id, str(reason))
+                raise  # where the process was not ended: in a test
+
+    def _run(self, fw_spec: dict[str, Any]) -> FWAction:
+        """The job's work, and the jobs that it adds."""
+        pad, needs, gathering = self.launchpad, fw_spec.get("needs", []), fw_spec.get("chunk")
+        if needs and gathering is None and not is_complete(pad, needs):
+            pause(pad, self.fw_id, needs)
+            return FWAction()
+        action = super().run_task(fw_spec)
+        if gathering is not None:
+            let_go_on(pad, gathering, needs)
+        action.detours = [rest for workflow in action.detours for rest in self._detour(stage_workflow(workflow))]
+        for workflow in action.additions:
+            add_once(pad, stage_workflow(workflow))
+        action.additions = []
+        return action
+
+    def _detour(self, workflow: Workflow) -> list[Workflow]:
+        """What is left to add to this job's own workflow of one that it adds, after its chunks."""
+        parts, rest = without_chunks(workflow)
+        for part in parts:
+            add_once(self.launchpad, part)
+        return [rest] if is_new(self.launchpad, rest) else []
+
+
+def to_workflow(flow: Flow) -> Workflow:
+    """A campaign's flow as FireWorks runs it."""
+    return stage_workflow(flow_to_workflow(flow))
+
+
+def stage_workflow(workflow: Workflow) -> Workflow:
+    """Have each job of a workflow run as a `StageTask` and be found by its uuid."""
+    for firework in workflow.fws:
+        firework.tasks = [StageTask(task) for task in firework.tasks]
+        firework.spec["uuid"] = firework.tasks[0]["job"].uuid
+    return workflow
+
+
+def is_added(pad: LaunchPad, workflow: Workflow) -> bool:
+    """Whether these jobs are on the launchpad, in a workflow."""
+    return pad.workflows.find_one({"nodes": {"$in": _known(pad, workflow)}}, {"_id": 1}) is not None
+
+
+def add_once(pad: LaunchPad, workflow: Workflow) -> bool:
+    """Add a workflow in place of what an interrupted addition left of it; whether it was not there yet."""
+    if not is_new(pad, workflow):
+        return False
+    pad.add_wf(workflow)
+    return True
+
+
+def is_new(pad: LaunchPad, workflow: Workflow) -> bool:
+    """Whether these jobs are to be added; what an interrupted addition left of them is deleted."""
+    if is_added(pad, workflow):
+        return False
+    pad.fireworks.delete_many({"fw_id": {"$in": _known(pad, workflow)}})
+    return True
+
+
+def patiently(work: Callable[[], T]) -> T:
+    """Do something that can be done again, however often the database goes away meanwhile.
+
+    Raises
+    ------
+    ConnectionFailure, UnreachableError
+        If the database stays away for longer than the settings' patience.
+    """
+    while True:
+        try:
+            return work()
+        except (ConnectionFailure, UnreachableError) as err:
+            print(f"the database went away ({type(err).__name__}); waiting for it", file=sys.stderr, flush=True)
+            _await_database(err)
+
+
+def give_back(fw_id: int, reason: str) -> None:
+    """Make the running job READY for another worker, and end this process."""
+    pad = launchpad()  # its own connection: the signal may have come in the middle of another one's work
+    try:
+        firework = pad.fireworks.find_one({"fw_id": fw_id, "state": "RUNNING"}, {"launches": 1})
+        if firework is not None:
+            pad.rerun_fw(fw_id)
+            for launch_id in firework["launches"]:
+                pad.mark_fizzled(launch_id)
+        print(f"job {fw_id} was given back: {reason}", file=sys.stderr, flush=True)
+    finally:
+        leave(1)
+
+
+def leave(code: int) -> None:
+    """End the process at once: FireWorks would take any exception for a failure of the job."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _await_database(error: ConnectionFailure | UnreachableError) -> None:
+    """Return when the database answers again; raise the error after the settings' patience."""
+    deadline = time.monotonic() + settings().patience
+    while True:
+        time.sleep(RETRY_SECONDS)
+        try:
+            connect(timeout_ms=1000).client.close()
+            return
+        except UnreachableError:
+            if time.monotonic() > deadline:
+                raise error from None
+
+
+def _known(pad: LaunchPad, workflow: Workflow) -> list[int]:
+    """Numbers of the jobs on the launchpad that these are."""
+    uuids = [firework.spec["uuid"] for firework in workflow.fws]
+    return [firework["fw_id"] for firework in pad.fireworks.find({"spec.uuid": {"$in": uuids}}, {"fw_id": 1})]

@@ -10,7 +10,20 @@ import warnings
 import typer
 from pymongo.errors import ConnectionFailure
 
-from entropy_flows.cli import check, compile, database, export, init, report, run, status, submit
+from entropy_flows.cli import (
+    check,
+    compile,
+    database,
+    export,
+    init,
+    launchers,
+    repair,
+    report,
+    run,
+    status,
+    submit,
+    verify,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
-for module in (init, check, submit, run, status, export, report, database, compile):
+for module in (init, check, launchers, submit, run, status, repair, verify, export, report, database, compile):
     app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
 
 

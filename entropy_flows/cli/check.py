@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from entropy_flows.cli.session import CampaignFile
@@ -27,10 +28,13 @@ def command(
     inputs: Annotated[
         Path | None, typer.Option(help="Write the label engine's inputs for the first seed cell into this folder.")
     ] = None,
+    launchers: Annotated[
+        Path | None, typer.Option(help="Check the files that `entropy-flows launchers` wrote to this folder, too.")
+    ] = None,
 ) -> None:
     """Validate a campaign file and print what would run and how large it is. Nothing is run.
 
-    Example: entropy-flows check carbon.yaml --inputs inputs
+    Example: entropy-flows check carbon.yaml --inputs inputs --launchers launchers
     """
     console = Console()
     campaign, seeds = preflight(file)
@@ -56,6 +60,8 @@ def command(
             console.print(f"written: {where}/INCAR, POSCAR, KPOINTS, POTCAR.spec")
     elif inputs is not None:
         raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
+    if launchers is not None:
+        _tell_launchers(console, launchers, campaign)
     console.print("[green]ok[/green]")
 
 
@@ -103,18 +109,30 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     return campaign, seeds
 
 
+def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:
+    """What is wrong with the launcher files; a ValueError if they will not do."""
+    from entropy_flows.launch.launchers_check import check_launchers
+
+    found = check_launchers(folder, campaign)
+    for warning in found.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
+    for error in found.errors[:-1]:
+        console.print(f"[red]error:[/red] {escape(error)}", soft_wrap=True, highlight=False)
+    if found.errors:
+        raise ValueError(found.errors[-1])
+
+
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:
     table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels ≤", "T K", "k eV", "P GPa")
     for number in range(1, campaign.n_iterations + 1):
         part = campaign.iteration(number)
         explore = part.explore
         runs = len(condition_grid(explore, phases))
-        steps = explore.warm_up + explore.ramp + explore.steps
         table.add_row(
             str(number),
             str(runs),
             str(-(-runs // explore.batch_size)),
-            str(runs * steps),
+            str(runs * explore.all_steps),
             str(runs * (explore.steps // explore.snapshot_every)),
             str(part.select.max_labels or campaign.stop.label_budget or "all accepted"),
             *(

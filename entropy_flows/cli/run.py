@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.check import preflight
+from entropy_flows.cli.repair import gather
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locked, session
 from entropy_flows.cli.status import job_line, show, stage_line
 
@@ -33,7 +34,7 @@ def command(
     console = Console()
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
         state, message = _run_locally(opened) if local else _run_workers(opened, console, workers, retry)
-        show(console, opened.store.iterations())
+        show(console, opened.store.iterations(), opened.store.failures())
     if state == "failed":
         raise RuntimeError(f"campaign {opened.campaign.name} failed: {message}")
     console.print(f"[green]{opened.campaign.name}: {message}[/green]")
@@ -41,17 +42,18 @@ def command(
 
 
 def _run_workers(opened: Session, console: Console, workers: int | None, retry: bool) -> tuple[str, str | None]:
-    from entropy_flows.launch import LocalWorkers, recover, submit
+    from entropy_flows.launch import LocalWorkers, repair, submit
+    from entropy_flows.launch.repair import retry_stages
     from entropy_flows.store import launchpad
 
     submitted = submit(opened.store, opened.campaign, opened.file.parent)
     pad, name = launchpad(), opened.campaign.name
     crew = LocalWorkers(name, opened.folder, workers, alone=opened.embedded)
     if not submitted:
-        if mended := recover(pad, name, _local_names(pad, name), alone=opened.embedded):
+        if mended := repair(pad, name, gather(opened, pad, idle=True), retry=retry):
             console.print(f"after the last run: {mended}")
-        if retry:
-            _retry(opened, pad, console)
+        if retry and (mended := retry_stages(pad, opened.store)):
+            console.print(str(mended))
         document = opened.store.document()
         if document["state"] in ("done", "failed"):
             console.print(f"{name} ended before; nothing is repeated")
@@ -66,7 +68,7 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
     with console.status("starting") as spinner:
         while True:
             if mended := crew.mend():
-                console.print(f"a worker died: {mended}")
+                console.print(f"mended: {mended}")
             document = opened.store.document()
             counts = _counts(pad, opened.campaign.name)
             line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
@@ -98,20 +100,6 @@ def _why_stuck(pad: Any, campaign: str) -> str:
     return f"job {fizzled['name']!r} failed: {lines[-1]}"
 
 
-def _local_names(pad: Any, campaign: str) -> list[str]:
-    """Workers of earlier runs on this machine: the lock says that none of them lives."""
-    names = pad.launches.distinct("fworker.name")
-    return [name for name in names if name and name.startswith(f"{campaign}-local-")]
-
-
-def _retry(opened: Session, pad: Any, console: Console) -> None:
-    failed = [fw["fw_id"] for fw in pad.fireworks.find({"spec.campaign": opened.campaign.name, "state": "FIZZLED"})]
-    for fw_id in failed:
-        pad.rerun_fw(fw_id)
-    opened.store.set_state("running")
-    console.print(f"{len(failed)} failed jobs run again")
-
-
 def _run_locally(opened: Session) -> tuple[str, str | None]:
     """The same flow in this process, from its first iteration: labels and models that exist are taken as they are."""
     from jobflow import run_locally
@@ -131,7 +119,7 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     run_locally(flow, store=job_store(), root_dir=Path(launches), create_folders=True)
     document = store.document()
     if document["state"] == "running":
-        failure = next((doc["failure"] for doc in reversed(store.iterations()) if doc.get("failure")), None)
+        failure = next(reversed(store.failures()), None)
         reason = f"{failure['stage']}: {failure['message']}" if failure else "a job failed, see the log above"
         return "failed", reason
     return document["state"], document["message"]

@@ -20,24 +20,23 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     console = Console()
     with session(file, folder) as opened:
         document = opened.store.document()
-        iterations = opened.store.iterations()
+        iterations, failures = opened.store.iterations(), opened.store.failures()
         engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.campaign.name})
     reason = f": {document['message']}" if document["message"] else ""
     console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
-    show(console, iterations)
+    show(console, iterations, failures)
     early = run_table(iterations)
     if early.row_count:
         console.print(early)
 
 
-def show(console: Console, iterations: list[dict[str, Any]]) -> None:
-    """Print the iterations' table, and every stage that failed, also where its iteration went on without it."""
+def show(console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]) -> None:
+    """Print the iterations' table, and every job that failed, also where its iteration went on without it."""
     console.print(iteration_table(iterations))
-    for doc in iterations:
-        if failure := doc.get("failure"):
-            console.print(f"[red]iteration {doc['iteration']}, {failure['stage']} failed: {failure['message']}[/red]")
+    for row in failures:
+        console.print(f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]")
 
 
 def iteration_table(iterations: list[dict[str, Any]]) -> Table:

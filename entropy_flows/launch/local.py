@@ -6,17 +6,24 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from fireworks import LaunchPad
+from fireworks.utilities.fw_utilities import get_my_host
 
-from entropy_flows.launch.recover import Mended, recover
+from entropy_flows.launch.evidence import Evidence
+from entropy_flows.launch.repair import Mended, repair
 from entropy_flows.processes import dies_with_parent
 from entropy_flows.settings import settings
 from entropy_flows.store import launchpad
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 MAX_RESTARTS = 20
+LOOK_SECONDS = 10.0
+"""Between two looks at what workers have left that cannot be told at once from work in progress."""
+ALONE = 10.0
+"""Seconds after which what looks half done is no work in progress, where all workers are of this machine."""
 
 
 class LocalWorkers:
@@ -35,9 +42,10 @@ class LocalWorkers:
     """
 
     def __init__(self, campaign: str, folder: Path, count: int | None = None, alone: bool = False):
-        self.campaign, self.folder, self.alone, self.restarts = campaign, folder, alone, 0
+        self.campaign, self.folder, self.restarts, self.looked = campaign, folder, 0, time.monotonic()
+        self.pad, self.evidence = launchpad(), Evidence(patience=ALONE) if alone else Evidence(host=get_my_host())
         count = count or settings().workers or len(os.sched_getaffinity(0))
-        self.processes: dict[str, subprocess.Popen | None] = {f"{campaign}-local-{n}": None for n in range(count)}
+        self.processes: dict[str, subprocess.Popen | None] = {f"{prefix(campaign)}{n}": None for n in range(count)}
 
     def __enter__(self) -> LocalWorkers:
         for name in self.processes:
@@ -59,7 +67,7 @@ class LocalWorkers:
                 process.wait()
 
     def mend(self) -> Mended:
-        """Replace dead workers and put their jobs back.
+        """Replace dead workers and put their jobs back; now and then also what took time to tell from a living one's.
 
         Raises
         ------
@@ -67,18 +75,13 @@ class LocalWorkers:
             If workers keep dying.
         """
         dead = [name for name, process in self.processes.items() if process is not None and process.poll() is not None]
-        if not dead:
+        if not dead and time.monotonic() - self.looked < LOOK_SECONDS:
             return Mended()
         self.restarts += len(dead)
         if self.restarts > MAX_RESTARTS:
             raise RuntimeError(f"workers died {self.restarts} times; see {self.folder / 'logs'}")
-        pad = launchpad()
-        if self.alone and _stays_locked(pad, self.campaign):
-            self._stop()  # it died with the workflow's lock, and the others wait for that: begin again
-            dead = list(self.processes)
-            mended = recover(pad, self.campaign, dead, alone=True)
-        else:
-            mended = recover(pad, self.campaign, dead)
+        mended = repair(self.pad, self.campaign, replace(self.evidence, dead=frozenset(dead)))
+        self.looked = time.monotonic()
         for name in dead:
             self.processes[name] = self._start(name)
         return mended
@@ -100,12 +103,11 @@ class LocalWorkers:
             )
 
 
-def _stays_locked(pad: LaunchPad, campaign: str, seconds: float = 3.0) -> bool:
-    """Whether a workflow of the campaign is locked at every look; a living worker holds a lock for milliseconds."""
-    ids = [fw["fw_id"] for fw in pad.fireworks.find({"spec.campaign": campaign}, {"fw_id": 1})]
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if pad.workflows.find_one({"nodes": {"$in": ids}, "locked": {"$exists": True}}, {"_id": 1}) is None:
-            return False
-        time.sleep(0.05)
-    return True
+def local_workers(pad: LaunchPad, campaign: str) -> list[str]:
+    """Names of all local workers that ever took a job of a campaign."""
+    return [name for name in pad.launches.distinct("fworker.name") if name and name.startswith(prefix(campaign))]
+
+
+def prefix(campaign: str) -> str:
+    """What the names of a campaign's local workers begin with."""
+    return f"{campaign}-local-"

@@ -1,0 +1,112 @@
+"""`entropy-flows repair`: find and mend what dead workers left."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locked, session
+from entropy_flows.settings import settings
+from entropy_flows.store import StoreError
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+    from entropy_flows.launch import Mended
+    from entropy_flows.launch.evidence import Evidence
+
+MISSED_HEARTBEATS = 10
+PATIENCE = 120.0
+
+
+def command(
+    file: CampaignFile,
+    folder: FolderOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")] = False,
+    expiry: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds after its last sign of life that a job is lost. Default: ten heartbeats."),
+    ] = None,
+    patience: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds for which a lock or a reservation may be a living worker's. Default: 120."),
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Also jobs that were given up, and the last iteration's failed stages.")
+    ] = False,
+) -> None:
+    """Mend what killed workers, queues and databases left of a campaign's jobs; safe while others work on it.
+
+    Example: entropy-flows repair carbon.yaml --dry-run
+    """
+    from entropy_flows.launch import repair
+    from entropy_flows.launch.repair import retry_stages
+    from entropy_flows.store import launchpad
+
+    console = Console()
+    with session(file, folder) as opened, ExitStack() as stack:
+        opened.store.document()  # says so if there is no such campaign
+        pad = launchpad()
+        evidence = gather(opened, pad, _is_idle(opened, stack), expiry, patience)
+        with console.status("looking for what dead workers left"):
+            mended = repair(pad, opened.campaign.name, evidence, dry_run=dry_run, retry=retry)
+            if retry:
+                mended += retry_stages(pad, opened.store, dry_run)
+    show(console, mended, dry_run)
+
+
+def gather(
+    opened: Session, pad: LaunchPad, idle: bool, expiry: float | None = None, patience: float | None = None
+) -> Evidence:
+    """What is known here of who is dead.
+
+    Parameters
+    ----------
+    opened
+        The campaign.
+    pad
+        The launchpad.
+    idle
+        No `run` works on the campaign now: its workers on this machine are dead. Where the database is the campaign's
+        own there are no others, and whatever is half done was left so.
+    expiry, patience
+        As of `Evidence`, in seconds; None takes the defaults.
+    """
+    from fireworks.utilities.fw_utilities import get_my_host
+
+    from entropy_flows.launch.evidence import Evidence
+    from entropy_flows.launch.local import local_workers
+    from entropy_flows.launch.queue import queue_jobs
+
+    heartbeat, alone = settings().heartbeat, idle and opened.embedded
+    default = 0.0 if alone else PATIENCE
+    return Evidence(
+        dead=frozenset(local_workers(pad, opened.campaign.name)) if idle else frozenset(),
+        host=None if alone else get_my_host(),
+        expiry=MISSED_HEARTBEATS * heartbeat if expiry is None else expiry,
+        queue=None if opened.embedded else queue_jobs(),
+        patience=default if patience is None else patience,
+    )
+
+
+def show(console: Console, mended: Mended, dry_run: bool) -> None:
+    """Print every finding, and their number."""
+    table = Table("job", "id", "found", "would be" if dry_run else "done")
+    for finding in mended.findings:
+        table.add_row(finding.name, str(finding.fw_id), finding.found, finding.done)
+    if table.row_count:
+        console.print(table)
+    console.print(f"would mend: {mended}" if dry_run and mended else str(mended))
+
+
+def _is_idle(opened: Session, stack: ExitStack) -> bool:
+    """Whether no `run` works on the campaign; none starts to before the stack is closed."""
+    try:
+        stack.enter_context(locked(opened.folder / "run.lock", "this campaign", patience=0))
+    except StoreError:
+        return False
+    return True

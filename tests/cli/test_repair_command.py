@@ -1,0 +1,103 @@
+"""`entropy-flows repair`: what it shows, what it takes for dead, and what it leaves alone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from launchpads import finish, take
+
+from entropy_flows import load_campaign
+from entropy_flows.cli import main
+from entropy_flows.cli.session import locked, session
+from entropy_flows.launch import submit
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, launchpad
+
+CAMPAIGN = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run the command; what it prints, in one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*options):
+        arguments = ["entropy-flows", "repair", CAMPAIGN, "-C", tmp_path / "folder", *options]
+        monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), " ".join((out + err).split())
+
+    return run
+
+
+def started(store):
+    """A submitted campaign, one of whose jobs a local worker has taken."""
+    campaign = load_campaign(CAMPAIGN)
+    submit(store, campaign, CAMPAIGN.parent)
+    pad = launchpad()
+    fw_id = pad.fireworks.find_one({"name": "explore", "state": "READY"})["fw_id"]
+    return pad, fw_id, take(pad, fw_id, f"{campaign.name}-local-0")
+
+
+def state(pad, fw_id):
+    return pad.fireworks.find_one({"fw_id": fw_id})["state"]
+
+
+def test_a_database_that_others_share(database, command, tmp_path):
+    name = load_campaign(CAMPAIGN).name
+    assert command() == (1, f"error: campaign '{name}' is not in this database; submit it first")
+    pad, fw_id, _ = started(CampaignStore.open(name))
+    with locked(tmp_path / "folder" / "run.lock", "the test"):
+        assert command() == (0, "nothing to mend")  # its worker is somebody's
+    code, printed = command("--dry-run")
+    assert code == 0
+    assert all(word in printed for word in ("explore", "its worker", "would be", "run again"))
+    assert printed.endswith("would mend: lost jobs run again: 1")
+    assert state(pad, fw_id) == "RUNNING"
+    assert command()[1].endswith("lost jobs run again: 1")
+    assert state(pad, fw_id) == "READY"
+    assert command() == (0, "nothing to mend")
+
+
+def test_silence_and_patience(database, command, tmp_path):
+    name = load_campaign(CAMPAIGN).name
+    pad, fw_id, _ = started(CampaignStore.open(name))
+    with locked(tmp_path / "folder" / "run.lock", "the test"):
+        assert command("--expiry", "3600")[1] == "nothing to mend"
+        assert command("--expiry", "0", "--patience", "0")[1].endswith("lost jobs run again: 1")
+    assert state(pad, fw_id) == "READY"
+
+
+def test_retry(database, command):
+    """A stage that failed for a reason of its own runs again when it is asked for, and not before."""
+    store = CampaignStore.open(load_campaign(CAMPAIGN).name)
+    pad, fw_id, launch_id = started(store)
+    pad.rerun_fw(fw_id)
+    pad.mark_fizzled(launch_id)
+    finish(pad, fw_id, "cluster")
+    uuid = pad.fireworks.find_one({"fw_id": fw_id})["spec"]["uuid"]
+    store.add_failure(1, "explore", "explore/0", uuid, "ValueError: no")
+    store.set_state("failed", "explore: ValueError: no")
+    assert command() == (0, "nothing to mend")
+    assert "ValueError: no" in command("--retry", "--dry-run")[1]
+    assert state(pad, fw_id) == "COMPLETED"
+    assert command("--retry")[1].endswith("failed stages run again: 1")
+    assert state(pad, fw_id) == "READY"
+    assert store.failures() == []
+    assert store.document()["state"] == "running"
+
+
+def test_a_database_of_its_own(command, tmp_path, monkeypatch):
+    """Where no `run` goes on, nobody lives: nothing is waited for."""
+    pytest.importorskip("secantus")
+    monkeypatch.delenv("ENTROPY_FLOWS_URI", raising=False)
+    settings.cache_clear()
+    with session(CAMPAIGN, tmp_path / "folder") as opened:
+        pad, *_ = started(opened.store)
+        pad.workflows.update_one({}, {"$set": {"locked": True}})
+    code, printed = command()
+    assert code == 0
+    assert printed.endswith("locks of dead workers removed: 1, lost jobs run again: 1")

@@ -1,0 +1,51 @@
+"""A launchpad with jobs that do nothing, and workers that take and end them step by step."""
+
+from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
+
+DEAD, ALIVE = "ours-local-0", "ours-local-1"
+
+
+@explicit_serialize
+class Nothing(FiretaskBase):
+    def run_task(self, fw_spec):
+        return FWAction()
+
+
+def job(name, parents=(), campaign="ours", **spec):
+    return Firework([Nothing()], spec={"campaign": campaign, "uuid": name, **spec}, name=name, parents=list(parents))
+
+
+def chained(*names, **spec):
+    """A workflow of one job after another."""
+    jobs = []
+    for name in names:
+        jobs.append(job(name, jobs[-1:], **spec))
+    return Workflow(jobs)
+
+
+def number(pad, name):
+    return pad.fireworks.find_one({"name": name})["fw_id"]
+
+
+def take(pad, fw_id, worker=DEAD):
+    """A worker takes a job; its launch."""
+    fw, launch_id = pad.checkout_fw(FWorker(worker, query={"spec.campaign": "ours"}), "launcher", fw_id=fw_id)
+    assert fw.fw_id == fw_id
+    return launch_id
+
+
+def finish(pad, fw_id, worker=ALIVE):
+    pad.complete_launch(take(pad, fw_id, worker), FWAction())
+
+
+def states(pad):
+    """State of each job, the same in its own document and in its workflow; no workflow is locked."""
+    jobs = {fw["fw_id"]: fw for fw in pad.fireworks.find({}, {"name": 1, "state": 1, "fw_id": 1})}
+    told = {}
+    for workflow in pad.workflows.find():
+        assert "locked" not in workflow
+        told |= {int(fw_id): state for fw_id, state in workflow["fw_states"].items()}
+    assert told == {fw_id: fw["state"] for fw_id, fw in jobs.items()}
+    found = {fw["name"]: fw["state"] for fw in jobs.values()}
+    assert len(found) == len(jobs), "a job was added twice"
+    return found

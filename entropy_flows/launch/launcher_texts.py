@@ -1,0 +1,195 @@
+"""What the launcher files say: jinja templates, filled in by `entropy_flows.launch.launchers`.
+
+No file holds a URI: the names ENTROPY_FLOWS_URI and ENTROPY_FLOWS_DATABASE in them stand for this machine's settings.
+"""
+
+LAUNCHPAD = """\
+# FireWorks' launchpad. The two names stand for the settings of the machine it is read on, its environment or its
+# ~/.entropy_flows.yaml; FW_config.yaml has FireWorks put these in their place. No password belongs in this file.
+host: ENTROPY_FLOWS_URI
+name: ENTROPY_FLOWS_DATABASE
+uri_mode: true
+logdir: null
+strm_lvl: INFO
+"""
+
+JOBFLOW = """\
+# The campaign's outputs for programs of your own that use jobflow; the campaign's jobs do without this file.
+# export JOBFLOW_CONFIG_FILE={{ folder }}/jobflow.yaml
+JOB_STORE:
+  "@module": entropy_flows.store.connection
+  "@class": ConfiguredJobStore
+"""
+
+FW_CONFIG = """\
+# FireWorks' settings. An FW_config.yaml in the working folder or in ~/.fireworks is taken instead of this one.
+# export FW_CONFIG_FILE={{ folder }}/FW_config.yaml
+MongoClient:   # puts the settings of the machine in the place of the names in my_launchpad.yaml
+  "@module": entropy_flows.store.connection
+  "@callable": ConfiguredClient
+PING_TIME_SECS: {{ ping }}   # seconds between two signs of life of a job
+RUN_EXPIRATION_SECS: {{ 10 * ping }}   # without one for so long a job is lost
+WFLOCK_EXPIRATION_SECS: 60   # seconds a worker waits for a workflow that another one writes
+RESERVATION_EXPIRATION_SECS: 1209600   # two weeks in the queue
+RAPIDFIRE_SLEEP_SECS: {{ cluster.sleep }}
+QUEUE_UPDATE_INTERVAL: 1   # seconds between two submissions
+SORT_FWS: FIFO
+"""
+
+FWORKER = """\
+# Takes the jobs of category {{ category }}: {{ stages }}.
+name: {{ category }} worker
+category: {{ category }}
+query: '{}'
+"""
+
+QADAPTER = """\
+{% if pull -%}
+# A queue job that takes one {{ category }} job after another: `qlaunch rapidfire`. It begins none after
+# {{ timeout }} s, so that one of {{ longest }} still ends in time, and ends after {{ loops }} looks for work in vain.
+{% else -%}
+# One queue job for each {{ category }} job: `qlaunch -r rapidfire`.
+{% endif -%}
+# exec: the worker is the batch process itself and gets the queue's SIGTERM, {{ cluster.lead }} s before the end.
+_fw_name: CommonAdapter
+{% if pbs -%}
+_fw_q_type: PBS
+_fw_template_file: {{ folder }}/PBS_template.txt
+rocket_launch: exec timeout --foreground --signal=TERM {{ walltime_seconds - cluster.lead }} {{ rlaunch }}
+select: {{ select }}
+{% else -%}
+_fw_q_type: SLURM
+rocket_launch: exec {{ rlaunch }}
+signal: B:TERM@{{ cluster.lead }}
+nodes: 1
+ntasks: {{ queue.ntasks }}
+cpus_per_task: {{ queue.cpus_per_task }}
+gres: {{ queue.gres | tojson }}
+{% endif -%}
+walltime: '{{ walltime }}'
+queue: {{ queue.partition | tojson }}
+account: {{ cluster.account | tojson }}
+job_name: ef-{{ category }}
+pre_rocket: |
+{%- for line in preparation %}
+  {{ line }}
+{%- endfor %}
+post_rocket: null
+logdir: null
+"""
+
+PBS_TEMPLATE = """\
+#!/bin/bash -l
+#PBS -S /bin/bash
+#PBS -l select=$${select}
+#PBS -l walltime=$${walltime}
+#PBS -q $${queue}
+#PBS -A $${account}
+#PBS -N $${job_name}
+#PBS -j oe
+
+$${pre_rocket}
+cd $${launch_dir}
+$${rocket_launch}
+"""
+
+README = """\
+# Launchers
+
+Files for running campaigns in the queues of a {{ 'PBS' if pbs else 'SLURM' }} cluster, written by
+
+    {{ command }}
+
+after `make install`, or `pip install .` in an environment of your own, in a clone of entropy_flows on a disk that all
+nodes share. `entropy-flows launchers --help` lists what can be filled in; `--overwrite` writes the files anew.
+
+## Before the first campaign
+
+```bash
+export ENTROPY_FLOWS_URI='mongodb://…'             # user and password included
+export ENTROPY_FLOWS_CACHE=/shared/entropy_flows   # models and checkpoints, on a disk that all nodes share
+export FW_CONFIG_FILE={{ folder }}/FW_config.yaml
+entropy-flows check campaign.yaml --launchers {{ folder }}
+```
+
+`check` reads each file as FireWorks and jobflow will, and tries the database. Where VASP makes the labels, atomate2 has
+to find it on the nodes (`~/.atomate2.yaml`, `VASP_CMD`).
+
+## Running a campaign
+
+```bash
+entropy-flows submit campaign.yaml
+mkdir -p launches && cd launches   # each job gets a folder in this one, on a shared disk
+{% for line in loops_of -%}
+{{ line }}
+{% endfor -%}
+entropy-flows status ../campaign.yaml
+```
+
+Each loop submits the jobs of one category as they become ready, and keeps at most {{ cluster.max_jobs }} in the queue;
+end it when the campaign is done. `rapidfire` without `-d 60` ends when nothing is left to do, `singleshot` submits one
+job.
+
+| category | stages | {{ 'queue' if pbs else 'partition' }} | walltime |
+| --- | --- | --- | --- |
+{% for category, queue in queues.items() -%}
+| {{ category }} | {{ stages[category] }} | {{ queue.partition }} | {{ queue.walltime }} |
+{% endfor %}
+A campaign file may send a stage elsewhere, `categories: {train: dft}`, and give a stage's jobs another queue setting,
+`queue: {train: {walltime: "48:00:00"}}` (with `-r` only). The keys of `queue` are those of the qadapter files.
+
+## One queue job for each job, or for many
+
+- `qlaunch -r` with `my_qadapter_gpu.yaml` reserves a job and submits a queue job for it alone. No node is held while
+  there is nothing to do, and the queue shows what runs. Begin with this.
+- `qlaunch` without `-r` and with `my_qadapter_gpu_pull.yaml` submits queue jobs that take one job after another. Better
+  where jobs take minutes and the queue takes hours. Such a queue job begins nothing new when {{ longest }}
+  is left (`--longest-job`), and ends after {{ loops }} looks for work in vain, {{ cluster.sleep }} s apart.
+  How many jobs it will do is not known beforehand: submit no more of them than can be busy (`-m`).
+
+The two can be mixed, also within a category.
+
+## When the time is up
+
+{% if pbs -%}
+The script runs the worker under `timeout`, which sends SIGTERM {{ cluster.lead }} s before the walltime is over.
+`qdel` and preemption send SIGTERM too, and SIGKILL after the server's `kill_delay` (10 s unless the site sets it).
+{%- else -%}
+SLURM sends SIGTERM to the batch process {{ cluster.lead }} s before the walltime is over, or up to a minute earlier
+(`signal`). `exec` makes the worker that process; a shell in between would wait for the worker to end. `scancel` and
+preemption send SIGTERM too, and SIGKILL after the site's KillWait (30 s unless the site sets it).
+{%- endif %}
+The worker then saves its exploration or training, puts the job back and ends; the next queue job goes on from there.
+
+If a worker was killed without notice, a node broke down or the database was away for long, run
+`entropy-flows repair campaign.yaml`; it is safe while workers run. A job without a sign of life for {{ 10 * ping }} s
+counts as lost: ten times `ENTROPY_FLOWS_HEARTBEAT`, or RUN_EXPIRATION_SECS in FW_config.yaml for
+`lpad detect_lostruns`.
+
+## Passwords
+
+No file here holds one. my_launchpad.yaml names ENTROPY_FLOWS_URI, and FW_config.yaml has FireWorks put the setting of
+the machine in its place.
+{%- if pbs %}
+PBS jobs do not inherit your shell's environment: `qsub -V` would store it where `qstat -f` shows it. Write
+`uri: mongodb://…` and `cache: …` to `~/.entropy_flows.yaml` instead, and `chmod 600` it.
+{%- else %}
+SLURM jobs inherit the environment of the shell that runs `qlaunch`, unless the site forbids it. Where it does, write
+`uri: mongodb://…` and `cache: …` to `~/.entropy_flows.yaml` instead of exporting them, and `chmod 600` it.
+{%- endif %}
+
+FireWorks' own commands work in the same way: `lpad -l {{ folder }}/my_launchpad.yaml get_wflows`. A complaint that
+the host ENTROPY_FLOWS_URI is not known means that FW_CONFIG_FILE is not set, or that an FW_config.yaml in the working
+folder or in `~/.fireworks` was taken instead.
+
+## What was tested
+
+{% if pbs -%}
+No file here has been in a PBS queue yet. FireWorks makes the scripts, and they were run without PBS: `timeout` sends
+SIGTERM to the worker. `select` and how your site counts GPUs may need a change.
+{%- else -%}
+`make test-slurm` starts a SLURM of its own on one machine and runs a campaign through files like these, with
+`qlaunch -r` and without: every job in the partition of its category, SIGTERM at the worker with `scancel` and before
+the walltime is over. GPUs were only counted.
+{%- endif %}
+"""

@@ -1,0 +1,293 @@
+"""The files that let FireWorks run campaigns in a cluster's queues, filled in for one cluster.
+
+A category of jobs has a worker file and two queue files: one queue job for each job (`qlaunch -r`), and one that takes
+one job after another (`qlaunch`). The worker is the batch process itself, so the queue's SIGTERM reaches it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from entropy_flows.flows.active_learning import CATEGORIES
+from entropy_flows.launch import launcher_texts as texts
+from entropy_flows.launch.local import THREADS
+
+SCHEDULERS = ("slurm", "pbs")
+LOOPS = 20
+"""Looks for work in vain, in all, after which a queue job that takes many jobs ends."""
+OTHERS = "select, plan, gather, evaluate, advance"
+"""Stages without an entry in CATEGORIES: they run on `cpu`."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The queue of one category.
+
+    Parameters
+    ----------
+    partition
+        SLURM's partition, or PBS' queue.
+    walltime
+        HH:MM:SS or D-HH:MM:SS.
+    gres
+        GPUs of a job, as SLURM writes it: "gpu:1", "gpu:a100:2".
+    ntasks, cpus_per_task
+        MPI ranks of a job and cores of each; one thread per core.
+    device
+        Device for models and fingerprints (ENTROPY_FLOWS_DEVICE).
+    """
+
+    partition: str
+    walltime: str = "24:00:00"
+    gres: str | None = None
+    ntasks: int = 1
+    cpus_per_task: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster, as far as the launcher files depend on it.
+
+    Parameters
+    ----------
+    scheduler
+        slurm or pbs.
+    gpu, dft, cpu
+        The queue of each category.
+    account
+        Account to charge.
+    modules
+        Modules to load.
+    setup
+        Further shell lines before the worker starts, such as activating an environment.
+    lead
+        Seconds from SIGTERM to the walltime's end.
+    longest
+        Longest job, HH:MM:SS: a queue job that takes many begins none when less than this is left. None takes a sixth
+        of the walltime.
+    max_jobs
+        Jobs of a category in the queue at a time.
+    heartbeat
+        Seconds between two signs of life of a job.
+    sleep
+        Seconds between two looks for jobs.
+
+    Raises
+    ------
+    ValueError
+        If a value makes no sense, or the times do not fit into one another.
+    """
+
+    scheduler: str = "slurm"
+    gpu: Queue = Queue("gpu", gres="gpu:1", device="cuda")
+    dft: Queue = Queue("dft")
+    cpu: Queue = Queue("cpu", "04:00:00")
+    account: str | None = None
+    modules: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    lead: int = 120
+    longest: str | None = None
+    max_jobs: int = 20
+    heartbeat: float = 60
+    sleep: int = 30
+
+    def __post_init__(self) -> None:
+        if self.scheduler not in SCHEDULERS:
+            raise ValueError(f"scheduler {self.scheduler!r}: expected {' or '.join(SCHEDULERS)}")
+        for name in ("lead", "max_jobs", "heartbeat", "sleep"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} {getattr(self, name)}: expected a number above 0")
+        for category in self.queues:
+            self.timeout(category)
+        for line in (*self.modules, *self.setup):
+            if "$$" in line or not line.isprintable():
+                raise ValueError(f"setup {line!r}: expected one printable line without $$, which FireWorks would drop")
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        """Category → queue."""
+        return {"gpu": self.gpu, "dft": self.dft, "cpu": self.cpu}
+
+    def longest_job(self, category: str) -> int:
+        """Seconds that a category's longest job may take."""
+        return seconds(self.longest) if self.longest else seconds(self.queues[category].walltime) // 6
+
+    def timeout(self, category: str) -> int:
+        """Seconds after which a queue job of this category begins no further job.
+
+        Raises
+        ------
+        ValueError
+            If none are left.
+        """
+        walltime = self.queues[category].walltime
+        left = seconds(walltime) - self.lead - self.longest_job(category)
+        if left <= 0:
+            raise ValueError(
+                f"walltime {walltime} of {category} is too short: {self.lead} s from SIGTERM to the end and "
+                f"{self.longest_job(category)} s for the longest job leave no time"
+            )
+        return left
+
+
+def launcher_files(cluster: Cluster, folder: Path, command: str = "entropy-flows launchers") -> dict[str, str]:
+    """File name → text.
+
+    Parameters
+    ----------
+    cluster
+        What to fill in.
+    folder
+        Where the files will be: they name one another by absolute path.
+    command
+        What the README says they were written by.
+
+    Raises
+    ------
+    ValueError
+        If the folder's path has characters that a batch script would take apart.
+    """
+    if not re.fullmatch(r"/[\w./+@%:=,-]*", str(folder)):
+        raise ValueError(f"folder {folder}: expected an absolute path without blanks and shell characters")
+    common = {
+        "cluster": cluster,
+        "folder": folder,
+        "loops": LOOPS,
+        "pbs": cluster.scheduler == "pbs",
+        "ping": int(cluster.heartbeat) if cluster.heartbeat == int(cluster.heartbeat) else cluster.heartbeat,
+    }
+    found = {"my_launchpad.yaml": texts.LAUNCHPAD, "jobflow.yaml": _fill(texts.JOBFLOW, **common)}
+    found["FW_config.yaml"] = _fill(texts.FW_CONFIG, **common)
+    stages = {category: _stages(category) for category in cluster.queues}
+    for category in cluster.queues:
+        found[worker_file(category)] = _fill(texts.FWORKER, category=category, stages=stages[category])
+        for pull in (False, True):
+            found[queue_file(category, pull)] = _fill(
+                texts.QADAPTER, **common, **_qadapter(cluster, folder, category, pull)
+            )
+    if cluster.scheduler == "pbs":
+        found["PBS_template.txt"] = texts.PBS_TEMPLATE
+    found["README.md"] = _fill(
+        texts.README,
+        **common,
+        command=command,
+        loops_of=[_loop(cluster, folder, category) for category in cluster.queues],
+        longest=cluster.longest or "a sixth of its walltime",
+        queues=cluster.queues,
+        stages=stages,
+    )
+    return found
+
+
+def write_launchers(cluster: Cluster, folder: Path, command: str, overwrite: bool = False) -> list[str]:
+    """Write all files, or none; arguments as in `launcher_files`.
+
+    Returns
+    -------
+    list
+        Names of the files.
+
+    Raises
+    ------
+    ValueError
+        If some exist and `overwrite` is false.
+    """
+    found = launcher_files(cluster, folder.resolve(), command)
+    if not overwrite and (existing := sorted(name for name in found if (folder / name).exists())):
+        raise ValueError(f"{folder} has {', '.join(existing)}; --overwrite replaces them")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / f".{name}.new" for name in found]
+    try:
+        for path, text in zip(written, found.values(), strict=True):
+            path.write_text(text)
+        for path, name in zip(written, found, strict=True):
+            os.replace(path, folder / name)
+    finally:
+        for path in written:
+            path.unlink(missing_ok=True)
+    return list(found)
+
+
+def seconds(walltime: str) -> int:
+    """Seconds of a walltime HH:MM:SS or D-HH:MM:SS.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", walltime)
+    if not found:
+        raise ValueError(f"walltime {walltime!r}: expected HH:MM:SS or D-HH:MM:SS, such as 24:00:00 or 2-00:00:00")
+    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+
+
+def clock(total: int) -> str:
+    """Seconds as HH:MM:SS."""
+    return f"{total // 3600:02d}:{total // 60 % 60:02d}:{total % 60:02d}"
+
+
+def worker_file(category: str) -> str:
+    """Name of a category's worker file."""
+    return f"my_fworker_{category}.yaml"
+
+
+def queue_file(category: str, pull: bool = False) -> str:
+    """Name of a category's queue file: one queue job for each job, or, with `pull`, for many."""
+    return f"my_qadapter_{category}{'_pull' if pull else ''}.yaml"
+
+
+def _qadapter(cluster: Cluster, folder: Path, category: str, pull: bool) -> dict[str, object]:
+    """What a queue file has of its own."""
+    queue = cluster.queues[category]
+    kind = f"rapidfire --timeout {cluster.timeout(category)} --max_loops {LOOPS} --sleep {cluster.sleep}"
+    files = f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)}"
+    threads = " ".join(f"{name}={queue.cpus_per_task}" for name in THREADS)
+    return {
+        "category": category,
+        "pull": pull,
+        "queue": queue,
+        "rlaunch": f"rlaunch {files} {kind if pull else 'singleshot'}",
+        "timeout": cluster.timeout(category),
+        "longest": clock(cluster.longest_job(category)),
+        "walltime": clock(seconds(queue.walltime)),
+        "walltime_seconds": seconds(queue.walltime),
+        "select": _select(queue),
+        "preparation": [
+            *(f"module load {module}" for module in cluster.modules),
+            *cluster.setup,
+            f"export FW_CONFIG_FILE={folder}/FW_config.yaml",
+            f"export {threads}",
+            f"export ENTROPY_FLOWS_DEVICE={queue.device}",
+        ],
+    }
+
+
+def _loop(cluster: Cluster, folder: Path, category: str) -> str:
+    """The command that keeps a category's jobs in the queue."""
+    files = f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)} -q {folder}/{queue_file(category)}"
+    return f"nohup qlaunch -d 60 -r {files} rapidfire -m {cluster.max_jobs} > qlaunch_{category}.log 2>&1 &"
+
+
+def _select(queue: Queue) -> str:
+    """A job's resources as PBS writes them."""
+    select = f"1:ncpus={queue.ntasks * queue.cpus_per_task}:mpiprocs={queue.ntasks}"
+    return f"{select}:ngpus={queue.gres.rpartition(':')[2]}" if queue.gres else select
+
+
+def _stages(category: str) -> str:
+    """The stages that run in a category, unless the campaign says otherwise."""
+    named = [stage for stage, its in CATEGORIES.items() if its == category]
+    return ", ".join([*named, *([OTHERS] if category == "cpu" else [])])
+
+
+def _fill(text: str, **values: object) -> str:
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    return environment.from_string(text).render(**values)

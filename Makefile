@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   := runs/silicon-demo
+SEED   ?= 1
 
 # one thread per process: two OpenMP threads on busy cores are several times slower than one
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: install demo test test-slow lint docs bench peers clean
+.PHONY: install demo test test-slow slurm test-slurm chaos lint docs bench peers clean
 
 install: $(VENV)/.installed
 
@@ -33,6 +34,22 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+# Debian's packages of SLURM and munge, if they are missing
+slurm:
+	@PATH="$$PATH:/usr/sbin:/sbin"; \
+	for program in munged slurmctld slurmd sbatch; do command -v $$program > /dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing; as root: apt-get install slurm-wlm munge"; exit 1; fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends slurm-wlm munge
+
+# on a SLURM of its own on loopback, ended with the tests
+test-slurm: install slurm
+	$(BIN)/python -m pytest -m slurm -s tests/slurm
+
+# the same, as root (it mounts a small disk), with dozens of faults; another seed, other times and victims: make chaos SEED=2
+chaos: install slurm
+	$(BIN)/python tests/chaos/chaos.py --seed $(SEED)
 
 lint: install
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ Small in size only. One undisturbed campaign is the reference; a second one, ide
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -18,8 +19,10 @@ import numpy as np
 import pytest
 import yaml
 from ase.io import read
+from pymongo import MongoClient
 
 from entropy_flows.processes import child
+from entropy_flows.store.embedded import embedded_server
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
@@ -77,15 +80,19 @@ def queried(path: Path, code: str) -> str:
     return done.stdout
 
 
-def ledger(path: Path) -> list[str]:
+def rows(db, campaign):
     """Position, key and coordinates of every entry, and its label's energy, in order."""
-    return queried(
-        path,
-        "for s in db.structures.find().sort('position', 1):\n"
-        "    label = db.labels.find_one({'structure': s['_id']})\n"
-        "    xyz = [site['xyz'] for site in s['structure']['sites']]\n"
-        "    print(s['position'], s['key'], label and label['energy'], xyz)",
-    ).splitlines()
+    found = []
+    for entry in db["structures"].find({"campaign": campaign}).sort("position", 1):
+        label = db["labels"].find_one({"structure": entry["_id"]})
+        xyz = [site["xyz"] for site in entry["structure"]["sites"]]
+        found.append(f"{entry['position']} {entry['key']} {label and label['energy']} {xyz}")
+    return found
+
+
+def ledger(path: Path) -> list[str]:
+    """The rows of a campaign that has its database to itself."""
+    return queried(path, f"{inspect.getsource(rows)}\nprint(*rows(db, {path.stem!r}), sep='\\n')").splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +215,29 @@ def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
     first = ledger(path)
     assert len(first) >= 3
     assert first == ledger(undisturbed)[: len(first)]
+
+
+def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed, tmp_path):
+    """Alike to the seed, they would take each other's jobs, reject each other's cells, or share labels."""
+    with embedded_server(tmp_path / "database") as uri:
+        shared = {**environment(), "ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(tmp_path / "cache")}
+        stop = {"max_iterations": 1, "label_budget": 16}
+        files = [campaign_file(tmp_path, name, stop=stop) for name in ("mini", "mini-2")]
+        runs = [subprocess.Popen([*PROGRAM, "run", str(path), "--workers", "1"], env=shared) for path in files]
+        assert [run.wait(280) for run in runs] == [0, 0]
+        client = MongoClient(uri)
+        db = client["entropy_flows"]
+        ids = [set(db.structures.distinct("_id", {"campaign": path.stem})) for path in files]
+        found = [rows(db, path.stem) for path in files]
+        launched = [(launch["fworker"]["name"], db.fireworks.find_one({"fw_id": launch["fw_id"]})["spec"]["campaign"])
+                    for launch in db.launches.find()]  # fmt: skip
+        client.close()
+        for path in files:
+            done = subprocess.run([*PROGRAM, "verify", str(path)], env=shared, capture_output=True, check=False)
+            assert done.returncode == 0, done.stdout
+    assert not ids[0] & ids[1]
+    assert found[0] == found[1] == ledger(undisturbed)[: len(found[0])]
+    assert {worker.removesuffix("-local-0") == campaign for worker, campaign in launched} == {True}
 
 
 def test_label_engine_that_always_fails_ends_in_one_line(tmp_path):

@@ -11,7 +11,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: install demo test test-slow slurm test-slurm chaos lint docs bench peers clean
+.PHONY: install demo test test-slow slurm test-slurm chaos lint docs bench bench-scale peers clean
 
 install: $(VENV)/.installed
 
@@ -30,7 +30,7 @@ demo: install
 	$(BIN)/entropy-flows report examples/silicon_demo.yaml --folder $(DEMO)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not slurm"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
@@ -62,6 +62,9 @@ docs: install
 
 bench: install peers
 	$(BIN)/python -m benchmarks
+
+bench-scale: install
+	$(BIN)/python -m benchmarks.scale
 
 # libfp, in an environment of its own; where it cannot be built this says why and the benchmark does without
 peers:

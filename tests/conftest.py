@@ -8,9 +8,14 @@ for name in [name for name in os.environ if name.startswith("ENTROPY_FLOWS_")]:
     del os.environ[name]
 os.environ["ENTROPY_FLOWS_CONFIG_FILE"] = os.path.join(os.sep, "nonexistent", "entropy_flows.yaml")
 
+import signal  # noqa: E402
 import uuid  # noqa: E402
 
 import pytest  # noqa: E402
+
+
+# a shell starts what it runs in the background with SIGINT ignored, and programs inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

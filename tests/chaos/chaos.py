@@ -167,27 +167,24 @@ class Chaos:
     def go(self, limit: float) -> None:
         """Until the campaign has ended and nothing is left to do."""
         deadline, next_fault = time.monotonic() + limit, time.monotonic() + 15
-        for place in STANDING:
-            if place in self.faults:
-                self.order(place)
+        for place in [fault for fault in self.faults if fault in STANDING]:
+            self.faults.remove(place)
+            self.order(place)
         while not self.over():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the campaign did not end in {limit:.0f} s: {self.counts()}")
             self.keep_going()
             if self.faults and time.monotonic() > next_fault and not self.awaited():
-                fault = self.faults.pop(0)
-                print(f"{time.strftime('%H:%M:%S')} {fault} | {self.counts()}", flush=True)
-                if fault in deaths.PLACES:
-                    self.order(fault)
-                elif not self.inject(fault):
+                fault, counts = self.faults.pop(0), self.counts()
+                if self.inject(fault):
+                    print(f"{time.strftime('%H:%M:%S')} {fault} | {counts}", flush=True)
+                    next_fault = time.monotonic() + self.rng.uniform(3, 8)
+                else:
                     self.faults.append(fault)  # nothing there to hit: later
-                next_fault = time.monotonic() + self.rng.uniform(3, 8)
             time.sleep(0.5)
 
     def order(self, place: str) -> None:
         """Have the next worker that comes to a place die there."""
-        if place in self.faults:
-            self.faults.remove(place)
         deaths_order(self.bench, place).touch()
 
     def awaited(self) -> bool:
@@ -245,7 +242,10 @@ class Chaos:
             )
 
     def inject(self, fault: str) -> bool:
-        """Do something from outside; False if there is nothing to do it to."""
+        """Order a death, or do something from outside; False if there is nothing to do it to."""
+        if fault in deaths.PLACES:
+            self.order(fault)
+            return True
         return getattr(self, fault.replace(" ", "_"))()
 
     def worker_killed(self) -> bool:
@@ -334,7 +334,7 @@ class Chaos:
     def job_reserved_as(self, queue_job: str) -> int | None:
         with suppress(Exception):
             pad = self.bench.pad()
-            return pad.launches.find_one({"state_history.reservation_id": int(queue_job)})["fw_id"]
+            return pad.launches.find_one({"state_history.reservation_id": queue_job})["fw_id"]
         return None
 
     def stop(self) -> None:
@@ -351,7 +351,10 @@ def deaths_order(bench: Bench, place: str) -> Path:
 
 
 def recoveries(bench: Bench) -> list[tuple[str, float | None]]:
-    """(fault, seconds from it, or from its end, to the end of the job it hit, or of the next job to end)."""
+    """Each fault, and the seconds from it, or from its end, to the end of the job it hit.
+
+    Of the next job to end, where it hit none in particular or one whose work was done.
+    """
     pad = bench.pad()
     ends = defaultdict(list)
     for launch in pad.launches.find({"state": "COMPLETED"}, {"fw_id": 1, "time_end": 1, "state_history": 1}):
@@ -365,8 +368,8 @@ def recoveries(bench: Bench) -> list[tuple[str, float | None]]:
             continue
         ended = f"{event['fault']}, back"
         back = next((e["time"] for e in events if e["fault"] == ended and e["time"] > event["time"]), event["time"])
-        candidates = ends.get(event["job"], []) if event["job"] is not None else every
-        later = [end for end in candidates if end > back]
+        own = [end for end in ends.get(event["job"], []) if end > back]
+        later = own or [end for end in every if end > back]
         found.append((event["fault"], min(later) - back if later else None))
     return found
 
@@ -408,7 +411,7 @@ def main() -> None:
     print(f"undisturbed: {len(expected)} lines, {peace:.0f} s", flush=True)
     faults = options.only if options.only is not None else plan(rng)
     with ExitStack() as stack:
-        cluster = stack.enter_context(slurm_cluster(options.folder / "slurm", cpus=4, kill_wait=10))
+        cluster = stack.enter_context(slurm_cluster(options.folder / "slurm", cpus=2, kill_wait=10))
         bench = Bench(options.folder / "war", {**environment, "SLURM_CONF": cluster.environment["SLURM_CONF"]})
         stack.enter_context(small_disk(bench.disk, 1500))
         setup = f"export PATH={Path(__file__).parent / 'bin'}:{BIN}:$PATH"

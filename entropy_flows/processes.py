@@ -1,15 +1,23 @@
-"""Child processes that do not outlive their parent, even a killed one."""
+"""Child processes that do not outlive their parent, even a killed one, and what only one process may use at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+from entropy_flows.faults import MachineError
+
+logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -39,3 +47,47 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: object, patience: float) -> Iterator[int]:
+    """Hold a file's lock; the kernel lets go of it when this process ends, however it ends.
+
+    A disk that knows no locks is used without, with a warning.
+
+    Parameters
+    ----------
+    path
+        The file; made if missing, with its folder.
+    what
+        What it stands for, for the error.
+    patience
+        Seconds to wait for another process that holds it.
+
+    Yields
+    ------
+    int
+        The file's descriptor. Handed to a child process, the lock lasts as long as that one as well.
+
+    Raises
+    ------
+    MachineError
+        If another process still holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    with path.open("a") as stream:  # NFS locks only what is open for writing
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise MachineError(
+                        f"{what} is in use by another process ({path}, waited {patience:.0f} s)"
+                    ) from None
+                time.sleep(0.2)
+            except OSError as err:
+                logger.warning("%s cannot be locked, two processes would not see each other: %s", path, err)
+                break
+        yield stream.fileno()

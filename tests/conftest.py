@@ -13,7 +13,6 @@ import uuid  # noqa: E402
 
 import pytest  # noqa: E402
 
-
 # a shell starts what it runs in the background with SIGINT ignored, and programs inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locked, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.faults import MachineError
+from entropy_flows.processes import locked
 from entropy_flows.settings import settings
-from entropy_flows.store import StoreError
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -107,6 +108,6 @@ def _is_idle(opened: Session, stack: ExitStack) -> bool:
     """Whether no `run` works on the campaign; none starts to before the stack is closed."""
     try:
         stack.enter_context(locked(opened.folder / "run.lock", "this campaign", patience=0))
-    except StoreError:
+    except MachineError:
         return False
     return True

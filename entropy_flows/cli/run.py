@@ -11,8 +11,9 @@ from rich.console import Console
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.repair import gather
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, locked, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
 from entropy_flows.cli.status import job_line, show, stage_line
+from entropy_flows.processes import locked
 
 POLL_SECONDS = 1.0
 QUIET_SECONDS = 10.0

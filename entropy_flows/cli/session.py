@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from entropy_flows.processes import locked
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect
@@ -22,6 +21,9 @@ FolderOption = Annotated[
     Path | None,
     typer.Option("--folder", "-C", help="The campaign's folder. Default: named like the campaign, beside its file."),
 ]
+
+LOCK_SECONDS = 30.0
+"""How long to wait for an embedded server that is closing its files."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
 
     Raises
     ------
-    ValueError, StoreError
-        If the file is not valid, or the database not to be had.
+    ValueError, StoreError, MachineError
+        If the file is not valid, or the database not to be had or in use.
     """
     campaign = load_campaign(file)
     home = campaign_folder(campaign, file, folder)
@@ -66,42 +68,14 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
         with _configured(uri, home):
             yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
         return
-    lock = home / "database.lock"
-    with locked(lock, "the database of this campaign") as held, embedded_server(home / "database", held) as uri:
+    lock = locked(home / "database.lock", "the database of this campaign", LOCK_SECONDS)
+    with lock as held, embedded_server(home / "database", held) as uri:
         note.write_text(uri)
         try:
             with _configured(uri, home):
                 yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
         finally:
             note.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(path: Path, what: str, patience: float = 30.0) -> Iterator[int]:
-    """Hold a file's lock; the kernel lets go of it when this process ends, however it ends.
-
-    Yields
-    ------
-    int
-        The file's descriptor.
-
-    Raises
-    ------
-    StoreError
-        If another process still holds it after `patience` seconds.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
-    with path.open("a") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StoreError(f"{what} is in use by another process ({path})") from None
-                time.sleep(0.2)
-        yield stream.fileno()
 
 
 def _answering(note: Path) -> str | None:

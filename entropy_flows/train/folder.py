@@ -17,26 +17,18 @@ What is read again was written under another name and then renamed: it is there 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
 import os
 import shutil
-import time
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from entropy_flows.faults import MachineError
-
 logger = logging.getLogger(__name__)
-
-LOCK_SECONDS = 120.0
-"""How long to wait for another process to leave: a worker whose job was given away sees it within a heartbeat."""
 
 Row = dict[str, float]
 
@@ -135,46 +127,6 @@ def kept_epochs(history: Sequence[Row]) -> set[int]:
 def best_epoch(history: Sequence[Row]) -> int:
     """The epoch (from 1) with the lowest validation loss, the first of equals."""
     return int(min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"])
-
-
-@contextmanager
-def locked(workdir: Path) -> Iterator[int]:
-    """Be the only process that trains in a folder.
-
-    A disk that knows no locks is used without, with a warning.
-
-    Parameters
-    ----------
-    workdir
-        The folder; made if missing.
-
-    Yields
-    ------
-    int
-        Descriptor of the lock. It is to be handed to child processes: the lock then lasts as long as any of them.
-
-    Raises
-    ------
-    MachineError
-        If another process holds it and does not leave.
-    """
-    workdir.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_SECONDS
-    with open(workdir / "lock", "a") as file:  # NFS locks only what is open for writing
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise MachineError(
-                        f"{workdir} is in use by another process (waited {LOCK_SECONDS:.0f} s)"
-                    ) from None
-                time.sleep(0.2)
-            except OSError as err:
-                logger.warning("%s cannot be locked, two processes in it would not see each other: %s", workdir, err)
-                break
-        yield file.fileno()
 
 
 def read_json(path: Path, default: Any) -> Any:

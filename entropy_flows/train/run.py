@@ -24,6 +24,7 @@ import yaml
 from ase import Atoms
 
 from entropy_flows.potentials import local_package, model_elements, model_sha256
+from entropy_flows.processes import locked
 from entropy_flows.train.dataset import energy_weights, has_stress, within_edge_limit, write_extxyz
 from entropy_flows.train.folder import (
     Row,
@@ -31,7 +32,6 @@ from entropy_flows.train.folder import (
     best_epoch,
     checkpoint_file,
     last_checkpoint,
-    locked,
     read_json,
     take_up,
     write_json,
@@ -41,6 +41,8 @@ from entropy_flows.train.process import GpuMemoryError, run_nequip
 from entropy_flows.train.recipe import Config, nequip_config, packaged_model
 
 BASE, RESULT = "base.nequip.zip", "model.nequip.zip"
+LOCK_SECONDS = 120.0
+"""How long to wait for another process to leave: a worker whose job was given away sees it within a heartbeat."""
 DECISIVE = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
 """Packages whose version is part of the inputs: half a training with one and half with another is that of neither."""
 
@@ -143,7 +145,7 @@ def fine_tune(
     package = None if isinstance(base_model, dict) else local_package(base_model)
     model = base_model if isinstance(base_model, dict) else packaged_model(Path(BASE))
     _check_elements([*train, *val, *test], model["type_names"] if package is None else model_elements(package))
-    with locked(workdir) as lock:
+    with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         files, stress, left_out = _write_data({"train": train, "val": val, "test": test}, params, workdir)
         inputs = _inputs_sha256(model if package is None else model_sha256(package), files, params, workdir)
         if (done := _finished(workdir, inputs)) is not None:

@@ -8,8 +8,9 @@ from launchpads import finish, take
 
 from entropy_flows import load_campaign
 from entropy_flows.cli import main
-from entropy_flows.cli.session import locked, session
+from entropy_flows.cli.session import session
 from entropy_flows.launch import submit
+from entropy_flows.processes import locked
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, launchpad
 
@@ -50,7 +51,7 @@ def test_a_database_that_others_share(database, command, tmp_path):
     name = load_campaign(CAMPAIGN).name
     assert command() == (1, f"error: campaign '{name}' is not in this database; submit it first")
     pad, fw_id, _ = started(CampaignStore.open(name))
-    with locked(tmp_path / "folder" / "run.lock", "the test"):
+    with locked(tmp_path / "folder" / "run.lock", "the test", 0):
         assert command() == (0, "nothing to mend")  # its worker is somebody's
     code, printed = command("--dry-run")
     assert code == 0
@@ -65,7 +66,7 @@ def test_a_database_that_others_share(database, command, tmp_path):
 def test_silence_and_patience(database, command, tmp_path):
     name = load_campaign(CAMPAIGN).name
     pad, fw_id, _ = started(CampaignStore.open(name))
-    with locked(tmp_path / "folder" / "run.lock", "the test"):
+    with locked(tmp_path / "folder" / "run.lock", "the test", 0):
         assert command("--expiry", "3600")[1] == "nothing to mend"
         assert command("--expiry", "0", "--patience", "0")[1].endswith("lost jobs run again: 1")
     assert state(pad, fw_id) == "READY"

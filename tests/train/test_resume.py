@@ -19,8 +19,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.faults import MachineError, Terminated
-from entropy_flows.train import folder
-from entropy_flows.train.folder import State, checkpoint_file, kept_epochs, last_checkpoint, locked, take_up
+from entropy_flows.processes import locked
+from entropy_flows.train.folder import State, checkpoint_file, kept_epochs, last_checkpoint, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, TrainingError, fault
 from entropy_flows.train.recipe import small_allegro
@@ -267,16 +267,18 @@ def test_whoever_has_to_go_on_from_an_epoch_finds_its_best():
     assert kept == [{1}, {1, 2}, {2, 3}, {2, 3, 4}, {2, 4, 5}, {2, 5, 6}, {6, 7}, {6, 7, 8}]
 
 
-def test_a_folder_is_one_trainings_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.3)
-    with locked(tmp_path) as lock:
+def test_a_folder_is_one_trainings_alone(tmp_path):
+    with locked(tmp_path / "lock", tmp_path, 0.3) as lock:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
     try:  # let go here, still held by the child
-        with pytest.raises(MachineError, match=f"{tmp_path} is in use by another process"), locked(tmp_path):
+        with (
+            pytest.raises(MachineError, match=f"{tmp_path} is in use by another process"),
+            locked(tmp_path / "lock", tmp_path, 0.3),
+        ):
             pass
     finally:
         child.communicate(b"\n")
-    with locked(tmp_path):
+    with locked(tmp_path / "lock", tmp_path, 0.3):
         pass
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 from ase import Atoms
@@ -43,3 +45,17 @@ def to_atoms(structure: Structure) -> Atoms:
 def to_structure(atoms: Atoms) -> Structure:
     """ASE → pymatgen, positions as they are (not wrapped)."""
     return Structure(np.array(atoms.cell), atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)
+
+
+def cell_hash(structure: Structure) -> str:
+    """SHA-256 of a cell as it stands: equal for equal calculations, whatever the campaign they are for.
+
+    Lattice vectors to 1e-6 Å, then the species and the fractional coordinates, modulo 1 and to 1e-8, in their order.
+    Symmetry, rotations and permutations are not folded: what was calculated for one of these cells is, row by row,
+    what would be calculated for the other.
+    """
+    matrix = np.round(structure.lattice.matrix, 6) + 0.0  # no -0.0
+    fractions = np.round(np.mod(structure.frac_coords, 1.0), 8) % 1.0 + 0.0
+    numbers = np.array(structure.atomic_numbers, dtype="<i8")
+    parts = (matrix.astype("<f8"), numbers, fractions.astype("<f8"))
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ def command(
     output: Annotated[Path, typer.Argument(help="File to write (extended XYZ).")],
     folder: FolderOption = None,
     split: Annotated[str | None, typer.Option(help="Only this part: train, val or test.")] = None,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Also labels that were flagged as outliers.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write all good labels as extended XYZ: free energy (eV), forces (eV/Å), stress (eV/Å³, ASE's sign), origin.
@@ -28,7 +29,8 @@ def command(
     if split not in (None, "train", "val", "test"):
         raise ValueError(f"--split {split!r}: expected train, val or test")
     with session(file, folder) as opened:
-        frames = opened.store.frames(**({"split": split} if split else {}))
+        only: dict[str, Any] = {"split": split} if split else {}
+        frames = opened.store.frames(flagged=flagged, **only)
     if not frames:
         raise ValueError(f"campaign {opened.campaign.name} has no labels{f' in {split}' if split else ''} yet")
     for atoms in frames:

@@ -7,8 +7,13 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
 from entropy_flows.cli.status import iteration_rows
+
+FLAGGED_NOTE = (
+    "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not trained on."
+)
 
 
 def command(
@@ -34,6 +39,7 @@ def command(
             sorted({label["provenance"]["engine"] for label in labels}),
             [
                 ("Iterations", [header, *iteration_rows(iterations)], note),
+                ("Labels by condition", [HEADER, *label_rows(opened.store.labels())], FLAGGED_NOTE),
                 ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
             ],
             _figures(opened, iterations, labels),

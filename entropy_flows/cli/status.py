@@ -8,8 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.conventions import GPA
+
+FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -21,12 +24,15 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     with session(file, folder) as opened:
         document = opened.store.document()
         iterations, failures = opened.store.iterations(), opened.store.failures()
+        rows = label_rows(opened.store.labels())
         engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.campaign.name})
     reason = f": {document['message']}" if document["message"] else ""
     console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
     show(console, iterations, failures)
+    if any(row[FAILED] != "0" or row[FLAGGED] != "0" for row in rows):
+        console.print(label_table(rows))
     early = run_table(iterations)
     if early.row_count:
         console.print(early)
@@ -37,6 +43,15 @@ def show(console: Console, iterations: list[dict[str, Any]], failures: list[dict
     console.print(iteration_table(iterations))
     for row in failures:
         console.print(f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]")
+
+
+def label_table(rows: list[list[str]]) -> Table:
+    """Labels by condition, of those conditions where some failed or were flagged."""
+    table = Table(*HEADER, title="labels that failed, or were flagged and not trained on")
+    for row in rows:
+        if row[FAILED] != "0" or row[FLAGGED] != "0":
+            table.add_row(*row)
+    return table
 
 
 def iteration_table(iterations: list[dict[str, Any]]) -> Table:
@@ -103,6 +118,7 @@ QUANTITIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "anchors": _count("label", "anchors"),
     "labelled": _count("label", "labelled"),
     "failed labels": _count("label", "failed"),
+    "flagged labels": _count("label", "flagged"),
     "log det Σ, per atom": _entropy("atom"),
     "log det Σ, per config": _entropy("config"),
     "held-out cells": lambda doc: str(doc.get("evaluate", {}).get("after", {}).get("n", "–")),

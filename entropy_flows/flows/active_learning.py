@@ -77,7 +77,8 @@ class ActiveLearningMaker(Maker):
                     select=SelectMaker(params=part.select, dataset=dataset),
                     refine=RefineMaker(params=part.refine, dataset=dataset, theta_min=part.select.theta_min),
                     label=LabelMaker(batch=batch, batch_size=per_job, anchors=part.anchors, dataset=dataset),
-                    train=TrainMaker(params=part.train),
+                    train=TrainMaker(params=part.train, outliers=campaign.label.outliers),
+                    top_ups=campaign.label.top_up,
                 )
             )
             budgets.append(part.select.max_labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobflow import Flow, Maker
+from jobflow import Flow, Job, Maker
 from pymatgen.core import Structure
 
 from entropy_flows.jobs import (
@@ -14,6 +14,7 @@ from entropy_flows.jobs import (
     LabelMaker,
     RefineMaker,
     SelectMaker,
+    TopUpMaker,
     TrainMaker,
 )
 from entropy_flows.jobs.common import identified
@@ -30,6 +31,8 @@ class IterationMaker(Maker):
         Name of the flow.
     explore, anchor, select, refine, label, train, evaluate
         The stages.
+    top_ups
+        Times that failed labels are replaced.
     """
 
     name: str = "iteration"
@@ -40,6 +43,7 @@ class IterationMaker(Maker):
     label: LabelMaker = field(default_factory=LabelMaker)
     train: TrainMaker = field(default_factory=TrainMaker)
     evaluate: EvaluateMaker = field(default_factory=EvaluateMaker)
+    top_ups: int = 0
 
     def make(
         self,
@@ -87,11 +91,17 @@ class IterationMaker(Maker):
         outputs, anchors = [made.output for made in explored], [made.output for made in anchored]
         selected = identified(self.select.make(*place, outputs, model, driven, seed), *place)
         refined = identified(self.refine.make(*place, selected.output, model, driven), *place)
-        labelled = identified(self.label.make(*place, refined.output, anchors, model, settings, budget, seed), *place)
+        planned = identified(self.label.make(*place, refined.output, anchors, model, settings, budget, seed), *place)
+        topped: list[Job] = []
+        for number in range(1, self.top_ups + 1):
+            maker = TopUpMaker(f"top_up_{number}", self.label, self.select.params.theta_min)
+            after = [planned, *topped][-1].output
+            topped.append(identified(maker.make(*place, after, outputs, model, settings), *place))
+        labelled = [planned, *topped][-1]
         trained = identified(self.train.make(*place, labelled.output, student or model, settings), *place)
         evaluated = identified(self.evaluate.make(*place, student or model, trained.output, settings), *place)
         return Flow(
-            [*explored, *anchored, selected, refined, labelled, trained, evaluated],
+            [*explored, *anchored, selected, refined, planned, *topped, trained, evaluated],
             output={"trained": trained.output, "evaluated": evaluated.output},
             name=f"{self.name} {iteration}",
         )

@@ -6,6 +6,16 @@ from entropy_flows.jobs.explore import ExploreMaker
 from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.jobs.refine import RefineMaker
 from entropy_flows.jobs.select import SelectMaker
+from entropy_flows.jobs.top_up import TopUpMaker
 from entropy_flows.jobs.train import TrainMaker
 
-__all__ = ["AnchorMaker", "EvaluateMaker", "ExploreMaker", "LabelMaker", "RefineMaker", "SelectMaker", "TrainMaker"]
+__all__ = [
+    "AnchorMaker",
+    "EvaluateMaker",
+    "ExploreMaker",
+    "LabelMaker",
+    "RefineMaker",
+    "SelectMaker",
+    "TopUpMaker",
+    "TrainMaker",
+]

@@ -46,7 +46,7 @@ class EvaluateMaker(Maker):
         if training is None:
             raise LostInputError("training failed, so there is no new model to evaluate")
         store = CampaignStore.open(campaign)
-        so_far = {"settings": settings, "iteration": {"$lte": iteration}}
+        so_far: dict[str, Any] = {"settings": settings, "iteration": {"$lte": iteration}}
         test, val = store.frames(split="test", **so_far), store.frames(split="val", **so_far)
         result = EvaluateDoc(
             iteration=iteration,

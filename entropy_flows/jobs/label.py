@@ -25,6 +25,8 @@ from entropy_flows.label import label_batch
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.store import CampaignStore, Entry
 
+PLANNED = ("select", "refine", "anchor")
+"""Stages whose entries are labelled together; those of a top-up come later."""
 FAN_OUT = 100
 """Label jobs that one job waits for; more become chunks of so many."""
 
@@ -49,13 +51,19 @@ class LabelBatchMaker(Maker):
 
     @stage_job(LabelDoc)
     def make(self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str) -> LabelDoc:
-        """Label the structures with these ids, unless they have their label already."""
+        """Label the structures with these ids, unless they have their label already, or another campaign has it."""
         store = CampaignStore.open(campaign)
         entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
+        known = {e["_id"]: store.known_label(Structure.from_dict(e["structure"]), settings) for e in entries}
+        for entry in entries:
+            if (label := known[entry["_id"]]) is not None:
+                store.add_label(entry, settings, label)
+        entries = [entry for entry in entries if known[entry["_id"]] is None]
         labels = self._labels(entries)
         for entry, label in zip(entries, labels, strict=True):
             store.add_label(entry, settings, label.as_dict())
-        store.count_labels(iteration, sum(label.converged for label in labels))
+        copied = sum(label is not None for label in known.values())
+        store.count_labels(iteration, copied + sum(label.converged for label in labels))
         return count(store.labels_of(structures, settings), iteration, len(structures))
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
@@ -74,7 +82,7 @@ class GatherMaker(Maker):
         """Count; `batches` only makes this job wait for them."""
         store = CampaignStore.open(campaign)
         result = count(store.labels(settings, iteration=iteration), iteration, requested)
-        store.record(iteration, label=result.model_dump())
+        store.record(iteration, **{f"label.{name}": value for name, value in result.model_dump().items()})
         return result
 
 
@@ -151,25 +159,43 @@ class LabelMaker(Maker):
         wanted = wanted if budget is None else min(wanted, budget - chosen)
         entries = self._pick(anchored, iteration, wanted, model, ledger.fingerprint, seed)
         ledger.append(iteration, "anchor", entries)
-        ids = [entry["_id"] for entry in ledger.entries(iteration=iteration)]
-        parts = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
-        place = (campaign, iteration)
-        jobs = [
-            identified(self.batch.make(*place, number, part, settings), *place, number)
-            for number, part in enumerate(parts)
-        ]
-        tallies = [
-            identified(TallyMaker().make(*place, n, [made.output for made in jobs[first : first + FAN_OUT]]), *place, n)
-            for n, first in enumerate(range(0, len(jobs), FAN_OUT))
-            if len(jobs) > FAN_OUT
-        ]
-        waits_for = [made.output for made in tallies or jobs]
-        gather = identified(GatherMaker().make(*place, waits_for, settings, len(ids)), *place)
-        for tally in tallies:
-            tally.metadata["chunk"] = gather.uuid
+        ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage={"$in": PLANNED})]
         store.record(iteration, **{"label.requested": len(ids), "label.anchors": len(entries)})
         planned = LabelDoc(iteration=iteration, requested=len(ids), labelled=0, failed=0, anchors=len(entries))
-        return Response(output=planned, detour=Flow([*jobs, *tallies, gather], name=f"labels {iteration}"))
+        return Response(output=planned, detour=self.jobs(campaign, iteration, ids, settings))
+
+    def jobs(self, campaign: str, iteration: int, ids: list[str], settings: str, before: int = 0) -> Flow:
+        """The jobs that label these structures, and the one that gathers.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Their place.
+        ids
+            Structures.
+        settings
+            Hash of the label engine's settings.
+        before
+            Labels of this iteration that were asked for before.
+        """
+        place = (campaign, iteration)
+        parts = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
+        jobs = [
+            identified(self.batch.make(*place, number, part, settings), *place, number)
+            for number, part in enumerate(parts, before)
+        ]
+        wide = range(0, len(jobs), FAN_OUT) if len(jobs) > FAN_OUT else ()
+        chunks = [jobs[start : start + FAN_OUT] for start in wide]
+        tallies = [
+            identified(TallyMaker().make(*place, n, [made.output for made in chunk]), *place, n)
+            for n, chunk in enumerate(chunks, before)
+        ]
+        waits_for = [made.output for made in tallies or jobs]
+        round_ = (before,) if before else ()
+        gather = identified(GatherMaker().make(*place, waits_for, settings, before + len(ids)), *place, *round_)
+        for tally in tallies:
+            tally.metadata["chunk"] = gather.uuid
+        return Flow([*jobs, *tallies, gather], name=f"labels {iteration}")
 
     def _pick(
         self, anchored: list[Any], iteration: int, wanted: int, model: str, fingerprint: Any, seed: int

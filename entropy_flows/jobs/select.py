@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -81,11 +81,7 @@ class SelectMaker(Maker):
             raise LostInputError("every exploration batch failed; see the failed explore jobs")
         runs = [run.model_dump() for doc in batches for run in doc.runs]
         ledger = store.ledger(self.dataset)
-        pool = [
-            Snapshot(f"{iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
-            for doc in batches
-            for run, step, atoms, _ in snapshots(doc)
-        ]
+        pool = snapshots_of(batches, iteration)
         statistics = ledger.statistics(iteration, self.name)
         before = {mode: stats.entropy() for mode, stats in statistics.items()}
         order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
@@ -115,6 +111,15 @@ class SelectMaker(Maker):
         )
         store.record(iteration, select=result.model_dump(exclude={"trajectories"}), runs=runs)
         return result
+
+
+def snapshots_of(batches: Iterable[ExploreDoc], iteration: int) -> list[Snapshot]:
+    """Everything that was explored, in the order of exploring."""
+    return [
+        Snapshot(f"{iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
+        for doc in batches
+        for run, step, atoms, _ in snapshots(doc)
+    ]
 
 
 def fingerprinted(pool: Sequence[Snapshot], order: Sequence[int], fingerprint: Fingerprint) -> Iterator[Candidate]:

@@ -10,7 +10,10 @@ from jobflow import Maker
 
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.label import OutlierParams, odd_labels
+from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import TrainDoc
+from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fine_tune
 
@@ -25,10 +28,13 @@ class TrainMaker(Maker):
         Job name.
     params
         Recipe.
+    outliers
+        When a label is flagged instead of trained on.
     """
 
     name: str = "train"
     params: TrainParams = field(default_factory=TrainParams)
+    outliers: OutlierParams = field(default_factory=OutlierParams)
 
     @stage_job(TrainDoc)
     def make(self, campaign: str, iteration: int, labelled: Any, model: str, settings: str) -> TrainDoc:
@@ -54,6 +60,7 @@ class TrainMaker(Maker):
         done = store.model(iteration)
         if done is not None:
             return TrainDoc.model_validate(done["training"])
+        self._flag(store, iteration, model, settings)
         frames = store.frames(settings=settings, iteration={"$lte": iteration})
         if not frames:
             failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
@@ -88,6 +95,15 @@ class TrainMaker(Maker):
         last = max(atoms.info["position"] for atoms in frames)
         store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
         return doc
+
+    def _flag(self, store: CampaignStore, iteration: int, model: str, settings: str) -> None:
+        """Flag this iteration's odd labels; they were never trained on, so the model knows nothing of them."""
+        frames = store.frames(flagged=True, settings=settings, iteration=iteration)
+        compare = self.outliers.enabled and len(frames) >= self.outliers.fewest
+        base = load_calculator(store.fetch_model(model), device=machine().device) if compare else None
+        odd = odd_labels(frames, base, self.outliers)
+        store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
+        store.record(iteration, **{"label.flagged": len(odd)})
 
     def _split(self, store: CampaignStore, frames: list[Any], iteration: int) -> dict[str, list[Any]]:
         """The cells by part; what an interrupted run of this job assigned follows from the same cells as the rest."""

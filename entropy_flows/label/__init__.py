@@ -25,6 +25,8 @@ _HOME = {
     "run_static": "run",
     "settings_hash": "engines",
     "Label": "read",
+    "OutlierParams": "outliers",
+    "odd_labels": "outliers",
     "read_label": "read",
     "InconsistentOutputError": "reasons",
     "Reason": "reasons",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.params import Params
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class LabelParams(Params):
     """How a VASP preset runs: command, custodian handlers, walltime; see atomate2's `run_vasp`."""
     batch_size: int | None = Field(None, ge=1)
     """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a label."""
+    top_up: int = Field(0, ge=0, le=3)
+    """Times that an iteration replaces its failed labels by the best candidates left, on top of `max_labels`."""
+    outliers: OutlierParams = Field(default_factory=OutlierParams)
+    """When a label is flagged instead of trained on."""
     min_distance: float = Field(0.5, ge=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated."""
 

@@ -2,6 +2,7 @@
 
 from entropy_flows.select.base import Candidate, Decision, Selector, Verdict
 from entropy_flows.select.logdet import LogDetSelector
+from entropy_flows.select.next_best import next_best
 from entropy_flows.select.params import SelectParams, make_selector
 from entropy_flows.select.random import RandomSelector
 
@@ -14,4 +15,5 @@ __all__ = [
     "Selector",
     "Verdict",
     "make_selector",
+    "next_best",
 ]

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from gridfs import GridFSBucket
-from gridfs.errors import CorruptGridFile, NoFile
 from pydantic import ValidationError
 from pymatgen.core import Structure
 from pymongo import ASCENDING, UpdateMany
-from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.conventions import to_voigt
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.geometry import to_atoms
-from entropy_flows.potentials import COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
+from entropy_flows.geometry import cell_hash, to_atoms
+from entropy_flows.label import Label
 from entropy_flows.schemas import Campaign
-from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError, connect, refused
 from entropy_flows.store.ledger import Ledger
+from entropy_flows.store.models import Models
 from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old_worker, require_current
 
+CONDITION = ("phase", "temperature", "k", "pressure")
+"""What of an entry's origin is also said of its label."""
 TOGETHER = 100
 """Entries that one query names: it has a document's limit, and the embedded server's time for it is quadratic."""
 
 
-class CampaignStore:
+class CampaignStore(Models):
     """One campaign's documents.
 
     Parameters
@@ -46,9 +42,6 @@ class CampaignStore:
     name
         Name of the campaign.
     """
-
-    def __init__(self, database: Database, name: str):
-        self.database, self.name = database, name
 
     @classmethod
     def open(cls, name: str) -> CampaignStore:
@@ -196,12 +189,39 @@ class CampaignStore:
         """Store a label or the reason why there is none; the first one written stays."""
         key = {"structure": entry["_id"], "settings": settings_hash}
         place = {name: entry[name] for name in ("campaign", "key", "position", "iteration", "stage", "elements")}
+        place["condition"] = {name: entry["origin"][name] for name in CONDITION if name in entry["origin"]}
+        place["content"] = cell_hash(Structure.from_dict(entry["structure"]))
         body = {**place, **label, "created": datetime.now(UTC)}
         self.database["labels"].update_one(key, {"$setOnInsert": {**key, **body}}, upsert=True)
 
     def has_label(self, structure: str, settings_hash: str) -> bool:
         """Whether a cell has its label, or the reason why there is none."""
         return self.database["labels"].count_documents({"structure": structure, "settings": settings_hash}, limit=1) > 0
+
+    def known_label(self, structure: Structure, settings_hash: str) -> dict[str, Any] | None:
+        """A label that any campaign in this database has for the same cell and settings: no calculation is done twice.
+
+        Returns
+        -------
+        dict or None
+            What `add_label` takes, with the place it was copied from in `copied_from`. Of failures nothing is copied.
+        """
+        query = {"content": cell_hash(structure), "settings": settings_hash, "converged": True}
+        found = self.database["labels"].find_one(query, sort=[("created", ASCENDING)])
+        if found is None:
+            return None
+        numbers = {field.name: found.get(field.name) for field in fields(Label)}
+        source = {name: found[name] for name in ("campaign", "key", "wall_seconds")}
+        return {**numbers, "wall_seconds": 0.0, "copied_from": source}
+
+    def flag_labels(self, flags: dict[str, str]) -> None:
+        """Mark labels that are not to be trained on: key → what is odd about it."""
+        updates = [
+            UpdateMany({"campaign": self.name, "key": key}, {"$set": {"flagged": True, "odd": text}})
+            for key, text in flags.items()
+        ]
+        if updates:
+            self.database["labels"].bulk_write(updates)
 
     def labels(self, settings_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
         """Labels in ledger order."""
@@ -227,90 +247,24 @@ class CampaignStore:
         """Key → train, val or test, of all cells that were assigned."""
         return {label["key"]: label["split"] for label in self.labels(split={"$ne": None})}
 
-    def frames(self, **query: Any) -> list[Atoms]:
-        """Converged labels as cells with energy (eV, free energy), forces (eV/Å) and stress (eV/Å³)."""
-        labels = list(self.labels(converged=True, **query))
+    def frames(self, flagged: bool = False, **query: Any) -> list[Atoms]:
+        """Converged labels as cells with energy (eV, free energy), forces (eV/Å) and stress (eV/Å³).
+
+        Parameters
+        ----------
+        flagged
+            Also those that were flagged as outliers.
+        **query
+            Fields of the label documents.
+        """
+        kept: dict[str, Any] = {} if flagged else {"flagged": {"$ne": True}}
+        labels = list(self.labels(converged=True, **kept, **query))
         frames = []
         for start in range(0, len(labels), TOGETHER):
             part = labels[start : start + TOGETHER]
             cells = {entry["_id"]: entry for entry in self.ledger_entries([label["structure"] for label in part])}
             frames += [labelled_atoms(cells[label["structure"]], label) for label in part]
         return frames
-
-    # -- models ----------------------------------------------------------------------------------------------------
-
-    def save_model(self, iteration: int, model: str | Path, **fields: Any) -> str:
-        """Register the model of an iteration (0: the base model); a file goes to GridFS.
-
-        Returns
-        -------
-        str
-            Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model.
-        """
-        path = Path(model)
-        key = {"campaign": self.name, "iteration": iteration}
-        body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
-        if path.is_file():
-            data = path.read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
-            body["name"] = path.name
-        self.database["models"].update_one(
-            key, {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}, upsert=True
-        )
-        found = self.model(iteration)
-        assert found is not None, "it was there or has just been written"
-        return str(found["reference"])
-
-    def model(self, iteration: int) -> dict[str, Any] | None:
-        """The model document of an iteration."""
-        return self.database["models"].find_one({"campaign": self.name, "iteration": iteration})
-
-    def fetch_model(self, reference: str) -> str:
-        """A reference as something that can be loaded: a verified local copy of the file, or the name.
-
-        A local copy is verified each time, so one that was changed is replaced.
-
-        Raises
-        ------
-        StoreError
-            If the file is missing in the database or does not match its checksum, or the reference is a path: what is
-            loaded runs as code, so a file is taken by its checksum only.
-        """
-        if not reference.startswith("sha256:"):
-            if model_suffix(reference) and not reference.startswith(NEQUIP_NET):
-                raise StoreError(f"model {reference} is not in the database: it was no file when it was registered")
-            return reference
-        digest = reference.removeprefix("sha256:")
-        found = self.database["models"].find_one({"campaign": self.name, "sha256": digest})
-        if found is None:
-            raise StoreError(f"model {digest[:12]}… is not in the database")
-        path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"
-        if path.is_file() and model_sha256(path) == digest:
-            return str(path)
-        try:
-            data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
-        except (NoFile, CorruptGridFile):
-            raise StoreError(f"the file of model {digest[:12]}… is not in the database, or not whole") from None
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise StoreError(f"model {digest[:12]}… in the database does not match its checksum")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-            stream.write(data)
-        os.replace(stream.name, path)  # another worker may be fetching the same file
-        return str(path)
-
-    def _put(self, digest: str, name: str, data: bytes) -> Any:
-        found = self.database["models.files"].find_one({"metadata.sha256": digest})
-        if found is not None:
-            return found["_id"]
-        name = f"{digest}{model_suffix(name)}"
-        return GridFSBucket(self.database, "models").upload_from_stream(name, data, metadata={"sha256": digest})
-
-
-def model_suffix(name: str) -> str:
-    """What tells a packaged model from a compiled one, for those who load it by its file's name; "" for neither."""
-    return next((suffix for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX) if name.endswith(suffix)), "")
 
 
 def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:
@@ -320,7 +274,7 @@ def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:
     if label.get("stress") is not None:
         results["stress"] = to_voigt(label["stress"])
     atoms.calc = SinglePointCalculator(atoms, **results)
-    origin = {name: entry["origin"].get(name) for name in ("phase", "temperature", "k", "pressure")}
+    origin = {name: entry["origin"].get(name) for name in CONDITION}
     atoms.info |= {"key": entry["key"], "split": label.get("split")}
     atoms.info |= {name: entry[name] for name in ("position", "iteration", "stage")}
     atoms.info |= {name: value for name, value in origin.items() if value is not None}

@@ -29,7 +29,7 @@ from entropy_flows.store.connection import StoreError
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
 RACES = 5
 """Times that a stage is appended anew because another process wrote at the same places at the same moment."""
-STAGES = ("seed", "select", "refine", "anchor")
+STAGES = ("seed", "select", "refine", "anchor", "top_up_1", "top_up_2", "top_up_3")
 """Stages that append, in the order in which they do so within an iteration."""
 
 

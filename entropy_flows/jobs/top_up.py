@@ -1,0 +1,86 @@
+"""The job that replaces failed labels by the best candidates that were left over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Maker, Response
+
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.common import document, stage_job
+from entropy_flows.jobs.explore import origin
+from entropy_flows.jobs.label import LabelMaker, count
+from entropy_flows.jobs.select import fingerprinted, snapshots_of
+from entropy_flows.schemas import ExploreDoc, LabelDoc
+from entropy_flows.select import next_best
+from entropy_flows.store import CampaignStore, Entry
+
+
+@dataclass
+class TopUpMaker(Maker):
+    """Ask for as many labels again as have failed.
+
+    Parameters
+    ----------
+    name
+        Job name, and the stage of the ledger: `top_up_1`, `top_up_2`, …
+    label
+        The Maker that plans labels, with the static Maker in it.
+    theta_min
+        Gain that a replacement must exceed.
+    """
+
+    name: str = "top_up_1"
+    label: LabelMaker = field(default_factory=LabelMaker)
+    theta_min: float = 1e-3
+
+    @stage_job(LabelDoc, adds_jobs=True)
+    def make(
+        self, campaign: str, iteration: int, labelled: Any, explored: list[Any], model: str, settings: str
+    ) -> Response | LabelDoc:
+        """Choose replacements and plan their labels.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of this job.
+        labelled
+            The label stage's document; only makes this job wait for the labels.
+        explored
+            The batches' documents; None for a lost one.
+        model
+            Reference of the model that explored.
+        settings
+            Hash of the label engine's settings.
+        """
+        store = CampaignStore.open(campaign)
+        ledger = store.ledger(self.label.dataset)
+        before = ledger.position(iteration, self.name) - ledger.position(iteration, "select")
+        earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
+        done = count(store.labels_of(earlier, settings), iteration, before)
+        entries = self._replacements(ledger, iteration, explored, done.failed, model)
+        ledger.append(iteration, self.name, entries)
+        store.record(iteration, **{f"top_up.{self.name}": {"failed": done.failed, "replaced": len(entries)}})
+        if not entries:
+            return done
+        ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage=self.name)]
+        store.record(iteration, **{"label.requested": before + len(ids)})
+        return Response(output=done, detour=self.label.jobs(campaign, iteration, ids, settings, before))
+
+    def _replacements(self, ledger: Any, iteration: int, explored: list[Any], wanted: int, model: str) -> list[Entry]:
+        """The best of what was explored and is not in the data set, refined or not."""
+        if wanted == 0:
+            return []
+        others = ledger.entries(iteration=iteration, stage={"$ne": self.name})
+        taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
+        batches = [doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None]
+        pool = [snapshot for snapshot in snapshots_of(batches, iteration) if snapshot.key not in taken]
+        candidates = fingerprinted(pool, range(len(pool)), ledger.fingerprint)
+        chosen = next_best(candidates, ledger.statistics(iteration, self.name), wanted, self.theta_min)
+        entries = []
+        for place, candidate, gain in chosen:
+            key, run, step, atoms = pool[place]
+            source = origin(run, step, model)
+            entries.append(Entry(key.replace("explore", self.name), to_structure(atoms), candidate.q, gain, source))
+        return entries

@@ -1,0 +1,106 @@
+"""A campaign's models: files in GridFS under their SHA-256, one per iteration."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gridfs import GridFSBucket
+from gridfs.errors import CorruptGridFile, NoFile
+from pymongo.database import Database
+
+from entropy_flows.potentials import COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
+from entropy_flows.settings import settings
+from entropy_flows.store.connection import StoreError
+
+
+class Models:
+    """The models of one campaign.
+
+    Parameters
+    ----------
+    database
+        Connected database.
+    name
+        Name of the campaign.
+    """
+
+    def __init__(self, database: Database, name: str):
+        self.database, self.name = database, name
+
+    def save_model(self, iteration: int, model: str | Path, **fields: Any) -> str:
+        """Register the model of an iteration (0: the base model); a file goes to GridFS.
+
+        Returns
+        -------
+        str
+            Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model.
+        """
+        path = Path(model)
+        key = {"campaign": self.name, "iteration": iteration}
+        body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
+        if path.is_file():
+            data = path.read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
+            body["name"] = path.name
+        self.database["models"].update_one(
+            key, {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}, upsert=True
+        )
+        found = self.model(iteration)
+        assert found is not None, "it was there or has just been written"
+        return str(found["reference"])
+
+    def model(self, iteration: int) -> dict[str, Any] | None:
+        """The model document of an iteration."""
+        return self.database["models"].find_one({"campaign": self.name, "iteration": iteration})
+
+    def fetch_model(self, reference: str) -> str:
+        """A reference as something that can be loaded: a verified local copy of the file, or the name.
+
+        A local copy is verified each time, so one that was changed is replaced.
+
+        Raises
+        ------
+        StoreError
+            If the file is missing in the database or does not match its checksum, or the reference is a path: what is
+            loaded runs as code, so a file is taken by its checksum only.
+        """
+        if not reference.startswith("sha256:"):
+            if model_suffix(reference) and not reference.startswith(NEQUIP_NET):
+                raise StoreError(f"model {reference} is not in the database: it was no file when it was registered")
+            return reference
+        digest = reference.removeprefix("sha256:")
+        found = self.database["models"].find_one({"campaign": self.name, "sha256": digest})
+        if found is None:
+            raise StoreError(f"model {digest[:12]}… is not in the database")
+        path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"
+        if path.is_file() and model_sha256(path) == digest:
+            return str(path)
+        try:
+            data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
+        except (NoFile, CorruptGridFile):
+            raise StoreError(f"the file of model {digest[:12]}… is not in the database, or not whole") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise StoreError(f"model {digest[:12]}… in the database does not match its checksum")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(data)
+        os.replace(stream.name, path)  # another worker may be fetching the same file
+        return str(path)
+
+    def _put(self, digest: str, name: str, data: bytes) -> Any:
+        found = self.database["models.files"].find_one({"metadata.sha256": digest})
+        if found is not None:
+            return found["_id"]
+        name = f"{digest}{model_suffix(name)}"
+        return GridFSBucket(self.database, "models").upload_from_stream(name, data, metadata={"sha256": digest})
+
+
+def model_suffix(name: str) -> str:
+    """What tells a packaged model from a compiled one, for those who load it by its file's name; "" for neither."""
+    return next((suffix for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX) if name.endswith(suffix)), "")

@@ -10,7 +10,7 @@ from jobflow import Maker, Response
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import document, stage_job
 from entropy_flows.jobs.explore import origin
-from entropy_flows.jobs.label import LabelMaker, count
+from entropy_flows.jobs.label import PLANNED, LabelMaker, count
 from entropy_flows.jobs.select import fingerprinted, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.select import next_best
@@ -56,12 +56,14 @@ class TopUpMaker(Maker):
         """
         store = CampaignStore.open(campaign)
         ledger = store.ledger(self.label.dataset)
-        before = ledger.position(iteration, self.name) - ledger.position(iteration, "select")
+        first = ledger.position(iteration, PLANNED[0])
+        before, planned = (ledger.position(iteration, stage) - first for stage in (self.name, "top_up_1"))
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
         done = count(store.labels_of(earlier, settings), iteration, before)
-        entries = self._replacements(ledger, iteration, explored, done.failed, model)
+        missing = planned - done.labelled  # what failed in an earlier round was replaced there
+        entries = self._replacements(ledger, iteration, explored, missing, model)
         ledger.append(iteration, self.name, entries)
-        store.record(iteration, **{f"top_up.{self.name}": {"failed": done.failed, "replaced": len(entries)}})
+        store.record(iteration, **{f"top_up.{self.name}": {"missing": missing, "replaced": len(entries)}})
         if not entries:
             return done
         ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage=self.name)]

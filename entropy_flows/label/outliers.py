@@ -2,7 +2,7 @@ r"""Labels that had better be looked at before a model is trained on them.
 
     r = (F_label − F_model)/n         energy residual of a cell of n atoms (eV/atom)
     e = max |f_label − f_model|       largest error of a force component (eV/Å)
-    z = 0.6745 (x − median x)/MAD x   modified z-score of r, and of log e, over the labels of an iteration
+    z = 0.6745 (x − median x)/MAD x   modified z-score of r, and of e, over the labels of an iteration
 
 with MAD the median of |x − median x|. A label is odd where |z_r| or z_e exceeds `deviation`: the median and the MAD
 do not move when a few labels are wrong, as a mean and a standard deviation would (Iglewicz and Hoaglin, 1993, who
@@ -23,10 +23,7 @@ from entropy_flows.params import Params
 NORMAL = 0.6745
 """Median of |x| of a standard normal variable."""
 FLOOR = {"energy": 1e-3, "force": 1e-2}
-"""Least MAD: of the residual (eV/atom), and of the logarithm of the force error. A model that is nearly exact makes no
-outliers out of rounding."""
-FORCE_FLOOR = 1e-3
-"""Least force error (eV/Å), so that its logarithm exists."""
+"""Least MAD (eV/atom, eV/Å): a model that is nearly exact makes no outliers out of rounding."""
 
 
 class OutlierParams(Params):
@@ -72,7 +69,7 @@ def odd_labels(frames: Sequence[Atoms], model: Calculator | None, params: Outlie
         odd.setdefault(int(place), []).append(f"force {forces[place]:.4g} eV/Å, limit {params.max_force:g}")
     if model is not None and len(frames) >= params.fewest:
         residuals, errors = _distances(frames, model)
-        scores = (np.abs(_score(residuals, FLOOR["energy"])), _score(np.log(errors), FLOOR["force"]))
+        scores = (np.abs(_score(residuals, FLOOR["energy"])), _score(errors, FLOOR["force"]))
         words = ("energy {:+.4g} eV/atom from the model's", "force {:.4g} eV/Å from the model's")
         for values, score, text in zip((residuals, errors), scores, words, strict=True):
             for place in np.flatnonzero(score > params.deviation):
@@ -88,7 +85,7 @@ def _distances(frames: Sequence[Atoms], model: Calculator) -> tuple[np.ndarray, 
         atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         atoms.calc = model
         residuals.append((label.get_potential_energy() - atoms.get_potential_energy()) / len(label))
-        errors.append(max(np.abs(label.get_forces() - atoms.get_forces()).max(), FORCE_FLOOR))
+        errors.append(np.abs(label.get_forces() - atoms.get_forces()).max())
     return np.array(residuals), np.array(errors)
 
 

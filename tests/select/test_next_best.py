@@ -1,0 +1,84 @@
+"""The best of what was left over, against trying everything."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from entropy_flows.entropy import MODES, SufficientStatistics
+from entropy_flows.select import Candidate, next_best
+
+DIM = 6
+
+
+def pool(seed, size):
+    rng = np.random.default_rng(seed)
+    modes = rng.choice(MODES, size)
+    return [Candidate(f"{n}", rng.normal(size=(4, DIM)) * rng.uniform(0.1, 2.0), modes[n]) for n in range(size)]
+
+
+def data_set(seed=0, size=3):
+    rng = np.random.default_rng([seed, 1])
+    found = {mode: SufficientStatistics(DIM, mode=mode) for mode in MODES}
+    for q in rng.normal(size=(size, 4, DIM)):
+        for stats in found.values():
+            stats.add(q)
+    return found
+
+
+def by_hand(candidates, statistics, wanted, threshold):
+    left, chosen = dict(enumerate(candidates)), []
+    while left and len(chosen) < wanted:
+        gains = {place: statistics[one.mode].gain(one.q) for place, one in left.items()}
+        place = max(gains, key=lambda key: gains[key])
+        if gains[place] <= threshold:
+            break
+        chosen.append((place, gains[place]))
+        for stats in statistics.values():
+            stats.add(left[place].q)
+        del left[place]
+    return chosen
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), wanted=st.integers(0, 8), threshold=st.sampled_from([-1.0, 0.05, 0.3, 5.0]))
+def test_equals_trying_everything(seed, wanted, threshold):
+    candidates = pool(seed, 40)
+    found = next_best(iter(candidates), data_set(seed), wanted, threshold)
+    expected = by_hand(candidates, data_set(seed), wanted, threshold)
+    assert [place for place, *_ in found] == [place for place, _ in expected]
+    assert [gain for *_, gain in found] == pytest.approx([gain for _, gain in expected], abs=1e-9)
+    assert all(candidates[place] is candidate for place, candidate, _ in found)
+
+
+def test_what_is_chosen_is_in_the_statistics_and_the_pool_is_read_once():
+    statistics, read = data_set(), []
+
+    def stream():
+        for candidate in pool(1, 3000):
+            read.append(candidate.key)
+            yield candidate
+
+    chosen = next_best(stream(), statistics, 2, 0.0)
+    assert len(chosen) == 2
+    assert read == [f"{n}" for n in range(3000)]
+    expected = data_set()
+    for _, candidate, _ in chosen:
+        for stats in expected.values():
+            stats.add(candidate.q)
+    assert {mode: stats.entropy() for mode, stats in statistics.items()} == pytest.approx(
+        {mode: stats.entropy() for mode, stats in expected.items()}
+    )
+
+
+def test_copies_of_the_best_are_not_chosen_twice():
+    one = pool(2, 1)[0]
+    copies = [Candidate(f"{n}", one.q, "atom") for n in range(30)]
+    statistics = data_set(size=40)
+    gain = statistics["atom"].gain(one.q)
+    assert len(next_best(copies, statistics, 30, 0.9 * gain)) < 5
+
+
+def test_nothing_to_choose_from():
+    assert next_best([], data_set(), 3, 0.0) == []
+    assert next_best(pool(0, 5), data_set(), 0, 0.0) == []

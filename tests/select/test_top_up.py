@@ -1,0 +1,118 @@
+"""Failed labels are replaced by the best of what was left over, once, whoever asks again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from jobflow import Maker, job
+from test_stage import DATASET, RUNS, STEPS, cell, explored, store  # noqa: F401
+
+from entropy_flows.entropy import SufficientStatistics
+from entropy_flows.fingerprints import GOM
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs import LabelMaker, TopUpMaker
+from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.schemas import LabelDoc
+from entropy_flows.store import Entry, job_store
+
+TAKEN, FAILED, THETA = 12, 4, 0.01
+
+
+@dataclass
+class Static(Maker):
+    """Any static Maker."""
+
+    name: str = "static"
+
+    @job
+    def make(self, structure, prev_dir=None):
+        return {"output": {"energy": -3.0, "forces": np.zeros((len(structure), 3)).tolist(), "structure": structure}}
+
+
+@pytest.fixture
+def labelled(store):  # noqa: F811
+    """A dozen entries with labels, a third of which failed."""
+    gom, keys = GOM(**dict(DATASET.fingerprint)), []
+    for n in range(TAKEN):
+        run, step = divmod(5 * n, STEPS)
+        keys.append((run, step, f"001/{'refine' if n == 3 else 'explore'}/{run:05d}/{step:05d}"))
+    entries = [Entry(key, to_structure(cell(run, step)), gom(cell(run, step)), 0.1) for run, step, key in keys]
+    ledger = store.ledger(DATASET)
+    ledger.append(1, "select", [entry for entry in entries if "explore" in entry.key])
+    ledger.append(1, "refine", [entry for entry in entries if "refine" in entry.key])
+    ids = [entry["_id"] for entry in ledger.entries()]
+    for number, entry in enumerate(store.ledger_entries(ids)):
+        label = {"converged": number >= FAILED, "reason": None if number >= FAILED else "crash", "energy": 0.0}
+        store.add_label(entry, "hash", label)
+    return store
+
+
+def run(name="top_up_1", theta=THETA):
+    label = LabelMaker(batch=LabelBatchMaker(static_maker=Static()), batch_size=3, dataset=DATASET)
+    made = TopUpMaker(name, label, theta).make("test", 1, None, [*explored(), None], "sha256:a", "hash")
+    with job_store() as outputs:
+        return made.run(store=outputs)
+
+
+def by_hand(store):  # noqa: F811
+    gom = GOM(**dict(DATASET.fingerprint))
+    statistics = {mode: SufficientStatistics(gom.dim, mode=mode) for mode in ("atom", "config")}
+    for q in store.ledger(DATASET).fingerprints_between(0, TAKEN):
+        for stats in statistics.values():
+            stats.add(q)
+    there = {tuple(map(int, entry["key"].split("/")[2:])) for entry in store.ledger(DATASET).entries()}
+    left = {
+        (run, step): gom(cell(run, step)) for run in range(RUNS) for step in range(STEPS) if (run, step) not in there
+    }
+    chosen = []
+    for _ in range(FAILED):
+        gains = {place: statistics["atom" if place[0] % 3 else "config"].gain(q) for place, q in left.items()}
+        best = max(gains, key=lambda place: gains[place])
+        q = left.pop(best)
+        chosen.append(f"001/top_up_1/{best[0]:05d}/{best[1]:05d}")
+        for stats in statistics.values():
+            stats.add(q)
+    return chosen
+
+
+def test_as_many_as_failed_the_best_first(labelled):
+    expected = by_hand(labelled)
+    response = run()
+    entries = list(labelled.ledger(DATASET).entries())
+    assert [entry["key"] for entry in entries[TAKEN:]] == expected
+    assert {entry["stage"] for entry in entries[TAKEN:]} == {"top_up_1"}
+    jobs = [made for made, _ in response.detour.iterflow()]
+    assert [made.name for made in jobs] == ["label", "label", "gather"]
+    assert [len(made.function_args[3]) for made in jobs[:2]] == [3, 1]
+    assert jobs[2].function_args[-1] == TAKEN + FAILED
+    assert response.output.failed == FAILED
+    (iteration,) = labelled.iterations()
+    assert iteration["label"]["requested"] == TAKEN + FAILED
+    assert iteration["top_up"] == {"top_up_1": {"missing": FAILED, "replaced": FAILED}}
+
+
+def test_run_again_it_adds_the_same_jobs_and_entries(labelled):
+    first, second = run(), run()
+    assert [made.uuid for made, _ in first.detour.iterflow()] == [made.uuid for made, _ in second.detour.iterflow()]
+    assert len(list(labelled.ledger(DATASET).entries())) == TAKEN + FAILED
+
+
+def test_a_second_round_replaces_what_failed_in_the_first(labelled):
+    first = run()
+    new = [entry for entry in labelled.ledger(DATASET).entries() if entry["stage"] == "top_up_1"]
+    for number, entry in enumerate(new):
+        labelled.add_label(entry, "hash", {"converged": number > 0, "reason": "walltime" if number == 0 else None})
+    second = run("top_up_2")
+    entries = [entry for entry in labelled.ledger(DATASET).entries() if entry["stage"] == "top_up_2"]
+    assert len(entries) == 1
+    uuids = [{made.uuid for made, _ in response.detour.iterflow()} for response in (first, second)]
+    assert not uuids[0] & uuids[1]
+
+
+def test_nothing_failed_or_nothing_is_worth_it(labelled, store):  # noqa: F811
+    assert run(theta=1e9).detour is None
+    labelled.database["labels"].update_many({}, {"$set": {"converged": True}})
+    done = run("top_up_2")
+    assert done.detour is None
+    assert LabelDoc.model_validate(done.output.model_dump()).failed == 0
+    assert len(list(store.ledger(DATASET).entries())) == TAKEN

@@ -86,13 +86,13 @@ def test_other_settings_and_failures_are_calculated(database):
 
 def test_hash_is_of_the_cell_as_it_stands():
     cell = to_structure(rattled("Si", 1, seed=3))
-    wrapped = Structure(cell.lattice, cell.species, cell.frac_coords + [[1, 0, -2], [0, 3, 0]])
+    wrapped = Structure(cell.lattice, cell.species, cell.frac_coords + np.array([[1, 0, -2], [0, 3, 0]]))
     noise = Structure(cell.lattice, cell.species, cell.frac_coords + 1e-12)
     at_zero = [Structure(cell.lattice, cell.species, [[x, 0, 0], [0.5, 0.5, 0.5]]) for x in (0.0, -0.0, 1.0, -1e-12)]
     assert cell_hash(cell) == cell_hash(wrapped) == cell_hash(noise)
     assert len({cell_hash(each) for each in at_zero}) == 1
     swapped = Structure(cell.lattice, cell.species, cell.frac_coords[::-1])
-    moved = Structure(cell.lattice, cell.species, cell.frac_coords + [[1e-6, 0, 0], [0, 0, 0]])
+    moved = Structure(cell.lattice, cell.species, cell.frac_coords + np.array([[1e-6, 0, 0], [0, 0, 0]]))
     other = Structure(cell.lattice, ["Ge", "Si"], cell.frac_coords)
     turned = to_atoms(cell)
     turned.rotate(90, "z", rotate_cell=True)

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   := runs/silicon-demo
+DFT_DEMO := runs/silicon-dft
 SEED   ?= 1
 
 # one thread per process: two OpenMP threads on busy cores are several times slower than one
@@ -11,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: install demo test test-slow slurm test-slurm chaos lint docs bench bench-scale peers clean
+.PHONY: install demo gpaw dft-demo test test-slow slurm test-slurm chaos lint docs bench bench-scale peers clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +29,20 @@ demo: install
 	$(BIN)/entropy-flows check examples/silicon_demo.yaml
 	$(BIN)/entropy-flows run examples/silicon_demo.yaml --folder $(DEMO)
 	$(BIN)/entropy-flows report examples/silicon_demo.yaml --folder $(DEMO)
+
+# GPAW, compiled here as C++ with Debian's packages of what it needs, if they are missing; without MPI: a label is one process
+gpaw: install
+	@for file in xc.h cblas.h; do echo "#include <$$file>" | g++ -E -x c++ - > /dev/null 2>&1 || missing="$$missing $$file"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing; as root: apt-get install libxc-dev libopenblas-dev"; exit 1; fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libxc-dev libopenblas-dev
+	CC=g++ $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,gpaw]"
+
+# real DFT labels: an hour or two on two cores; killed and run again it goes on where it was
+dft-demo: gpaw
+	$(BIN)/entropy-flows check examples/silicon_dft.yaml
+	$(BIN)/entropy-flows run examples/silicon_dft.yaml --folder $(DFT_DEMO)
+	$(BIN)/entropy-flows report examples/silicon_dft.yaml --folder $(DFT_DEMO)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"

@@ -68,3 +68,16 @@ def settings() -> Settings:
     except ValidationError as err:
         names = ", ".join("ENTROPY_FLOWS_" + str(e["loc"][0]).upper() + f": {e['msg']}" for e in err.errors())
         raise ValueError(f"invalid settings: {names}") from None
+
+
+def variable(name: str) -> str:
+    """An environment variable that a command was given the name of, such as one with another database's URI.
+
+    Raises
+    ------
+    ValueError
+        If it is not set.
+    """
+    if not (value := os.environ.get(name)):
+        raise ValueError(f"the environment variable {name} is not set")
+    return value

@@ -15,6 +15,7 @@ from entropy_flows.cli import (
     compile,
     database,
     export,
+    importing,
     init,
     launchers,
     repair,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for module in (init, check, launchers, submit, run, status, repair, verify, export, report, database, compile):
     app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
+app.command(name="import")(importing.command)
 
 
 def main() -> None:

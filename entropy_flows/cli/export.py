@@ -29,7 +29,7 @@ def command(
     if split not in (None, "train", "val", "test"):
         raise ValueError(f"--split {split!r}: expected train, val or test")
     with session(file, folder) as opened:
-        only: dict[str, Any] = {"split": split} if split else {}
+        only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
         frames = opened.store.frames(flagged=flagged, **only)
     if not frames:
         raise ValueError(f"campaign {opened.campaign.name} has no labels{f' in {split}' if split else ''} yet")

@@ -31,6 +31,7 @@ def command(
         document, iterations = opened.store.document(), opened.store.iterations()
         labels = list(opened.store.labels(converged=True))
         header = ["", *(f"iteration {doc['iteration']}" for doc in iterations)]
+        conditions = [HEADER, *label_rows(opened.store.labels(stage={"$ne": "import"}))]
         note = "Errors are before → after fine-tuning, on the same held-out cells."
         page = write_report(
             opened.folder / "report",
@@ -39,7 +40,7 @@ def command(
             sorted({label["provenance"]["engine"] for label in labels}),
             [
                 ("Iterations", [header, *iteration_rows(iterations)], note),
-                ("Labels by condition", [HEADER, *label_rows(opened.store.labels())], FLAGGED_NOTE),
+                ("Labels by condition", conditions, FLAGGED_NOTE),
                 ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
             ],
             _figures(opened, iterations, labels),

@@ -24,7 +24,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     with session(file, folder) as opened:
         document = opened.store.document()
         iterations, failures = opened.store.iterations(), opened.store.failures()
-        rows = label_rows(opened.store.labels())
+        rows = label_rows(opened.store.labels(stage={"$ne": "import"}))
         engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.campaign.name})
     reason = f": {document['message']}" if document["message"] else ""
     console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
@@ -85,6 +85,8 @@ def _entropy(mode: str) -> Callable[[dict[str, Any]], str]:
     def value(doc: dict[str, Any]) -> str:
         select = doc.get("select", {})
         after = doc.get("refine", {}).get("entropy_after") or select.get("entropy_after", {})
+        if not select:  # iteration 0 has what was imported
+            select, after = doc.get("import", {}), doc.get("import", {}).get("entropy_after", {})
         return _change(select.get("entropy_before", {}).get(mode), after.get(mode), 1.0, 1)
 
     return value
@@ -109,6 +111,7 @@ def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
 
 
 QUANTITIES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "imported": _count("import", "entered"),
     "candidates": _count("select", "candidates"),
     "accepted": _count("select", "accepted"),
     "near threshold": _count("select", "near"),
@@ -145,7 +148,7 @@ def run_table(iterations: list[dict[str, Any]]) -> Table:
 
 def stage_line(iterations: list[dict[str, Any]]) -> str:
     """Where the current iteration is, in a few words."""
-    if not iterations:
+    if not iterations or iterations[-1]["iteration"] == 0:
         return "iteration 1: explore"
     doc = iterations[-1]
     parts = [f"iteration {doc['iteration']}"]

@@ -68,7 +68,8 @@ class ActiveLearningMaker(Maker):
         for number in range(1, max(1, len(campaign.iterations)) + 1):
             part = campaign.iteration(number)
             local = part.local_fingerprint.model_copy(update={"elements": campaign.elements})
-            batch = LabelBatchMaker(static_maker=static, min_distance=campaign.label.min_distance)
+            chosen = campaign.label
+            batch = LabelBatchMaker(static_maker=static, min_distance=chosen.min_distance, ladder=chosen.ladder)
             per_job = labels_per_job(campaign.label, static)
             makers.append(
                 IterationMaker(
@@ -133,11 +134,11 @@ class ActiveLearningMaker(Maker):
         """End the campaign, or add the next iteration."""
         store, training = CampaignStore.open(campaign), document(TrainDoc, trained)
         ledger = store.ledger(self._of(self.iterations, iteration).select.dataset)
-        spent, before = ledger.position(iteration + 1, "seed"), ledger.position(iteration, "select")
+        spent, new = ledger.asked_for({"$lte": iteration}), ledger.asked_for(iteration)
         found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
         validation = None if training is None or evaluated is None else found["evaluate"]["validation"]
         failure = next(iter(store.failures(iteration=iteration)), None)
-        verdict = judge(iteration, self.last, self.stop, spent, spent - before, validation, failure)
+        verdict = judge(iteration, self.last, self.stop, spent, new, validation, failure)
         store.set_state(verdict.state, verdict.message)
         forget_iteration(campaign, iteration)
         response = Response(output={"state": verdict.state, "message": verdict.message})

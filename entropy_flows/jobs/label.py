@@ -43,11 +43,14 @@ class LabelBatchMaker(Maker):
         Any atomate2 static Maker: VASP, forcefields, ASE, CP2K, …
     min_distance
         Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated.
+    ladder
+        Times that a VASP run whose electronic steps ran out is done again by other means.
     """
 
     name: str = "label"
     static_maker: Maker | None = None
     min_distance: float = 0.5
+    ladder: int = 2
 
     @stage_job(LabelDoc)
     def make(self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str) -> LabelDoc:
@@ -68,7 +71,7 @@ class LabelBatchMaker(Maker):
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
         cells = [Structure.from_dict(entry["structure"]) for entry in entries]
-        return label_batch(self.static_maker, cells, self.min_distance)
+        return label_batch(self.static_maker, cells, self.min_distance, self.ladder)
 
 
 @dataclass

@@ -20,6 +20,7 @@ VASP's `vdw_kernel.bindat` in the run's directory before VASP 6.4.3.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -156,7 +157,7 @@ def write_inputs(structure: Structure, maker: Maker, directory: str | Path) -> d
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_vasp_input_set(
-        structure,
+        structure.get_sorted_structure(),  # as it is run
         generator,
         directory=directory,
         potcar_spec=True,
@@ -192,11 +193,18 @@ def resolved_incar(maker: Maker) -> dict[str, Any]:
     return {t: v for t, v in tags.items() if t != unused and (tags.get("LDAU") or not t.startswith("LDAU"))}
 
 
-# How fast and what is written, not which numbers come out.
+# How fast, what is written, and by which way the same numbers are reached; not which numbers come out.
 _NOT_PHYSICS = {
     *("NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALU", "LSCALAPACK", "NWRITE", "SYSTEM"),
     *("LWAVE", "LCHARG", "LVTOT", "LVHAR", "LORBIT", "LELF", "LAECHG"),
+    *("ALGO", "IALGO", "LDIAG", "LSUBROT", "ISTART", "NELM", "NELMIN", "NELMDL", "TIME", "ISEARCH"),
+    *("AMIX", "BMIX", "AMIN", "AMIX_MAG", "BMIX_MAG", "IMIX", "INIMIX", "MAXMIX", "MIXPRE", "WC"),
+    *("LMIXTAU", "LMAXMIX"),
 }
+# Custodian's repairs that leave the numbers alone: more bands than too few, and the whole mesh in place of its
+# irreducible part. Asked for by a user, they stay part of the settings.
+_HARMLESS_REPAIRS = {"NBANDS", "ISYM", "SYMPREC"}
+_SELF_CONSISTENT = 10  # ICHARG below it says where to start, above it what to keep
 _PROBES = ([4.0, 4.0, 4.0], [3.0, 5.5, 23.0])  # Å; two cells tell one mesh rule from another
 _FLAGS = (
     *("auto_ismear", "auto_ispin", "auto_lreal", "auto_kspacing", "standardize", "reduce_structure"),
@@ -210,12 +218,34 @@ def vasp_settings(maker: Maker) -> dict[str, Any]:
     meshes = [_on_a_probe(maker, abc).kpoints for abc in _PROBES]
     return {
         "code": "VASP",
-        "incar": {tag: _canonical(value) for tag, value in resolved_incar(maker).items() if tag not in _NOT_PHYSICS},
+        "incar": deciding_tags(resolved_incar(maker)),
         "kpoints": [m and {"style": str(m.style), "kpts": np.asarray(m.kpts).tolist()} for m in meshes],
         "potcar_functional": generator.user_potcar_functional,
         "potcar": dict(generator._config_dict["POTCAR"]),
         "flags": {flag: getattr(generator, flag, None) for flag in _FLAGS},
     }
+
+
+def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, Any]:
+    """INCAR tags that decide the numbers, with one spelling for each value.
+
+    Parameters
+    ----------
+    incar
+        Tag to value.
+    mended
+        Whether to leave out what custodian may change without harm (bands, use of symmetry).
+
+    Returns
+    -------
+    dict
+        The tags left.
+    """
+    idle = _NOT_PHYSICS | _HARMLESS_REPAIRS if mended else _NOT_PHYSICS
+    tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
+    if tags.get("ICHARG", _SELF_CONSISTENT) < _SELF_CONSISTENT:
+        del tags["ICHARG"]
+    return tags
 
 
 def _canonical(value: Any) -> Any:

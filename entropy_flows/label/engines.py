@@ -19,11 +19,12 @@ from entropy_flows.params import Params
 if TYPE_CHECKING:
     from jobflow import Maker
 
-ENGINES = ("vasp-pbe", "vasp-r2scan-rvv10", "forcefield", "custom")
+ENGINES = ("vasp-pbe", "vasp-r2scan-rvv10", "gpaw-pbe", "forcefield", "custom")
 _CHEAP_BATCH = 8
 _VASP_OWN = ("kpoint_length", "user_incar_settings", "user_potcar_functional", "user_potcar_settings")
 _OPTIONS = {
     "vasp": {*_VASP_OWN, "run_vasp_kwargs"},
+    "gpaw": {"kpoint_length", "cutoff", "smearing", "walltime", "calculator_kwargs"},
     "forcefield": {"model", "calculator_kwargs"},
     "custom": {"maker"},
 }
@@ -41,15 +42,21 @@ class LabelParams(Params):
     """Which engine labels, and how many structures a job takes."""
 
     engine: str = "vasp-pbe"
-    """`vasp-pbe`, `vasp-r2scan-rvv10`, `forcefield`, or `custom` (implied by `maker`)."""
+    """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by `maker`)."""
     maker: str | dict[str, Any] | None = None
     """Your own static Maker: its MSON dictionary, or "package.module:name" of a Maker or of a function making one."""
     model: str = "SevenNet"
     """Force field: one of atomate2's names, or the import path of an ASE calculator ("ase.calculators.emt.EMT")."""
     calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the force field's calculator."""
+    """Arguments of the force field's calculator, or of GPAW on top of its preset."""
     kpoint_length: float = Field(40.0, gt=0)
-    """Length ℓ of the VASP presets' k-point rule (Å)."""
+    """Length ℓ of the VASP and GPAW presets' k-point rule (Å)."""
+    cutoff: float = Field(600.0, gt=0)
+    """Plane-wave cutoff of the GPAW preset (eV)."""
+    smearing: float = Field(0.05, gt=0)
+    """Gaussian smearing of the GPAW preset (eV)."""
+    walltime: float | None = Field(None, gt=0)
+    """Time after which one of GPAW's calculations is given up (s)."""
     user_incar_settings: dict[str, Any] = Field(default_factory=dict)
     """INCAR tags on top of a VASP preset; None removes one."""
     user_potcar_functional: str | None = None
@@ -64,6 +71,8 @@ class LabelParams(Params):
     """Times that an iteration replaces its failed labels by the best candidates left, on top of `max_labels`."""
     outliers: OutlierParams = Field(default_factory=OutlierParams)
     """When a label is flagged instead of trained on."""
+    ladder: int = Field(2, ge=0, le=3)
+    """Settings tried at most, one after the other, when VASP's electronic steps run out; see `label.ladder`."""
     min_distance: float = Field(0.5, ge=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated."""
 
@@ -92,7 +101,7 @@ class LabelParams(Params):
         kind = self.engine.split("-")[0]
         if (self.maker is None) == (kind == "custom"):
             raise ValueError("give `maker` with engine 'custom', and only with it")
-        others = set().union(*(options for other, options in _OPTIONS.items() if other != kind))
+        others = set().union(*_OPTIONS.values()) - _OPTIONS[kind]
         defaults = {key: type(self).model_fields[key].get_default(call_default_factory=True) for key in others}
         if idle := sorted(key for key, default in defaults.items() if getattr(self, key) != default):
             hint = "; set it on the Maker itself" if kind == "custom" else ""
@@ -117,6 +126,8 @@ def make_static_maker(params: LabelParams) -> Maker:
         return _custom_maker(params.maker)
     if params.engine == "forcefield":
         return _forcefield_maker(params.model, params.calculator_kwargs)
+    if params.engine == "gpaw-pbe":
+        return _gpaw_maker(params)
     from atomate2.vasp.jobs.core import StaticMaker
 
     from entropy_flows.label.dft import PBEStaticSetGenerator, R2SCANrVV10StaticSetGenerator
@@ -140,9 +151,12 @@ def engine_name(maker: Maker) -> str:
     Returns
     -------
     str
-        "VASP PBE", "VASP r2SCAN+rVV10", "SevenNet-0 (teacher, not DFT)"; the class of any other Maker.
+        "VASP PBE", "VASP r2SCAN+rVV10", "SevenNet-0 (teacher, not DFT)"; what a Maker says of itself in
+        `engine_name`; the class of any other Maker.
     """
-    if _is_vasp(maker):
+    if isinstance(own := getattr(maker, "engine_name", None), str):
+        return own
+    if is_vasp(maker):
         from entropy_flows.label.dft import resolved_incar
 
         tags = resolved_incar(maker)
@@ -172,7 +186,7 @@ def settings_hash(maker: Maker) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _is_vasp(maker: Maker) -> bool:
+def is_vasp(maker: Maker) -> bool:
     """Whether the Maker writes VASP's files, found out without importing them."""
     generator = getattr(maker, "input_set_generator", None)
     return any(cls.__name__ == "VaspInputSet" for cls in type(generator).__mro__)
@@ -233,9 +247,18 @@ def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
     return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=dict(calculator_kwargs))
 
 
+def _gpaw_maker(params: LabelParams) -> Maker:
+    from entropy_flows.label.gpaw import GPAWStaticMaker, installed_gpaw
+
+    installed_gpaw()  # whoever plans the labels says their settings, for which its version is needed
+    return GPAWStaticMaker(**params.model_dump(include=_OPTIONS["gpaw"]))
+
+
 def _settings(maker: Maker) -> dict[str, Any]:
     """Plain content that `settings_hash` digests."""
-    if _is_vasp(maker):
+    if hasattr(maker, "physics"):  # a Maker that knows
+        return maker.physics()
+    if is_vasp(maker):
         from entropy_flows.label.dft import vasp_settings
 
         return vasp_settings(maker)

@@ -113,7 +113,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
     InconsistentOutputError
         If the document has no energy or forces, or belongs to other atoms than `structure`'s.
     """
-    energy, forces = _get(doc, "output", "energy"), _get(doc, "output", "forces")
+    energy, forces = value_at(doc, "output", "energy"), value_at(doc, "output", "forces")
     if energy is None or forces is None:
         missing = "energy" if energy is None else "forces"
         raise InconsistentOutputError(
@@ -123,7 +123,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
     known, kbar = _describe(doc)
     stress = None if kbar is None else -_KBAR * np.array(kbar, dtype=float)
     if structure is not None:
-        order, turn = _alignment(_structure_of(doc), structure)
+        order, turn = _alignment(structure_of(doc), structure)
         forces = forces[order] @ turn
         stress = None if stress is None else turn.T @ stress @ turn
     n_atoms = len(forces)
@@ -143,17 +143,17 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
 
 def _describe(doc: Any) -> tuple[dict[str, Any], Any]:
     """Collect what the kind of document adds (F, convergence, time, provenance), and its stress (kBar)."""
-    if _get(doc, "calcs_reversed", 0, "vasp_version") is not None:
-        return _describe_vasp(doc), _get(doc, "output", "stress")
-    wall = _get(doc, "output", "elapsed_time")
-    name = _get(doc, "forcefield_name") or _get(doc, "ase_calculator_name")
+    if value_at(doc, "calcs_reversed", 0, "vasp_version") is not None:
+        return _describe_vasp(doc), value_at(doc, "output", "stress")
+    wall = value_at(doc, "output", "elapsed_time")
+    name = value_at(doc, "forcefield_name") or value_at(doc, "ase_calculator_name")
     if name is not None:
-        version = _get(doc, "forcefield_version")
+        version = value_at(doc, "forcefield_version")
         return {
             "wall_seconds": wall,
             "provenance": {"code": str(name).removeprefix("MLFF."), "version": version},
-        }, _get(doc, "output", "stress")
-    ok = str(_get(doc, "state") or "successful").rsplit(".", 1)[-1].lower() in ("successful", "success")
+        }, value_at(doc, "output", "stress")
+    ok = str(value_at(doc, "state") or "successful").rsplit(".", 1)[-1].lower() in ("successful", "success")
     provenance = {"code": type(doc).__module__ + "." + type(doc).__name__, "stress": "not read: unit and sign unknown"}
     return {**_convergence(ok, "the task's state is not 'successful'"), "provenance": provenance}, None
 
@@ -163,24 +163,24 @@ def _describe_vasp(doc: Any) -> dict[str, Any]:
 
     The run type says r²SCAN with and without rVV10 alike, so the tags that tell them apart are kept beside it.
     """
-    calc = _get(doc, "calcs_reversed", 0)
-    last = _get(calc, "output", "ionic_steps", -1)
-    steps = _get(last, "num_electronic_steps") or len(_get(last, "electronic_steps") or [])
-    state = _get(calc, "has_vasp_completed")
-    free_energy = _get(last, "e_fr_energy")
-    tags = {**(_get(calc, "input", "parameters") or {}), **(_get(calc, "input", "incar") or {})}
+    calc = value_at(doc, "calcs_reversed", 0)
+    last = value_at(calc, "output", "ionic_steps", -1)
+    steps = value_at(last, "num_electronic_steps") or len(value_at(last, "electronic_steps") or [])
+    state = value_at(calc, "has_vasp_completed")
+    free_energy = value_at(last, "e_fr_energy")
+    tags = {**(value_at(calc, "input", "parameters") or {}), **(value_at(calc, "input", "incar") or {})}
     kept = ("GGA", "METAGGA", "LUSE_VDW", "BPARAM", "CPARAM", "IVDW", "LASPH", "LHFCALC", "ISPIN", "ISMEAR", "SIGMA")
     provenance = {
         "code": "VASP",
-        "version": _get(calc, "vasp_version"),
-        "run_type": _text(_get(calc, "run_type")),
+        "version": value_at(calc, "vasp_version"),
+        "run_type": _text(value_at(calc, "run_type")),
         **{tag: tags[tag] for tag in (*kept, "ENCUT", "EDIFF", "PREC") if tags.get(tag) is not None},
-        "kpoints": _mesh(_get(calc, "input", "kpoints")),
-        "n_kpoints": _get(calc, "input", "nkpoints"),
-        "potcar": _get(calc, "input", "potcar") or None,
-        "potcar_titles": [_get(p, "titel") for p in _get(calc, "input", "potcar_spec") or []] or None,
+        "kpoints": _mesh(value_at(calc, "input", "kpoints")),
+        "n_kpoints": value_at(calc, "input", "nkpoints"),
+        "potcar": value_at(calc, "input", "potcar") or None,
+        "potcar_titles": [value_at(p, "titel") for p in value_at(calc, "input", "potcar_spec") or []] or None,
         "electronic_steps": steps or None,
-        "directory": _get(calc, "dir_name"),
+        "directory": value_at(calc, "dir_name"),
     }
     if free_energy is None:
         provenance["free_energy"] = "E0: the document keeps no ionic steps"
@@ -189,7 +189,7 @@ def _describe_vasp(doc: Any) -> dict[str, Any]:
     return {
         **_convergence(ok, out_of_steps),
         **({} if free_energy is None else {"free_energy": float(free_energy)}),
-        "wall_seconds": _get(calc, "output", "run_stats", "elapsed_time") or None,
+        "wall_seconds": value_at(calc, "output", "run_stats", "elapsed_time") or None,
         "provenance": provenance,
     }
 
@@ -228,8 +228,11 @@ def _alignment(found: Structure, wanted: Structure) -> tuple[NDArray[np.intp], N
     return order, turn
 
 
-def _structure_of(doc: Any) -> Structure:
-    found = _get(doc, "output", "structure") or _get(doc, "structure") or _get(doc, "output", "mol_or_struct")
+def structure_of(doc: Any) -> Structure:
+    """The cell of a task document."""
+    found = (
+        value_at(doc, "output", "structure") or value_at(doc, "structure") or value_at(doc, "output", "mol_or_struct")
+    )
     if found is None:
         raise InconsistentOutputError("the task document has no structure")
     if isinstance(found, Mapping):
@@ -250,7 +253,7 @@ def _defect(energy: float, forces: NDArray[np.float64], stress: NDArray[np.float
     return None
 
 
-def _get(doc: Any, *path: str | int) -> Any:
+def value_at(doc: Any, *path: str | int) -> Any:
     """Value at the end of a path of attributes, keys and indices; None where it stops."""
     for step in path:
         if doc is None:
@@ -271,8 +274,8 @@ def _mesh(kpoints: Any) -> dict[str, Any] | None:
     """Style and divisions of a KPOINTS object or dictionary; of a list of points only their number."""
     if kpoints is None:
         return None
-    style = _get(kpoints, "style") or _get(kpoints, "generation_style")
-    points = _get(kpoints, "kpts") or _get(kpoints, "kpoints") or []
+    style = value_at(kpoints, "style") or value_at(kpoints, "generation_style")
+    points = value_at(kpoints, "kpts") or value_at(kpoints, "kpoints") or []
     if len(points) == 1:
         return {"style": _text(style), "mesh": [int(n) for n in points[0]]}
     return {"style": _text(style), "n_points": len(points)}

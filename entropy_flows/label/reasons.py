@@ -169,20 +169,34 @@ def _names(exc: BaseException) -> list[str]:
     return names
 
 
-def _last_correction(directory: Path) -> str:
-    """Get handler and errors of the last thing custodian tried, "" without a log or a correction."""
+def corrections(directory: str | Path) -> list[dict[str, Any]]:
+    """What custodian did to the last job in a directory, [] without a log that can be read."""
+    directory = Path(directory)
     for path, opener in ((directory / "custodian.json", open), (directory / "custodian.json.gz", gzip.open)):
         if path.is_file():
             try:
                 with opener(path, "rt") as file:
-                    corrections: list[dict[str, Any]] = json.load(file)[-1]["corrections"]
+                    return list(json.load(file)[-1]["corrections"])
             except (OSError, ValueError, LookupError, TypeError):
-                return ""
-            if corrections:
-                handler = corrections[-1].get("handler") or {}
-                name = handler.get("@class", "") if isinstance(handler, dict) else str(handler)
-                return f"{name} {' '.join(map(str, corrections[-1].get('errors') or []))}".strip()
-    return ""
+                return []
+    return []
+
+
+def reason_of_handler(correction: dict[str, Any]) -> Reason:
+    """What it means that custodian gave up after this correction."""
+    return _BY_NAME.get(handler_name(correction), Reason.CRASH)
+
+
+def handler_name(correction: dict[str, Any]) -> str:
+    """Class of the handler that made a correction."""
+    handler = correction.get("handler") or {}
+    return handler.get("@class", "") if isinstance(handler, dict) else str(handler)
+
+
+def _last_correction(directory: Path) -> str:
+    """Get handler and errors of the last thing custodian tried, "" without a log or a correction."""
+    found = corrections(directory)
+    return f"{handler_name(found[-1])} {' '.join(map(str, found[-1].get('errors') or []))}".strip() if found else ""
 
 
 def _tail(path: Path, length: int = 300) -> str:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.label.engines import EngineError, engine_name
+from entropy_flows.label.engines import EngineError, engine_name, is_vasp
+from entropy_flows.label.ladder import ladder_steps, with_changes
 from entropy_flows.label.read import Label, read_label
 from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, reason_from_exception
+from entropy_flows.label.second_look import second_look
 
 if TYPE_CHECKING:
     from jobflow import Job, Maker
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 
 def label_one(
-    maker: Maker, structure: Structure, directory: str | Path | None = None, min_distance: float = 0.5
+    maker: Maker,
+    structure: Structure,
+    directory: str | Path | None = None,
+    min_distance: float = 0.5,
+    ladder: int = 0,
 ) -> Label:
     """Label of one structure; a calculation that fails is a label too.
 
@@ -40,6 +46,9 @@ def label_one(
         Where to run, created if need be; None is the current directory.
     min_distance
         See `check_geometry`.
+    ladder
+        Times that a VASP run whose electronic steps ran out is done again with other means to the same end, each in
+        a folder of its own (`again_1`, …); see `ladder`.
 
     Returns
     -------
@@ -55,34 +64,46 @@ def label_one(
     known: dict[str, Any] = {"provenance": {"engine": engine_name(maker)}}
     if defect := check_geometry(structure, min_distance):
         return Label.failed(len(structure), Reason.BAD_GEOMETRY, defect, **known)
-    start = time.perf_counter()
+    start, tried = time.perf_counter(), []
     with _inside(directory):
-        try:
-            doc = run_static(maker, structure)
-            label = read_label(doc, structure, free_energy=_free_energy(maker))
-        except Exception as exc:
-            if is_not_set_up(exc):
-                raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
-            reason, evidence = reason_from_exception(exc)
-            if is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY:  # that depends on the cell as well
-                raise
-            known["wall_seconds"] = time.perf_counter() - start
-            return Label.failed(len(structure), reason, evidence, **known)
-    return replace(
-        label,
-        provenance={**known["provenance"], **label.provenance},
-        wall_seconds=label.wall_seconds or time.perf_counter() - start,
-    )
+        label = _attempt(maker, structure)
+        for number, changes in enumerate(ladder_steps(maker, ladder), 1):
+            if label.reason is not Reason.SCF_NOT_CONVERGED:
+                break
+            with _inside(f"again_{number}"):
+                label = _attempt(with_changes(maker, changes), structure)
+            tried.append(changes)
+    known["provenance"] |= {**label.provenance, **({"ladder": tried} if tried else {})}
+    seconds = None if tried else label.wall_seconds  # the engine knows only its last run
+    return replace(label, provenance=known["provenance"], wall_seconds=seconds or time.perf_counter() - start)
 
 
-def label_batch(maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5) -> list[Label]:
+def _attempt(maker: Maker, structure: Structure) -> Label:
+    """Label of one run in the current directory, or why there is none."""
+    try:
+        # atomate2's sets mean to sort and do not (0.1.5): one POTCAR for each run of equal atoms would be the price
+        doc = run_static(maker, structure.get_sorted_structure() if is_vasp(maker) else structure)
+        label = read_label(doc, structure, free_energy=_free_energy(maker))
+        return second_look(label, doc) if label.converged and is_vasp(maker) else label
+    except Exception as exc:
+        if is_not_set_up(exc):
+            raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
+        reason, evidence = reason_from_exception(exc)
+        if is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY:  # that depends on the cell as well
+            raise
+        return Label.failed(len(structure), reason, evidence)
+
+
+def label_batch(
+    maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5, ladder: int = 0
+) -> list[Label]:
     """Labels of several structures with one Maker, each in its own subdirectory of the current one.
 
     A batch of one runs in the current directory itself, where one expects the files of a VASP job.
     """
     single = len(structures) == 1
     folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
-    return [label_one(maker, s, folder, min_distance) for s, folder in zip(structures, folders, strict=True)]
+    return [label_one(maker, s, folder, min_distance, ladder) for s, folder in zip(structures, folders, strict=True)]
 
 
 def run_static(maker: Maker, structure: Structure) -> Any:

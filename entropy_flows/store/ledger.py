@@ -9,10 +9,11 @@ writes the same entries, so nothing is lost by running it again and nothing is d
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,12 @@ from entropy_flows.store.connection import StoreError
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
 RACES = 5
 """Times that a stage is appended anew because another process wrote at the same places at the same moment."""
-STAGES = ("seed", "select", "refine", "anchor", "top_up_1", "top_up_2", "top_up_3")
+IMPORT = "import"
+"""The stage of cells that came with their labels: iteration 0, or the end of a later one."""
+STAGES = ("seed", "select", "refine", "anchor", "top_up_1", "top_up_2", "top_up_3", IMPORT)
 """Stages that append, in the order in which they do so within an iteration."""
+LEASE_SECONDS = 60.0
+"""After which whoever was appending is taken for dead."""
 
 
 def structure_id(campaign: str, key: str) -> str:
@@ -79,6 +84,7 @@ class Ledger:
     def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
         self.structures, self.fingerprints = database["structures"], database["fingerprints"]
         self.covariances, self.campaign = database["covariances"], campaign
+        self.leases = database["leases"]
         self.fingerprint, self.regularization = GOM(**dict(dataset.fingerprint)), dataset.regularization
 
     def position(self, iteration: int, stage: str) -> int:
@@ -116,9 +122,57 @@ class Ledger:
             different entries.
         """
         for _ in range(RACES):
-            with contextlib.suppress(BulkWriteError, DuplicateKeyError):  # the other one has won: look at what there is
+            # the other one has won: look at what there is
+            with contextlib.suppress(BulkWriteError, DuplicateKeyError), self._alone():
                 return self._append(iteration, stage, entries)
         raise StoreError(f"campaign {self.campaign!r}: other processes keep writing {stage} of iteration {iteration}")
+
+    def extend(self, iteration: int, entries: Sequence[Entry]) -> int:
+        """Append imported cells where the ledger ends; their covariances are left to `remember`.
+
+        A cell whose key is in the ledger is left out: imported twice, it is there once.
+
+        Returns
+        -------
+        int
+            Position after the last entry.
+
+        Raises
+        ------
+        StoreError
+            If the ledger has entries of a later iteration, or others keep writing.
+        """
+        keys = [entry.key for entry in entries]
+        for _ in range(RACES):
+            with contextlib.suppress(BulkWriteError, DuplicateKeyError), self._alone():
+                start = self.position(iteration + 1, STAGES[0])
+                if self.structures.count_documents({"campaign": self.campaign}) > start:
+                    raise StoreError(f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now")
+                there = set(self.structures.distinct("key", {"campaign": self.campaign, "key": {"$in": keys}}))
+                placed = list(enumerate((entry for entry in entries if entry.key not in there), start))
+                documents = [self._document(entry, place, iteration, IMPORT) for place, entry in placed]
+                if documents:
+                    self._insert(documents, [self._array(entry, place) for place, entry in placed])
+                return start + len(documents)
+        raise StoreError(f"campaign {self.campaign!r}: other processes keep writing where cells are to be imported")
+
+    def remember(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
+        """Store the covariances as they stand before a stage, and return them."""
+        position, statistics = self.position(iteration, stage), self.statistics(iteration, stage)
+        for mode, stats in statistics.items():
+            self._store(mode, position, stats)
+        return statistics
+
+    def asked_for(self, iteration: Any) -> int:
+        """Number of entries that a label was asked for; what was imported has cost none.
+
+        Parameters
+        ----------
+        iteration
+            Number, or a condition such as {"$lte": 3}.
+        """
+        query = {"campaign": self.campaign, "iteration": iteration, "stage": {"$ne": IMPORT}}
+        return self.structures.count_documents(query)
 
     def _append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
         start = self.position(iteration, stage)
@@ -130,16 +184,7 @@ class Ledger:
         placed = list(enumerate(entries, start))
         documents = [self._document(entry, place, iteration, stage) for place, entry in placed]
         arrays = [self._array(entry, place) for place, entry in placed]
-        # fingerprints first: an entry in the ledger always has its fingerprint, and keeps it
-        self._forget_unfinished([array["structure"] for array in arrays])
-        new = [array for array in arrays if array["structure"] not in written]
-        if new:
-            self.fingerprints.bulk_write(
-                [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in new]
-            )
-        self.structures.bulk_write(
-            [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
-        )
+        self._insert(documents, [array for array in arrays if array["structure"] not in written])
         self._written(iteration, stage, expected)  # another process may have been first
         end = start + len(entries)
         for q in self.fingerprints_between(start, end):  # as stored: what an interrupted run of this stage wrote stays
@@ -168,6 +213,36 @@ class Ledger:
                 f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.settings_hash} for ledger "
                 f"position {count}; were the fingerprint's settings changed after the campaign was started?"
             )
+
+    def _insert(self, documents: list[dict[str, Any]], arrays: list[dict[str, Any]]) -> None:
+        """Write entries, and the fingerprints that are not there; what was written before stays.
+
+        Fingerprints first: an entry in the ledger always has its fingerprint, and keeps it.
+        """
+        self._forget_unfinished([document["_id"] for document in documents])
+        if arrays:
+            self.fingerprints.bulk_write(
+                [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in arrays]
+            )
+        self.structures.bulk_write(
+            [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
+        )
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Append while nobody else does, in any process; one that died is waited for until its lease has ended."""
+        lease = {"_id": f"ledger/{self.campaign}", "by": uuid.uuid4().hex}
+        while True:
+            ended = {"_id": lease["_id"], "since": {"$lt": datetime.now(UTC) - timedelta(seconds=LEASE_SECONDS)}}
+            self.leases.delete_one(ended)
+            with contextlib.suppress(DuplicateKeyError):
+                self.leases.insert_one({**lease, "since": datetime.now(UTC)})
+                break
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            self.leases.delete_one(lease)
 
     def _document(self, entry: Entry, place: int, iteration: int, stage: str) -> dict[str, Any]:
         """An entry as the ledger keeps it."""

@@ -11,7 +11,7 @@ import numpy as np
 from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
 
-from entropy_flows.store.ledger import STAGES
+from entropy_flows.store.ledger import IMPORT, STAGES
 from entropy_flows.store.subject import Check, Subject
 
 SPLITS = (None, "train", "val", "test")
@@ -29,11 +29,11 @@ def labels(subject: Subject) -> Check:
         entry = subject.by_id.get(label["structure"]) or _later(subject, label["structure"])
         problems += _defects(label, entry)
         seen[label["structure"], label["settings"]] += 1
-        settings[label["settings"]] += 1
+        settings[label["settings"]] += not label.get("foreign")
     problems += [f"entry {structure}: {n} labels with the same settings" for (structure, _), n in seen.items() if n > 1]
-    if len(settings) > 1:
-        counts = ", ".join(f"{n} of {name[:8]}…" for name, n in settings.most_common())
-        problems.append(f"labels of {len(settings)} settings of the engine are mixed: {counts}")
+    if len(mixed := +settings) > 1:
+        counts = ", ".join(f"{n} of {name[:8]}…" for name, n in mixed.most_common())
+        problems.append(f"labels of {len(mixed)} settings of the engine are mixed: {counts}")
     labelled = {structure for structure, _ in seen}
     missing = [e for e in subject.entries if e["iteration"] in gathered and e["_id"] not in labelled]
     failed = {row["iteration"]: row for row in subject.store.failures(stage="label")}
@@ -76,7 +76,7 @@ def splits(subject: Subject) -> Check:
     problems = []
     trained = max((model["iteration"] for model in _models(subject)), default=0)
     parts: dict[str, set[str | None]] = {}
-    for label in subject.store.labels(converged=True):
+    for label in subject.store.labels(converged=True, foreign={"$ne": True}, flagged={"$ne": True}):
         parts.setdefault(label["key"], set()).add(label.get("split"))
         if label.get("split") is None and label["iteration"] <= trained:
             problems.append(f"{_name(label)}: the model of iteration {trained} saw it, and it is in no part")
@@ -95,12 +95,13 @@ def iterations(subject: Subject) -> Check:
     trained = {model["iteration"] for model in _models(subject)}
     for doc in subject.iterations:
         number, label = doc["iteration"], doc.get("label", {})
-        there = {stage: in_ledger[number, stage] for stage in STAGES}
+        there = {stage: in_ledger[number, stage] for stage in STAGES if stage != IMPORT}
         pairs = [(stage, doc.get(stage, {}).get("accepted"), there[stage]) for stage in ("select", "refine")]
+        pairs.append(("imported", doc.get("import", {}).get("entered"), in_ledger[number, IMPORT]))
         pairs.append(("requested", label.get("requested"), sum(there.values())))
         if "failed" in label:
             pairs.append(("labelled", label["labelled"], _labelled(subject, number)))
-        elif number in trained:
+        elif number in trained and number > 0:
             problems.append(f"iteration {number}: a model was trained, but its labels were not counted")
         problems += [
             f"iteration {number}, {what}: {counted} by its document, there are {n}"
@@ -112,7 +113,7 @@ def iterations(subject: Subject) -> Check:
 
 def _labelled(subject: Subject, iteration: int) -> int:
     """Good labels of an iteration."""
-    query = {"campaign": subject.store.name, "iteration": iteration, "converged": True}
+    query = {"campaign": subject.store.name, "iteration": iteration, "converged": True, "stage": {"$ne": IMPORT}}
     return subject.store.database["labels"].count_documents(query)
 
 

@@ -1,0 +1,149 @@
+"""`entropy-flows import`: labelled cells that exist already become seed data."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from entropy_flows.cli.session import CampaignFile, FolderOption, session
+
+if TYPE_CHECKING:
+    from entropy_flows.label.existing import Existing
+    from entropy_flows.store.importing import Import, ImportReport
+
+QUIET_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal to redraw."""
+SHOWN = 5
+"""Frames named for each reason."""
+
+
+class Format(StrEnum):
+    """What a source is."""
+
+    EXTXYZ = "extxyz"
+    VASPRUN = "vasprun"
+    ATOMATE2 = "atomate2"
+
+
+def command(
+    file: CampaignFile,
+    source: Annotated[str, typer.Argument(help="Extended XYZ file, folder of vasprun.xml files, or collection.")],
+    folder: FolderOption = None,
+    format: Annotated[Format | None, typer.Option(help="Default: vasprun for a folder, else extxyz.")] = None,
+    as_engine: Annotated[
+        bool,
+        typer.Option("--settings-as-engine", help="The labels were made with the settings of the campaign's engine."),
+    ] = False,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Only cells whose gain passes the campaign's threshold.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing if any frame cannot be used.")] = False,
+    query: Annotated[str, typer.Option(help="Of the collection: a MongoDB query, as JSON.")] = "{}",
+    uri_env: Annotated[
+        str | None, typer.Option(help="Environment variable with the collection's URI. Default: this machine's.")
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="Database of the collection. Default: this machine's.")] = None,
+) -> None:
+    """Import labelled cells. They enter the data set; their labels train if they are of the engine's settings.
+
+    Extended XYZ (.gz or not; eV, eV/Å, ASE's signs), folders with vasprun.xml, and task documents of atomate2. What was
+    imported before is left as it is, so a command that was interrupted can be run again.
+
+    Example: entropy-flows import silicon/campaign.yaml known.extxyz.gz --settings-as-engine
+    """
+    from entropy_flows.store.importing import Import
+
+    console = Console()
+    kind = format or (Format.VASPRUN if Path(source).is_dir() or "vasprun" in Path(source).name else Format.EXTXYZ)
+    if kind is not Format.ATOMATE2 and (query != "{}" or uri_env or database):
+        raise ValueError("--query, --uri-env and --database are for --format atomate2")
+    with session(file, folder) as opened:
+        opened.store.create(opened.campaign)
+        work = Import(opened.store, opened.campaign, as_engine, sequential)
+        frames = _tasks(source, query, uri_env, database) if kind is Format.ATOMATE2 else _files(kind, source)
+        if strict:
+            frames = _all_fit(work, list(frames))
+        with console.status("reading") as spinner:
+            report = work.run(frames, _Progress(console, spinner))
+    show(console, report)
+
+
+def _files(kind: Format, source: str) -> Iterable[Existing]:
+    from entropy_flows.label.existing import read_extxyz, read_files
+
+    path = Path(source)
+    if not path.exists():
+        raise ValueError(f"{source} does not exist; expected an extended XYZ file, or a folder with vasprun.xml files")
+    if (kind is Format.EXTXYZ) == path.is_dir():
+        raise ValueError(f"{source} is a {'folder' if path.is_dir() else 'file'}: not of the format {kind}")
+    return read_extxyz(path) if kind is Format.EXTXYZ else read_files(path)
+
+
+def _tasks(collection: str, query: str, uri_env: str | None, database: str | None) -> Iterable[Existing]:
+    from entropy_flows.label.existing import read_tasks
+    from entropy_flows.settings import variable
+    from entropy_flows.store import connect
+
+    try:
+        wanted: Any = json.loads(query)
+    except ValueError as err:
+        raise ValueError(f"--query {query!r} is not JSON: {err}") from None
+    if not isinstance(wanted, dict):
+        raise ValueError(f'--query {query!r}: expected an object such as {{"metadata.tag": "silicon"}}')
+    opened = connect(None if uri_env is None else variable(uri_env), database)
+    if not (count := opened[collection].count_documents(wanted)):
+        raise ValueError(f"collection {collection} of database {opened.name} has nothing for the query {query}")
+    print(f"{count} documents of {collection} in {opened.name}")
+    return read_tasks(opened[collection].find(wanted).sort("_id"), collection)
+
+
+def _all_fit(work: Import, frames: list[Existing]) -> list[Existing]:
+    """The frames, if every one of them can be used."""
+    bad = [(frame.place, reason) for frame in frames if (reason := work.unfit(frame))]
+    if bad:
+        (place, reason), count = bad[0], f"{len(bad)} of {len(frames)} frames"
+        raise ValueError(f"nothing imported: {place}: {reason}; {count} cannot be used")
+    return frames
+
+
+class _Progress:
+    """Tell how far it is: on the terminal's last line, or in a line every ten seconds."""
+
+    def __init__(self, console: Console, spinner: Any):
+        self.console, self.spinner, self.told = console, spinner, time.monotonic()
+
+    def __call__(self, report: ImportReport) -> None:
+        line = f"{report.read} read, {report.entered} entered, {len(report.skipped)} skipped"
+        self.spinner.update(line)
+        if not self.console.is_terminal and time.monotonic() - self.told > QUIET_SECONDS:
+            self.console.print(line)
+            self.told = time.monotonic()
+
+
+def show(console: Console, report: ImportReport) -> None:
+    """Print the counts, why frames were skipped, and what the data set has become."""
+    table = Table("", "frames", title=f"import, iteration {report.iteration}")
+    table.columns[1].justify = "right"
+    rows = [("read", report.read), ("entered", report.entered), ("there already", report.known)]
+    rows += [("skipped", len(report.skipped)), ("labels of the campaign's settings", report.own)]
+    for name, value in [*rows, ("flagged as odd", report.flagged), ("cells in the data set", report.size)]:
+        table.add_row(name, str(value))
+    console.print(table)
+    for mode, name in (("atom", "per atom"), ("config", "per configuration")):
+        console.print(f"log det Σ, {name}: {report.before[mode]:.2f} → {report.after[mode]:.2f}", highlight=False)
+    for reason, count in Counter(reason for _, reason in report.skipped).most_common():
+        places = [place for place, said in report.skipped if said == reason]
+        named = ", ".join(places[:SHOWN]) + (", …" if count > SHOWN else "")
+        console.print(f"[yellow]{count} × {escape(reason)}:[/yellow] {escape(named)}", soft_wrap=True)
+    if report.entered + report.known > report.own:
+        console.print("labels of other settings are not trained on (--settings-as-engine: they are the engine's)")

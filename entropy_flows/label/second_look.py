@@ -1,0 +1,150 @@
+"""A second look at a VASP run that seems to have gone well: its files agree, and it is what was asked for.
+
+    |F − F_OSZICAR|       ≤ 10⁻⁴ eV + 10⁻⁷ |F|   OSZICAR prints eight digits
+    |F − F_last|          ≤ 10⁻⁴ eV + 10⁻⁷ |F|   F_last after the last electronic step
+    |F_last − F_before|   ≤ 10 EDIFF + 10⁻⁷ eV   VASP stops below EDIFF; the printed digits end at 10⁻⁸
+    |Σ f_i|/n             ≤ 0.05 eV/Å            what coarse grids leave is five times smaller
+
+    F     free energy of the calculation in vasprun.xml (eV)
+    f_i   force on atom i of n (eV/Å)
+
+Custodian mends runs by changing their settings, some of which decide the numbers (SIGMA, ENCUT, the k points): such a
+run is another calculation than its label's settings say. What only decides how the same numbers are reached is
+recorded. A dispersion correction (IVDW) enters F after the last electronic step, so F_last is not compared then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entropy_flows.label.read import Label, value_at
+from entropy_flows.label.reasons import Reason, corrections, handler_name, reason_of_handler
+
+_SAME_ENERGY = (1e-4, 1e-7)  # eV, and relative
+_STEP_IN_EDIFF, _STEP_DIGITS = 10.0, 1e-7
+_NET_FORCE = 0.05  # eV/Å per atom
+
+
+def second_look(label: Label, doc: Any, directory: str | Path = ".") -> Label:
+    """The label again, or a failed one that says what is wrong with it.
+
+    Parameters
+    ----------
+    label
+        Converged label of a VASP run.
+    doc
+        Its task document.
+    directory
+        Where it ran: custodian.json, OSZICAR, and INCAR and KPOINTS beside what they were before custodian's changes.
+
+    Returns
+    -------
+    Label
+        With custodian's harmless corrections in the provenance; or `walltime` and the like where custodian gave up
+        without an error, `scf_not_converged` where the electronic steps were cut short, `inconsistent_output`.
+    """
+    directory = Path(directory)
+    mended = corrections(directory)
+    if mended:
+        label = replace(label, provenance={**label.provenance, "custodian": [_summary(one) for one in mended]})
+    for one in mended:
+        if not one.get("actions") and not one.get("skipped"):
+            return _failed(label, reason_of_handler(one), f"custodian gave up: {_summary(one)}")
+    if changes := changed_settings(directory):
+        by = ", ".join(_summary(one) for one in mended)
+        return _failed(label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})")
+    if cut := _cut_short(doc):
+        return _failed(label, Reason.SCF_NOT_CONVERGED, cut)
+    if defect := _disagreement(label, doc, directory):
+        return _failed(label, Reason.INCONSISTENT_OUTPUT, defect)
+    return label
+
+
+def changed_settings(directory: Path) -> list[str]:
+    """What custodian changed, of all that decides the numbers, as "SIGMA 0.05 → 0.02"; [] without its copies."""
+    from pymatgen.io.vasp import Incar, Kpoints
+
+    from entropy_flows.label.dft import deciding_tags
+
+    changes = []
+    if pair := _now_and_before(directory, "INCAR"):
+        now, before = (deciding_tags(Incar.from_file(path), mended=True) for path in pair)
+        differ = sorted(tag for tag in {*now, *before} if now.get(tag) != before.get(tag))
+        changes += [f"{tag} {before.get(tag, 'default')} → {now.get(tag, 'default')}" for tag in differ]
+    if pair := _now_and_before(directory, "KPOINTS"):
+        mesh, asked = (Kpoints.from_file(path) for path in pair)
+        said = [f"{k.style.name} {np.array(k.kpts).tolist()} {np.array(k.kpts_shift).tolist()}" for k in (asked, mesh)]
+        changes += [] if said[0] == said[1] else [f"KPOINTS {said[0]} → {said[1]}"]
+    return changes
+
+
+def _now_and_before(directory: Path, name: str) -> list[Path]:
+    """The file a run ended with and the one it was started with, or []."""
+    from monty.os.path import zpath
+
+    pair = [Path(zpath(str(directory / one))) for one in (name, f"{name}.orig")]
+    return pair if all(path.is_file() for path in pair) else []
+
+
+def _cut_short(doc: Any) -> str | None:
+    """Say that F still changed when the electronic steps ended, or None."""
+    calc = value_at(doc, "calcs_reversed", 0)
+    steps = _electronic_energies(calc)
+    ediff = value_at(calc, "input", "parameters", "EDIFF") or value_at(calc, "input", "incar", "EDIFF")
+    if not steps or ediff is None:
+        return None
+    change = abs(steps[-1] - steps[-2]) if len(steps) > 1 else abs(steps[0])  # one step shows nothing
+    if change <= _STEP_IN_EDIFF * float(ediff) + _STEP_DIGITS:
+        return None
+    return f"F changed by {change:.3g} eV in the last of {len(steps)} electronic steps, EDIFF is {float(ediff):g}"
+
+
+def _disagreement(label: Label, doc: Any, directory: Path) -> str | None:
+    """Say which numbers contradict each other, or None."""
+    if label.free_energy is None or label.forces is None:
+        return None
+    calc = value_at(doc, "calcs_reversed", 0)
+    steps = [] if value_at(calc, "input", "incar", "IVDW") else _electronic_energies(calc)
+    others = {"the last electronic step": steps[-1] if steps else None, "OSZICAR": _oszicar_energy(directory)}
+    for name, energy in others.items():
+        limit = _SAME_ENERGY[0] + _SAME_ENERGY[1] * abs(label.free_energy)
+        if energy is not None and not abs(energy - label.free_energy) <= limit:
+            return f"F is {label.free_energy:.6f} eV in vasprun.xml and {energy:.6f} eV in {name}, {limit:.1e} allowed"
+    net = float(np.linalg.norm(label.forces.sum(axis=0))) / label.n_atoms
+    if net > _NET_FORCE:
+        return f"the forces add up to {net:.3g} eV/Å per atom, at most {_NET_FORCE:g} wanted"
+    return None
+
+
+def _electronic_energies(calc: Any) -> list[float]:
+    """F (eV) after each electronic step."""
+    steps = value_at(calc, "output", "ionic_steps", -1, "electronic_steps") or []
+    energies = [value_at(step, "e_fr_energy") for step in steps]
+    return [float(energy) for energy in energies if energy is not None]
+
+
+def _oszicar_energy(directory: Path) -> float | None:
+    """F (eV) as OSZICAR has it, None without one that can be read."""
+    from monty.os.path import zpath
+    from pymatgen.io.vasp import Oszicar
+
+    try:
+        return float(Oszicar(zpath(str(directory / "OSZICAR"))).ionic_steps[-1]["F"])
+    except (OSError, LookupError, ValueError):
+        return None
+
+
+def _summary(correction: dict[str, Any]) -> str:
+    """Handler and errors, as in "LargeSigmaHandler: LargeSigma", and the tags it set."""
+    changed = [action.get("action", {}).get("_set") for action in correction.get("actions") or []]
+    tags = ", ".join(f"{tag} = {value}" for one in changed if one for tag, value in one.items())
+    said = f"{handler_name(correction)}: {' '.join(map(str, correction.get('errors') or []))}"
+    return f"{said} ({tags})" if tags else said
+
+
+def _failed(label: Label, reason: Reason, evidence: str) -> Label:
+    return Label.failed(label.n_atoms, reason, evidence, wall_seconds=label.wall_seconds, provenance=label.provenance)

@@ -1,0 +1,254 @@
+"""Existing labels enter the ledger as seed data.
+
+A cell's key is a hash of the cell and its label, so a source imported twice, or killed and imported again, adds what is
+missing and nothing else. Imported cells enter both statistics like any other. Their labels train only if they carry
+the hash of the campaign's own engine; any other is `foreign`: its cell counts for selection, and that is all.
+
+They stand at the end of the last iteration whose labels are all asked for: iteration 0 before the first selection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pymongo import DESCENDING
+
+from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.geometry import cell_hash, to_atoms
+from entropy_flows.label import engine_name, make_static_maker, odd_labels, settings_hash
+from entropy_flows.label.existing import Existing, is_run_of
+from entropy_flows.schemas import Campaign
+from entropy_flows.select import Candidate, LogDetSelector, Verdict
+from entropy_flows.store.campaign import CampaignStore
+from entropy_flows.store.connection import StoreError
+from entropy_flows.store.ledger import IMPORT, STAGES, Entry, Ledger
+from entropy_flows.train import assign_splits, energy_per_atom
+
+if TYPE_CHECKING:
+    from jobflow import Maker
+
+CHUNK = 64
+"""Cells that enter together."""
+NO_GAIN = "its gain is not above θ"
+
+
+@dataclass
+class ImportReport:
+    """What became of a source's frames."""
+
+    iteration: int
+    """Where the cells stand."""
+    read: int = 0
+    entered: int = 0
+    known: int = 0
+    """In the ledger before, or twice in the source."""
+    own: int = 0
+    """Of those that entered or are known, with labels of the campaign's own engine."""
+    flagged: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """Place and reason."""
+    before: dict[str, float] = field(default_factory=dict)
+    """log det Σ per mode."""
+    after: dict[str, float] = field(default_factory=dict)
+    size: int = 0
+    """Cells in the data set now."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import into a campaign.
+
+    Attributes
+    ----------
+    store, campaign
+        Where to, and its configuration.
+    as_engine
+        The labels are of the campaign's own engine's settings: so says the user.
+    sequential
+        Only cells whose gain passes the campaign's θ enter, in the order of the source.
+    """
+
+    store: CampaignStore
+    campaign: Campaign
+    as_engine: bool = False
+    sequential: bool = False
+
+    @cached_property
+    def maker(self) -> Maker:
+        """The campaign's own engine."""
+        return make_static_maker(self.campaign.label)
+
+    @cached_property
+    def engine(self) -> tuple[str, str]:
+        """Its name and the hash of its settings."""
+        return engine_name(self.maker), settings_hash(self.maker)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The campaign's ledger."""
+        return self.store.ledger(self.campaign.dataset)
+
+    def run(
+        self, frames: Iterable[Existing], on_progress: Callable[[ImportReport], None] = lambda _: None
+    ) -> ImportReport:
+        """Import frames; those that cannot be used are told in the report.
+
+        Raises
+        ------
+        StoreError
+            If the campaign is in the middle of an iteration; what has entered by then stays.
+        """
+        iteration = self._place()
+        statistics = self.ledger.statistics(iteration + 1, STAGES[0])
+        report = ImportReport(iteration, before=_entropies(statistics))
+        stream = iter(frames)
+        while chunk := list(islice(stream, CHUNK)):
+            report.read += len(chunk)
+            fit = self._fit(chunk, report)
+            there = {entry["key"] for entry in self._entries(fit)}
+            entries = self._judged(self._made(fit, there, report), statistics, fit, report)
+            self.ledger.extend(iteration, entries)
+            report.entered += len(entries)
+            report.known += len(there)
+            self._label(fit, report)
+            on_progress(report)
+        self._finish(report)
+        return report
+
+    def unfit(self, frame: Existing) -> str | None:
+        """Why a frame cannot be used in this campaign, or None."""
+        if frame.defect is not None or frame.structure is None:
+            return frame.defect or "no structure"
+        elements = {site.specie.symbol for site in frame.structure}
+        if unknown := sorted(elements - set(self.campaign.elements)):
+            return f"has {', '.join(unknown)}; the campaign's elements are {', '.join(self.campaign.elements)}"
+        return None
+
+    def _place(self) -> int:
+        """The iteration at whose end cells can be imported now."""
+        asked = {"campaign": self.store.name, "stage": {"$ne": IMPORT}}
+        last = self.ledger.structures.find_one(asked, sort=[("position", DESCENDING)])
+        if last is None:
+            return 0
+        number = int(last["iteration"])
+        document = next((doc for doc in self.store.iterations() if doc["iteration"] == number), {})
+        if "train" not in document and not self.store.failures(iteration=number, stage="train"):
+            raise StoreError(
+                f"campaign {self.store.name!r} is in the middle of iteration {number}: cells can be imported "
+                f"before the first selection, or once an iteration has all its labels; try again when it trains"
+            )
+        return number
+
+    def _fit(self, chunk: Sequence[Existing], report: ImportReport) -> dict[str, Existing]:
+        """Usable frames by their keys."""
+        fit: dict[str, Existing] = {}
+        for frame in chunk:
+            if reason := self.unfit(frame):
+                report.skipped.append((frame.place, reason))
+            elif (key := content_key(frame)) in fit:
+                report.known += 1
+            else:
+                fit[key] = frame
+        return fit
+
+    def _made(self, fit: Mapping[str, Existing], there: set[str], report: ImportReport) -> Iterator[Entry]:
+        """Entries of the cells that are not in the ledger."""
+        for key, frame in fit.items():
+            if key in there:
+                continue
+            assert frame.structure is not None
+            try:
+                q = self.ledger.fingerprint(to_atoms(frame.structure))
+            except ValueError as err:
+                report.skipped.append((frame.place, f"no fingerprint: {err}"))
+                continue
+            yield Entry(key, frame.structure, q, None, {"source": frame.source, "settings": frame.settings})
+
+    def _judged(
+        self,
+        entries: Iterable[Entry],
+        statistics: Mapping[Mode, SufficientStatistics],
+        fit: Mapping[str, Existing],
+        report: ImportReport,
+    ) -> list[Entry]:
+        """Those that enter: all, or what passes θ."""
+        if not self.sequential:
+            return list(entries)
+        settings = self.campaign.iteration(report.iteration + 1)
+        made = {entry.key: entry for entry in entries}
+        share = settings.explore.per_atom_fraction
+        candidates = (Candidate(entry.key, entry.q, _mode(entry.key, share)) for entry in made.values())
+        chosen = []
+        for decision in LogDetSelector(settings.select.theta_min)(candidates, statistics):
+            key = decision.candidate.key
+            if decision.verdict is Verdict.ACCEPTED:
+                chosen.append(replace(made[key], gain=decision.gain))
+            else:
+                report.skipped.append((fit[key].place, NO_GAIN))
+        return chosen
+
+    def _entries(self, fit: Mapping[str, Existing]) -> list[dict[str, Any]]:
+        return list(self.ledger.entries(key={"$in": list(fit)}))
+
+    def _label(self, fit: Mapping[str, Existing], report: ImportReport) -> None:
+        """Give the entries their labels, also those that an interrupted import left without."""
+        name, own = self.engine
+        for entry in self._entries(fit):
+            frame = fit[entry["key"]]
+            assert frame.label is not None
+            ours = self.as_engine or is_run_of(frame, self.maker)
+            settings = own if ours else _digest(json.dumps(frame.settings, sort_keys=True, default=str))
+            engine = f"{name}, imported" if ours else f"{frame.label.provenance.get('code', 'unknown')}, imported"
+            label = replace(frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source})
+            self.store.add_label(entry, settings, label.as_dict() | ({} if ours else {"foreign": True}))
+            report.own += ours
+
+    def _finish(self, report: ImportReport) -> None:
+        """Flag what is odd, assign the parts, store the covariance and the counts."""
+        iteration, (_, own) = report.iteration, self.engine
+        recipe = self.campaign.iteration(iteration + 1).train
+        ours: dict[str, Any] = {"settings": own, "stage": IMPORT, "split": None}
+        frames = self.store.frames(**ours)
+        odd = odd_labels(frames, None, self.campaign.label.outliers)
+        self.store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
+        kept = {atoms.info["key"]: energy_per_atom(atoms) for n, atoms in enumerate(frames) if n not in odd}
+        before: dict[str, Any] = self.store.splits()
+        parts = assign_splits(before, list(kept.values()), list(kept), recipe.fractions, recipe.seed)
+        self.store.set_splits({key: part for key, part in parts.items() if key in kept})
+        first = self.ledger.statistics(iteration, IMPORT)
+        last = self.ledger.remember(iteration + 1, STAGES[0])
+        report.flagged, report.after = len(odd), _entropies(last)
+        report.size = self.ledger.position(iteration + 1, STAGES[0])
+        if entered := report.size - self.ledger.position(iteration, IMPORT):
+            counts = {"entered": entered, "entropy_before": _entropies(first), "entropy_after": report.after}
+            self.store.record(iteration, **{f"import.{name}": value for name, value in counts.items()})
+
+
+def content_key(frame: Existing) -> str:
+    """Key of an imported cell: it follows from the cell and its label alone."""
+    assert frame.structure is not None
+    label = frame.label
+    assert label is not None
+    numbers = [np.ravel(value) for value in (label.free_energy, label.forces, label.stress) if value is not None]
+    content = np.concatenate(numbers).astype("<f8").tobytes()
+    return f"import/{_digest(cell_hash(frame.structure), content)[:32]}"
+
+
+def _mode(key: str, per_atom: float) -> Mode:
+    """Draw a cell's mode: the same whenever it is imported."""
+    return "atom" if int(key.rsplit("/", 1)[1][:8], 16) / 16**8 < per_atom else "config"
+
+
+def _entropies(statistics: Mapping[Mode, SufficientStatistics]) -> dict[str, float]:
+    return {str(mode): stats.entropy() for mode, stats in statistics.items()}
+
+
+def _digest(*parts: str | bytes) -> str:
+    return hashlib.sha256(b"".join(p.encode() if isinstance(p, str) else p for p in parts)).hexdigest()

@@ -1,0 +1,139 @@
+"""`entropy-flows import`: what it prints, what it refuses, and that the other commands take what it wrote."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from ase.io import read, write
+from cells import Spring, rattled
+
+from entropy_flows import load_campaign
+from entropy_flows.cli import main
+from entropy_flows.geometry import to_structure
+from entropy_flows.store import CampaignStore, subject
+
+DEMO = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """The demo with a short fingerprint and labels of a calculator that starts in no time."""
+    config = yaml.safe_load(DEMO.read_text())
+    config |= {"global_fingerprint": {"cutoff": 3.0, "natx": 4}, "base_model": "SevenNet-0", "student": None}
+    config |= {"label": {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}}
+    path = tmp_path / "campaign.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Eight cells, and one without a label."""
+    frames = []
+    for seed in range(9):
+        atoms = rattled("Si", repeat=1, stdev=0.2, seed=seed)
+        if seed != 4:
+            atoms.calc = Spring()
+            atoms.get_stress()
+        frames.append(atoms)
+    write(tmp_path / "known.extxyz", frames)
+    return tmp_path / "known.extxyz"
+
+
+@pytest.fixture
+def command(database, tmp_path, campaign, monkeypatch, capsys):
+    """Run a command; exit code and what it prints, in one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(subject, "SETTLE_SECONDS", 0.0)
+
+    def run(name, *options):
+        arguments = ["entropy-flows", name, campaign, *options, "-C", tmp_path / "folder"]
+        monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), " ".join((out + err).replace("│", " ").split())
+
+    return run
+
+
+def test_an_import_and_what_the_other_commands_make_of_it(command, source, campaign, tmp_path):
+    code, printed = command("import", source, "--settings-as-engine")
+    assert code == 0
+    for words in ("read 9", "entered 8", "there already 0", "skipped 1", "campaign's settings 8", "data set 8"):
+        assert words in printed
+    assert "1 × no energy; beside the cell it has nothing: known.extxyz[4]" in printed
+    assert "log det Σ, per configuration: " in printed
+    code, printed = command("import", source, "--settings-as-engine")
+    assert code == 0
+    assert "entered 0 there already 8" in printed
+    assert command("verify")[0] == 0
+    code, printed = command("status")
+    assert "is new" in printed
+    assert "imported 8" in printed
+    assert "EMT (teacher, not DFT), imported" in printed
+    assert command("report")[0] == 0
+    page = (tmp_path / "folder" / "report" / "index.html").read_text()
+    assert "imported" in page
+    assert command("export", tmp_path / "out.extxyz") == (0, f"8 cells written to {tmp_path / 'out.extxyz'}")
+    assert {atoms.info["stage"] for atoms in read(tmp_path / "out.extxyz", ":")} == {"import"}
+
+
+def test_labels_of_other_settings_are_not_exported(command, source, tmp_path):
+    code, printed = command("import", source, "--sequential")
+    assert code == 0
+    assert "labels of other settings are not trained on" in printed
+    code, printed = command("export", tmp_path / "out.extxyz")
+    assert code == 1
+    assert "has no labels yet" in printed
+    assert command("verify")[0] == 0
+
+
+def test_strict_writes_nothing(command, source, database):
+    code, printed = command("import", source, "--strict")
+    assert code == 1
+    assert printed.startswith("error: nothing imported: known.extxyz[4]: no energy")
+    assert printed.endswith("; 1 of 9 frames cannot be used")
+    assert database["structures"].count_documents({}) == 0
+
+
+def test_a_collection(command, campaign, database, server, monkeypatch):
+    atoms = rattled("Si", repeat=1)
+    output = {"energy": -9.0, "forces": [[0.1, 0, 0], [-0.1, 0, 0]], "structure": to_structure(atoms).as_dict()}
+    rows = [
+        {"uuid": str(n), "index": 1, "metadata": {"tag": tag}, "output": {"output": {**output, "energy": -9.0 - n}}}
+        for n, tag in enumerate(("yes", "yes", "no"))
+    ]
+    database["theirs"].insert_many(rows)
+    monkeypatch.setenv("THEIR_URI", server)
+    options = ("--format", "atomate2", "--query", json.dumps({"metadata.tag": "yes"}))
+    elsewhere = ("--uri-env", "THEIR_URI", "--database", database.name)
+    code, printed = command("import", "theirs", *options, *elsewhere)
+    assert code == 0
+    assert f"2 documents of theirs in {database.name}" in printed
+    assert "entered 2" in printed
+    entries = CampaignStore(database, load_campaign(campaign).name).ledger(load_campaign(campaign).dataset).entries()
+    assert [entry["origin"]["source"] for entry in entries] == [{"collection": "theirs", "task": n} for n in "01"]
+    assert "there already 2" in command("import", "theirs", *options)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["nothing.xyz"], "nothing.xyz does not exist"),
+        (["."], "has no vasprun.xml"),
+        ([".", "--format", "extxyz"], ". is a folder: not of the format extxyz"),
+        (["known.extxyz", "--query", '{"a": 1}'], "are for --format atomate2"),
+        (["outputs", "--format", "atomate2", "--query", "{tag: 1}"], "is not JSON"),
+        (["outputs", "--format", "atomate2", "--query", "[]"], "expected an object"),
+        (["outputs", "--format", "atomate2"], "collection outputs of database"),
+        (["outputs", "--format", "atomate2", "--uri-env", "NO_SUCH"], "environment variable NO_SUCH is not set"),
+    ],
+)
+def test_what_is_refused(command, source, options, words):
+    code, printed = command("import", *options)
+    assert code == 1
+    assert words in printed

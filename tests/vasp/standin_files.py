@@ -1,0 +1,196 @@
+"""VASP's files as the stand-in reads and writes them: units, signs, order of atoms and digits are VASP's."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+KBAR = 1602.1766208  # kBar in an eV/Å³
+
+
+def read_incar() -> dict[str, str]:
+    """Tags, as text, in upper case."""
+    lines = (line.split("#")[0] for line in Path("INCAR").read_text().splitlines())
+    return {key.strip().upper(): value.strip() for key, sep, value in (x.partition("=") for x in lines) if sep}
+
+
+def read_poscar() -> Atoms:
+    """The cell, as VASP takes it: species in blocks, right-handed vectors."""
+    lines = Path("POSCAR").read_text().splitlines()
+    cell = float(lines[1]) * np.array([line.split()[:3] for line in lines[2:5]], dtype=float)
+    if np.linalg.det(cell) < 0:
+        raise SystemExit(" ERROR: the triple product of the basis vectors is negative exchange two basis vectors")
+    counts = [int(n) for n in lines[6].split()]
+    symbols = [s for symbol, n in zip(lines[5].split(), counts, strict=True) for s in [symbol.split("_")[0]] * n]
+    direct = lines[7].strip().lower().startswith("d")
+    rows = np.array([line.split()[:3] for line in lines[8 : 8 + len(symbols)]], dtype=float)
+    return Atoms(symbols, cell=cell, pbc=True, **{"scaled_positions" if direct else "positions": rows})
+
+
+def read_mesh() -> tuple[str, list[int]]:
+    """Style and divisions of KPOINTS; the Γ point without one."""
+    if not Path("KPOINTS").is_file():
+        return "Gamma", [1, 1, 1]
+    lines = Path("KPOINTS").read_text().splitlines()
+    return ("Gamma" if lines[2].strip().lower().startswith("g") else "Monkhorst-Pack"), [*map(int, lines[3].split())]
+
+
+def pseudopotentials() -> list[tuple[str, float]]:
+    """TITEL and ZVAL of each pseudopotential, made up where there is only POTCAR.spec."""
+    if not Path("POTCAR").is_file():
+        return [(f"PAW_PBE {symbol} 01Jan2000", 4.0) for symbol in Path("POTCAR.spec").read_text().split()]
+    text = Path("POTCAR").read_text()
+    titles, valences = re.findall(r"TITEL *= *(.*)", text), re.findall(r"ZVAL *= *([\d.]+)", text)
+    return [(title.strip(), float(z)) for title, z in zip(titles, valences, strict=True)]
+
+
+def write_outcar_head() -> None:
+    """What VASP prints before the first electronic step."""
+    Path("OUTCAR").write_text(
+        " vasp.6.4.2 20Jul23 (a stand-in, not VASP)\n running on    1 total cores\n"
+        "   number of bands    NBANDS=     16\n"
+        "   total plane-waves  NPLWV =      8000\n"
+        " number of electron      32.0000000 magnetization\n"
+        "   IBRION =     -1    ionic relax: 0-MD 1-quasi-New 2-CG\n"
+    )
+
+
+def write_outcar_step(number: int, free: float, entropy: float) -> None:
+    """One electronic step; F and −TS in eV."""
+    with Path("OUTCAR").open("a") as file:
+        file.write(
+            f"\n--------------------------------------- Iteration      1({number:4d})  ---------------\n"
+            f"  entropy T*S    EENTRO =     {entropy:15.8f}\n"
+            f"  free energy    TOTEN  =     {free:15.8f} eV\n"
+            "     LOOP:  cpu time    0.0100: real time    0.0100\n"
+        )
+
+
+def write_outcar_tail(free: float, entropy: float, converged: bool, seconds: float) -> None:
+    """What VASP prints after the last electronic step."""
+    why = "because EDIFF is reached" if converged else "EDIFF was not reached (unconverged)"
+    with Path("OUTCAR").open("a") as file:
+        file.write(
+            f"------------------------ aborting loop {why} ----------------------------------------\n"
+            f"  free  energy   TOTEN  =     {free:15.8f} eV\n\n"
+            f"  energy  without entropy= {free - entropy:15.8f}  energy(sigma->0) = {free - entropy / 2:15.8f}\n"
+            "     LOOP+:  cpu time    0.1000: real time    0.1000\n"
+            f"                         Elapsed time (sec): {seconds:12.3f}\n"
+            f"                         Total CPU time used (sec): {seconds:12.3f}\n"
+        )
+
+
+def write_oszicar(steps: list[float], free: float, e0: float) -> None:
+    """The electronic steps and the ionic one."""
+    rows = ["       N       E                     dE             d eps       ncg     rms          rms(c)"]
+    for number, (energy, before) in enumerate(zip(steps, [0.0, *steps], strict=False), 1):
+        rows.append(f"DAV: {number:3d}    {energy:19.12E}   {energy - before:12.5E}   0.00000E+00   100   0.100E-02")
+    rows.append(f"   1 F= {_fortran(free)} E0= {_fortran(e0)}  d E ={_fortran(free - e0)}")
+    Path("OSZICAR").write_text("\n".join(rows) + "\n")
+
+
+def write_contcar(atoms: Atoms) -> None:
+    """The same cell: nothing moves in a single point."""
+    Path("CONTCAR").write_text(Path("POSCAR").read_text())
+
+
+def write_vasprun(atoms: Atoms, incar: dict[str, str], steps: list[float], energies, forces, stress) -> None:
+    """vasprun.xml; energies are (F, E, E₀) in eV, forces eV/Å, stress kBar, positive under compression."""
+    style, mesh = read_mesh()
+    points = np.array(list(itertools.product(*[np.arange(n) / n for n in mesh])))
+    free, without, _ = energies
+    last = {"e_fr_energy": free, "e_wo_entrp": without, "e_0_energy": energies[2]}
+    difference = without - free
+    scsteps = "".join(
+        f"  <scstep>\n{_energy({'e_fr_energy': e, 'e_wo_entrp': e + difference, 'e_0_energy': e + difference / 2})}"
+        "  </scstep>\n"
+        for e in steps
+    )
+    text = f"""<?xml version="1.0" encoding="ISO-8859-1"?>
+<modeling>
+ <generator>
+  <i name="program" type="string">vasp </i>
+  <i name="version" type="string">6.4.2  </i>
+  <i name="subversion" type="string">a stand-in, not VASP</i>
+ </generator>
+ <incar>
+{"".join(_tag(*item) for item in incar.items())} </incar>
+ <kpoints>
+  <generation param="{style}">
+   <v type="int" name="divisions">{" ".join(f"{n:8d}" for n in mesh)}</v>
+   <v name="usershift">0.0 0.0 0.0</v>
+  </generation>
+{_rows("kpointlist", points)}{_rows("weights", np.full((len(points), 1), 1 / len(points)))} </kpoints>
+ <parameters>
+{"".join(_tag(*item) for item in _parameters(incar, atoms).items())} </parameters>
+{_atominfo(atoms)}{_structure(atoms, "initialpos")} <calculation>
+{scsteps}{_structure(atoms)}{_rows("forces", forces)}{_rows("stress", stress)}{_energy(last)} </calculation>
+{_structure(atoms, "finalpos")}</modeling>
+"""
+    Path("vasprun.xml").write_text(text)
+
+
+def _parameters(incar: dict[str, str], atoms: Atoms) -> dict[str, str]:
+    """What VASP takes where INCAR says nothing, and what it says."""
+    symbols = atoms.get_chemical_symbols()
+    valences = [z for _, z in pseudopotentials()]
+    electrons = sum(symbols.count(s) * z for s, z in zip(dict.fromkeys(symbols), valences, strict=True))
+    defaults = {"NELM": "60", "NSW": "0", "IBRION": "-1", "EDIFF": "1E-4", "ISPIN": "1", "LORBIT": "0", "ISMEAR": "1"}
+    return {**defaults, "NELECT": f"{electrons:.8f}", **incar}
+
+
+def _tag(name: str, value: str) -> str:
+    """One tag with the type VASP gives it."""
+    if value.strip(".").upper() in ("TRUE", "FALSE", "T", "F"):
+        return f'  <i type="logical" name="{name}"> {value.strip(".")[0].upper()}  </i>\n'
+    try:
+        int(value)
+        return f'  <i type="int" name="{name}"> {value}</i>\n'
+    except ValueError:
+        pass
+    try:
+        return f'  <i name="{name}"> {float(value):.8f}</i>\n'
+    except ValueError:
+        return f'  <i type="string" name="{name}">{value}</i>\n'
+
+
+def _atominfo(atoms: Atoms) -> str:
+    symbols = atoms.get_chemical_symbols()
+    kinds = list(dict.fromkeys(symbols))
+    one = "".join(f"    <rc><c>{s:2s}</c><c>{kinds.index(s) + 1:4d}</c></rc>\n" for s in symbols)
+    all_ = "".join(
+        f"    <rc><c>{symbols.count(s):4d}</c><c>{s:2s}</c><c>1.0</c><c>{z}</c><c> {title} </c></rc>\n"
+        for s, (title, z) in zip(kinds, pseudopotentials(), strict=True)
+    )
+    return (
+        f" <atominfo>\n  <atoms>{len(symbols):8d}</atoms>\n  <types>{len(kinds):8d}</types>\n"
+        f'  <array name="atoms" >\n   <set>\n{one}   </set>\n  </array>\n'
+        f'  <array name="atomtypes" >\n   <set>\n{all_}   </set>\n  </array>\n </atominfo>\n'
+    )
+
+
+def _structure(atoms: Atoms, name: str = "") -> str:
+    head = f'  <structure name="{name}" >\n' if name else "  <structure>\n"
+    basis, positions = _rows("basis", atoms.cell.array), _rows("positions", atoms.get_scaled_positions())
+    return f"{head}   <crystal>\n{basis}   </crystal>\n{positions}  </structure>\n"
+
+
+def _rows(name: str, rows) -> str:
+    body = "".join("    <v>" + " ".join(f"{x:16.8f}" for x in row) + " </v>\n" for row in np.asarray(rows))
+    return f'   <varray name="{name}" >\n{body}   </varray>\n'
+
+
+def _energy(values: dict[str, float]) -> str:
+    body = "".join(f'    <i name="{name}">{value:16.8f} </i>\n' for name, value in values.items())
+    return f"   <energy>\n{body}   </energy>\n"
+
+
+def _fortran(value: float) -> str:
+    """A number in Fortran's E15.8: 0.12345678E+02, of which VASP drops the leading zero."""
+    mantissa, exponent = f"{value:.7E}".split("E")
+    digits = mantissa.lstrip("-").replace(".", "")
+    return f"{'-' if value < 0 else ' '}.{digits}E{int(exponent) + (value != 0):+03d}"

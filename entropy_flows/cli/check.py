@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -12,12 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile
+from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.explore import condition_grid, seed_cell
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker, write_inputs
 from entropy_flows.launch.submit import check_elements, locate_model
 from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.store import CampaignStore, same_engine
+
+if TYPE_CHECKING:
+    from jobflow import Maker
 
 MIN_DISTANCE = 0.6
 """Shortest distance in a seed, as a fraction of the sum of covalent radii."""
@@ -31,6 +35,10 @@ def command(
     launchers: Annotated[
         Path | None, typer.Option(help="Check the files that `entropy-flows launchers` wrote to this folder, too.")
     ] = None,
+    database: Annotated[
+        bool, typer.Option("--database", help="Compare with the campaign of this name in the database, too.")
+    ] = False,
+    folder: FolderOption = None,
 ) -> None:
     """Validate a campaign file and print what would run and how large it is. Nothing is run.
 
@@ -60,6 +68,9 @@ def command(
             console.print(f"written: {where}/INCAR, POSCAR, KPOINTS, POTCAR.spec")
     elif inputs is not None:
         raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
+    if database:
+        with session(file, folder) as opened:
+            console.print(_stored(opened.store, campaign, maker), soft_wrap=True, highlight=False)
     if launchers is not None:
         _tell_launchers(console, launchers, campaign)
     console.print("[green]ok[/green]")
@@ -120,6 +131,15 @@ def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:
         console.print(f"[red]error:[/red] {escape(error)}", soft_wrap=True, highlight=False)
     if found.errors:
         raise ValueError(found.errors[-1])
+
+
+def _stored(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
+    """One line on the campaign in the database; a StoreError if this file or its engine's settings do not fit it."""
+    if not store.exists():
+        return f"database: reachable, no campaign {campaign.name!r} yet"
+    state = store.compare(campaign)["state"]
+    same_engine(store, maker, write=False)
+    return f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
 
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:

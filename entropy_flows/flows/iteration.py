@@ -18,7 +18,7 @@ from entropy_flows.jobs import (
     TrainMaker,
 )
 from entropy_flows.jobs.common import identified
-from entropy_flows.label import settings_hash
+from entropy_flows.store import CampaignStore, same_engine
 
 
 @dataclass
@@ -76,10 +76,16 @@ class IterationMaker(Maker):
         -------
         Flow
             Its output has the references `trained` and `evaluated`.
+
+        Raises
+        ------
+        StoreError
+            If the label engine has other settings here than the campaign's labels were made with.
         """
         share = 1 - self.label.anchors.fraction
         driven = None if budget is None else max(1, round(share * budget))
-        settings, place = settings_hash(self.label.batch.static_maker), (campaign, iteration)
+        settings = same_engine(CampaignStore.open(campaign), self.label.batch.static_maker)
+        place = (campaign, iteration)
         explored = [
             identified(self.explore.make(*place, batch, seeds, model, seed), *place, batch)
             for batch in range(self.explore.batches(list(seeds)))

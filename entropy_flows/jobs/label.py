@@ -23,7 +23,7 @@ from entropy_flows.jobs.common import document, identified, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.label import label_batch
 from entropy_flows.schemas import ExploreDoc, LabelDoc
-from entropy_flows.store import CampaignStore, Entry
+from entropy_flows.store import CampaignStore, Entry, same_engine
 
 PLANNED = ("select", "refine", "anchor")
 """Stages whose entries are labelled together; those of a top-up come later."""
@@ -56,6 +56,7 @@ class LabelBatchMaker(Maker):
     def make(self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str) -> LabelDoc:
         """Label the structures with these ids, unless they have their label already, or another campaign has it."""
         store = CampaignStore.open(campaign)
+        same_engine(store, self.static_maker)  # as it is on this worker
         entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
         known = {e["_id"]: store.known_label(Structure.from_dict(e["structure"]), settings) for e in entries}
         for entry in entries:

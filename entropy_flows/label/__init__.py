@@ -18,6 +18,7 @@ _HOME = {
     "EngineError": "engines",
     "LabelParams": "engines",
     "engine_name": "engines",
+    "engine_settings": "engines",
     "label_batch": "run",
     "label_one": "run",
     "labels_per_job": "engines",

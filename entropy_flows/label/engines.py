@@ -182,8 +182,26 @@ def settings_hash(maker: Maker) -> str:
     The same on every machine and in every process; not touched by the job's name, commands, walltimes, directories
     or parallelisation. A force field counts with its package's version, and a model file with its content.
     """
-    content = json.dumps(_settings(maker), sort_keys=True, default=str)
+    content = json.dumps(engine_settings(maker), sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def engine_settings(maker: Maker) -> dict[str, Any]:
+    """What `settings_hash` digests: all that decides the engine's numbers."""
+    if hasattr(maker, "physics"):  # a Maker that knows
+        return maker.physics()
+    if is_vasp(maker):
+        from entropy_flows.label.dft import vasp_settings
+
+        return vasp_settings(maker)
+    if (meta := getattr(maker, "calculator_meta", None)) is not None:
+        from atomate2.forcefields.utils import _get_pkg_version
+
+        kwargs = {k: v for k, v in maker.calculator_kwargs.items() if k != "device"}  # type: ignore[attr-defined]
+        return {"code": str(meta), "version": _get_pkg_version(meta), "kwargs": _by_content(kwargs)}
+    package = type(maker).__module__.split(".")[0]
+    fields = {k: v for k, v in maker.as_dict().items() if not re.fullmatch(_NOT_PHYSICS, k)}
+    return {"version": _version(package), "ase": _version("ase"), "maker": _by_content(fields)}
 
 
 def is_vasp(maker: Maker) -> bool:
@@ -252,24 +270,6 @@ def _gpaw_maker(params: LabelParams) -> Maker:
 
     installed_gpaw()  # whoever plans the labels says their settings, for which its version is needed
     return GPAWStaticMaker(**params.model_dump(include=_OPTIONS["gpaw"]))
-
-
-def _settings(maker: Maker) -> dict[str, Any]:
-    """Plain content that `settings_hash` digests."""
-    if hasattr(maker, "physics"):  # a Maker that knows
-        return maker.physics()
-    if is_vasp(maker):
-        from entropy_flows.label.dft import vasp_settings
-
-        return vasp_settings(maker)
-    if (meta := getattr(maker, "calculator_meta", None)) is not None:
-        from atomate2.forcefields.utils import _get_pkg_version
-
-        kwargs = {k: v for k, v in maker.calculator_kwargs.items() if k != "device"}  # type: ignore[attr-defined]
-        return {"code": str(meta), "version": _get_pkg_version(meta), "kwargs": _by_content(kwargs)}
-    package = type(maker).__module__.split(".")[0]
-    fields = {k: v for k, v in maker.as_dict().items() if not re.fullmatch(_NOT_PHYSICS, k)}
-    return {"version": _version(package), "ase": _version("ase"), "maker": _by_content(fields)}
 
 
 def _by_content(value: Any) -> Any:

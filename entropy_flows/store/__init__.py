@@ -2,6 +2,7 @@
 
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError, UnreachableError, connect, job_store, launchpad
+from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import Entry, Ledger, structure_id
 from entropy_flows.store.outputs import stored_output
 
@@ -14,6 +15,7 @@ __all__ = [
     "connect",
     "job_store",
     "launchpad",
+    "same_engine",
     "stored_output",
     "structure_id",
 ]

@@ -79,14 +79,31 @@ class CampaignStore(Models):
             self.database["campaigns"].insert_one(document)
             return True
         except DuplicateKeyError:
-            self._continue(config)
+            self._continue(campaign)
             return False
         except OperationFailure as err:
             raise refused(self.database, err, f"cannot register campaign {self.name!r}") from None
 
-    def _continue(self, config: dict[str, Any]) -> None:
+    def _continue(self, campaign: Campaign) -> None:
         """Take up a campaign that exists: with the same configuration, as documents of this version."""
-        found = self._raw()
+        migrate(self.database, self.compare(campaign))
+        self.database["campaigns"].update_one(
+            {"name": self.name}, {"$set": {"versions.entropy_flows": version("entropy_flows")}}
+        )
+
+    def exists(self) -> bool:
+        """Whether a campaign of this name is registered."""
+        return self.database["campaigns"].count_documents({"name": self.name}, limit=1) > 0
+
+    def compare(self, campaign: Campaign) -> dict[str, Any]:
+        """The document of the campaign that exists, provided that it has this configuration.
+
+        Raises
+        ------
+        StoreError
+            If there is none, its configuration is another one, or a newer version of this package has written it.
+        """
+        found, config = self._raw(), campaign.model_dump(mode="json")
         refuse_old_worker(found)
         try:  # settings that came with a newer version have their defaults
             stored = Campaign.model_validate(found["config"]).model_dump(mode="json")
@@ -99,10 +116,7 @@ class CampaignStore(Models):
                 f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
                 f"give the changed one a new name"
             )
-        migrate(self.database, found)
-        self.database["campaigns"].update_one(
-            {"name": self.name}, {"$set": {"versions.entropy_flows": version("entropy_flows")}}
-        )
+        return found
 
     def document(self) -> dict[str, Any]:
         """The campaign's own document.

@@ -22,12 +22,13 @@ from pymongo import DESCENDING
 
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
-from entropy_flows.label import engine_name, make_static_maker, odd_labels, settings_hash
+from entropy_flows.label import engine_name, make_static_maker, odd_labels
 from entropy_flows.label.existing import Existing, is_run_of
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import IMPORT, STAGES, Entry, Ledger
 from entropy_flows.train import assign_splits, energy_per_atom
 
@@ -88,7 +89,7 @@ class Import:
     @cached_property
     def engine(self) -> tuple[str, str]:
         """Its name and the hash of its settings."""
-        return engine_name(self.maker), settings_hash(self.maker)
+        return engine_name(self.maker), same_engine(self.store, self.maker)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -7,6 +7,7 @@
       state.json                     of what inputs `run` is, the batch size it has come to, how often it was started
       run/                           NequIP's configuration and console logs
         epoch-0012.ckpt              everything after an epoch: the last two are kept, and the best as of each of them
+        zero.json                    what was added to the base model's energies per element
         history.json, test.json      losses and errors of the epochs so far, and those of the test set
       model.nequip.zip               the result
       result.json                    written last

@@ -1,21 +1,24 @@
-"""What NequIP lacks for the recipe: a weight per structure in the loss.
+"""What NequIP lacks for the recipe: a weight per structure in the loss, and a base model with another zero of energy.
 
-Both classes are named in the configuration of a training (`_target_`), which is how NequIP comes to import this module.
+All are named in the configuration of a training (`_target_`), which is how NequIP comes to import this module.
 The data module is built first, so the weight's field is known before a data set is read; no entry point is needed, and
 `import nequip` alone has nothing to do with this package. A packaged model does not refer to it either.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from nequip.data import AtomicDataDict, register_fields
 from nequip.data.datamodule import ASEDataModule
+from nequip.model import ModelFromPackage, modify
 from torchmetrics import Metric
 
 from entropy_flows.train.dataset import WEIGHT_KEY
 
+logger = logging.getLogger(__name__)
 register_fields(graph_fields=[WEIGHT_KEY])
 
 
@@ -24,6 +27,36 @@ class WeightedDataModule(ASEDataModule):
 
     def __init__(self, **kwargs: Any):
         super().__init__(include_keys=[WEIGHT_KEY], **kwargs)
+
+
+def shifted_package(package_path: str, shifts: dict[str, float], compile_mode: str = "eager") -> torch.nn.Module:
+    """A packaged model with something added to the energy of each atom.
+
+    Parameters
+    ----------
+    package_path, compile_mode
+        As of NequIP's `ModelFromPackage`.
+    shifts
+        Element → what is added to each of its atoms' energies (eV).
+
+    Returns
+    -------
+    Module
+        The model; its shifts are trainable if they were.
+    """
+    model = ModelFromPackage(package_path=package_path, compile_mode=compile_mode)
+    last = next((m for m in model.modules() if type(m).__name__ == "PerTypeScaleShift"), None)
+    if last is None or not last.has_shifts:
+        logger.warning("%s has no energies per element to shift; its zero stays as it is", package_path)
+        return model
+    old = dict(zip(last.type_names, last.shifts.detach().reshape(-1).expand(len(last.type_names)).tolist(), strict=True))
+    change = {
+        "modifier": "modify_PerTypeScaleShift",
+        "shifts": {element: old[element] + shift for element, shift in shifts.items()},
+        "scales_trainable": last.scales_trainable,
+        "shifts_trainable": last.shifts_trainable,
+    }
+    return modify(model, [change])
 
 
 class WeightedHuber(Metric):

@@ -56,6 +56,8 @@ class TrainParams(Params):
 
     preset: Literal["oam-l", "small"] = "oam-l"
     """Recipe that gives the values not named: `oam-l` for a foundation model, `small` for a few thousand parameters."""
+    align_energies: bool = True
+    """Whether the base model's energies per element are first moved to the labels' zero; see `train.align`."""
     learning_rate: PositiveFloat = 5e-5
     """Adam's step length."""
     max_epochs: PositiveInt = 500

@@ -15,20 +15,25 @@ RESUME = "entropy_flows.train.resume"
 Config = dict[str, Any]
 
 
-def packaged_model(package: Path) -> Config:
+def packaged_model(package: Path, shifts: dict[str, float] | None = None) -> Config:
     """Model section that starts from a packaged model, every parameter trainable.
 
     Parameters
     ----------
     package
         Path of a `.nequip.zip`, which must stay there until the result is packaged.
+    shifts
+        What is added to the energy of each atom, by element (eV); None leaves the model as it is.
 
     Returns
     -------
     dict
         `training_module.model`.
     """
-    return {"_target_": "nequip.model.ModelFromPackage", "package_path": str(package), "compile_mode": "eager"}
+    section: Config = {"package_path": str(package), "compile_mode": "eager"}
+    if shifts is None:
+        return {"_target_": "nequip.model.ModelFromPackage", **section}
+    return {"_target_": f"{OURS}.shifted_package", **section, "shifts": dict(shifts)}
 
 
 def small_allegro(

@@ -25,6 +25,7 @@ from ase import Atoms
 
 from entropy_flows.potentials import local_package, model_elements, model_sha256
 from entropy_flows.processes import locked
+from entropy_flows.train.align import shifts_of
 from entropy_flows.train.dataset import energy_weights, has_stress, within_edge_limit, write_extxyz
 from entropy_flows.train.folder import (
     Row,
@@ -154,6 +155,8 @@ def fine_tune(
         (workdir / BASE).unlink(missing_ok=True)
         if package is not None:
             (workdir / BASE).symlink_to(package)
+        if package is not None and params.align_energies:
+            model = packaged_model(Path(BASE), shifts_of(workdir / "run", train, package, params.device))
         config = partial(nequip_config, model, files, folder=Path("run"), stress=stress)
         state = _train(config, params, state, workdir, lock, _watcher(workdir, params, on_progress))
         result = _package(state, left_out, workdir, lock)

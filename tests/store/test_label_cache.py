@@ -12,6 +12,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import cell_hash, to_atoms, to_structure
 from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.label import settings_hash
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
 
@@ -19,19 +20,20 @@ DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si"
 CONFIG = {"elements": ["Si"], "base_model": "SevenNet-0", "phases": [{"name": "diamond", "file": "diamond.cif"}],
           "label": {"engine": "forcefield"}}  # fmt: skip
 calculated = []
+broken = []
 
 
 @dataclass
 class Counting(Maker):
-    """A static Maker that counts its calculations, and fails where it is told to."""
+    """A static Maker that counts its calculations, and fails while `broken` has something in it."""
 
     name: str = "static"
-    fails: bool = False
+    smearing: float = 0.05
 
     @job
     def make(self, structure, prev_dir=None):
         calculated.append(structure)
-        if self.fails:
+        if broken:
             raise RuntimeError("the engine crashed")
         forces = np.arange(3.0 * len(structure)).reshape(-1, 3)
         return {"output": {"energy": -3.0, "forces": forces.tolist(), "structure": structure}}
@@ -40,6 +42,7 @@ class Counting(Maker):
 @pytest.fixture(autouse=True)
 def count():
     calculated.clear()
+    broken.clear()
 
 
 def campaign(database, name, seeds):
@@ -53,9 +56,10 @@ def campaign(database, name, seeds):
     return store
 
 
-def run(store, settings="hash", **options):
+def run(store, **options):
     ids = [entry["_id"] for entry in store.ledger(DATASET).entries()]
-    made = LabelBatchMaker(static_maker=Counting(**options)).make(store.name, 1, 0, ids, settings)
+    maker = Counting(**options)
+    made = LabelBatchMaker(static_maker=maker).make(store.name, 1, 0, ids, settings_hash(maker))
     with job_store() as outputs:
         return made.run(store=outputs).output
 
@@ -77,10 +81,12 @@ def test_the_same_cells_in_another_campaign_cost_nothing(database):
 
 
 def test_other_settings_and_failures_are_calculated(database):
-    first, second = campaign(database, "one", [1]), campaign(database, "two", [1])
-    assert run(first, fails=True).failed == 1
+    first, second, third = (campaign(database, name, [1]) for name in ("one", "two", "three"))
+    broken.append("disk")
+    assert run(first).failed == 1
+    broken.clear()
     assert run(second).labelled == 1
-    assert run(first, settings="other").labelled == 1
+    assert run(third, smearing=0.1).labelled == 1
     assert len(calculated) == 3
 
 

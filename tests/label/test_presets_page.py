@@ -1,0 +1,23 @@
+"""The page with the presets' inputs is what the code makes today."""
+
+import runpy
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_is_up_to_date():
+    made = runpy.run_path(str(DOCS / "presets.py"))["text"]()
+    assert (DOCS / "presets.md").read_text() == made, "run `python docs/presets.py`"
+
+
+def test_it_has_the_papers_settings():
+    silicon, salt, diamond, graphite = (DOCS / "presets.md").read_text().split("\n## ")[1:]
+    for cell in (silicon, salt, diamond, graphite):
+        for line in ("ENCUT = 600.0", "ISMEAR = 0", "SIGMA = 0.05", "EDIFF = 1e-06", "NSW = 0", "ISIF = 2", "Gamma"):
+            assert f"\n{line}\n" in cell
+        assert not any(f"\n{tag} = " in cell for tag in ("ISPIN", "MAGMOM", "LDAU", "IVDW", "KSPACING"))
+    assert all("GGA = Pe" in cell and "METAGGA" not in cell and "\n7 7 7\n" in cell for cell in (silicon, salt))
+    for cell, mesh in ((diamond, "11 11 11"), (graphite, "16 16 6")):
+        assert "\nMETAGGA = R2scan\n" in cell and "BPARAM = 11.95" in cell and "LUSE_VDW = True" in cell
+        assert "\nGGA = " not in cell and f"\n{mesh}\n" in cell

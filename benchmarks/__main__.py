@@ -52,7 +52,7 @@ def main() -> None:
     folder = HERE.parent / "build" / "benchmarks" if given.quick else HERE
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(given.quick, given.device, folder, time.perf_counter())
-    stem, machine = f"results{options.suffix}", report.machine(given.device, libfp_client.version())
+    stem, machine = f"results{options.suffix}", report.machine(given.device, libfp=libfp_client.version())
     sections, text = {}, ""
     for name in given.only or BENCHMARKS:
         begun = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -64,15 +65,21 @@ def markdown(table: dict[str, Any]) -> str:
     return "\n".join([*lines, "", table["note"]] if table["note"] else lines)
 
 
-def machine(device: str, libfp: str) -> dict[str, Any]:
-    """What the numbers depend on."""
+def machine(device: str, packages: Iterable[str] = PACKAGES, **others: str) -> dict[str, Any]:
+    """What the numbers depend on: the machine, these packages' versions, and those of others."""
     facts = {"processor": _processor(), "cores": os.cpu_count(), "threads": 1, "device": _device(device)}
-    return (
-        facts | {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | {"libfp": libfp}
-    )
+    return facts | {"python": platform.python_version()} | {name: _version(name) for name in packages} | others
 
 
-def write(folder: Path, stem: str, machine: dict[str, Any], sections: dict[str, Section], order: list[str]) -> str:
+def write(
+    folder: Path,
+    stem: str,
+    machine: dict[str, Any],
+    sections: dict[str, Section],
+    order: list[str],
+    title: str = "Benchmarks",
+    command: str = "make bench",
+) -> str:
     """Write stem.json and stem.md, keeping the sections of an earlier run on the same machine; returns the text."""
     path = folder / f"{stem}.json"
     earlier = json.loads(path.read_text()) if path.exists() else {}
@@ -81,14 +88,14 @@ def write(folder: Path, stem: str, machine: dict[str, Any], sections: dict[str, 
     merged = {name: merged[name] for name in order if name in merged}
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": machine, "sections": merged}, indent=1, ensure_ascii=False) + "\n")
-    text = _page(machine, merged)
+    text = _page(title, command, machine, merged)
     (folder / f"{stem}.md").write_text(text)
     return text
 
 
-def _page(machine: dict[str, Any], sections: dict[str, dict[str, Any]]) -> str:
+def _page(title: str, command: str, machine: dict[str, Any], sections: dict[str, dict[str, Any]]) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in machine.items())
-    parts = ["# Benchmarks", f"Written by `make bench`. {facts}."]
+    parts = [f"# {title}", f"Written by `{command}`. {facts}."]
     for section in sections.values():
         parts += [
             f"## {section['title']}",

@@ -39,7 +39,7 @@ UNIQUE: Indexes = {
 LOOKUP: Indexes = {
     "structures": [("campaign", "iteration", "stage"), ("elements",)],
     "fingerprints": [("campaign", "settings", "position")],
-    "labels": [("campaign", "converged"), ("elements", "pressure"), ("content", "settings")],
+    "labels": [("campaign", "converged"), ("campaign", "position"), ("elements", "pressure"), ("content", "settings")],
     "fireworks": [("spec.campaign", "state"), ("spec.uuid",)],
     f"{BLOBS}.files": [("metadata.blob_uuid",)],
 }

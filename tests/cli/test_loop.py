@@ -208,6 +208,7 @@ def test_kill_worker_then_command_line_and_the_ledger_is_the_same(undisturbed, t
     assert ledger(path) == ledger(undisturbed)
 
 
+@pytest.mark.slow
 def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
     path = campaign_file(tmp_path, stop={"max_iterations": 1, "label_budget": 16})
     done = command("run", path, "--local")

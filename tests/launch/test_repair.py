@@ -20,14 +20,6 @@ TROUBLE = {"_exception": {"_stacktrace": "Traceback …\nOSError: [Errno 28] No 
 
 
 @pytest.fixture
-def pad(database, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
-    return pad
-
-
-@pytest.fixture
 def chain(pad):
     """One job after another: its ids."""
     pad.add_wf(chained(*NAMES))

@@ -69,14 +69,6 @@ class Collection:
             self.collection.insert_one(document)
 
 
-@pytest.fixture
-def pad(database, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
-    return pad
-
-
 def submit(pad):
     first, beside = job("first"), job("beside")
     workflow = Workflow([first, beside, second := job("second", [first, beside]), job("third", [second])])

@@ -79,6 +79,7 @@ def test_a_finished_training_is_not_repeated(base, tuned):
     assert again.reused
 
 
+@pytest.mark.slow
 def test_training_twice_gives_the_same_predictions_to_the_bit(base, tuned, tmp_path):
     twin = fine_tune(TRAIN, VAL, [], base[0].model, PARAMS, tmp_path)
     atoms = TEST[0].copy()

@@ -1,9 +1,9 @@
-"""Make the small silicon model the examples start from: SevenNet-0's labels, a tiny Allegro, one packaged file.
+"""Make a small model that the examples start from: SevenNet-0's labels, a tiny Allegro, one packaged file.
 
-The model knows diamond and β-tin between -3 and 25 GPa, near equilibrium, and a little of what lies beyond; what it
-does not know is what the active-learning examples find. Its labels are SevenNet-0's, not DFT's.
+The model knows a few crystals near equilibrium and under pressure, and a little of what lies beyond; what it does not
+know is what the active-learning examples find. Its labels are SevenNet-0's, not DFT's.
 
-Example: python examples/base_model/make_si_base.py --work si_base
+Example: python examples/base_model/make_base.py Si --work si_base
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.eos import EquationOfState
 from ase.filters import FrechetCellFilter
 from ase.io import read, write
+from ase.lattice.hexagonal import Graphite as graphite_cell
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import LBFGS
@@ -32,10 +35,74 @@ from entropy_flows.train.recipe import small_allegro
 from entropy_flows.train.run import Progress, fine_tune
 
 HERE = Path(__file__).resolve().parent
-MODEL = HERE.parents[1] / "entropy_flows" / "models" / "si-small.nequip.zip"
+MODELS = HERE.parents[1] / "entropy_flows" / "models"
 TEACHER = "SevenNet-0"
-# Volume factors of the cells: about -3, 0, 8, 16 and 25 GPa, for a bulk modulus near 90 GPa that stiffens
-COMPRESSIONS = (1.035, 1.0, 0.93, 0.87, 0.82)
+
+
+@dataclass(frozen=True)
+class System:
+    """What a model is to know."""
+
+    elements: tuple[str, ...]
+    phases: dict[str, Callable[[], Atoms]]
+    """Crystals of about 8 atoms, relaxed first; the first one is measured in the end."""
+    compressions: tuple[float, ...]
+    """Volume factors of cells for dynamics."""
+    curve: tuple[float, float]
+    """Volume factors between which there are cells along the equation of state."""
+    least: float
+    """Smallest volume factor of a strained and rattled cell."""
+    pushed: tuple[float, float]
+    """Distances (Å) to which an atom is pushed towards its neighbour."""
+    bonds: tuple[float, ...]
+    """Nearest-neighbour distances (Å) of the squeezed crystals in the end."""
+    dynamics: int
+    """Repetitions of the crystal in a cell for dynamics, 1 or 2."""
+
+
+def tin() -> Atoms:
+    """β-tin, 8 atoms."""
+    atoms = Atoms("Si4", [[0, 0, 0], [0, 0.5, 0.25], [0.5, 0.5, 0.5], [0.5, 0, 0.75]], cell=[1, 1, 1], pbc=True)
+    atoms.set_cell([4.8, 4.8, 2.65], scale_atoms=True)
+    return atoms * (1, 1, 2)
+
+
+def graphite() -> Atoms:
+    """AB graphite, 8 atoms."""
+    return graphite_cell("C", latticeconstant={"a": 2.46, "c": 6.7}) * (2, 1, 1)
+
+
+def lonsdaleite() -> Atoms:
+    """Hexagonal diamond, 8 atoms."""
+    z = 1 / 16
+    sites = [[1 / 3, 2 / 3, z], [2 / 3, 1 / 3, 0.5 + z], [2 / 3, 1 / 3, 1 - z], [1 / 3, 2 / 3, 0.5 - z]]
+    cell = [2.51, 2.51, 4.12, 90, 90, 120]
+    return Atoms("C4", scaled_positions=sites, cell=cell, pbc=True) * (2, 1, 1)
+
+
+SYSTEMS = {
+    # about -3, 0, 8, 16 and 25 GPa, for a bulk modulus near 90 GPa that stiffens
+    "Si": System(
+        ("Si",),
+        {"diamond": lambda: bulk("Si", a=5.45, cubic=True), "beta-tin": tin},
+        (1.035, 1.0, 0.93, 0.87, 0.82), (0.78, 1.06), 0.82, (1.5, 2.0), (2.35, 2.1, 1.9, 1.7, 1.5, 1.3, 1.1), 2,
+    ),
+    # to about 100 GPa in diamond
+    "C": System(
+        ("C",),
+        {"diamond": lambda: bulk("C", a=3.57, cubic=True), "graphite": graphite, "lonsdaleite": lonsdaleite},
+        (1.02, 1.0, 0.94, 0.88, 0.82), (0.78, 1.06), 0.8, (1.0, 1.35), (1.55, 1.4, 1.25, 1.1, 0.95, 0.8), 1,
+    ),
+    # to about 40 GPa: a soft crystal
+    "NaCl": System(
+        ("Na", "Cl"),
+        {
+            "B1": lambda: bulk("NaCl", "rocksalt", a=5.64, cubic=True),
+            "B2": lambda: bulk("NaCl", "cesiumchloride", a=3.45) * (2, 2, 1),
+        },
+        (1.03, 1.0, 0.85, 0.72, 0.6), (0.55, 1.08), 0.6, (1.7, 2.3), (2.8, 2.5, 2.2, 1.9, 1.6, 1.3), 2,
+    ),
+}  # fmt: skip
 
 
 def labelled(atoms: Atoms, teacher) -> Atoms:
@@ -47,11 +114,9 @@ def labelled(atoms: Atoms, teacher) -> Atoms:
     return cell
 
 
-def crystals(teacher) -> dict[str, Atoms]:
-    """Relaxed diamond (8 atoms) and β-tin (8 atoms, tetragonal) cells."""
-    tin = Atoms("Si4", [[0, 0, 0], [0, 0.5, 0.25], [0.5, 0.5, 0.5], [0.5, 0, 0.75]], cell=[1, 1, 1], pbc=True)
-    tin.set_cell([4.8, 4.8, 2.65], scale_atoms=True)
-    phases = {"diamond": bulk("Si", a=5.45, cubic=True), "beta-tin": tin * (1, 1, 2)}
+def crystals(system: System, teacher) -> dict[str, Atoms]:
+    """The phases, relaxed."""
+    phases = {name: Atoms(make()) for name, make in system.phases.items()}
     for atoms in phases.values():
         atoms.calc = teacher
         LBFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=0.01, steps=100)
@@ -66,21 +131,21 @@ def squeezed(atoms: Atoms, volume_factor: float) -> Atoms:
     return cell
 
 
-def static_cells(crystal: Atoms, rng: np.random.Generator) -> list[Atoms]:
+def static_cells(crystal: Atoms, system: System, rng: np.random.Generator) -> list[Atoms]:
     """Cells along the equation of state, randomly strained and rattled ones, and ones with a close pair."""
-    cells = [squeezed(crystal, factor) for factor in np.linspace(1.06, 0.78, 15)]
+    cells = [squeezed(crystal, factor) for factor in np.linspace(*system.curve[::-1], 15)]
     for index in range(50):
-        cell = squeezed(crystal, rng.uniform(0.82, 1.05))
+        cell = squeezed(crystal, rng.uniform(system.least, 1.05))
         strain = rng.normal(0.0, 0.025, (3, 3))
         cell.set_cell(cell.cell @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
         cell.positions += rng.normal(0.0, (0.03, 0.08, 0.15)[index % 3], (len(cell), 3))
         cells.append(cell)
     for _ in range(10):  # one atom pushed against its neighbour: what keeps dynamics from collapsing
-        cell = squeezed(crystal, rng.uniform(0.85, 1.0))
+        cell = squeezed(crystal, rng.uniform(max(system.least, 0.85), 1.0))
         cell.positions += rng.normal(0.0, 0.05, (len(cell), 3))
         distances = cell.get_distances(0, range(1, len(cell)), mic=True)
         neighbour = 1 + int(np.argmin(distances))
-        cell.set_distance(0, neighbour, rng.uniform(1.5, 2.0), fix=1, mic=True)
+        cell.set_distance(0, neighbour, rng.uniform(*system.pushed), fix=1, mic=True)
         cells.append(cell)
     return cells
 
@@ -101,33 +166,34 @@ def dynamics(start: Atoms, teacher, temperature: float, steps: int, every: int, 
     return frames
 
 
-def make_labels(seed: int) -> dict[str, list[Atoms]]:
+def make_labels(system: System, seed: int) -> dict[str, list[Atoms]]:
     """All labelled cells: `near` and `hot` to train on, `liquid` to see how far the model reaches."""
     teacher = load_calculator(TEACHER)
     rng = np.random.default_rng(seed)
     near: list[Atoms] = []
     hot: list[Atoms] = []
     liquid: list[Atoms] = []
-    for phase, crystal in crystals(teacher).items():
-        near += [labelled(cell, teacher) for cell in static_cells(crystal, rng)]
-        double = make_supercell(crystal, [[1, 1, 0], [-1, 1, 0], [0, 0, 1]])  # 16 atoms, nearly cubic for diamond
-        for factor in COMPRESSIONS[1:]:
+    for phase, crystal in crystals(system, teacher).items():
+        near += [labelled(cell, teacher) for cell in static_cells(crystal, system, rng)]
+        turned = [[1, 1, 0], [-1, 1, 0], [0, 0, 1]]  # twice the atoms, nearly cubic for diamond
+        double = make_supercell(crystal, turned) if system.dynamics == 2 else crystal
+        for factor in system.compressions[1:]:
             for temperature in (300, 1000):
                 near += dynamics(squeezed(double, factor), teacher, temperature, 60, 8, int(rng.integers(2**31)))
-        for factor in (1.0, 0.87):
+        for factor in (1.0, system.compressions[-2]):
             hot += dynamics(squeezed(crystal, factor), teacher, 3000, 100, 16, int(rng.integers(2**31)))
-        for factor in (1.0, 0.92):
+        for factor in (1.0, (1.0 + system.compressions[-2]) / 2):
             liquid += dynamics(squeezed(double, factor), teacher, 3000, 200, 32, int(rng.integers(2**31)))
         print(f"{phase}: {len(near)} near, {len(hot)} hot, {len(liquid)} liquid cells so far", flush=True)
     return {"near": near, "hot": hot, "liquid": liquid}
 
 
-def load_or_make_labels(work: Path, seed: int) -> dict[str, list[Atoms]]:
+def load_or_make_labels(system: System, work: Path, seed: int) -> dict[str, list[Atoms]]:
     """Labels from the work folder, made there first if it has none."""
     path = work / "labels.extxyz"
     if not path.exists():
         frames = []
-        for kind, cells in make_labels(seed).items():
+        for kind, cells in make_labels(system, seed).items():
             for cell in cells:
                 cell.info = {"kind": kind}
                 frames.append(cell)
@@ -139,11 +205,12 @@ def load_or_make_labels(work: Path, seed: int) -> dict[str, list[Atoms]]:
     return labels
 
 
-def equation_of_state(calculator) -> dict[str, float]:
-    """Lattice constant (Å) and bulk modulus (GPa) of diamond."""
+def equation_of_state(system: System, calculator) -> dict[str, float]:
+    """Lattice constant (Å) and bulk modulus (GPa) of the first phase, which is cubic."""
+    crystal = Atoms(next(iter(system.phases.values()))())
     volumes, energies = [], []
-    for a in np.linspace(5.3, 5.62, 9):
-        atoms = bulk("Si", a=a, cubic=True)
+    for factor in np.linspace(0.91, 1.09, 9):
+        atoms = squeezed(crystal, factor)
         atoms.calc = calculator
         volumes.append(atoms.get_volume())
         energies.append(atoms.get_potential_energy())
@@ -151,20 +218,22 @@ def equation_of_state(calculator) -> dict[str, float]:
     return {"a0_A": v0 ** (1 / 3), "bulk_modulus_GPa": b0 / units.GPa}
 
 
-def repulsion(calculator) -> dict[str, float]:
-    """Energy per atom (eV) of diamond squeezed to given bond lengths (Å), above its minimum: must rise inwards."""
+def repulsion(system: System, calculator) -> dict[str, float]:
+    """Energy per atom (eV) of the first phase squeezed to given bonds (Å), above its minimum: must rise inwards."""
+    crystal = Atoms(next(iter(system.phases.values()))())
+    bond = crystal.get_distances(0, range(1, len(crystal)), mic=True).min()
     energies = {}
-    for bond in (2.35, 2.1, 1.9, 1.7, 1.5, 1.3, 1.1):
-        atoms = bulk("Si", a=bond * 4 / np.sqrt(3))
+    for length in system.bonds:
+        atoms = squeezed(crystal, (length / bond) ** 3)
         atoms.calc = calculator
-        energies[f"{bond:.2f}"] = atoms.get_potential_energy() / len(atoms)
+        energies[f"{length:.2f}"] = atoms.get_potential_energy() / len(atoms)
     lowest = min(energies.values())
-    return {bond: round(energy - lowest, 3) for bond, energy in energies.items()}
+    return {length: round(energy - lowest, 3) for length, energy in energies.items()}
 
 
-def milliseconds_per_step(calculator, steps: int = 30) -> float:
+def milliseconds_per_step(system: System, calculator, steps: int = 30) -> float:
     """Time of one energy, force and stress evaluation of 16 atoms, ms."""
-    atoms = bulk("Si", cubic=True) * (2, 1, 1)
+    atoms = Atoms(next(iter(system.phases.values()))()) * (2, 1, 1)
     atoms.calc = calculator
     atoms.get_forces()
     rng = np.random.default_rng(0)
@@ -194,16 +263,18 @@ def show(progress: Progress) -> None:
 def main() -> None:
     epilog = __doc__.splitlines()[-1]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=epilog)
-    parser.add_argument("--work", type=Path, default=Path("si_base"), help="folder for labels and training")
-    parser.add_argument(
-        "--output", type=Path, default=MODEL, help="where the packaged model goes (default: %(default)s)"
-    )
+    parser.add_argument("system", choices=SYSTEMS, help="what the model is of")
+    parser.add_argument("--work", type=Path, help="folder for labels and training (default: SYSTEM_base)")
+    parser.add_argument("--output", type=Path, help="where the packaged model goes (default: the package's models)")
     parser.add_argument("--epochs", type=int, default=400, help="epochs of training at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="seed of cells, split and weights (default: %(default)s)")
     args = parser.parse_args()
+    name, system = f"{args.system.lower()}-small", SYSTEMS[args.system]
+    work = args.work or Path(f"{args.system.lower()}_base")
+    output = args.output or MODELS / f"{name}.nequip.zip"
 
     started = time.monotonic()
-    labels = load_or_make_labels(args.work, args.seed)
+    labels = load_or_make_labels(system, work, args.seed)
     near, hot = split(labels["near"], args.seed), split(labels["hot"], args.seed)
     params = TrainParams(
         preset="small",
@@ -216,13 +287,13 @@ def main() -> None:
         early_stopping_patience=60,
         seed=args.seed,
     )
-    network = small_allegro(["Si"], l_max=2, scalars=24, seed=args.seed)
+    network = small_allegro(system.elements, l_max=2, scalars=24, seed=args.seed)
     parts = {part: near[part] + hot[part] for part in near}
-    result = fine_tune(parts["train"], parts["val"], [], network, params, args.work / "training", on_progress=show)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_bytes(result.model.read_bytes())
+    result = fine_tune(parts["train"], parts["val"], [], network, params, work / "training", on_progress=show)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(result.model.read_bytes())
 
-    calculator = load_calculator(args.output)
+    calculator, teacher = load_calculator(output), load_calculator(TEACHER)
     metrics = {
         "labels": TEACHER,
         "cells": {part: len(cells) for part, cells in parts.items()},
@@ -230,15 +301,18 @@ def main() -> None:
         "best_epoch": result.best_epoch,
         "training_seconds": round(result.wall_seconds),
         "seconds": round(time.monotonic() - started),
-        "bytes": args.output.stat().st_size,
+        "bytes": output.stat().st_size,
         "test_near": errors(near["test"], calculator).as_dict(),
         "liquid_3000K": errors(labels["liquid"], calculator).as_dict(),
-        "diamond": {"model": equation_of_state(calculator), "teacher": equation_of_state(load_calculator(TEACHER))},
-        "squeezed_diamond_eV_per_atom": repulsion(calculator),
-        "eager_ms_per_step_16_atoms": round(milliseconds_per_step(calculator), 1),
+        next(iter(system.phases)): {
+            "model": equation_of_state(system, calculator),
+            "teacher": equation_of_state(system, teacher),
+        },
+        "squeezed_eV_per_atom": repulsion(system, calculator),
+        "eager_ms_per_step_16_atoms": round(milliseconds_per_step(system, calculator), 1),
     }
     text = json.dumps(metrics, indent=2)
-    (HERE / "si-small.json").write_text(text + "\n")
+    (HERE / f"{name}.json").write_text(text + "\n")
     print(text)
 
 

@@ -64,7 +64,8 @@ class LabelParams(Params):
     user_potcar_settings: dict[str, str] = Field(default_factory=dict)
     """POTCARs by element on top of a VASP preset's."""
     run_vasp_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """How a VASP preset runs: command, custodian handlers, walltime; see atomate2's `run_vasp`."""
+    """How a VASP preset runs: command, custodian handlers, walltime; see atomate2's `run_vasp`. The presets leave out
+    LargeSigmaHandler and PositiveEnergyErrorHandler, which take a metal or a squeezed cell for a bad run."""
     batch_size: int | None = Field(None, ge=1)
     """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a label."""
     top_up: int = Field(0, ge=0, le=3)
@@ -134,7 +135,7 @@ def make_static_maker(params: LabelParams) -> Maker:
 
     generators = {"vasp-pbe": PBEStaticSetGenerator, "vasp-r2scan-rvv10": R2SCANrVV10StaticSetGenerator}
     generator = generators[params.engine](**params.model_dump(include=set(_VASP_OWN)))
-    return StaticMaker(input_set_generator=generator, run_vasp_kwargs=dict(params.run_vasp_kwargs))
+    return StaticMaker(input_set_generator=generator, run_vasp_kwargs={**_vasp_handlers(), **params.run_vasp_kwargs})
 
 
 def labels_per_job(params: LabelParams, maker: Maker | None = None) -> int:
@@ -263,6 +264,17 @@ def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
             raise ValueError(f"unknown force field '{model}'; {_nearest(model, known)}")
         force_field = known[model]
     return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=dict(calculator_kwargs))
+
+
+def _vasp_handlers() -> dict[str, Any]:
+    """atomate2's custodian handlers but for two that take a hard cell for a bad run.
+
+    LargeSigmaHandler makes another calculation of a metal, PositiveEnergyErrorHandler refuses what is squeezed enough.
+    """
+    from atomate2.vasp.run import DEFAULT_HANDLERS
+
+    others = ("LargeSigmaHandler", "PositiveEnergyErrorHandler")
+    return {"handlers": [handler for handler in DEFAULT_HANDLERS if type(handler).__name__ not in others]}
 
 
 def _gpaw_maker(params: LabelParams) -> Maker:

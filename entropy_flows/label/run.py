@@ -61,7 +61,8 @@ def label_one(
         If the engine is not in order on this worker (packages, executable, pseudopotentials): every structure would
         fail, and none is to blame. Interrupts and what else the machine did wrong (a full disk) pass through as well.
     """
-    known: dict[str, Any] = {"provenance": {"engine": engine_name(maker)}}
+    physics = {"settings": maker.physics()} if hasattr(maker, "physics") else {}
+    known: dict[str, Any] = {"provenance": {"engine": engine_name(maker), **physics}}
     if defect := check_geometry(structure, min_distance):
         return Label.failed(len(structure), Reason.BAD_GEOMETRY, defect, **known)
     start, tried = time.perf_counter(), []

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import standin
-from custodian.vasp.handlers import FrozenJobErrorHandler, WalltimeHandler
+from custodian.vasp.handlers import FrozenJobErrorHandler, LargeSigmaHandler, WalltimeHandler
 from pymatgen.core import Lattice, Structure
 
 from entropy_flows.geometry import to_atoms
@@ -30,7 +30,6 @@ def silicon():
         ("wrong_energy", Reason.INCONSISTENT_OUTPUT, "the last electronic step"),
         ("wrong_oszicar", Reason.INCONSISTENT_OUTPUT, "OSZICAR"),
         ("net_force", Reason.INCONSISTENT_OUTPUT, "add up to 0.5 eV/Å"),
-        ("metal", Reason.INCONSISTENT_OUTPUT, "custodian changed SIGMA 0.05 → 0.0"),
     ],
 )
 def test_faults_end_in_their_reason(vasp, silicon, monkeypatch, fault, reason, words):
@@ -41,6 +40,15 @@ def test_faults_end_in_their_reason(vasp, silicon, monkeypatch, fault, reason, w
     assert (label.energy, label.forces) == (None, None)
     assert label.wall_seconds > 0
     json.dumps(label.as_dict())
+
+
+def test_a_metal_is_labelled_and_not_made_another_calculation(vasp, silicon, monkeypatch):
+    """The presets leave LargeSigmaHandler out; where a user asks for it, what it did is found."""
+    monkeypatch.setenv("STANDIN_FAULTS", "metal")
+    assert label_one(vasp(), silicon, "as it is").converged
+    changed = label_one(vasp(handlers=[LargeSigmaHandler()]), silicon, "with it")
+    assert changed.reason is Reason.INCONSISTENT_OUTPUT
+    assert "custodian changed SIGMA 0.05 → 0.0" in changed.evidence
 
 
 def test_a_hang_is_ended_by_custodian(vasp, silicon, monkeypatch):

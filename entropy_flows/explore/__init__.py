@@ -3,7 +3,8 @@
 from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
 from entropy_flows.explore.conditions import Condition, ExploreParams, Run, condition_grid, draw_runs
 from entropy_flows.explore.dynamics import Ensemble, explore
-from entropy_flows.explore.phases import EquationOfState, Phase, equation_of_state, prescale, seed_cell
+from entropy_flows.explore.independent import IndependentParams, equilibrium, relaxed
+from entropy_flows.explore.phases import EquationOfState, Phase, compressed, equation_of_state, prescale, seed_cell
 from entropy_flows.explore.trajectory import Trajectory
 
 __all__ = [
@@ -12,14 +13,18 @@ __all__ = [
     "Ensemble",
     "EquationOfState",
     "ExploreParams",
+    "IndependentParams",
     "Phase",
     "Run",
     "Trajectory",
+    "compressed",
     "condition_grid",
     "draw_runs",
     "equation_of_state",
+    "equilibrium",
     "explore",
     "keep_near_equilibrium",
     "prescale",
+    "relaxed",
     "seed_cell",
 ]

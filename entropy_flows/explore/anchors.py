@@ -6,8 +6,6 @@ them restored carbon's forces and stresses in the paper.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from pydantic import Field
 
@@ -31,5 +29,4 @@ class AnchorParams(Params):
 
 def keep_near_equilibrium(trajectory: Trajectory, max_force: float) -> Trajectory:
     """The snapshots with max|F_i| < `max_force` (eV/Å)."""
-    kept = np.flatnonzero(trajectory.max_forces < max_force)
-    return replace(trajectory, **{name: getattr(trajectory, name)[kept] for name in Trajectory.PER_SNAPSHOT})
+    return trajectory.at(np.flatnonzero(trajectory.max_forces < max_force))

@@ -1,6 +1,7 @@
 """Seed phases, their equation of state on the current model, and the volume that stands for a pressure.
 
     V(P) = V0 (1 - P / B0)                                                       (paper A, section 3.1.1)
+    V(P) = V0 (1 + B' P / B0)^(-1/B'),  B' = 4                                   (Murnaghan; where a relaxation follows)
 
 V0, B0  equilibrium volume per atom (Å³) and bulk modulus (GPa) from a Birch-Murnaghan fit of the base model's energies
 P       nominal pressure (GPa); the realised one is what the label's stress says
@@ -167,6 +168,13 @@ def prescale(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
             f"the highest usable is {0.6 * eos.bulk_modulus:.0f} GPa"
         )
     return _scaled(atoms, eos.volume * len(atoms) * fraction)
+
+
+def compressed(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
+    """A copy of the cell near its volume at any pressure, fractional coordinates kept: where a relaxation starts."""
+    stiffening = 4.0
+    base = max(1 + stiffening * pressure / eos.bulk_modulus, 0.5)
+    return _scaled(atoms, eos.volume * len(atoms) * base ** (-1 / stiffening))
 
 
 def _scaled(atoms: Atoms, volume: float) -> Atoms:

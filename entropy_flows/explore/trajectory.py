@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +52,10 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def at(self, kept: slice | np.ndarray) -> Trajectory:
+        """The same run with some of its snapshots."""
+        return replace(self, **{name: getattr(self, name)[kept] for name in self.PER_SNAPSHOT})
 
     def snapshots(self) -> Iterable[tuple[int, Atoms]]:
         """(sampled step, cell) of each snapshot."""

@@ -2,6 +2,17 @@
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.iteration import IterationMaker
+from entropy_flows.flows.learning_curve import LearningCurveMaker
+from entropy_flows.flows.pools import IndependentTestMaker, RandomMDMaker, pool_of
 from entropy_flows.flows.stopping import Verdict, judge
 
-__all__ = ["ActiveLearningMaker", "IterationMaker", "Verdict", "judge"]
+__all__ = [
+    "ActiveLearningMaker",
+    "IndependentTestMaker",
+    "IterationMaker",
+    "LearningCurveMaker",
+    "RandomMDMaker",
+    "Verdict",
+    "judge",
+    "pool_of",
+]

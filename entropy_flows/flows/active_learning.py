@@ -9,6 +9,7 @@ from jobflow import Flow, Maker, Response, job
 from pymatgen.core import Structure
 
 from entropy_flows.flows.iteration import IterationMaker
+from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.flows.stopping import judge
 from entropy_flows.jobs import (
     AnchorMaker,
@@ -24,9 +25,6 @@ from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore
-
-CATEGORIES = {"explore": "gpu", "anchor": "gpu", "refine": "gpu", "train": "gpu", "label": "dft"}
-"""Stage → FireWorks category; the others run on `cpu`."""
 
 
 @dataclass
@@ -114,7 +112,7 @@ class ActiveLearningMaker(Maker):
         student
             Reference of the package to fine-tune where `model` is not one.
         """
-        return self._configured(self._iteration(campaign, seeds, model, student, 1, 0))
+        return configured(self._iteration(campaign, seeds, model, student, 1, 0), self.categories, self.queue)
 
     def _iteration(
         self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None, iteration: int, spent: int
@@ -174,16 +172,6 @@ class ActiveLearningMaker(Maker):
             explore=replace(maker.explore, params=params.model_copy(update=resized)),
             anchor=replace(maker.anchor, explore=maker.anchor.explore.model_copy(update=resized)),
         )
-
-    def _configured(self, flow: Flow) -> Flow:
-        """Set each job's worker category and queue, also those of the jobs that jobs add."""
-        for stage in ("", *sorted({*self.categories, *self.queue})):  # "" is part of every name: the general rule
-            config: dict[str, Any] = {"_category": self.categories.get(stage, "cpu")}
-            if stage in self.queue:
-                config["_queueadapter"] = dict(self.queue[stage])
-            changes = {"manager_config": config, "pass_manager_config": False}
-            flow.update_config(changes, name_filter=stage, dynamic=True)
-        return flow
 
     @staticmethod
     def _of(items: list, iteration: int) -> Any:

@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 
 from entropy_flows.explore import AnchorParams, ExploreParams, condition_grid, draw_runs, keep_near_equilibrium
 from entropy_flows.jobs.common import stage_job
-from entropy_flows.jobs.explore import batch_of, count_batches, explore_batch
+from entropy_flows.jobs.explore import Prescaled, batch_of, count_batches, explore_batch
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings
@@ -61,13 +61,15 @@ class AnchorMaker(Maker):
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         runs = draw_runs(condition_grid(self.plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
-        return explore_batch(
+        starts = Prescaled(seeds, base)
+        doc = explore_batch(
             (campaign, iteration, batch),
             batch_of(runs, self.plain, batch),
-            seeds,
+            starts,
             base,
             model,
             None,
             self.plain,
             keep=lambda trajectory: keep_near_equilibrium(trajectory, self.params.max_force),
         )
+        return doc.model_copy(update={"equations_of_state": starts.told()})

@@ -78,8 +78,9 @@ class ExploreMaker(Maker):
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         grid = condition_grid(self.params, list(seeds))
         runs = batch_of(draw_runs(grid, self.params.per_atom_fraction, (seed, iteration)), self.params, batch)
-        bias = self._bias(store, iteration)
-        return explore_batch((campaign, iteration, batch), runs, seeds, base, model, bias, self.params)
+        starts, bias = Prescaled(seeds, base), self._bias(store, iteration)
+        doc = explore_batch((campaign, iteration, batch), runs, starts, base, model, bias, self.params)
+        return doc.model_copy(update={"equations_of_state": starts.told()})
 
     def _bias(self, store: CampaignStore, iteration: int) -> Bias:
         """The cell's own entropy, or that of the data set with the cell in it."""
@@ -99,10 +100,41 @@ def batch_of(runs: Sequence[Run], params: ExploreParams, batch: int) -> list[Run
     return list(runs[batch * params.batch_size : (batch + 1) * params.batch_size])
 
 
+class Prescaled:
+    """Starting cells: seeds at the volume that stands for their pressure.
+
+    Parameters
+    ----------
+    seeds
+        Phase → seed cell.
+    base
+        Model of the equations of state.
+    """
+
+    def __init__(self, seeds: Mapping[str, Structure], base: BatchModel):
+        self.seeds, self.base = seeds, base
+        self.eos: dict[str, EquationOfState] = {}
+
+    def __call__(self, run: Run) -> Atoms:
+        """The cell that a run starts from; an error if the model does not bind the phase."""
+        atoms = to_atoms(self.seeds[run.condition.phase])
+        return prescale(atoms, run.condition.pressure, self.of(run.condition.phase))
+
+    def of(self, phase: str) -> EquationOfState:
+        """A phase's equation of state, fitted once."""
+        if phase not in self.eos:
+            self.eos[phase] = equation_of_state(to_atoms(self.seeds[phase]), self.base)
+        return self.eos[phase]
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """All that were fitted, as plain numbers."""
+        return {phase: {"volume": e.volume, "bulk_modulus": e.bulk_modulus} for phase, e in self.eos.items()}
+
+
 def explore_batch(
     place: tuple[str, int, int],
     runs: list[Run],
-    seeds: Mapping[str, Structure],
+    start: Callable[[Run], Atoms],
     base: BatchModel,
     model: str,
     bias: Bias | None,
@@ -111,19 +143,15 @@ def explore_batch(
 ) -> ExploreDoc:
     """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such.
 
-    `place` is campaign, iteration and batch; `model` the reference that `base` was loaded from. A job that was stopped
+    `place` is campaign, iteration and batch; `start` gives a run's cell; `model` the reference that `base` was loaded from. A job that was stopped
     goes on from its last checkpoint.
     """
     campaign, iteration, batch = place
-    eos: dict[str, EquationOfState] = {}
     starts: dict[int, Atoms] = {}
     refused: dict[int, str] = {}
     for run in runs:
-        phase, atoms = run.condition.phase, to_atoms(seeds[run.condition.phase])
         try:
-            if phase not in eos:
-                eos[phase] = equation_of_state(atoms, base)
-            starts[run.index] = prescale(atoms, run.condition.pressure, eos[phase])
+            starts[run.index] = start(run)
         except Exception as err:  # a model may refuse a phase in many ways; its runs end, the others go on
             if is_machine_fault(err):
                 raise
@@ -139,9 +167,9 @@ def explore_batch(
     return ExploreDoc(
         iteration=iteration,
         batch=batch,
-        runs=[_describe(run, done.get(run.index), refused.get(run.index)) for run in runs],
-        equations_of_state={p: {"volume": e.volume, "bulk_modulus": e.bulk_modulus} for p, e in eos.items()},
-        trajectories=[_pack(trajectory) for trajectory in kept],
+        runs=[describe(run, done.get(run.index), refused.get(run.index)) for run in runs],
+        equations_of_state={},
+        trajectories=[pack(trajectory) for trajectory in kept],
     )
 
 
@@ -161,7 +189,8 @@ def origin(run: RunDoc, step: int, model: str, **more: object) -> dict[str, obje
     return {**condition, "run": run.index, "step": step, "model": model, **more}
 
 
-def _describe(run: Run, trajectory: Trajectory | None, refused: str | None) -> RunDoc:
+def describe(run: Run, trajectory: Trajectory | None, refused: str | None = None) -> RunDoc:
+    """What is told of a run."""
     condition = run.condition
     finite = trajectory is not None and len(trajectory.steps) > 0
     return RunDoc(
@@ -180,6 +209,7 @@ def _describe(run: Run, trajectory: Trajectory | None, refused: str | None) -> R
     )
 
 
-def _pack(trajectory: Trajectory) -> dict[str, object]:
+def pack(trajectory: Trajectory) -> dict[str, object]:
+    """A trajectory as plain data."""
     names = ("numbers", "cell", *Trajectory.PER_SNAPSHOT)
     return {"index": trajectory.run.index, **{name: getattr(trajectory, name).tolist() for name in names}}

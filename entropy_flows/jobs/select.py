@@ -81,7 +81,7 @@ class SelectMaker(Maker):
             raise LostInputError("every exploration batch failed; see the failed explore jobs")
         runs = [run.model_dump() for doc in batches for run in doc.runs]
         ledger = store.ledger(self.dataset)
-        pool = snapshots_of(batches, iteration)
+        pool = snapshots_of(batches)
         statistics = ledger.statistics(iteration, self.name)
         before = {mode: stats.entropy() for mode, stats in statistics.items()}
         order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
@@ -113,10 +113,10 @@ class SelectMaker(Maker):
         return result
 
 
-def snapshots_of(batches: Iterable[ExploreDoc], iteration: int) -> list[Snapshot]:
+def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:
     """Everything that was explored, in the order of exploring."""
     return [
-        Snapshot(f"{iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
+        Snapshot(f"{doc.iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
         for doc in batches
         for run, step, atoms, _ in snapshots(doc)
     ]

@@ -77,7 +77,7 @@ class TopUpMaker(Maker):
         others = ledger.entries(iteration=iteration, stage={"$ne": self.name})
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
         batches = [doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None]
-        pool = [snapshot for snapshot in snapshots_of(batches, iteration) if snapshot.key not in taken]
+        pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
         candidates = fingerprinted(pool, range(len(pool)), ledger.fingerprint)
         chosen = next_best(candidates, ledger.statistics(iteration, self.name), wanted, self.theta_min)
         entries = []

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from ase import Atoms
 from jobflow import Maker
 
 from entropy_flows.jobs.checkpoint import checkpoint_folder
@@ -60,13 +61,13 @@ class TrainMaker(Maker):
         done = store.model(iteration)
         if done is not None:
             return TrainDoc.model_validate(done["training"])
-        self._flag(store, iteration, model, settings)
+        flag_odd(store, iteration, model, settings, self.outliers)
         frames = store.frames(settings=settings, iteration={"$lte": iteration})
         if not frames:
             failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
             reasons = ", ".join(f"{count} × {reason}" for reason, count in failed.items()) or "none was accepted"
             raise ValueError(f"no label to train on: {reasons}")
-        parts = self._split(store, frames, iteration)
+        parts = assign_parts(store, frames, iteration, self.params)
         store.record(iteration, train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs})
         result = fine_tune(
             parts["train"],
@@ -96,28 +97,33 @@ class TrainMaker(Maker):
         store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
         return doc
 
-    def _flag(self, store: CampaignStore, iteration: int, model: str, settings: str) -> None:
-        """Flag this iteration's odd labels; they were never trained on, so the model knows nothing of them."""
-        frames = store.frames(flagged=True, settings=settings, iteration=iteration)
-        compare = self.outliers.enabled and len(frames) >= self.outliers.fewest
-        base = load_calculator(store.fetch_model(model), device=machine().device) if compare else None
-        odd = odd_labels(frames, base, self.outliers)
-        store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
-        store.record(iteration, **{"label.flagged": len(odd)})
 
-    def _split(self, store: CampaignStore, frames: list[Any], iteration: int) -> dict[str, list[Any]]:
-        """The cells by part; what an interrupted run of this job assigned follows from the same cells as the rest."""
-        assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["iteration"] < iteration}
-        assigned = {key: part for key, part in assigned.items() if part}
-        computed = assign_splits(
-            assigned,
-            [energy_per_atom(atoms) for atoms in frames],
-            [atoms.info["key"] for atoms in frames],
-            self.params.fractions,
-            self.params.seed,
-        )
-        store.set_splits({key: part for key, part in computed.items() if key not in assigned})
-        splits = store.splits()
-        return {
-            part: [atoms for atoms in frames if splits[atoms.info["key"]] == part] for part in ("train", "val", "test")
-        }
+def flag_odd(store: CampaignStore, iteration: int, model: str, settings: str, outliers: OutlierParams) -> None:
+    """Flag an iteration's odd labels; `model` was never trained on them, so it knows nothing of them."""
+    frames = store.frames(flagged=True, settings=settings, iteration=iteration)
+    compare = outliers.enabled and len(frames) >= outliers.fewest
+    base = load_calculator(store.fetch_model(model), device=machine().device) if compare else None
+    odd = odd_labels(frames, base, outliers)
+    store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
+    store.record(iteration, **{"label.flagged": len(odd)})
+
+
+def assign_parts(
+    store: CampaignStore, frames: list[Atoms], iteration: int, params: TrainParams
+) -> dict[str, list[Atoms]]:
+    """Cells by part, those of this iteration and later ones drawn now.
+
+    What an interrupted run of the job assigned follows from the same cells as the rest.
+    """
+    assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["iteration"] < iteration}
+    assigned = {key: part for key, part in assigned.items() if part}
+    computed = assign_splits(
+        assigned,
+        [energy_per_atom(atoms) for atoms in frames],
+        [atoms.info["key"] for atoms in frames],
+        params.fractions,
+        params.seed,
+    )
+    store.set_splits({key: part for key, part in computed.items() if key not in assigned})
+    splits = store.splits()
+    return {part: [atoms for atoms in frames if splits[atoms.info["key"]] == part] for part in ("train", "val", "test")}

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from entropy_flows.flows.active_learning import CATEGORIES
+from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.launch import launcher_texts as texts
 from entropy_flows.launch.local import THREADS
 
 SCHEDULERS = ("slurm", "pbs")
 LOOPS = 20
 """Looks for work in vain, in all, after which a queue job that takes many jobs ends."""
-OTHERS = "select, plan, gather, evaluate, advance"
+OTHERS = "select, plan, gather, evaluate, advance, close, end"
 """Stages without an entry in CATEGORIES: they run on `cpu`."""
 
 

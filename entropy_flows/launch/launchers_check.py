@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from entropy_flows.flows.active_learning import CATEGORIES
+from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.launch.launchers import queue_file, seconds, worker_file
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings

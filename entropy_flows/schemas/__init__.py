@@ -1,6 +1,7 @@
 """Pydantic documents: the campaign file, and one document a stage."""
 
 from entropy_flows.schemas.campaign import Campaign, IterationSettings, StopParams, load_campaign
+from entropy_flows.schemas.curve import CurveParams, PointDoc
 from entropy_flows.schemas.documents import (
     EvaluateDoc,
     ExploreDoc,
@@ -13,10 +14,12 @@ from entropy_flows.schemas.documents import (
 
 __all__ = [
     "Campaign",
+    "CurveParams",
     "EvaluateDoc",
     "ExploreDoc",
     "IterationSettings",
     "LabelDoc",
+    "PointDoc",
     "RefineDoc",
     "RunDoc",
     "SelectDoc",

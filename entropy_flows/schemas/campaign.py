@@ -11,17 +11,32 @@ from ase.data import chemical_symbols
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.explore import AnchorParams, ExploreParams, Phase, condition_grid
+from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase, condition_grid
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params
 from entropy_flows.refine import RefineParams
+from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.select import SelectParams
 from entropy_flows.train import TrainParams
 from entropy_flows.train.params import PRESETS
 
 Stage = Literal[
-    "explore", "anchor", "select", "refine", "plan", "label", "tally", "gather", "train", "evaluate", "advance"
+    "explore",
+    "anchor",
+    "select",
+    "refine",
+    "plan",
+    "label",
+    "tally",
+    "gather",
+    "train",
+    "evaluate",
+    "advance",
+    "independent",
+    "close",
+    "point",
+    "end",
 ]
 Category = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -73,6 +88,10 @@ class Campaign(IterationSettings):
     label: LabelParams
     """The label engine; one for the whole campaign, since labels of two engines do not mix."""
     stop: StopParams = StopParams()
+    independent: IndependentParams = IndependentParams()
+    """The independent test, for `entropy-flows curve`."""
+    curve: CurveParams = CurveParams()
+    """The learning curve."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
     """Stage → FireWorks category. Else gpu for explore, anchor, refine, train; dft for label; cpu for others."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)

@@ -191,6 +191,18 @@ class CampaignStore(Models):
         """Failures, the latest last."""
         return list(self.database["failures"].find({"campaign": self.name, **query}).sort("created", ASCENDING))
 
+    # -- learning curves -------------------------------------------------------------------------------------------
+
+    def save_point(self, point: dict[str, Any]) -> None:
+        """Keep a point of a learning curve; the first one written stays."""
+        key = {"campaign": self.name, **{name: point[name] for name in ("method", "size", "seed")}}
+        body = {**point, "created": datetime.now(UTC)}
+        self.database["points"].update_one(key, {"$setOnInsert": {**body, **key}}, upsert=True)
+
+    def points(self) -> list[dict[str, Any]]:
+        """All points, small sets first."""
+        return list(self.database["points"].find({"campaign": self.name}).sort("size", ASCENDING))
+
     # -- ledger entries --------------------------------------------------------------------------------------------
 
     def ledger_entries(self, ids: list[str]) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ UNIQUE: Indexes = {
     "models": [("campaign", "iteration")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
+    "points": [("campaign", "method", "size", "seed")],
     OUTPUTS: [("uuid", "index")],
 }
 LOOKUP: Indexes = {

@@ -15,7 +15,7 @@ import yaml
 from fireworks import Firework, FWorker, ScriptTask
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
-from entropy_flows.flows.active_learning import CATEGORIES
+from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.launch.launchers import Cluster, Queue, clock, launcher_files, seconds, write_launchers
 from entropy_flows.launch.launchers_check import Report, check_launchers
 from entropy_flows.schemas import Campaign, load_campaign

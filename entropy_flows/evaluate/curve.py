@@ -1,0 +1,94 @@
+"""Learning curves: draws from pools of labels, and what several seeds say together.
+
+mean  m = ⟨x⟩,   standard deviation  s = [Σ (x − m)² / (n − 1)]^½      over n seeds
+ratio r = m_a / m_b ± r [ s_a² / (n_a m_a²) + s_b² / (n_b m_b²) ]^½    (standard error, first order)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from entropy_flows.conventions import GPA
+
+ItemT = TypeVar("ItemT")
+QUANTITIES = {
+    "energy_mae": ("energy MAE, meV/atom", 1e3),
+    "forces_mae": ("force MAE, meV/Å", 1e3),
+    "stress_mae": ("stress MAE, GPa", GPA),
+}
+"""Error → what it is called in tables, and its unit in them."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Several seeds' values."""
+
+    mean: float
+    std: float
+    """Standard deviation; 0 of a single value."""
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Mean:
+        """Mean and sample standard deviation."""
+        array = np.asarray(values, dtype=float)
+        return cls(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array))
+
+    def __str__(self) -> str:
+        digits = 3 if self.mean < 1 else 2 if self.mean < 10 else 1
+        return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}" if self.n > 1 else f"{self.mean:.{digits}f}"
+
+
+def ratio(a: Mean, b: Mean) -> tuple[float, float]:
+    """m_a / m_b and its standard error."""
+    value = a.mean / b.mean
+    return value, value * float(np.sqrt(sum(x.std**2 / (x.n * x.mean**2) for x in (a, b))))
+
+
+def summarise(points: Iterable[Mapping[str, Any]], test: str, quantity: str) -> dict[tuple[str, int], Mean]:
+    """Mean over the seeds of an error, by method and size.
+
+    Parameters
+    ----------
+    points
+        With `method`, `size` and `errors` (test → errors), as `PointDoc` has them.
+    test
+        Name of the test set.
+    quantity
+        Name of an error, such as `energy_mae`.
+
+    Returns
+    -------
+    dict
+        (method, size) → mean, in the order of sizes; without points that have no such error.
+    """
+    values: dict[tuple[str, int], list[float]] = {}
+    for point in sorted(points, key=lambda point: (point["size"], point["seed"])):
+        value = point["errors"].get(test, {}).get(quantity)
+        if value is not None:
+            values.setdefault((point["method"], point["size"]), []).append(value)
+    return {key: Mean.of(found) for key, found in values.items()}
+
+
+def draw(pool: Sequence[ItemT], size: int, seed: int, what: str = "the pool") -> list[ItemT]:
+    """`size` different items, the same for the same seed.
+
+    Raises
+    ------
+    ValueError
+        If the pool is too small.
+    """
+    if size > len(pool):
+        raise ValueError(f"{what} has {len(pool)} cells to train on, {size} are wanted")
+    order = np.random.default_rng([seed, size]).permutation(len(pool))[:size]
+    return [pool[place] for place in order]
+
+
+def draw_mixed(entropy: Sequence[ItemT], near: Sequence[ItemT], size: int, share: float, seed: int) -> list[ItemT]:
+    """Most from the entropy pool, a share from near-equilibrium cells of the random one (paper A, section 4.4.5)."""
+    few = round(share * size)
+    return draw(entropy, size - few, seed, "the entropy pool") + draw(near, few, seed, "the near-equilibrium pool")

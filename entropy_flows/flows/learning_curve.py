@@ -1,0 +1,71 @@
+"""Learning curves: the same model trained on growing sets from several pools (paper A, section 4.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from jobflow import Flow, Maker
+from pymatgen.core import Structure
+
+from entropy_flows.flows.active_learning import ActiveLearningMaker
+from entropy_flows.flows.pools import INDEPENDENT, RANDOM
+from entropy_flows.flows.queues import CATEGORIES, configured
+from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.curve import EndCurveMaker, PointMaker
+from entropy_flows.schemas import Campaign
+from entropy_flows.store import CampaignStore, same_engine
+
+CURVE = "curve"
+"""What is put behind a campaign's name for its learning curve."""
+
+
+@dataclass
+class LearningCurveMaker(Maker):
+    """One job a point: they need nothing of each other, so any number of workers shares them.
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    point
+        Trains and tests one model.
+    static_maker
+        The label engine, for the hash of its settings.
+    pools
+        "entropy", "random", "independent" → campaign.
+    categories, queue
+        As of `ActiveLearningMaker`.
+    """
+
+    name: str = "learning curve"
+    point: PointMaker = field(default_factory=PointMaker)
+    static_maker: Maker | None = None
+    pools: dict[str, str] = field(default_factory=dict)
+    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
+    queue: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_campaign(cls, campaign: Campaign) -> Self:
+        """The curve that a campaign file describes, over the campaign's labels and those of its pools."""
+        loop, name = ActiveLearningMaker.from_campaign(campaign), campaign.name
+        recipe = campaign.curve.train or campaign.iteration(1).train
+        pools = {"entropy": name, RANDOM: f"{name}.{RANDOM}", INDEPENDENT: f"{name}.{INDEPENDENT}"}
+        return cls(
+            point=PointMaker(params=campaign.curve, train=recipe),
+            static_maker=loop.iterations[0].label.batch.static_maker,
+            pools=pools,
+            categories=loop.categories,
+            queue=loop.queue,
+        )
+
+    def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
+        """The curve's flow; arguments as in `ActiveLearningMaker.make`, of which the seeds are not used."""
+        settings = same_engine(CampaignStore.open(campaign), self.static_maker)
+        place = (campaign, 1)
+        points = [
+            identified(self.point.make(*place, batch, point, self.pools, student or model, settings), *place, *point)
+            for batch, point in enumerate(self.point.params.points())
+        ]
+        end = identified(EndCurveMaker().make(*place, [made.output for made in points]), *place)
+        return configured(Flow([*points, end], name=campaign), self.categories, self.queue)

@@ -1,0 +1,164 @@
+"""Pools of labels to compare with: random molecular dynamics, and the independent test.
+
+A pool is a campaign of its own, named after the one it belongs to, in the same database: it is queried, verified,
+repaired and exported like any other, and the label cache spans both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from jobflow import Flow, Job, Maker
+from pymatgen.core import Structure
+
+from entropy_flows.explore import ExploreParams
+from entropy_flows.flows.active_learning import ActiveLearningMaker
+from entropy_flows.flows.queues import CATEGORIES, configured
+from entropy_flows.jobs import LabelMaker, SelectMaker
+from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.explore import ExploreMaker
+from entropy_flows.jobs.independent import IndependentMaker
+from entropy_flows.jobs.pool import ClosePoolMaker
+from entropy_flows.schemas import Campaign
+from entropy_flows.select import SelectParams
+from entropy_flows.store import CampaignStore, same_engine
+
+RANDOM, INDEPENDENT = "random", "independent"
+"""What is put behind a campaign's name for its pools."""
+
+
+def pool_of(campaign: Campaign, kind: str) -> Campaign:
+    """A campaign's pool as a campaign: the same settings under another name."""
+    return campaign.model_copy(update={"name": f"{campaign.name}.{kind}"})
+
+
+@dataclass
+class PoolMaker(Maker):
+    """Label cells that jobs find, without a filter and without training.
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    select
+        Takes `size` cells at random, or all.
+    label
+        Labels them, without anchors.
+    close
+        Draws the parts and ends the campaign.
+    size
+        Most cells; None for all.
+    seed
+        Everything random follows from it.
+    categories, queue
+        As of `ActiveLearningMaker`.
+    """
+
+    name: str = "pool"
+    select: SelectMaker = field(default_factory=SelectMaker)
+    label: LabelMaker = field(default_factory=LabelMaker)
+    close: ClosePoolMaker = field(default_factory=ClosePoolMaker)
+    size: int | None = None
+    seed: int = 42
+    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
+    queue: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
+        """The pool that belongs to a campaign file's settings."""
+        loop = ActiveLearningMaker.from_campaign(campaign)
+        first = loop.iterations[0]
+        part = campaign.iteration(1)
+        plain = first.label.anchors.model_copy(update={"fraction": 0.0})
+        return cls(
+            select=SelectMaker(params=SelectParams(selector="random"), dataset=campaign.dataset),
+            label=LabelMaker(
+                batch=first.label.batch, batch_size=first.label.batch_size, anchors=plain, dataset=campaign.dataset
+            ),
+            close=ClosePoolMaker(params=part.train, outliers=campaign.label.outliers),
+            seed=campaign.seed,
+            categories=loop.categories,
+            queue=loop.queue,
+            **fields,
+        )
+
+    def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
+        """The jobs that find the cells."""
+        raise NotImplementedError(f"{type(self).__name__} has no jobs that find cells")
+
+    def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
+        """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""
+        settings, place = same_engine(CampaignStore.open(campaign), self.label.batch.static_maker), (campaign, 1)
+        found = self.sources(campaign, seeds, model)
+        outputs = [made.output for made in found]
+        selected = identified(self.select.make(*place, outputs, model, self.size, self.seed), *place)
+        planned = identified(self.label.make(*place, selected.output, [], model, settings, None, self.seed), *place)
+        closed = identified(self.close.make(*place, planned.output, model, settings), *place)
+        return configured(Flow([*found, selected, planned, closed], name=campaign), self.categories, self.queue)
+
+
+@dataclass
+class RandomMDMaker(PoolMaker):
+    """The baseline: the campaign's own condition grids with k = 0, and no filter (paper A, section 4.2).
+
+    Each condition keeps as many trajectories as it has entropy weights, so the pools come from equally many. All of
+    them run on the base model: nothing is trained in between.
+
+    Parameters
+    ----------
+    explore
+        One ExploreMaker per iteration of the campaign.
+    """
+
+    name: str = "random molecular dynamics"
+    explore: list[ExploreMaker] = field(default_factory=lambda: [ExploreMaker()])
+
+    @classmethod
+    def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
+        """With the grids of all the campaign's iterations."""
+        makers = []
+        for number in range(1, campaign.n_iterations + 1):
+            params = unbiased(campaign.iteration(number).explore)
+            makers.append(ExploreMaker(params=params, dataset=campaign.dataset))
+        return super().from_campaign(campaign, explore=makers, **fields)
+
+    def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
+        """Explorations of all grids."""
+        return [
+            identified(maker.make(campaign, number, batch, seeds, model, self.seed), campaign, number, batch)
+            for number, maker in enumerate(self.explore, 1)
+            for batch in range(maker.batches(list(seeds)))
+        ]
+
+
+@dataclass
+class IndependentTestMaker(PoolMaker):
+    """The independent test (paper A, section 3.5): relaxed crystals and late snapshots of plain dynamics.
+
+    Parameters
+    ----------
+    cells
+        Makes them.
+    """
+
+    name: str = "independent test"
+    cells: IndependentMaker = field(default_factory=IndependentMaker)
+
+    @classmethod
+    def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
+        """With the campaign's section `independent`."""
+        cells = IndependentMaker(params=campaign.independent, explore=campaign.iteration(1).explore)
+        return super().from_campaign(campaign, cells=cells, **fields)
+
+    def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
+        """Relaxations and dynamics."""
+        return [
+            identified(self.cells.make(campaign, 1, batch, seeds, model, self.seed), campaign, 1, batch)
+            for batch in range(self.cells.batches(list(seeds)))
+        ]
+
+
+def unbiased(explore: ExploreParams) -> ExploreParams:
+    """The same grid with k = 0 in place of each entropy weight."""
+    return explore.model_copy(update={"entropy_weights": tuple(0.0 for _ in explore.entropy_weights), "ramp": 0})

@@ -1,0 +1,155 @@
+"""The jobs of a learning curve: one trains and tests a model, one ends the curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from jobflow import Maker, job
+
+from entropy_flows.evaluate import errors
+from entropy_flows.evaluate.curve import draw, draw_mixed
+from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
+from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.potentials import load_calculator
+from entropy_flows.schemas import CurveParams, PointDoc
+from entropy_flows.schemas.curve import IN_DISTRIBUTION, INDEPENDENT_TEST
+from entropy_flows.settings import settings as machine
+from entropy_flows.store import CampaignStore
+from entropy_flows.train import TrainParams, fine_tune
+
+CHOSEN: dict[str, Any] = {"stage": {"$nin": ["anchor", "import"]}}
+"""Labels of the entropy pool: what selection accepted, not the anchors beside it."""
+
+
+@dataclass
+class PointMaker(Maker):
+    """One point: draw, train from the base model, test.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    params
+        Methods and shares.
+    train
+        Recipe.
+    """
+
+    name: str = "point"
+    params: CurveParams = field(default_factory=CurveParams)
+    train: TrainParams = field(default_factory=TrainParams)
+
+    @stage_job(PointDoc)
+    def make(
+        self, campaign: str, iteration: int, batch: int, point: tuple[str, int, int], pools: dict[str, str],
+        model: str, settings: str,
+    ) -> PointDoc:  # fmt: skip
+        """Train and test one model.
+
+        Parameters
+        ----------
+        campaign, iteration, batch
+            Place of this job.
+        point
+            Method, N and seed.
+        pools
+            "entropy", "random", "independent" → campaign whose labels they are; those not needed may be missing.
+        model
+            Reference of the model to start from, among this campaign's.
+        settings
+            Hash of the label engine's settings.
+        """
+        method, size, seed = point
+        store = CampaignStore.open(campaign)
+        pool = Pools(pools, settings, self.params)
+        cells, held = pool.training(method, size, seed)
+        recipe = self.train.model_copy(update={"seed": seed})
+        folder = checkpoint_folder(campaign, iteration, current_uuid()) / "training"
+        result = fine_tune(cells, held, [], store.fetch_model(model), recipe, folder)
+        reference = store.save_model(batch + 1, result.model, parent=model, method=method, size=size, seed=seed)
+        calculator = load_calculator(store.fetch_model(reference), device=machine().device)
+        doc = PointDoc(
+            iteration=iteration,
+            method=method,
+            size=size,
+            seed=seed,
+            model=reference,
+            trained_on=len(cells) - len(result.left_out.get("train", [])),
+            validated_on=len(held),
+            epochs=result.epochs,
+            wall_seconds=result.wall_seconds,
+            keys=[atoms.info["name"] for atoms in cells],
+            errors={test: errors(frames, calculator).as_dict() for test, frames in pool.tests().items()},
+        )
+        store.save_point(doc.model_dump())
+        return doc
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The pools' labelled cells, for training and for tests.
+
+    Attributes
+    ----------
+    names
+        Pool → campaign.
+    settings
+        Hash of the label engine's settings.
+    params
+        Shares of the mixed pool.
+    """
+
+    names: dict[str, str]
+    settings: str
+    params: CurveParams
+
+    def training(self, method: str, size: int, seed: int) -> tuple[list[Atoms], list[Atoms]]:
+        """Cells to train on, and the pool's own validation cells."""
+        if method != "mixed":
+            return draw(self.cells(method, "train"), size, seed, f"the {method} pool"), self.cells(method, "val")
+        share = self.params.near_share
+        near = {part: self._near(part) for part in ("train", "val")}
+        cells = draw_mixed(self.cells("entropy", "train"), near["train"], size, share, seed)
+        held = self.cells("entropy", "val")
+        few = min(len(near["val"]), round(share / (1 - share) * len(held))) if share < 1 else len(near["val"])
+        return cells, held + near["val"][:few]
+
+    def tests(self) -> dict[str, list[Atoms]]:
+        """The test sets there are."""
+        found = {IN_DISTRIBUTION: self.cells("entropy", "test")}
+        if "independent" in self.names:
+            found[INDEPENDENT_TEST] = self.cells("independent", None)
+        return {test: frames for test, frames in found.items() if frames}
+
+    def cells(self, pool: str, part: str | None) -> list[Atoms]:
+        """A part of a pool, in ledger order; None for all of it."""
+        campaign = self.names[pool]
+        query = {"settings": self.settings, **CHOSEN, **({} if part is None else {"split": part})}
+        frames = CampaignStore.open(campaign).frames(**query)
+        for atoms in frames:
+            atoms.info["name"] = f"{campaign}/{atoms.info['key']}"
+        return frames
+
+    def _near(self, part: str) -> list[Atoms]:
+        frames = self.cells("random", part)
+        return [atoms for atoms in frames if np.linalg.norm(atoms.get_forces(), axis=1).max() < self.params.max_force]
+
+
+@dataclass
+class EndCurveMaker(Maker):
+    """Say that a curve is done."""
+
+    name: str = "end"
+
+    @job
+    def make(self, campaign: str, iteration: int, points: list[Any]) -> dict[str, Any]:
+        """End it; `points` makes this job wait for them."""
+        store = CampaignStore.open(campaign)
+        done, failed = len(store.points()), len(store.failures(stage="point"))
+        message = f"{done} of {len(points)} points" + (f", {failed} failed (see failures)" if failed else "")
+        store.set_state("done" if done else "failed", message)
+        forget_iteration(campaign, iteration)
+        return {"points": done, "message": message}

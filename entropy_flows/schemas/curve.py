@@ -1,0 +1,57 @@
+"""Learning curves: what to train on what, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from entropy_flows.params import Params
+from entropy_flows.schemas.documents import Document
+from entropy_flows.train import TrainParams
+
+Method = Literal["entropy", "random", "mixed"]
+IN_DISTRIBUTION, INDEPENDENT_TEST = "in-distribution", "independent"
+"""The two tests: cells held out of the entropy pool, and relaxed crystals with plain dynamics from them."""
+
+
+class CurveParams(Params):
+    """The points of a learning curve; the defaults are the paper's (section 4.4), but for the sizes."""
+
+    sizes: tuple[int, ...] = Field((25, 50, 100, 200), min_length=1)
+    """Training cells N."""
+    methods: tuple[Method, ...] = Field(("entropy", "random", "mixed"), min_length=1)
+    """entropy: the campaign's selected cells, without anchors; random: of the baseline; mixed: both."""
+    seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
+    """Each governs the draw of the cells and the training's shuffle; the sets are not nested."""
+    near_share: float = Field(0.2, ge=0, le=1)
+    """Share of the mixed pool that is from the baseline."""
+    max_force: float = Field(2.0, gt=0)
+    """Largest force (eV/Å) of the baseline's cells in the mixed pool."""
+    train: TrainParams | None = None
+    """Recipe; None takes the campaign's first."""
+
+    def points(self) -> list[tuple[str, int, int]]:
+        """(method, N, seed), small sets first."""
+        sizes = sorted(set(self.sizes))
+        return [(method, size, seed) for size in sizes for seed in self.seeds for method in self.methods]
+
+
+class PointDoc(Document):
+    """One trained model of a learning curve."""
+
+    iteration: int
+    method: str
+    size: int
+    seed: int
+    model: str
+    """Its reference among the curve's models."""
+    trained_on: int
+    """Cells, after the edge limit."""
+    validated_on: int
+    epochs: int
+    wall_seconds: float
+    keys: list[str]
+    """Training cells: campaign and key."""
+    errors: dict[str, dict[str, Any]]
+    """Test → errors, see `evaluate.Errors`."""

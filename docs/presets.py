@@ -1,6 +1,6 @@
 """Write presets.md: the inputs of the VASP presets for four cells, as the code makes them.
 
-    python docs/presets.py
+python docs/presets.py
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def text() -> str:
             f"## {title}\n\n"
             f"`{{engine: {engine}}}`; {len(cell)} atoms, {lengths} Å; POTCAR {', '.join(inputs['potcar'])} "
             f"({inputs['potcar_functional']}); settings' hash `{settings_hash(maker)[:12]}…`\n\n"
-            f"```text title=\"INCAR\"\n{incar}\n```\n\n```text title=\"KPOINTS\"\n{kpoints}\n```\n"
+            f'```text title="INCAR"\n{incar}\n```\n\n```text title="KPOINTS"\n{kpoints}\n```\n'
         )
     return "\n".join(parts)
 

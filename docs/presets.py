@@ -1,7 +1,4 @@
-"""Write presets.md: the inputs of the VASP presets for four cells, as the code makes them.
-
-    python docs/presets.py
-"""
+"""Write presets.md: the inputs of the VASP presets for four cells, as the code makes them."""
 
 from __future__ import annotations
 
@@ -16,8 +13,9 @@ PAGE = Path(__file__).with_name("presets.md")
 HEAD = """\
 # The VASP presets' inputs
 
-What `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells: paper A's settings, with VASP's defaults made explicit where atomate2 has others. Made by `python docs/presets.py`; `entropy-flows check campaign.yaml --inputs folder`
-writes the same for your own cell. No MAGMOM, no DFT+U: those are your own generator's.
+What `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells: paper A's settings, with VASP's defaults made
+explicit where atomate2 has others. Made by `python docs/presets.py`; for your own cell:
+`entropy-flows check campaign.yaml --inputs folder`. No MAGMOM, no DFT+U: those are your own generator's.
 """
 CELLS = {
     "Silicon, PBE": ("vasp-pbe", "Fd-3m", Lattice.cubic(5.43), {"Si": [0, 0, 0]}),
@@ -48,7 +46,7 @@ def text() -> str:
             f"## {title}\n\n"
             f"`{{engine: {engine}}}`; {len(cell)} atoms, {lengths} Å; POTCAR {', '.join(inputs['potcar'])} "
             f"({inputs['potcar_functional']}); settings' hash `{settings_hash(maker)[:12]}…`\n\n"
-            f"```text title=\"INCAR\"\n{incar}\n```\n\n```text title=\"KPOINTS\"\n{kpoints}\n```\n"
+            f'```text title="INCAR"\n{incar}\n```\n\n```text title="KPOINTS"\n{kpoints}\n```\n'
         )
     return "\n".join(parts)
 

@@ -24,7 +24,7 @@ from entropy_flows.jobs.common import document, identified
 from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, StopParams, TrainDoc
-from entropy_flows.store import CampaignStore
+from entropy_flows.store import CampaignStore, same_engine
 
 
 @dataclass
@@ -141,8 +141,14 @@ class ActiveLearningMaker(Maker):
         forget_iteration(campaign, iteration)
         response = Response(output={"state": verdict.state, "message": verdict.message})
         if verdict.state == "running" and training is not None:
+            same_engine(store, self.engine)
             response.addition = self._iteration(campaign, seeds, training.model, None, iteration + 1, spent)
         return response
+
+    @property
+    def engine(self) -> Maker:
+        """What labels: the static Maker, one for all iterations."""
+        return self.iterations[0].label.batch.engine
 
     def budget(self, iteration: int, spent: int) -> int | None:
         """Most labels of an iteration, given those asked for before."""

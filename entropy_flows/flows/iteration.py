@@ -18,7 +18,7 @@ from entropy_flows.jobs import (
     TrainMaker,
 )
 from entropy_flows.jobs.common import identified
-from entropy_flows.store import CampaignStore, same_engine
+from entropy_flows.label import settings_hash
 
 
 @dataclass
@@ -76,16 +76,10 @@ class IterationMaker(Maker):
         -------
         Flow
             Its output has the references `trained` and `evaluated`.
-
-        Raises
-        ------
-        StoreError
-            If the label engine has other settings here than the campaign's labels were made with.
         """
         share = 1 - self.label.anchors.fraction
         driven = None if budget is None else max(1, round(share * budget))
-        settings = same_engine(CampaignStore.open(campaign), self.label.batch.static_maker)
-        place = (campaign, iteration)
+        settings, place = settings_hash(self.label.batch.engine), (campaign, iteration)
         explored = [
             identified(self.explore.make(*place, batch, seeds, model, seed), *place, batch)
             for batch in range(self.explore.batches(list(seeds)))

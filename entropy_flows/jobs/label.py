@@ -52,11 +52,18 @@ class LabelBatchMaker(Maker):
     min_distance: float = 0.5
     ladder: int = 2
 
+    @property
+    def engine(self) -> Maker:
+        """The static Maker; an error if none was given."""
+        if self.static_maker is None:
+            raise ValueError("LabelBatchMaker has no static_maker: give it any atomate2 static Maker")
+        return self.static_maker
+
     @stage_job(LabelDoc)
     def make(self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str) -> LabelDoc:
         """Label the structures with these ids, unless they have their label already, or another campaign has it."""
         store = CampaignStore.open(campaign)
-        same_engine(store, self.static_maker)  # as it is on this worker
+        same_engine(store, self.engine)  # as it is on this worker
         entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
         known = {e["_id"]: store.known_label(Structure.from_dict(e["structure"]), settings) for e in entries}
         for entry in entries:
@@ -72,7 +79,7 @@ class LabelBatchMaker(Maker):
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
         cells = [Structure.from_dict(entry["structure"]) for entry in entries]
-        return label_batch(self.static_maker, cells, self.min_distance, self.ladder)
+        return label_batch(self.engine, cells, self.min_distance, self.ladder)
 
 
 @dataclass

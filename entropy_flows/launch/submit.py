@@ -13,7 +13,7 @@ from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import model_elements
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, launchpad
+from entropy_flows.store import CampaignStore, launchpad, same_engine
 
 CLAIM_SECONDS = 15
 """For which a submission that goes on keeps others from submitting the same campaign."""
@@ -65,6 +65,11 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: Acti
         Folder that the campaign file's relative paths start from.
     maker
         The Makers to use; None takes those that the campaign describes.
+
+    Raises
+    ------
+    ValueError, StoreError
+        If a seed or model will not do, or the label engine has other settings than the campaign's labels.
     """
     seeds = {phase.name: seed_cell(phase, base) for phase in campaign.phases}
     model = locate_model(campaign.base_model, base)
@@ -76,6 +81,7 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: Acti
         student = store.save_model(-1, path, role="student")
     reference = store.save_model(0, model, role="base")
     maker = maker or ActiveLearningMaker.from_campaign(campaign)
+    same_engine(store, maker.engine)
     flow = maker.make(campaign.name, seeds, reference, student)
     flow.update_metadata({"campaign": campaign.name}, dynamic=True)
     return flow

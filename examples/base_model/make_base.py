@@ -22,7 +22,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.eos import EquationOfState
 from ase.filters import FrechetCellFilter
 from ase.io import read, write
-from ase.lattice.hexagonal import Graphite as graphite_cell
+from ase.lattice.hexagonal import Graphite
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import LBFGS
@@ -69,7 +69,7 @@ def tin() -> Atoms:
 
 def graphite() -> Atoms:
     """AB graphite, 8 atoms."""
-    return graphite_cell("C", latticeconstant={"a": 2.46, "c": 6.7}) * (2, 1, 1)
+    return Graphite("C", latticeconstant={"a": 2.46, "c": 6.7}) * (2, 1, 1)
 
 
 def lonsdaleite() -> Atoms:

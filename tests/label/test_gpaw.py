@@ -123,7 +123,7 @@ def test_failures_have_their_reason(changed, reason, words):
     label = label_of(distorted(), maker(**changed))
     assert (label.converged, label.reason) == (False, reason)
     assert words in label.evidence
-    assert label.provenance == {"engine": "GPAW PBE"}
+    assert label.provenance == {"engine": "GPAW PBE", "settings": maker(**changed).physics()}
 
 
 # --- settings

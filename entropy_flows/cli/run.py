@@ -34,7 +34,7 @@ def command(
     preflight(file)
     console = Console()
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
-        state, message = _run_locally(opened) if local else _run_workers(opened, console, workers, retry)
+        state, message = _run_locally(opened) if local else run_workers(opened, console, workers, retry)
         show(console, opened.store.iterations(), opened.store.failures())
     if state == "failed":
         raise RuntimeError(f"campaign {opened.campaign.name} failed: {message}")
@@ -42,12 +42,18 @@ def command(
     console.print(f"next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")
 
 
-def _run_workers(opened: Session, console: Console, workers: int | None, retry: bool) -> tuple[str, str | None]:
+def run_workers(
+    opened: Session, console: Console, workers: int | None, retry: bool = False, maker: Any = None
+) -> tuple[str, str | None]:
+    """Submit a campaign if it was not, and follow it with local workers to its end; its state and message.
+
+    `maker` is of the flow to submit, in place of the one that the campaign describes.
+    """
     from entropy_flows.launch import LocalWorkers, repair, submit
     from entropy_flows.launch.repair import retry_stages
     from entropy_flows.store import launchpad
 
-    submitted = submit(opened.store, opened.campaign, opened.file.parent)
+    submitted = submit(opened.store, opened.campaign, opened.file.parent, maker)
     pad, name = launchpad(), opened.campaign.name
     crew = LocalWorkers(name, opened.folder, workers, alone=opened.embedded)
     if not submitted:

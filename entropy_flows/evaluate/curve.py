@@ -38,6 +38,10 @@ class Mean:
         array = np.asarray(values, dtype=float)
         return cls(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array))
 
+    def scaled(self, factor: float) -> Mean:
+        """The same in another unit."""
+        return Mean(factor * self.mean, factor * self.std, self.n)
+
     def __str__(self) -> str:
         digits = 3 if self.mean < 1 else 2 if self.mean < 10 else 1
         return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}" if self.n > 1 else f"{self.mean:.{digits}f}"

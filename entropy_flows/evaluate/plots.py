@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from entropy_flows.conventions import GPA
+from entropy_flows.evaluate.curve import QUANTITIES, summarise
 from entropy_flows.evaluate.errors import Parity
 
 COLOURS = ("#9aa0a6", "#1a73e8")
@@ -69,6 +71,65 @@ def coverage_plot(features: np.ndarray, groups: Sequence[str]) -> Figure:
         axis.plot(places[chosen, 0], places[chosen, -1], "o", ms=4, alpha=0.7, label=f"{group} ({chosen.sum()})")
     labels = [f"PC{n + 1} ({100 * part:.0f} % of variance)" for n, part in enumerate(share)]
     axis.set(xlabel=labels[0], ylabel=labels[-1], title="coverage of the data set (PCA of mean fingerprints)")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def places_plot(places: np.ndarray, groups: Sequence[str], title: str) -> Figure:
+    """Places (n, 2) on a map, coloured by group."""
+    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+    axis = figure.subplots()
+    for group in dict.fromkeys(groups):
+        chosen = np.array([name == group for name in groups])
+        axis.plot(*places[chosen].T, "o", ms=4, alpha=0.7, label=f"{group} ({chosen.sum()})")
+    axis.set(xticks=[], yticks=[], title=title)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def curve_plot(points: Sequence[Mapping[str, Any]]) -> Figure:
+    """Errors against training cells: a row for each test, a column for each error, bars of one standard deviation."""
+    tests = list(dict.fromkeys(test for point in points for test in point["errors"]))
+    figure = Figure(figsize=(4.2 * len(QUANTITIES), 3.4 * len(tests)), layout="constrained")
+    grid = figure.subplots(len(tests), len(QUANTITIES), squeeze=False)
+    for row, test in zip(grid, tests, strict=True):
+        for axis, (quantity, (name, scale)) in zip(row, QUANTITIES.items(), strict=True):
+            found = summarise(points, test, quantity)
+            for method in dict.fromkeys(method for method, _ in found):
+                sizes = [size for other, size in found if other == method]
+                means = [found[method, size].scaled(scale) for size in sizes]
+                bars = [mean.std for mean in means]
+                axis.errorbar(sizes, [mean.mean for mean in means], bars, fmt="o-", ms=4, capsize=3, label=method)
+            axis.set(xscale="log", yscale="log", xlabel="training cells", ylabel=name, title=f"{test} test")
+            if found:
+                axis.legend(fontsize=8)
+    return figure
+
+
+def parities_plot(parities: Mapping[str, Parity]) -> Figure:
+    """Predicted against labelled energies and forces of several models on the same cells, with MAE and R²."""
+    panels = [("energy", "energy", "eV/atom"), ("forces", "force component", "eV/Å")]
+    figure = Figure(figsize=(4.6 * len(panels), 4.2), layout="constrained")
+    for axis, (name, title, unit) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for label, parity in parities.items():
+            found = parity.errors.as_dict()
+            score = "" if found[f"{name}_r2"] is None else f", R² {found[f'{name}_r2']:.3f}"
+            axis.plot(*getattr(parity, name), ".", ms=3, alpha=0.5, label=f"{label}: {found[f'{name}_mae']:.3g}{score}")
+        low, high = axis.get_xlim()
+        axis.plot([low, high], [low, high], "k-", lw=0.8)
+        axis.set(xlabel=f"label ({unit})", ylabel=f"model ({unit})", title=f"{title}; MAE in {unit}")
+        axis.legend(fontsize=7)
+    return figure
+
+
+def distance_plot(parities: Mapping[str, Parity], distances: Mapping[str, np.ndarray]) -> Figure:
+    """|energy error| of each cell against its distance from the nearest training cell."""
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for label, parity in parities.items():
+        error = 1e3 * np.abs(parity.energy[1] - parity.energy[0])
+        axis.loglog(distances[label], np.maximum(error, 1e-3), ".", ms=5, alpha=0.6, label=label)
+    axis.set(xlabel="distance from the nearest training cell (standard deviations)", ylabel="|energy error| (meV/atom)")
     axis.legend(fontsize=8)
     return figure
 

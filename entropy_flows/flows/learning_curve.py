@@ -13,8 +13,8 @@ from entropy_flows.flows.pools import INDEPENDENT, RANDOM
 from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.jobs.common import identified
 from entropy_flows.jobs.curve import EndCurveMaker, PointMaker
+from entropy_flows.label import settings_hash
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, same_engine
 
 CURVE = "curve"
 """What is put behind a campaign's name for its learning curve."""
@@ -30,8 +30,8 @@ class LearningCurveMaker(Maker):
         Name of the flow.
     point
         Trains and tests one model.
-    static_maker
-        The label engine, for the hash of its settings.
+    engine
+        What labelled the pools.
     pools
         "entropy", "random", "independent" → campaign.
     categories, queue
@@ -40,7 +40,7 @@ class LearningCurveMaker(Maker):
 
     name: str = "learning curve"
     point: PointMaker = field(default_factory=PointMaker)
-    static_maker: Maker | None = None
+    engine: Maker = field(default_factory=Maker)
     pools: dict[str, str] = field(default_factory=dict)
     categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
     queue: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class LearningCurveMaker(Maker):
         pools = {"entropy": name, RANDOM: f"{name}.{RANDOM}", INDEPENDENT: f"{name}.{INDEPENDENT}"}
         return cls(
             point=PointMaker(params=campaign.curve, train=recipe),
-            static_maker=loop.iterations[0].label.batch.static_maker,
+            engine=loop.engine,
             pools=pools,
             categories=loop.categories,
             queue=loop.queue,
@@ -61,8 +61,7 @@ class LearningCurveMaker(Maker):
 
     def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
         """The curve's flow; arguments as in `ActiveLearningMaker.make`, of which the seeds are not used."""
-        settings = same_engine(CampaignStore.open(campaign), self.static_maker)
-        place = (campaign, 1)
+        settings, place = settings_hash(self.engine), (campaign, 1)
         points = [
             identified(self.point.make(*place, batch, point, self.pools, student or model, settings), *place, *point)
             for batch, point in enumerate(self.point.params.points())

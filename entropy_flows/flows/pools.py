@@ -20,9 +20,9 @@ from entropy_flows.jobs.common import identified
 from entropy_flows.jobs.explore import ExploreMaker
 from entropy_flows.jobs.independent import IndependentMaker
 from entropy_flows.jobs.pool import ClosePoolMaker
+from entropy_flows.label import settings_hash
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import SelectParams
-from entropy_flows.store import CampaignStore, same_engine
 
 RANDOM, INDEPENDENT = "random", "independent"
 """What is put behind a campaign's name for its pools."""
@@ -83,13 +83,18 @@ class PoolMaker(Maker):
             **fields,
         )
 
+    @property
+    def engine(self) -> Maker:
+        """What labels."""
+        return self.label.batch.engine
+
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
         """The jobs that find the cells."""
         raise NotImplementedError(f"{type(self).__name__} has no jobs that find cells")
 
     def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
         """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""
-        settings, place = same_engine(CampaignStore.open(campaign), self.label.batch.static_maker), (campaign, 1)
+        settings, place = settings_hash(self.engine), (campaign, 1)
         found = self.sources(campaign, seeds, model)
         outputs = [made.output for made in found]
         selected = identified(self.select.make(*place, outputs, model, self.size, self.seed), *place)

@@ -143,8 +143,8 @@ def explore_batch(
 ) -> ExploreDoc:
     """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such.
 
-    `place` is campaign, iteration and batch; `start` gives a run's cell; `model` the reference that `base` was loaded from. A job that was stopped
-    goes on from its last checkpoint.
+    `place` is campaign, iteration and batch; `start` gives a run's cell; `model` is the reference that `base` was
+    loaded from. A job that was stopped goes on from its last checkpoint.
     """
     campaign, iteration, batch = place
     starts: dict[int, Atoms] = {}

@@ -1,0 +1,140 @@
+"""The tables and the page of a learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entropy_flows.cli.session import Session
+from entropy_flows.evaluate import coverage
+from entropy_flows.evaluate.curve import QUANTITIES, ratio, summarise
+from entropy_flows.evaluate.report import Table
+
+if TYPE_CHECKING:
+    from entropy_flows.store import CampaignStore
+
+POOL_DRAWS = 5
+"""Draws that the information of equal-sized pools is averaged over."""
+
+
+def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
+    """A table for each test and error: N down, methods across, mean ± standard deviation over the seeds."""
+    tests = list(dict.fromkeys(test for point in points for test in point["errors"]))
+    tables: list[Table] = []
+    for test in tests:
+        for quantity, (name, scale) in QUANTITIES.items():
+            found = {key: mean.scaled(scale) for key, mean in summarise(points, test, quantity).items()}
+            methods = list(dict.fromkeys(method for method, _ in found))
+            if not methods:
+                continue
+            compared = {"random", "entropy"} <= set(methods)
+            rows = [["N", *methods, *(["random / entropy"] if compared else [])]]
+            for size in sorted({size for _, size in found}):
+                row = [str(found[method, size]) if (method, size) in found else "–" for method in methods]
+                if compared:
+                    both = [found.get((method, size)) for method in ("random", "entropy")]
+                    row.append("{:.2f} ± {:.2f}".format(*ratio(*both)) if all(both) else "–")
+                rows.append([str(size), *row])
+            note = "Mean ± standard deviation over the seeds; of the ratio, its standard error."
+            tables.append((f"{name}, {test} test", rows, note))
+    return tables
+
+
+def write_page(opened: Session, store: CampaignStore, points: Sequence[dict[str, Any]]) -> Path:
+    """Write tables and figures; returns the page."""
+    from entropy_flows.evaluate import plots
+    from entropy_flows.evaluate.report import write_report
+
+    pools = _pools(opened)
+    tables = curve_tables(points)
+    figures: dict[str, Any] = {"curves": (plots.curve_plot(points), "Errors against the number of training cells.")}
+    if len(pools) > 1:
+        tables.append(_information_table(opened, pools))
+        groups = [name for name, prints in pools.items() for _ in prints]
+        means = np.array([q.mean(axis=0) for prints in pools.values() for q in prints])
+        figures["coverage"] = (plots.coverage_plot(means, groups), "What the pools cover: principal components.")
+        if (places := coverage.umap(means)) is not None:
+            figures["umap"] = (plots.places_plot(places, groups, "UMAP"), "What the pools cover: UMAP.")
+    figures |= _model_figures(opened, store, points)
+    document = store.document()
+    engine = document.get("engine", {}).get("name", "")
+    folder = opened.folder / "curve"
+    return write_report(folder, store.name, document["message"] or document["state"], [engine], tables, figures)
+
+
+def _pools(opened: Session) -> dict[str, list[np.ndarray]]:
+    """Fingerprints of the labelled cells of each pool."""
+    from entropy_flows.flows.pools import INDEPENDENT, RANDOM
+    from entropy_flows.jobs.curve import CHOSEN
+
+    campaign, found = opened.campaign, {}
+    for name, suffix in (("entropy", ""), ("random", f".{RANDOM}"), ("independent", f".{INDEPENDENT}")):
+        part = type(opened.store)(opened.store.database, campaign.name + suffix)
+        labelled = {label["position"] for label in part.labels(converged=True, **CHOSEN)}
+        if labelled:
+            ledger = part.ledger(campaign.dataset)
+            prints = ledger.fingerprints_between(0, len(list(ledger.entries())))
+            found[name] = [q for position, q in enumerate(prints) if position in labelled]
+    return found
+
+
+def _information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> Table:
+    """log det Σ of equally many cells of each pool, and of the mixed one."""
+    size = min(len(pools[name]) for name in pools if name != "independent")
+    share = opened.campaign.curve.near_share
+    rows = [["pool", "cells", "log det Σ, per atom", "log det Σ, per config"]]
+    for name, prints in coverage.with_mixed(pools, size, share).items():
+        values = coverage.information(prints, size, opened.campaign.regularization, range(POOL_DRAWS))
+        rows.append([name, str(size), *(str(values[mode]) for mode in ("atom", "config"))])
+    return ("Information of equal-sized pools", rows, f"Mean ± standard deviation over {POOL_DRAWS} draws.")
+
+
+def _model_figures(opened: Session, store: CampaignStore, points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Parity of the largest models on the independent test, and error against distance from the training cells."""
+    from entropy_flows.evaluate import parity, plots
+    from entropy_flows.flows.pools import INDEPENDENT
+    from entropy_flows.potentials import load_calculator
+
+    part = type(opened.store)(opened.store.database, f"{opened.campaign.name}.{INDEPENDENT}")
+    test = part.frames() if part.exists() else []
+    if not test:
+        return {}
+    size = max(point["size"] for point in points)
+    chosen = {point["method"]: point for point in reversed(points) if point["size"] == size}
+    found = {
+        method: parity(test, load_calculator(store.fetch_model(point["model"]))) for method, point in chosen.items()
+    }
+    prints = dict(zip([atoms.info["key"] for atoms in test], _test_prints(opened, part, test), strict=True))
+    distances = {}
+    for method, point in chosen.items():
+        trained = _training_prints(opened, point["keys"])
+        distances[method] = coverage.nearest([prints[atoms.info["key"]] for atoms in test], trained)
+    where = f"Independent test, models of {size} cells."
+    return {
+        "parity": (plots.parities_plot(found), where),
+        "distance": (plots.distance_plot(found, distances), f"{where} Error against distance from the training set."),
+    }
+
+
+def _test_prints(opened: Session, part: CampaignStore, test: Sequence[Any]) -> list[np.ndarray]:
+    ledger = part.ledger(opened.campaign.dataset)
+    prints = list(ledger.fingerprints_between(0, len(list(ledger.entries()))))
+    return [prints[atoms.info["position"]] for atoms in test]
+
+
+def _training_prints(opened: Session, names: Sequence[str]) -> list[np.ndarray]:
+    """Fingerprints of cells named "campaign/key"."""
+    keys: dict[str, set[str]] = {}
+    for name in names:
+        campaign, _, key = name.partition("/")
+        keys.setdefault(campaign, set()).add(key)
+    found: list[np.ndarray] = []
+    for campaign, own in keys.items():
+        ledger = type(opened.store)(opened.store.database, campaign).ledger(opened.campaign.dataset)
+        entries = list(ledger.entries())
+        prints = ledger.fingerprints_between(0, len(entries))
+        found += [q for entry, q in zip(entries, prints, strict=True) if entry["key"] in own]
+    return found

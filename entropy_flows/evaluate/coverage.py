@@ -1,0 +1,77 @@
+"""What pools cover: their information at equal size, maps of them, and the distance from one to another.
+
+x̄_i       mean fingerprint of cell i
+nearest   d_i = min_j |(x̄_i − x̄_j)/s|, s the standard deviation of each component over the cells j
+
+A component that is the same in all cells j counts as it is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from entropy_flows.entropy import MODES, Mode, SufficientStatistics
+from entropy_flows.evaluate.curve import Mean, draw, draw_mixed
+
+
+def information(
+    prints: Sequence[np.ndarray], size: int, regularization: float, seeds: Iterable[int]
+) -> dict[Mode, Mean]:
+    """log det Σ of `size` cells, averaged over draws.
+
+    Parameters
+    ----------
+    prints
+        Fingerprints of the pool's cells, (n_atoms, dim) each.
+    size
+        Cells of a draw.
+    regularization
+        λ of the covariance.
+    seeds
+        One a draw.
+
+    Returns
+    -------
+    dict
+        Mode → mean and standard deviation.
+    """
+    values: dict[Mode, list[float]] = {mode: [] for mode in MODES}
+    for seed in seeds:
+        chosen = draw(prints, size, seed)
+        for mode in MODES:
+            stats = SufficientStatistics(prints[0].shape[1], regularization, mode)
+            for q in chosen:
+                stats.add(q)
+            values[mode].append(stats.entropy())
+    return {mode: Mean.of(found) for mode, found in values.items()}
+
+
+def with_mixed(
+    pools: Mapping[str, Sequence[np.ndarray]], size: int, share: float, seed: int = 0
+) -> dict[str, Sequence[np.ndarray]]:
+    """The pools to compare: entropy, random, and `size` cells of both in the mixed pool's proportion."""
+    chosen: dict[str, Sequence[np.ndarray]] = {name: pools[name] for name in ("entropy", "random") if name in pools}
+    if len(chosen) == 2:
+        chosen["mixed"] = draw_mixed(pools["entropy"], pools["random"], size, share, seed)
+    return chosen
+
+
+def nearest(cells: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
+    """Distance of each cell's mean fingerprint from the nearest of others (n,), in their standard deviations."""
+    means, reference = (np.array([q.mean(axis=0) for q in group]) for group in (cells, others))
+    spread = reference.std(axis=0)
+    spread[spread < 1e-12] = 1.0
+    return cKDTree(reference / spread).query(means / spread)[0]
+
+
+def umap(means: np.ndarray, seed: int = 0) -> np.ndarray | None:
+    """Places (n, 2) of mean fingerprints (n, dim) on a map; None if umap-learn (extra `umap`) is not installed."""
+    if importlib.util.find_spec("umap") is None:
+        return None
+    from umap import UMAP
+
+    return UMAP(n_neighbors=min(15, len(means) - 1), random_state=seed).fit_transform(means)

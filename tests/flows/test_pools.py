@@ -1,0 +1,70 @@
+"""The flows of the baseline, the independent test and the learning curve."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from entropy_flows.explore import condition_grid, seed_cell
+from entropy_flows.flows import IndependentTestMaker, LearningCurveMaker, RandomMDMaker, pool_of
+from entropy_flows.schemas import load_campaign
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MODEL = "sha256:" + 64 * "a"
+
+
+@pytest.fixture(scope="module")
+def campaign():
+    return load_campaign(EXAMPLES / "silicon_demo.yaml")
+
+
+def flow(maker, campaign, name):
+    seeds = {phase.name: seed_cell(phase) for phase in campaign.phases}
+    return [job for job, _ in maker.make(name, seeds, MODEL).iterflow()]
+
+
+def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(campaign):
+    maker = RandomMDMaker.from_campaign(campaign, size=128)
+    names = [phase.name for phase in campaign.phases]
+    for number, made in enumerate(maker.explore, 1):
+        own = condition_grid(campaign.iteration(number).explore, names)
+        plain = condition_grid(made.params, names)
+        assert [(c.phase, c.temperature, c.pressure) for c in plain] == [
+            (c.phase, c.temperature, c.pressure) for c in own
+        ]
+        assert {c.k for c in plain} == {0.0}
+    assert (maker.select.params.selector, maker.label.anchors.fraction) == ("random", 0.0)
+    jobs = flow(maker, campaign, "demo.random")
+    assert Counter(job.name for job in jobs) == {"explore": 8, "select": 1, "plan": 1, "close": 1}
+    assert len({job.uuid for job in jobs}) == len(jobs)
+    assert [job.uuid for job in flow(maker, campaign, "demo.random")] == [job.uuid for job in jobs]
+    select = next(job for job in jobs if job.name == "select")
+    assert 128 in select.function_args
+
+
+def test_the_independent_test_runs_each_phase_pressure_and_temperature(campaign):
+    maker = IndependentTestMaker.from_campaign(campaign)
+    runs = condition_grid(maker.cells.plain, [phase.name for phase in campaign.phases])
+    assert len(runs) == 2 * 3 * 2
+    jobs = flow(maker, campaign, "demo.independent")
+    assert Counter(job.name for job in jobs) == {"independent": 2, "select": 1, "plan": 1, "close": 1}
+    categories = {job.name: job.config.manager_config["_category"] for job in jobs}
+    assert categories == {"independent": "gpu", "select": "cpu", "plan": "cpu", "close": "cpu"}
+
+
+def test_a_curve_is_one_job_a_point_and_one_end(campaign):
+    curve = campaign.curve.model_copy(update={"sizes": (50, 25), "seeds": (1, 2)})
+    maker = LearningCurveMaker.from_campaign(campaign.model_copy(update={"curve": curve}))
+    jobs = flow(maker, campaign, "demo.curve")
+    assert Counter(job.name for job in jobs) == {"point": 12, "end": 1}
+    assert len({job.uuid for job in jobs}) == 13
+    assert curve.points()[0] == ("entropy", 25, 1)
+    assert {job.config.manager_config["_category"] for job in jobs} == {"gpu", "cpu"}
+    assert maker.pools == {name: f"{campaign.name}{end}" for name, end in
+                           (("entropy", ""), ("random", ".random"), ("independent", ".independent"))}  # fmt: skip
+
+
+def test_a_pools_campaign_differs_in_its_name_alone(campaign):
+    pool = pool_of(campaign, "random")
+    assert pool.name == "silicon-demo.random"
+    assert pool.model_copy(update={"name": campaign.name}) == campaign

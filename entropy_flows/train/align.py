@@ -50,7 +50,9 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
     shares = np.array([[atoms.get_chemical_symbols().count(e) / len(atoms) for e in elements] for atoms in frames])
     wanted = np.array([_difference(atoms, model) for atoms in frames])
     start = np.linalg.lstsq(shares, wanted, rcond=None)[0]
-    found = least_squares(lambda shifts: shares @ shifts - wanted, start, lambda _: shares, loss="huber", f_scale=CORNER)
+    found = least_squares(
+        lambda shifts: shares @ shifts - wanted, start, lambda _: shares, loss="huber", f_scale=CORNER
+    )
     smallest = np.linalg.pinv(shares) @ (shares @ found.x)
     return dict(zip(elements, map(float, smallest), strict=True))
 

@@ -49,7 +49,9 @@ def shifted_package(package_path: str, shifts: dict[str, float], compile_mode: s
     if last is None or not last.has_shifts:
         logger.warning("%s has no energies per element to shift; its zero stays as it is", package_path)
         return model
-    old = dict(zip(last.type_names, last.shifts.detach().reshape(-1).expand(len(last.type_names)).tolist(), strict=True))
+    old = dict(
+        zip(last.type_names, last.shifts.detach().reshape(-1).expand(len(last.type_names)).tolist(), strict=True)
+    )
     change = {
         "modifier": "modify_PerTypeScaleShift",
         "shifts": {element: old[element] + shift for element, shift in shifts.items()},

@@ -1,4 +1,4 @@
-"""Models small enough to train in a test, and cells of copper that ASE's EMT has labelled."""
+"""A SevenNet small enough to train in a test, and silicon cells with cheap labels."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
-from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from cells import Spring, rattled, strained
 
 
 def labelled(seed: int, stress: bool = True, zero: float = 0.0) -> Atoms:
-    """Four rattled copper atoms; `zero` is added to the energy of each (eV)."""
-    atoms = bulk("Cu", cubic=True)
-    atoms.positions += np.random.default_rng(seed).normal(0.0, 0.1, atoms.positions.shape)
+    """Two atoms of silicon, strained and moved, labelled by springs; `zero` is added to each one's energy (eV)."""
+    atoms = strained(rattled(repeat=1, stdev=0.15, seed=seed), 0.05 * np.random.default_rng(seed).normal(size=(3, 3)))
     source = atoms.copy()
-    source.calc = EMT()
+    source.calc = Spring()
     results = {"energy": source.get_potential_energy() + zero * len(atoms), "forces": source.get_forces()}
     if stress:
         results["stress"] = source.get_stress()
@@ -24,7 +22,7 @@ def labelled(seed: int, stress: bool = True, zero: float = 0.0) -> Atoms:
     return atoms
 
 
-def small_sevennet(path: Path, elements: tuple[str, ...] = ("Cu",), seed: int = 0) -> Path:
+def small_sevennet(path: Path, elements: tuple[str, ...] = ("Si",), seed: int = 0) -> Path:
     """Write the checkpoint of a new SevenNet with one layer and random weights."""
     import torch
     from sevenn import __version__

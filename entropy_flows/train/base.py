@@ -68,7 +68,7 @@ class TrainResult:
     """Epoch (from 1) with the lowest validation loss, whose weights the model has."""
     history: list[Row]
     """One row an epoch: epoch, train_loss, val_loss, learning_rate, and the validation MAEs energy_mae (eV/atom),
-    forces_mae (eV/Å), stress_mae (eV/Å³)."""
+    forces_mae (eV/Å), stress_mae (eV/Å³; NequIP's is over nine components, SevenNet's over six)."""
     test: dict[str, float]
     """MAEs on the test set, named as in the history; empty without one."""
     left_out: dict[str, list[tuple[int, str]]]

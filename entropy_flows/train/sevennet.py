@@ -54,8 +54,8 @@ from entropy_flows.train.steps import (
     finished,
     inputs_sha256,
     keep,
-    reporter,
     mean_errors,
+    reporter,
     write_data,
 )
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,8 @@ def takes(model: Model) -> bool:
 
 def check(params: TrainParams) -> None:
     """Refuse what SevenNet's program does not have."""
+    if find_spec("sevenn") is None:
+        raise ValueError("training a SevenNet model needs its package: pip install 'entropy_flows[teacher]'")
     for name, off, what in (
         ("ema_decay", 0.0, "average of the weights"),
         ("accumulate", 1, "accumulation of gradients"),
@@ -287,9 +290,11 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
     """The best epoch's weights, without what only this training needs."""
     import torch
 
+    from entropy_flows.potentials.sevennet import checkpoint_of
+
     history = read_json(workdir / RUN / "history.json", [])
     best = best_epoch(history)
-    content = torch.load(workdir / RUN / _name(best), map_location="cpu", weights_only=False)
+    content = checkpoint_of(workdir / RUN / _name(best)).get_checkpoint_dict()
     config = {
         key: value for key, value in content["config"].items() if not key.startswith(("load_", "continue", "when"))
     }

@@ -3,13 +3,11 @@
 A trainer is one file for one family of models, with the three functions of `Trainer`. A name without a dot is that of a
 file in this folder; a name with dots is a module of one's own, imported as it is:
 
-==================  =============================  ===================================================
-`trainer`           file                           what it fine-tunes
-==================  =============================  ===================================================
-`nequip`            `entropy_flows/train/nequip.py`    `.nequip.zip` packages, `nequip.net:` ids
-`sevennet`          `entropy_flows/train/sevennet.py`  `SevenNet-0` and other names SevenNet knows, `.pth`
-`my_package.mine`   where Python finds it          what its `takes` says
-==================  =============================  ===================================================
+==================  ==========================================================================
+`nequip`            `.nequip.zip` packages and `nequip.net:` ids, or a new model's description
+`sevennet`          `SevenNet-0` and other names SevenNet knows, and its checkpoints `.pth`
+`my_package.mine`   what its `takes` says
+==================  ==========================================================================
 
 The result is a file whose name tells `potentials.load_calculator` how to load it. `docs/training.md` shows how to write
 a trainer.

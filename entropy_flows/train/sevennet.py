@@ -6,8 +6,8 @@ The loss is that of `TrainParams`, multiplied by `DIGITS`, for the program write
 
     q     energy per atom (eV), force (eV/Å), stress (kbar; so c_σ is divided by kbar per eV/Å³)
     w     weight of the structure: a list of files for each value, with its `data_weight`
-    h_q   Huber's function with its corner at `huber_delta`, for the stress in kbar: a cell 0.01 kbar off is in the
-          linear part, where its slope is c_σ `huber_delta` as for the other quantities
+    h_q   Huber's function with its corner at `huber_delta`, for the stress in kbar; where errors are larger than that,
+          the slope of the stress term is c_σ `huber_delta` as for the other quantities
 
 The program has no average of the weights, no accumulation of gradients, no clipping of them (`check` refuses those), no
 early stopping (it is ended when nothing improves), and it shuffles by a generator whose state it does not keep: a
@@ -68,6 +68,7 @@ RUN = Path("run")
 BASE = RUN / "base.pth"
 DECISIVE = ("sevenn", "torch", "entropy_flows")
 DIGITS = 1e6
+"""What the loss is multiplied by."""
 KILOBAR = 1602.1766208
 """kbar in an eV/Å³, as SevenNet has it."""
 METRICS = {"Energy": ("energy_mae", 1.0), "Force": ("forces_mae", 1.0), "Stress": ("stress_mae", KILOBAR)}

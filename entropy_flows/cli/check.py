@@ -19,6 +19,7 @@ from entropy_flows.label import engine_name, make_static_maker, write_inputs
 from entropy_flows.launch.submit import check_elements, locate_model
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.store import CampaignStore, same_engine
+from entropy_flows.train import trainer_for
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -93,14 +94,9 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     base = file.parent
     model = locate_model(campaign.base_model, base)
     check_elements(campaign, model, "base_model")
-    trainable = campaign.student or model
-    if not trainable.endswith(".nequip.zip") and not trainable.startswith("nequip.net:"):
-        raise ValueError(
-            f"base_model {campaign.base_model} cannot be fine-tuned with NequIP: "
-            f"give a .nequip.zip, or one as `student` to fine-tune instead"
-        )
     if campaign.student:
         check_elements(campaign, locate_model(campaign.student, base), "student")
+    _check_training(campaign, locate_model(campaign.student, base) if campaign.student else model)
     seeds = {}
     for phase in campaign.phases:
         cell = seed_cell(phase, base)
@@ -118,6 +114,18 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
             )
         seeds[phase.name] = cell
     return campaign, seeds
+
+
+def _check_training(campaign: Campaign, model: str) -> None:
+    """Refuse a model that no trainer takes, or a recipe that its trainer has nothing for."""
+    role = "student" if campaign.student else "base_model"
+    for number in range(1, campaign.n_iterations + 1):
+        params = campaign.iteration(number).train
+        try:
+            trainer_for(model, params.trainer).check(params)
+        except ValueError as err:
+            other = "" if campaign.student else "; or give another model as `student` to be fine-tuned instead"
+            raise ValueError(f"{role}: {err}{other}") from None
 
 
 def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:

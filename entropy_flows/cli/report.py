@@ -10,6 +10,7 @@ import typer
 from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
 from entropy_flows.cli.status import iteration_rows
+from entropy_flows.evaluate import advise
 
 FLAGGED_NOTE = (
     "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not trained on."
@@ -33,6 +34,8 @@ def command(
         header = ["", *(f"iteration {doc['iteration']}" for doc in iterations)]
         conditions = [HEADER, *label_rows(opened.store.labels(stage={"$ne": "import"}))]
         note = "Errors are before → after fine-tuning, on the same held-out cells."
+        if (advice := advise(iterations)) is not None:
+            note += f" Advice ({advice.verdict}): {advice.text}."
         page = write_report(
             opened.folder / "report",
             document["name"],

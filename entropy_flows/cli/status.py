@@ -11,12 +11,13 @@ from rich.table import Table
 from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.conventions import GPA
+from entropy_flows.evaluate import advise
 
 FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
-    """Show a campaign's iterations, errors, runs that stopped early and failed labels.
+    """Show a campaign's iterations, errors, whether more labels are worth it, early ends and failed labels.
 
     Example: entropy-flows status silicon/campaign.yaml
     """
@@ -31,6 +32,8 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
     show(console, iterations, failures)
+    if (advice := advise(iterations)) is not None:
+        console.print(f"advice ({advice.verdict}): {advice.text}", soft_wrap=True, highlight=False)
     if any(row[FAILED] != "0" or row[FLAGGED] != "0" for row in rows):
         console.print(label_table(rows))
     early = run_table(iterations)

@@ -21,7 +21,7 @@ from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fin
 
 @dataclass
 class TrainMaker(Maker):
-    """Fine-tune with NequIP.
+    """Fine-tune, by the trainer that takes the model.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TrainMaker(Maker):
         labelled
             The label stage's document; only makes this job wait for it.
         model
-            Reference of the model to start from, a NequIP package.
+            Reference of the model to start from, one that a trainer takes.
         settings
             Hash of the label engine's settings: a training set holds one only.
 

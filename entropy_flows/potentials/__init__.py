@@ -7,6 +7,7 @@ Accepted names, in the order they are tried:
 `path/to/model.nequip.pt2`     the same model compiled (see `compile`): 2 to 4 times faster, bound to device and torch
 `nequip.net:group/model:0.1`   a published package, fetched by NequIP: needs the network each time
 `SevenNet-0`, `7net-l3i5`, …   a model SevenNet knows; SevenNet-0 and l3i5 come inside its wheel
+`path/to/checkpoint.pth`       a checkpoint of SevenNet, as its training and ours write it
 `CHGNet`, `MACE-MPA-0`, …      a force field atomate2 knows, if its package is installed
 `some.module.name`             a class or function that needs no arguments but a device and gives an ASE calculator
                                or, for `load_batch_model`, a model of torch-sim
@@ -16,8 +17,9 @@ Importing this package imports no machine-learning package; loading a model does
 """
 
 from entropy_flows.potentials.batch import BatchModel, Evaluation, load_batch_model
-from entropy_flows.potentials.calculators import load_calculator
+from entropy_flows.potentials.calculators import is_sevennet, load_calculator
 from entropy_flows.potentials.files import (
+    CHECKPOINT_SUFFIX,
     COMPILED_SUFFIX,
     NEQUIP_NET,
     PACKAGE_SUFFIX,
@@ -28,6 +30,7 @@ from entropy_flows.potentials.files import (
 from entropy_flows.potentials.onebyone import BatchOfOne, OneByOne
 
 __all__ = [
+    "CHECKPOINT_SUFFIX",
     "COMPILED_SUFFIX",
     "NEQUIP_NET",
     "PACKAGE_SUFFIX",
@@ -35,6 +38,7 @@ __all__ = [
     "BatchOfOne",
     "Evaluation",
     "OneByOne",
+    "is_sevennet",
     "load_batch_model",
     "load_calculator",
     "local_package",

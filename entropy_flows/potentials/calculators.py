@@ -11,6 +11,7 @@ from typing import Any
 from ase.calculators.calculator import Calculator
 
 from entropy_flows.potentials.files import (
+    CHECKPOINT_SUFFIX,
     COMPILED_SUFFIX,
     NEQUIP_NET,
     PACKAGE_SUFFIX,
@@ -60,7 +61,8 @@ def load_calculator(model: str | Path, device: str = "cpu") -> Calculator:
     if is_dotted(name):
         return _load_dotted(name, device)
     raise ValueError(
-        f"model '{name}' is not known; expected a path ending in {PACKAGE_SUFFIX} or {COMPILED_SUFFIX}, an id "
+        f"model '{name}' is not known; expected a path ending in {PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or "
+        f"{CHECKPOINT_SUFFIX}, an id "
         f"'{NEQUIP_NET}group/model:version', a SevenNet name such as 'SevenNet-0', an import path of an ASE calculator "
         f"class, or one of atomate2's force fields: {', '.join(_atomate2_names())}"
     )
@@ -72,8 +74,8 @@ def is_nequip(name: str) -> bool:
 
 
 def is_sevennet(name: str) -> bool:
-    """Whether a name is that of a model SevenNet knows."""
-    return name.lower().startswith(("sevennet-", "7net-"))
+    """Whether a name is that of a model SevenNet knows, or of a checkpoint of it."""
+    return name.lower().startswith(("sevennet-", "7net-")) or name.endswith(CHECKPOINT_SUFFIX)
 
 
 def is_dotted(name: str) -> bool:
@@ -116,8 +118,11 @@ def _load_sevennet(name: str, device: str) -> Calculator:
         from sevenn.calculator import SevenNetCalculator
     except ImportError as error:
         raise ValueError(f"model '{name}' needs SevenNet: pip install 'entropy_flows[teacher]'") from error
+    from entropy_flows.potentials.sevennet import checkpoint_file, checkpoint_of
+
+    source = checkpoint_of(checkpoint_file(name)).checkpoint_path  # in one line, if it is none
     with default_dtype("float32"):
-        return scoped(SevenNetCalculator, "float32")(name, device=device)
+        return scoped(SevenNetCalculator, "float32")(source, device=device)
 
 
 def _load_atomate2(name: str) -> Calculator:

@@ -1,4 +1,4 @@
-"""Files of packaged and compiled NequIP models: where they are, and what they say without being loaded."""
+"""Files of models: where they are, and what they say without being loaded."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ase.data import atomic_numbers
 PACKAGE_SUFFIX = ".nequip.zip"
 COMPILED_SUFFIX = ".nequip.pt2"
 NEQUIP_NET = "nequip.net:"
+CHECKPOINT_SUFFIX = ".pth"
+"""Of SevenNet's checkpoints."""
 
 
 def local_package(model: str | Path) -> Path:
@@ -21,12 +23,12 @@ def local_package(model: str | Path) -> Path:
     Parameters
     ----------
     model
-        Path of a `.nequip.zip` or a `nequip.net:` id.
+        Path of a model's file or a `nequip.net:` id.
 
     Returns
     -------
     Path
-        The package on this machine, absolute.
+        The file on this machine, absolute.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def local_package(model: str | Path) -> Path:
 
 
 def model_elements(model: str | Path) -> tuple[str, ...] | None:
-    """Elements a model was made for, read from a package's metadata without loading its weights.
+    """Elements a model was made for, from its file: a package's metadata, a SevenNet checkpoint's configuration.
 
     Parameters
     ----------
@@ -58,6 +60,10 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
         Chemical symbols in the model's own order; None when the name does not tell (a foundation model covers most
         elements) or the model's type names are not elements.
     """
+    if str(model).endswith(CHECKPOINT_SUFFIX):
+        from entropy_flows.potentials.sevennet import checkpoint_of, known_elements
+
+        return known_elements(checkpoint_of(local_package(model)))
     if not str(model).endswith(PACKAGE_SUFFIX):
         return None
     try:

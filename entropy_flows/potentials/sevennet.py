@@ -8,17 +8,22 @@ float64, for d itself.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import sevenn._keys as key
 import torch
+from ase.data import chemical_symbols
+from sevenn.checkpoint import SevenNetCheckpoint
+from sevenn.util import pretrained_name_to_path
 from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
 from entropy_flows.neighbors import neighbors
 from entropy_flows.potentials.batch import Evaluation
 from entropy_flows.potentials.elements import atom_types
+from entropy_flows.potentials.files import CHECKPOINT_SUFFIX, local_package
 from entropy_flows.potentials.scope import default_dtype
 
 SMALLEST_VOLUME = 1e-3
@@ -26,6 +31,44 @@ SMALLEST_VOLUME = 1e-3
 
 VOIGT = [0, 3, 5, 3, 1, 4, 5, 4, 2]
 """Where the components of a 3 × 3 stress are in SevenNet's order xx yy zz xy yz zx."""
+
+
+def checkpoint_file(name: str) -> Path:
+    """Where a SevenNet model's checkpoint is on this machine.
+
+    Parameters
+    ----------
+    name
+        A name SevenNet knows, fetched by it if it is not in its wheel, or a path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is a path without a file.
+    """
+    return local_package(name) if name.endswith(CHECKPOINT_SUFFIX) else Path(pretrained_name_to_path(name))
+
+
+def checkpoint_of(path: Path) -> SevenNetCheckpoint:
+    """Open a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of SevenNet's.
+    """
+    checkpoint = SevenNetCheckpoint(path)
+    try:
+        checkpoint.config[key.TYPE_MAP]
+    except Exception as error:  # whatever unpickling something else leads to
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise ValueError(f"{path} is not a checkpoint of SevenNet: {type(error).__name__}: {reason}") from None
+    return checkpoint
+
+
+def known_elements(checkpoint: SevenNetCheckpoint) -> tuple[str, ...]:
+    """Chemical symbols a checkpoint's model knows."""
+    return tuple(chemical_symbols[number] for number in checkpoint.config[key.TYPE_MAP] if number)
 
 
 class SevenNetModel:

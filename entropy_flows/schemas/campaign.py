@@ -76,9 +76,9 @@ class Campaign(IterationSettings):
     seed: int = Field(42, ge=0)
     """Everything random follows from it."""
     base_model: str
-    """A .nequip.zip file, a nequip.net id, SevenNet-0, or a name atomate2's forcefields know."""
+    """A .nequip.zip or .pth file, a nequip.net id, SevenNet-0, or a name atomate2's forcefields know."""
     student: str | None = None
-    """A .nequip.zip to fine-tune first, where the base model is not one itself."""
+    """The model to fine-tune first, where no trainer takes the base model, or another is wanted."""
     phases: tuple[Phase, ...] = Field(min_length=1)
     """Seed crystals."""
     global_fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)

@@ -13,7 +13,7 @@ from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.database import Database
 
-from entropy_flows.potentials import COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
+from entropy_flows.potentials import CHECKPOINT_SUFFIX, COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError
 
@@ -102,5 +102,7 @@ class Models:
 
 
 def model_suffix(name: str) -> str:
-    """What tells a packaged model from a compiled one, for those who load it by its file's name; "" for neither."""
-    return next((suffix for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX) if name.endswith(suffix)), "")
+    """What tells the kind of a model's file, for those who load it by its name; "" for none."""
+    return next(
+        (suffix for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX, CHECKPOINT_SUFFIX) if name.endswith(suffix)), ""
+    )

@@ -1,16 +1,20 @@
-"""Fine-tuning of a NequIP or Allegro model: the data set's files, the recipe, the run."""
+"""Fine-tuning: the data set's files, the recipe, and a trainer for each family of models."""
 
+from entropy_flows.train.base import Progress, Trainer, TrainResult, trainer_for
 from entropy_flows.train.dataset import assign_splits, energy_per_atom, stratified_split
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import TrainingError
-from entropy_flows.train.run import TrainResult, fine_tune
+from entropy_flows.train.run import fine_tune
 
 __all__ = [
+    "Progress",
     "TrainParams",
     "TrainResult",
+    "Trainer",
     "TrainingError",
     "assign_splits",
     "energy_per_atom",
     "fine_tune",
     "stratified_split",
+    "trainer_for",
 ]

@@ -1,7 +1,7 @@
 """The folder of a training: who may use it, how far it is, what of it can be trusted after a kill.
 
     workdir/
-      lock                           held by the process that trains here, and by NequIP below it
+      lock                           held by the process that trains here, and by the program below it
       data/{train,val,test}.extxyz   what is trained on
       base.nequip.zip                link to the model to start from
       state.json                     of what inputs `run` is, the batch size it has come to, how often it was started
@@ -12,22 +12,24 @@
       model.nequip.zip               the result
       result.json                    written last
 
-NequIP is run in `workdir` and knows these names only: neither checkpoints nor the result depend on where the folder is.
+So it is for NequIP; SevenNet's folder has its `base.pth`, `checkpoint_12.pth` and `model.pth` in the same places.
+Programs are run in `workdir` and know these names only: checkpoints and result do not depend on where the folder is.
 What is read again was written under another name and then renamed: it is there as a whole or not at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import os
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 logger = logging.getLogger(__name__)
 
@@ -100,19 +102,19 @@ def last_checkpoint(folder: Path) -> Path | None:
     for unfinished in folder.glob("*.tmp"):
         unfinished.unlink()
     for path in sorted(folder.glob("epoch-*.ckpt"), reverse=True):
-        if _is_whole(path):
+        if is_whole(path):
             return path
         logger.warning("%s is damaged, going on from the one before", path)
         path.unlink()
     return None
 
 
-def _is_whole(path: Path) -> bool:
-    """A checkpoint is a zip archive: its table is at the end, and every member has a checksum."""
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there as a whole: a zip archive's table is at its end, every member has a checksum."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError):
+    except (zipfile.BadZipFile, EOFError, FileNotFoundError):
         return False
 
 
@@ -140,10 +142,17 @@ def read_json(path: Path, default: Any) -> Any:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file, all of it or nothing."""
+    with whole_file(path) as file:
+        file.write(json.dumps(content, indent=1).encode())
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write; it is there, all of it, when the block ends without an error, else as it was."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "w") as file:
-            json.dump(content, file, indent=1)
+        with open(temporary, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

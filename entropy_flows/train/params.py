@@ -41,6 +41,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_patience": 6,
         "early_stopping_patience": 15,
     },
+    # loss and batch of SevenNet's own example of fine-tuning SevenNet-0, in this loss's units; its program has neither
+    # an average of the weights, nor accumulation, nor clipping
+    "sevennet-0": {
+        "learning_rate": 1e-3,
+        "max_epochs": 100,
+        "energy_coefficient": 1.0,
+        "stress_coefficient": 16.0,
+        "huber_delta": 0.01,
+        "ema_decay": 0.0,
+        "batch_size": 4,
+        "accumulate": 1,
+        "clip": None,
+        "lr_patience": 6,
+        "early_stopping_patience": 15,
+    },
 }
 
 
@@ -54,8 +69,12 @@ class TrainParams(Params):
     averaged over structures, force components and stress components.
     """
 
-    preset: Literal["oam-l", "small"] = "oam-l"
-    """Recipe that gives the values not named: `oam-l` for a foundation model, `small` for a few thousand parameters."""
+    preset: Literal["oam-l", "small", "sevennet-0"] = "oam-l"
+    """Recipe that gives the values not named: `oam-l` for an Allegro foundation model, `small` for a model of a few
+    thousand parameters, `sevennet-0` for SevenNet's."""
+    trainer: str | None = None
+    """Whose program trains: `nequip`, `sevennet`, or the import path of a module of your own (`train.base`); None takes
+    that of the base model."""
     align_energies: bool = True
     """Whether the base model's energies per element are first moved to the labels' zero; see `train.align`."""
     learning_rate: PositiveFloat = 5e-5
@@ -71,13 +90,13 @@ class TrainParams(Params):
     huber_delta: PositiveFloat = 1.0
     """Error beyond which the loss grows linearly, in the units of each quantity."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    """Decay of the moving average of the weights, per optimiser step; the average is the result."""
+    """Decay of the moving average of the weights, per optimiser step; the average is the result. 0: none is taken."""
     batch_size: PositiveInt = 1
     """Structures in a batch."""
     accumulate: PositiveInt = 4
     """Batches whose gradients are accumulated before a step."""
-    clip: PositiveFloat = 0.015
-    """Largest norm of the gradient of L."""
+    clip: PositiveFloat | None = 0.015
+    """Largest norm of the gradient of L; None leaves it as it is."""
     lr_patience: PositiveInt = 15
     """Epochs without improvement of the validation loss before the learning rate falls."""
     lr_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5

@@ -1,4 +1,4 @@
-"""NequIP's commands, each in a process that ends with ours, and whose fault it is when one fails."""
+"""Training programs, each in a process that ends with ours, and whose fault it is when one fails."""
 
 from __future__ import annotations
 
@@ -44,32 +44,36 @@ class GpuMemoryError(MachineError):
     """A batch did not fit into the GPU's memory."""
 
 
-def run_nequip(
-    script: str,
+def run_program(
+    name: str,
+    module: str,
     arguments: Sequence[str],
     workdir: Path,
     success: str,
     lock: int,
-    watch: Callable[[], None] | None = None,
+    watch: Callable[[], bool | None] | None = None,
 ) -> None:
-    """Run one of NequIP's commands to its end.
+    """Run a program to its end, or to where it is told to stop.
 
-    Only the command's own closing line tells success: terminated by a signal, `nequip-train` exits with 0 as well.
+    Only the program's own closing line tells success: terminated by a signal, `nequip-train` exits with 0 as well.
 
     Parameters
     ----------
-    script
-        `train` or `package`.
+    name
+        What it is called in messages; its output goes to `run/<name>.console.log`.
+    module
+        Python module that is run as a script.
     arguments
         Its command line.
     workdir
-        Folder it is run in; its output goes to `run/<script>.console.log`.
+        Folder it is run in.
     success
         Text the output holds if all went well.
     lock
-        Descriptor of the folder's lock, which the command holds as well.
+        Descriptor of the folder's lock, which the program holds as well.
     watch
-        Called about twice a second while it runs, and once more when it has ended.
+        Called about twice a second while it runs, and once more when it has ended. If it returns True, nothing more is
+        wanted of the program: it is ended there.
 
     Raises
     ------
@@ -80,30 +84,30 @@ def run_nequip(
     GpuMemoryError
         If it was the GPU's memory.
     """
-    log = workdir / "run" / f"{script}.console.log"
+    log = workdir / "run" / f"{name}.console.log"
     # -P keeps the current folder out of the module path; one thread, because two on busy cores are slower than one
-    command = [sys.executable, "-P", "-m", f"nequip.scripts.{script}", *arguments]
+    command = [sys.executable, "-P", "-m", module, *arguments]
     # one process whatever allocation it is in: Lightning would count SLURM's tasks, and refuse or fall silent
-    outer = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     environment = {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
     options = {"cwd": workdir, "env": environment, "pass_fds": (lock,), "stderr": subprocess.STDOUT}
     with open(log, "w") as out, child(command, stdout=out, **options) as process:
         while process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
-            if watch is not None:
-                watch()
+            if watch is not None and watch():
+                return
     text = log.read_text(errors="replace")
     if process.returncode != 0 or success not in text:
         kind = fault(process.returncode, text)
         tail = "\n".join(text.splitlines()[-TAIL_LINES:])
         if kind is TrainingError and (refusal := _refused(workdir)):  # a full disk has no room for its reason
             kind, tail = MachineError, f"{tail}\n{refusal}"
-        raise kind(f"nequip-{script} {_ending(process.returncode)}, without '{success}':\n{tail}")
+        raise kind(f"{name} {_ending(process.returncode)}, without '{success}':\n{tail}")
 
 
 def fault(code: int, text: str) -> type[RuntimeError]:
-    """Whose fault it is that a command did not succeed.
+    """Whose fault it is that a program did not succeed.
 
     Parameters
     ----------

@@ -13,7 +13,6 @@ All are named in the configuration (`_target_`), like those of `nequip_extension
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, Sampler
 
-from entropy_flows.train.folder import Row, best_epoch, checkpoint_file, kept_epochs, write_json
+from entropy_flows.train.folder import Row, best_epoch, checkpoint_file, kept_epochs, whole_file, write_json
 
 COLUMNS = {"train_loss_epoch/weighted_sum": "train_loss", "val0_epoch/weighted_sum": "val_loss"}
 COLUMNS |= {f"val0_epoch/{name}_mae": f"{name}_mae" for name in ("energy", "forces", "stress")}
@@ -69,15 +68,8 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write beside the file, and rename."""
-        temporary = Path(f"{path}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(Path(path)) as file:
+            torch.save(checkpoint, file)
 
 
 class EpochFiles(Checkpoint):

@@ -56,7 +56,15 @@ BAD = {
     "NaN position": (lambda c, t: c.update(phases=[poscar(t, "0 0 0", "nan 1 1")]), ["'given'"]),
     "missing model file": (lambda c, _: c.update(base_model="none.nequip.zip"), ["none.nequip.zip", "does not exist"]),
     "unknown model name": (lambda c, _: c.update(base_model="SevenNets"), ["SevenNets"]),
-    "model that NequIP cannot train": (lambda c, _: c.update(base_model="SevenNet-0"), ["SevenNet-0", "student"]),
+    "model that nothing trains": (lambda c, _: c.update(base_model="CHGNet"), ["base_model", "CHGNet", "student"]),
+    "recipe the trainer has nothing for": (
+        lambda c, _: c.update(base_model="SevenNet-0"),
+        ["ema_decay", "SevenNet", "preset: sevennet-0"],
+    ),
+    "unknown trainer": (
+        lambda c, _: c["train"].update(trainer="nequipp"),
+        ["base_model", "nequipp", "nequip, sevennet"],
+    ),
     "unknown engine": (lambda c, _: c["label"].update(engine="vasp"), ["vasp", "vasp-pbe"]),
     "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
     "misspelt key of an iteration": (

@@ -37,7 +37,7 @@ def test_a_class_of_ase_is_called_cell_after_cell():
     ("name", "error", "message"),
     [
         ("SuperNet", ValueError, "'SuperNet' is not known.*SevenNet-0.*CHGNet"),
-        ("model.pth", ValueError, "'model.pth' is not known"),
+        ("model.bin", ValueError, "'model.bin' is not known"),
         ("no.such.Calculator", ValueError, "'no.such.Calculator' cannot be imported"),
         ("ase.atoms.Atoms", ValueError, "gives a Atoms, expected an ASE calculator or a model of torch-sim"),
         ("ase.units.kB", ValueError, "is a float, expected a class or a function"),

@@ -74,7 +74,7 @@ def test_a_dotted_name_is_an_ase_calculator():
     ("name", "error", "message"),
     [
         ("SuperNet", ValueError, "'SuperNet' is not known.*SevenNet-0.*CHGNet"),
-        ("model.pth", ValueError, "'model.pth' is not known"),
+        ("model.bin", ValueError, "'model.bin' is not known"),
         ("no.such.Calculator", ValueError, "'no.such.Calculator' cannot be imported"),
         ("ase.atoms.Atoms", ValueError, "expected an ASE calculator"),
         ("/nowhere/model.nequip.zip", FileNotFoundError, "/nowhere/model.nequip.zip does not exist"),

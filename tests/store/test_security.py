@@ -252,7 +252,7 @@ def store(database, file):
     return store
 
 
-@pytest.mark.parametrize("suffix", [".nequip.zip", ".nequip.pt2"])
+@pytest.mark.parametrize("suffix", [".nequip.zip", ".nequip.pt2", ".pth"])
 def test_a_model_is_loaded_only_with_its_checksum(store, tmp_path, suffix):
     model = tmp_path / f"model{suffix}"
     model.write_bytes(os.urandom(1000))

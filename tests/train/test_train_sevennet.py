@@ -1,0 +1,127 @@
+"""What SevenNet's program is told is the recipe: its loss is ours, term by term, from the model we gave it."""
+
+import json
+
+import numpy as np
+import pytest
+from ase import Atoms
+from small_models import labelled, small_sevennet
+
+from entropy_flows.potentials import load_calculator, local_package, model_elements
+from entropy_flows.train import TrainParams, fine_tune
+from entropy_flows.train.dataset import energy_per_atom
+from entropy_flows.train.sevennet import KILOBAR, _add_finished, _over, _taken_up, check
+
+pytest.importorskip("sevenn")
+
+CELLS = [labelled(seed, stress=seed != 2) for seed in range(8)]
+TRAIN, VAL = CELLS[:4], [*CELLS[4:7], CELLS[2]]  # one of the validation cells has no stress
+
+
+def predicted(model, frames):
+    """Energy per atom, force components and stress components less the labels', by cell."""
+    calculator, found = load_calculator(model), []
+    for label in frames:
+        atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=True)
+        atoms.calc = calculator
+        stress = label.calc.results.get("stress")
+        found.append(
+            (
+                [(atoms.get_potential_energy() - label.get_potential_energy()) / len(label)],
+                (atoms.get_forces() - label.get_forces()).ravel(),
+                [] if stress is None else atoms.get_stress() - stress,
+            )
+        )
+    return found
+
+
+def huber(x, delta):
+    return np.where(np.abs(x) < delta, x**2 / 2, delta * (np.abs(x) - delta / 2))
+
+
+def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
+    edge, base = float(np.median([energy_per_atom(atoms) for atoms in VAL])), small_sevennet(tmp_path / "base.pth")
+    bins = ((edge, 3.0), (None, 0.5))
+    params = TrainParams(
+        preset="sevennet-0", max_epochs=1, learning_rate=1e-9, weight_bins=bins, align_energies=False,
+        energy_coefficient=2.0, forces_coefficient=0.7, stress_coefficient=5.0, huber_delta=0.3,
+    )  # fmt: skip
+    result = fine_tune(TRAIN, VAL, [], base, params, tmp_path / "t")
+    weights = [3.0 if energy_per_atom(atoms) < edge else 0.5 for atoms in VAL]
+    terms = list(zip(*predicted(base, VAL), strict=True))
+    expected = 0.0
+    for off, c, unit in zip(terms, (2.0, 0.7, 5.0 / KILOBAR), (1.0, 1.0, KILOBAR), strict=True):
+        each = [w * huber(unit * np.asarray(x), 0.3) for w, x in zip(weights, off, strict=True)]
+        expected += c * np.concatenate(each).mean() / 7.7
+
+    assert len(set(weights)) == 2
+    assert result.history[0]["val_loss"] == pytest.approx(expected, rel=1e-3)
+    for before, after in zip(predicted(base, VAL), predicted(result.model, VAL), strict=True):
+        for x, y in zip(before, after, strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-5)
+
+
+def test_what_the_program_lacks_is_refused():
+    with pytest.raises(
+        ValueError, match=r"ema_decay is 0.999 \(preset oam-l\).*no average of the weights: set ema_decay: 0"
+    ):
+        check(TrainParams())
+    for name, value in (("accumulate", 4), ("clip", 1.0)):
+        with pytest.raises(ValueError, match=f"{name} is {value}"):
+            check(TrainParams(preset="sevennet-0", **{name: value}))
+    check(TrainParams(preset="sevennet-0"))
+
+
+def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
+    (tmp_path / "other.pth").write_bytes(b"something")
+    for load in (model_elements, load_calculator):
+        with pytest.raises(ValueError, match=r"other\.pth is not a checkpoint of SevenNet") as caught:
+            load(tmp_path / "other.pth")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match=r"none\.pth does not exist"):
+        load_calculator(tmp_path / "none.pth")
+    assert local_package(tmp_path / "other.pth").name == "other.pth"
+
+
+# -- the folder a killed program leaves --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left(tmp_path):
+    """Epochs 1 and 2 known, 3 in the program's table with a whole checkpoint, 4 with half of one."""
+    base = small_sevennet(tmp_path / "base.pth").read_bytes()
+    row = {"learning_rate": 0.1, "train_loss": 1.0, "energy_mae": 0.1, "forces_mae": 0.1}
+    history = [{"epoch": epoch, "val_loss": 1.0 / epoch, **row} for epoch in (1, 2)]
+    (tmp_path / "history.json").write_text(json.dumps(history))
+    lines = [f"{epoch},0.1,1000000.0,{1e6 / epoch},0.1,0.1" for epoch in (3, 4)]
+    header = "epoch,lr,trainset_TotalLoss,validset_TotalLoss,validset_Energy_MAE,validset_Force_MAE"
+    (tmp_path / "lc.csv").write_text("\n".join([header, *lines]) + "\n")
+    for epoch in (1, 2, 3, 4):
+        (tmp_path / f"checkpoint_{epoch}.pth").write_bytes(base[: -100 if epoch == 4 else None])
+    return tmp_path
+
+
+def test_it_goes_on_from_the_last_whole_checkpoint(left):
+    history = _taken_up(left)
+
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[2]["val_loss"] == pytest.approx(1.0 / 3)
+    assert {path.name for path in left.glob("checkpoint_*")} == {"checkpoint_2.pth", "checkpoint_3.pth"}
+    assert not list(left.glob("lc*.csv"))
+    assert _taken_up(left) == history
+
+
+def test_it_goes_back_where_the_newest_is_damaged(left):
+    (left / "checkpoint_3.pth").write_bytes(b"")
+
+    assert [row["epoch"] for row in _taken_up(left)] == [1, 2]
+
+
+def test_it_stops_when_nothing_improves_however_far_the_program_is(left):
+    params = TrainParams(preset="sevennet-0", early_stopping_patience=1)
+    history = [{"epoch": 1, "val_loss": 0.1}, {"epoch": 2, "val_loss": 0.2}]
+    assert _over(history, params)
+    _add_finished(history, left, params)
+    assert len(history) == 2
+    assert not _over(history[:1], params)
+    assert not _over([], params)

@@ -34,6 +34,7 @@ UNIQUE: Indexes = {
     "models": [("campaign", "iteration")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
+    "checks": [("campaign", "model", "check", "phase", "settings")],
     OUTPUTS: [("uuid", "index")],
 }
 LOOKUP: Indexes = {

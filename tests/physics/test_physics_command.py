@@ -30,7 +30,7 @@ CONFIG = {
         "fmax": 0.02,
         "volumes": 5,
         "pressures": [0, 2, 4],
-        "checks": ["eos", "enthalpy", "stability"],
+        "checks": ["eos", "enthalpy"],
     },
 }
 
@@ -83,6 +83,7 @@ def test_the_corner_of_the_grid_is_where_dynamics_run(file):
 
 
 def test_a_killed_run_goes_on_and_each_check_is_made_once(store, file):
+    change(file, checks=["eos", "stability"])
     params, cells = plan(file)
     checks, before = Checks(store.database, "copper"), subjects(store, load_campaign(file))[0]
     seen = []
@@ -95,8 +96,8 @@ def test_a_killed_run_goes_on_and_each_check_is_made_once(store, file):
     with pytest.raises(KeyboardInterrupt):
         check_model(checks, before, params, cells, die)
     assert len(rows_of(checks, before.reference, params, cells)) == 2
-    assert check_model(checks, before, params, cells, lambda *place: seen.append(place[:2])) == 4
-    assert len(seen) == len(set(seen)) == 6
+    assert check_model(checks, before, params, cells, lambda *place: seen.append(place[:2])) == 2
+    assert len(seen) == len(set(seen)) == 4
     assert check_model(checks, before, params, cells) == 0
     assert check_model(checks, before, params.model_copy(update={"steps": 110}), cells) == 2  # the dynamics alone
 
@@ -105,7 +106,7 @@ def test_command_shows_before_and_engine_and_the_report_has_them(command, store,
     code, text = command("physics")
 
     assert code == 0
-    assert "12 checks made now" in text
+    assert "8 checks made now" in text
     assert "EMT (teacher, not DFT)" in text
     assert "fcc 0.0 < bcc" in text
     assert "none up to 4 GPa" in text
@@ -115,7 +116,7 @@ def test_command_shows_before_and_engine_and_the_report_has_them(command, store,
     page = (file.parent / "copper" / "report" / "index.html").read_text()
     assert "physics_eos.png" in page
     assert "physics_enthalpy.png" in page
-    assert "steps survived" in page
+    assert "transitions" in page
 
 
 def test_changed_checks_are_no_other_campaign_and_failures_are_retried(command, store, file):

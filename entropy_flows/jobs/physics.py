@@ -19,7 +19,7 @@ from pymatgen.core import Structure
 from entropy_flows.evaluate.physics import NEEDS, Check, Hardest, PhysicsParams, resolved, run_check
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.common import stage_job
-from entropy_flows.label import engine_calculator, engine_name, make_static_maker, settings_hash
+from entropy_flows.label import EngineError, engine_calculator, engine_name, make_static_maker, settings_hash
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import Campaign, PhysicsDoc
 from entropy_flows.settings import settings as machine
@@ -45,7 +45,7 @@ class Subject:
 
 
 def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
-    """What a campaign has to check: the model before and after, and the label engine."""
+    """What a campaign has to check: the model before and after, and the label engine if it is installed here."""
     found = []
     if (first := store.model(-1) or store.model(0)) is not None:
         found.append(_model(store, "before", first, "before"))
@@ -53,7 +53,10 @@ def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
     last = next((model for number in reversed(done) if (model := store.model(number)) is not None), None)
     if last is not None:
         found.append(_model(store, "after", last, f"after {last['iteration']}"))
-    maker = make_static_maker(campaign.label)
+    try:
+        maker = make_static_maker(campaign.label)
+    except EngineError:  # not installed here: the models can be checked all the same
+        return found
     reference = f"engine:{settings_hash(maker)}"
     found.append(Subject("engine", reference, engine_name(maker), lambda: engine_calculator(maker)))
     return found

@@ -8,6 +8,7 @@ from ase.calculators.emt import EMT
 from physics.crystals import SHARP, Springs
 
 from entropy_flows.evaluate.physics import phonons
+from entropy_flows.evaluate.physics.plots import physics_figures
 from entropy_flows.evaluate.physics.table import physics_rows
 
 pytest.importorskip("phonopy")
@@ -47,9 +48,16 @@ def test_an_unstable_crystal_has_imaginary_frequencies_told_as_negative():
     assert bcc.lowest < -0.1
 
 
-def test_labels_and_bands_fit_the_table(springs):
-    rows = physics_rows({"springs": {("phonons", "fcc"): {"result": vars(springs), "reason": None}}})
+def test_labels_and_bands_fit_the_table_and_the_figure(springs):
+    models = {"springs": {("phonons", "fcc"): {"result": vars(springs), "reason": None}}}
+    rows, figures = physics_rows(models), physics_figures(models)
 
+    axis = figures["physics_phonons"][0].axes[0]
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert list(figures) == ["physics_phonons"]
+    assert names[0] == "Γ"
+    assert "K|U" in names  # there the path jumps
+    assert np.isnan(axis.lines[0].get_xdata()).sum() == sum("|" in name for name in names)
     assert ["fcc", "lowest phonon, THz", f"{springs.lowest:.2f}"] in rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +14,8 @@ from entropy_flows.evaluate.physics.table import Rows, enthalpies
 STYLES = (("#9aa0a6", "-"), ("#1a73e8", "-"), ("#d93025", "--"))
 """Colour and line of the models, in their order: before, after, label engine."""
 LINE_POINTS = 100
+SAME_PLACE = 1e-6
+"""Distance on a path's axis, from 0 to 1, under which two points are one place."""
 
 
 def physics_figures(models: Mapping[str, Rows]) -> dict[str, tuple[Figure, str]]:
@@ -54,9 +57,11 @@ def bands_plot(models: Mapping[str, Rows], phases: list[str]) -> Figure:
             found = (rows.get(("phonons", phase)) or {}).get("result")
             if found is None:
                 continue
-            lines = axis.plot(found["path"], np.array(found["bands"]), line, color=colour, lw=1)
-            lines[0].set_label(title)
-            axis.set_xticks(found["label_places"], _pretty(found["labels"], found["label_places"]))
+            path = np.array(found["path"])
+            jumps = np.flatnonzero(np.diff(path) < SAME_PLACE) + 1
+            bands = np.insert(np.array(found["bands"]), jumps, np.nan, axis=0)  # no line across a jump
+            axis.plot(np.insert(path, jumps, np.nan), bands, line, color=colour, lw=1)[0].set_label(title)
+            axis.set_xticks(*_ticks(found))
         for place in axis.get_xticks():
             axis.axvline(place, color="#dadce0", lw=0.6, zorder=0)
         axis.axhline(0, color="k", lw=0.6)
@@ -104,10 +109,14 @@ def _panels(phases: list[str]) -> tuple[Figure, list]:
     return figure, axes[: len(phases)]
 
 
-def _pretty(labels: list[str], places: list[float]) -> list[str]:
-    """Γ for G; two names at one place, where the path jumps, are written once, together."""
-    names = [name.replace("G", "Γ") for name in labels]
-    for number in range(1, len(names)):
-        if places[number] - places[number - 1] < 1e-6:
-            names[number - 1], names[number] = "", f"{names[number - 1]}|{names[number]}"
-    return names
+def _ticks(found: Mapping[str, Any]) -> tuple[list[float], list[str]]:
+    """Special points with Γ for G; where the path jumps, both names at the one place."""
+    places: list[float] = []
+    names: list[str] = []
+    for place, name in zip(found["label_places"], (name.replace("G", "Γ") for name in found["labels"]), strict=True):
+        if places and place - places[-1] < SAME_PLACE:
+            names[-1] = f"{names[-1]}|{name}"
+        else:
+            places.append(place)
+            names.append(name)
+    return places, names

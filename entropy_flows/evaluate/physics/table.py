@@ -20,7 +20,11 @@ def _constant(i: int, j: int) -> Callable[[Results], str]:
 
 
 def _value(name: str, digits: int) -> Callable[[Results], str]:
-    return lambda found: "–" if found[name] is None else f"{found[name]:.{digits}f}"
+    def text(found: Results) -> str:
+        # + 0.0: what rounds to zero has no sign
+        return "–" if found[name] is None else f"{round(found[name], digits) + 0.0:.{digits}f}"
+
+    return text
 
 
 QUANTITIES: tuple[tuple[str, str, Callable[[Results], str]], ...] = (

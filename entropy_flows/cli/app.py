@@ -19,6 +19,7 @@ from entropy_flows.cli import (
     importing,
     init,
     launchers,
+    physics,
     repair,
     report,
     run,
@@ -33,7 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
-for module in (init, check, launchers, submit, run, status, repair, verify, export, report, curve, database, compile):
+COMMANDS = (init, check, launchers, submit, run, status, repair, verify, export, report, curve, physics, database, compile)
+for module in COMMANDS:
     app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
 app.command(name="import")(importing.command)
 

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from entropy_flows.cli.labels import HEADER, label_rows
+from entropy_flows.cli.physics import planned
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
 from entropy_flows.cli.status import iteration_rows
 from entropy_flows.evaluate import advise
@@ -36,6 +37,7 @@ def command(
         note = "Errors are before → after fine-tuning, on the same held-out cells."
         if (advice := advise(iterations)) is not None:
             note += f" Advice ({advice.verdict}): {advice.text}."
+        tables, figures = _physics(opened)
         page = write_report(
             opened.folder / "report",
             document["name"],
@@ -45,12 +47,27 @@ def command(
                 ("Iterations", [header, *iteration_rows(iterations)], note),
                 ("Labels by condition", conditions, FLAGGED_NOTE),
                 ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
+                *tables,
             ],
-            _figures(opened, iterations, labels),
+            _figures(opened, iterations, labels) | figures,
         )
     print(f"report: {page}")
     if open_:
         typer.launch(str(page))
+
+
+def _physics(opened: Session) -> tuple[list[Any], dict[str, Any]]:
+    """Tables and figures of the physics checks, if any were made."""
+    if opened.store.database["checks"].count_documents({"campaign": opened.campaign.name}, limit=1) == 0:
+        return [], {}
+    from entropy_flows.evaluate.physics.plots import physics_figures
+    from entropy_flows.evaluate.physics.table import physics_reasons, physics_rows
+
+    models = planned(opened).models(opened)
+    if not models:
+        return [], {}
+    rows, reasons = physics_rows(models), "; ".join(physics_reasons(models))
+    return [("Physics", rows, f"Without a result: {reasons}." if reasons else "")], physics_figures(models)
 
 
 def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _HOME = {
     "write_inputs": "dft",
     "EngineError": "engines",
     "LabelParams": "engines",
+    "engine_calculator": "run",
     "engine_name": "engines",
     "engine_settings": "engines",
     "label_batch": "run",

@@ -23,6 +23,7 @@ from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, r
 from entropy_flows.label.second_look import second_look
 
 if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
     from jobflow import Job, Maker
     from pymatgen.core import Structure
 
@@ -143,6 +144,17 @@ def run_static(maker: Maker, structure: Structure) -> Any:
         what = type(result).__name__
         raise EngineError(f"{type(maker).__name__}.make gives a {what}; a label must be one job of one structure")
     return result
+
+
+def engine_calculator(maker: Maker) -> Calculator | None:
+    """The calculator of an engine that works in memory, for what is no label; None for one that works through files.
+
+    GPAW's calculator is not handed out: a relaxation with it takes hours, and belongs on a worker of its own.
+    """
+    if not hasattr(maker, "calculator_meta"):
+        return None
+    with _torch_dtype_kept():
+        return maker.calculator  # type: ignore[attr-defined]
 
 
 def _call(job: Job) -> Any:

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from entropy_flows.entropy import DatasetParams
+from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase, condition_grid
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.label import LabelParams
@@ -92,6 +93,8 @@ class Campaign(IterationSettings):
     """The independent test, for `entropy-flows curve`."""
     curve: CurveParams = CurveParams()
     """The learning curve."""
+    physics: PhysicsParams = PhysicsParams()
+    """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
     """Stage → FireWorks category. Else gpu for explore, anchor, refine, train; dft for label; cpu for others."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
@@ -114,6 +117,8 @@ class Campaign(IterationSettings):
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: two have the same name ({', '.join(names)})")
+        if unknown := [name for name in self.physics.phases or () if name not in names]:
+            raise ValueError(f"physics.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})")
         for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
             try:
                 condition_grid(self.iteration(number).explore, names)
@@ -146,6 +151,12 @@ class Campaign(IterationSettings):
             base["train"] = {k: v for k, v in base["train"].items() if k not in recipe or recipe[k] != v}
             base = _merge(base, self.iterations[min(number, len(self.iterations)) - 1])
         return IterationSettings.model_validate(base)
+
+    @property
+    def hardest(self) -> tuple[float, float]:
+        """Highest temperature (K) and highest nominal pressure (GPa) that any iteration explores."""
+        grids = [self.iteration(number).explore for number in range(1, max(1, len(self.iterations)) + 1)]
+        return max(max(grid.temperatures) for grid in grids), max(max(grid.pressures) for grid in grids)
 
     @property
     def dataset(self) -> DatasetParams:

@@ -116,3 +116,17 @@ class EvaluateDoc(Document):
     before: dict[str, Any]
     after: dict[str, Any]
     validation: dict[str, Any]
+
+
+class PhysicsDoc(Document):
+    """Physics checks of one model; the results are rows of `checks`."""
+
+    iteration: int
+    model: str
+    """Reference of the model, or of the label engine."""
+    made: int
+    """Checks made now."""
+    found: int
+    """Checks that were there."""
+    failed: int
+    """Checks of both kinds without a result, each with its reason."""

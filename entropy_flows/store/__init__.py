@@ -1,6 +1,7 @@
 """What MongoDB holds: the campaign's collections and the append-only ledger of acceptances."""
 
 from entropy_flows.store.campaign import CampaignStore
+from entropy_flows.store.checks import Checks
 from entropy_flows.store.connection import StoreError, UnreachableError, connect, job_store, launchpad
 from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import Entry, Ledger, structure_id
@@ -8,6 +9,7 @@ from entropy_flows.store.outputs import stored_output
 
 __all__ = [
     "CampaignStore",
+    "Checks",
     "Entry",
     "Ledger",
     "StoreError",

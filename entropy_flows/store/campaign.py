@@ -111,7 +111,8 @@ class CampaignStore(Models):
             first = err.errors()[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise StoreError(f"campaign {self.name!r} exists with settings that are refused now: {what}") from None
-        if changed := sorted(key for key, value in config.items() if stored[key] != value):
+        # what is checked of a model when it is there decides nothing about the campaign
+        if changed := sorted(key for key, value in config.items() if stored[key] != value and key != "physics"):
             raise StoreError(
                 f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
                 f"give the changed one a new name"

@@ -35,6 +35,7 @@ UNIQUE: Indexes = {
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
     "points": [("campaign", "method", "size", "seed")],
+    "checks": [("campaign", "model", "check", "phase", "settings")],
     OUTPUTS: [("uuid", "index")],
 }
 LOOKUP: Indexes = {

@@ -1,0 +1,106 @@
+"""`entropy-flows physics`: what the potential says of crystals, before and after, beside the label engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+
+if TYPE_CHECKING:
+    from entropy_flows.evaluate.physics.table import Rows
+    from entropy_flows.jobs.physics import Subject
+
+BY_FILES = "works through files and is not checked here; docs/physics.md says how to get its column with atomate2"
+
+
+def command(
+    file: CampaignFile,
+    folder: FolderOption = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Make checks again that failed.")] = False,
+) -> None:
+    """Check equation of state, elastic constants, phonons, phases and dynamics of the models; go on where it stopped.
+
+    Example: entropy-flows physics silicon/campaign.yaml
+    """
+    from entropy_flows.evaluate.physics.table import physics_reasons, physics_rows
+    from entropy_flows.store import Checks
+    from entropy_flows.store.schema import make_indexes
+
+    console = Console()
+    with session(file, folder) as opened:
+        opened.store.document()
+        make_indexes(opened.store.database)
+        plan = planned(opened)
+        if retry:
+            checks = Checks(opened.store.database, opened.campaign.name)
+            forgotten = sum(checks.forget_failed(one.reference) for one in plan.subjects)
+            console.print(f"{forgotten} failed checks will be made again")
+        made = sum(_check(opened, plan, subject, console) for subject in plan.subjects)
+        models = plan.models(opened)
+    rows = physics_rows(models)
+    table = Table(*rows[0], title="physics")
+    for row in rows[1:]:
+        table.add_row(*row)
+    console.print(table)
+    for line in physics_reasons(models):
+        console.print(f"[red]{line}[/red]", soft_wrap=True)
+    console.print(f"{made} checks made now; next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to check: models, phases' seed cells, parameters."""
+
+    subjects: list[Subject]
+    cells: dict[str, Any]
+    params: Any
+
+    def models(self, opened: Session) -> dict[str, Rows]:
+        """Title → rows that are there, of the models that have any."""
+        from entropy_flows.jobs.physics import rows_of
+        from entropy_flows.store import Checks
+
+        checks = Checks(opened.store.database, opened.campaign.name)
+        found: dict[str, Any] = {
+            one.title: rows_of(checks, one.reference, self.params, self.cells) for one in self.subjects
+        }
+        return {title: rows for title, rows in found.items() if rows}
+
+
+def planned(opened: Session) -> Plan:
+    """The models that the campaign has now, with the file's parameters."""
+    from entropy_flows.evaluate.physics import Hardest, resolved
+    from entropy_flows.explore import seed_cell
+    from entropy_flows.jobs.physics import subjects
+
+    campaign = opened.campaign
+    cells = {phase.name: seed_cell(phase, opened.file.parent) for phase in campaign.phases}
+    params = resolved(campaign.physics, Hardest(*campaign.hardest))
+    return Plan(subjects(opened.store, campaign), cells, params)
+
+
+def _check(opened: Session, plan: Plan, subject: Subject, console: Console) -> int:
+    from entropy_flows.jobs.physics import check_model, rows_of, wanted
+    from entropy_flows.store import Checks
+
+    checks = Checks(opened.store.database, opened.campaign.name)
+    there = len(rows_of(checks, subject.reference, plan.params, plan.cells))
+    number = len(wanted(plan.params, plan.cells))
+    done = there
+
+    def tell(check: str, phase: str, row: dict[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        how = f"in {row['seconds']:.0f} s" if row["result"] else f"failed: {row['reason']}"
+        console.print(f"{subject.title} {done}/{number}: {check} of {phase} {how}", highlight=False, soft_wrap=True)
+
+    with console.status(f"{subject.title}: {number - there} of {number} checks to make"):
+        made = check_model(checks, subject, plan.params, plan.cells, tell)
+    if there + made == 0:
+        console.print(f"{subject.title} {BY_FILES}")
+    return made

@@ -1,0 +1,73 @@
+"""Elastic constants of a relaxed phase, by matcalc: stresses of strained cells whose atoms are relaxed.
+
+    σ_i = Σ_j C_ij ε_j          i, j = 1 … 6: xx yy zz yz xz xy, ε of shear counted twice
+
+Voigt, Reuss and Hill's averages are pymatgen's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+
+from entropy_flows.evaluate.physics.params import PhysicsParams
+from entropy_flows.evaluate.physics.relax import relaxed, standard_cell
+from entropy_flows.geometry import to_structure
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """Elastic constants of one phase, in the axes of its conventional cell."""
+
+    constants: list[list[float]]
+    """C_ij, GPa, Voigt order, 6 × 6, as fitted: its asymmetry is the noise of the fit."""
+    bulk_modulus: float
+    """K, Hill's average of Voigt's and Reuss's, GPa."""
+    shear_modulus: float
+    """G, the same."""
+    lowest: float
+    """Lowest eigenvalue of C, GPa: a crystal is mechanically stable if it is positive (Born)."""
+
+
+def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elastic:
+    """Relax, strain, relax the atoms of each strained cell, fit.
+
+    Parameters
+    ----------
+    atoms
+        The phase; not changed.
+    calculator
+        The potential.
+    params
+        Strain and relaxation.
+
+    Raises
+    ------
+    CheckError
+        If the phase does not relax.
+    """
+    from matcalc import ElasticityCalc
+
+    start = relaxed(standard_cell(atoms), calculator, params)
+    strains = [share * params.strain for share in (-1.0, -0.5, 0.5, 1.0)]
+    found = ElasticityCalc(
+        calculator,
+        norm_strains=strains,
+        shear_strains=strains,
+        fmax=params.fmax,
+        relax_structure=False,
+        relax_deformed_structures=True,
+        relax_calc_kwargs={"relax_cell": False, "max_steps": params.max_steps},
+        units_GPa=True,
+        r2_min=-1.0,  # its mean counts the components that are zero by symmetry, where a fit of noise has none
+    ).calc(to_structure(start))
+    constants = np.asarray(found["elastic_tensor"].voigt, dtype=float)
+    return Elastic(
+        constants=constants.tolist(),
+        bulk_modulus=float(found["bulk_modulus_vrh"]),
+        shear_modulus=float(found["shear_modulus_vrh"]),
+        lowest=float(np.linalg.eigvalsh((constants + constants.T) / 2)[0]),
+    )

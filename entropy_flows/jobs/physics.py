@@ -1,0 +1,179 @@
+"""The physics job: the checks of one model that are not in the database yet, a row each.
+
+A row is kept as soon as its check is made, so a job that was killed and is run again makes what is left. One job for a
+model, and not for each check, since loading a model takes longer than most checks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ase.calculators.calculator import Calculator
+from jobflow import Maker
+from pymatgen.core import Structure
+
+from entropy_flows.evaluate.physics import NEEDS, Check, Hardest, PhysicsParams, resolved, run_check
+from entropy_flows.geometry import cell_hash, to_atoms
+from entropy_flows.jobs.common import stage_job
+from entropy_flows.label import EngineError, engine_calculator, engine_name, make_static_maker, settings_hash
+from entropy_flows.potentials import load_calculator
+from entropy_flows.schemas import Campaign, PhysicsDoc
+from entropy_flows.settings import settings as machine
+from entropy_flows.store import CampaignStore, Checks
+from entropy_flows.store.schema import make_indexes
+
+Role = Literal["before", "after", "engine"]
+Progress = Callable[[Check, str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to check."""
+
+    role: Role
+    """The model that was fine-tuned first, the last one, or what labels."""
+    reference: str
+    """Of the model in the store; "engine:" and a hash for an engine."""
+    title: str
+    """For people."""
+    load: Callable[[], Calculator | None]
+    """Its calculator; None if the engine works through files."""
+
+
+def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
+    """What a campaign has to check: the model before and after, and the label engine if it is installed here."""
+    found = []
+    if (first := store.model(-1) or store.model(0)) is not None:
+        found.append(_model(store, "before", first, "before"))
+    done = [doc["iteration"] for doc in store.iterations() if doc["iteration"] > 0]
+    last = next((model for number in reversed(done) if (model := store.model(number)) is not None), None)
+    if last is not None:
+        found.append(_model(store, "after", last, f"after {last['iteration']}"))
+    try:
+        maker = make_static_maker(campaign.label)
+    except EngineError:  # not installed here: the models can be checked all the same
+        return found
+    reference = f"engine:{settings_hash(maker)}"
+    found.append(Subject("engine", reference, engine_name(maker), lambda: engine_calculator(maker)))
+    return found
+
+
+def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: str) -> Subject:
+    reference = document["reference"]
+    return Subject(
+        role, reference, title, lambda: load_calculator(store.fetch_model(reference), device=machine().device)
+    )
+
+
+def wanted(params: PhysicsParams, cells: Mapping[str, Structure]) -> dict[tuple[Check, str], str]:
+    """(check, phase) → hash of all that decides its result beside the model; `params` as `resolved` gives them."""
+    chosen = list(cells) if params.phases is None else params.phases
+    return {(check, phase): _settings(check, params, cells[phase]) for check in params.checks for phase in chosen}
+
+
+def _settings(check: Check, params: PhysicsParams, cell: Structure) -> str:
+    deciding = params.model_dump(mode="json", include=set(NEEDS[check]))
+    content = json.dumps({"check": check, "params": deciding, "cell": cell_hash(cell)}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def rows_of(
+    checks: Checks, model: str, params: PhysicsParams, cells: Mapping[str, Structure]
+) -> dict[tuple[Check, str], dict[str, Any]]:
+    """(check, phase) → row, of those wanted that are there."""
+    there = {(row["check"], row["phase"], row["settings"]): row for row in checks.find(model=model)}
+    return {key: there[(*key, code)] for key, code in wanted(params, cells).items() if (*key, code) in there}
+
+
+def check_model(
+    checks: Checks,
+    subject: Subject,
+    params: PhysicsParams,
+    cells: Mapping[str, Structure],
+    on_done: Progress | None = None,
+) -> int:
+    """Make the checks of a model that are not there.
+
+    Parameters
+    ----------
+    checks
+        Where rows are kept.
+    subject
+        The model.
+    params
+        As `resolved` gives them.
+    cells
+        Phase → seed cell.
+    on_done
+        Called with each check, its phase and its row.
+
+    Returns
+    -------
+    int
+        How many were made; none if it is an engine that works through files.
+    """
+    there = rows_of(checks, subject.reference, params, cells)
+    missing = {key: code for key, code in wanted(params, cells).items() if key not in there}
+    calculator = subject.load() if missing else None
+    if calculator is None:
+        return 0
+    for (check, phase), code in missing.items():
+        outcome = run_check(check, to_atoms(cells[phase]), calculator, params)
+        row = {"result": outcome.result, "reason": outcome.reason, "seconds": outcome.seconds, "title": subject.title}
+        checks.save(subject.reference, check, phase, code, **row, params=params.model_dump(mode="json"))
+        if on_done is not None:
+            on_done(check, phase, row)
+    return len(missing)
+
+
+@dataclass
+class PhysicsMaker(Maker):
+    """Check the physics of one of a campaign's models.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    params
+        Which checks, and how well; None takes the campaign's own.
+    """
+
+    name: str = "physics"
+    params: PhysicsParams | None = None
+
+    @stage_job(PhysicsDoc)
+    def make(self, campaign: str, iteration: int, role: Role, cells: dict[str, Structure]) -> PhysicsDoc:
+        """Make what is missing.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of this job: the last iteration that has a model.
+        role
+            "before", "after" or "engine".
+        cells
+            Phase → seed cell, as `entropy_flows.explore.seed_cell` builds it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such model.
+        """
+        store = CampaignStore.open(campaign)
+        config = store.campaign()
+        subject = next((one for one in subjects(store, config) if one.role == role), None)
+        if subject is None:
+            raise ValueError(f"campaign {campaign} has no model {role!r} yet")
+        make_indexes(store.database)
+        checks = Checks(store.database, campaign)
+        params = resolved(self.params or config.physics, Hardest(*config.hardest))
+        made = check_model(checks, subject, params, cells)
+        rows = rows_of(checks, subject.reference, params, cells)
+        failed = sum(row["result"] is None for row in rows.values())
+        return PhysicsDoc(
+            iteration=iteration, model=subject.reference, made=made, found=len(rows) - made, failed=failed
+        )

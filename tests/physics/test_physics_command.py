@@ -1,0 +1,173 @@
+"""Checks kept as rows, made again by nobody, and shown by the commands."""
+
+import sys
+
+import pytest
+import yaml
+from ase.calculators.emt import EMT
+
+from entropy_flows.cli import main
+from entropy_flows.evaluate.physics import Hardest, resolved
+from entropy_flows.explore import seed_cell
+from entropy_flows.jobs import PhysicsMaker
+from entropy_flows.jobs.physics import check_model, rows_of, subjects
+from entropy_flows.schemas import load_campaign
+from entropy_flows.store import CampaignStore, Checks
+
+EMT_NAME = "ase.calculators.emt.EMT"
+CONFIG = {
+    "name": "copper",
+    "elements": ["Cu"],
+    "base_model": EMT_NAME,
+    "phases": [
+        {"name": "fcc", "spacegroup": "Fm-3m", "lattice": {"a": 3.6}, "sites": {"Cu": [[0, 0, 0]]}},
+        {"name": "bcc", "spacegroup": "Im-3m", "lattice": {"a": 2.87}, "sites": {"Cu": [[0, 0, 0]]}},
+    ],
+    "explore": {"temperatures": [300, 500], "pressures": [0, 4]},
+    "label": {"engine": "forcefield", "model": EMT_NAME},
+    "physics": {
+        "steps": 100,
+        "fmax": 0.02,
+        "volumes": 5,
+        "pressures": [0, 2, 4],
+        "checks": ["eos", "enthalpy"],
+    },
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "copper.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    return path
+
+
+@pytest.fixture
+def store(database, file):
+    opened = CampaignStore(database, "copper")
+    opened.create(load_campaign(file))
+    opened.save_model(0, EMT_NAME, role="base")
+    return opened
+
+
+@pytest.fixture
+def command(store, file, monkeypatch, capsys):
+    """Run a command; exit code and what it prints, in one line."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(name, *options):
+        monkeypatch.setattr(sys, "argv", [str(part) for part in ("entropy-flows", name, file, *options)])
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), " ".join((out + err).replace("│", " ").split())
+
+    return run
+
+
+def change(file, **physics):
+    file.write_text(yaml.safe_dump({**CONFIG, "physics": {**CONFIG["physics"], **physics}}))
+
+
+def plan(file):
+    campaign = load_campaign(file)
+    return resolved(campaign.physics, Hardest(*campaign.hardest)), {p.name: seed_cell(p) for p in campaign.phases}
+
+
+def test_the_corner_of_the_grid_is_where_dynamics_run(file):
+    change(file, pressures=None)
+    params, _ = plan(file)
+
+    assert len(params.pressures) == 9
+    assert (params.temperature, params.pressure, params.pressures[-1]) == (500, 4, 4)
+
+
+def test_a_killed_run_goes_on_and_each_check_is_made_once(store, file):
+    change(file, checks=["eos", "stability"])
+    params, cells = plan(file)
+    checks, before = Checks(store.database, "copper"), subjects(store, load_campaign(file))[0]
+    seen = []
+
+    def die(check, phase, _row):
+        seen.append((check, phase))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_model(checks, before, params, cells, die)
+    assert len(rows_of(checks, before.reference, params, cells)) == 2
+    assert check_model(checks, before, params, cells, lambda *place: seen.append(place[:2])) == 2
+    assert len(seen) == len(set(seen)) == 4
+    assert check_model(checks, before, params, cells) == 0
+    assert check_model(checks, before, params.model_copy(update={"steps": 110}), cells) == 2  # the dynamics alone
+
+
+def test_command_shows_before_and_engine_and_the_report_has_them(command, store, file):
+    code, text = command("physics")
+
+    assert code == 0
+    assert "8 checks made now" in text
+    assert "EMT (teacher, not DFT)" in text
+    assert "fcc 0.0 < bcc" in text
+    assert "none up to 4 GPa" in text
+    assert "0 checks made now" in command("physics")[1]
+    code, text = command("report")
+    assert code == 0, text
+    page = (file.parent / "copper" / "report" / "index.html").read_text()
+    assert "physics_eos.png" in page
+    assert "physics_enthalpy.png" in page
+    assert "transitions" in page
+
+
+def test_changed_checks_are_no_other_campaign_and_failures_are_retried(command, store, file):
+    change(file, checks=["eos"], max_steps=1, phases=["fcc"])
+    store.create(load_campaign(file))
+    code, text = command("physics")
+    assert code == 0
+    assert "not relaxed at 0 GPa after 1 steps" in text
+    assert "failed" in text
+    assert "0 checks made now" in command("physics")[1]
+    assert "2 failed checks will be made again" in command("physics", "--retry")[1]
+    change(file, phases=["hcp"])
+    assert "physics.phases: 'hcp' is not a phase of this campaign (fcc, bcc)" in command("physics")[1]
+    change(file, pressures=[5, 5])
+    assert "pressures 5, 5 must rise" in command("physics")[1]
+
+
+def test_the_job_makes_what_is_missing(store, file):
+    params, cells = plan(file)
+    made = PhysicsMaker(params=params.model_copy(update={"checks": ("eos",)})).make("copper", 1, "engine", cells)
+    doc = _run(made)
+
+    assert (doc["made"], doc["found"], doc["failed"]) == (2, 0, 0)
+    row = Checks(store.database, "copper").find(phase="fcc")[0]
+    assert row["result"]["bulk_modulus"] == pytest.approx(_run_eos(cells), rel=1e-6)
+    missing = _run(PhysicsMaker().make("copper", 1, "after", cells))
+    assert missing is None
+    assert "has no model 'after' yet" in store.failures()[0]["message"]
+
+
+def _run(job):
+    from jobflow import run_locally
+
+    from entropy_flows.store import job_store
+
+    found = run_locally(job, store=job_store(), log=False)
+    output = found[job.uuid][1].output
+    return output if output is None or isinstance(output, dict) else output.model_dump()
+
+
+def _run_eos(cells):
+    from entropy_flows.evaluate.physics import PhysicsParams, eos
+    from entropy_flows.geometry import to_atoms
+
+    return eos(to_atoms(cells["fcc"]), EMT(), PhysicsParams(fmax=0.02, volumes=5)).bulk_modulus
+
+
+def test_an_engine_that_works_through_files_has_no_column(command, file, store):
+    config = {**CONFIG, "label": {"engine": "vasp-pbe"}, "physics": {**CONFIG["physics"], "checks": ["eos"]}}
+    file.write_text(yaml.safe_dump(config))
+    text = command("physics")[1]
+
+    assert "VASP PBE works through files" in text
+    assert "2 checks made now" in text

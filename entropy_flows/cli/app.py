@@ -34,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
-COMMANDS = (init, check, launchers, submit, run, status, repair, verify, export, report, curve, physics, database, compile)
-for module in COMMANDS:
+CAMPAIGN = (init, check, launchers, submit, run, status, repair, verify)
+RESULTS = (export, report, curve, physics, database, compile)
+for module in (*CAMPAIGN, *RESULTS):
     app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
 app.command(name="import")(importing.command)
 

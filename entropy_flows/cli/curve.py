@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +24,39 @@ if TYPE_CHECKING:
 Step = tuple["Campaign", "AnyMaker"]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The campaigns that belong to a campaign's learning curve.
+
+    Attributes
+    ----------
+    size
+        Labels of the campaign's own pool, and of the baseline.
+    random, independent, curve
+        Baseline, independent test and the curve's own.
+    pools
+        Pool → campaign.
+    """
+
+    size: int
+    random: Campaign
+    independent: Campaign
+    curve: Campaign
+    pools: dict[str, str]
+
+    @classmethod
+    def of(cls, opened: Session) -> Parts:
+        """As the campaign is now."""
+        from entropy_flows.flows import curve_of, independent_pool, random_pool
+        from entropy_flows.jobs.curve import CHOSEN
+
+        campaign = opened.campaign
+        size = sum(1 for _ in opened.store.labels(converged=True, **CHOSEN))
+        random, independent = random_pool(campaign, size), independent_pool(campaign)
+        pools = {"entropy": campaign.name, "random": random.name, "independent": independent.name}
+        return cls(size, random, independent, curve_of(campaign, pools), pools)
+
+
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
@@ -37,7 +70,7 @@ def command(
 
     Runs the campaign first if it has not run, then the baseline (same grid, k = 0, no filter), the independent test
     and one training per method, size and seed, as the sections `independent` and `curve` of the file say. What is done
-    is not done again. The pools are campaigns of their own: FILE's name with .random, .independent and .curve.
+    is not done again. The pools are campaigns of their own: FILE's name with .random-…, .independent-… and .curve-….
 
     Example: entropy-flows curve silicon/campaign.yaml --workers 2
     """
@@ -51,7 +84,7 @@ def command(
 
 def _run(opened: Session, console: Console, workers: int | None, queue: bool) -> None:
     for campaign, maker in _steps(opened):
-        part = replace(opened, campaign=campaign, store=type(opened.store)(opened.store.database, campaign.name))
+        part = replace(opened, campaign=campaign, store=opened.store.of(campaign.name))
         if queue:
             if not _submitted(part, maker, console):
                 return
@@ -64,24 +97,15 @@ def _run(opened: Session, console: Console, workers: int | None, queue: bool) ->
 
 
 def _steps(opened: Session) -> Iterator[Step]:
-    """The campaign, its pools and its curve; the baseline gets as many labels as the campaign's pool has."""
-    from entropy_flows.flows import (
-        ActiveLearningMaker,
-        IndependentTestMaker,
-        LearningCurveMaker,
-        RandomMDMaker,
-        pool_of,
-    )
-    from entropy_flows.flows.learning_curve import CURVE
-    from entropy_flows.flows.pools import INDEPENDENT, RANDOM
-    from entropy_flows.jobs.curve import CHOSEN
+    """The campaign, its pools and its curve, each when the one before it has ended."""
+    from entropy_flows.flows import ActiveLearningMaker, IndependentTestMaker, LearningCurveMaker, RandomMDMaker
 
     campaign = opened.campaign
     yield campaign, ActiveLearningMaker.from_campaign(campaign)
-    yield pool_of(campaign, INDEPENDENT), IndependentTestMaker.from_campaign(campaign)
-    size = len(list(opened.store.labels(converged=True, **CHOSEN)))
-    yield pool_of(campaign, RANDOM), RandomMDMaker.from_campaign(campaign, size=size)
-    yield pool_of(campaign, CURVE), LearningCurveMaker.from_campaign(campaign)
+    parts = Parts.of(opened)
+    yield parts.independent, IndependentTestMaker.from_campaign(campaign)
+    yield parts.random, RandomMDMaker.from_campaign(campaign, size=parts.size)
+    yield parts.curve, LearningCurveMaker.from_campaign(campaign, parts.pools)
 
 
 def _submitted(part: Session, maker: Any, console: Console) -> bool:
@@ -99,17 +123,15 @@ def _submitted(part: Session, maker: Any, console: Console) -> bool:
 
 def _tell(opened: Session, console: Console) -> None:
     from entropy_flows.cli.curve_page import curve_tables, write_page
-    from entropy_flows.flows.learning_curve import CURVE
 
-    name = f"{opened.campaign.name}.{CURVE}"
-    store = type(opened.store)(opened.store.database, name)
-    points = store.points()
+    parts = Parts.of(opened)
+    points = opened.store.of(parts.curve.name).points()
     if not points:
-        console.print(f"{name}: no point yet")
+        console.print(f"{parts.curve.name}: no point yet")
         return
     for title, rows, _ in curve_tables(points):
         table = Table(*rows[0], title=title)
         for row in rows[1:]:
             table.add_row(*row)
         console.print(table)
-    console.print(f"page: {write_page(opened, store, points)}", soft_wrap=True)
+    console.print(f"page: {write_page(opened, parts, points)}", soft_wrap=True)

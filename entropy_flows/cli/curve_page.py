@@ -14,7 +14,7 @@ from entropy_flows.evaluate.curve import QUANTITIES, ratio, summarise
 from entropy_flows.evaluate.report import Table
 
 if TYPE_CHECKING:
-    from entropy_flows.store import CampaignStore
+    from entropy_flows.cli.curve import Parts
 
 POOL_DRAWS = 5
 """Draws that the information of equal-sized pools is averaged over."""
@@ -43,12 +43,13 @@ def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
     return tables
 
 
-def write_page(opened: Session, store: CampaignStore, points: Sequence[dict[str, Any]]) -> Path:
+def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> Path:
     """Write tables and figures; returns the page."""
     from entropy_flows.evaluate import plots
     from entropy_flows.evaluate.report import write_report
 
-    pools = _pools(opened)
+    store = opened.store.of(parts.curve.name)
+    pools = _pools(opened, parts)
     tables = curve_tables(points)
     figures: dict[str, Any] = {"curves": (plots.curve_plot(points), "Errors against the number of training cells.")}
     if len(pools) > 1:
@@ -58,27 +59,33 @@ def write_page(opened: Session, store: CampaignStore, points: Sequence[dict[str,
         figures["coverage"] = (plots.coverage_plot(means, groups), "What the pools cover: principal components.")
         if (places := coverage.umap(means)) is not None:
             figures["umap"] = (plots.places_plot(places, groups, "UMAP"), "What the pools cover: UMAP.")
-    figures |= _model_figures(opened, store, points)
+    figures |= _model_figures(opened, parts, points)
     document = store.document()
     engine = document.get("engine", {}).get("name", "")
     folder = opened.folder / "curve"
     return write_report(folder, store.name, document["message"] or document["state"], [engine], tables, figures)
 
 
-def _pools(opened: Session) -> dict[str, list[np.ndarray]]:
+def _pools(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
     """Fingerprints of the labelled cells of each pool."""
-    from entropy_flows.flows.pools import INDEPENDENT, RANDOM
     from entropy_flows.jobs.curve import CHOSEN
 
-    campaign, found = opened.campaign, {}
-    for name, suffix in (("entropy", ""), ("random", f".{RANDOM}"), ("independent", f".{INDEPENDENT}")):
-        part = type(opened.store)(opened.store.database, campaign.name + suffix)
+    found = {}
+    for name, campaign in parts.pools.items():
+        part = opened.store.of(campaign)
         labelled = {label["position"] for label in part.labels(converged=True, **CHOSEN)}
         if labelled:
-            ledger = part.ledger(campaign.dataset)
-            prints = ledger.fingerprints_between(0, len(list(ledger.entries())))
+            prints = _prints(opened, campaign).values()
             found[name] = [q for position, q in enumerate(prints) if position in labelled]
     return found
+
+
+def _prints(opened: Session, campaign: str) -> dict[str, np.ndarray]:
+    """Key → fingerprints of all of a campaign's cells, in ledger order."""
+    ledger = opened.store.of(campaign).ledger(opened.campaign.dataset)
+    entries = list(ledger.entries())
+    prints = ledger.fingerprints_between(0, len(entries))
+    return {entry["key"]: q for entry, q in zip(entries, prints, strict=True)}
 
 
 def _information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> Table:
@@ -92,49 +99,32 @@ def _information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> T
     return ("Information of equal-sized pools", rows, f"Mean ± standard deviation over {POOL_DRAWS} draws.")
 
 
-def _model_figures(opened: Session, store: CampaignStore, points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _model_figures(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Parity of the largest models on the independent test, and error against distance from the training cells."""
     from entropy_flows.evaluate import parity, plots
-    from entropy_flows.flows.pools import INDEPENDENT
     from entropy_flows.potentials import load_calculator
 
-    part = type(opened.store)(opened.store.database, f"{opened.campaign.name}.{INDEPENDENT}")
-    test = part.frames() if part.exists() else []
+    store, independent = opened.store.of(parts.curve.name), opened.store.of(parts.independent.name)
+    test = independent.frames() if independent.exists() else []
     if not test:
         return {}
     size = max(point["size"] for point in points)
     chosen = {point["method"]: point for point in reversed(points) if point["size"] == size}
-    found = {
-        method: parity(test, load_calculator(store.fetch_model(point["model"]))) for method, point in chosen.items()
-    }
-    prints = dict(zip([atoms.info["key"] for atoms in test], _test_prints(opened, part, test), strict=True))
-    distances = {}
+    own = _prints(opened, parts.independent.name)
+    cells = [own[atoms.info["key"]] for atoms in test]
+    found, distances = {}, {}
     for method, point in chosen.items():
-        trained = _training_prints(opened, point["keys"])
-        distances[method] = coverage.nearest([prints[atoms.info["key"]] for atoms in test], trained)
-    where = f"Independent test, models of {size} cells."
+        found[method] = parity(test, load_calculator(store.fetch_model(point["model"])))
+        distances[method] = coverage.nearest(cells, _training_prints(opened, point["keys"]))
+    where = f"Independent test, models of {size} cells, one seed."
     return {
         "parity": (plots.parities_plot(found), where),
         "distance": (plots.distance_plot(found, distances), f"{where} Error against distance from the training set."),
     }
 
 
-def _test_prints(opened: Session, part: CampaignStore, test: Sequence[Any]) -> list[np.ndarray]:
-    ledger = part.ledger(opened.campaign.dataset)
-    prints = list(ledger.fingerprints_between(0, len(list(ledger.entries()))))
-    return [prints[atoms.info["position"]] for atoms in test]
-
-
 def _training_prints(opened: Session, names: Sequence[str]) -> list[np.ndarray]:
     """Fingerprints of cells named "campaign/key"."""
-    keys: dict[str, set[str]] = {}
-    for name in names:
-        campaign, _, key = name.partition("/")
-        keys.setdefault(campaign, set()).add(key)
-    found: list[np.ndarray] = []
-    for campaign, own in keys.items():
-        ledger = type(opened.store)(opened.store.database, campaign).ledger(opened.campaign.dataset)
-        entries = list(ledger.entries())
-        prints = ledger.fingerprints_between(0, len(entries))
-        found += [q for entry, q in zip(entries, prints, strict=True) if entry["key"] in own]
-    return found
+    places = [name.split("/", 1) for name in names]
+    prints = {campaign: _prints(opened, campaign) for campaign in {campaign for campaign, _ in places}}
+    return [prints[campaign][key] for campaign, key in places]

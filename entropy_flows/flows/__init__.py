@@ -2,8 +2,8 @@
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.iteration import IterationMaker
-from entropy_flows.flows.learning_curve import LearningCurveMaker
-from entropy_flows.flows.pools import IndependentTestMaker, RandomMDMaker, pool_of
+from entropy_flows.flows.learning_curve import LearningCurveMaker, curve_of
+from entropy_flows.flows.pools import IndependentTestMaker, RandomMDMaker, independent_pool, random_pool
 from entropy_flows.flows.stopping import Verdict, judge
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "LearningCurveMaker",
     "RandomMDMaker",
     "Verdict",
+    "curve_of",
+    "independent_pool",
     "judge",
-    "pool_of",
+    "random_pool",
 ]

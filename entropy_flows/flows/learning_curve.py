@@ -9,15 +9,18 @@ from jobflow import Flow, Maker
 from pymatgen.core import Structure
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
-from entropy_flows.flows.pools import INDEPENDENT, RANDOM
+from entropy_flows.flows.pools import digest
 from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.jobs.common import identified
 from entropy_flows.jobs.curve import EndCurveMaker, PointMaker
 from entropy_flows.label import settings_hash
 from entropy_flows.schemas import Campaign
 
-CURVE = "curve"
-"""What is put behind a campaign's name for its learning curve."""
+
+def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
+    """A learning curve as a campaign; with other pools, points or recipe it is another one."""
+    recipe = campaign.curve.train or campaign.iteration(1).train
+    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{digest(campaign.curve, recipe, pools)}"})
 
 
 @dataclass
@@ -46,11 +49,10 @@ class LearningCurveMaker(Maker):
     queue: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def from_campaign(cls, campaign: Campaign) -> Self:
-        """The curve that a campaign file describes, over the campaign's labels and those of its pools."""
-        loop, name = ActiveLearningMaker.from_campaign(campaign), campaign.name
+    def from_campaign(cls, campaign: Campaign, pools: dict[str, str]) -> Self:
+        """The curve that a campaign file describes, over these pools."""
+        loop = ActiveLearningMaker.from_campaign(campaign)
         recipe = campaign.curve.train or campaign.iteration(1).train
-        pools = {"entropy": name, RANDOM: f"{name}.{RANDOM}", INDEPENDENT: f"{name}.{INDEPENDENT}"}
         return cls(
             point=PointMaker(params=campaign.curve, train=recipe),
             engine=loop.engine,

@@ -6,6 +6,8 @@ repaired and exported like any other, and the label cache spans both.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -21,16 +23,25 @@ from entropy_flows.jobs.explore import ExploreMaker
 from entropy_flows.jobs.independent import IndependentMaker
 from entropy_flows.jobs.pool import ClosePoolMaker
 from entropy_flows.label import settings_hash
+from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import SelectParams
 
-RANDOM, INDEPENDENT = "random", "independent"
-"""What is put behind a campaign's name for its pools."""
+
+def random_pool(campaign: Campaign, size: int) -> Campaign:
+    """The baseline of so many labels as a campaign: the same settings under another name."""
+    return campaign.model_copy(update={"name": f"{campaign.name}.random-{size}"})
 
 
-def pool_of(campaign: Campaign, kind: str) -> Campaign:
-    """A campaign's pool as a campaign: the same settings under another name."""
-    return campaign.model_copy(update={"name": f"{campaign.name}.{kind}"})
+def independent_pool(campaign: Campaign) -> Campaign:
+    """The independent test as a campaign; a changed section `independent` is another one."""
+    return campaign.model_copy(update={"name": f"{campaign.name}.independent-{digest(campaign.independent)}"})
+
+
+def digest(*facts: Any) -> str:
+    """Eight characters that tell settings apart."""
+    told = [fact.model_dump(mode="json") if isinstance(fact, Params) else fact for fact in facts]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass

@@ -28,6 +28,8 @@ from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old
 
 CONDITION = ("phase", "temperature", "k", "pressure")
 """What of an entry's origin is also said of its label."""
+AFTERWARDS = ("physics", "independent", "curve")
+"""Sections that may change at any time: what is done with models and labels that are there."""
 TOGETHER = 100
 """Entries that one query names: it has a document's limit, and the embedded server's time for it is quadratic."""
 
@@ -47,6 +49,10 @@ class CampaignStore(Models):
     def open(cls, name: str) -> CampaignStore:
         """The campaign on the database of this machine's settings."""
         return cls(connect(), name)
+
+    def of(self, name: str) -> CampaignStore:
+        """Another campaign of the same database."""
+        return CampaignStore(self.database, name)
 
     # -- campaign --------------------------------------------------------------------------------------------------
 
@@ -111,8 +117,7 @@ class CampaignStore(Models):
             first = err.errors()[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise StoreError(f"campaign {self.name!r} exists with settings that are refused now: {what}") from None
-        # what is checked of a model when it is there decides nothing about the campaign
-        if changed := sorted(key for key, value in config.items() if stored[key] != value and key != "physics"):
+        if changed := sorted(key for key, value in config.items() if stored[key] != value and key not in AFTERWARDS):
             raise StoreError(
                 f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
                 f"give the changed one a new name"

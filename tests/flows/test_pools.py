@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from entropy_flows.explore import condition_grid, seed_cell
-from entropy_flows.flows import IndependentTestMaker, LearningCurveMaker, RandomMDMaker, pool_of
+from entropy_flows.flows import (
+    IndependentTestMaker,
+    LearningCurveMaker,
+    RandomMDMaker,
+    curve_of,
+    independent_pool,
+    random_pool,
+)
 from entropy_flows.schemas import load_campaign
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -54,17 +61,24 @@ def test_the_independent_test_runs_each_phase_pressure_and_temperature(campaign)
 
 def test_a_curve_is_one_job_a_point_and_one_end(campaign):
     curve = campaign.curve.model_copy(update={"sizes": (50, 25), "seeds": (1, 2)})
-    maker = LearningCurveMaker.from_campaign(campaign.model_copy(update={"curve": curve}))
+    maker = LearningCurveMaker.from_campaign(campaign.model_copy(update={"curve": curve}), {"entropy": "demo"})
     jobs = flow(maker, campaign, "demo.curve")
     assert Counter(job.name for job in jobs) == {"point": 12, "end": 1}
     assert len({job.uuid for job in jobs}) == 13
     assert curve.points()[0] == ("entropy", 25, 1)
     assert {job.config.manager_config["_category"] for job in jobs} == {"gpu", "cpu"}
-    assert maker.pools == {name: f"{campaign.name}{end}" for name, end in
-                           (("entropy", ""), ("random", ".random"), ("independent", ".independent"))}  # fmt: skip
 
 
-def test_a_pools_campaign_differs_in_its_name_alone(campaign):
-    pool = pool_of(campaign, "random")
-    assert pool.name == "silicon-demo.random"
-    assert pool.model_copy(update={"name": campaign.name}) == campaign
+def test_pools_have_names_that_follow_from_what_they_are_of(campaign):
+    changed = campaign.model_copy(
+        update={
+            "independent": campaign.independent.model_copy(update={"steps": 7}),
+            "curve": campaign.curve.model_copy(update={"sizes": (7,)}),
+        }
+    )
+    assert random_pool(campaign, 128).name == random_pool(changed, 128).name == "silicon-demo.random-128"
+    assert independent_pool(campaign).name != independent_pool(changed).name
+    pools = {"entropy": "a", "random": "b"}
+    names = {curve_of(c, p).name for c in (campaign, changed) for p in (pools, {"entropy": "a"})}
+    assert len(names) == 4
+    assert random_pool(campaign, 3).model_copy(update={"name": campaign.name}) == campaign

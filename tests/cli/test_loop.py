@@ -192,6 +192,7 @@ def test_readme_queries_find_what_the_campaign_left(undisturbed):
     assert all(int(n) > 0 for n in queried(undisturbed, counted).split())
 
 
+@pytest.mark.slow
 def test_kill_worker_then_command_line_and_the_ledger_is_the_same(undisturbed, tmp_path):
     path = campaign_file(tmp_path)
     first = subprocess.Popen([*PROGRAM, "run", str(path)], env=environment(), stdout=subprocess.DEVNULL)
@@ -218,6 +219,7 @@ def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
     assert first == ledger(undisturbed)[: len(first)]
 
 
+@pytest.mark.slow
 def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed, tmp_path):
     """Alike to the seed, they would take each other's jobs, reject each other's cells, or share labels."""
     with embedded_server(tmp_path / "database") as uri:

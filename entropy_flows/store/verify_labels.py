@@ -101,7 +101,7 @@ def iterations(subject: Subject) -> Check:
         pairs.append(("requested", label.get("requested"), sum(there.values())))
         if "failed" in label:
             pairs.append(("labelled", label["labelled"], _labelled(subject, number)))
-        elif number in trained and number > 0:
+        elif label and number in trained:
             problems.append(f"iteration {number}: a model was trained, but its labels were not counted")
         problems += [
             f"iteration {number}, {what}: {counted} by its document, there are {n}"

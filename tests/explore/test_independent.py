@@ -27,7 +27,7 @@ def test_a_relaxed_crystal_has_the_pressure_and_no_forces(model):
     start = compressed(seed, 10.0, eos)
     cell = relaxed(start, 10.0, BatchOfOne(model), PARAMS)
     assert cell.get_volume() < start.get_volume() * 1.1
-    assert -np.trace(cell.get_stress(voigt=False)) / 3 / units.GPa == pytest.approx(10.0, abs=0.1)
+    assert -np.trace(cell.get_stress(voigt=False)) / 3 / units.GPa == pytest.approx(10.0, abs=0.3)  # fmax in 40 Å³
     assert np.abs(cell.get_forces()).max() < PARAMS.fmax
     snapshot = equilibrium(7, "diamond", 10.0, cell)
     assert (len(snapshot), snapshot.run.index, snapshot.run.condition.temperature) == (1, 7, 0.0)

@@ -1,0 +1,117 @@
+"""Rerun the paper's experiment on all its systems with a teacher in place of DFT: pools, learning curves, tables, plots.
+
+Hours on two cores; killed and run again it goes on. Writes docs/evidence-tables.md and docs/evidence/*.png from what
+there is by then.
+
+Example: python evidence/make.py --system silicon --workers 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from paper import PAPER
+
+from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.curve_page import curve_tables, information_table, pools_of
+from entropy_flows.cli.session import Session, session
+
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs"
+SYSTEMS = ("silicon", "nacl", "carbon")
+PACKAGES = ("entropy_flows", "torch", "nequip", "nequip-allegro", "sevenn", "numpy")
+PLOTS = ("curves", "coverage", "umap", "parity", "distance")
+
+
+def main() -> None:
+    """Run, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
+    parser.add_argument("--system", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="default: all")
+    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    parser.add_argument("--tables", action="store_true", help="run nothing, write tables and plots of what there is")
+    args = parser.parse_args()
+    if not args.tables:
+        for system in args.system:
+            program = [sys.executable, "-c", "from entropy_flows.cli import main; main()", "curve"]
+            where = ["--folder", str(args.folder / system), "--workers", str(args.workers)]
+            subprocess.run([*program, str(HERE / f"{system}.yaml"), *where], check=True)
+    write_tables(args.folder)
+
+
+def write_tables(folder: Path) -> None:
+    """Write the page of tables, and copy the plots."""
+    parts = [
+        "# Evidence: the tables\n",
+        "Labels by SevenNet-0, a machine-learned teacher, not by DFT. Written by `make evidence`; "
+        f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.\n",
+    ]
+    for system in SYSTEMS:
+        home = folder / system
+        if (home / "database").is_dir():
+            with session(HERE / f"{system}.yaml", home) as opened:
+                parts += system_tables(system, opened)
+            copy_plots(system, home)
+    (DOCS / "evidence-tables.md").write_text("\n".join(parts))
+    print(f"written: {DOCS / 'evidence-tables.md'}")
+
+
+def system_tables(system: str, opened: Session) -> list[str]:
+    """A system's tables in Markdown, beside the paper's own figures."""
+    parts = Parts.of(opened)
+    points = opened.store.of(parts.curve.name).points()
+    if not points:
+        return []
+    lines = [f"\n## {system.capitalize()}\n", costs(opened, parts, points)]
+    for title, rows, note in curve_tables(points):
+        lines += [f"\n**{title}.** {note}\n", markdown(rows)]
+    title, rows, note = information_table(opened, pools_of(opened, parts))
+    lines += [f"\n**{title}.** {note}\n", markdown(rows)]
+    own = PAPER[system]
+    lines += [f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n", markdown(own["rows"])]
+    lines += [f"\n![{name}](evidence/{system}-{name}.png)" for name in PLOTS]
+    return lines
+
+
+def costs(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> str:
+    """Labels, trainings and their CPU time, one thread each."""
+    hours = {"trainings": sum(point["wall_seconds"] for point in points) / 3600}
+    counts = []
+    for name, campaign in parts.pools.items():
+        store = opened.store.of(campaign)
+        labels = list(store.labels())
+        failed = sum(not label["converged"] for label in labels)
+        flagged = sum(bool(label.get("flagged")) for label in labels)
+        counts.append(f"{name} {len(labels)} labels ({failed} failed, {flagged} flagged)")
+        hours["labels"] = hours.get("labels", 0.0) + sum(label["wall_seconds"] or 0.0 for label in labels) / 3600
+        runs = [run for doc in store.iterations() for run in doc.get("runs", [])]
+        hours["dynamics"] = hours.get("dynamics", 0.0) + sum(run["wall_seconds"] for run in runs) / 3600
+    told = ", ".join(f"{name} {value:.2f} h" for name, value in hours.items())
+    return f"{'; '.join(counts)}; {len(points)} trainings. One core: {told}.\n"
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table with its header first."""
+    head = [f"| {' | '.join(rows[0])} |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows[1:])])
+
+
+def copy_plots(system: str, home: Path) -> None:
+    """Keep the page's figures beside the docs."""
+    (DOCS / "evidence").mkdir(exist_ok=True)
+    for name in PLOTS:
+        if (source := home / "curve" / f"{name}.png").is_file():
+            shutil.copy(source, DOCS / "evidence" / f"{system}-{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Rerun the paper's experiment on all its systems with a teacher in place of DFT: pools, learning curves, tables, plots.
+"""Rerun the paper's experiment on its three systems, a teacher in place of DFT: pools, learning curves, tables, plots.
 
 Hours on two cores; killed and run again it goes on. Writes docs/evidence-tables.md and docs/evidence/*.png from what
 there is by then.

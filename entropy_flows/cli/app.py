@@ -11,6 +11,7 @@ import typer
 from pymongo.errors import ConnectionFailure
 
 from entropy_flows.cli import (
+    bench_selectors,
     check,
     compile,
     curve,
@@ -35,9 +36,9 @@ app = typer.Typer(
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
 CAMPAIGN = (init, check, launchers, submit, run, status, repair, verify)
-RESULTS = (export, report, curve, physics, database, compile)
+RESULTS = (export, report, curve, bench_selectors, physics, database, compile)
 for module in (*CAMPAIGN, *RESULTS):
-    app.command(name=module.__name__.rsplit(".", 1)[1])(module.command)
+    app.command(name=module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.command)
 app.command(name="import")(importing.command)
 
 

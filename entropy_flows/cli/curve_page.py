@@ -20,8 +20,11 @@ POOL_DRAWS = 5
 """Draws that the information of equal-sized pools is averaged over."""
 
 
-def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
-    """A table for each test and error: N down, methods across, mean ± standard deviation over the seeds."""
+def curve_tables(points: Sequence[dict[str, Any]], best: str = "entropy") -> list[Table]:
+    """A table for each test and error: N down, methods across, mean ± standard deviation over the seeds.
+
+    The last column is the ratio of method random's error to that of `best`, if both are there.
+    """
     tests = list(dict.fromkeys(test for point in points for test in point["errors"]))
     tables: list[Table] = []
     for test in tests:
@@ -30,12 +33,12 @@ def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
             methods = list(dict.fromkeys(method for method, _ in found))
             if not methods:
                 continue
-            compared = {"random", "entropy"} <= set(methods)
-            rows = [["N", *methods, *(["random / entropy"] if compared else [])]]
+            compared = {"random", best} <= set(methods)
+            rows = [["N", *methods, *([f"random / {best}"] if compared else [])]]
             for size in sorted({size for _, size in found}):
                 row = [str(found[method, size]) if (method, size) in found else "–" for method in methods]
                 if compared:
-                    both = [found.get((method, size)) for method in ("random", "entropy")]
+                    both = [found.get((method, size)) for method in ("random", best)]
                     row.append("{:.2f} ± {:.2f}".format(*ratio(*both)) if all(both) else "–")
                 rows.append([str(size), *row])
             note = "Mean ± standard deviation over the seeds; of the ratio, its standard error."

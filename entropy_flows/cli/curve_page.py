@@ -38,8 +38,8 @@ def curve_tables(points: Sequence[dict[str, Any]], best: str = "entropy") -> lis
             for size in sorted({size for _, size in found}):
                 row = [str(found[method, size]) if (method, size) in found else "–" for method in methods]
                 if compared:
-                    both = [found.get((method, size)) for method in ("random", best)]
-                    row.append("{:.2f} ± {:.2f}".format(*ratio(*both)) if all(both) else "–")
+                    plain, ours = found.get(("random", size)), found.get((best, size))
+                    row.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
                 rows.append([str(size), *row])
             note = "Mean ± standard deviation over the seeds; of the ratio, its standard error."
             tables.append((f"{name}, {test} test", rows, note))

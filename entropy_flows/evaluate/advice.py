@@ -6,8 +6,8 @@
     f = 1 − (1 + m/N_t)^−(β + σ_β)     what that law promises, at best, for as many cells m as iteration t added
 
 It is *flat* if neither energy nor forces fell by more than their noise (r ≤ s), the law promises no more than that
-(f ≤ s), and the gain ΔH per label does not rise: log det is submodular, so cells of a known kind gain less and less,
-and a gain that rises says that new ground is being found. A noise above `BLIND` is no evidence of anything. Errors are
+(f ≤ s), and the gain ΔH per label does not rise: cells of a known kind gain less and less, and a gain that rises says
+that new ground is being found. A noise above `BLIND` is no evidence of anything. Errors are
 those of the test cells, which had no say in the training; in a MAE of force components n counts cells, for those of one
 cell err together.
 """

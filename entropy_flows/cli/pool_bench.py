@@ -107,7 +107,7 @@ class Bench:
 
     def prints(self, folder: Path) -> list[np.ndarray]:
         """Fingerprints of the pool's cells."""
-        with np.load(folder / "prints.npz") as stored:
+        with np.load(folder / "prints.npz", allow_pickle=False) as stored:
             return [stored[f"arr_{place}"] for place in range(len(stored.files))]
 
     def all_points(self) -> list[Point]:

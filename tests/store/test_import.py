@@ -10,13 +10,14 @@ from cells import Spring, rattled
 
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import TrainMaker
+from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, make_static_maker, settings_hash
 from entropy_flows.label.existing import Existing
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, StoreError, importing, launchpad, ledger, subject
 from entropy_flows.store.importing import Import, content_key
 from entropy_flows.store.verify import verify
+from entropy_flows.train import TrainParams
 
 CONFIG = {
     "name": "test",
@@ -287,8 +288,8 @@ def test_a_training_keeps_the_parts_of_what_was_imported(store):
     for entry in store.ledger(CAMPAIGN.dataset).entries(iteration=1):
         store.add_label(entry, OWN, frame(entry["position"]).label.as_dict())
     frames = store.frames(settings=OWN, iteration={"$lte": 1})
-    first = TrainMaker()._split(store, frames, 1)
-    again = TrainMaker()._split(store, store.frames(settings=OWN, iteration={"$lte": 1}), 1)
+    first = assign_parts(store, frames, 1, TrainParams())
+    again = assign_parts(store, store.frames(settings=OWN, iteration={"$lte": 1}), 1, TrainParams())
     for part, cells in first.items():
         keys = [atoms.info["key"] for atoms in cells]
         assert keys == [atoms.info["key"] for atoms in again[part]]

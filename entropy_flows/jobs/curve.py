@@ -142,7 +142,7 @@ class Pools:
 class EndCurveMaker(Maker):
     """Say that a curve is done."""
 
-    name: str = "end"
+    name: str = "conclude"
 
     @job
     def make(self, campaign: str, iteration: int, points: list[Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ Stage = Literal[
     "independent",
     "close",
     "point",
-    "end",
+    "conclude",
 ]
 Category = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 

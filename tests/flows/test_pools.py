@@ -63,7 +63,7 @@ def test_a_curve_is_one_job_a_point_and_one_end(campaign):
     curve = campaign.curve.model_copy(update={"sizes": (50, 25), "seeds": (1, 2)})
     maker = LearningCurveMaker.from_campaign(campaign.model_copy(update={"curve": curve}), {"entropy": "demo"})
     jobs = flow(maker, campaign, "demo.curve")
-    assert Counter(job.name for job in jobs) == {"point": 12, "end": 1}
+    assert Counter(job.name for job in jobs) == {"point": 12, "conclude": 1}
     assert len({job.uuid for job in jobs}) == 13
     assert curve.points()[0] == ("entropy", 25, 1)
     assert {job.config.manager_config["_category"] for job in jobs} == {"gpu", "cpu"}

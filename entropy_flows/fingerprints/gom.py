@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, Self, overload
+from typing import Annotated, Any, Literal, Self, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -52,6 +52,8 @@ class GOMParams(Params):
     """Species of the data set, in any order. None: each cell's own, which is safe for one set of species only."""
     radii: dict[str, float] | None = None
     """Covalent radii in Å by symbol; None: ASE's table."""
+    scale: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """What each component, or each matrix's whole spectrum, is divided by; see `scale`. None: raw, as in the paper."""
     device: str = "cpu"
     """Torch device of the eigenvalue problems."""
 
@@ -135,7 +137,8 @@ class GOM:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that determines the vectors, in JSON types."""
-        return {"fingerprint": "gom", "version": 1, **self.params.model_dump(mode="json", exclude={"device"})}
+        idle = {"device"} if self.params.scale else {"device", "scale"}
+        return {"fingerprint": "gom", "version": 1, **self.params.model_dump(mode="json", exclude=idle)}
 
     @property
     def settings_hash(self) -> str:
@@ -191,7 +194,22 @@ class GOM:
         self._dim = len(blocks.allowed) * self.params.natx
         pairs = neighbors(batch, self.params.cutoff, itself=True)
         backend = overlap_cpu if batch.cells.device.type == "cpu" else overlap
-        return backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors)
+        return self._scaled(backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors))
+
+    def _scaled(self, raw: Spectra) -> Spectra:
+        """q/s, and ∂φ/∂r = (∂q/∂r)ᵀ (w/s)."""
+        if self.params.scale is None:
+            return raw
+        scale = np.array(self.params.scale)
+        if len(scale) * self.params.natx == self.dim:
+            scale = np.repeat(scale, self.params.natx)
+        if len(scale) != self.dim:
+            raise ValueError(
+                f"scale has {len(scale)} numbers; expected {self.dim}, or one for each of the "
+                f"{self.dim // self.params.natx} matrices"
+            )
+        s, adjoint = torch.as_tensor(scale, device=raw.q.device), raw.adjoint
+        return Spectra(raw.q / s, raw.sizes, None if adjoint is None else lambda w: adjoint(w / s))
 
     def _count(self, species: int) -> int:
         return {"single": 1, "center": species, "pairs": species * (species + 1) // 2}[self.params.species]

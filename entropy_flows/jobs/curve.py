@@ -15,7 +15,7 @@ from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
 from entropy_flows.jobs.common import current_uuid, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import CurveParams, PointDoc
-from entropy_flows.schemas.curve import IN_DISTRIBUTION, INDEPENDENT_TEST
+from entropy_flows.schemas.curve import COMMON_TEST, IN_DISTRIBUTION, INDEPENDENT_TEST
 from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, fine_tune
@@ -56,7 +56,8 @@ class PointMaker(Maker):
         point
             Method, N and seed.
         pools
-            "entropy", "random", "independent" → campaign whose labels they are; those not needed may be missing.
+            "entropy", "random", "independent", "common" → campaign whose labels they are; those not needed may be
+            missing.
         model
             Reference of the model to start from, among this campaign's.
         settings
@@ -108,6 +109,9 @@ class Pools:
 
     def training(self, method: str, size: int, seed: int) -> tuple[list[Atoms], list[Atoms]]:
         """Cells to train on, and the pool's own validation cells."""
+        if method == "campaign":
+            everything = [self.cells("entropy", part, {}) for part in ("train", "val")]
+            return draw(everything[0], size, seed, "the campaign"), everything[1]
         if method != "mixed":
             return draw(self.cells(method, "train"), size, seed, f"the {method} pool"), self.cells(method, "val")
         share = self.params.near_share
@@ -122,12 +126,15 @@ class Pools:
         found = {IN_DISTRIBUTION: self.cells("entropy", "test")}
         if "independent" in self.names:
             found[INDEPENDENT_TEST] = self.cells("independent", None)
+        if "common" in self.names:
+            found[COMMON_TEST] = self.cells("common", "test")
         return {test: frames for test, frames in found.items() if frames}
 
-    def cells(self, pool: str, part: str | None) -> list[Atoms]:
-        """A part of a pool, in ledger order; None for all of it."""
+    def cells(self, pool: str, part: str | None, of: dict[str, Any] | None = None) -> list[Atoms]:
+        """A part of a pool, in ledger order; None for all of it. `of` is a query in place of `CHOSEN`."""
         campaign = self.names[pool]
-        query = {"settings": self.settings, **CHOSEN, **({} if part is None else {"split": part})}
+        query = {"settings": self.settings, **(CHOSEN if of is None else of)}
+        query |= {} if part is None else {"split": part}
         frames = CampaignStore.open(campaign).frames(**query)
         for atoms in frames:
             atoms.info["name"] = f"{campaign}/{atoms.info['key']}"

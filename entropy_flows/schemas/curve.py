@@ -10,9 +10,10 @@ from entropy_flows.params import Params
 from entropy_flows.schemas.documents import Document
 from entropy_flows.train import TrainParams
 
-Method = Literal["entropy", "random", "mixed"]
-IN_DISTRIBUTION, INDEPENDENT_TEST = "in-distribution", "independent"
-"""The two tests: cells held out of the entropy pool, and relaxed crystals with plain dynamics from them."""
+Method = Literal["entropy", "random", "mixed", "campaign"]
+IN_DISTRIBUTION, INDEPENDENT_TEST, COMMON_TEST = "in-distribution", "independent", "common"
+"""The tests: cells held out of the entropy pool; relaxed crystals with plain dynamics from them; cells held out of
+another campaign's pool, for curves that are compared with one another."""
 
 
 class CurveParams(Params):
@@ -21,7 +22,8 @@ class CurveParams(Params):
     sizes: tuple[int, ...] = Field((25, 50, 100, 200), min_length=1)
     """Training cells N."""
     methods: tuple[Method, ...] = Field(("entropy", "random", "mixed"), min_length=1)
-    """entropy: the campaign's selected cells, without anchors; random: of the baseline; mixed: both."""
+    """entropy: the campaign's selected cells, without anchors; random: of the baseline; mixed: both;
+    campaign: all that the campaign trains on, with anchors and imported cells."""
     seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
     """Each governs the draw of the cells and the training's shuffle; the sets are not nested."""
     near_share: float = Field(0.2, ge=0, le=1)

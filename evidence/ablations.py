@@ -1,0 +1,114 @@
+"""What the paper leaves open, on silicon: scaled fingerprints, refinement, the mix of modes, the share of anchors.
+
+Each variant is a campaign of 120 labels of its own seed, in the database of the silicon evidence, tested on the same
+cells: those held out of the evidence's pool ("common"), and its independent test. Run `make evidence` first.
+
+Example: python evidence/ablations.py --folder runs/evidence
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from make import HERE, markdown
+from rich.console import Console
+
+from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.run import run_workers
+from entropy_flows.cli.session import Session, session
+from entropy_flows.evaluate.curve import QUANTITIES, summarise
+from entropy_flows.fingerprints.scale import standard_scale
+from entropy_flows.flows import ActiveLearningMaker, LearningCurveMaker, curve_of
+from entropy_flows.schemas import Campaign
+
+LABELS, SIZE, SEED = 120, 80, 7
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as in the paper": {},
+    "standardised": {"global_fingerprint": {"scale": "standard"}},
+    "no refinement": {"refine": {"max_candidates": 0}},
+    "all per config": {"explore": {"per_atom_fraction": 0.0}},
+    "all per atom": {"explore": {"per_atom_fraction": 1.0}},
+    "anchors 10 %": {"anchors": {"fraction": 0.1}},
+    "anchors 20 %": {"anchors": {"fraction": 0.2}},
+    "anchors 40 %": {"anchors": {"fraction": 0.4}},
+}
+
+
+def main() -> None:
+    """Run the variants and print their table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
+    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    args = parser.parse_args()
+    console, rows = Console(), []
+    with session(HERE / "silicon.yaml", args.folder / "silicon") as opened:
+        parts = Parts.of(opened)
+        for name, changes in VARIANTS.items():
+            campaign = variant(opened, name, changes)
+            part = replace(opened, campaign=campaign, store=opened.store.of(campaign.name))
+            run(part, ActiveLearningMaker.from_campaign(campaign), args.workers, console)
+            pools = {"entropy": campaign.name, "independent": parts.independent.name, "common": opened.campaign.name}
+            curve = curve_of(campaign, pools)
+            other = replace(opened, campaign=curve, store=opened.store.of(curve.name))
+            run(other, LearningCurveMaker.from_campaign(campaign, pools), args.workers, console)
+            rows.append(row(name, part, other))
+    print(markdown([header(), *rows]))
+
+
+def variant(opened: Session, name: str, changes: dict[str, Any]) -> Campaign:
+    """The evidence's campaign with a change, fewer labels and another seed."""
+    config = yaml.safe_load((HERE / "silicon.yaml").read_text())
+    for section, values in changes.items():
+        values = {**values}
+        if values.get("scale") == "standard":
+            ledger = opened.store.ledger(opened.campaign.dataset)
+            values["scale"] = standard_scale(list(ledger.fingerprints_between(0, len(list(ledger.entries())))))
+        config[section] = {**config.get(section, {}), **values}
+    config["select"] = {**config["select"], "max_labels": LABELS}
+    return Campaign.model_validate(
+        {
+            **config,
+            "name": f"ablation-{''.join(letter if letter.isalnum() else '-' for letter in name)}",
+            "seed": SEED,
+            "stop": {"max_iterations": 1, "label_budget": LABELS},
+            "curve": {"methods": ["campaign"], "sizes": [SIZE], "seeds": [42, 123, 456]},
+        }
+    )
+
+
+def run(part: Session, maker: Any, workers: int, console: Console) -> None:
+    """Run one campaign to its end."""
+    console.rule(part.campaign.name, align="left")
+    state, message = run_workers(part, console, workers, maker=maker)
+    if state == "failed":
+        raise RuntimeError(f"{part.campaign.name} failed: {message}")
+
+
+def header() -> list[str]:
+    """Of the table."""
+    errors = [f"{name}, {test}" for test in ("common", "independent") for name, _ in QUANTITIES.values()]
+    return ["variant", "labels", "refined in", "log det Σ, per atom / config", *errors]
+
+
+def row(name: str, part: Session, curve: Session) -> list[str]:
+    """A variant's labels, information and errors."""
+    points, (document, *_) = curve.store.points(), part.store.iterations()
+    labels = len(list(part.store.labels(converged=True)))
+    refined = document.get("refine", {})
+    after = refined.get("entropy_after") or document["select"]["entropy_after"]
+    cells = []
+    for test in ("common", "independent"):
+        for quantity, (_, scale) in QUANTITIES.items():
+            found = summarise(points, test, quantity).get(("campaign", SIZE))
+            cells.append("–" if found is None else str(found.scaled(scale)))
+    told = f"{refined.get('accepted', 0)} of {refined.get('tried', 0)}"
+    return [name, str(labels), told, " / ".join(f"{after[mode]:.1f}" for mode in ("atom", "config")), *cells]
+
+
+if __name__ == "__main__":
+    main()

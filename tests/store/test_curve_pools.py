@@ -1,0 +1,94 @@
+"""What a learning curve's models are trained on and tested with, on a real database."""
+
+import numpy as np
+import pytest
+from cells import rattled
+
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.curve import Pools
+from entropy_flows.label.read import Label
+from entropy_flows.schemas import Campaign, CurveParams
+from entropy_flows.store import CampaignStore, Entry
+from entropy_flows.train import assign_splits
+
+DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
+CONFIG = {"elements": ["Si"], "base_model": "SevenNet-0", "phases": [{"name": "diamond", "file": "diamond.cif"}],
+          "label": {"engine": "forcefield"}}  # fmt: skip
+NAMES = {"entropy": "ours", "random": "ours.random-40", "independent": "ours.independent-1", "common": "another"}
+
+
+def fill(database, name, seed, anchors=0, n=40):
+    """A campaign with labels; every fourth cell has large forces, the last ones are anchors."""
+    store = CampaignStore(database, name)
+    store.create(Campaign.model_validate(CONFIG | {"name": name}))
+    cells = [to_structure(rattled("Si", 1, seed=seed + number)) for number in range(n)]
+    for stage, own in (("select", range(n - anchors)), ("anchor", range(n - anchors, n))):
+        entries = [
+            Entry(f"001/{stage}/{i:05d}/00010", cells[i], np.ones((2, 4)), 0.5, {"phase": "diamond"}) for i in own
+        ]
+        store.ledger(DATASET).append(1, stage, entries)
+    for number, entry in enumerate(store.ledger(DATASET).entries()):
+        forces = np.full((2, 3), 5.0 if number % 4 == 0 else 0.5)
+        label = Label(n_atoms=2, converged=True, energy=-float(number), free_energy=-float(number), forces=forces,
+                      stress=np.zeros((3, 3)), pressure=0.0)  # fmt: skip
+        store.add_label(entry, "hash", label.as_dict())
+    labels = list(store.labels())
+    keys, energies = [label["key"] for label in labels], [label["energy"] / 2 for label in labels]
+    store.set_splits(assign_splits({}, energies, keys, (0.8, 0.1, 0.1), 42))
+
+
+@pytest.fixture
+def pools(database):
+    fill(database, "ours", 0, anchors=10)
+    for number, name in enumerate(list(NAMES.values())[1:], 1):
+        fill(database, name, 100 * number)
+    return Pools(NAMES, "hash", CurveParams())
+
+
+def names(frames):
+    return {atoms.info["name"] for atoms in frames}
+
+
+def stages(frames):
+    return {atoms.info["stage"] for atoms in frames}
+
+
+def test_each_method_draws_from_its_pool(pools):
+    for method, campaign in (("entropy", "ours/"), ("random", "ours.random-40/")):
+        cells, held = pools.training(method, 12, 42)
+        assert len(names(cells)) == 12
+        assert held
+        assert all(name.startswith(campaign) for name in names(cells) | names(held))
+        assert stages(cells) == {"select"}
+    everything, _ = pools.training("campaign", 30, 42)
+    assert stages(everything) == {"select", "anchor"}
+
+
+def test_the_mixed_pool_takes_quiet_cells_of_the_baseline(pools):
+    cells, held = pools.training("mixed", 20, 42)
+    near = [atoms for atoms in cells if atoms.info["name"].startswith("ours.random")]
+    assert (len(cells), len(near)) == (20, 4)
+    assert max(np.linalg.norm(atoms.get_forces(), axis=1).max() for atoms in near) < 2.0
+    assert any(name.startswith("ours.random") for name in names(held))
+
+
+def test_no_test_cell_trains_or_validates(pools):
+    tests = pools.tests()
+    assert list(tests) == ["in-distribution", "independent", "common"]
+    assert len(tests["independent"]) == 40
+    for method in ("entropy", "random", "mixed", "campaign"):
+        cells, held = pools.training(method, 15, 7)
+        assert not names(cells) & names(held)
+        for frames in tests.values():
+            assert not names(frames) & (names(cells) | names(held))
+
+
+def test_too_small_a_pool_is_told(pools):
+    with pytest.raises(ValueError, match=r"the entropy pool has \d+ cells to train on, 99 are wanted"):
+        pools.training("entropy", 99, 42)
+
+
+def test_tests_that_are_not_there_are_left_out(pools):
+    assert list(Pools({"entropy": "ours"}, "hash", CurveParams()).tests()) == ["in-distribution"]

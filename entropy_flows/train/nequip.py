@@ -33,6 +33,7 @@ from entropy_flows.train.steps import (
     inputs_sha256,
     keep,
     reporter,
+    smaller_batches,
     write_data,
 )
 
@@ -105,9 +106,7 @@ def _train(
             run_program("nequip-train", "nequip.scripts.train", arguments, workdir, last_line, lock, report)
             return state
         except GpuMemoryError as err:
-            if (smaller := state.with_smaller_batches()) is None:
-                raise GpuMemoryError(f"one structure a batch, of at most max_edges edges, is too much: {err}") from None
-            state = smaller
+            state = smaller_batches(state, err)
 
 
 def _package(state: State, data: Data, workdir: Path, lock: int) -> TrainResult:

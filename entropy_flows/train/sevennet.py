@@ -57,6 +57,7 @@ from entropy_flows.train.steps import (
     keep,
     mean_errors,
     reporter,
+    smaller_batches,
     write_data,
 )
 
@@ -158,9 +159,7 @@ def _train(
             run_program("sevenn-train", "sevenn.main.sevenn", arguments, workdir, "Total wall time", lock, watch)
             return state
         except GpuMemoryError as err:
-            if (smaller := state.with_smaller_batches()) is None:
-                raise GpuMemoryError(f"one structure a batch, of at most max_edges edges, is too much: {err}") from None
-            state = replace(smaller, accumulate=1)
+            state = replace(smaller_batches(state, err), accumulate=1)
 
 
 def _settings(

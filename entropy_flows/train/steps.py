@@ -17,8 +17,9 @@ from ase import Atoms
 from entropy_flows.potentials import load_calculator, model_sha256
 from entropy_flows.train.base import Progress, TrainResult
 from entropy_flows.train.dataset import energy_weights, has_stress, within_edge_limit, write_extxyz
-from entropy_flows.train.folder import read_json, write_json
+from entropy_flows.train.folder import State, read_json, write_json
 from entropy_flows.train.params import TrainParams
+from entropy_flows.train.process import GpuMemoryError
 
 LOCK_SECONDS = 120.0
 """How long to wait for another process to leave: a worker whose job was given away sees it within a heartbeat."""
@@ -149,3 +150,16 @@ def mean_errors(frames: Sequence[Atoms], model: Path, device: str) -> dict[str, 
         if has_stress(label):
             off["stress_mae"].append(atoms.get_stress() - label.get_stress())
     return {name: float(np.abs(np.concatenate(values)).mean()) for name, values in off.items()}
+
+
+def smaller_batches(state: State, err: GpuMemoryError) -> State:
+    """What to try when the GPU's memory did not suffice.
+
+    Raises
+    ------
+    GpuMemoryError
+        If a batch is one structure already.
+    """
+    if (smaller := state.with_smaller_batches()) is None:
+        raise GpuMemoryError(f"one structure a batch, of at most max_edges edges, is too much: {err}") from None
+    return smaller

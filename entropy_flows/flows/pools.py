@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -45,7 +46,7 @@ def digest(*facts: Any) -> str:
 
 
 @dataclass
-class PoolMaker(Maker):
+class PoolMaker(Maker, ABC):
     """Label cells that jobs find, without a filter and without training.
 
     Parameters
@@ -99,9 +100,9 @@ class PoolMaker(Maker):
         """What labels."""
         return self.label.batch.engine
 
+    @abstractmethod
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
         """The jobs that find the cells."""
-        raise NotImplementedError(f"{type(self).__name__} has no jobs that find cells")
 
     def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
         """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""

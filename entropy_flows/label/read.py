@@ -17,15 +17,14 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from ase.units import GPa
 from numpy.typing import NDArray
 
+from entropy_flows.conventions import GPA, pressure, stress_from_vasp
 from entropy_flows.label.reasons import InconsistentOutputError, Reason
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-_KBAR = 0.1 * GPa  # eV/Å³
 _SAME_CELL = 1e-4  # deviation from a pure rotation; VASP prints eight decimals
 _SAME_SITE = 1e-2  # Å
 _ABSURD = {"energy per atom": 1e6, "force": 1e3, "stress": 1e2}  # eV, eV/Å, eV/Å³ (16 TPa)
@@ -121,7 +120,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
         )
     forces = np.array(forces, dtype=float)
     known, kbar = _describe(doc)
-    stress = None if kbar is None else -_KBAR * np.array(kbar, dtype=float)
+    stress = None if kbar is None else stress_from_vasp(kbar)
     if structure is not None:
         order, turn = _alignment(structure_of(doc), structure)
         forces = forces[order] @ turn
@@ -136,7 +135,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
         energy=float(energy),
         forces=forces,
         stress=stress,
-        pressure=None if stress is None else float(-np.trace(stress) / 3 / GPa),
+        pressure=None if stress is None else pressure(stress) * GPA,
         **{"free_energy": float(energy), "converged": True, **known},
     )
 

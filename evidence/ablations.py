@@ -1,6 +1,6 @@
-"""What the paper leaves open, on silicon: scaled fingerprints, refinement, the mix of modes, the share of anchors.
+"""What the paper leaves open, on NaCl: scaled fingerprints, refinement, the mix of modes, the share of anchors.
 
-Each variant is a campaign of 120 labels of its own seed, in the database of the silicon evidence, tested on the same
+Each variant is a campaign of 120 labels of its own seed, in the database of the system's evidence, tested on the same
 cells: those held out of the evidence's pool ("common"), and its independent test. Run `make evidence` first.
 
 Example: python evidence/ablations.py --folder runs/evidence
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from make import HERE, markdown
+from make import HERE, SYSTEMS, markdown
 from rich.console import Console
 
 from entropy_flows.cli.curve import Parts
 from entropy_flows.cli.run import run_workers
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate.curve import QUANTITIES, summarise
-from entropy_flows.fingerprints.scale import standard_scale
+from entropy_flows.fingerprints.scale import block_scale, standard_scale
 from entropy_flows.flows import ActiveLearningMaker, LearningCurveMaker, curve_of
 from entropy_flows.schemas import Campaign
 
@@ -30,6 +30,7 @@ LABELS, SIZE, SEED = 120, 80, 7
 VARIANTS: dict[str, dict[str, Any]] = {
     "as in the paper": {},
     "standardised": {"global_fingerprint": {"scale": "standard"}},
+    "scaled per matrix": {"global_fingerprint": {"scale": "per matrix"}},
     "no refinement": {"refine": {"max_candidates": 0}},
     "all per config": {"explore": {"per_atom_fraction": 0.0}},
     "all per atom": {"explore": {"per_atom_fraction": 1.0}},
@@ -44,12 +45,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
     parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    parser.add_argument("--system", choices=SYSTEMS, default="nacl", help="default: %(default)s")
     args = parser.parse_args()
-    console, rows = Console(), []
-    with session(HERE / "silicon.yaml", args.folder / "silicon") as opened:
+    console, rows, file = Console(), [], HERE / f"{args.system}.yaml"
+    with session(file, args.folder / args.system) as opened:
         parts = Parts.of(opened)
         for name, changes in VARIANTS.items():
-            campaign = variant(opened, name, changes)
+            campaign = variant(opened, file, name, changes)
             part = replace(opened, campaign=campaign, store=opened.store.of(campaign.name))
             run(part, ActiveLearningMaker.from_campaign(campaign), args.workers, console)
             pools = {"entropy": campaign.name, "independent": parts.independent.name, "common": opened.campaign.name}
@@ -60,15 +62,12 @@ def main() -> None:
     print(markdown([header(), *rows]))
 
 
-def variant(opened: Session, name: str, changes: dict[str, Any]) -> Campaign:
+def variant(opened: Session, file: Path, name: str, changes: dict[str, Any]) -> Campaign:
     """The evidence's campaign with a change, fewer labels and another seed."""
-    config = yaml.safe_load((HERE / "silicon.yaml").read_text())
+    config = yaml.safe_load(file.read_text())
     for section, values in changes.items():
-        values = {**values}
-        if values.get("scale") == "standard":
-            ledger = opened.store.ledger(opened.campaign.dataset)
-            values["scale"] = standard_scale(list(ledger.fingerprints_between(0, len(list(ledger.entries())))))
-        config[section] = {**config.get(section, {}), **values}
+        scale = {"scale": scale_of(opened, values["scale"])} if "scale" in values else {}
+        config[section] = {**config.get(section, {}), **values, **scale}
     config["select"] = {**config["select"], "max_labels": LABELS}
     return Campaign.model_validate(
         {
@@ -78,6 +77,15 @@ def variant(opened: Session, name: str, changes: dict[str, Any]) -> Campaign:
             "stop": {"max_iterations": 1, "label_budget": LABELS},
             "curve": {"methods": ["campaign"], "sizes": [SIZE], "seeds": [42, 123, 456]},
         }
+    )
+
+
+def scale_of(opened: Session, kind: str) -> tuple[float, ...]:
+    """The scale that the evidence's own pool has."""
+    ledger = opened.store.ledger(opened.campaign.dataset)
+    prints = list(ledger.fingerprints_between(0, len(list(ledger.entries()))))
+    return (
+        standard_scale(prints) if kind == "standard" else block_scale(prints, opened.campaign.dataset.fingerprint.natx)
     )
 
 

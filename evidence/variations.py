@@ -1,0 +1,99 @@
+"""Why a ratio is what it is: the same pools, trained otherwise.
+
+The trainings are those of the largest N of the evidence with one thing changed. Run `make evidence` first.
+
+Example: python evidence/variations.py --system silicon --folder runs/evidence
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablations import run
+from make import HERE, SYSTEMS, markdown
+from rich.console import Console
+
+from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.session import Session, session
+from entropy_flows.evaluate.curve import QUANTITIES, ratio, summarise
+from entropy_flows.flows import LearningCurveMaker, curve_of
+from entropy_flows.schemas import Campaign
+from entropy_flows.train import TrainParams
+
+WEIGHTS = {
+    "silicon": ((-4.9, 3.0), (-4.5, 1.0), (None, 0.5)),
+    "nacl": ((-3.2, 3.0), (-2.8, 1.0), (None, 0.5)),
+    "carbon": ((-8.5, 3.0), (-7.5, 1.0), (None, 0.5)),
+}
+"""The published three weights; edges (eV/atom) at about the lower and upper quarter of the independent test's energies."""
+METHODS = ("entropy", "random")
+TESTS = ("in-distribution", "independent")
+
+
+def variations(system: str) -> dict[str, dict[str, Any]]:
+    """What is changed of the recipe."""
+    return {
+        "three times the epochs": {"max_epochs": 120},
+        "weights 3, 1, 0.5 by energy": {"weight_bins": WEIGHTS[system]},
+        "both": {"max_epochs": 120, "weight_bins": WEIGHTS[system]},
+    }
+
+
+def main() -> None:
+    """Run the variations and print their table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
+    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    parser.add_argument("--system", choices=SYSTEMS, default="silicon", help="default: %(default)s")
+    parser.add_argument("--only", nargs="+", help="names of variations; default: all")
+    args = parser.parse_args()
+    console = Console()
+    with session(HERE / f"{args.system}.yaml", args.folder / args.system) as opened:
+        parts = Parts.of(opened)
+        rows = [row("as in the evidence", opened, parts.curve)]
+        for name, changes in variations(args.system).items():
+            if args.only and name not in args.only:
+                continue
+            campaign = changed(opened.campaign, changes)
+            curve = curve_of(campaign, parts.pools)
+            part = replace(opened, campaign=curve, store=opened.store.of(curve.name))
+            run(part, LearningCurveMaker.from_campaign(campaign, parts.pools), args.workers, console)
+            rows.append(row(name, opened, curve))
+    print(markdown([header(), *rows]))
+
+
+def changed(campaign: Campaign, changes: dict[str, Any]) -> Campaign:
+    """The campaign with another recipe for the points of its largest N."""
+    recipe = TrainParams.model_validate(campaign.train.model_dump() | changes)
+    points = {"sizes": (max(campaign.curve.sizes),), "methods": METHODS, "train": recipe}
+    return campaign.model_copy(update={"curve": campaign.curve.model_copy(update=points)})
+
+
+def header() -> list[str]:
+    """Of the table."""
+    return [
+        "variation",
+        *(f"{name}, {test}" for test in TESTS for name in METHODS),
+        *(f"ratio, {test}" for test in TESTS),
+    ]
+
+
+def row(name: str, opened: Session, curve: Campaign) -> list[str]:
+    """Energy errors (meV/atom) at the largest N, and the ratios random / entropy."""
+    points, size = opened.store.of(curve.name).points(), max(opened.campaign.curve.sizes)
+    scale = QUANTITIES["energy_mae"][1]
+    errors, ratios = [], []
+    for test in TESTS:
+        found = {key: mean.scaled(scale) for key, mean in summarise(points, test, "energy_mae").items()}
+        errors += [str(found.get((method, size), "–")) for method in METHODS]
+        plain, ours = found.get(("random", size)), found.get(("entropy", size))
+        ratios.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
+    return [name, *errors, *ratios]
+
+
+if __name__ == "__main__":
+    main()

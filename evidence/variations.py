@@ -29,7 +29,7 @@ WEIGHTS = {
     "nacl": ((-3.2, 3.0), (-2.8, 1.0), (None, 0.5)),
     "carbon": ((-8.5, 3.0), (-7.5, 1.0), (None, 0.5)),
 }
-"""The published three weights; edges (eV/atom) at about the lower and upper quarter of the independent test's energies."""
+"""The published three weights; edges (eV/atom) near the quartiles of the independent test's energies."""
 METHODS = ("entropy", "random")
 TESTS = ("in-distribution", "independent")
 

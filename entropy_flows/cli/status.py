@@ -152,11 +152,12 @@ def run_table(iterations: list[dict[str, Any]]) -> Table:
 def stage_line(iterations: list[dict[str, Any]]) -> str:
     """Where the current iteration is, in a few words."""
     if not iterations or iterations[-1]["iteration"] == 0:
-        return "iteration 1: explore"
+        return "iteration 1: no job done yet"
     doc = iterations[-1]
     parts = [f"iteration {doc['iteration']}"]
-    explored = sum(name.startswith("explore") for name in doc.get("seconds", {}))
-    parts.append(f"explored {explored} batches")
+    for stage, words in (("explore", "explored {} batches"), ("independent", "{} batches"), ("point", "{} points")):
+        if done := sum(name.startswith(stage) for name in doc.get("seconds", {})):
+            parts.append(words.format(done))
     if select := doc.get("select"):
         parts.append(f"accepted {select['accepted']} of {select['candidates']}")
     if refine := doc.get("refine"):

@@ -2,7 +2,7 @@
 
 The trainings are those of the largest N of the evidence with one thing changed. Run `make evidence` first.
 
-Example: python evidence/variations.py --system silicon --folder runs/evidence
+Example: python evidence/variations.py --system silicon --folder runs/evidence --student si-medium.nequip.zip
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ METHODS = ("entropy", "random")
 TESTS = ("in-distribution", "independent")
 
 
-def variations(system: str) -> dict[str, dict[str, Any]]:
-    """What is changed of the recipe."""
-    return {
-        "three times the epochs": {"max_epochs": 120},
-        "weights 3, 1, 0.5 by energy": {"weight_bins": WEIGHTS[system]},
-        "both": {"max_epochs": 120, "weight_bins": WEIGHTS[system]},
+def variations(campaign: Campaign, system: str, student: Path | None) -> dict[str, Campaign]:
+    """The campaign with something changed of the training."""
+    found = {
+        "weights 3, 1, 0.5 by energy": changed(campaign, weight_bins=WEIGHTS[system]),
+        "three times the epochs": changed(campaign, max_epochs=120),
     }
+    if student is not None:
+        found["a larger student"] = changed(campaign).model_copy(update={"student": str(student.resolve())})
+    return found
 
 
 def main() -> None:
@@ -49,16 +51,18 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
     parser.add_argument("--system", choices=SYSTEMS, default="silicon", help="default: %(default)s")
+    parser.add_argument(
+        "--student", type=Path, help="a larger model (examples/base_model/make_base.py)"
+    )
     parser.add_argument("--only", nargs="+", help="names of variations; default: all")
     args = parser.parse_args()
     console = Console()
     with session(HERE / f"{args.system}.yaml", args.folder / args.system) as opened:
         parts = Parts.of(opened)
         rows = [row("as in the evidence", opened, parts.curve)]
-        for name, changes in variations(args.system).items():
+        for name, campaign in variations(opened.campaign, args.system, args.student).items():
             if args.only and name not in args.only:
                 continue
-            campaign = changed(opened.campaign, changes)
             curve = curve_of(campaign, parts.pools)
             part = replace(opened, campaign=curve, store=opened.store.of(curve.name))
             run(part, LearningCurveMaker.from_campaign(campaign, parts.pools), args.workers, console)
@@ -66,8 +70,8 @@ def main() -> None:
     print(markdown([header(), *rows]))
 
 
-def changed(campaign: Campaign, changes: dict[str, Any]) -> Campaign:
-    """The campaign with another recipe for the points of its largest N."""
+def changed(campaign: Campaign, **changes: Any) -> Campaign:
+    """The campaign with another recipe for the points of its largest N alone."""
     recipe = TrainParams.model_validate(campaign.train.model_dump() | changes)
     points = {"sizes": (max(campaign.curve.sizes),), "methods": METHODS, "train": recipe}
     return campaign.model_copy(update={"curve": campaign.curve.model_copy(update=points)})

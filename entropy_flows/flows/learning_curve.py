@@ -18,9 +18,12 @@ from entropy_flows.schemas import Campaign
 
 
 def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
-    """A learning curve as a campaign; with other pools, points or recipe it is another one."""
+    """A learning curve as a campaign; with other pools, points, recipe or student it is another one."""
     recipe = campaign.curve.train or campaign.iteration(1).train
-    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{digest(campaign.curve, recipe, pools)}"})
+    student = [campaign.student] if campaign.student else []
+    return campaign.model_copy(
+        update={"name": f"{campaign.name}.curve-{digest(campaign.curve, recipe, pools, *student)}"}
+    )
 
 
 @dataclass

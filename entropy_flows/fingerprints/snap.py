@@ -15,6 +15,7 @@ atom's own among them, are LAMMPS' ghost atoms.
 from __future__ import annotations
 
 import ctypes
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -110,10 +111,12 @@ def components(cell: Cell, form: Form) -> Array:
 def pulled_back(cell: Cell, form: Form, w: Array) -> tuple[Array, Array]:
     """Gradient (n, 3) and strain gradient (3, 3) of Σ_i w_i · B_i."""
     n = len(cell)
-    with _lammps(cell) as lmp, tempfile.TemporaryDirectory() as folder:
-        coefficients, names = Path(folder, "w.snapcoeff"), [f"A{i}" for i in range(n)]
+    names = [f"A{i}" for i in range(n)]
+    with _lammps(cell) as lmp:
+        coefficients, settings = (
+            Path(_folder().name, f"{os.getpid()}.{what}") for what in ("coefficients", "settings")
+        )
         coefficients.write_text("\n".join(_coefficients(cell, names, w)))
-        settings = Path(folder, "w.snapparam")
         settings.write_text(f"rcutfac {form.rcutfac}\ntwojmax {form.twojmax}\nrfac0 {form.rfac0}\n")
         lmp.command("pair_style snap")
         lmp.command(f"pair_coeff * * {coefficients} {settings} {' '.join(names)}")
@@ -166,6 +169,12 @@ def _lammps(cell: Cell) -> Iterator[Any]:
         if made != n:
             raise RuntimeError(f"LAMMPS took {made} of {n} atoms in the cell {cell.lattice.tolist()}")
         yield lmp
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """For the coefficients, which LAMMPS takes from a file; gone when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="entropy_flows-")
 
 
 @cache

@@ -33,7 +33,7 @@ FingerprintParams = Annotated[
     Discriminator(
         kind_of,
         custom_error_type="kind",
-        custom_error_message=f"unknown kind of fingerprint; expected one of: {', '.join(CLASSES)}",
+        custom_error_message=f"unknown kind of fingerprint, expected one of: {', '.join(CLASSES)}",
     ),
     BeforeValidator(_without_default),
 ]

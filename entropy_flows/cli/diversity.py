@@ -107,11 +107,12 @@ def tables(found: Sequence[CellSet], result: dict[str, Diversity], params: Diver
         own = result[part.name]
         told = (part.total, f"{part.equilibrium:.2f}", own.count["config"], own.count["atom"])
         sizes.append([part.name, *map(str, told)])
-        numbers.append([part.name, *(f"{value:.1f}" for value in own.full.values()), *map(str, own.equal.values())])
+        equal = [f"{mean.mean:.1f} ± {mean.std:.1f}" for mean in own.equal.values()]
+        numbers.append([part.name, *(f"{value:.1f}" for value in own.full.values()), *equal])
     window = "All densities" if params.window is None else f"Volumes within {params.window:.0%} of V_eq"
     scaled = {"set": "each set scaled to one V_eq", "cell": "each cell scaled to one volume", "none": "not scaled"}
-    equal = f"Last columns: equally many of each set, mean ± standard deviation over {params.draws} draws."
-    return [("Sets", sizes, f"{window}; {scaled[params.rescale]}."), ("log det Σ", numbers, equal)]
+    note = f"Last columns: equally many of each set, mean ± standard deviation over {params.draws} draws."
+    return [("Sets", sizes, f"{window}; {scaled[params.rescale]}."), ("log det Σ", numbers, note)]
 
 
 def _show(console: Console, told: Sequence[Table]) -> None:

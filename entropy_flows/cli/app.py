@@ -16,6 +16,7 @@ from entropy_flows.cli import (
     compile,
     curve,
     database,
+    diversity,
     export,
     importing,
     init,
@@ -36,7 +37,7 @@ app = typer.Typer(
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
 CAMPAIGN = (init, check, launchers, submit, run, status, repair, verify)
-RESULTS = (export, report, curve, bench_selectors, physics, database, compile)
+RESULTS = (export, report, curve, bench_selectors, diversity, physics, database, compile)
 for module in (*CAMPAIGN, *RESULTS):
     app.command(name=module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.command)
 app.command(name="import")(importing.command)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.explore import condition_grid, seed_cell
+from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker, write_inputs
 from entropy_flows.launch.submit import check_elements, locate_model
@@ -113,6 +114,7 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
                 f"({ratio:.2f} of the sum of covalent radii, at least {MIN_DISTANCE} is expected)"
             )
         seeds[phase.name] = cell
+    make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(seeds.values()))))  # what it needs is installed
     return campaign, seeds
 
 

@@ -1,41 +1,107 @@
-"""`entropy-flows export`: the data set as extended XYZ."""
+"""`entropy-flows export`: a data set in the format of the program that is to train on it."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.cells import is_campaign, read_cells
+from entropy_flows.cli.session import FolderOption, session
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class Format(StrEnum):
+    """What is written: extxyz and mace are files, pacemaker and deepmd folders."""
+
+    EXTXYZ = "extxyz"
+    MACE = "mace"
+    PACEMAKER = "pacemaker"
+    DEEPMD = "deepmd"
 
 
 def command(
-    file: CampaignFile,
-    output: Annotated[Path, typer.Argument(help="File to write (extended XYZ).")],
+    source: Annotated[Path, typer.Argument(help="The campaign file, or extended XYZ.", metavar="CAMPAIGN.yaml|CELLS")],
+    output: Annotated[Path, typer.Argument(help="File to write; for pacemaker and deepmd a folder.")],
+    format_: Annotated[Format, typer.Option("--format", help="Of the output.")] = Format.EXTXYZ,
     folder: FolderOption = None,
-    split: Annotated[str | None, typer.Option(help="Only this part: train, val or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this part of a campaign: train, val or test.")] = None,
     flagged: Annotated[bool, typer.Option("--flagged", help="Also labels that were flagged as outliers.")] = False,
+    pacemaker: Annotated[
+        str | None, typer.Option(help="Changes of pacemaker's input: '{low: 3.0, atom_energies: {C: -1.3}}'.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write all good labels as extended XYZ: free energy (eV), forces (eV/Å), stress (eV/Å³, ASE's sign), origin.
+    """Write a campaign's good labels, or the cells of a file, for a program to train on.
+
+    Energies are free energies in eV, forces in eV/Å, stresses in eV/Å³ with ASE's sign (DeePMD: virials in eV).
+    Extended XYZ takes cells without labels too; the other formats leave them out, and say so.
 
     Example: entropy-flows export silicon/campaign.yaml silicon.extxyz
-    """
-    from ase.io import write
 
-    if output.exists() and not overwrite:
-        raise ValueError(f"{output} exists; give --overwrite to replace it")
+    Example: entropy-flows export labelled.extxyz fit --format pacemaker
+    """
+    if output.exists() and (output.is_dir() or not overwrite):
+        raise ValueError(
+            f"{output} exists; {'remove it first' if output.is_dir() else 'give --overwrite to replace it'}"
+        )
     if split not in (None, "train", "val", "test"):
         raise ValueError(f"--split {split!r}: expected train, val or test")
-    with session(file, folder) as opened:
+    write = _writer(format_, pacemaker)
+    frames = _frames(source, folder, split, flagged)
+    partial = output.with_name(f".part-{output.name}")
+    if partial.is_dir():  # of an export that was interrupted
+        shutil.rmtree(partial)
+    count = write(frames, partial)
+    partial.replace(output)
+    left = f"; {len(frames) - count} without energy and forces left out" if count < len(frames) else ""
+    print(f"{count} cells written to {output}{left}")
+
+
+def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool) -> Sequence[Atoms]:
+    """The cells to export."""
+    if not is_campaign(source):
+        if split or flagged or folder:
+            raise ValueError(f"{source} is no campaign file: --split, --flagged and --folder are for campaigns")
+        return read_cells(source)
+    with session(source, folder) as opened:
         only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
         frames = opened.store.frames(flagged=flagged, **only)
     if not frames:
         raise ValueError(f"campaign {opened.campaign.name} has no labels{f' in {split}' if split else ''} yet")
-    for atoms in frames:
-        atoms.info = {name: value for name, value in atoms.info.items() if value is not None}
-    partial = output.with_name(output.name + ".part")
-    write(partial, frames, format="extxyz")
-    partial.replace(output)
-    print(f"{len(frames)} cells written to {output}")
+    return frames
+
+
+def _writer(format_: Format, pacemaker: str | None) -> Callable[[Sequence[Atoms], Path], int]:
+    """What writes cells to a place, and returns how many."""
+    import yaml
+
+    from entropy_flows import formats
+
+    if pacemaker is not None and format_ != Format.PACEMAKER:
+        raise ValueError(f"--pacemaker changes the input of --format pacemaker, not of {format_.value}")
+    params = formats.PacemakerParams.model_validate(yaml.safe_load(pacemaker or "{}"))
+    writers: dict[Format, Callable[[Sequence[Any], Path], None]] = {
+        Format.MACE: formats.write_mace,
+        Format.DEEPMD: formats.write_deepmd,
+        Format.PACEMAKER: lambda frames, folder: formats.write_pacemaker(frames, folder, params),
+    }
+
+    def all_of_them(frames: Sequence[Atoms], place: Path) -> int:
+        formats.write_extxyz(frames, place)
+        return len(frames)
+
+    def labelled_ones(frames: Sequence[Atoms], place: Path) -> int:
+        known = [found for atoms in frames if (found := formats.labelled(atoms)) is not None]
+        if not known:
+            raise ValueError(f"none of {len(frames)} cells has energy and forces, which {format_.value} needs")
+        writers[format_](known, place)
+        return len(known)
+
+    return all_of_them if format_ == Format.EXTXYZ else labelled_ones

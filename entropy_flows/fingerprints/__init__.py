@@ -1,6 +1,19 @@
 """Fingerprints: one vector per atom, and its adjoint."""
 
-from entropy_flows.fingerprints.base import Fingerprint, Pullback, Spectra
+from entropy_flows.fingerprints.base import Fingerprint, FingerprintBase, Pullback, Spectra
+from entropy_flows.fingerprints.bispectrum import Bispectrum, BispectrumParams
 from entropy_flows.fingerprints.gom import GOM, GOMParams
+from entropy_flows.fingerprints.kinds import FingerprintParams, make_fingerprint
 
-__all__ = ["GOM", "Fingerprint", "GOMParams", "Pullback", "Spectra"]
+__all__ = [
+    "GOM",
+    "Bispectrum",
+    "BispectrumParams",
+    "Fingerprint",
+    "FingerprintBase",
+    "FingerprintParams",
+    "GOMParams",
+    "Pullback",
+    "Spectra",
+    "make_fingerprint",
+]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, overload, runtime_checkable
 
+import numpy as np
+import torch
 from ase import Atoms
+from ase.data import atomic_numbers
 from torch import Tensor
 
 from entropy_flows.batch import Batch
 from entropy_flows.conventions import Array
+from entropy_flows.params import Params
 
 Pullback = Callable[[Array], tuple[Array, Array]]
 """w (n_atoms, dim) → gradient (n_atoms, 3) and strain gradient (3, 3) of the φ with ∂φ/∂q = w."""
@@ -68,3 +75,104 @@ class Fingerprint(Protocol):
 
     def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
         """Fingerprints and their vector-Jacobian product; the strain gradient is not divided by the volume."""
+
+
+class FingerprintBase(ABC):
+    """What every fingerprint has once it has `spectra` and its settings.
+
+    Attributes
+    ----------
+    takes
+        What its settings are: the constructor takes their fields as keywords.
+    params
+        All settings.
+    """
+
+    takes: ClassVar[type[Params]]
+
+    def __init__(self, **settings: Any) -> None:
+        self.params: Any = self.takes(**settings)
+
+    def __repr__(self) -> str:
+        given = self.params.model_dump(exclude_unset=True)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.params == other.params
+
+    def __hash__(self) -> int:
+        return hash(self.settings_hash)
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Length of an atom's vector."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything that determines the vectors, in JSON types."""
+
+    @abstractmethod
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
+        """Fingerprints of many cells at once; with `vectors`, their pullback can be asked for."""
+
+    @property
+    def device(self) -> str:
+        """Torch device it works on."""
+        return "cpu"
+
+    @property
+    def settings_hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of `settings`."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def as_dict(self) -> dict[str, Any]:
+        """MSON form."""
+        return {"@module": type(self).__module__, "@class": type(self).__name__, **self.params.model_dump(mode="json")}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `as_dict`."""
+        return cls(**{name: value for name, value in data.items() if not name.startswith("@")})
+
+    @overload
+    def __call__(self, atoms: Atoms) -> Array: ...
+    @overload
+    def __call__(self, atoms: Sequence[Atoms]) -> list[Array]: ...
+    def __call__(self, atoms: Atoms | Sequence[Atoms]) -> Array | list[Array]:
+        """Fingerprints (n_atoms, dim) of a cell, or a list of them for a list of cells."""
+        if isinstance(atoms, Atoms):
+            return self.spectra([atoms], vectors=False).q.cpu().numpy()
+        if not len(atoms):
+            return []
+        spectra = self.spectra(atoms, vectors=False)
+        return np.split(spectra.q.cpu().numpy(), np.cumsum(spectra.sizes)[:-1])
+
+    def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
+        """Fingerprints (n_atoms, dim), and the map from w = ∂φ/∂q to the gradient (n_atoms, 3) and ∂φ/∂ε (3, 3)."""
+        spectra = self.spectra([atoms])
+
+        def pullback(w: Array) -> tuple[Array, Array]:
+            gradient, strain = spectra.pullback(torch.as_tensor(w, dtype=torch.float64, device=self.device))
+            return gradient.cpu().numpy(), strain[0].cpu().numpy()
+
+        return spectra.q.cpu().numpy(), pullback
+
+
+def ordered_elements(elements: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Elements of a data set in order of atomic number.
+
+    Raises
+    ------
+    ValueError
+        If one is unknown or named twice, or there is none.
+    """
+    if elements is None:
+        return None
+    for symbol in elements:
+        if symbol not in atomic_numbers:
+            raise ValueError(f"unknown element '{symbol}' in elements {elements}")
+    if not elements or len(set(elements)) < len(elements):
+        raise ValueError(f"elements {elements} must name at least one species, and each only once")
+    return tuple(sorted(elements, key=lambda symbol: atomic_numbers[symbol]))

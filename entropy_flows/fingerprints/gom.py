@@ -8,10 +8,8 @@ its spectra are concatenated in order of atomic number. The matrices and the adj
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, overload
+from typing import Annotated, Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,9 +20,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.batch import Batch, Cells
-from entropy_flows.conventions import Array
 from entropy_flows.fingerprints import overlap, overlap_cpu
-from entropy_flows.fingerprints.base import Pullback, Spectra
+from entropy_flows.fingerprints.base import FingerprintBase, Spectra, ordered_elements
 from entropy_flows.fingerprints.overlap import Blocks, Form
 from entropy_flows.neighbors import neighbors
 from entropy_flows.params import Params
@@ -57,17 +54,7 @@ class GOMParams(Params):
     device: str = "cpu"
     """Torch device of the eigenvalue problems."""
 
-    @field_validator("elements")
-    @classmethod
-    def _order_elements(cls, elements: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if elements is None:
-            return None
-        for symbol in elements:
-            if symbol not in atomic_numbers:
-                raise ValueError(f"unknown element '{symbol}' in elements {elements}")
-        if not elements or len(set(elements)) < len(elements):
-            raise ValueError(f"elements {elements} must name at least one species, and each only once")
-        return tuple(sorted(elements, key=lambda symbol: atomic_numbers[symbol]))
+    _order_elements = field_validator("elements")(ordered_elements)
 
     @model_validator(mode="after")
     def _check_radii(self) -> Self:
@@ -92,7 +79,7 @@ class GOMParams(Params):
         return radius
 
 
-class GOM:
+class GOM(FingerprintBase):
     """GOM fingerprint; takes the fields of `GOMParams` as keywords.
 
     An atom's vector depends on its own environment only: matrices are padded to sizes fixed by their own row count, so
@@ -104,23 +91,16 @@ class GOM:
     >>> q, pullback = gom.vjp(bulk("Si"))
     """
 
+    takes = GOMParams
+    params: GOMParams
+
     def __init__(self, **settings: Any) -> None:
-        self.params = GOMParams(**settings)
+        super().__init__(**settings)
         self._dim = None if self.params.elements is None else self._count(len(self.params.elements)) * self.params.natx
         if self.params.species == "single":
             self._dim = self.params.natx
         self._known: WeakKeyDictionary[Cells, Blocks] = WeakKeyDictionary()
         self._form = Form(self.params.cutoff, self.params.exponent, self.params.overlap)
-
-    def __repr__(self) -> str:
-        given = self.params.model_dump(exclude_unset=True)
-        return f"GOM({', '.join(f'{name}={value!r}' for name, value in given.items())})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, GOM) and self.params == other.params
-
-    def __hash__(self) -> int:
-        return hash(self.settings_hash)
 
     @property
     def dim(self) -> int:
@@ -139,43 +119,6 @@ class GOM:
         """Everything that determines the vectors, in JSON types."""
         idle = {"device"} if self.params.scale else {"device", "scale"}
         return {"fingerprint": "gom", "version": 1, **self.params.model_dump(mode="json", exclude=idle)}
-
-    @property
-    def settings_hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of `settings`."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
-
-    def as_dict(self) -> dict[str, Any]:
-        """MSON form."""
-        return {"@module": type(self).__module__, "@class": type(self).__name__, **self.params.model_dump(mode="json")}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Inverse of `as_dict`."""
-        return cls(**{name: value for name, value in data.items() if not name.startswith("@")})
-
-    @overload
-    def __call__(self, atoms: Atoms) -> Array: ...
-    @overload
-    def __call__(self, atoms: Sequence[Atoms]) -> list[Array]: ...
-    def __call__(self, atoms: Atoms | Sequence[Atoms]) -> Array | list[Array]:
-        """Fingerprints (n_atoms, dim) of a cell, or a list of them for a list of cells."""
-        if isinstance(atoms, Atoms):
-            return self.spectra([atoms], vectors=False).q.cpu().numpy()
-        if not len(atoms):
-            return []
-        spectra = self.spectra(atoms, vectors=False)
-        return np.split(spectra.q.cpu().numpy(), np.cumsum(spectra.sizes)[:-1])
-
-    def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
-        """Fingerprints (n_atoms, dim), and the map from w = ∂φ/∂q to the gradient (n_atoms, 3) and ∂φ/∂ε (3, 3)."""
-        spectra = self.spectra([atoms])
-
-        def pullback(w: Array) -> tuple[Array, Array]:
-            gradient, strain = spectra.pullback(torch.as_tensor(w, dtype=torch.float64, device=self.params.device))
-            return gradient.cpu().numpy(), strain[0].cpu().numpy()
-
-        return spectra.q.cpu().numpy(), pullback
 
     def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
         """Fingerprints of a batch of cells on the device.

@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase, condition_grid
-from entropy_flows.fingerprints import GOMParams
+from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
+from entropy_flows.fingerprints.kinds import CLASSES
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params
 from entropy_flows.refine import RefineParams
@@ -82,7 +83,7 @@ class Campaign(IterationSettings):
     """The model to fine-tune first, where no trainer takes the base model, or another is wanted."""
     phases: tuple[Phase, ...] = Field(min_length=1)
     """Seed crystals."""
-    global_fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
+    global_fingerprint: FingerprintParams = GOMParams(cutoff=4.5, natx=200)
     """Fingerprint of the global entropy; one for the whole campaign, since the covariance is over it."""
     regularization: float = Field(1e-3, gt=0)
     """λ of the covariance (Eq. 4)."""
@@ -119,12 +120,20 @@ class Campaign(IterationSettings):
             raise ValueError(f"phases: two have the same name ({', '.join(names)})")
         if unknown := [name for name in self.physics.phases or () if name not in names]:
             raise ValueError(f"physics.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})")
+        self._fingerprint_fits()
         for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
             try:
                 condition_grid(self.iteration(number).explore, names)
             except ValueError as err:
                 raise ValueError(f"iterations[{number - 1}]: {_one_line(err)}") from None
         return self
+
+    def _fingerprint_fits(self) -> None:
+        """Refuse a global fingerprint that cannot be of these elements."""
+        try:
+            make_fingerprint(self.global_fingerprint.model_copy(update={"elements": self.elements}))
+        except ValueError as err:
+            raise ValueError(f"global_fingerprint: {_one_line(err)}") from None
 
     @model_validator(mode="after")
     def _paths_stay_inside(self) -> Campaign:
@@ -196,7 +205,7 @@ def _one_line(err: ValueError) -> str:
     for item in errors:
         if item["type"] == "too_short" and item["loc"] in inner:
             continue  # only because what was in it is wrong
-        where = ".".join(str(part) for part in item["loc"])
+        where = ".".join(str(part) for part in item["loc"] if part not in CLASSES)  # a kind is no key of the file
         message = item["msg"].removeprefix("Value error, ")
         got = item.get("input")
         shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""

@@ -24,7 +24,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
-from entropy_flows.fingerprints import GOM
+from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.store.connection import StoreError
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
@@ -85,7 +85,7 @@ class Ledger:
         self.structures, self.fingerprints = database["structures"], database["fingerprints"]
         self.covariances, self.campaign = database["covariances"], campaign
         self.leases = database["leases"]
-        self.fingerprint, self.regularization = GOM(**dict(dataset.fingerprint)), dataset.regularization
+        self.fingerprint, self.regularization = make_fingerprint(dataset.fingerprint), dataset.regularization
 
     def position(self, iteration: int, stage: str) -> int:
         """Number of entries before this stage of this iteration, which is the position of its first entry."""

@@ -312,3 +312,8 @@ def test_compression_raises_the_overlap():
     atoms = rattled("C", 2)
     gom = GOM(cutoff=3.0, natx=50)
     assert gom(strained(atoms, -0.05 * np.eye(3)))[:, 0].mean() > gom(atoms)[:, 0].mean()
+
+
+def test_stored_settings_keep_their_hash():
+    assert GOM(cutoff=4.5, natx=200, elements=("Si",)).settings_hash == "c36b07ed4021f6d7"
+    assert GOM(cutoff=3.0, natx=50, elements=("Na", "Cl")).settings_hash == "4d10bab7b678f8a1"

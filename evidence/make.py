@@ -24,6 +24,11 @@ from paper import PAPER
 from entropy_flows.cli.curve import Parts
 from entropy_flows.cli.curve_page import curve_tables, information_table, pools_of
 from entropy_flows.cli.session import Session, session
+from entropy_flows.evaluate import errors
+from entropy_flows.evaluate.curve import QUANTITIES
+from entropy_flows.jobs.curve import Pools
+from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import load_calculator
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
@@ -72,6 +77,7 @@ def system_tables(system: str, opened: Session) -> list[str]:
     if not points:
         return []
     lines = [f"\n## {system.capitalize()}\n", costs(opened, parts, points)]
+    lines += ["\n**Before training.** The base model on both tests.\n", markdown(untrained(opened, parts))]
     for title, rows, note in curve_tables(points):
         lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     title, rows, note = information_table(opened, pools_of(opened, parts))
@@ -80,6 +86,19 @@ def system_tables(system: str, opened: Session) -> list[str]:
     lines += [f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n", markdown(own["rows"])]
     lines += [f"\n![{name}](evidence/{system}-{name}.png)" for name in PLOTS]
     return lines
+
+
+def untrained(opened: Session, parts: Parts) -> list[list[str]]:
+    """Errors of the model that all trainings start from."""
+    store = opened.store.of(parts.curve.name)
+    settings = store.document()["engine"]["hash"]
+    tests = Pools(parts.pools, settings, opened.campaign.curve).tests()
+    base = load_calculator(locate_model(opened.campaign.base_model, opened.file.parent))
+    rows = [["test", "cells", *(name for name, _ in QUANTITIES.values())]]
+    for test, frames in tests.items():
+        found = errors(frames, base).as_dict()
+        rows.append([test, str(len(frames)), *(f"{found[key] * scale:.2f}" for key, (_, scale) in QUANTITIES.items())])
+    return rows
 
 
 def costs(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> str:

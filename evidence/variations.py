@@ -51,9 +51,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
     parser.add_argument("--system", choices=SYSTEMS, default="silicon", help="default: %(default)s")
-    parser.add_argument(
-        "--student", type=Path, help="a larger model (examples/base_model/make_base.py)"
-    )
+    parser.add_argument("--student", type=Path, help="a larger model (examples/base_model/make_base.py)")
     parser.add_argument("--only", nargs="+", help="names of variations; default: all")
     args = parser.parse_args()
     console = Console()

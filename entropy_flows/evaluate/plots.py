@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate.curve import QUANTITIES, summarise
@@ -101,6 +102,11 @@ def curve_plot(points: Sequence[Mapping[str, Any]]) -> Figure:
                 bars = [mean.std for mean in means]
                 axis.errorbar(sizes, [mean.mean for mean in means], bars, fmt="o-", ms=4, capsize=3, label=method)
             axis.set(xscale="log", yscale="log", xlabel="training cells", ylabel=name, title=f"{test} test")
+            axis.set_xticks(ticks := sorted({size for _, size in found}), [str(size) for size in ticks], minor=False)
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.yaxis.set_major_locator(MaxNLocator(6))
+            axis.yaxis.set_minor_locator(NullLocator())
+            axis.yaxis.set_major_formatter("{x:g}")
             if found:
                 axis.legend(fontsize=8)
     return figure

@@ -47,6 +47,32 @@ def to_structure(atoms: Atoms) -> Structure:
     return Structure(np.array(atoms.cell), atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)
 
 
+def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
+    """Copy of a cell at another density: cell and positions scaled alike, the shape and all angles kept.
+
+    Parameters
+    ----------
+    atoms
+        With cell vectors; not changed. A calculator's results are not taken along: they are of the old density.
+    volume_per_atom
+        Å³.
+
+    Raises
+    ------
+    ValueError
+        If the cell has no atoms or no volume, or the new one is not a positive number.
+    """
+    if not (np.isfinite(volume_per_atom) and volume_per_atom > 0):
+        raise ValueError(f"volume per atom is {volume_per_atom}; it must be a positive number of Å³")
+    if len(atoms) == 0 or atoms.cell.rank < 3:
+        raise ValueError(f"a cell of {len(atoms)} atoms and {atoms.cell.rank} vectors has no volume per atom")
+    scaled = atoms.copy()
+    factor = (volume_per_atom * len(atoms) / atoms.get_volume()) ** (1 / 3)
+    scaled.set_cell(atoms.cell.array * factor, scale_atoms=False)
+    scaled.positions *= factor
+    return scaled
+
+
 def cell_hash(structure: Structure) -> str:
     """SHA-256 of a cell as it stands: equal for equal calculations, whatever the campaign they are for.
 

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from ase.io import read
 from ase.neighborlist import neighbor_list
+
+from entropy_flows.cli import main
 
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 
@@ -47,6 +48,17 @@ def command(*arguments):
     )
 
 
+def here(monkeypatch, capsys, *arguments):
+    """Exit code, output and error of a command in this process."""
+    monkeypatch.setattr(sys, "argv", ["entropy-flows", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as done:
+        code = int(done.code or 0)
+    return code, *capsys.readouterr()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The file of a data set that is done, and what the command said."""
@@ -74,22 +86,25 @@ def test_table_page_and_cells(finished):
         assert other.get_volume() / atoms.get_volume() == pytest.approx(scaled[0].get_volume() / cells[0].get_volume())
 
 
-def test_all_is_well_and_nothing_is_repeated(finished):
+def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
     path, _ = finished
-    checked = command("verify", path, "--all")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    again = command("agnostic", path)
-    assert again.returncode == 0
-    assert "nothing is repeated" in again.stdout
+    code, out, err = here(monkeypatch, capsys, "verify", path, "--all")
+    assert code == 0, out + err
+    code, out, _ = here(monkeypatch, capsys, "agnostic", path)
+    assert code == 0
+    assert "nothing is repeated" in out
+    code, out, _ = here(monkeypatch, capsys, "status", path)
+    assert code == 0
+    assert "searches" in out
 
 
-def test_commands_for_campaigns_say_that_it_is_none(finished):
+@pytest.mark.parametrize("name", ["run", "check", "report"])
+def test_commands_for_campaigns_say_that_it_is_none(finished, monkeypatch, capsys, name):
     path, _ = finished
-    for name in ("run", "check"):
-        done = command(name, path)
-        assert done.returncode == 1
-        assert "is a file of `entropy-flows agnostic`" in done.stderr
-        assert done.stderr.count("\n") == 1
+    code, _, err = here(monkeypatch, capsys, name, path)
+    assert code == 1
+    assert "is a file of `entropy-flows agnostic`" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -121,8 +136,8 @@ def test_killed_and_run_again_it_is_the_same_and_can_be_labelled(finished, tmp_p
     assert len(read(tmp_path / "labels.extxyz", ":")) == len(found)
 
 
-def test_another_volume_needs_its_element(tmp_path):
-    done = command("agnostic", settings_file(tmp_path), "--volume", 20)
-    assert done.returncode == 1
-    assert "--volume 20 needs --element" in done.stderr
-    assert not Path(tmp_path / "tiny").exists()
+def test_another_volume_needs_its_element(tmp_path, monkeypatch, capsys):
+    code, _, err = here(monkeypatch, capsys, "agnostic", settings_file(tmp_path), "--volume", 20)
+    assert code == 1
+    assert "--volume 20 needs --element" in err
+    assert not (tmp_path / "tiny").exists()

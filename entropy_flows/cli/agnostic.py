@@ -25,7 +25,7 @@ def command(
         bool, typer.Option("--queue", help="Start no workers: submit, for `qlaunch` or `rlaunch`.")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Run nothing: table, page and cells of what there is.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run jobs again that failed on a machine.")] = False,
     element: Annotated[
         str | None, typer.Option(help="Write the cells for this element, too, at its ground state's volume.")
     ] = None,
@@ -41,6 +41,7 @@ def command(
     """
     settings = load_agnostic(file)
     other = _other(settings, element, volume)
+    _check_windows(settings)
     console = Console()
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this data set", patience=3.0):
         if queue:
@@ -51,6 +52,16 @@ def command(
                 raise RuntimeError(f"{settings.name} failed: {message}")
             console.print(f"{settings.name}: {message}")
         _tell(opened, settings, console, other)
+
+
+def _check_windows(settings: AgnosticParams) -> None:
+    """Draw a random cell of each window: a ValueError now rather than in a job."""
+    import numpy as np
+
+    from entropy_flows.explore import random_cells
+
+    for window in settings.all_windows():
+        random_cells(settings.element, window, 1, settings.search, np.random.default_rng(settings.seed))
 
 
 def _other(settings: AgnosticParams, element: str | None, volume: float | None) -> tuple[str, float] | None:

@@ -94,6 +94,8 @@ class AgnosticParams(RevEMParams):
         if len(set(self.modes)) < len(self.modes):
             raise ValueError(f"modes {', '.join(self.modes)}: one is named twice")
         _ = self.reference
+        print_ = self.dataset.fingerprint
+        type(print_).model_validate(print_.model_dump())
         return self
 
     @property

@@ -12,8 +12,7 @@ import pytest
 import yaml
 from ase.io import read
 from ase.neighborlist import neighbor_list
-
-from entropy_flows.cli import main
+from commands import run
 
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 
@@ -48,17 +47,6 @@ def command(*arguments):
     )
 
 
-def here(monkeypatch, capsys, *arguments):
-    """Exit code, output and error of a command in this process."""
-    monkeypatch.setattr(sys, "argv", ["entropy-flows", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as done:
-        code = int(done.code or 0)
-    return code, *capsys.readouterr()
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The file of a data set that is done, and what the command said."""
@@ -88,12 +76,12 @@ def test_table_page_and_cells(finished):
 
 def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
     path, _ = finished
-    code, out, err = here(monkeypatch, capsys, "verify", path, "--all")
+    code, out, err = run(monkeypatch, capsys, "verify", path, "--all")
     assert code == 0, out + err
-    code, out, _ = here(monkeypatch, capsys, "agnostic", path)
+    code, out, _ = run(monkeypatch, capsys, "agnostic", path)
     assert code == 0
     assert "nothing is repeated" in out
-    code, out, _ = here(monkeypatch, capsys, "status", path)
+    code, out, _ = run(monkeypatch, capsys, "status", path)
     assert code == 0
     assert "searches" in out
 
@@ -101,7 +89,7 @@ def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["run", "check", "report"])
 def test_commands_for_campaigns_say_that_it_is_none(finished, monkeypatch, capsys, name):
     path, _ = finished
-    code, _, err = here(monkeypatch, capsys, name, path)
+    code, _, err = run(monkeypatch, capsys, name, path)
     assert code == 1
     assert "is a file of `entropy-flows agnostic`" in err
     assert err.count("\n") == 1
@@ -137,7 +125,15 @@ def test_killed_and_run_again_it_is_the_same_and_can_be_labelled(finished, tmp_p
 
 
 def test_another_volume_needs_its_element(tmp_path, monkeypatch, capsys):
-    code, _, err = here(monkeypatch, capsys, "agnostic", settings_file(tmp_path), "--volume", 20)
+    code, _, err = run(monkeypatch, capsys, "agnostic", settings_file(tmp_path), "--volume", 20)
     assert code == 1
     assert "--volume 20 needs --element" in err
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_windows_that_no_cell_fits_are_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    crowded = settings_file(tmp_path, windows={"core": 1.5}, shape={"atoms": [6, 6]}, ascent={"max_steps": 2})
+    code, _, err = run(monkeypatch, capsys, "agnostic", crowded)
+    assert code == 1
+    assert "window 0: 0 of 100 random cells have no pair below" in err
     assert not (tmp_path / "tiny").exists()

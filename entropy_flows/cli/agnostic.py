@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ase.data import chemical_symbols
 from rich.console import Console
 from rich.table import Table
 
@@ -13,6 +14,8 @@ from entropy_flows.cli.run import run_workers
 from entropy_flows.cli.session import FolderOption, Session, session
 from entropy_flows.processes import locked
 from entropy_flows.schemas import AgnosticParams, load_agnostic
+from entropy_flows.settings import settings as configured
+from entropy_flows.store import StoreError
 
 AgnosticFile = Annotated[Path, typer.Argument(help="Settings of the data set (YAML).", metavar="DATASET.yaml")]
 
@@ -42,6 +45,8 @@ def command(
     settings = load_agnostic(file)
     other = _other(settings, element, volume)
     _check_windows(settings)
+    if queue and configured().uri is None:
+        raise StoreError("--queue needs a database that workers can reach: set ENTROPY_FLOWS_URI")
     console = Console()
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this data set", patience=3.0):
         if queue:
@@ -72,6 +77,8 @@ def _other(settings: AgnosticParams, element: str | None, volume: float | None) 
         if volume is not None:
             raise ValueError(f"--volume {volume:g} needs --element")
         return None
+    if element not in chemical_symbols[1:]:
+        raise ValueError(f"--element {element}: expected a chemical symbol")
     if volume is not None and not volume > 0:
         raise ValueError(f"--volume {volume:g}: expected a positive number of Å³")
     return element, volume or reference_state(element).volume

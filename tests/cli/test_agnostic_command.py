@@ -124,10 +124,20 @@ def test_killed_and_run_again_it_is_the_same_and_can_be_labelled(finished, tmp_p
     assert len(read(tmp_path / "labels.extxyz", ":")) == len(found)
 
 
-def test_another_volume_needs_its_element(tmp_path, monkeypatch, capsys):
-    code, _, err = run(monkeypatch, capsys, "agnostic", settings_file(tmp_path), "--volume", 20)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--volume", 20], "--volume 20 needs --element"),
+        (["--element", "Xx"], "--element Xx: expected a chemical symbol"),
+        (["--element", "Ga"], "no crystal of element 'Ga'"),
+        (["--element", "Ga", "--volume", -1], "--volume -1: expected a positive number"),
+        (["--queue"], "--queue needs a database that workers can reach"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_runs(tmp_path, monkeypatch, capsys, options, message):
+    code, _, err = run(monkeypatch, capsys, "agnostic", settings_file(tmp_path), *options)
     assert code == 1
-    assert "--volume 20 needs --element" in err
+    assert message in err
     assert not (tmp_path / "tiny").exists()
 
 

@@ -13,7 +13,7 @@ from entropy_flows.jobs import agnostic
 from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker, SearchCheckpoint, packed, unpacked
 from entropy_flows.schemas import AgnosticParams, AscendDoc
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore
+from entropy_flows.store import CampaignStore, StoreError
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=16, elements=("W",)), regularization=1e-6)
 SEARCH = RevEMParams(iterations=16, lockstep=4, bootstrap=3, shape={"atoms": (2, 5)}, ascent={"max_steps": 8})
@@ -137,6 +137,14 @@ def test_random_cells_are_as_many_and_tell_less(store):
         assert doc.cpu_seconds > 0
     found = admit(docs)
     assert all(found.entropy[mode] > found.random[mode] for mode in MODES)
+
+
+def test_changed_settings_are_another_data_set(store):
+    same = AgnosticParams(name="w", element="W", **SEARCH.model_dump())
+    assert store.compare(same)["state"] == "new"
+    assert store.create(same) is False
+    with pytest.raises(StoreError, match=r"other settings \(iterations\)"):
+        store.create(same.model_copy(update={"iterations": 17}))
 
 
 def test_without_any_run_the_data_set_has_failed(store):

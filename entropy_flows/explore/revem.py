@@ -44,11 +44,11 @@ class StrengthParams(Params):
 
     start: float = Field(0.3, gt=0)
     """K at the beginning."""
-    patience: int = Field(5, ge=1)
+    patience: int = Field(3, ge=1)
     """Candidates in a row that fail to raise the entropy, after which K rises once."""
-    rise: float = Field(1.1, ge=1, le=10)
+    rise: float = Field(1.2, ge=1, le=10)
     """Factor by which K rises."""
-    fall: float = Field(0.9, gt=0, le=1)
+    fall: float = Field(0.8, gt=0, le=1)
     """Factor by which K falls after each rejection for R_min."""
     lowest: float = Field(1e-2, gt=0)
     """K stays between these."""

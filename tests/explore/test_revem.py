@@ -154,9 +154,9 @@ def test_every_cell_obeys_and_the_statistics_are_theirs(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_its_information_is_above_that_of_random_cells(mode):
-    run = a_run(mode=mode, params=SHORT.model_copy(update={"iterations": 48}))
+    run = a_run(mode=mode, params=SHORT.model_copy(update={"iterations": 32}))
     run.run()
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         plain = random_cells("W", run.window, len(run.found), SHORT, np.random.default_rng(seed))
         assert run.statistics.entropy() > statistics(mode, plain).entropy() + 3
 

@@ -35,6 +35,8 @@ from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.params import Params
 
 Verdict = Literal["accepted", "close", "entropy"]
+MOST = 2.0
+"""Factor by which K changes at most in a batch, all of whose candidates were moved with one K."""
 TRIES = 100
 """Random cells drawn for each that is wanted, before it is given up."""
 
@@ -175,6 +177,7 @@ class RevEM:
             verdict = self._judge(atoms, k)
             self.counts[verdict] += 1
             self.k, self.failures = self.params.strength.after(self.k, self.failures, verdict)
+        self.k = min(max(self.k, k / MOST), k * MOST)
 
     def _judge(self, atoms: Atoms, k: float) -> Verdict:
         if not apart([atoms], self.window)[0]:

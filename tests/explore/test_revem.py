@@ -133,6 +133,16 @@ def test_strength_rises_after_failures_and_falls_after_close_pairs():
     assert rule.after(1.8, 2, "entropy") == (2.0, 0)
 
 
+@pytest.mark.parametrize(("start", "end"), [(100.0, 50.0), (1e-2, 2e-2)])
+def test_strength_changes_by_two_at_most_in_a_batch(monkeypatch, start, end):
+    verdict = "close" if end < start else "entropy"
+    monkeypatch.setattr(RevEM, "_judge", lambda *_: verdict)
+    run = a_run(params=SHORT.model_copy(update={"lockstep": 24, "strength": StrengthParams(start=start)}))
+    run.run()
+    assert run.counts == {verdict: 24}
+    assert run.k == pytest.approx(end)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_cell_obeys_and_the_statistics_are_theirs(mode):
     run = a_run(mode=mode)

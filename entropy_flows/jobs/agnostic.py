@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import io
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +16,8 @@ from entropy_flows.explore import Found, RevEM, RevEMParams, Window, random_cell
 from entropy_flows.faults import saving_first
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.checkpoint import CheckpointFile, checkpoint_folder, forget_iteration
+from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint
+from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
 from entropy_flows.jobs.common import LostInputError, current_uuid, document, stage_job
 from entropy_flows.schemas import AdmitDoc, AscendDoc, SelectDoc
 from entropy_flows.store import CampaignStore, Entry
@@ -73,36 +69,31 @@ class AscendMaker(Maker):
             The data set's seed.
         """
         store, place = CampaignStore.open(campaign), Window(**window)
-        fingerprint = store.ledger(self.dataset).fingerprint
+        fingerprint, regularization = store.ledger(self.dataset).fingerprint, self.dataset.regularization
         stream = [seed, place.index, MODES.index(mode), part]
-        empty = SufficientStatistics(fingerprint.dim, self.dataset.regularization, mode)
+        empty = SufficientStatistics(fingerprint.dim, regularization, mode)
         run = RevEM(element, place, empty, fingerprint, self.params, np.random.default_rng(stream))
-        facts = [element, window, mode, stream, self.params.model_dump(mode="json"), fingerprint.settings_hash]
-        file = SearchCheckpoint(checkpoint_folder(campaign, iteration, current_uuid()) / "search.checkpoint", facts)
-        started = time.process_time() - file.resume(run, element)
+        told = [element, window, stream, self.params.model_dump(mode="json"), fingerprint.settings_hash, regularization]
+        file = SearchCheckpoint(checkpoint_folder(campaign, iteration, current_uuid()) / "search.checkpoint", told)
+        file.resume(run, element)
         self._tell(store, iteration, {**_place(place, mode, part), **_progress(run)})
 
         def step(search: RevEM) -> None:
-            spent = time.process_time() - started
-            if file.between(lambda: packed(search, spent), f"candidate {search.done}"):
+            if file.step(search):
                 self._tell(store, iteration, _progress(search))
 
         with saving_first():
             run.run(step)
-        spent = time.process_time() - started
-        plain = random_cells(
-            element, place, len(run.found), self.params, np.random.default_rng([*stream, RANDOM_STREAM])
-        )
-        curve, statistics = _information(plain, fingerprint, self.dataset.regularization, mode)
+        spent, other = file.seconds, np.random.default_rng([*stream, RANDOM_STREAM])
+        plain = random_cells(element, place, len(run.found), self.params, other)
         doc = AscendDoc(
             iteration=iteration,
             batch=batch,
             bootstrap=self.params.bootstrap,
             entropies=[found.entropy for found in run.found],
-            random=curve,
-            statistics={name: base64.b64encode(one.to_bytes()).decode() for name, one in statistics.items()},
             cpu_seconds=spent,
             trajectories=[_cell(found) for found in run.found],
+            **_information(plain, fingerprint, regularization, mode),
             **_place(place, mode, part),
             **_progress(run),
         )
@@ -198,69 +189,6 @@ class FinishMaker(Maker):
         return {"message": message}
 
 
-class SearchCheckpoint(CheckpointFile):
-    """The state of a search, saved from time to time.
-
-    Parameters
-    ----------
-    path
-        The file.
-    facts
-        What the search is made of, in JSON types.
-    """
-
-    def __init__(self, path: Path, facts: Sequence[Any]):
-        super().__init__(path, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest())
-
-    def resume(self, run: RevEM, element: str) -> float:
-        """Have a search go on from the file if it can; seconds that went into it before."""
-        if (data := self.read()) is None:
-            return 0.0
-        state, seconds = unpacked(data, element)
-        run.resume(state)
-        return seconds
-
-
-def packed(run: RevEM, seconds: float) -> bytes:
-    """A search's state as bytes, without pickle: numbers as JSON, which keeps every bit of a float, arrays as they are.
-
-    Parameters
-    ----------
-    run
-        The search.
-    seconds
-        Processor time that went into it.
-    """
-    state = run.state()
-    found, statistics = state.pop("found"), state.pop("statistics")
-    rows = [[one.candidate, one.k, one.gain, one.entropy, len(one.atoms)] for one in found]
-    plain = json.dumps({**state, "rows": rows, "seconds": seconds}).encode()
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        plain=np.frombuffer(plain, dtype=np.uint8),
-        statistics=np.frombuffer(statistics, dtype=np.uint8),
-        cells=np.array([one.atoms.cell.array for one in found]),
-        positions=np.concatenate([one.atoms.positions for one in found]),
-    )
-    return stream.getvalue()
-
-
-def unpacked(data: bytes, element: str) -> tuple[dict[str, Any], float]:
-    """The state that `packed` was given, of cells of one element, and the seconds."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        state: dict[str, Any] = json.loads(stored["plain"].tobytes())
-        rows, seconds = state.pop("rows"), state.pop("seconds")
-        places = np.split(stored["positions"], np.cumsum([row[-1] for row in rows])[:-1])
-        cells = [
-            Atoms([element] * len(positions), positions=positions, cell=cell, pbc=True)
-            for cell, positions in zip(stored["cells"], places, strict=True)
-        ]
-        state["statistics"] = stored["statistics"].tobytes()
-    state["found"] = [Found(atoms, *row[:-1]) for atoms, row in zip(cells, rows, strict=True)]
-    return state, seconds
-
-
 def _place(window: Window, mode: Mode, part: int) -> dict[str, Any]:
     radii = {"r_core": window.r_core, "r_min": window.r_min}
     return {"window": window.index, "low": window.low, "high": window.high, **radii, "mode": mode, "part": part}
@@ -277,10 +205,8 @@ def _cell(found: Found) -> dict[str, Any]:
     return {**told, "cell": found.atoms.cell.array.tolist(), "positions": found.atoms.positions.tolist()}
 
 
-def _information(
-    cells: Sequence[Atoms], fingerprint: Fingerprint, regularization: float, mode: Mode
-) -> tuple[list[float], dict[Mode, SufficientStatistics]]:
-    """Log det Σ after each cell in one mode, and the statistics of all in both."""
+def _information(cells: Sequence[Atoms], fingerprint: Fingerprint, regularization: float, mode: Mode) -> dict[str, Any]:
+    """Log det Σ after each of some random cells in one mode, and the statistics of all in both."""
     found = {one: SufficientStatistics(fingerprint.dim, regularization, one) for one in MODES}
     curve = []
     for start in range(0, len(cells), CHUNK):
@@ -288,7 +214,8 @@ def _information(
             for statistics in found.values():
                 statistics.add(q)
             curve.append(found[mode].entropy())
-    return curve, found
+    packed = {one: base64.b64encode(statistics.to_bytes()).decode() for one, statistics in found.items()}
+    return {"random": curve, "statistics": packed}
 
 
 def _entries(run: AscendDoc, element: str, fingerprint: Fingerprint) -> Iterator[Entry]:

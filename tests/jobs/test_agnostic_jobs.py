@@ -10,7 +10,8 @@ from entropy_flows.explore import RevEM, RevEMParams, windows
 from entropy_flows.faults import Terminated, answering_sigterm
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.jobs import agnostic
-from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker, SearchCheckpoint, packed, unpacked
+from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker
+from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint, packed, unpacked
 from entropy_flows.schemas import AgnosticParams, AscendDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError
@@ -47,7 +48,9 @@ def test_a_packed_search_goes_on_with_the_same_bits(tmp_path):
     file = SearchCheckpoint(tmp_path / "search.checkpoint", ["W", 1])
     file.write(packed(run, 12.5))
     run.run()
-    assert SearchCheckpoint(tmp_path / "search.checkpoint", ["W", 1]).resume(other, "W") == 12.5
+    again = SearchCheckpoint(tmp_path / "search.checkpoint", ["W", 1])
+    again.resume(other, "W")
+    assert again.seconds >= 12.5
     assert other.done == 4
     other.run()
     assert packed(other, 0.0) == packed(run, 0.0)
@@ -59,7 +62,7 @@ def test_a_checkpoint_of_other_inputs_is_ignored(tmp_path):
     run, other = a_search(), a_search()
     run.advance()
     SearchCheckpoint(tmp_path / "search.checkpoint", ["W", 1]).write(packed(run, 1.0))
-    assert SearchCheckpoint(tmp_path / "search.checkpoint", ["W", 2]).resume(other, "W") == 0.0
+    SearchCheckpoint(tmp_path / "search.checkpoint", ["W", 2]).resume(other, "W")
     assert other.done == 0
 
 

@@ -162,6 +162,19 @@ def test_every_cell_obeys_and_the_statistics_are_theirs(mode):
     assert run.found[-1].entropy == pytest.approx(run.statistics.entropy(), abs=1e-6)
 
 
+def test_one_at_a_time_it_is_the_papers_loop(monkeypatch):
+    """Each candidate is moved with the K that those before it left, on the data set that they left."""
+    seen, judge = [], RevEM._judge
+    monkeypatch.setattr(RevEM, "_judge", lambda run, *given: seen.append((run.k, judge(run, *given))) or seen[-1][1])
+    run = a_run(params=SHORT.model_copy(update={"lockstep": 1, "iterations": 8}))
+    run.run()
+    k, failures = run.params.strength.start, 0
+    for moved_with, verdict in seen:
+        assert moved_with == k
+        k, failures = run.params.strength.after(k, failures, verdict)
+    assert (run.k, run.done) == (k, 8)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_its_information_is_above_that_of_random_cells(mode):
     run = a_run(mode=mode, params=SHORT.model_copy(update={"iterations": 32}))

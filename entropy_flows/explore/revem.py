@@ -27,6 +27,7 @@ from ase import Atoms
 from pydantic import Field
 
 from entropy_flows.batch import Batch
+from entropy_flows.conventions import Array
 from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.explore.ascent import AscentParams, Objective, ascend, parting
 from entropy_flows.explore.cells import ShapeParams, Window, random_cell
@@ -166,27 +167,26 @@ class RevEM:
         """One batch of candidates, after the random cells if there are none yet."""
         self.statistics = SufficientStatistics.from_bytes(self.statistics.to_bytes())  # bits of one that is resumed
         if not self.found:
-            for atoms in random_cells(self.symbol, self.window, self.params.bootstrap, self.params, self.rng):
-                self._add(atoms, 0, 0.0)
+            first = random_cells(self.symbol, self.window, self.params.bootstrap, self.params, self.rng)
+            for atoms, q in zip(first, self.fingerprint(first), strict=True):
+                self._add(atoms, q, 0, 0.0)
         count = min(self.params.lockstep, self.params.iterations - self.done)
         starts = [random_cell(self.symbol, self.window, self.params.shape, self.rng) for _ in range(count)]
         k = self.k
         objective = Objective(k, self.window.r_core, self.fingerprint, self.statistics)
-        for atoms in ascend(starts, objective, self.params.ascent):
+        raised = ascend(starts, objective, self.params.ascent)
+        for atoms, q, keeps in zip(raised, self.fingerprint(raised), apart(raised, self.window), strict=True):
             self.done += 1
-            verdict = self._judge(atoms, k)
+            verdict: Verdict = self._judge(atoms, q, k) if keeps else "close"
             self.counts[verdict] += 1
             self.k, self.failures = self.params.strength.after(self.k, self.failures, verdict)
         self.k = min(max(self.k, k / MOST), k * MOST)
 
-    def _judge(self, atoms: Atoms, k: float) -> Verdict:
-        if not apart([atoms], self.window)[0]:
-            return "close"
-        return "accepted" if self._add(atoms, self.done, k, above=0.0) else "entropy"
+    def _judge(self, atoms: Atoms, q: Array, k: float) -> Verdict:
+        return "accepted" if self._add(atoms, q, self.done, k, above=0.0) else "entropy"
 
-    def _add(self, atoms: Atoms, candidate: int, k: float, above: float = -np.inf) -> bool:
-        """Take a cell into the data set, if its gain is above this."""
-        q = self.fingerprint(atoms)
+    def _add(self, atoms: Atoms, q: Array, candidate: int, k: float, above: float = -np.inf) -> bool:
+        """Take a cell with fingerprints q into the data set, if its gain is above this."""
         gain = self.statistics.gain(q)
         if not gain > above:
             return False

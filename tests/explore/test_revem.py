@@ -133,9 +133,10 @@ def test_strength_rises_after_failures_and_falls_after_close_pairs():
     assert rule.after(1.8, 2, "entropy") == (2.0, 0)
 
 
-@pytest.mark.parametrize(("start", "end"), [(100.0, 50.0), (1e-2, 2e-2)])
-def test_strength_changes_by_two_at_most_in_a_batch(monkeypatch, start, end):
-    verdict = "close" if end < start else "entropy"
+@pytest.mark.parametrize(("verdict", "start", "end"), [("close", 100.0, 50.0), ("entropy", 1e-2, 2e-2)])
+def test_strength_changes_by_two_at_most_in_a_batch(monkeypatch, verdict, start, end):
+    monkeypatch.setattr("entropy_flows.explore.revem.apart", lambda cells, _: [verdict != "close"] * len(cells))
+    monkeypatch.setattr("entropy_flows.explore.revem.random_cells", lambda *_: [skewed("W2"), skewed("W3")])
     monkeypatch.setattr(RevEM, "_judge", lambda *_: verdict)
     run = a_run(params=SHORT.model_copy(update={"lockstep": 24, "strength": StrengthParams(start=start)}))
     run.run()
@@ -164,15 +165,27 @@ def test_every_cell_obeys_and_the_statistics_are_theirs(mode):
 
 def test_one_at_a_time_it_is_the_papers_loop(monkeypatch):
     """Each candidate is moved with the K that those before it left, on the data set that they left."""
-    seen, judge = [], RevEM._judge
-    monkeypatch.setattr(RevEM, "_judge", lambda run, *given: seen.append((run.k, judge(run, *given))) or seen[-1][1])
     run = a_run(params=SHORT.model_copy(update={"lockstep": 1, "iterations": 8}))
-    run.run()
-    k, failures = run.params.strength.start, 0
-    for moved_with, verdict in seen:
-        assert moved_with == k
-        k, failures = run.params.strength.after(k, failures, verdict)
-    assert (run.k, run.done) == (k, 8)
+    moved = []
+
+    def noting(cells, hill, params):
+        moved.append((len(cells), hill.k, hill.statistics.n))
+        return ascend(cells, hill, params)
+
+    k, failures, rule = run.params.strength.start, 0, run.params.strength
+    run.advance()
+    monkeypatch.setattr("entropy_flows.explore.revem.ascend", noting)
+    before = run.counts.copy()
+    (verdict,) = before
+    k, failures = rule.after(k, failures, verdict)
+    while not run.finished:
+        n = run.statistics.n
+        run.advance()
+        (verdict,) = run.counts - before
+        assert moved.pop() == (1, k, n)
+        k, failures = rule.after(k, failures, verdict)
+        before = run.counts.copy()
+    assert (run.k, run.failures, run.done) == (k, failures, 8)
 
 
 @pytest.mark.parametrize("mode", MODES)

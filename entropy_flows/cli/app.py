@@ -11,6 +11,7 @@ import typer
 from pymongo.errors import ConnectionFailure
 
 from entropy_flows.cli import (
+    agnostic,
     bench_selectors,
     check,
     compile,
@@ -37,7 +38,7 @@ app = typer.Typer(
     help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
 )
 CAMPAIGN = (init, check, launchers, submit, run, status, repair, verify)
-RESULTS = (export, report, curve, bench_selectors, diversity, physics, database, compile)
+RESULTS = (export, report, curve, agnostic, bench_selectors, diversity, physics, database, compile)
 for module in (*CAMPAIGN, *RESULTS):
     app.command(name=module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.command)
 app.command(name="import")(importing.command)

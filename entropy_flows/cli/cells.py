@@ -72,8 +72,8 @@ def campaign_cells(opened: Session) -> list[Atoms]:
 
     frames = opened.store.frames(foreign={"$ne": True})
     if not frames:
-        entries = opened.store.ledger(opened.campaign.dataset).entries()
+        entries = opened.store.ledger(opened.settings.dataset).entries()
         frames = [to_atoms(Structure.from_dict(entry["structure"])) for entry in entries]
     if not frames:
-        raise ValueError(f"campaign {opened.campaign.name} has no cells yet")
+        raise ValueError(f"campaign {opened.store.name} has no cells yet")
     return frames

@@ -18,7 +18,7 @@ from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker, write_inputs
 from entropy_flows.launch.submit import check_elements, locate_model
-from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.store import CampaignStore, same_engine
 from entropy_flows.train import trainer_for
 
@@ -91,7 +91,9 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     ValueError
         In one line: what is wrong, where, and what was expected.
     """
-    campaign = load_campaign(file)
+    campaign = load_settings(file)
+    if not isinstance(campaign, Campaign):
+        raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
     base = file.parent
     model = locate_model(campaign.base_model, base)
     check_elements(campaign, model, "base_model")

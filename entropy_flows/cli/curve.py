@@ -84,7 +84,7 @@ def command(
 
 def _run(opened: Session, console: Console, workers: int | None, queue: bool) -> None:
     for campaign, maker in _steps(opened):
-        part = replace(opened, campaign=campaign, store=opened.store.of(campaign.name))
+        part = replace(opened, settings=campaign, store=opened.store.of(campaign.name))
         if queue:
             if not _submitted(part, maker, console):
                 return
@@ -112,8 +112,8 @@ def _submitted(part: Session, maker: Any, console: Console) -> bool:
     """Submit one step; whether it is done, so that the next may follow."""
     from entropy_flows.launch import submit
 
-    name = part.campaign.name
-    if submit(part.store, part.campaign, part.file.parent, maker):
+    name = part.store.name
+    if submit(part.store, part.settings, part.file.parent, maker):
         console.print(f"{name}: submitted; run this command again when it is done")
         return False
     state = part.store.document()["state"]

@@ -29,7 +29,7 @@ def command(
             sys.exit(code)
         uri = settings().uri
         shown = without_password(uri.get_secret_value()) if uri else "?"
-        print(f"database {settings().database} at {shown}; campaign {opened.campaign.name}; Ctrl-C ends this")
+        print(f"database {settings().database} at {shown}; campaign {opened.store.name}; Ctrl-C ends this")
         try:
             while True:
                 time.sleep(3600)

@@ -74,7 +74,7 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
         only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
         frames = opened.store.frames(flagged=flagged, **only)
     if not frames:
-        raise ValueError(f"campaign {opened.campaign.name} has no labels{f' in {split}' if split else ''} yet")
+        raise ValueError(f"campaign {opened.store.name} has no labels{f' in {split}' if split else ''} yet")
     return frames
 
 

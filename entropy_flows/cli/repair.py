@@ -54,7 +54,7 @@ def command(
         pad = launchpad()
         evidence = gather(opened, pad, _is_idle(opened, stack), expiry, patience)
         with console.status("looking for what dead workers left"):
-            mended = repair(pad, opened.campaign.name, evidence, dry_run=dry_run, retry=retry)
+            mended = repair(pad, opened.store.name, evidence, dry_run=dry_run, retry=retry)
             if retry:
                 mended += retry_stages(pad, opened.store, dry_run)
     show(console, mended, dry_run)
@@ -86,7 +86,7 @@ def gather(
     heartbeat, alone = settings().heartbeat, idle and opened.embedded
     default = 0.0 if alone else PATIENCE
     return Evidence(
-        dead=frozenset(local_workers(pad, opened.campaign.name)) if idle else frozenset(),
+        dead=frozenset(local_workers(pad, opened.store.name)) if idle else frozenset(),
         host=None if alone else get_my_host(),
         expiry=MISSED_HEARTBEATS * heartbeat if expiry is None else expiry,
         queue=None if opened.embedded else queue_jobs(),

@@ -37,8 +37,8 @@ def command(
         state, message = _run_locally(opened) if local else run_workers(opened, console, workers, retry)
         show(console, opened.store.iterations(), opened.store.failures())
     if state == "failed":
-        raise RuntimeError(f"campaign {opened.campaign.name} failed: {message}")
-    console.print(f"[green]{opened.campaign.name}: {message}[/green]")
+        raise RuntimeError(f"campaign {opened.store.name} failed: {message}")
+    console.print(f"[green]{opened.store.name}: {message}[/green]")
     console.print(f"next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")
 
 
@@ -53,8 +53,8 @@ def run_workers(
     from entropy_flows.launch.repair import retry_stages
     from entropy_flows.store import launchpad
 
-    submitted = submit(opened.store, opened.campaign, opened.file.parent, maker)
-    pad, name = launchpad(), opened.campaign.name
+    submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
+    pad, name = launchpad(), opened.store.name
     crew = LocalWorkers(name, opened.folder, workers, alone=opened.embedded)
     if not submitted:
         if mended := repair(pad, name, gather(opened, pad, idle=True), retry=retry):
@@ -77,7 +77,7 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
             if mended := crew.mend():
                 console.print(f"mended: {mended}")
             document = opened.store.document()
-            counts = _counts(pad, opened.campaign.name)
+            counts = _counts(pad, opened.store.name)
             line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
             spinner.update(line)
             if not console.is_terminal and line != shown and time.monotonic() - printed > QUIET_SECONDS:
@@ -88,7 +88,7 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
                 return document["state"], document["message"]
             idle = 0 if active else idle + 1
             if idle > 10:  # the launchpad may be between two states for a moment, not for ten
-                return "failed", _why_stuck(pad, opened.campaign.name)
+                return "failed", _why_stuck(pad, opened.store.name)
             time.sleep(POLL_SECONDS)
 
 
@@ -114,7 +114,7 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     from entropy_flows.launch.submit import build_flow
     from entropy_flows.store import StoreError, job_store, launchpad
 
-    store, name = opened.store, opened.campaign.name
+    store, name = opened.store, opened.store.name
     if launchpad().fireworks.find_one({"spec.campaign": name}) is not None:
         raise StoreError(f"{name} is on the launchpad; continue it without --local")
     if not store.create(opened.campaign) and (done := store.document())["state"] == "done":

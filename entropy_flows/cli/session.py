@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from entropy_flows.processes import locked
-from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.schemas import AnyCampaign, Campaign, load_settings
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect
 
@@ -28,16 +28,23 @@ LOCK_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Session:
-    """A campaign with its folder and its store."""
+    """A campaign, or a data set without physics, with its folder and its store."""
 
-    campaign: Campaign
+    settings: AnyCampaign
     file: Path
     folder: Path
     store: CampaignStore
     embedded: bool
 
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign; a ValueError if the file is of `entropy-flows agnostic`, for which a command has no use."""
+        if not isinstance(self.settings, Campaign):
+            raise ValueError(f"{self.file} is a file of `entropy-flows agnostic`; this command needs a campaign's")
+        return self.settings
 
-def campaign_folder(campaign: Campaign, file: Path, folder: Path | None) -> Path:
+
+def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> Path:
     """The folder of a campaign's working files."""
     return (folder or file.parent / campaign.name).resolve()
 
@@ -54,7 +61,7 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
     ValueError, StoreError, MachineError
         If the file is not valid, or the database not to be had or in use.
     """
-    campaign = load_campaign(file)
+    campaign = load_settings(file)
     home = campaign_folder(campaign, file, folder)
     embedded = settings().uri is None
     if not embedded:

@@ -12,6 +12,7 @@ from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
+from entropy_flows.schemas import AgnosticParams
 
 FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")
 
@@ -26,11 +27,16 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         document = opened.store.document()
         iterations, failures = opened.store.iterations(), opened.store.failures()
         rows = label_rows(opened.store.labels(stage={"$ne": "import"}))
-        engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.campaign.name})
+        engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.store.name})
     reason = f": {document['message']}" if document["message"] else ""
     console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
+    if isinstance(opened.settings, AgnosticParams):
+        from entropy_flows.cli.agnostic import show_runs
+
+        show_runs(console, iterations, failures)
+        return
     show(console, iterations, failures)
     if (advice := advise(iterations)) is not None:
         console.print(f"advice ({advice.verdict}): {advice.text}", soft_wrap=True, highlight=False)
@@ -153,6 +159,10 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
     """Where the current iteration is, in a few words."""
     if not iterations or iterations[-1]["iteration"] == 0:
         return "iteration 1: no job done yet"
+    if searches := [doc["ascend"] for doc in iterations if "ascend" in doc]:
+        tried, accepted = (sum(run[name] for run in searches) for name in ("tried", "accepted"))
+        ended = sum("entropies" in run for run in searches)
+        return f"{len(searches)} searches begun, {ended} ended: accepted {accepted} of {tried} candidates"
     doc = iterations[-1]
     parts = [f"iteration {doc['iteration']}"]
     for stage, words in (("explore", "explored {} batches"), ("independent", "{} batches"), ("point", "{} points")):

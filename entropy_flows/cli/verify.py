@@ -45,9 +45,9 @@ def command(
                 console.print(f"[{colour}]{check.name}, {what}:[/{colour}] and {len(lines) - SHOWN} more")
     wrong = sum(len(check.problems) for check in checks)
     if wrong:
-        console.print(f"[red]{opened.campaign.name}: {wrong} things are wrong[/red]")
+        console.print(f"[red]{opened.store.name}: {wrong} things are wrong[/red]")
         raise typer.Exit(1)
-    console.print(f"[green]{opened.campaign.name}: all is well[/green]")
+    console.print(f"[green]{opened.store.name}: all is well[/green]")
 
 
 def summary(checks: list[Check]) -> Table:

@@ -1,30 +1,54 @@
 """Drive molecular dynamics towards environments that differ from each other (paper A, sections 2.3.1 and 2.4.1)."""
 
 from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
+from entropy_flows.explore.ascent import AscentParams
+from entropy_flows.explore.cells import (
+    Reference,
+    ShapeParams,
+    Window,
+    for_element,
+    random_cell,
+    reference_state,
+    windows,
+)
 from entropy_flows.explore.conditions import Condition, ExploreParams, Run, condition_grid, draw_runs
 from entropy_flows.explore.dynamics import Ensemble, explore
 from entropy_flows.explore.independent import IndependentParams, equilibrium, relaxed
 from entropy_flows.explore.phases import EquationOfState, Phase, compressed, equation_of_state, prescale, seed_cell
+from entropy_flows.explore.revem import Found, RevEM, RevEMParams, StrengthParams, random_cells
 from entropy_flows.explore.trajectory import Trajectory
 
 __all__ = [
     "AnchorParams",
+    "AscentParams",
     "Condition",
     "Ensemble",
     "EquationOfState",
     "ExploreParams",
+    "Found",
     "IndependentParams",
     "Phase",
+    "Reference",
+    "RevEM",
+    "RevEMParams",
     "Run",
+    "ShapeParams",
+    "StrengthParams",
     "Trajectory",
+    "Window",
     "compressed",
     "condition_grid",
     "draw_runs",
     "equation_of_state",
     "equilibrium",
     "explore",
+    "for_element",
     "keep_near_equilibrium",
     "prescale",
+    "random_cell",
+    "random_cells",
+    "reference_state",
     "relaxed",
     "seed_cell",
+    "windows",
 ]

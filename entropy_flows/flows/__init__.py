@@ -1,6 +1,7 @@
 """Flows: one iteration, and the active-learning loop that adds the next one from what the last one found."""
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
+from entropy_flows.flows.agnostic import RevEMMaker
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.learning_curve import LearningCurveMaker, curve_of
 from entropy_flows.flows.pools import IndependentTestMaker, RandomMDMaker, independent_pool, random_pool
@@ -12,6 +13,7 @@ __all__ = [
     "IterationMaker",
     "LearningCurveMaker",
     "RandomMDMaker",
+    "RevEMMaker",
     "Verdict",
     "curve_of",
     "independent_pool",

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,64 @@ def forget_iteration(campaign: str, iteration: int) -> None:
     shutil.rmtree(iteration_folder(campaign, iteration), ignore_errors=True)
 
 
-class ExploreCheckpoint:
+class CheckpointFile:
+    """A file that holds a job's state, for as long as the job's inputs are the same.
+
+    Parameters
+    ----------
+    path
+        The file.
+    inputs
+        SHA-256 of what the job was given; a state of anything else is not taken up.
+    """
+
+    def __init__(self, path: Path, inputs: bytes):
+        self.path, self._inputs, self._saved = path, inputs, time.monotonic()
+
+    def read(self) -> bytes | None:
+        """The state to go on from; None if there is none that is whole and of the same inputs."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            return None
+        body = data[DIGEST:]
+        if hashlib.sha256(body).digest() != data[:DIGEST] or body[:DIGEST] != self._inputs:
+            return None
+        return body[DIGEST:]
+
+    def write(self, state: bytes) -> None:
+        """Write a state, all of it or nothing."""
+        body = self._inputs + state
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as stream:
+            try:
+                stream.write(hashlib.sha256(body).digest() + body)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(stream.name, self.path)
+            except BaseException:
+                os.unlink(stream.name)
+                raise
+
+    def between(self, state: Callable[[], bytes], where: str) -> bool:
+        """To be called where the job may stop: save if it is time, and end if the process was asked to.
+
+        Returns
+        -------
+        bool
+            Whether the state was saved.
+        """
+        asked = termination_asked()
+        due = asked or time.monotonic() - self._saved >= settings().checkpoint
+        if due:
+            self.write(state())
+            self._saved = time.monotonic()
+        if asked:
+            raise Terminated(f"saved at {where}")
+        return due
+
+
+class ExploreCheckpoint(CheckpointFile):
     """The state of a batch of trajectories, saved from time to time and when the process is asked to end.
 
     Parameters
@@ -55,46 +112,24 @@ class ExploreCheckpoint:
     """
 
     def __init__(self, path: Path, runs: Sequence[Run], starts: Sequence[Atoms], params: ExploreParams, model: str):
-        self.path, self._saved = path, time.monotonic()
         facts = [model, params.model_dump(mode="json"), [str(run) for run in runs]]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for atoms in starts:
             digest.update(atoms.numbers.tobytes() + atoms.positions.tobytes() + atoms.cell.array.tobytes())
-        self._inputs = digest.digest()
+        super().__init__(path, digest.digest())
 
     def load(self) -> dict[str, Any] | None:
         """The state to go on from; None if there is none that is whole and of the same inputs."""
-        try:
-            data = self.path.read_bytes()
-        except OSError:
-            return None
-        body = data[DIGEST:]
-        if hashlib.sha256(body).digest() != data[:DIGEST] or body[:DIGEST] != self._inputs:
-            return None
-        return unpack(body[DIGEST:])
+        data = self.read()
+        return None if data is None else unpack(data)
 
     def step(self, ensemble: Ensemble) -> None:
         """To be called after each step: save if it is time, and end if the process was asked to."""
-        asked = termination_asked()
-        if asked or time.monotonic() - self._saved >= settings().checkpoint:
-            self.save(ensemble.state())
-            self._saved = time.monotonic()
-        if asked:
-            raise Terminated(f"saved at step {ensemble.step}")
+        self.between(lambda: pack(ensemble.state()), f"step {ensemble.step}")
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state, all of it or nothing."""
-        body = self._inputs + pack(state)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as stream:
-            try:
-                stream.write(hashlib.sha256(body).digest() + body)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.replace(stream.name, self.path)
-            except BaseException:
-                os.unlink(stream.name)
-                raise
+        self.write(pack(state))
 
 
 def pack(state: dict[str, Any]) -> bytes:

@@ -9,10 +9,10 @@ from pathlib import Path
 from jobflow import Flow
 
 from entropy_flows.explore import seed_cell
-from entropy_flows.flows import ActiveLearningMaker
+from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import model_elements
-from entropy_flows.schemas import Campaign
+from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.store import CampaignStore, launchpad, same_engine
 
 CLAIM_SECONDS = 15
@@ -87,8 +87,26 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: Acti
     return flow
 
 
-def submit(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None) -> bool:
+def agnostic_flow(store: CampaignStore, settings: AgnosticParams) -> Flow:
+    """The flow of a data set without physics.
+
+    Raises
+    ------
+    StoreError
+        If the label engine has other settings than the labels that are there.
+    """
+    maker = RevEMMaker.from_settings(settings)
+    if maker.engine is not None:
+        same_engine(store, maker.engine)
+    flow = maker.make(settings.name, settings.element)
+    flow.update_metadata({"campaign": settings.name}, dynamic=True)
+    return flow
+
+
+def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: ActiveLearningMaker | None = None) -> bool:
     """Register the campaign and add its first iteration to the launchpad, once; arguments as in `build_flow`.
+
+    A data set without physics is added as a whole.
 
     Returns
     -------
@@ -99,7 +117,11 @@ def submit(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLe
     pad = launchpad()
     if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
         pad.reset("", require_password=False, max_reset_wo_password=0)  # a new database: ids and indexes
-    workflow = to_workflow(build_flow(store, campaign, base, maker))
+    if isinstance(campaign, AgnosticParams):
+        flow = agnostic_flow(store, campaign)
+    else:
+        flow = build_flow(store, campaign, base, maker)
+    workflow = to_workflow(flow)
     while not _claimed(store) and not is_added(pad, workflow):
         time.sleep(1)  # another process submits it now, or died doing so
     if not add_once(pad, workflow):

@@ -1,5 +1,6 @@
 """Pydantic documents: the campaign file, and one document a stage."""
 
+from entropy_flows.schemas.agnostic import AdmitDoc, AgnosticParams, AscendDoc, WindowsParams
 from entropy_flows.schemas.campaign import Campaign, IterationSettings, StopParams, load_campaign
 from entropy_flows.schemas.curve import CurveParams, PointDoc
 from entropy_flows.schemas.documents import (
@@ -12,8 +13,13 @@ from entropy_flows.schemas.documents import (
     SelectDoc,
     TrainDoc,
 )
+from entropy_flows.schemas.files import AnyCampaign, load_agnostic, load_settings, schema_of
 
 __all__ = [
+    "AdmitDoc",
+    "AgnosticParams",
+    "AnyCampaign",
+    "AscendDoc",
     "Campaign",
     "CurveParams",
     "EvaluateDoc",
@@ -27,5 +33,9 @@ __all__ = [
     "SelectDoc",
     "StopParams",
     "TrainDoc",
+    "WindowsParams",
+    "load_agnostic",
     "load_campaign",
+    "load_settings",
+    "schema_of",
 ]

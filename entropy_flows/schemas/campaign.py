@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os.path import normpath
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from ase.data import chemical_symbols
@@ -39,8 +39,12 @@ Stage = Literal[
     "close",
     "point",
     "conclude",
+    "ascend",
+    "admit",
+    "finish",
 ]
 Category = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+SettingsT = TypeVar("SettingsT", bound=Params)
 
 
 class IterationSettings(Params):
@@ -182,7 +186,11 @@ def load_campaign(path: Path | str) -> Campaign:
     ValueError
         In one line per problem: where it is, what was found, what was expected.
     """
-    path = Path(path)
+    return validated(Path(path), read_mapping(Path(path)), Campaign)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file's keys; a ValueError if it has none."""
     if not path.is_file():
         raise ValueError(f"campaign file {path} does not exist; `entropy-flows init` writes one")
     try:
@@ -191,8 +199,13 @@ def load_campaign(path: Path | str) -> Campaign:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(err).split())}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
+    return data
+
+
+def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> SettingsT:
+    """A file's settings; a ValueError of one line per problem."""
     try:
-        return Campaign.model_validate(data)
+        return schema.model_validate(data)
     except ValidationError as err:
         raise ValueError(f"{path}: {_one_line(err)}") from None
 

@@ -20,7 +20,7 @@ from entropy_flows.conventions import to_voigt
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import Label
-from entropy_flows.schemas import Campaign
+from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
 from entropy_flows.store.connection import StoreError, connect, refused
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
@@ -56,7 +56,7 @@ class CampaignStore(Models):
 
     # -- campaign --------------------------------------------------------------------------------------------------
 
-    def create(self, campaign: Campaign) -> bool:
+    def create(self, campaign: AnyCampaign) -> bool:
         """Register the campaign and make sure that the indexes exist; migrate one of an older version.
 
         Returns
@@ -90,7 +90,7 @@ class CampaignStore(Models):
         except OperationFailure as err:
             raise refused(self.database, err, f"cannot register campaign {self.name!r}") from None
 
-    def _continue(self, campaign: Campaign) -> None:
+    def _continue(self, campaign: AnyCampaign) -> None:
         """Take up a campaign that exists: with the same configuration, as documents of this version."""
         migrate(self.database, self.compare(campaign))
         self.database["campaigns"].update_one(
@@ -101,7 +101,7 @@ class CampaignStore(Models):
         """Whether a campaign of this name is registered."""
         return self.database["campaigns"].count_documents({"name": self.name}, limit=1) > 0
 
-    def compare(self, campaign: Campaign) -> dict[str, Any]:
+    def compare(self, campaign: AnyCampaign) -> dict[str, Any]:
         """The document of the campaign that exists, provided that it has this configuration.
 
         Raises
@@ -112,12 +112,14 @@ class CampaignStore(Models):
         found, config = self._raw(), campaign.model_dump(mode="json")
         refuse_old_worker(found)
         try:  # settings that came with a newer version have their defaults
-            stored = Campaign.model_validate(found["config"]).model_dump(mode="json")
+            stored = schema_of(found["config"]).model_validate(found["config"]).model_dump(mode="json")
         except ValidationError as err:
             first = err.errors()[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise StoreError(f"campaign {self.name!r} exists with settings that are refused now: {what}") from None
-        if changed := sorted(key for key, value in config.items() if stored[key] != value and key not in AFTERWARDS):
+        if changed := sorted(
+            key for key, value in config.items() if stored.get(key) != value and key not in AFTERWARDS
+        ):
             raise StoreError(
                 f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
                 f"give the changed one a new name"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.schemas import Campaign
+from entropy_flows.schemas import schema_of
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.ledger import Ledger
 
@@ -72,7 +72,8 @@ class Subject:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, with the settings that the campaign was started with."""
-        return self.store.ledger(Campaign.model_validate(self.document["config"]).dataset)
+        config = self.document["config"]
+        return self.store.ledger(schema_of(config).model_validate(config).dataset)
 
     @cached_property
     def iterations(self) -> list[dict[str, Any]]:

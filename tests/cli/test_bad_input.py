@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-from entropy_flows.cli import main
+from commands import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,18 +17,6 @@ def changed(tmp_path: Path, edit=lambda config: None) -> Path:
     path = tmp_path / "campaign.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-def run(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    """Exit code, output and error of a command."""
-    monkeypatch.setattr(sys, "argv", ["entropy-flows", *map(str, arguments)])
-    code = 0
-    try:
-        main()
-    except SystemExit as done:
-        code = int(done.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def poscar(tmp_path: Path, *rows: str) -> dict:

@@ -1,0 +1,119 @@
+"""`entropy-flows agnostic`: a data set of one element without any physics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from ase.data import chemical_symbols
+from rich.console import Console
+from rich.table import Table
+
+from entropy_flows.cli.run import run_workers
+from entropy_flows.cli.session import FolderOption, Session, session
+from entropy_flows.processes import locked
+from entropy_flows.schemas import AgnosticParams, load_agnostic
+from entropy_flows.settings import settings as configured
+from entropy_flows.store import StoreError
+
+AgnosticFile = Annotated[Path, typer.Argument(help="Settings of the data set (YAML).", metavar="DATASET.yaml")]
+
+
+def command(
+    file: AgnosticFile,
+    folder: FolderOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local workers. Default: one per core.")] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Start no workers: submit, for `qlaunch` or `rlaunch`.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Run nothing: table, page and cells of what there is.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run jobs again that failed on a machine.")] = False,
+    element: Annotated[
+        str | None, typer.Option(help="Write the cells for this element, too, at its ground state's volume.")
+    ] = None,
+    volume: Annotated[
+        float | None, typer.Option(help="Its volume per atom (Å³). Default: ASE's reference crystal.")
+    ] = None,
+) -> None:
+    """Fill volume windows with cells that add the most information (Rev-EM), label them if the file says how.
+
+    Ends with a table, a page, and the cells as extended XYZ in the folder `agnostic`. What is done is not done again.
+
+    Example: entropy-flows agnostic tungsten.yaml -C runs/tungsten --workers 2
+    """
+    settings = load_agnostic(file)
+    other = _other(settings, element, volume)
+    _check_windows(settings)
+    if queue and configured().uri is None:
+        raise StoreError("--queue needs a database that workers can reach: set ENTROPY_FLOWS_URI")
+    console = Console()
+    with session(file, folder) as opened, locked(opened.folder / "run.lock", "this data set", patience=3.0):
+        if queue:
+            _submit(opened, console)
+        elif not show:
+            state, message = run_workers(opened, console, workers, retry)
+            if state == "failed":
+                raise RuntimeError(f"{settings.name} failed: {message}")
+            console.print(f"{settings.name}: {message}")
+        _tell(opened, settings, console, other)
+
+
+def _check_windows(settings: AgnosticParams) -> None:
+    """Draw a random cell of each window: a ValueError now rather than in a job."""
+    import numpy as np
+
+    from entropy_flows.explore import random_cells
+
+    for window in settings.all_windows():
+        random_cells(settings.element, window, 1, settings.search, np.random.default_rng(settings.seed))
+
+
+def _other(settings: AgnosticParams, element: str | None, volume: float | None) -> tuple[str, float] | None:
+    """Another element and its volume per atom (Å³), if one was asked for."""
+    from entropy_flows.explore import reference_state
+
+    if element is None:
+        if volume is not None:
+            raise ValueError(f"--volume {volume:g} needs --element")
+        return None
+    if element not in chemical_symbols[1:]:
+        raise ValueError(f"--element {element}: expected a chemical symbol")
+    if volume is not None and not volume > 0:
+        raise ValueError(f"--volume {volume:g}: expected a positive number of Å³")
+    return element, volume or reference_state(element).volume
+
+
+def _submit(opened: Session, console: Console) -> None:
+    from entropy_flows.launch import submit
+
+    name = opened.store.name
+    if submit(opened.store, opened.settings, opened.file.parent):
+        console.print(f"{name}: submitted; run this command again when it is done")
+    else:
+        console.print(f"{name}: {opened.store.document()['state']}")
+
+
+def _tell(opened: Session, settings: AgnosticParams, console: Console, other: tuple[str, float] | None) -> None:
+    from entropy_flows.cli.agnostic_page import write_cells, write_page
+
+    show_runs(console, opened.store.iterations(), opened.store.failures())
+    if opened.store.document()["state"] == "done":
+        for path, count in write_cells(opened, settings, other):
+            console.print(f"cells: {path} ({count})", soft_wrap=True, highlight=False)
+        console.print(f"page: {write_page(opened, settings)}", soft_wrap=True, highlight=False)
+
+
+def show_runs(console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]) -> None:
+    """Print a row for each search, and every job that failed."""
+    from entropy_flows.cli.agnostic_page import run_rows
+
+    header, *rows = run_rows([doc["ascend"] for doc in iterations if "ascend" in doc])
+    shown = Table(*header, title="searches")
+    for column in shown.columns[2:]:
+        column.justify = "right"
+    for row in rows:
+        shown.add_row(*row)
+    console.print(shown)
+    for failure in failures:
+        console.print(f"[red]{failure['place']} failed: {failure['message']}[/red]")

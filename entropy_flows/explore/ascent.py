@@ -1,0 +1,141 @@
+"""Cells moved uphill on what a data set would gain by them.
+
+    F(C | S) = K log det Σ(S ∪ C) − V_core(C)                                                                     (1)
+
+======  ==============================================================================================================
+symbol  meaning
+======  ==============================================================================================================
+S       the data set, which stays
+C       the candidate: its atoms move, its cell does not
+K       weight of the entropy; V_core has no unit, and K none
+======  ==============================================================================================================
+
+Several candidates move at once, each on its own F against the same S: one call of the fingerprint has them all. The
+optimiser is ASE's FIRE, one for each cell. Of a cell the place of highest F is returned, not the last.
+
+Source: Subramanyam and Perez (paper B), equation 4 and section 2.1, which leaves the optimiser open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.optimize import FIRE
+from pydantic import Field
+from torch import Tensor
+
+from entropy_flows.batch import Batch
+from entropy_flows.entropy import GlobalBias, Mode, SufficientStatistics
+from entropy_flows.explore.core import core_repulsion
+from entropy_flows.fingerprints import Fingerprint
+from entropy_flows.params import Params
+
+FIRST_STEP = 0.5
+"""FIRE's first time step: forces of (1) are of the order 1/Å, not those of bonds, for which its 0.1 is meant."""
+
+
+class AscentParams(Params):
+    """How long and how fast cells move."""
+
+    max_steps: int = Field(60, ge=1)
+    """Most steps of a cell."""
+    max_step: float = Field(0.2, gt=0, le=1)
+    """Longest step (Å, over all atoms)."""
+    slope: float = Field(0.05, gt=0)
+    """A cell stays where no atom's gradient is longer than this (1/Å)."""
+
+
+Hill = Callable[[Batch], tuple[Tensor, Tensor]]
+"""Heights of cells (B,) and their gradient (n, 3)."""
+
+
+def parting(r_core: float) -> Hill:
+    """−V_core: what parts the atoms of random cells."""
+
+    def hill(batch: Batch) -> tuple[Tensor, Tensor]:
+        core = core_repulsion(batch, r_core)
+        return -core.value, -core.gradient
+
+    return hill
+
+
+@dataclass(frozen=True)
+class Objective:
+    """F of cells, up to the constant K log det Σ(S).
+
+    Attributes
+    ----------
+    k
+        K.
+    r_core
+        Å.
+    fingerprint, statistics
+        Of the data set S; the statistics' mode is that of the candidates.
+    """
+
+    k: float
+    r_core: float
+    fingerprint: Fingerprint
+    statistics: SufficientStatistics
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """K ΔH − V_core of each cell (B,), and its gradient (n, 3) in 1/Å."""
+        core = core_repulsion(batch, self.r_core)
+        mode: Mode = self.statistics.mode
+        pull = GlobalBias(self.fingerprint, {mode: self.statistics})(batch, [mode] * len(batch))
+        return self.k * pull.measure - core.value, self.k * pull.gradient - core.gradient
+
+
+def ascend(cells: Sequence[Atoms], hill: Hill, params: AscentParams) -> list[Atoms]:
+    """Move each cell's atoms uphill.
+
+    Parameters
+    ----------
+    cells
+        Where to begin; not changed.
+    hill
+        F, or any other function of cells.
+    params
+        When to stop.
+
+    Returns
+    -------
+    list of Atoms
+        Copies, each where it was highest.
+    """
+    moving = [atoms.copy() for atoms in cells]
+    climbers = [FIRE(atoms, logfile=None, dt=FIRST_STEP, maxstep=params.max_step) for atoms in moving]
+    best, places = np.full(len(cells), -np.inf), [atoms.positions.copy() for atoms in cells]
+    active, batch = list(range(len(cells))), Batch.of(moving)
+    for step in range(params.max_steps + 1):
+        values, gradient = hill(batch)
+        slopes = np.split(gradient.cpu().numpy(), batch.cells.first[1:-1])
+        for number, value in zip(active, values.tolist(), strict=True):
+            if value > best[number]:
+                best[number], places[number] = value, moving[number].positions.copy()
+        steep = [float(np.linalg.norm(slope, axis=1).max()) > params.slope for slope in slopes]
+        if step == params.max_steps or not any(steep):
+            break
+        for number, slope, goes_on in zip(active, slopes, steep, strict=True):
+            if goes_on:
+                moving[number].calc = SinglePointCalculator(moving[number], forces=slope)
+                climbers[number].step()
+        active = [number for number, goes_on in zip(active, steep, strict=True) if goes_on]
+        batch = _moved(batch, steep, [moving[number].positions for number in active])
+    found = []
+    for atoms, positions in zip(cells, places, strict=True):
+        raised = atoms.copy()
+        raised.positions = positions
+        found.append(raised)
+    return found
+
+
+def _moved(batch: Batch, kept: Sequence[bool], positions: Sequence[np.ndarray]) -> Batch:
+    """The cells that are kept, with their atoms elsewhere; what is known of the cells stays known if all are."""
+    cells = batch.cells if all(kept) else batch.cells.take([place for place, stays in enumerate(kept) if stays])
+    return Batch(cells, torch.from_numpy(np.concatenate(positions)).to(cells.device))

@@ -1,0 +1,27 @@
+"""The files that a database may have been filled from: campaigns, and data sets without physics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from entropy_flows.schemas.agnostic import AgnosticParams
+from entropy_flows.schemas.campaign import Campaign, read_mapping, validated
+
+AnyCampaign = Campaign | AgnosticParams
+
+
+def schema_of(data: dict[str, Any]) -> type[Campaign] | type[AgnosticParams]:
+    """What a mapping of settings is of: only a data set without physics has one `element`."""
+    return AgnosticParams if "element" in data else Campaign
+
+
+def load_settings(path: Path | str) -> AnyCampaign:
+    """Read and validate a file of either kind; errors as in `load_campaign`."""
+    data = read_mapping(Path(path))
+    return validated(Path(path), data, schema_of(data))
+
+
+def load_agnostic(path: Path | str) -> AgnosticParams:
+    """Read and validate a file of `entropy-flows agnostic`; errors as in `load_campaign`."""
+    return validated(Path(path), read_mapping(Path(path)), AgnosticParams)

@@ -60,7 +60,9 @@ class SelectDoc(Document):
     near: int
     rejected: int
     spent: int
-    """Not judged: the budget was spent."""
+    """Not judged: the budget was spent, or what was left was not worth it (`reason`)."""
+    reason: str = ""
+    """Why the selector stopped before the budget was spent; empty if it did not."""
     entropy_before: dict[str, float]
     """log det Σ per mode."""
     entropy_after: dict[str, float]

@@ -144,8 +144,9 @@ def run_point(bench: Bench, point: Point, folder: Path) -> dict[str, Any]:
     parts = split(frames)
     started = time.perf_counter()
     own = [prints[place] for place in parts["train"]]
-    chosen = choose(make_selector(SelectParams(selector=selector, theta_min=bench.theta)), own, size, seed,
-                    REGULARIZATION)  # fmt: skip
+    found = choose(make_selector(SelectParams(selector=selector, theta_min=bench.theta)), own, size, seed,
+                   REGULARIZATION)  # fmt: skip
+    chosen = found.places
     seconds = time.perf_counter() - started
     cells = {"train": [frames[parts["train"][place]] for place in chosen]}
     cells |= {part: [frames[place] for place in parts[part]] for part in ("val", "test")}

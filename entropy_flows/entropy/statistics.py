@@ -246,4 +246,3 @@ class SufficientStatistics:
     def _at(self, m: int) -> Shifted:
         """C + N'λ I."""
         return self._decomposed().shifted((self.n + m) * self.regularization)
-

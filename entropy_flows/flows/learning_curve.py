@@ -20,7 +20,11 @@ from entropy_flows.schemas import Campaign
 def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
     """A learning curve as a campaign; with other pools, points or recipe it is another one."""
     recipe = campaign.curve.train or campaign.iteration(1).train
-    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{digest(campaign.curve, recipe, pools)}"})
+    told = [  # a curve's points are single models: a committee makes it no other curve
+        campaign.curve.model_dump(mode="json", exclude={"train": {"committee"}}),
+        recipe.model_dump(mode="json", exclude={"committee"}),
+    ]
+    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{digest(*told, pools)}"})
 
 
 @dataclass

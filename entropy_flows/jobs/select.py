@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,14 @@ from ase import Atoms
 from jobflow import Maker
 
 from entropy_flows.entropy import DatasetParams
+from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import LostInputError, document, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
 from entropy_flows.select import Candidate, Judged, SelectParams, Verdict, make_selector
+from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore, Entry
 
 CHUNK = 256
@@ -87,8 +90,10 @@ class SelectMaker(Maker):
         order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
         verdicts: Counter[Verdict] = Counter()
         entries, gains, near = [], [], []
-        candidates = Fingerprinted(pool, order, ledger.fingerprint)
-        judged = Judged(make_selector(self.params)(candidates, statistics, budget, ledger.means(iteration, self.name)))
+        params, spread = self._committee(store, iteration)
+        candidates = Fingerprinted(pool, order, ledger.fingerprint, spread)
+        centres = ledger.means(iteration, self.name) if params.needs_centres else None
+        judged = Judged(make_selector(params)(candidates, statistics, budget, centres))
         for decision in judged:
             verdicts[decision.verdict] += 1
             key, run, step, atoms = pool[order[decision.index]]
@@ -114,6 +119,26 @@ class SelectMaker(Maker):
         )
         store.record(iteration, select=result.model_dump(exclude={"trajectories"}), runs=runs)
         return result
+
+    def _committee(
+        self, store: CampaignStore, iteration: int
+    ) -> tuple[SelectParams, Callable[[Sequence[Atoms]], np.ndarray] | None]:
+        """The selector, and what gives cells their uncertainty if it goes by that.
+
+        The first iteration has no committee before it and falls back on the paper's filter.
+        """
+        if not self.params.needs_committee:
+            return self.params, None
+        if iteration == 1:
+            return self.params.model_copy(update={"selector": "logdet"}), None
+        models = store.committee(iteration - 1)
+        if len(models) < 2:
+            raise ValueError(
+                f"selector {self.params.selector!r} needs two models or more of iteration {iteration - 1}, there is "
+                f"{len(models)}: is train.committee set, and did its members fail?"
+            )
+        committee = Committee([store.fetch_model(model) for model in models], machine().device)
+        return self.params, partial(committee.spread, of=self.params.uncertainty)
 
 
 def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:

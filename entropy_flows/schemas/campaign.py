@@ -32,6 +32,7 @@ Stage = Literal[
     "tally",
     "gather",
     "train",
+    "member",
     "evaluate",
     "advance",
     "independent",
@@ -121,7 +122,17 @@ class Campaign(IterationSettings):
             raise ValueError(f"physics.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})")
         for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
             try:
-                condition_grid(self.iteration(number).explore, names)
+                part = self.iteration(number)
+                condition_grid(part.explore, names)
+                if (
+                    part.select.needs_committee
+                    and number > 1
+                    and (before := self.iteration(number - 1)).train.committee < 2
+                ):
+                    raise ValueError(
+                        f"select.selector {part.select.selector!r} needs the committee of the iteration before; set "
+                        f"train.committee, which is {before.train.committee} there, to 2 or more"
+                    )
             except ValueError as err:
                 raise ValueError(f"iterations[{number - 1}]: {_one_line(err)}") from None
         return self

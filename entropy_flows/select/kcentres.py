@@ -20,7 +20,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import Space, survey
+from entropy_flows.select.space import Places, Space, survey
 
 STEPS = 20
 """Of Bădoiu and Clarkson: z is then within a fifth of the radius of the ball's centre, ordinarily much nearer."""
@@ -57,7 +57,7 @@ class KCentresSelector:
         return space.copies_left() if short else used_up(len(space), budget)
 
 
-def middle(points: Array, own: Array, centre: int) -> int:
+def middle(points: Array, own: Places, centre: int) -> int:
     """The place among `own` nearest to the centre of their ball, if they lie closer around it than around `centre`."""
     cloud = points[own]
     z = cloud.mean(axis=0)

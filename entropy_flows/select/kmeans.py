@@ -19,7 +19,7 @@ from scipy.cluster.vq import kmeans2
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import SAME, Space, survey
+from entropy_flows.select.space import SAME, Places, Space, survey
 
 ITERATIONS = 20
 SEED = 0
@@ -62,7 +62,7 @@ class KMeansSelector:
         return used_up(len(space), budget)
 
 
-def partition(points: Array, clusters: int) -> list[Array]:
+def partition(points: Array, clusters: int) -> list[Places]:
     """Places of each cluster's points, large clusters first."""
     if len(points) <= clusters:
         return [np.array([place]) for place in range(len(points))]

@@ -54,6 +54,11 @@ class SelectParams(Params):
         """Whether it goes by uncertainties."""
         return self.selector in ("committee", "hybrid")
 
+    @property
+    def needs_centres(self) -> bool:
+        """Whether it measures distances to the cells in the data set."""
+        return self.selector in ("farthest", "kcentres", "kmeans", "hybrid")
+
     def judging_order(self, n: int, rng: np.random.Generator) -> list[int]:
         """Order in which n candidates are judged; only logdet knows another than a shuffled one."""
         explored = self.selector == "logdet" and self.order == "explored"

@@ -19,7 +19,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import Space, survey
+from entropy_flows.select.space import Places, Space, survey
 
 INSTALL = 'pip install "skmatter>=0.3"'
 
@@ -72,7 +72,7 @@ def _selection(method: str) -> Any:
     return (lambda n: FPS(initialize=0, n_to_select=n)) if method == "fps" else (lambda n: CUR(n_to_select=n))
 
 
-def _selected(make: Any, points: Array, wanted: int) -> Array:
+def _selected(make: Any, points: Array, wanted: int) -> Places:
     """Places in the order of selection."""
     if wanted < 1 or len(points) < 2:
         return np.arange(min(max(wanted, 0), len(points)))

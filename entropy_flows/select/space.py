@@ -24,10 +24,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from entropy_flows.conventions import Array
 from entropy_flows.select.base import Pool
 
+Places = NDArray[np.intp]
+"""Numbers of candidates."""
 FLOOR = 1e-3
 """Smallest standard deviation of a component, as a share of the largest."""
 SAME = 1e-9
@@ -111,7 +114,7 @@ class Space:
         """Make one of the pool's points a centre."""
         self._count(self.points[index])
 
-    def farthest(self, among: Array | None = None) -> int:
+    def farthest(self, among: Places | None = None) -> int:
         """The point farthest from all centres, the first one of equals; of those in `among` (n,) if given."""
         if among is None:
             return int(np.argmax(self.nearest))

@@ -116,11 +116,11 @@ def test_choosing_from_a_pool():
     rng = np.random.default_rng(0)
     prints = [rng.normal(size=(6, 5)) * rng.uniform(0.1, 3) for _ in range(40)]
     for selector in (RandomSelector(), LogDetSelector(1e-3), GreedySelector(1e-3)):
-        chosen = choose(selector, prints, 10, seed=3)
+        chosen = choose(selector, prints, 10, seed=3).places
         assert len(set(chosen)) == 10
-        assert chosen == choose(selector, prints, 10, seed=3)
-        assert chosen != choose(selector, prints, 10, seed=4)
+        assert chosen == choose(selector, prints, 10, seed=3).places
+        assert chosen != choose(selector, prints, 10, seed=4).places
     copies = [prints[0]] * 20
-    assert len(choose(LogDetSelector(10.0), copies, 5, seed=0)) < 5
-    with pytest.raises(ValueError, match="the pool has 40 cells, 41 are wanted"):
+    assert len(choose(LogDetSelector(10.0), copies, 5, seed=0).places) < 5
+    with pytest.raises(ValueError, match="the pool has 40 cells, all to choose from; 41 are wanted"):
         choose(RandomSelector(), prints, 41, seed=0)

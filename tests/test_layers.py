@@ -17,12 +17,13 @@ ALLOWED = {
     "fingerprints": set(),
     "entropy": {"fingerprints"},
     **dict.fromkeys(STAGES, CORE),
+    "bench": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},
     "jobs": CORE | STAGES | {"schemas", "store"},
     "flows": CORE | STAGES | {"schemas", "store", "jobs"},
     "launch": CORE | STAGES | {"schemas", "store", "jobs", "flows"},
-    "cli": CORE | STAGES | {"schemas", "store", "jobs", "flows", "launch"},
+    "cli": CORE | STAGES | {"bench", "schemas", "store", "jobs", "flows", "launch"},
 }
 
 

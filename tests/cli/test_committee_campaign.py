@@ -3,18 +3,20 @@
 import re
 
 import pytest
-from test_loop import ROOT, campaign_file, command, ledger, queried  # noqa: F401
+from test_loop import campaign_file, command, ledger, queried
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_second_iteration_goes_by_the_first_ones_committee(tmp_path):
     path = campaign_file(
         tmp_path,
         "voting",
         select={"selector": "committee", "theta_min": 0.05, "max_labels": 8},
+        stop={"max_iterations": 2, "label_budget": 16},
         train={"preset": "small", "max_epochs": 2, "committee": 3, "fractions": [0.5, 0.2, 0.3]},
     )
-    done = command("run", path, "--workers", "2")
+    done = command("run", path, "--workers", "2", timeout=800)
     assert done.returncode == 0, done.stdout + done.stderr
     out = queried(
         path,

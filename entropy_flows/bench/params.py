@@ -37,7 +37,7 @@ class NetworkParams(Params):
     """Width of each hidden layer."""
     members: int = Field(5, ge=2)
     """Networks, alike but for their seeds; the prediction is their mean."""
-    steps: Count = 1000
+    steps: Count = 500
     """Steps of Adam, each on all cells."""
     learning_rate: float = Field(1e-3, gt=0)
     """Adam's step length."""

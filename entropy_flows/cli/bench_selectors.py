@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 def command(
     pool: Annotated[
-        Path, typer.Argument(help="Extended XYZ with energies, a table (.csv), or a YAML file with `pool` and options.")
+        Path,
+        typer.Argument(
+            help="Extended XYZ with energies, a table (.csv), mp:Ti-O, or a YAML file with `pool` and options."
+        ),
     ],
     folder: Annotated[Path, typer.Option("--folder", "-C", help="Where results go.")],
     base_model: Annotated[
@@ -53,6 +56,9 @@ def command(
     changes: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     changes |= {key: list(_values(text)) for key, text in listed.items() if text is not None}
     changes |= dict(_change(text) for text in change or [])
+    if str(pool).startswith("mp:"):
+        pool = _materials(str(pool)[3:], folder)
+        changes = {"target": "formation_energy_per_atom", **changes}
     bench, console = Bench(_params(pool, changes), folder), Console()
     with locked(folder / "run.lock", "this benchmark", patience=3.0):
         prepared = bench.prepare()
@@ -64,6 +70,16 @@ def command(
                 table.add_row(*row)
             console.print(table)
         console.print(f"page: {write_page(points, prepared, bench.params, folder)}", soft_wrap=True)
+
+
+def _materials(system: str, folder: Path) -> Path:
+    """The table of a chemical system, asked for once."""
+    from entropy_flows.bench.materials_project import fetch, write_table
+
+    path = folder / f"{system}.csv"
+    if not path.is_file():
+        write_table(fetch(system), path)
+    return path
 
 
 def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:

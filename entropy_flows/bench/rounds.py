@@ -27,7 +27,7 @@ from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
 from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select import make_selector
+from entropy_flows.select import SkmatterSelector, make_selector
 from entropy_flows.select.pool import choose
 
 Chain = tuple[str, int, tuple[int, ...]]
@@ -51,6 +51,9 @@ class Bench:
         ValueError
             If the pool cannot be used (`LabelledPool.of`), or the folder has another benchmark's results.
         """
+        for name in self.params.selectors:
+            if isinstance(selector := make_selector(self.params.with_selector(name)), SkmatterSelector):
+                selector.check()
         pool = Path(self.params.pool)
         digest = hashlib.sha256(pool.read_bytes()).hexdigest() if pool.is_file() else ""
         facts = {**self.params.model_dump(mode="json", exclude=FREE), "pool": digest}

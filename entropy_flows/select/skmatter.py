@@ -41,6 +41,10 @@ class SkmatterSelector:
 
     method: Literal["fps", "cur"]
 
+    def check(self) -> None:
+        """Raise the error of a missing package now."""
+        _selection(self.method)
+
     def __call__(
         self,
         candidates: Pool,

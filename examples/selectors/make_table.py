@@ -26,40 +26,10 @@ from entropy_flows.batch import Batch
 from entropy_flows.bench.features import features
 from entropy_flows.potentials import load_batch_model
 
-ELEMENTS = [
-    "Li",
-    "Na",
-    "K",
-    "Mg",
-    "Ca",
-    "Sr",
-    "Al",
-    "Sc",
-    "Ti",
-    "V",
-    "Cr",
-    "Fe",
-    "Co",
-    "Ni",
-    "Cu",
-    "Zn",
-    "Y",
-    "Zr",
-    "Nb",
-    "Mo",
-    "Ru",
-    "Rh",
-    "Pd",
-    "Ag",
-    "Hf",
-    "Ta",
-    "W",
-    "Re",
-    "Os",
-    "Ir",
-    "Pt",
-    "Au",
-]
+ELEMENTS = (
+    "Li", "Na", "K", "Mg", "Ca", "Sr", "Al", "Sc", "Ti", "V", "Cr", "Fe", "Co", "Ni", "Cu", "Zn", "Y", "Zr", "Nb", "Mo",
+    "Ru", "Rh", "Pd", "Ag", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au",
+)  # fmt: skip
 PROTOTYPES = ("B2", "B1", "L12")
 TARGET = "formation_energy_per_atom"
 SCALES = np.linspace(0.85, 1.2, 15)

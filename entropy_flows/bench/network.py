@@ -10,7 +10,8 @@ of the test enters μ, s, μ_E, σ_E: all are of the cells trained on.
 symbol   meaning
 =======  ==========================================================================================================
 f_k      network k of M; the committee's prediction is the mean over k, its spread the standard deviation
-μ, s     mean and standard deviation of each component; s no smaller than a tenth of the largest
+μ, s     mean of each component, and the largest standard deviation of any: one s for all, since a component that
+         hardly varies among the cells trained on would put a cell where it does off by electronvolts
 μ_E, σ_E mean and standard deviation of the labels
 =======  ==========================================================================================================
 """
@@ -28,9 +29,6 @@ from torch import Tensor
 from entropy_flows.bench.params import NetworkParams
 from entropy_flows.conventions import Array
 
-FLOOR = 0.1
-"""Smallest s, as a share of the largest: with 0.001 a cell unlike those trained on is off by electronvolts."""
-
 
 @dataclass(frozen=True)
 class Networks:
@@ -41,7 +39,7 @@ class Networks:
     layers
         Weights (M, in, out) and biases (M, 1, out) of each layer.
     shift, scale
-        μ and s (d,).
+        μ (d,) and s.
     mean, spread
         μ_E and σ_E.
     inputs
@@ -50,7 +48,7 @@ class Networks:
 
     layers: list[tuple[Tensor, Tensor]]
     shift: Array
-    scale: Array
+    scale: float
     mean: float
     spread: float
     inputs: str
@@ -66,8 +64,7 @@ class Networks:
     ) -> Networks:
         """Train on cells with fingerprints (n_atoms, d) and targets (n,); `progress` gets each step's loss."""
         rows, _ = _rows(prints, params.inputs)
-        spread = rows.std(axis=0)
-        scale = np.maximum(spread, FLOOR * spread.max()) if spread.max() > 0 else np.ones_like(spread)
+        scale = float(rows.std(axis=0).max()) or 1.0
         generator = torch.Generator().manual_seed(seed)
         widths = [rows.shape[1], *params.hidden, 1]
         layers = [_layer(params.members, a, b, generator) for a, b in pairwise(widths)]

@@ -19,7 +19,7 @@ from entropy_flows.select import (
 )
 from entropy_flows.select.params import NAMES
 from entropy_flows.select.pool import choose
-from entropy_flows.select.space import Space
+from entropy_flows.select.space import FLOOR, Space
 
 DIM = 5
 SELECTORS = [FarthestSelector(), KCentresSelector(), KMeansSelector(), KMeansSelector(3), CommitteeSelector(),
@@ -37,7 +37,7 @@ def standard(cells, others=()):
     """Standardised points by the definition."""
     means = np.array([each.q.mean(axis=0) for each in cells])
     more = np.array([q.mean(axis=0) for q in others]).reshape(-1, DIM)
-    spread = np.maximum(means.std(axis=0), 1e-3 * means.std(axis=0).max())
+    spread = np.maximum(means.std(axis=0), FLOOR * means.std(axis=0).max())
     return (means - means.mean(axis=0)) / spread, (more - means.mean(axis=0)) / spread
 
 

@@ -7,7 +7,7 @@ from test_loop import campaign_file, command, ledger, queried
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_second_iteration_goes_by_the_first_ones_committee(tmp_path):
     path = campaign_file(
         tmp_path,
@@ -16,7 +16,7 @@ def test_the_second_iteration_goes_by_the_first_ones_committee(tmp_path):
         stop={"max_iterations": 2, "label_budget": 16},
         train={"preset": "small", "max_epochs": 2, "committee": 3, "fractions": [0.5, 0.2, 0.3]},
     )
-    done = command("run", path, "--workers", "2", timeout=800)
+    done = command("run", path, "--workers", "2", timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     out = queried(
         path,

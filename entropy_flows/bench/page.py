@@ -48,7 +48,7 @@ def write_page(points: Points, pool: LabelledPool, params: BenchParams, folder: 
     figures = {"curves": (curves_plot(points, known), f"Learning curves. {SPREAD}")}
     largest = max(point["size"] for point in points)
     spreads = {p["method"]: p["calibration"] for p in points if p["size"] == largest and p["calibration"]}
-    if spreads and pool.frames:
+    if spreads and pool.quantity[1]:
         caption = f"The committee trained on {largest} cells: error against spread on held-out cells, the last seed."
         figures["calibration"] = (calibration_plot(spreads), caption)
     title = f"Selectors on {Path(params.pool).name}"

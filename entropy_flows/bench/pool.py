@@ -19,6 +19,9 @@ from entropy_flows.geometry import to_atoms
 from entropy_flows.label.existing import read_extxyz
 from entropy_flows.train import energy_per_atom, stratified_split
 
+Prints = tuple[list[Array], Array]
+"""Fingerprints (n_atoms, dim) of each cell, and energies per atom (n,)."""
+QUANTITY = ("energy", "meV/atom")
 SPLIT_SEED = 42
 SHARES = {"network": (0.8, 0.0, 0.2), "model": (0.7, 0.1, 0.2)}
 """Training, validation and test; networks train for a fixed number of steps and need no validation."""
@@ -39,7 +42,7 @@ class LabelledPool:
     quantity
         What the targets are, and their unit.
     frames
-        The cells, with energy and maybe forces and stress; empty for a table.
+        The cells, with energy and maybe forces and stress; empty for a table, or if they were not asked for.
     """
 
     prints: list[Array]
@@ -49,16 +52,15 @@ class LabelledPool:
     frames: list[Atoms]
 
     @classmethod
-    def of(cls, params: BenchParams, prints: list[Array] | None = None) -> LabelledPool:
-        """Read the pool; fingerprints that are known already are not computed.
+    def of(cls, params: BenchParams, known: Prints | None = None, with_frames: bool = True) -> LabelledPool:
+        """Read the pool; what is known already is not computed, and of cells nothing is read without `with_frames`.
 
         Raises
         ------
         ValueError
             If a cell or row cannot be used, an element is not in the fingerprint's list, or the pool is too small.
         """
-        read = _read_table if params.is_table else _read_cells
-        pool = read(params, prints)
+        pool = _read_table(params) if params.is_table else _read_cells(params, known, with_frames)
         if max(params.sizes) > (most := len(pool.parts["train"])):
             raise ValueError(
                 f"{params.pool} has {len(pool.targets)} cells, {most} of them to choose from; "
@@ -67,13 +69,16 @@ class LabelledPool:
         return pool
 
 
-def _read_cells(params: BenchParams, prints: list[Array] | None) -> LabelledPool:
+def _read_cells(params: BenchParams, known: Prints | None, with_frames: bool) -> LabelledPool:
+    shares = SHARES["network" if params.base_model is None else "model"]
+    if known is not None and not with_frames:
+        return LabelledPool(*known, split(known[1], shares), QUANTITY, [])
     frames = energies_only(Path(params.pool)) if not params.forces else fully_labelled(Path(params.pool))
     energies = np.array([energy_per_atom(atoms) for atoms in frames])
     if params.within is not None:
         kept = np.flatnonzero(energies <= energies.min() + params.within)
         frames, energies = [frames[place] for place in kept], energies[kept]
-    if prints is None:
+    if known is None:
         there = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
         listed = params.fingerprint.elements
         if listed and (missing := [symbol for symbol in there if symbol not in listed]):
@@ -81,12 +86,11 @@ def _read_cells(params: BenchParams, prints: list[Array] | None) -> LabelledPool
                 f"{params.pool} has {missing[0]}, which fingerprint.elements ({', '.join(listed)}) does not list"
             )
         settings = {**dict(params.fingerprint), "elements": listed or tuple(there)}
-        prints = GOM(**settings)(frames)
-    parts = split(energies, SHARES["network" if params.base_model is None else "model"])
-    return LabelledPool(prints, energies, parts, ("energy", "meV/atom"), frames)
+        known = GOM(**settings)(frames), energies
+    return LabelledPool(known[0], energies, split(energies, shares), QUANTITY, frames)
 
 
-def _read_table(params: BenchParams, prints: list[Array] | None) -> LabelledPool:
+def _read_table(params: BenchParams) -> LabelledPool:
     path = Path(params.pool)
     if params.base_model is not None:
         raise ValueError(f"{path} is a table without cells: base_model {params.base_model!r} has nothing to train on")

@@ -2,7 +2,7 @@
 
 folder/
   bench.json                     what the benchmark is of; another one needs another folder
-  prints.npz                     fingerprints of the pool, computed once
+  prints.npz                     fingerprints and energies of the pool, computed once
   points/SELECTOR-N-SEED.json    a result; a fine-tuning is in a folder of that name until then
 
 A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one size without rounds.
@@ -24,7 +24,7 @@ import numpy as np
 
 from entropy_flows.bench.memory import Peak
 from entropy_flows.bench.params import BenchParams
-from entropy_flows.bench.pool import LabelledPool
+from entropy_flows.bench.pool import LabelledPool, Prints
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select import SkmatterSelector, make_selector
@@ -66,14 +66,15 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not prints.is_file() and not self.params.is_table:
             temporary = self.folder / "prints.tmp.npz"
-            np.savez(temporary, *found.prints)
+            sizes = [len(q) for q in found.prints]
+            np.savez(temporary, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets)
             temporary.rename(prints)
         known.write_text(json.dumps(facts, indent=1))
         return found
 
     def pool(self) -> LabelledPool:
-        """What was prepared."""
-        return LabelledPool.of(self.params, self._prints())
+        """What was prepared; its cells are read again where a model is to be trained on them."""
+        return LabelledPool.of(self.params, self._prints(), with_frames=self.params.base_model is not None)
 
     def missing(self) -> Iterator[Chain]:
         """Chains that lack a result."""
@@ -95,12 +96,12 @@ class Bench:
         """Where a result is."""
         return self.folder / "points" / f"{selector}-{size}-{seed}.json"
 
-    def _prints(self) -> list[np.ndarray] | None:
+    def _prints(self) -> Prints | None:
         file = self.folder / "prints.npz"
         if not file.is_file():
             return None
         with np.load(file, allow_pickle=False) as stored:
-            return [stored[f"arr_{place}"] for place in range(len(stored.files))]
+            return np.split(stored["rows"], np.cumsum(stored["sizes"])[:-1]), stored["targets"]
 
 
 def run_chain(bench: Bench, chain: Chain) -> list[dict[str, Any]]:

@@ -205,7 +205,8 @@ WRONG = {
     "unknown engine": (changed(("label", "engine", "vasp")), "label.engine: unknown engine 'vasp'"),
     "selector": (
         changed(("select", "selector", "best")),
-        "select.selector: Input should be 'logdet', 'greedy' or 'random' (got 'best')",
+        "select.selector: Input should be 'logdet', 'greedy', 'farthest', 'kcentres', 'kmeans', 'committee', 'hybrid', "
+        "'random', 'fps' or 'cur' (got 'best')",
     ),
     "not a mapping": ("- name: test\n", "expected a mapping of keys, got list"),
     "empty": ("", "expected a mapping of keys, got NoneType"),

@@ -18,12 +18,13 @@ ALLOWED = {
     "entropy": {"fingerprints"},
     **dict.fromkeys(STAGES, CORE),
     "formats": set(),
+    "bench": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},
     "jobs": CORE | STAGES | {"schemas", "store"},
     "flows": CORE | STAGES | {"schemas", "store", "jobs"},
     "launch": CORE | STAGES | {"schemas", "store", "jobs", "flows"},
-    "cli": CORE | STAGES | {"schemas", "store", "jobs", "flows", "launch", "formats"},
+    "cli": CORE | STAGES | {"bench", "formats", "schemas", "store", "jobs", "flows", "launch"},
 }
 
 

@@ -10,78 +10,115 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
-    from entropy_flows.cli.pool_bench import Bench
-
-DEFAULT_SELECTORS = "random,logdet,greedy"
+    from entropy_flows.bench import Bench, BenchParams
 
 
 def command(
-    pool: Annotated[Path, typer.Argument(help="Extended XYZ with energy and forces, and maybe stress.")],
-    base_model: Annotated[str, typer.Option(help="What is fine-tuned: a .nequip.zip, shipped:…, SevenNet-0, …")],
+    pool: Annotated[
+        Path,
+        typer.Argument(
+            help="Extended XYZ with energies, a table (.csv), mp:Ti-O, or a YAML file with `pool` and options."
+        ),
+    ],
     folder: Annotated[Path, typer.Option("--folder", "-C", help="Where results go.")],
-    selectors: Annotated[str, typer.Option(help="Names, with commas between.")] = DEFAULT_SELECTORS,
-    sizes: Annotated[str, typer.Option(help="Cells to choose.")] = "20,40,80",
-    seeds: Annotated[str, typer.Option(help="Of choice and training.")] = "42,123,456",
-    theta: Annotated[float, typer.Option(min=0.0, help="Smallest gain worth a label.")] = 1e-3,
-    cutoff: Annotated[float, typer.Option(help="Fingerprint: r_c in Å.")] = 4.5,
-    natx: Annotated[int, typer.Option(help="Fingerprint: eigenvalues of a matrix.")] = 200,
-    preset: Annotated[str, typer.Option(help="Training recipe.")] = "small",
-    max_epochs: Annotated[int | None, typer.Option(help="Epochs at most. Default: the recipe's.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Fine-tune this model (.nequip.zip, shipped:…). Default: small networks.")
+    ] = None,
+    selectors: Annotated[str | None, typer.Option(help="Names, with commas between, or `all`.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Cells to choose.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Of choice and training.")] = None,
+    preset: Annotated[str | None, typer.Option(help="paper-c: paper C's protocol.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other option as KEY=VALUE; repeat it for more.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
 ) -> None:
     """Choose N cells of a labelled pool by each selector, train on them, and compare errors on the same held-out cells.
 
-    The pool is split once: a fifth is the test, a tenth for validation, selectors choose from the rest. Everything is
-    kept in the folder, so a command that was interrupted can be run again.
+    The pool is split once: a fifth is the test, selectors choose from the rest (of which a tenth of the pool is for
+    validation with a base model). Everything is kept in the folder, so a command that was interrupted can be run again,
+    also with more selectors, sizes and seeds. All options are in docs/selectors.md.
 
-    Example: entropy-flows bench-selectors si.extxyz.gz --base-model shipped:si-small.nequip.zip -C bench
+    Example: entropy-flows bench-selectors si.extxyz.gz -C bench --selectors all --sizes 50,100 --set initial=25
     """
-    from entropy_flows.cli.pool_bench import Bench, show_tables, write_page
+    from entropy_flows.bench import Bench
+    from entropy_flows.bench.page import tables, write_page
 
-    bench = Bench(
-        pool=pool,
-        base_model=base_model,
-        selectors=tuple(_words(selectors)),
-        sizes=tuple(map(int, _words(sizes))),
-        seeds=tuple(map(int, _words(seeds))),
-        theta=theta,
-        cutoff=cutoff,
-        natx=natx,
-        train={"preset": preset, **({} if max_epochs is None else {"max_epochs": max_epochs})},
-    )
-    console = Console()
+    named = {"base_model": base_model, "preset": preset}
+    listed = {"selectors": selectors, "sizes": sizes, "seeds": seeds}
+    changes: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    changes |= {key: list(_values(text)) for key, text in listed.items() if text is not None}
+    changes |= dict(_change(text) for text in change or [])
+    if str(pool).startswith("mp:"):
+        pool = _materials(str(pool)[3:], folder)
+        changes = {"target": "formation_energy_per_atom", **changes}
+    bench, console = Bench(_params(pool, changes), folder), Console()
     with locked(folder / "run.lock", "this benchmark", patience=3.0):
-        bench.prepare(folder)
-        _run(bench, folder, workers or len(os.sched_getaffinity(0)), console)
-        points = bench.points(folder)
-        for title, rows, _ in show_tables(points):
+        prepared = bench.prepare()
+        _run(bench, workers or len(os.sched_getaffinity(0)), console)
+        points = bench.points()
+        for title, rows, _ in tables(points, prepared, bench.params):
             table = Table(*rows[0], title=title)
             for row in rows[1:]:
                 table.add_row(*row)
             console.print(table)
-        console.print(f"page: {write_page(bench, points, folder)}", soft_wrap=True)
+        console.print(f"page: {write_page(points, prepared, bench.params, folder)}", soft_wrap=True)
 
 
-def _run(bench: Bench, folder: Path, workers: int, console: Console) -> None:
-    """Run what is missing, each point in a process that has nothing of another's."""
-    from entropy_flows.cli.pool_bench import run_point
+def _materials(system: str, folder: Path) -> Path:
+    """The table of a chemical system, asked for once."""
+    from entropy_flows.bench.materials_project import fetch, write_table
 
-    missing = list(bench.missing(folder))
+    path = folder / f"{system}.csv"
+    if not path.is_file():
+        write_table(fetch(system), path)
+    return path
+
+
+def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
+    """Options of file and command line, the pool fetched and the base model found."""
+    from entropy_flows.bench import load_bench
+    from entropy_flows.launch.submit import locate_model
+    from entropy_flows.select.params import NAMES
+
+    if changes.get("selectors") == ["all"]:
+        changes = {**changes, "selectors": [name for name in NAMES if name not in ("fps", "cur")]}
+    params = load_bench(pool, changes)
+    if params.base_model is None:
+        return params
+    return params.model_copy(update={"base_model": str(locate_model(params.base_model, Path()))})
+
+
+def _run(bench: Bench, workers: int, console: Console) -> None:
+    """Run what is missing, each chain in a process that has nothing of another's."""
+    from entropy_flows.bench.rounds import run_chain
+
+    missing = list(bench.missing())
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as crew:
-        jobs = {crew.submit(run_point, bench, point, folder): point for point in missing}
+        jobs = {crew.submit(run_chain, bench, chain): chain for chain in missing}
         for done, job in enumerate(as_completed(jobs), 1):
-            selector, size, seed = jobs[job]
-            found: dict[str, Any] = job.result()
-            error = found["errors"].get("held-out", {}).get("energy_mae")
-            told = "stopped early" if error is None else f"energy MAE {1e3 * error:.2f} meV/atom"
-            console.print(f"{done} of {len(missing)}: {selector}, {size} cells, seed {seed}: {told}", highlight=False)
+            selector, seed, sizes = jobs[job]
+            last: dict[str, Any] = job.result()[-1]
+            error = last["errors"].get("held-out", {}).get("energy_mae")
+            told = f"stopped early: {last['reason']}" if error is None else f"MAE {error:.4g}"
+            said = f"{done} of {len(missing)}: {selector}, seed {seed}, {', '.join(map(str, sizes))} cells: {told}"
+            console.print(said, highlight=False, soft_wrap=True)
 
 
-def _words(text: str) -> Iterator[str]:
-    return (word.strip() for word in text.split(",") if word.strip())
+def _values(text: str) -> Iterator[Any]:
+    return (yaml.safe_load(word) for word in text.split(",") if word.strip())
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value as YAML reads it."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ValueError(f"--set {text}: expected KEY=VALUE, such as select.theta_min=0.01")
+    return key.strip(), yaml.safe_load(value)

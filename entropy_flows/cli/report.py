@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from entropy_flows.cli.calibration import calibration_tables
 from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.physics import planned
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
-from entropy_flows.cli.status import iteration_rows
+from entropy_flows.cli.status import early_ends, iteration_rows
 from entropy_flows.evaluate import advise
 
 FLAGGED_NOTE = (
@@ -37,6 +38,7 @@ def command(
         note = "Errors are before → after fine-tuning, on the same held-out cells."
         if (advice := advise(iterations)) is not None:
             note += f" Advice ({advice.verdict}): {advice.text}."
+        note += "".join(f" {line[0].upper()}{line[1:]}." for line in early_ends(iterations))
         tables, figures = _physics(opened)
         page = write_report(
             opened.folder / "report",
@@ -47,6 +49,7 @@ def command(
                 ("Iterations", [header, *iteration_rows(iterations)], note),
                 ("Labels by condition", conditions, FLAGGED_NOTE),
                 ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
+                *calibration_tables(_calibrations(iterations)),
                 *tables,
             ],
             _figures(opened, iterations, labels) | figures,
@@ -94,9 +97,18 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
         energies = [label["energy"] / label["n_atoms"] for label in stressed]
         groups = [f"{label['stage']}, {label['split'] or 'unused'}" for label in stressed]
         figures["labels"] = (plots.pressure_plot(pressures, energies, groups), "Labels by realised pressure.")
+    if calibrations := _calibrations(iterations):
+        caption = "Held-out cells: the error of the committee's mean against the spread of its members."
+        figures["calibration"] = (plots.calibration_plot(calibrations), caption)
     if histories:
         figures["training"] = (plots.training_plot(histories), "Loss during fine-tuning.")
     return figures
+
+
+def _calibrations(iterations: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Iteration → what its committee's spread says of its error, where it had a committee."""
+    found = {f"iteration {doc['iteration']}": doc.get("evaluate", {}).get("calibration") for doc in iterations}
+    return {name: parts for name, parts in found.items() if parts}
 
 
 def _parities(opened: Session, iterations: list[dict[str, Any]]) -> tuple[Any, Any] | None:

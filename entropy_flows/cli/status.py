@@ -52,6 +52,14 @@ def show(console: Console, iterations: list[dict[str, Any]], failures: list[dict
     console.print(iteration_table(iterations))
     for row in failures:
         console.print(f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]")
+    for line in early_ends(iterations):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def early_ends(iterations: list[dict[str, Any]]) -> list[str]:
+    """Why selection ended before an iteration's budget was spent, where it did."""
+    reasons = {doc["iteration"]: doc.get("select", {}).get("reason") for doc in iterations}
+    return [f"iteration {number}, selection ended early: {reason}" for number, reason in reasons.items() if reason]
 
 
 def label_table(rows: list[list[str]]) -> Table:
@@ -126,7 +134,7 @@ QUANTITIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "near threshold": _count("select", "near"),
     "refined in": _count("refine", "accepted"),
     "rejected": _rejected,
-    "not judged (budget spent)": _count("select", "spent"),
+    "not judged": _count("select", "spent"),
     "anchors": _count("label", "anchors"),
     "labelled": _count("label", "labelled"),
     "failed labels": _count("label", "failed"),

@@ -108,7 +108,7 @@ class SufficientStatistics:
         gains = np.empty(len(candidates))
         with np.errstate(invalid="ignore", over="ignore"):  # found below
             for group in groups(candidates, self.dim, self.mode):  # cells of one size share N', F and the drift
-                drift, whiten = self._drift(group.m), self._at(group.m).whitener(len(group.members) * group.m)
+                drift, whiten = self.drift(group.m), self._at(group.m).whitener(len(group.members) * group.m)
                 for which, vectors in group.stacks():
                     Z = whiten(self._columns(vectors).reshape(-1, self.dim)).reshape(vectors.shape)
                     gains[which] = drift + log_det(Z)
@@ -119,6 +119,14 @@ class SufficientStatistics:
                 f"candidate {worst} is too far from the data: no finite gain at λ = {self.regularization:g}"
             )
         return gains
+
+    def drift(self, m: int) -> float:
+        """First three terms of (3): what the growth of N by m alone does to the entropy; 0 for an empty dataset."""
+        if self.n == 0:
+            return 0.0
+        e, N = self._decomposed().values, self.n
+        decomposed = np.log1p(-m / (N + m) * e / (e + N * self.regularization)).sum()
+        return float(decomposed + self._at(m).log_det_columns - self._at(0).log_det_columns)
 
     def gradient(self, q: Array) -> Array:
         """Exact ∂ΔH/∂q (n_atoms, d), equation (4): the candidate's own effect on N, μ and Σ included."""
@@ -238,11 +246,3 @@ class SufficientStatistics:
     def _at(self, m: int) -> Shifted:
         """C + N'λ I."""
         return self._decomposed().shifted((self.n + m) * self.regularization)
-
-    def _drift(self, m: int) -> float:
-        """First three terms of (3): what the growth of N alone does to the entropy."""
-        if self.n == 0:
-            return 0.0
-        e, N = self._decomposed().values, self.n
-        decomposed = np.log1p(-m / (N + m) * e / (e + N * self.regularization)).sum()
-        return float(decomposed + self._at(m).log_det_columns - self._at(0).log_det_columns)

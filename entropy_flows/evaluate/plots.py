@@ -140,6 +140,24 @@ def distance_plot(parities: Mapping[str, Parity], distances: Mapping[str, np.nda
     return figure
 
 
+def calibration_plot(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+    """Error of each held-out cell against a committee's spread, a colour for each committee; on the line both agree."""
+    panels = [("energy", "energy", "meV/atom", 1e3), ("forces", "forces", "meV/Å", 1e3)]
+    panels = [panel for panel in panels if any(panel[0] in parts for parts in found.values())]
+    figure = Figure(figsize=(4.6 * len(panels), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, title, unit, scale) in zip(axes, panels, strict=True):
+        for label, parts in found.items():
+            if name in parts:
+                spread, error = (scale * np.maximum(parts[name][of], 1e-9) for of in ("spread", "error"))
+                axis.loglog(spread, error, ".", ms=5, alpha=0.6, label=label)
+        low, high = (f(f(axis.get_xlim()), f(axis.get_ylim())) for f in (min, max))
+        axis.loglog([low, high], [low, high], "k-", lw=0.8)
+        axis.set(xlabel=f"spread of the committee ({unit})", ylabel=f"error ({unit})", title=title)
+        axis.legend(fontsize=8)
+    return figure
+
+
 def pressure_plot(pressures: Sequence[float], energies: Sequence[float], groups: Sequence[str]) -> Figure:
     """Energy per atom against realised pressure of every label."""
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")

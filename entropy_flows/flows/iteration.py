@@ -12,6 +12,7 @@ from entropy_flows.jobs import (
     EvaluateMaker,
     ExploreMaker,
     LabelMaker,
+    MemberMaker,
     RefineMaker,
     SelectMaker,
     TopUpMaker,
@@ -30,7 +31,7 @@ class IterationMaker(Maker):
     name
         Name of the flow.
     explore, anchor, select, refine, label, train, evaluate
-        The stages.
+        The stages. With `train.params.committee` above 1, its further members are trained beside the model.
     top_ups
         Times that failed labels are replaced.
     """
@@ -99,9 +100,17 @@ class IterationMaker(Maker):
             topped.append(identified(maker.make(*place, after, outputs, model, settings), *place))
         labelled = [planned, *topped][-1]
         trained = identified(self.train.make(*place, labelled.output, student or model, settings), *place)
-        evaluated = identified(self.evaluate.make(*place, student or model, trained.output, settings), *place)
+        further = MemberMaker(params=self.train.params, outliers=self.train.outliers)
+        members = [
+            identified(further.make(*place, number, labelled.output, student or model, settings), *place, number)
+            for number in range(2, self.train.params.committee + 1)
+        ]
+        committee = {"members": [made.output for made in members]} if members else {}
+        evaluated = identified(
+            self.evaluate.make(*place, student or model, trained.output, settings, **committee), *place
+        )
         return Flow(
-            [*explored, *anchored, selected, refined, planned, *topped, trained, evaluated],
+            [*explored, *anchored, selected, refined, planned, *topped, trained, *members, evaluated],
             output={"trained": trained.output, "evaluated": evaluated.output},
             name=f"{self.name} {iteration}",
         )

@@ -20,10 +20,13 @@ from entropy_flows.schemas import Campaign
 def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
     """A learning curve as a campaign; with other pools, points, recipe or student it is another one."""
     recipe = campaign.curve.train or campaign.iteration(1).train
-    student = [campaign.student] if campaign.student else []
-    return campaign.model_copy(
-        update={"name": f"{campaign.name}.curve-{digest(campaign.curve, recipe, pools, *student)}"}
-    )
+    told = [  # a curve's points are single models: a committee makes it no other curve
+        campaign.curve.model_dump(mode="json", exclude={"train": {"committee"}}),
+        recipe.model_dump(mode="json", exclude={"committee"}),
+        pools,
+        *([campaign.student] if campaign.student else []),
+    ]
+    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{digest(*told)}"})
 
 
 @dataclass

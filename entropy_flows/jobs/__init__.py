@@ -4,6 +4,7 @@ from entropy_flows.jobs.anchor import AnchorMaker
 from entropy_flows.jobs.evaluate import EvaluateMaker
 from entropy_flows.jobs.explore import ExploreMaker
 from entropy_flows.jobs.label import LabelMaker
+from entropy_flows.jobs.member import MemberMaker
 from entropy_flows.jobs.physics import PhysicsMaker
 from entropy_flows.jobs.refine import RefineMaker
 from entropy_flows.jobs.select import SelectMaker
@@ -15,6 +16,7 @@ __all__ = [
     "EvaluateMaker",
     "ExploreMaker",
     "LabelMaker",
+    "MemberMaker",
     "PhysicsMaker",
     "RefineMaker",
     "SelectMaker",

@@ -9,6 +9,7 @@ from ase import Atoms
 from jobflow import Maker
 
 from entropy_flows.evaluate import errors
+from entropy_flows.evaluate.committee import Committee
 from entropy_flows.jobs.common import LostInputError, document, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import EvaluateDoc, TrainDoc
@@ -23,7 +24,9 @@ class EvaluateMaker(Maker):
     name: str = "evaluate"
 
     @stage_job(EvaluateDoc)
-    def make(self, campaign: str, iteration: int, before: str, trained: Any, settings: str) -> EvaluateDoc:
+    def make(
+        self, campaign: str, iteration: int, before: str, trained: Any, settings: str, members: list[Any] | None = None
+    ) -> EvaluateDoc:
         """Evaluate on the test cells of all iterations so far, and the new model on the validation cells too.
 
         Parameters
@@ -36,6 +39,8 @@ class EvaluateMaker(Maker):
             Training's document; None if it failed.
         settings
             Hash of the label engine's settings.
+        members
+            Documents of a committee's further members; only makes this job wait for them.
 
         Raises
         ------
@@ -53,9 +58,19 @@ class EvaluateMaker(Maker):
             before=model_errors(store, before, test),
             after=model_errors(store, training.model, test),
             validation=model_errors(store, training.model, val),
+            calibration=calibration(store, iteration, test) if members else {},
         )
         store.record(iteration, evaluate=result.model_dump())
         return result
+
+
+def calibration(store: CampaignStore, iteration: int, frames: list[Atoms]) -> dict[str, Any]:
+    """Spread of an iteration's committee against its error; empty without cells, or if only one member was trained."""
+    models = store.committee(iteration)
+    if not frames or len(models) < 2:
+        return {}
+    committee = Committee([store.fetch_model(model) for model in models], machine().device)
+    return {name: found.as_dict() for name, found in committee.calibration(frames).items()}
 
 
 def model_errors(store: CampaignStore, model: str, frames: list[Atoms]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,14 @@ from ase import Atoms
 from jobflow import Maker
 
 from entropy_flows.entropy import DatasetParams
+from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import LostInputError, document, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
-from entropy_flows.select import Candidate, SelectParams, Verdict, make_selector
+from entropy_flows.select import Candidate, Judged, SelectParams, Verdict, make_selector
+from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore, Entry
 
 CHUNK = 256
@@ -87,7 +90,11 @@ class SelectMaker(Maker):
         order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
         verdicts: Counter[Verdict] = Counter()
         entries, gains, near = [], [], []
-        for decision in make_selector(self.params)(fingerprinted(pool, order, ledger.fingerprint), statistics, budget):
+        params, spread = self._committee(store, iteration)
+        candidates = Fingerprinted(pool, order, ledger.fingerprint, spread)
+        centres = ledger.means(iteration, self.name) if params.needs_centres else None
+        judged = Judged(make_selector(params)(candidates, statistics, budget, centres))
+        for decision in judged:
             verdicts[decision.verdict] += 1
             key, run, step, atoms = pool[order[decision.index]]
             source = origin(run, step, model)
@@ -104,6 +111,7 @@ class SelectMaker(Maker):
             near=len(near),
             rejected=verdicts[Verdict.REJECTED],
             spent=len(pool) - verdicts.total(),
+            reason=judged.reason,
             entropy_before=before,
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
             gains=gains,
@@ -111,6 +119,26 @@ class SelectMaker(Maker):
         )
         store.record(iteration, select=result.model_dump(exclude={"trajectories"}), runs=runs)
         return result
+
+    def _committee(
+        self, store: CampaignStore, iteration: int
+    ) -> tuple[SelectParams, Callable[[Sequence[Atoms]], np.ndarray] | None]:
+        """The selector, and what gives cells their uncertainty if it goes by that.
+
+        The first iteration has no committee before it and falls back on the paper's filter.
+        """
+        if not self.params.needs_committee:
+            return self.params, None
+        if iteration == 1:
+            return self.params.model_copy(update={"selector": "logdet"}), None
+        models = store.committee(iteration - 1)
+        if len(models) < 2:
+            raise ValueError(
+                f"selector {self.params.selector!r} needs two models or more of iteration {iteration - 1}, there is "
+                f"{len(models)}: is train.committee set, and did its members fail?"
+            )
+        committee = Committee([store.fetch_model(model) for model in models], machine().device)
+        return self.params, partial(committee.spread, of=self.params.uncertainty)
 
 
 def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:
@@ -122,10 +150,41 @@ def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:
     ]
 
 
-def fingerprinted(pool: Sequence[Snapshot], order: Sequence[int], fingerprint: Fingerprint) -> Iterator[Candidate]:
-    """The pool in the order of judging; fingerprints are computed when a chunk's first cell is asked for."""
-    for start in range(0, len(order), CHUNK):
-        chunk = [pool[place] for place in order[start : start + CHUNK]]
-        prints = fingerprint([snapshot.atoms for snapshot in chunk])
-        for snapshot, q in zip(chunk, prints, strict=True):
-            yield Candidate(snapshot.key, q, snapshot.run.mode)
+@dataclass(frozen=True)
+class Fingerprinted:
+    """The pool in the order of judging; fingerprints are computed when they are asked for, and not kept.
+
+    Attributes
+    ----------
+    pool, order
+        Snapshots, and their places in the order of judging.
+    fingerprint
+        The data set's.
+    committee
+        Gives each of some cells its uncertainty (n,); None for no uncertainties.
+    """
+
+    pool: Sequence[Snapshot]
+    order: Sequence[int]
+    fingerprint: Fingerprint
+    committee: Callable[[Sequence[Atoms]], np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        for start in range(0, len(self.order), CHUNK):
+            yield from self._made(self.order[start : start + CHUNK], self.committee)
+
+    def __getitem__(self, index: int) -> Candidate:
+        """One candidate; its uncertainty has been told."""
+        return next(self._made([self.order[index]], None))
+
+    def _made(
+        self, places: Sequence[int], committee: Callable[[Sequence[Atoms]], np.ndarray] | None
+    ) -> Iterator[Candidate]:
+        chunk = [self.pool[place] for place in places]
+        cells = [snapshot.atoms for snapshot in chunk]
+        spread = [None] * len(cells) if committee is None else committee(cells).tolist()
+        for snapshot, q, uncertainty in zip(chunk, self.fingerprint(cells), spread, strict=True):
+            yield Candidate(snapshot.key, q, snapshot.run.mode, uncertainty)

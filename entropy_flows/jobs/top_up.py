@@ -11,7 +11,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import document, stage_job
 from entropy_flows.jobs.explore import origin
 from entropy_flows.jobs.label import PLANNED, LabelMaker, count
-from entropy_flows.jobs.select import fingerprinted, snapshots_of
+from entropy_flows.jobs.select import Fingerprinted, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.select import GreedySelector
 from entropy_flows.store import CampaignStore, Entry
@@ -78,7 +78,7 @@ class TopUpMaker(Maker):
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
         batches = [doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None]
         pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
-        candidates = fingerprinted(pool, range(len(pool)), ledger.fingerprint)
+        candidates = Fingerprinted(pool, range(len(pool)), ledger.fingerprint)
         entries = []
         for chosen in GreedySelector(self.theta_min)(candidates, ledger.statistics(iteration, self.name), wanted):
             key, run, step, atoms = pool[chosen.index]

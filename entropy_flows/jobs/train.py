@@ -61,13 +61,7 @@ class TrainMaker(Maker):
         done = store.model(iteration)
         if done is not None:
             return TrainDoc.model_validate(done["training"])
-        flag_odd(store, iteration, model, settings, self.outliers)
-        frames = store.frames(settings=settings, iteration={"$lte": iteration})
-        if not frames:
-            failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
-            reasons = ", ".join(f"{count} × {reason}" for reason, count in failed.items()) or "none was accepted"
-            raise ValueError(f"no label to train on: {reasons}")
-        parts = assign_parts(store, frames, iteration, self.params)
+        parts = training_cells(store, iteration, model, settings, self.params, self.outliers)
         store.record(iteration, train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs})
         result = fine_tune(
             parts["train"],
@@ -93,9 +87,28 @@ class TrainMaker(Maker):
             epochs=result.epochs,
             wall_seconds=result.wall_seconds,
         )
-        last = max(atoms.info["position"] for atoms in frames)
+        last = max(atoms.info["position"] for frames in parts.values() for atoms in frames)
         store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
         return doc
+
+
+def training_cells(
+    store: CampaignStore, iteration: int, model: str, settings: str, params: TrainParams, outliers: OutlierParams
+) -> dict[str, list[Atoms]]:
+    """What an iteration trains on, by part: the same for all members of a committee, whichever comes first.
+
+    Raises
+    ------
+    ValueError
+        If there is no label.
+    """
+    flag_odd(store, iteration, model, settings, outliers)
+    frames = store.frames(settings=settings, iteration={"$lte": iteration})
+    if not frames:
+        failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in failed.items()) or "none was accepted"
+        raise ValueError(f"no label to train on: {reasons}")
+    return assign_parts(store, frames, iteration, params)
 
 
 def flag_odd(store: CampaignStore, iteration: int, model: str, settings: str, outliers: OutlierParams) -> None:

@@ -33,6 +33,7 @@ Stage = Literal[
     "tally",
     "gather",
     "train",
+    "member",
     "evaluate",
     "advance",
     "independent",
@@ -101,7 +102,7 @@ class Campaign(IterationSettings):
     physics: PhysicsParams = PhysicsParams()
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
-    """Stage → FireWorks category. Else gpu for explore, anchor, refine, train; dft for label; cpu for others."""
+    """Stage → FireWorks category. Else gpu for explore, anchor, refine, train, member; dft for label; cpu else."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for `qlaunch -r` only."""
     iterations: tuple[dict[str, Any], ...] = ()
@@ -127,7 +128,17 @@ class Campaign(IterationSettings):
         self._fingerprint_fits()
         for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
             try:
-                condition_grid(self.iteration(number).explore, names)
+                part = self.iteration(number)
+                condition_grid(part.explore, names)
+                if (
+                    part.select.needs_committee
+                    and number > 1
+                    and (before := self.iteration(number - 1)).train.committee < 2
+                ):
+                    raise ValueError(
+                        f"select.selector {part.select.selector!r} needs the committee of the iteration before; set "
+                        f"train.committee, which is {before.train.committee} there, to 2 or more"
+                    )
             except ValueError as err:
                 raise ValueError(f"iterations[{number - 1}]: {_one_line(err)}") from None
         return self

@@ -60,7 +60,9 @@ class SelectDoc(Document):
     near: int
     rejected: int
     spent: int
-    """Not judged: the budget was spent."""
+    """Not judged: the budget was spent, or what was left was not worth it (`reason`)."""
+    reason: str = ""
+    """Why the selector stopped before the budget was spent; empty if it did not."""
     entropy_before: dict[str, float]
     """log det Σ per mode."""
     entropy_after: dict[str, float]
@@ -109,6 +111,19 @@ class TrainDoc(Document):
     wall_seconds: float
 
 
+class MemberDoc(Document):
+    """A further member of a committee."""
+
+    iteration: int
+    member: int
+    """From 2; member 1 is the iteration's model."""
+    model: str
+    """Reference of the model in the store."""
+    parent: str
+    epochs: int
+    wall_seconds: float
+
+
 class EvaluateDoc(Document):
     """Errors of the model before and after, on cells neither has seen."""
 
@@ -116,6 +131,8 @@ class EvaluateDoc(Document):
     before: dict[str, Any]
     after: dict[str, Any]
     validation: dict[str, Any]
+    calibration: dict[str, Any] = {}
+    """Of a committee, by "energy" and "forces": n, spearman, ratio, and spread and error of each held-out cell."""
 
 
 class PhysicsDoc(Document):

@@ -1,11 +1,12 @@
-"""The protocol every selector obeys: candidates stream in, decisions stream out.
+"""The protocol every selector obeys: a pool of candidates goes in, decisions stream out.
 
-Nothing that grows with the number of candidates is kept, so that a million of them need the memory of one block.
+Selectors that judge one candidate after the other keep nothing that grows with the pool. Those that look at all of it
+keep its mean fingerprints, or for `greedy` its fingerprints, and ask the pool again for a candidate that they choose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -27,11 +28,14 @@ class Candidate:
         Fingerprints (n_atoms, dim).
     mode
         Covariance mode its gain is judged in: "atom" or "config".
+    uncertainty
+        How far a committee's members disagree about it; None without a committee.
     """
 
     key: str
     q: np.ndarray
     mode: Mode
+    uncertainty: float | None = None
 
 
 class Verdict(StrEnum):
@@ -49,13 +53,13 @@ class Decision:
     Attributes
     ----------
     index
-        Its place in the stream, from 0.
+        Its place in the pool, from 0.
     candidate
         The candidate itself: whoever wants to keep what was accepted takes it from here.
     verdict
         What became of it.
     gain
-        ΔH at the moment of judging.
+        ΔH at the moment of judging, whatever the selector goes by.
     """
 
     index: int
@@ -64,8 +68,38 @@ class Decision:
     gain: float
 
 
+Decisions = Generator[Decision, None, str]
+"""Decisions one after the other; what it returns says why they ended before the budget was spent, or is ""."""
+
+
+class Judged:
+    """Decisions to iterate over; afterwards `reason` says why they ended before the budget was spent, or is empty."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._decisions, self.reason = decisions, ""
+
+    def __iter__(self) -> Iterator[Decision]:
+        self.reason = yield from self._decisions
+
+
+class Pool(Protocol):
+    """Candidates: a list, or something that makes them when they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """All, in the order of judging."""
+        ...
+
+    def __getitem__(self, index: int) -> Candidate:
+        """One of them."""
+        ...
+
+
 class Selector(Protocol):
-    """Judges candidates against the data set's statistics, one after the other.
+    """Judges candidates against the data set.
 
     The statistics, one per mode, are updated in place: every accepted candidate enters all of them, since it will be
     in the training set whichever mode found it.
@@ -73,28 +107,53 @@ class Selector(Protocol):
 
     def __call__(
         self,
-        candidates: Iterable[Candidate],
+        candidates: Pool,
         statistics: Mapping[Mode, SufficientStatistics],
         budget: int | None = None,
-    ) -> Iterator[Decision]:
-        """Decide on each candidate in the order given; see `SelectParams.judging_order`.
+        centres: np.ndarray | None = None,
+    ) -> Decisions:
+        """Decide on candidates.
 
         Parameters
         ----------
         candidates
-            The pool; a generator will do. Read in blocks, a little ahead of judging.
+            The pool, in the order of `SelectParams.judging_order`. `logdet` and `random` read it in blocks, a little
+            ahead of judging, and take any iterable; the others read all of it once, and the chosen ones again.
         statistics
             Mode → statistics of everything in the data set so far.
         budget
-            Most candidates to accept; None for no limit. Once it is spent, no more are read and no more decided on.
+            Most candidates to accept; None for no limit. Once it is spent, no more are decided on.
+        centres
+            Mean fingerprints (n, dim) of the cells in the data set, for selectors that measure distances; None if there
+            are none.
 
         Yields
         ------
         Decision
             On one candidate after the other; what is accepted is in the statistics by then. Nothing happens before
-            the first is asked for.
+            the first is asked for. `Judged` keeps what the generator returns.
+
+        Raises
+        ------
+        ValueError
+            If the candidates lack what the selector goes by.
         """
         ...
+
+
+def accept(
+    index: int, candidate: Candidate, statistics: Mapping[Mode, SufficientStatistics], gain: float | None = None
+) -> Decision:
+    """Let a candidate into the statistics; without a gain given, it is computed first."""
+    gain = float(block_gains([candidate], statistics)[0]) if gain is None else gain
+    for stats in statistics.values():
+        stats.add(candidate.q)
+    return Decision(index, candidate, Verdict.ACCEPTED, gain)
+
+
+def used_up(n: int, budget: int | None) -> str:
+    """Reason of an end for want of candidates; "" if the budget asks for no more."""
+    return "" if budget is None or n >= budget else f"all {n} candidates were taken, {budget} were wanted"
 
 
 def block_gains(block: Sequence[Candidate], statistics: Mapping[Mode, SufficientStatistics]) -> np.ndarray:

@@ -16,12 +16,14 @@ by one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+
 from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Candidate, Decision, Verdict, block_gains
+from entropy_flows.select.base import Candidate, Decision, Decisions, Verdict, accept, block_gains
 
 SMALLEST, LARGEST = 2, 256
 """Candidates of a block: after an acceptance, and at most."""
@@ -47,7 +49,8 @@ class LogDetSelector:
         candidates: Iterable[Candidate],
         statistics: Mapping[Mode, SufficientStatistics],
         budget: int | None = None,
-    ) -> Iterator[Decision]:
+        centres: np.ndarray | None = None,
+    ) -> Decisions:
         """Judge each candidate; see `Selector`."""
         stream, ahead, index = iter(candidates), deque[Candidate](), 0
         size, accepted = SMALLEST, 0
@@ -55,7 +58,7 @@ class LogDetSelector:
             ahead.extend(islice(stream, max(0, size - len(ahead))))
             block = list(islice(ahead, size))
             if not block:
-                return
+                return "" if budget is None else self._short(accepted, index, budget)
             size = min(2 * size, LARGEST)
             for gain in block_gains(block, statistics).tolist():
                 decision = self._judge(index, ahead.popleft(), gain, statistics)
@@ -64,14 +67,17 @@ class LogDetSelector:
                 if decision.verdict is Verdict.ACCEPTED:  # the other gains are of the data set without it
                     size, accepted = SMALLEST, accepted + 1
                     break
+        return ""
+
+    def _short(self, accepted: int, judged: int, budget: int) -> str:
+        """Why fewer were accepted than the budget has."""
+        return f"{accepted} of {judged} candidates gain more than θ = {self.theta_min:g}, {budget} were wanted"
 
     def _judge(
         self, index: int, candidate: Candidate, gain: float, statistics: Mapping[Mode, SufficientStatistics]
     ) -> Decision:
         """Decide, and let an accepted candidate into the statistics."""
         if gain > self.theta_min or statistics[candidate.mode].n == 0:  # one vector has no spread: its gain is 0
-            for stats in statistics.values():
-                stats.add(candidate.q)
-            return Decision(index, candidate, Verdict.ACCEPTED, gain)
+            return accept(index, candidate, statistics, gain)
         near = gain > self.near_factor * self.theta_min
         return Decision(index, candidate, Verdict.NEAR if near else Verdict.REJECTED, gain)

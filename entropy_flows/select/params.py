@@ -2,44 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, get_args
 
 import numpy as np
 from pydantic import Field
 
 from entropy_flows.params import Params
 from entropy_flows.select.base import Selector
+from entropy_flows.select.committee import CommitteeSelector
+from entropy_flows.select.farthest import FarthestSelector
 from entropy_flows.select.greedy import GreedySelector
+from entropy_flows.select.hybrid import HybridSelector
+from entropy_flows.select.kcentres import KCentresSelector
+from entropy_flows.select.kmeans import KMeansSelector
 from entropy_flows.select.logdet import LogDetSelector
 from entropy_flows.select.random import RandomSelector
+from entropy_flows.select.skmatter import SkmatterSelector
+
+Name = Literal[
+    "logdet", "greedy", "farthest", "kcentres", "kmeans", "committee", "hybrid", "random", "fps", "cur"
+]  # fmt: skip
+NAMES: tuple[str, ...] = get_args(Name)
 
 
 class SelectParams(Params):
-    """Which selector, and its threshold (paper A, section 3.3)."""
+    """Which selector, and what it needs to know (paper A, section 3.3; paper C)."""
 
-    selector: Literal["logdet", "greedy", "random"] = "logdet"
-    """logdet: the paper's filter. greedy: the largest gain first, with the pool in memory. random: no filter, as in the
-    paper's first generation and its baseline."""
+    selector: Name = "logdet"
+    """logdet: the paper's filter. greedy: the largest gain first, with the pool in memory. farthest, kcentres, kmeans:
+    by distance. committee: the most uncertain. hybrid: uncertain and far. random: no filter, as in the paper's first
+    generation and its baseline. fps, cur: scikit-matter's."""
     theta_min: float = Field(1e-3, gt=0)
-    """Smallest gain ΔH worth a label."""
+    """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any."""
     near_factor: float = Field(0.5, ge=0, le=1)
-    """Candidates between near_factor × theta_min and theta_min go to refinement."""
+    """Candidates between near_factor × theta_min and theta_min go to refinement (logdet only)."""
+    clusters: int = Field(15, ge=1)
+    """k of kmeans."""
+    alpha: float = Field(0.6, ge=0, le=1)
+    """Share of the uncertainty in hybrid's score."""
+    uncertainty: Literal["forces", "energy"] = "forces"
+    """Prediction whose spread over a campaign's committee is a candidate's uncertainty; see `evaluate.committee`."""
     order: Literal["explored", "shuffled"] = "shuffled"
     """Order of judging. explored: as they were found, which is the paper's. shuffled: at random, so that a budget
     smaller than the pool is spread over all conditions instead of being spent on the first."""
     max_labels: int | None = Field(None, ge=1)
     """Most labels of one iteration, anchors included; None leaves the campaign's budget as the only limit."""
 
+    @property
+    def needs_committee(self) -> bool:
+        """Whether it goes by uncertainties."""
+        return self.selector in ("committee", "hybrid")
+
+    @property
+    def needs_centres(self) -> bool:
+        """Whether it measures distances to the cells in the data set."""
+        return self.selector in ("farthest", "kcentres", "kmeans", "hybrid")
+
     def judging_order(self, n: int, rng: np.random.Generator) -> list[int]:
-        """Order in which n candidates are judged. The random selector's is shuffled, whatever `order` says."""
+        """Order in which n candidates are judged; only logdet knows another than a shuffled one."""
         explored = self.selector == "logdet" and self.order == "explored"
         return list(range(n)) if explored else rng.permutation(n).tolist()
 
 
 def make_selector(params: SelectParams) -> Selector:
     """The selector that `params.selector` names."""
-    if params.selector == "random":
-        return RandomSelector()
-    if params.selector == "greedy":
-        return GreedySelector(params.theta_min)
-    return LogDetSelector(params.theta_min, params.near_factor)
+    made: dict[str, Callable[[], Selector]] = {
+        "logdet": lambda: LogDetSelector(params.theta_min, params.near_factor),
+        "greedy": lambda: GreedySelector(params.theta_min),
+        "farthest": FarthestSelector,
+        "kcentres": KCentresSelector,
+        "kmeans": lambda: KMeansSelector(params.clusters),
+        "committee": CommitteeSelector,
+        "hybrid": lambda: HybridSelector(params.alpha),
+        "random": RandomSelector,
+        "fps": lambda: SkmatterSelector("fps"),
+        "cur": lambda: SkmatterSelector("cur"),
+    }
+    return made[params.selector]()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
-from entropy_flows.select.base import Candidate, Selector, Verdict
+from entropy_flows.select.base import Candidate, Judged, Selector, Verdict
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen of a pool."""
+
+    places: list[int]
+    """Places in the pool, in the order of choosing."""
+    reason: str
+    """Why they are fewer than wanted; "" if they are not."""
 
 
 def choose(
@@ -17,8 +28,10 @@ def choose(
     seed: int,
     regularization: float = 1e-3,
     per_atom_fraction: float = 0.6,
-) -> list[int]:
-    """Choose from a pool, starting from nothing.
+    known: Sequence[int] = (),
+    uncertainty: np.ndarray | None = None,
+) -> Choice:
+    """Choose from a pool.
 
     Parameters
     ----------
@@ -34,23 +47,32 @@ def choose(
         λ of the covariance.
     per_atom_fraction
         Chance that a cell is judged in per-atom mode.
-
-    Returns
-    -------
-    list of int
-        Places in the pool, in the order of choosing; fewer than wanted if the selector stops early.
+    known
+        Places of cells that are in the data set already: the others are the candidates.
+    uncertainty
+        Of all cells (n,), for selectors that go by it.
 
     Raises
     ------
     ValueError
-        If the pool has fewer cells than wanted.
+        If the pool has fewer cells left than wanted, or the selector needs uncertainties and none are given.
     """
-    if wanted > len(prints):
-        raise ValueError(f"the pool has {len(prints)} cells, {wanted} are wanted")
-    rng = np.random.default_rng([seed, len(prints)])
-    order = rng.permutation(len(prints))
-    modes: list[Mode] = ["atom" if draw < per_atom_fraction else "config" for draw in rng.random(len(prints))]
+    left = np.setdiff1d(np.arange(len(prints)), known)
+    if wanted > len(left):
+        said = f"{len(left)} of them left" if len(known) else "all to choose from"
+        raise ValueError(f"the pool has {len(prints)} cells, {said}; {wanted} are wanted")
+    rng = np.random.default_rng([seed, len(left)])
+    order = left[rng.permutation(len(left))].tolist()
+    modes: list[Mode] = ["atom" if draw < per_atom_fraction else "config" for draw in rng.random(len(left))]
     statistics = {mode: SufficientStatistics(prints[0].shape[1], regularization, mode) for mode in MODES}
-    candidates = (Candidate(str(place), prints[place], mode) for place, mode in zip(order, modes, strict=True))
-    decisions = selector(candidates, statistics, wanted)
-    return [int(order[each.index]) for each in decisions if each.verdict is Verdict.ACCEPTED]
+    for place in known:
+        for stats in statistics.values():
+            stats.add(prints[place])
+    spread = [None] * len(prints) if uncertainty is None else uncertainty.tolist()
+    candidates = [
+        Candidate(str(place), prints[place], mode, spread[place]) for place, mode in zip(order, modes, strict=True)
+    ]
+    centres = np.array([prints[place].mean(axis=0) for place in known]) if len(known) else None
+    judged = Judged(selector(candidates, statistics, wanted, centres))
+    places = [order[each.index] for each in judged if each.verdict is Verdict.ACCEPTED]
+    return Choice(places, judged.reason)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+
 from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Candidate, Decision, Verdict, block_gains
+from entropy_flows.select.base import Candidate, Decisions, accept, used_up
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,11 @@ class RandomSelector:
         candidates: Iterable[Candidate],
         statistics: Mapping[Mode, SufficientStatistics],
         budget: int | None = None,
-    ) -> Iterator[Decision]:
+        centres: np.ndarray | None = None,
+    ) -> Decisions:
         """Accept each candidate; see `Selector`."""
+        done = 0
         for index, candidate in enumerate(islice(candidates, budget)):
-            gain = float(block_gains([candidate], statistics)[0])
-            for stats in statistics.values():
-                stats.add(candidate.q)
-            yield Decision(index, candidate, Verdict.ACCEPTED, gain)
+            done += 1
+            yield accept(index, candidate, statistics)
+        return used_up(done, budget)

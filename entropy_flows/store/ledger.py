@@ -107,6 +107,11 @@ class Ledger:
             found[mode] = stats
         return found
 
+    def means(self, iteration: int, stage: str) -> np.ndarray | None:
+        """Mean fingerprints (n, dim) of the cells of everything before this stage; None if there is nothing."""
+        found = [q.mean(axis=0) for q in self.fingerprints_between(0, self.position(iteration, stage))]
+        return np.array(found) if found else None
+
     def append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
         """Append a stage's entries, their fingerprints and the covariances after them.
 

@@ -59,6 +59,28 @@ class Models:
         """The model document of an iteration."""
         return self.database["models"].find_one({"campaign": self.name, "iteration": iteration})
 
+    def save_member(self, iteration: int, member: int, model: str | Path, **fields: Any) -> str:
+        """Register a further member (from 2) of an iteration's committee; returns its reference."""
+        data = Path(model).read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        key = {"campaign": self.name, "iteration": iteration, "member": member}
+        body = {**fields, "name": Path(model).name, "sha256": digest, "reference": f"sha256:{digest}"}
+        body |= {"file": self._put(digest, Path(model).name, data), "created": datetime.now(UTC)}
+        self.database["members"].update_one(key, {"$setOnInsert": {**key, **body}}, upsert=True)
+        found = self.member(iteration, member)
+        assert found is not None, "it was there or has just been written"
+        return str(found["reference"])
+
+    def member(self, iteration: int, member: int) -> dict[str, Any] | None:
+        """The document of a committee's further member."""
+        return self.database["members"].find_one({"campaign": self.name, "iteration": iteration, "member": member})
+
+    def committee(self, iteration: int) -> list[str]:
+        """References of an iteration's model and of its further members, as far as they were trained."""
+        first = self.model(iteration)
+        others = self.database["members"].find({"campaign": self.name, "iteration": iteration}).sort("member", 1)
+        return [document["reference"] for document in ([first] if first else []) + list(others)]
+
     def fetch_model(self, reference: str) -> str:
         """A reference as something that can be loaded: a verified local copy of the file, or the name.
 
@@ -75,7 +97,8 @@ class Models:
                 raise StoreError(f"model {reference} is not in the database: it was no file when it was registered")
             return reference
         digest = reference.removeprefix("sha256:")
-        found = self.database["models"].find_one({"campaign": self.name, "sha256": digest})
+        query = {"campaign": self.name, "sha256": digest}
+        found = self.database["models"].find_one(query) or self.database["members"].find_one(query)
         if found is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
         path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"

@@ -32,6 +32,7 @@ UNIQUE: Indexes = {
     "covariances": [("campaign", "mode", "settings", "position")],
     "labels": [("structure", "settings")],
     "models": [("campaign", "iteration")],
+    "members": [("campaign", "iteration", "member")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
     "points": [("campaign", "method", "size", "seed")],

@@ -137,6 +137,17 @@ def models(subject: Subject) -> Check:
     return Check("models", len(found), problems)
 
 
+def members(subject: Subject) -> Check:
+    """Files of the committees' further members."""
+    found = list(subject.store.database["members"].find({"campaign": subject.store.name}))
+    problems = [
+        f"member {model['member']} of iteration {model['iteration']}: {defect}"
+        for model in found
+        for defect in _file_defects(subject, model)
+    ]
+    return Check("members", len(found), problems)
+
+
 def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
     if model["reference"] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
@@ -168,4 +179,4 @@ def _name(row: dict[str, Any]) -> str:
     return f"position {row['position']} ({row['key']})"
 
 
-LABEL_CHECKS: tuple[Callable[[Subject], Check], ...] = (iterations, labels, splits, models)
+LABEL_CHECKS: tuple[Callable[[Subject], Check], ...] = (iterations, labels, splits, models, members)

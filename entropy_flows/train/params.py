@@ -119,6 +119,9 @@ class TrainParams(Params):
     """Governs the split and the order of the batches."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where training runs."""
+    committee: PositiveInt = 1
+    """Models trained in an iteration, alike but for their seeds, each a job of its own; the first is the iteration's
+    model. For the selectors `committee` and `hybrid`, and for calibration in the report."""
 
     @model_validator(mode="before")
     @classmethod

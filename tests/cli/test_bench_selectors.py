@@ -1,126 +1,278 @@
 """`entropy-flows bench-selectors` from a file to tables, and its bad input."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
+import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from cells import Spring, rattled
 from typer.testing import CliRunner
 
-from entropy_flows.cli import pool_bench
+from entropy_flows.bench import Bench, BenchParams, LabelledPool, load_bench
+from entropy_flows.bench.page import tables, write_page
+from entropy_flows.bench.rounds import run_chain
 from entropy_flows.cli.app import app
-from entropy_flows.cli.pool_bench import Bench, split
 from entropy_flows.select import GreedySelector, LogDetSelector, RandomSelector
 from entropy_flows.select.pool import choose
 
 BASE = "shipped:si-small.nequip.zip"
+FAST = {"steps": 20, "hidden": [8], "members": 2}
+
+
+def labelled_cell(seed, forces=True):
+    atoms = rattled("Si", 1, stdev=0.02 + 0.01 * (seed % 24), seed=seed)
+    source = atoms.copy()
+    source.calc = Spring()
+    numbers = {"energy": source.get_potential_energy()}
+    if forces:
+        numbers |= {"forces": source.get_forces(), "stress": source.get_stress()}
+    atoms.calc = SinglePointCalculator(atoms, **numbers)
+    return atoms
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    frames = []
-    for seed in range(24):
-        atoms = rattled("Si", 1, stdev=0.02 + 0.01 * seed, seed=seed)
-        source = atoms.copy()
-        source.calc = Spring()
-        numbers = {
-            "energy": source.get_potential_energy(),
-            "forces": source.get_forces(),
-            "stress": source.get_stress(),
-        }
-        atoms.calc = SinglePointCalculator(atoms, **numbers)
-        frames.append(atoms)
     path = tmp_path_factory.mktemp("pool") / "pool.extxyz"
-    write(path, frames)
+    write(path, [labelled_cell(seed) for seed in range(30)])
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table whose target is a function of two of its columns."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("table") / "table.csv"
+    x = rng.normal(size=(80, 4)) * [1, 100, 1e-3, 1]
+    target = x[:, 0] + 0.01 * x[:, 1]
+    with path.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["name", "a", "b", "c", "d", "hull"])
+        rows.writerows([[f"cell {k}", *map(float, row), float(target[k])] for k, row in enumerate(x)])
     return path
 
 
 def run(pool, folder, *options):
-    arguments = ["bench-selectors", str(pool), "--base-model", BASE, "-C", str(folder), "--natx", "4", *options]
+    arguments = ["bench-selectors", str(pool), "-C", str(folder), *options]
     return CliRunner().invoke(app, arguments, catch_exceptions=True)
 
 
-def bench(pool, **changes):
-    fields = {"pool": pool, "base_model": BASE, "selectors": ("random", "greedy"), "sizes": (4,), "seeds": (1,),
-              "theta": 1e-3, "cutoff": 4.5, "natx": 4, "train": {"preset": "small", "max_epochs": 1}}  # fmt: skip
-    return Bench(**fields | changes)
+def params(pool, **changes):
+    fields = {"pool": str(pool), "selectors": ("random", "greedy"), "sizes": (4, 8), "seeds": (1, 2), "forces": False,
+              "fingerprint": {"cutoff": 4.5, "natx": 4}, "network": FAST}  # fmt: skip
+    return BenchParams.model_validate(fields | changes)
+
+
+def results(made):
+    return [point for chain in list(made.missing()) for point in run_chain(made, chain)]
 
 
 @pytest.mark.slow
 def test_from_a_file_to_tables_and_again(pool, tmp_path):
-    options = ("--sizes", "4", "--seeds", "1,2", "--max-epochs", "2", "--workers", "2")
+    changes = ("initial=4", "forces=false", "fingerprint.natx=4", f"network={FAST}")
+    options = ("--sizes", "4,8", "--seeds", "1,2", "--workers", "2", "--selectors", "random,committee",
+               *(f"--set={text}" for text in changes))  # fmt: skip
     done = run(pool, tmp_path / "b", *options)
-    assert done.exit_code == 0, done.output
-    assert "6 of 6" in done.output
-    assert (tmp_path / "b" / "index.html").is_file()
-    points = bench(pool, selectors=("random", "logdet", "greedy"), seeds=(1, 2)).points(tmp_path / "b")
-    assert all(len(point["chosen"]) == 4 and point["errors"]["held-out"]["n"] == 5 for point in points)
-    information = {(p["method"], p["seed"]): p["information"]["config"] for p in points}
-    assert all(information["greedy", seed] > information["random", seed] for seed in (1, 2))
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "4 of 4" in done.output
+    for title in ("energy MAE", "Selectors against random", "Calibration of the committee", "Selection"):
+        assert title in done.output
+    assert "force MAE" not in done.output
+    assert "curves.png" in (tmp_path / "b" / "index.html").read_text()
     again = run(pool, tmp_path / "b", *options)
     assert again.exit_code == 0
     assert "1 of" not in again.output
-    other = run(pool, tmp_path / "b", *options, "--theta", "0.5")
-    assert "give another folder" in str(other.exception)
+    more = run(pool, tmp_path / "b", *options[:6], "--selectors", "random,committee,kmeans", *options[8:])
+    assert "2 of 2" in more.output
+    other = run(pool, tmp_path / "b", *options, "--set=select.alpha=0.5")
+    assert "has results with another select" in str(other.exception)
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_model_as_the_student(pool, tmp_path):
+    done = run(pool, tmp_path, "--base-model", BASE, "--sizes", "4,8", "--seeds", "1", "--selectors", "random,hybrid",
+               "--set=train.max_epochs=2", "--set=initial=4", "--set=fingerprint.natx=4", "--workers", "2")  # fmt: skip
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "force MAE" in done.output
+    points = [json.loads((tmp_path / "points" / f"hybrid-{n}-1.json").read_text()) for n in (4, 8)]
+    assert all(point["errors"]["held-out"]["n"] == 6 for point in points)
+    assert points[1]["calibration"]["forces"]["n"] == 6
+    assert not (tmp_path / "points" / "hybrid-8-1").exists()
+
+
+def test_rounds_begin_alike_and_grow(pool, tmp_path):
+    made = Bench(params(pool, initial=4, batch=3, selectors=("random", "kmeans", "committee"), sizes=(4, 8)), tmp_path)
+    prepared = made.prepare()
+    points = {(p["method"], p["size"], p["seed"]): p for p in results(made)}
+    assert len(points) == 12
+    for seed in (1, 2):
+        first = [points[name, 4, seed]["chosen"] for name in made.params.selectors]
+        assert first[0] == first[1] == first[2]
+        assert [points[name, 4, seed]["errors"] for name in made.params.selectors] == 3 * [
+            points["random", 4, seed]["errors"]
+        ]
+        for name in made.params.selectors:
+            chosen = points[name, 8, seed]["chosen"]
+            assert chosen[:4] == first[0]
+            assert len(set(chosen)) == 8
+            assert set(chosen) <= set(prepared.parts["train"])
+    assert points["random", 4, 1]["chosen"] != points["random", 4, 2]["chosen"]
+    shown = {title: rows for title, rows, _ in tables(made.points(), prepared, made.params)}
+    assert [row[0] for row in shown["Selectors against random"]] == ["selector", "random", "kmeans", "committee"]
+    assert len(shown["energy MAE, meV/atom"]) == len(shown["energy MAE, meV/atom: change against random"]) == 3
+    assert len(shown["Selection"]) == len(shown["Calibration of the committee"]) == 7
+    assert not {"force MAE, meV/Å", "Stopped early"} & set(shown)
+    text = write_page(made.points(), prepared, made.params, tmp_path).read_text()
+    for name in ("curves.png", "calibration.png"):
+        assert name in text
+        assert (tmp_path / name).stat().st_size > 5_000
+
+
+def test_a_chain_that_was_cut_off_goes_on_to_the_same_end(pool, tmp_path):
+    made = Bench(params(pool, initial=4, selectors=("committee",), seeds=(1,)), tmp_path)
+    made.prepare()
+    before = results(made)
+    made.point_file("committee", 8, 1).unlink()
+    after = results(made)
+    assert [p["chosen"] for p in after] == [p["chosen"] for p in before]
+    assert [p["errors"] for p in after] == [p["errors"] for p in before]
 
 
 def test_the_split_is_fixed_and_what_is_prepared_is_kept(pool, tmp_path):
-    made = bench(pool)
-    made.prepare(tmp_path)
-    parts = split(made.frames())
-    assert sorted(place for part in parts.values() for place in part) == list(range(24))
-    assert [len(parts[part]) for part in ("train", "val", "test")] == [17, 2, 5]
-    prints = made.prints(tmp_path)
-    assert [q.shape for q in prints] == [(2, 4)] * 24
-    assert list(made.missing(tmp_path)) == [("random", 4, 1), ("greedy", 4, 1)]
+    made = Bench(params(pool), tmp_path)
+    found = made.prepare()
+    assert sorted(place for part in found.parts.values() for place in part) == list(range(30))
+    assert [len(found.parts[part]) for part in ("train", "val", "test")] == [24, 0, 6]
+    assert [q.shape for q in found.prints] == [(2, 4)] * 30
+    assert len(list(made.missing())) == 8
     stored = (tmp_path / "prints.npz").stat().st_mtime_ns
-    made.prepare(tmp_path)
+    assert made.prepare().parts == found.parts
     assert (tmp_path / "prints.npz").stat().st_mtime_ns == stored
+    with_validation = LabelledPool.of(params(pool, base_model=BASE, forces=True))
+    assert [len(with_validation.parts[part]) for part in ("train", "val", "test")] == [21, 3, 6]
 
 
 def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
-    made = bench(pool, theta=1e6)
-    made.prepare(tmp_path)
-    point = pool_bench.run_point(made, ("greedy", 4, 1), tmp_path)
+    made = Bench(params(pool, select={"theta_min": 1e6}, selectors=("greedy",), seeds=(1,), sizes=(4,)), tmp_path)
+    made.prepare()
+    (point,) = results(made)
     assert len(point["chosen"]) == 1
     assert point["errors"] == {}
-    assert json.loads(pool_bench.point_file(tmp_path, ("greedy", 4, 1)).read_text()) == point
-    _, rows, _ = pool_bench.show_tables([point])[-1]
-    assert rows[1][-1] == "1"
+    assert "no more than θ = 1e+06" in point["reason"]
+    shown = {title: rows for title, rows, _ in tables(made.points(), made.pool(), made.params)}
+    assert shown["Stopped early"][1] == ["greedy", "4", "1", "1", point["reason"]]
+
+
+def test_a_pool_of_copies_stops_and_says_why(tmp_path):
+    path = tmp_path / "copies.extxyz"
+    write(path, [labelled_cell(3)] * 20)
+    made = Bench(params(path, selectors=("kcentres", "farthest"), seeds=(1,), sizes=(4,)), tmp_path / "b")
+    made.prepare()
+    for point in results(made):
+        assert len(point["chosen"]) == 1
+        assert "are copies of cells that were taken or known" in point["reason"]
+
+
+def test_only_cells_near_the_lowest_energy(pool):
+    energies = np.array([labelled_cell(seed).get_potential_energy() / 2 for seed in range(30)])
+    width = float(np.median(energies) - energies.min())
+    found = LabelledPool.of(params(pool, within=width, sizes=(2,)))
+    assert len(found.targets) == (energies <= energies.min() + width + 1e-9).sum() < 30
+
+
+@pytest.mark.parametrize("selector", ["random", "committee", "kmeans", "hybrid"])
+def test_a_table_by_paper_c(table, tmp_path, selector):
+    made = load_bench(table, {"preset": "paper-c", "target": "hull", "seeds": [1], "selectors": [selector],
+                              "sizes": [30, 45], "network.steps": 200})  # fmt: skip
+    assert (made.batch, made.network.hidden, made.network.members, made.select.alpha, made.select.clusters) == (
+        15, (128, 128), 5, 0.6, 15,
+    )  # fmt: skip
+    bench = Bench(made, tmp_path)
+    found = bench.prepare()
+    side = np.concatenate([found.prints[place] for place in found.parts["train"]])
+    np.testing.assert_allclose([side.mean(axis=0), side.std(axis=0)], [np.zeros(4), np.ones(4)], atol=1e-9)
+    points = results(bench)
+    assert [len(point["chosen"]) for point in points] == [30, 45]
+    assert points[-1]["errors"]["held-out"]["energy_r2"] > 0.7
+
+
+def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
+    file = tmp_path / "bench.yaml"
+    file.write_text(yaml.safe_dump({"pool": str(pool), "sizes": [5], "select": {"theta_min": 0.1}, "forces": False}))
+    found = load_bench(file, {"select.alpha": 0.3, "sizes": [6, 7]})
+    assert (found.sizes, found.select.theta_min, found.select.alpha) == ((6, 7), 0.1, 0.3)
+    file.write_text("sizes: [5]")
+    with pytest.raises(ValueError, match="expected a mapping with the key 'pool'"):
+        load_bench(file, {})
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"selectors": ("best",)}, "best"),
-        ({"sizes": (4, 18)}, "24 cells, 17 of them to choose from; 18 are wanted"),
+        ({"selectors": ["best"]}, "selectors.0: Input should be 'logdet'"),
+        ({"sizes": [4, 25]}, "30 cells, 24 of them to choose from; 25 are wanted"),
         ({"train": {"preset": "small", "max_epoch": 1}}, "max_epoch"),
+        ({"selectors": ["committee"]}, "'committee' goes by models trained on what was chosen before: set initial"),
+        ({"initial": 6}, "initial is 6, more than the smallest of sizes, 4"),
+        ({"fingerprint": {"elements": ["C"]}}, r"pool.extxyz has Si, which fingerprint.elements \(C\) does not list"),
+        ({"seeds": [1, 1]}, "seeds names one twice: 1, 1"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(pool, tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
-        bench(pool, **changes).prepare(tmp_path / "b")
+        Bench(load_bench(pool, {"sizes": [4], "forces": False, **changes}), tmp_path / "b").prepare()
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "target is None; its columns of numbers are a, b, c, d, hull"),
+        ({"target": "name"}, "target is 'name'"),
+        ({"target": "hull", "features": ["a", "e"]}, "no column of numbers 'e'; there are a, b"),
+        ({"target": "hull", "base_model": BASE}, "is a table without cells"),
+    ],
+)
+def test_bad_tables(table, tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        Bench(load_bench(table, {"sizes": [4], **changes}), tmp_path / "b").prepare()
+
+
+def test_bad_rows(tmp_path):
+    for text, words in (
+        ("a,b\n1,2\n3\n", "row 3: 1 values, the header has 2"),
+        ("a,b\n1,2\nnan,1\n", "row 3: a is not"),
+        ("a,b\n", "has 1 rows"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(ValueError, match=words):
+            LabelledPool.of(load_bench(tmp_path / "bad.csv", {"target": "b", "sizes": [1]}))
 
 
 def test_unlabelled_cells_are_named(tmp_path):
     path = tmp_path / "bare.extxyz"
     write(path, rattled("Si", 1))
     with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: no energy"):
-        bench(path).frames()
+        LabelledPool.of(params(path, forces=True))
+    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: its energy is None"):
+        LabelledPool.of(params(path))
+    write(path, [labelled_cell(0, forces=False)])
+    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: no forces"):
+        LabelledPool.of(params(path, forces=True))
+    with pytest.raises(ValueError, match="does not exist"):
+        LabelledPool.of(params(tmp_path / "none.extxyz"))
 
 
 def test_choosing_from_a_pool():
     rng = np.random.default_rng(0)
     prints = [rng.normal(size=(6, 5)) * rng.uniform(0.1, 3) for _ in range(40)]
     for selector in (RandomSelector(), LogDetSelector(1e-3), GreedySelector(1e-3)):
-        chosen = choose(selector, prints, 10, seed=3)
+        chosen = choose(selector, prints, 10, seed=3).places
         assert len(set(chosen)) == 10
-        assert chosen == choose(selector, prints, 10, seed=3)
-        assert chosen != choose(selector, prints, 10, seed=4)
+        assert chosen == choose(selector, prints, 10, seed=3).places
+        assert chosen != choose(selector, prints, 10, seed=4).places
     copies = [prints[0]] * 20
-    assert len(choose(LogDetSelector(10.0), copies, 5, seed=0)) < 5
-    with pytest.raises(ValueError, match="the pool has 40 cells, 41 are wanted"):
+    assert len(choose(LogDetSelector(10.0), copies, 5, seed=0).places) < 5
+    with pytest.raises(ValueError, match="the pool has 40 cells, all to choose from; 41 are wanted"):
         choose(RandomSelector(), prints, 41, seed=0)

@@ -79,6 +79,31 @@ def test_order(flow):
     }
 
 
+def test_a_committees_members_are_jobs_beside_the_training(flow):
+    train = load_campaign(TEMPLATE).train.model_copy(update={"committee": 3})
+    made = build(train=train)
+    job_of = {job.uuid: job for job in jobs(made)}
+    assert Counter(job.name for job in job_of.values())["member"] == 2
+    assert {job.uuid for job in jobs(flow)} < set(job_of)  # the others are the same jobs
+    assert {job.config.manager_config["_category"] for job in job_of.values() if job.name == "member"} == {"gpu"}
+    for job, above in made.iterflow():
+        parents = sorted(job_of[parent].name for parent in above)
+        if job.name == "member":
+            assert parents == ["plan"]
+            assert job.function_args[2] in (2, 3)
+        if job.name == "evaluate":
+            assert parents == ["member", "member", "train"]
+
+
+def test_a_selector_that_needs_a_committee_is_refused_without_one():
+    config = load_campaign(TEMPLATE).model_dump(mode="json")
+    config["select"]["selector"] = "committee"
+    with pytest.raises(ValueError, match=r"'committee' needs the committee of the iteration before; set train\.comm"):
+        Campaign.model_validate(config)
+    config["train"]["committee"] = 2
+    Campaign.model_validate(config)
+
+
 def test_uuids_follow_from_the_place(flow):
     first = [job.uuid for job in jobs(flow)]
     assert len(set(first)) == len(first)

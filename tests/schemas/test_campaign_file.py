@@ -215,7 +215,8 @@ WRONG = {
     "unknown engine": (changed(("label", "engine", "vasp")), "label.engine: unknown engine 'vasp'"),
     "selector": (
         changed(("select", "selector", "best")),
-        "select.selector: Input should be 'logdet', 'greedy' or 'random' (got 'best')",
+        "select.selector: Input should be 'logdet', 'greedy', 'farthest', 'kcentres', 'kmeans', 'committee', 'hybrid', "
+        "'random', 'fps' or 'cur' (got 'best')",
     ),
     "fingerprint": (changed(("global_fingerprint", {"cutoff": -1})), "global_fingerprint.cutoff: Input should be"),
     "unknown fingerprint": (

@@ -1,12 +1,14 @@
 """The best of what was left over, against trying everything."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.select import Candidate, GreedySelector
+from entropy_flows.select import Candidate, GreedySelector, Judged, greedy
 
 DIM = 6
 
@@ -24,6 +26,21 @@ def data_set(seed=0, size=3):
         for stats in found.values():
             stats.add(q)
     return found
+
+
+def mixed_pool(seed, size):
+    """Cells of one to five atoms; some are nearly alike."""
+    rng = np.random.default_rng(seed)
+    modes = rng.choice(MODES, size)
+    kinds = rng.normal(size=(7, DIM))
+    return [
+        Candidate(
+            f"{n}",
+            kinds[rng.integers(7)] + rng.normal(size=(rng.integers(1, 6), DIM)) * 10 ** rng.uniform(-2, 0.5),
+            modes[n],
+        )
+        for n in range(size)
+    ]
 
 
 def choose(candidates, statistics, wanted, threshold):
@@ -54,6 +71,59 @@ def test_equals_trying_everything(seed, wanted, threshold):
     assert [place for place, *_ in found] == [place for place, _ in expected]
     assert [gain for *_, gain in found] == pytest.approx([gain for _, gain in expected], abs=1e-9)
     assert all(candidates[place] is candidate for place, candidate, _ in found)
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 30])
+def test_equals_trying_everything_on_hundreds_of_pools(known):
+    """Cells of any size in either mode, from an empty data set to one of more cells than dimensions."""
+    for seed in range(60):
+        candidates = mixed_pool([seed, known], 16)
+        found = choose(candidates, data_set(seed, known), 8, -1.0)
+        expected = by_hand(candidates, data_set(seed, known), 8, -1.0)
+        assert [place for place, *_ in found] == [place for place, _ in expected]
+        assert [gain for *_, gain in found] == pytest.approx([gain for _, gain in expected], abs=1e-8)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_bound_never_grows(mode):
+    """Equation (3)'s K of a candidate, while a data set grows by cells of any kind."""
+    rng = np.random.default_rng(5)
+    stats, candidates = data_set(5, 1)[mode], mixed_pool(3, 20)
+    sizes = [len(each.q) if mode == "atom" else 1 for each in candidates]
+    before = np.full(20, np.inf)
+    for _ in range(60):
+        gains = stats.gains([each.q for each in candidates])
+        now = np.array([gain - greedy._common({mode: stats}, mode, m) for gain, m in zip(gains, sizes, strict=True)])
+        assert (now >= -1e-10).all()
+        assert (now <= before + 1e-9).all()
+        before = now
+        stats.add(rng.normal(size=(rng.integers(1, 5), DIM)) * 10 ** rng.uniform(-2, 1) + rng.normal())
+
+
+def test_most_of_the_pool_is_not_asked_again(monkeypatch):
+    asked, compute = [], greedy.block_gains
+
+    def counted(block, statistics):
+        asked.append(len(block))
+        return compute(block, statistics)
+
+    monkeypatch.setattr(greedy, "block_gains", counted)
+    monkeypatch.setattr(greedy, "BLOCK", 8)
+    assert len(choose(mixed_pool(1, 2000), data_set(1, 5), 50, -1.0)) == 50
+    assert sum(asked) < 2000 + 50 * 200  # trying everything asks for 98 775
+
+
+def test_says_why_it_ends():
+    candidates = pool(1, 12)
+    for theta, budget, words in (
+        (1e6, 5, "the best of the 12 candidates left gains .*, no more than θ = 1e\\+06"),
+        (-1e9, 20, "all 12 candidates were taken, 20 were wanted"),
+        (-1e9, 5, "^$"),
+        (-1e9, None, "^$"),
+    ):
+        judged = Judged(GreedySelector(theta)(candidates, data_set(), budget))
+        list(judged)
+        assert re.search(words, judged.reason)
 
 
 def test_what_is_chosen_is_in_the_statistics_and_the_pool_is_read_once():

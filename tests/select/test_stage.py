@@ -2,17 +2,20 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cells import rattled
 
+from entropy_flows.cli.status import early_ends
 from entropy_flows.entropy import DatasetParams, SufficientStatistics
 from entropy_flows.fingerprints import GOM, GOMParams
+from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import select
 from entropy_flows.schemas import Campaign, ExploreDoc, RunDoc
 from entropy_flows.select import SelectParams, logdet
-from entropy_flows.store import CampaignStore, job_store
+from entropy_flows.store import CampaignStore, Entry, job_store
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=6, elements=("Si",)))
 SEED, RUNS, STEPS = 7, 12, 5
@@ -129,6 +132,69 @@ def test_a_pool_that_is_no_multiple_of_the_chunk(store, fingerprinted, monkeypat
     monkeypatch.setattr(select, "CHUNK", 16)
     run(SelectParams(theta_min=0.3), None)
     assert fingerprinted == [16, 16, 16, 12]
+
+
+def test_the_first_iteration_has_no_committee_and_is_filtered(store):
+    """Beside that, the job tells why it stopped before its budget was spent."""
+    params = SelectParams(selector="hybrid", theta_min=0.3)
+    doc, (accepted, *_) = run(params, 50), by_hand(SelectParams(theta_min=0.3), 50)
+    assert [entry["key"] for entry in store.ledger(DATASET).entries()] == [key for key, *_ in accepted]
+    assert doc.reason == f"{len(accepted)} of 60 candidates gain more than θ = 0.3, 50 were wanted"
+    assert early_ends(store.iterations()) == [f"iteration 1, selection ended early: {doc.reason}"]
+
+
+def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(store, tmp_path, monkeypatch):
+    first = store.ledger(DATASET)
+    q = np.random.default_rng(0).normal(size=(3, 2, first.fingerprint.dim))
+    first.append(1, "select", [Entry(f"old-{n}", to_structure(cell(n, 0)), q[n], 0.1) for n in range(3)])
+    np.testing.assert_allclose(first.means(2, "select"), q.mean(axis=1))
+    assert first.means(1, "select") is None
+    maker = select.SelectMaker(params=SelectParams(selector="committee"), dataset=DATASET)
+    batches = [doc.model_copy(update={"iteration": 2}) for doc in explored()]
+
+    def second():
+        with job_store() as outputs:
+            return maker.make("test", 2, batches, "sha256:a", 6, SEED).run(store=outputs).output
+
+    assert second() is None
+    (failure,) = store.failures()
+    assert "selector 'committee' needs two models or more of iteration 1, there is 0" in failure["message"]
+    for member in (1, 2, 3):
+        file = tmp_path / f"{member}.nequip.zip"
+        file.write_bytes(bytes([member]))
+        reference = store.save_model(1, file) if member == 1 else store.save_member(1, member, file)
+        assert Path(store.fetch_model(reference)).read_bytes() == bytes([member])
+    assert len(set(store.committee(1))) == 3
+    asked = []
+
+    class Disagreeing:
+        def __init__(self, models, device):
+            assert [Path(model).read_bytes() for model in models] == [b"\1", b"\2", b"\3"]
+
+        def spread(self, cells, of):
+            asked.append((len(cells), of))
+            return np.array([atoms.positions[0, 0] for atoms in cells])
+
+    monkeypatch.setattr(select, "Committee", Disagreeing)
+    doc = second()
+    assert asked == [(POOL, "forces")]
+    places = {(run, step): cell(run, step).positions[0, 0] for run in range(RUNS) for step in range(STEPS)}
+    best = sorted(places, key=lambda place: -places[place])[:6]
+    assert [entry["key"] for entry in store.ledger(DATASET).entries()][3:] == [
+        f"002/explore/{run:05d}/{step:05d}" for run, step in best
+    ]
+    assert (doc.accepted, doc.spent, doc.reason) == (6, POOL - 6, "")
+
+
+@pytest.mark.parametrize("selector", ["greedy", "farthest", "kcentres", "kmeans"])
+def test_every_selector_fills_the_ledger(store, selector):
+    doc = run(SelectParams(selector=selector), 4)
+    entries = list(store.ledger(DATASET).entries())
+    assert (doc.accepted, len(entries), doc.spent, doc.reason) == (4, 4, POOL - 4, "")
+    gom = GOM(**dict(DATASET.fingerprint))
+    for entry, q in zip(entries, store.ledger(DATASET).fingerprints_between(0, 4), strict=True):
+        place = map(int, entry["key"].split("/")[2:])
+        np.testing.assert_allclose(q, gom(cell(*place)), atol=1e-10)
 
 
 def test_nothing_was_found(store, fingerprinted):

@@ -151,7 +151,7 @@ def test_what_the_jobs_write_is_clean(store, pad):
     looked_at = {check.name: check.looked_at for check in checks}
     assert looked_at == {
         "ledger": 9, "fingerprints": 9, "recomputed": 9, "covariances": 8, "iterations": 2, "labels": 6, "splits": 5,
-        "models": 2, "outputs": 2, "launchpad": 2, "indexes": looked_at["indexes"], "checkpoints": 0,
+        "models": 2, "members": 0, "outputs": 2, "launchpad": 2, "indexes": looked_at["indexes"], "checkpoints": 0,
     }  # fmt: skip
 
 
@@ -337,6 +337,19 @@ SPOILED = {
     "a reference to another model": (
         set_in("models", {"iteration": 1}, reference="sha256:0"),
         {"models": "its reference is not its checksum"},
+    ),
+    "a member without its file": (
+        lambda store, pad: store.database["members"].insert_one(
+            {
+                "campaign": store.name,
+                "iteration": 1,
+                "member": 2,
+                "sha256": "0",
+                "reference": "sha256:0",
+                "file": "none",
+            }
+        ),
+        {"members": "its file is not in the database"},
     ),
     "a foreign parent": (set_in("models", {"iteration": 1}, parent="sha256:0"), {"models": "is no model of"}),
     "a model too late": (

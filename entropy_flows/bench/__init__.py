@@ -1,0 +1,7 @@
+"""Selectors compared on a labelled pool: at the same budget, with the same student, on the same held-out cells."""
+
+from entropy_flows.bench.params import BenchParams, NetworkParams, load_bench
+from entropy_flows.bench.pool import LabelledPool
+from entropy_flows.bench.rounds import Bench
+
+__all__ = ["Bench", "BenchParams", "LabelledPool", "NetworkParams", "load_bench"]

@@ -1,0 +1,157 @@
+"""What a benchmark of selectors is of: options of `entropy-flows bench-selectors`, or its YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.params import Params
+from entropy_flows.select import SelectParams
+from entropy_flows.select.params import Name
+from entropy_flows.train import TrainParams
+
+Count = Annotated[int, Field(ge=1)]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # paper C: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, five seeds
+    "paper-c": {
+        "selectors": ("random", "committee", "kmeans", "hybrid"),
+        "sizes": (30, 45, 60, 75, 90, 105, 120),
+        "initial": 30,
+        "batch": 15,
+        "seeds": (42, 123, 456, 789, 1011),
+        "network": {"hidden": (128, 128), "members": 5},
+    },
+}
+"""Name → values of what is not named otherwise."""
+
+
+class NetworkParams(Params):
+    """The fast student: a committee of small networks from fingerprints to energies; see `bench.network`."""
+
+    hidden: tuple[Count, ...] = (64, 64)
+    """Width of each hidden layer."""
+    members: int = Field(5, ge=2)
+    """Networks, alike but for their seeds; the prediction is their mean."""
+    steps: Count = 500
+    """Steps of Adam, each on all cells."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Adam's step length."""
+    inputs: Literal["atoms", "mean"] = "atoms"
+    """atoms: the energy per atom is the mean of a network's values for the atoms. mean: its value for the mean
+    fingerprint. Of a table each row is one atom, and both are the same."""
+
+
+class BenchParams(Params):
+    """A pool, the selectors, the budget, and the student that shows what was chosen is worth.
+
+    With `initial` cells the choice goes in rounds: they are drawn at random, the same for all selectors, and each round
+    adds to what is there, up to the largest size. Without, each size is chosen from nothing at once.
+    """
+
+    pool: str
+    """Extended XYZ with energies, and maybe forces and stress; or a table (.csv) with a column of targets."""
+    preset: Literal["none", "paper-c"] = "none"
+    """paper-c: paper C's protocol."""
+    selectors: tuple[Name, ...] = Field(("random", "logdet", "greedy"), min_length=1)
+    """Those to compare."""
+    sizes: tuple[Count, ...] = Field((20, 40, 80), min_length=1)
+    """Cells to train on."""
+    initial: int = Field(0, ge=0)
+    """Cells drawn at random before the first round; 0 for no rounds."""
+    batch: Count | None = None
+    """Cells of a round; None takes one round from each size to the next."""
+    seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
+    """Each governs the first cells, the order of the pool, the covariance modes and the student."""
+    within: float | None = Field(None, gt=0)
+    """Only cells up to so much above the lowest energy per atom (eV/atom) are in the pool; None for all."""
+    forces: bool = True
+    """Whether forces are read, trained on and tested; False for a pool whose forces are missing or not to be used."""
+    base_model: str | None = None
+    """The student: this model, fine-tuned; None for the networks."""
+    train: TrainParams = TrainParams(preset="small")
+    """Recipe of the fine-tuning; `committee` is the number of models for `committee` and `hybrid`, at least 2."""
+    network: NetworkParams = NetworkParams()
+    """The networks."""
+    fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
+    """Of extended XYZ; elements are the pool's own unless named."""
+    regularization: float = Field(1e-3, gt=0)
+    """λ of the covariance."""
+    select: SelectParams = SelectParams()
+    """θ, α, k and so on, for all selectors alike."""
+    target: str | None = None
+    """Column of a table to learn."""
+    features: tuple[str, ...] = ()
+    """Columns to learn from; none named: all other columns that hold numbers alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        for key, value in PRESETS.get(data.get("preset", "none"), {}).items():
+            both = isinstance(value, dict) and isinstance(data.get(key), dict)
+            filled[key] = {**value, **data[key]} if both else data.get(key, value)
+        return filled
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        uncertain = [name for name in self.selectors if self.with_selector(name).needs_committee]
+        if uncertain and not self.initial:
+            raise ValueError(
+                f"selector {uncertain[0]!r} goes by models trained on what was chosen before: set initial, the number "
+                f"of cells drawn at random first"
+            )
+        if self.initial > min(self.sizes):
+            raise ValueError(f"initial is {self.initial}, more than the smallest of sizes, {min(self.sizes)}")
+        for name in ("selectors", "sizes", "seeds"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} names one twice: {', '.join(map(str, getattr(self, name)))}")
+        return self
+
+    def with_selector(self, name: str) -> SelectParams:
+        """Selection parameters of one of the selectors."""
+        return SelectParams.model_validate({**self.select.model_dump(), "selector": name})
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the pool is a table of features."""
+        return self.pool.endswith((".csv", ".csv.gz"))
+
+
+def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
+    """Parameters of a pool's file, or of a YAML file that names one, with changes laid over them.
+
+    Raises
+    ------
+    ValueError
+        In one line: what was found and what was expected.
+    """
+    data: Any = {"pool": str(path)}
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            data = yaml.safe_load(path.read_text())
+        except (OSError, yaml.YAMLError) as err:
+            raise ValueError(f"{path} cannot be read as YAML: {' '.join(str(err).split())}") from None
+        if not isinstance(data, dict) or "pool" not in data:
+            raise ValueError(f"{path}: expected a mapping with the key 'pool', the labelled cells' file")
+        data["pool"] = str(path.parent / str(data["pool"]))
+    for key, value in changes.items():
+        _lay(data, key.split("."), value)
+    try:
+        return BenchParams.model_validate(data)
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _lay(data: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+    data[keys[-1]] = value

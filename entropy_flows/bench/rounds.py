@@ -1,0 +1,201 @@
+"""Choose, train, test: the points of a benchmark, each kept as a file.
+
+folder/
+  bench.json                     what the benchmark is of; another one needs another folder
+  prints.npz                     fingerprints and energies of the pool, computed once
+  points/SELECTOR-N-SEED.json    a result; a fine-tuning is in a folder of that name until then
+
+A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one size without rounds.
+Chains need nothing of one another. Results are written as a whole, and fine-tunings resume: a kill loses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entropy_flows.bench.memory import Peak
+from entropy_flows.bench.params import BenchParams
+from entropy_flows.bench.pool import LabelledPool, Prints
+from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
+from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.select import SkmatterSelector, make_selector
+from entropy_flows.select.pool import choose
+
+Chain = tuple[str, int, tuple[int, ...]]
+"""Selector, seed, sizes."""
+FREE = {"selectors", "sizes", "seeds", "preset"}
+"""More of these may be added to a benchmark that has results."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark in its folder."""
+
+    params: BenchParams
+    folder: Path
+
+    def prepare(self) -> LabelledPool:
+        """Check everything, and compute the fingerprints.
+
+        Raises
+        ------
+        ValueError
+            If the pool cannot be used (`LabelledPool.of`), or the folder has another benchmark's results.
+        """
+        for name in self.params.selectors:
+            if isinstance(selector := make_selector(self.params.with_selector(name)), SkmatterSelector):
+                selector.check()
+        pool = Path(self.params.pool)
+        digest = hashlib.sha256(pool.read_bytes()).hexdigest() if pool.is_file() else ""
+        facts = {**self.params.model_dump(mode="json", exclude=FREE), "pool": digest}
+        known, prints = self.folder / "bench.json", self.folder / "prints.npz"
+        if known.is_file() and (other := _changed(json.loads(known.read_text()), facts)):
+            raise ValueError(
+                f"{self.folder} has results with another {', '.join(other)}: give another folder, or take that one back"
+            )
+        found = LabelledPool.of(self.params, self._prints())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not prints.is_file() and not self.params.is_table:
+            temporary = self.folder / "prints.tmp.npz"
+            sizes = [len(q) for q in found.prints]
+            np.savez(temporary, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets)
+            temporary.rename(prints)
+        known.write_text(json.dumps(facts, indent=1))
+        return found
+
+    def pool(self) -> LabelledPool:
+        """What was prepared; its cells are read again where a model is to be trained on them."""
+        return LabelledPool.of(self.params, self._prints(), with_frames=self.params.base_model is not None)
+
+    def missing(self) -> Iterator[Chain]:
+        """Chains that lack a result."""
+        sizes = tuple(sorted(self.params.sizes))
+        groups = [sizes] if self.params.initial else [(size,) for size in sizes]
+        for group in groups:
+            for seed in self.params.seeds:
+                for selector in self.params.selectors:
+                    if not all(self.point_file(selector, size, seed).is_file() for size in group):
+                        yield selector, seed, group
+
+    def points(self) -> list[dict[str, Any]]:
+        """All results, small sizes first."""
+        sizes = sorted(self.params.sizes)
+        order = [(name, size, seed) for size in sizes for seed in self.params.seeds for name in self.params.selectors]
+        return [json.loads(self.point_file(*point).read_text()) for point in order]
+
+    def point_file(self, selector: str, size: int, seed: int) -> Path:
+        """Where a result is."""
+        return self.folder / "points" / f"{selector}-{size}-{seed}.json"
+
+    def _prints(self) -> Prints | None:
+        file = self.folder / "prints.npz"
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as stored:
+            return np.split(stored["rows"], np.cumsum(stored["sizes"])[:-1]), stored["targets"]
+
+
+def run_chain(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
+    """Compute a chain's results; those that are there are gone on from."""
+    return list(_Chain(bench, bench.pool(), *chain[:2]).points(chain[2]))
+
+
+class _Chain:
+    """What one selector has chosen from one seed's first cells, and the student of it."""
+
+    def __init__(self, bench: Bench, pool: LabelledPool, selector: str, seed: int) -> None:
+        self.bench, self.pool, self.selector, self.seed = bench, pool, selector, seed
+        self.select = bench.params.with_selector(selector)
+        self.side = np.array(pool.parts["train"])
+        """Places in the pool of what there is to choose from; `chosen` has numbers in this list."""
+        self.own = [pool.prints[place] for place in self.side]
+        first = np.random.default_rng([seed, len(self.side)]).permutation(len(self.side))[: bench.params.initial]
+        self.chosen: list[int] = first.tolist()
+        self.seconds, self.mib, self.reason = 0.0, 0.0, ""
+
+    def points(self, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """A result for each size."""
+        number = {place: k for k, place in enumerate(self.side.tolist())}
+        for size in sizes:
+            file = self.bench.point_file(self.selector, size, self.seed)
+            if file.is_file():
+                found = json.loads(file.read_text())
+                self.chosen = [number[place] for place in found["chosen"]]
+                self.seconds, self.mib, self.reason = (found[name] for name in ("selection_seconds", "mib", "reason"))
+            else:
+                found = self._point(size)
+                _write(file, found)
+                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+            yield found
+
+    def _point(self, size: int) -> dict[str, Any]:
+        self._choose(size)
+        started = time.perf_counter()
+        result: dict[str, Any] = {"errors": {}, "calibration": {}}
+        if len(self.chosen) == size:
+            found = self._student(size).tested(self.pool.parts["test"])
+            result = {"errors": {"held-out": found["errors"]}, "calibration": found["calibration"]}
+        prints = [self.own[k] for k in self.chosen]
+        return {
+            "method": self.selector,
+            "size": size,
+            "seed": self.seed,
+            "chosen": self.side[self.chosen].tolist(),
+            "reason": self.reason,
+            "selection_seconds": self.seconds,
+            "mib": self.mib,
+            "information": {mode: self._information(prints, mode) for mode in ("atom", "config")},
+            "wall_seconds": time.perf_counter() - started,
+            **result,
+        }
+
+    def _choose(self, size: int) -> None:
+        """Up to so many, in rounds. Evaluating a committee counts as choosing, training it does not."""
+        params = self.bench.params
+        while len(self.chosen) < size and not self.reason:
+            wanted = min(params.batch or size, size - len(self.chosen)) if params.initial else size
+            student = self._student(len(self.chosen)) if self.select.needs_committee else None
+            with Peak() as peak:
+                uncertainty = None if student is None else student.spread(self.side.tolist())
+                choice = choose(
+                    make_selector(self.select), self.own, wanted, self.seed, params.regularization,
+                    known=self.chosen, uncertainty=uncertainty,
+                )  # fmt: skip
+            self.seconds, self.mib = self.seconds + peak.seconds, max(self.mib, peak.mib)
+            self.chosen, self.reason = self.chosen + choice.places, choice.reason
+
+    def _student(self, size: int) -> Student:
+        """Trained on what is chosen now."""
+        params, places = self.bench.params, self.side[self.chosen].tolist()
+        if params.base_model is None:
+            return NetworkStudent.trained(self.pool, params, places, self.seed)
+        members = max(2, params.train.committee) if self.select.needs_committee else 1
+        folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
+        return ModelStudent.trained(self.pool, params, places, self.seed, members, folder)
+
+    def _information(self, prints: Sequence[np.ndarray], mode: Mode) -> float:
+        """log det Σ of what was chosen."""
+        stats = SufficientStatistics(self.own[0].shape[1], self.bench.params.regularization, mode)
+        for q in prints:
+            stats.add(q)
+        return stats.entropy()
+
+
+def _write(file: Path, found: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(found))
+    temporary.rename(file)
+
+
+def _changed(known: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    return sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))

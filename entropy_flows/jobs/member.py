@@ -1,0 +1,71 @@
+"""The job of a committee's further members: the training of `jobs.train` with another seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Maker
+
+from entropy_flows.jobs.checkpoint import checkpoint_folder
+from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.jobs.train import training_cells
+from entropy_flows.label import OutlierParams
+from entropy_flows.schemas import MemberDoc
+from entropy_flows.store import CampaignStore
+from entropy_flows.train import TrainParams, fine_tune
+
+
+@dataclass
+class MemberMaker(Maker):
+    """Train one more model on what the iteration's model is trained on, in another order.
+
+    Member 1 is the iteration's model itself. Members need nothing of each other, so workers share them.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    params, outliers
+        As of `TrainMaker`.
+    """
+
+    name: str = "member"
+    params: TrainParams = field(default_factory=TrainParams)
+    outliers: OutlierParams = field(default_factory=OutlierParams)
+
+    @stage_job(MemberDoc)
+    def make(self, campaign: str, iteration: int, batch: int, labelled: Any, model: str, settings: str) -> MemberDoc:
+        """Train, and keep the model in the database.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Place of this job.
+        batch
+            Number of the member, from 2.
+        labelled, model, settings
+            As of `TrainMaker.make`.
+        """
+        store = CampaignStore.open(campaign)
+        if (done := store.member(iteration, batch)) is not None:
+            return MemberDoc.model_validate(done["training"])
+        parts = training_cells(store, iteration, model, settings, self.params, self.outliers)
+        result = fine_tune(
+            parts["train"],
+            parts["val"],
+            [],
+            store.fetch_model(model),
+            self.params.model_copy(update={"seed": self.params.seed + batch - 1}),
+            checkpoint_folder(campaign, iteration, current_uuid()) / "training",
+        )
+        doc = MemberDoc(
+            iteration=iteration,
+            member=batch,
+            model=f"sha256:{result.sha256}",
+            parent=model,
+            epochs=result.epochs,
+            wall_seconds=result.wall_seconds,
+        )
+        store.save_member(iteration, batch, result.model, parent=model, training=doc.model_dump())
+        return doc

@@ -78,7 +78,7 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
 
     campaign = opened.campaign
     gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
-    thresholds = {number: campaign.iteration(number).select.theta_min for number in gains}
+    thresholds = {number: campaign.iteration(number).select.least_gain for number in gains}
     histories = {doc["iteration"]: doc["train"]["history"] for doc in iterations if doc.get("train", {}).get("history")}
     figures: dict[str, Any] = {}
     parities = _parities(opened, iterations)

@@ -74,7 +74,7 @@ class ActiveLearningMaker(Maker):
                     explore=ExploreMaker(params=part.explore, fingerprint=local, dataset=dataset),
                     anchor=AnchorMaker(params=part.anchors, explore=part.explore),
                     select=SelectMaker(params=part.select, dataset=dataset),
-                    refine=RefineMaker(params=part.refine, dataset=dataset, theta_min=part.select.theta_min),
+                    refine=RefineMaker(params=part.refine, dataset=dataset, theta_min=part.select.least_gain),
                     label=LabelMaker(batch=batch, batch_size=per_job, anchors=part.anchors, dataset=dataset),
                     train=TrainMaker(params=part.train, outliers=campaign.label.outliers),
                     top_ups=campaign.label.top_up,

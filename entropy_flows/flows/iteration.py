@@ -95,7 +95,7 @@ class IterationMaker(Maker):
         planned = identified(self.label.make(*place, refined.output, anchors, model, settings, budget, seed), *place)
         topped: list[Job] = []
         for number in range(1, self.top_ups + 1):
-            maker = TopUpMaker(f"top_up_{number}", self.label, self.select.params.theta_min)
+            maker = TopUpMaker(f"top_up_{number}", self.label, self.select.params.least_gain)
             after = [planned, *topped][-1].output
             topped.append(identified(maker.make(*place, after, outputs, model, settings), *place))
         labelled = [planned, *topped][-1]

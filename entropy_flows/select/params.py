@@ -33,8 +33,9 @@ class SelectParams(Params):
     """logdet: the paper's filter. greedy: the largest gain first, with the pool in memory. farthest, kcentres, kmeans:
     by distance. committee: the most uncertain. hybrid: uncertain and far. random: no filter, as in the paper's first
     generation and its baseline. fps, cur: scikit-matter's."""
-    theta_min: float = Field(1e-3, gt=0)
-    """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any."""
+    theta_min: float | None = Field(1e-3, gt=0)
+    """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any. None: there is no
+    such limit, and greedy spends all of its budget; for comparing sets of one size."""
     near_factor: float = Field(0.5, ge=0, le=1)
     """Candidates between near_factor × theta_min and theta_min go to refinement (logdet only)."""
     clusters: int = Field(15, ge=1)
@@ -48,6 +49,11 @@ class SelectParams(Params):
     smaller than the pool is spread over all conditions instead of being spent on the first."""
     max_labels: int | None = Field(None, ge=1)
     """Most labels of one iteration, anchors included; None leaves the campaign's budget as the only limit."""
+
+    @property
+    def least_gain(self) -> float:
+        """What refinement and top-ups have to gain."""
+        return self.theta_min or 0.0
 
     @property
     def needs_committee(self) -> bool:
@@ -67,9 +73,10 @@ class SelectParams(Params):
 
 def make_selector(params: SelectParams) -> Selector:
     """The selector that `params.selector` names."""
+    limit = -np.inf if params.theta_min is None else params.theta_min
     made: dict[str, Callable[[], Selector]] = {
-        "logdet": lambda: LogDetSelector(params.theta_min, params.near_factor),
-        "greedy": lambda: GreedySelector(params.theta_min),
+        "logdet": lambda: LogDetSelector(limit, params.near_factor),
+        "greedy": lambda: GreedySelector(limit),
         "farthest": FarthestSelector,
         "kcentres": KCentresSelector,
         "kmeans": lambda: KMeansSelector(params.clusters),

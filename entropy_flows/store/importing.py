@@ -187,7 +187,7 @@ class Import:
         share = settings.explore.per_atom_fraction
         candidates = (Candidate(entry.key, entry.q, _mode(entry.key, share)) for entry in made.values())
         chosen = []
-        for decision in LogDetSelector(settings.select.theta_min)(candidates, statistics):
+        for decision in LogDetSelector(settings.select.least_gain)(candidates, statistics):
             key = decision.candidate.key
             if decision.verdict is Verdict.ACCEPTED:
                 chosen.append(replace(made[key], gain=decision.gain))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.select import Candidate, GreedySelector, Judged, greedy
+from entropy_flows.select import Candidate, GreedySelector, Judged, SelectParams, greedy, make_selector
 
 DIM = 6
 
@@ -170,3 +170,18 @@ def test_an_empty_data_set_takes_its_first_and_no_budget_means_all_that_gains():
     left = [candidate for place, candidate in enumerate(candidates) if place not in taken]
     assert left
     assert max(statistics[candidate.mode].gain(candidate.q) for candidate in left) <= 0.0
+
+
+def test_without_a_limit_the_whole_budget_is_spent_at_a_loss_if_need_be():
+    rng = np.random.default_rng(3)
+    wide, narrow = rng.normal(size=(6, 1, 4)) * 10, rng.normal(size=(30, 1, 4))
+    cells = [Candidate(str(k), q, "atom") for k, q in enumerate([*wide, *narrow])]
+
+    def chosen(theta):
+        statistics = {"atom": SufficientStatistics(4, 1e-3, "atom")}
+        return list(make_selector(SelectParams(selector="greedy", theta_min=theta))(cells, statistics, 30))
+
+    limited, unlimited = chosen(1e-3), chosen(None)
+    assert len(limited) < len(unlimited) == 30
+    assert [each.index for each in unlimited[: len(limited)]] == [each.index for each in limited]
+    assert unlimited[len(limited)].gain <= 1e-3

@@ -26,9 +26,11 @@ from entropy_flows.bench.memory import Peak
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool, Prints
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
-from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.entropy import MODES
+from entropy_flows.evaluate.coverage import log_det
 from entropy_flows.select import SkmatterSelector, make_selector
 from entropy_flows.select.pool import choose
+from entropy_flows.train.folder import whole_file, write_json
 
 Chain = tuple[str, int, tuple[int, ...]]
 """Selector, seed, sizes."""
@@ -65,11 +67,10 @@ class Bench:
         found = LabelledPool.of(self.params, self._prints())
         self.folder.mkdir(parents=True, exist_ok=True)
         if not prints.is_file() and not self.params.is_table:
-            temporary = self.folder / "prints.tmp.npz"
             sizes = [len(q) for q in found.prints]
-            np.savez(temporary, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets)
-            temporary.rename(prints)
-        known.write_text(json.dumps(facts, indent=1))
+            with whole_file(prints) as file:
+                np.savez(file, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets)
+        write_json(known, facts)
         return found
 
     def pool(self) -> LabelledPool:
@@ -133,11 +134,13 @@ class _Chain:
                 self.seconds, self.mib, self.reason = (found[name] for name in ("selection_seconds", "mib", "reason"))
             else:
                 found = self._point(size)
-                _write(file, found)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_json(file, found)
                 shutil.rmtree(file.with_suffix(""), ignore_errors=True)
             yield found
 
     def _point(self, size: int) -> dict[str, Any]:
+        params = self.bench.params
         self._choose(size)
         started = time.perf_counter()
         result: dict[str, Any] = {"errors": {}, "calibration": {}}
@@ -153,7 +156,7 @@ class _Chain:
             "reason": self.reason,
             "selection_seconds": self.seconds,
             "mib": self.mib,
-            "information": {mode: self._information(prints, mode) for mode in ("atom", "config")},
+            "information": {mode: log_det(prints, params.regularization, mode) for mode in MODES},
             "wall_seconds": time.perf_counter() - started,
             **result,
         }
@@ -181,20 +184,6 @@ class _Chain:
         members = max(2, params.train.committee) if self.select.needs_committee else 1
         folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
         return ModelStudent.trained(self.pool, params, places, self.seed, members, folder)
-
-    def _information(self, prints: Sequence[np.ndarray], mode: Mode) -> float:
-        """log det Σ of what was chosen."""
-        stats = SufficientStatistics(self.own[0].shape[1], self.bench.params.regularization, mode)
-        for q in prints:
-            stats.add(q)
-        return stats.entropy()
-
-
-def _write(file: Path, found: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(found))
-    temporary.rename(file)
 
 
 def _changed(known: dict[str, Any], facts: dict[str, Any]) -> list[str]:

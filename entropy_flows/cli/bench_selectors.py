@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
 
+from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def command(
         _run(bench, workers or len(os.sched_getaffinity(0)), console)
         points = bench.points()
         for title, rows, _ in tables(points, prepared, bench.params):
-            table = Table(*rows[0], title=title)
-            for row in rows[1:]:
-                table.add_row(*row)
-            console.print(table)
+            console.print(shown(title, rows))
         console.print(f"page: {write_page(points, prepared, bench.params, folder)}", soft_wrap=True)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.run import run_workers
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
@@ -130,8 +130,5 @@ def _tell(opened: Session, console: Console) -> None:
         console.print(f"{parts.curve.name}: no point yet")
         return
     for title, rows, _ in curve_tables(points):
-        table = Table(*rows[0], title=title)
-        for row in rows[1:]:
-            table.add_row(*row)
-        console.print(table)
+        console.print(shown(title, rows))
     console.print(f"page: {write_page(opened, parts, points)}", soft_wrap=True)

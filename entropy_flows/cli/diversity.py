@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from entropy_flows.cli.cells import read_cells, set_names
+from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,8 @@ def command(
     prints = {part.name: _prints(measure, part, console) for part in found}
     result = diversities(prints, params)
     told = tables(found, result, params)
-    _show(console, told)
+    for title, rows, note in told:
+        console.print(shown(title, rows, note))
     page = _write(folder, found, prints, result, told, measure, params)
     console.print(f"page: {page}", soft_wrap=True)
 
@@ -113,16 +115,6 @@ def tables(found: Sequence[CellSet], result: dict[str, Diversity], params: Diver
     scaled = {"set": "each set scaled to one V_eq", "cell": "each cell scaled to one volume", "none": "not scaled"}
     note = f"Last columns: equally many of each set, mean ± standard deviation over {params.draws} draws."
     return [("Sets", sizes, f"{window}; {scaled[params.rescale]}."), ("log det Σ", numbers, note)]
-
-
-def _show(console: Console, told: Sequence[Table]) -> None:
-    from rich.table import Table as Shown
-
-    for title, rows, note in told:
-        shown = Shown(*rows[0], title=title, caption=note)
-        for row in rows[1:]:
-            shown.add_row(*row)
-        console.print(shown)
 
 
 def _write(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
     from entropy_flows.evaluate.physics.table import Rows
@@ -43,10 +43,7 @@ def command(
         made = sum(_check(opened, plan, subject, console) for subject in plan.subjects)
         models = plan.models(opened)
     rows = physics_rows(models)
-    table = Table(*rows[0], title="physics")
-    for row in rows[1:]:
-        table.add_row(*row)
-    console.print(table)
+    console.print(shown("physics", rows))
     for line in physics_reasons(models):
         console.print(f"[red]{line}[/red]", soft_wrap=True)
     console.print(f"{made} checks made now; next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")

@@ -43,11 +43,16 @@ def information(
     for seed in seeds:
         chosen = draw(prints, size, seed)
         for mode in MODES:
-            stats = SufficientStatistics(prints[0].shape[1], regularization, mode)
-            for q in chosen:
-                stats.add(q)
-            values[mode].append(stats.entropy())
+            values[mode].append(log_det(chosen, regularization, mode))
     return {mode: Mean.of(found) for mode, found in values.items()}
+
+
+def log_det(prints: Sequence[np.ndarray], regularization: float, mode: Mode) -> float:
+    """log det Σ of cells' fingerprints, (n_atoms, dim) each."""
+    stats = SufficientStatistics(prints[0].shape[1], regularization, mode)
+    for q in prints:
+        stats.add(q)
+    return stats.entropy()
 
 
 def with_mixed(

@@ -34,7 +34,8 @@ from ase import Atoms
 from pydantic import Field
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import MODES, Mode, SufficientStatistics
+from entropy_flows.entropy import MODES, Mode
+from entropy_flows.evaluate.coverage import log_det
 from entropy_flows.evaluate.curve import Mean, draw
 from entropy_flows.geometry import rescaled
 from entropy_flows.params import Params
@@ -186,13 +187,6 @@ def vectors_of(prints: Sequence[Array]) -> dict[Mode, Array]:
     return {"atom": np.concatenate(prints), "config": np.array([q.mean(axis=0) for q in prints])}
 
 
-def log_det(vectors: Array, regularization: float) -> float:
-    """log det Σ of vectors (n, d)."""
-    statistics = SufficientStatistics(vectors.shape[1], regularization)
-    statistics.add(vectors)
-    return statistics.entropy()
-
-
 def diversities(prints: Mapping[str, Sequence[Array]], params: DiversityParams) -> dict[str, Diversity]:
     """Compare sets by their fingerprints.
 
@@ -209,10 +203,12 @@ def diversities(prints: Mapping[str, Sequence[Array]], params: DiversityParams) 
     found = {}
     for name, own in vectors.items():
         equal = {
-            mode: Mean.of([log_det(_drawn(own[mode], drawn[mode], seed), params.regularization) for seed in seeds])
+            mode: Mean.of(
+                [log_det([_drawn(own[mode], drawn[mode], seed)], params.regularization, "atom") for seed in seeds]
+            )
             for mode in MODES
         }
-        full = {mode: log_det(own[mode], params.regularization) for mode in MODES}
+        full = {mode: log_det([own[mode]], params.regularization, "atom") for mode in MODES}
         nothing = own["atom"].shape[1] * float(np.log(params.regularization))
         found[name] = Diversity({mode: len(own[mode]) for mode in MODES}, full, equal, drawn, nothing)
     return found

@@ -7,12 +7,12 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from cells import rattled
 
+from entropy_flows.evaluate.coverage import log_det
 from entropy_flows.evaluate.diversity import (
     DiversityParams,
     comparable,
     diversities,
     equilibrium_volume,
-    log_det,
     volume_per_atom,
 )
 from entropy_flows.evaluate.diversity_plots import cover_plot, diversity_plot
@@ -104,7 +104,7 @@ def test_sets_that_cannot_be_compared(cells, message):
 def test_log_det_is_of_the_covariance():
     vectors = np.concatenate(prints(30, 2.0))
     covariance = np.cov(vectors.T, bias=True) + 1e-2 * np.eye(5)
-    assert log_det(vectors, 1e-2) == pytest.approx(np.linalg.slogdet(covariance)[1])
+    assert log_det([vectors], 1e-2, "atom") == pytest.approx(np.linalg.slogdet(covariance)[1])
 
 
 def test_draws_are_of_equal_size_and_the_wider_set_wins():

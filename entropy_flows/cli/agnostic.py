@@ -44,7 +44,8 @@ def command(
     """
     settings = load_agnostic(file)
     other = _other(settings, element, volume)
-    _check_windows(settings)
+    if not show:
+        _check_windows(settings)
     if queue and configured().uri is None:
         raise StoreError("--queue needs a database that workers can reach: set ENTROPY_FLOWS_URI")
     console = Console()
@@ -95,13 +96,14 @@ def _submit(opened: Session, console: Console) -> None:
 
 
 def _tell(opened: Session, settings: AgnosticParams, console: Console, other: tuple[str, float] | None) -> None:
-    from entropy_flows.cli.agnostic_page import write_cells, write_page
+    from entropy_flows.cli.agnostic_page import stored_cells, write_cells, write_page
 
     show_runs(console, opened.store.iterations(), opened.store.failures())
     if opened.store.document()["state"] == "done":
-        for path, count in write_cells(opened, settings, other):
+        cells = stored_cells(opened, settings)
+        for path, count in write_cells(opened, settings, cells, other):
             console.print(f"cells: {path} ({count})", soft_wrap=True, highlight=False)
-        console.print(f"page: {write_page(opened, settings)}", soft_wrap=True, highlight=False)
+        console.print(f"page: {write_page(opened, settings, cells)}", soft_wrap=True, highlight=False)
 
 
 def show_runs(console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]) -> None:

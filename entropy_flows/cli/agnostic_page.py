@@ -69,7 +69,9 @@ def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list
     ]
 
 
-def write_cells(opened: Session, settings: AgnosticParams, other: tuple[str, float] | None) -> list[tuple[Path, int]]:
+def write_cells(
+    opened: Session, settings: AgnosticParams, cells: list[Atoms], other: tuple[str, float] | None
+) -> list[tuple[Path, int]]:
     """Write the cells as extended XYZ, and for another element (symbol, Å³/atom) if one is given.
 
     Returns
@@ -77,7 +79,6 @@ def write_cells(opened: Session, settings: AgnosticParams, other: tuple[str, flo
     list
         (file, number of cells).
     """
-    cells = stored_cells(opened, settings)
     written = [_written(opened.folder / "agnostic" / f"{settings.name}.extxyz", cells)]
     if other is not None:
         symbol, volume = other
@@ -105,7 +106,7 @@ def _written(path: Path, cells: list[Atoms]) -> tuple[Path, int]:
     return path, len(cells)
 
 
-def write_page(opened: Session, settings: AgnosticParams) -> Path:
+def write_page(opened: Session, settings: AgnosticParams, cells: list[Atoms]) -> Path:
     """Write tables and figures; returns the page."""
     from entropy_flows.evaluate.agnostic import information_plot
     from entropy_flows.evaluate.report import write_report
@@ -122,9 +123,7 @@ def write_page(opened: Session, settings: AgnosticParams) -> Path:
         ("Searches", run_rows(runs), "log det Σ of a search is of its own cells, in its own mode."),
     ]
     figures: dict[str, Any] = {"information": (information_plot(runs), "What the cells tell, beside random ones.")}
-    figures["distributions"] = _distributions(
-        stored_cells(opened, settings), settings, min(run["r_min"] for run in runs)
-    )
+    figures["distributions"] = _distributions(cells, settings, min(run["r_min"] for run in runs))
     engine = document.get("engine", {}).get("name")
     folder = opened.folder / "agnostic"
     state = document["message"] or document["state"]

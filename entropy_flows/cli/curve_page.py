@@ -20,11 +20,8 @@ POOL_DRAWS = 5
 """Draws that the information of equal-sized pools is averaged over."""
 
 
-def curve_tables(points: Sequence[dict[str, Any]], best: str = "entropy") -> list[Table]:
-    """A table for each test and error: N down, methods across, mean ± standard deviation over the seeds.
-
-    The last column is the ratio of method random's error to that of `best`, if both are there.
-    """
+def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
+    """A table for each test and error: N down, methods across, mean ± standard deviation over the seeds."""
     tests = list(dict.fromkeys(test for point in points for test in point["errors"]))
     tables: list[Table] = []
     for test in tests:
@@ -33,12 +30,12 @@ def curve_tables(points: Sequence[dict[str, Any]], best: str = "entropy") -> lis
             methods = list(dict.fromkeys(method for method, _ in found))
             if not methods:
                 continue
-            compared = {"random", best} <= set(methods)
-            rows = [["N", *methods, *([f"random / {best}"] if compared else [])]]
+            compared = {"random", "entropy"} <= set(methods)
+            rows = [["N", *methods, *(["random / entropy"] if compared else [])]]
             for size in sorted({size for _, size in found}):
                 row = [str(found[method, size]) if (method, size) in found else "–" for method in methods]
                 if compared:
-                    plain, ours = found.get(("random", size)), found.get((best, size))
+                    plain, ours = found.get(("random", size)), found.get(("entropy", size))
                     row.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
                 rows.append([str(size), *row])
             note = "Mean ± standard deviation over the seeds; of the ratio, its standard error."

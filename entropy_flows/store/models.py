@@ -40,20 +40,8 @@ class Models:
         str
             Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model.
         """
-        path = Path(model)
         key = {"campaign": self.name, "iteration": iteration}
-        body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
-        if path.is_file():
-            data = path.read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
-            body["name"] = path.name
-        self.database["models"].update_one(
-            key, {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}, upsert=True
-        )
-        found = self.model(iteration)
-        assert found is not None, "it was there or has just been written"
-        return str(found["reference"])
+        return self._register("models", key, model, fields)
 
     def model(self, iteration: int) -> dict[str, Any] | None:
         """The model document of an iteration."""
@@ -61,15 +49,8 @@ class Models:
 
     def save_member(self, iteration: int, member: int, model: str | Path, **fields: Any) -> str:
         """Register a further member (from 2) of an iteration's committee; returns its reference."""
-        data = Path(model).read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
         key = {"campaign": self.name, "iteration": iteration, "member": member}
-        body = {**fields, "name": Path(model).name, "sha256": digest, "reference": f"sha256:{digest}"}
-        body |= {"file": self._put(digest, Path(model).name, data), "created": datetime.now(UTC)}
-        self.database["members"].update_one(key, {"$setOnInsert": {**key, **body}}, upsert=True)
-        found = self.member(iteration, member)
-        assert found is not None, "it was there or has just been written"
-        return str(found["reference"])
+        return self._register("members", key, model, fields)
 
     def member(self, iteration: int, member: int) -> dict[str, Any] | None:
         """The document of a committee's further member."""
@@ -115,6 +96,21 @@ class Models:
             stream.write(data)
         os.replace(stream.name, path)  # another worker may be fetching the same file
         return str(path)
+
+    def _register(self, collection: str, key: dict[str, Any], model: str | Path, fields: dict[str, Any]) -> str:
+        """Keep a model under its key, once; returns its reference."""
+        path = Path(model)
+        body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
+        if path.is_file():
+            data = path.read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
+            body["name"] = path.name
+        document = {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}
+        self.database[collection].update_one(key, document, upsert=True)
+        found = self.database[collection].find_one(key)
+        assert found is not None, "it was there or has just been written"
+        return str(found["reference"])
 
     def _put(self, digest: str, name: str, data: bytes) -> Any:
         found = self.database["models.files"].find_one({"metadata.sha256": digest})

@@ -70,6 +70,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=evidence $(BIN)/mypy evidence/*.py
 
 docs: install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"

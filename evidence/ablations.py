@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from entropy_flows.cli.curve import Parts
 from entropy_flows.cli.run import run_workers
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate.curve import QUANTITIES, summarise
+from entropy_flows.fingerprints.gom import GOMParams
 from entropy_flows.fingerprints.scale import block_scale, standard_scale
 from entropy_flows.flows import ActiveLearningMaker, LearningCurveMaker, curve_of
 from entropy_flows.schemas import Campaign
@@ -52,11 +52,11 @@ def main() -> None:
         parts = Parts.of(opened)
         for name, changes in VARIANTS.items():
             campaign = variant(opened, file, name, changes)
-            part = replace(opened, campaign=campaign, store=opened.store.of(campaign.name))
+            part = opened.of(campaign)
             run(part, ActiveLearningMaker.from_campaign(campaign), args.workers, console)
             pools = {"entropy": campaign.name, "independent": parts.independent.name, "common": opened.campaign.name}
             curve = curve_of(campaign, pools)
-            other = replace(opened, campaign=curve, store=opened.store.of(curve.name))
+            other = opened.of(curve)
             run(other, LearningCurveMaker.from_campaign(campaign, pools), args.workers, console)
             rows.append(row(name, part, other))
     print(markdown([header(), *rows]))
@@ -84,9 +84,11 @@ def scale_of(opened: Session, kind: str) -> tuple[float, ...]:
     """The scale that the evidence's own pool has."""
     ledger = opened.store.ledger(opened.campaign.dataset)
     prints = list(ledger.fingerprints_between(0, len(list(ledger.entries()))))
-    return (
-        standard_scale(prints) if kind == "standard" else block_scale(prints, opened.campaign.dataset.fingerprint.natx)
-    )
+    if kind == "standard":
+        return standard_scale(prints)
+    params = opened.campaign.dataset.fingerprint
+    assert isinstance(params, GOMParams), "the evidence's fingerprint is GOM: others have no matrices"
+    return block_scale(prints, params.natx)
 
 
 def run(part: Session, maker: Any, workers: int, console: Console) -> None:

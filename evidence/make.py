@@ -96,8 +96,10 @@ def untrained(opened: Session, parts: Parts) -> list[list[str]]:
     base = load_calculator(locate_model(opened.campaign.base_model, opened.file.parent))
     rows = [["test", "cells", *(name for name, _ in QUANTITIES.values())]]
     for test, frames in tests.items():
-        found = errors(frames, base).as_dict()
-        rows.append([test, str(len(frames)), *(f"{found[key] * scale:.2f}" for key, (_, scale) in QUANTITIES.items())])
+        found = errors(frames, base)
+        rows.append(
+            [test, str(len(frames)), *(f"{getattr(found, key) * scale:.2f}" for key, (_, scale) in QUANTITIES.items())]
+        )
     return rows
 
 

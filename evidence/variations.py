@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +61,7 @@ def main() -> None:
             if args.only and name not in args.only:
                 continue
             curve = curve_of(campaign, parts.pools)
-            part = replace(opened, campaign=curve, store=opened.store.of(curve.name))
-            run(part, LearningCurveMaker.from_campaign(campaign, parts.pools), args.workers, console)
+            run(opened.of(curve), LearningCurveMaker.from_campaign(campaign, parts.pools), args.workers, console)
             rows.append(row(name, opened, curve))
     print(markdown([header(), *rows]))
 

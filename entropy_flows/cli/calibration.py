@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from entropy_flows.evaluate.report import Table
+if TYPE_CHECKING:
+    from entropy_flows.evaluate.report import Table
 
 NOTE = (
     "Held-out cells. Spearman's ρ of spread and error: 1 where the larger spread always has the larger error. "

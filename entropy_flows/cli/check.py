@@ -16,7 +16,7 @@ from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.explore import condition_grid, seed_cell
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
-from entropy_flows.label import engine_name, make_static_maker, write_inputs
+from entropy_flows.label import engine_name, make_static_maker
 from entropy_flows.launch.submit import check_elements, locate_model
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.store import CampaignStore, same_engine
@@ -177,6 +177,8 @@ def _size_table(campaign: Campaign, phases: list[str]) -> Table:
 
 def _vasp_inputs(structure: Any, maker: Any, folder: Path | None) -> dict[str, Any]:
     import tempfile
+
+    from entropy_flows.label import write_inputs  # pymatgen's VASP files: a second that no other command should take
 
     if folder is not None:
         return write_inputs(structure, maker, folder)

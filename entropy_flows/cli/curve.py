@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,7 +84,7 @@ def command(
 
 def _run(opened: Session, console: Console, workers: int | None, queue: bool) -> None:
     for campaign, maker in _steps(opened):
-        part = replace(opened, settings=campaign, store=opened.store.of(campaign.name))
+        part = opened.of(campaign)
         if queue:
             if not _submitted(part, maker, console):
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +42,10 @@ class Session:
         if not isinstance(self.settings, Campaign):
             raise ValueError(f"{self.file} is a file of `entropy-flows agnostic`; this command needs a campaign's")
         return self.settings
+
+    def of(self, campaign: Campaign) -> Session:
+        """Another campaign of the same folder and database."""
+        return replace(self, settings=campaign, store=self.store.of(campaign.name))
 
 
 def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> Path:

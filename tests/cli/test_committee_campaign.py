@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_loop import campaign_file, command, ledger, queried
+from test_loop import campaign_file, command, database, ledger
 
 
 @pytest.mark.slow
@@ -18,16 +18,13 @@ def test_the_second_iteration_goes_by_the_first_ones_committee(tmp_path):
     )
     done = command("run", path, "--workers", "2", timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
-    out = queried(
-        path,
-        "for d in db.iterations.find().sort('iteration', 1):\n"
-        "    c = d['evaluate']['calibration']\n"
-        "    print(d['iteration'], d['select']['accepted'], c['forces']['n'], min(c['forces']['spread']) > 0)\n"
-        "print(len(set(db.members.distinct('sha256')) | set(db.models.distinct('sha256'))))",
-    ).splitlines()
-    assert [line.split()[0] for line in out[:-1]] == ["1", "2"]
-    assert all(line.endswith("True") for line in out[:-1])
-    assert out[-1] == "7"  # base model, and three of each iteration, all different
+    with database(path) as db:
+        iterations = list(db.iterations.find().sort("iteration", 1))
+        models = {*db.members.distinct("sha256"), *db.models.distinct("sha256")}
+    assert [document["iteration"] for document in iterations] == [1, 2]
+    for document in iterations:
+        assert min(document["evaluate"]["calibration"]["forces"]["spread"]) > 0
+    assert len(models) == 7  # base model, and three of each iteration, all different
     assert command("verify", path).returncode == 0
     page = re.search(r"report: (.*)", command("report", path).stdout).group(1)
     with open(page) as stream:

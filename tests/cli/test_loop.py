@@ -5,7 +5,6 @@ Small in size only. One undisturbed campaign is the reference; a second one, ide
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ import pytest
 import yaml
 from ase.io import read
 from pymongo import MongoClient
+from pymongo.database import Database
 
+from entropy_flows.cli.session import session
 from entropy_flows.processes import child
 from entropy_flows.store.embedded import embedded_server
 
@@ -72,12 +74,11 @@ def command(*arguments: object, timeout: float = 280) -> subprocess.CompletedPro
     )
 
 
-def queried(path: Path, code: str) -> str:
-    """Output of a program that sees the campaign's database as `db`."""
-    program = [sys.executable, "-c", f"from entropy_flows.store import connect\ndb = connect()\n{code}"]
-    done = command("database", path, "--", *program)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@contextmanager
+def database(path: Path) -> Iterator[Database]:
+    """The campaign's database, of the server that runs or of one for as long as it is asked."""
+    with session(path, None) as opened:
+        yield opened.store.database
 
 
 def rows(db, campaign):
@@ -92,7 +93,8 @@ def rows(db, campaign):
 
 def ledger(path: Path) -> list[str]:
     """The rows of a campaign that has its database to itself."""
-    return queried(path, f"{inspect.getsource(rows)}\nprint(*rows(db, {path.stem!r}), sep='\\n')").splitlines()
+    with database(path) as db:
+        return rows(db, path.stem)
 
 
 @pytest.fixture(scope="module")
@@ -110,36 +112,29 @@ def undisturbed(tmp_path_factory) -> Iterator[Path]:
 
 
 def test_two_iterations_leave_models_labels_and_errors(undisturbed):
-    out = queried(
-        undisturbed,
-        "c = db.campaigns.find_one()\n"
-        "print(c['state'], db.models.count_documents({}), db.labels.count_documents({'converged': True}))\n"
-        "for d in db.iterations.find().sort('iteration', 1):\n"
-        "    s, label = d['select'], d['label']\n"
-        "    judged = s['accepted'] + s['near'] + s['rejected'] + s['spent']\n"
-        "    print(s['candidates'], judged, d['evaluate']['after']['n'], label['labelled'], label['failed'],\n"
-        "          'failure' in d)",
-    ).splitlines()
-    assert out[0].split()[:2] == ["done", "3"]  # base model and one per iteration
-    assert int(out[0].split()[2]) == len(ledger(undisturbed))
-    assert len(out) == 3
-    for row in out[1:]:
-        *numbers, failure = row.split()
-        candidates, judged, held_out, labelled, failed = map(int, numbers)
-        assert candidates == judged == 4 * 2
-        assert held_out >= 1
-        assert labelled > 0
-        assert (failed, failure) == (0, "False")
+    count = len(ledger(undisturbed))
+    with database(undisturbed) as db:
+        assert db.campaigns.find_one()["state"] == "done"
+        assert db.models.count_documents({}) == 3  # base model and one per iteration
+        assert db.labels.count_documents({"converged": True}) == count
+        iterations = list(db.iterations.find().sort("iteration", 1))
+    assert len(iterations) == 2
+    for document in iterations:
+        select, label = document["select"], document["label"]
+        judged = select["accepted"] + select["near"] + select["rejected"] + select["spent"]
+        assert select["candidates"] == judged == 4 * 2
+        assert document["evaluate"]["after"]["n"] >= 1
+        assert label["labelled"] > 0
+        assert label["failed"] == 0
+        assert "failure" not in document
 
 
 def test_ledger_positions_are_gapless_and_test_cells_never_train(undisturbed):
-    rows = queried(
-        undisturbed,
-        "for s in db.structures.find().sort('position', 1): print(s['position'], s['stage'])\n"
-        "print('splits', sorted(db.labels.distinct('split')))",
-    ).splitlines()
-    assert [int(row.split()[0]) for row in rows[:-1]] == list(range(len(rows) - 1))
-    assert rows[-1] == "splits ['test', 'train', 'val']"
+    with database(undisturbed) as db:
+        positions = [entry["position"] for entry in db.structures.find().sort("position", 1)]
+        splits = sorted(db.labels.distinct("split"))
+    assert positions == list(range(len(positions)))
+    assert splits == ["test", "train", "val"]
 
 
 def test_running_again_repeats_nothing(undisturbed):
@@ -185,11 +180,9 @@ def test_readme_queries_find_what_the_campaign_left(undisturbed):
     assert "accepted from" in done.stdout
     readme = (ROOT / "README.md").read_text()
     block = next(b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "db.labels.find" in b)
-    code = "\n".join(line for line in block.splitlines())
-    counted = "\n".join(
-        ["found = []"] + [f"found.append(list({part}))" for part in _statements(code)] + ["print(*map(len, found))"]
-    )
-    assert all(int(n) > 0 for n in queried(undisturbed, counted).split())
+    with database(undisturbed) as db:
+        for query in _statements(block):
+            assert list(eval(query, {"db": db})), query
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from typing import Any
 from paper import PAPER
 
 from entropy_flows.cli.curve import Parts
-from entropy_flows.cli.curve_page import curve_tables, information_table, pools_of
+from entropy_flows.cli.curve_page import condition_tables, curve_tables, information_table, pools_of
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import QUANTITIES
@@ -78,7 +78,7 @@ def system_tables(system: str, opened: Session) -> list[str]:
         return []
     lines = [f"\n## {system.capitalize()}\n", costs(opened, parts, points)]
     lines += ["\n**Before training.** The base model on both tests.\n", markdown(untrained(opened, parts))]
-    for title, rows, note in curve_tables(points):
+    for title, rows, note in [*curve_tables(points), *condition_tables(opened, parts, points)]:
         lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     title, rows, note = information_table(opened, pools_of(opened, parts))
     lines += [f"\n**{title}.** {note}\n", markdown(rows)]

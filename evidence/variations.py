@@ -29,6 +29,8 @@ WEIGHTS = {
     "carbon": ((-8.5, 3.0), (-7.5, 1.0), (None, 0.5)),
 }
 """The published three weights; edges (eV/atom) near the quartiles of the independent test's energies."""
+ABSOLUTE = {"huber_delta": 0.01, "energy_coefficient": 2.0, "stress_coefficient": 10.0}
+"""A loss that is linear in most errors, so that cells with large ones count less; with the balance of `small`."""
 METHODS = ("entropy", "random")
 TESTS = ("in-distribution", "independent")
 
@@ -37,6 +39,7 @@ def variations(campaign: Campaign, system: str, student: Path | None) -> dict[st
     """The campaign with something changed of the training."""
     found = {
         "weights 3, 1, 0.5 by energy": changed(campaign, weight_bins=WEIGHTS[system]),
+        "absolute errors in the loss": changed(campaign, **ABSOLUTE),
         "three times the epochs": changed(campaign, max_epochs=120),
     }
     if student is not None:

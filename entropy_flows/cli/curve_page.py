@@ -10,11 +10,14 @@ import numpy as np
 
 from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import coverage
-from entropy_flows.evaluate.curve import QUANTITIES, ratio, summarise
+from entropy_flows.evaluate.curve import QUANTITIES, Mean, ratio, summarise
 from entropy_flows.evaluate.report import Table
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from entropy_flows.cli.curve import Parts
+    from entropy_flows.evaluate import Errors
 
 POOL_DRAWS = 5
 """Draws that the information of equal-sized pools is averaged over."""
@@ -50,7 +53,7 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
 
     store = opened.store.of(parts.curve.name)
     pools = pools_of(opened, parts)
-    tables = curve_tables(points)
+    tables = [*curve_tables(points), *condition_tables(opened, parts, points)]
     figures: dict[str, Any] = {"curves": (plots.curve_plot(points), "Errors against the number of training cells.")}
     if len(pools) > 1:
         tables.append(information_table(opened, pools))
@@ -97,6 +100,40 @@ def information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> Ta
         values = coverage.information(prints, size, opened.campaign.regularization, range(POOL_DRAWS))
         rows.append([name, str(size), *(str(values[mode]) for mode in ("atom", "config"))])
     return ("Information of equal-sized pools", rows, f"Mean ± standard deviation over {POOL_DRAWS} draws.")
+
+
+def condition_tables(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> list[Table]:
+    """Errors before training and of the largest models, for each phase and temperature of the independent test."""
+    from entropy_flows.evaluate import errors
+    from entropy_flows.potentials import load_calculator
+
+    store, independent = opened.store.of(parts.curve.name), opened.store.of(parts.independent.name)
+    groups: dict[tuple[str, float], list[Atoms]] = {}
+    for atoms in independent.frames() if independent.exists() else []:
+        groups.setdefault((atoms.info["phase"], atoms.info["temperature"]), []).append(atoms)
+    if not groups:
+        return []
+    size = max(point["size"] for point in points)
+    start = store.model(-1) or store.model(0)  # a student of its own, or the base model
+    assert start is not None, "there are points"
+    models = [("before", start["reference"])]
+    models += [(point["method"], point["model"]) for point in points if point["size"] == size]
+    found: dict[tuple[str, tuple[str, float]], list[Errors]] = {}
+    for method, model in models:
+        calculator = load_calculator(store.fetch_model(model))
+        for group, frames in groups.items():
+            found.setdefault((method, group), []).append(errors(frames, calculator))
+    methods = list(dict.fromkeys(method for method, _ in models))
+    tables: list[Table] = []
+    for quantity in ("energy_mae", "forces_mae"):
+        title, scale = QUANTITIES[quantity]
+        rows = [["phase", "T (K)", "cells", *methods]]
+        for group, frames in sorted(groups.items()):
+            means = [Mean.of([getattr(each, quantity) for each in found[method, group]]) for method in methods]
+            rows.append([group[0], f"{group[1]:g}", str(len(frames)), *(str(mean.scaled(scale)) for mean in means)])
+        note = "0 K: the relaxed crystals, whose forces may vanish. Before: the model that the trainings start from."
+        tables.append((f"{title}, independent test by condition, {size} cells", rows, note))
+    return tables
 
 
 def _model_figures(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> dict[str, Any]:

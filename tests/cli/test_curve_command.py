@@ -57,7 +57,10 @@ def test_from_nothing_to_the_page_and_again(campaign):
     assert {"curves.png", "coverage.png", "parity.png", "distance.png", "index.html"} <= {
         path.name for path in folder.iterdir()
     }
-    assert "Information of equal-sized pools" in (folder / "index.html").read_text()
+    page = (folder / "index.html").read_text()
+    assert "Information of equal-sized pools" in page
+    conditions = page.split("force MAE, meV/Å, independent test by condition, 8 cells")[1]
+    assert re.search(r"<td>diamond</td>\s*<td>600</td>", conditions)
     again = command("curve", campaign, "--workers", 2)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("nothing is repeated") == 4

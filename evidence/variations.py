@@ -33,6 +33,7 @@ ABSOLUTE = {"huber_delta": 0.01, "energy_coefficient": 2.0, "stress_coefficient"
 """A loss that is linear in most errors, so that cells with large ones count less; with the balance of `small`."""
 METHODS = ("entropy", "random")
 TESTS = ("in-distribution", "independent")
+RATIOS = {"MAE": "energy_mae", "RMSE": "energy_rmse", "forces": "forces_mae"}
 
 
 def variations(campaign: Campaign, system: str, student: Path | None) -> dict[str, Campaign]:
@@ -40,6 +41,7 @@ def variations(campaign: Campaign, system: str, student: Path | None) -> dict[st
     found = {
         "weights 3, 1, 0.5 by energy": changed(campaign, weight_bins=WEIGHTS[system]),
         "absolute errors in the loss": changed(campaign, **ABSOLUTE),
+        "both of these": changed(campaign, weight_bins=WEIGHTS[system], **ABSOLUTE),
         "three times the epochs": changed(campaign, max_epochs=120),
     }
     if student is not None:
@@ -81,20 +83,22 @@ def header() -> list[str]:
     return [
         "variation",
         *(f"{name}, {test}" for test in TESTS for name in METHODS),
-        *(f"ratio, {test}" for test in TESTS),
+        *(f"ratio {kind}, {test}" for test in TESTS for kind in RATIOS),
     ]
 
 
 def row(name: str, opened: Session, curve: Campaign) -> list[str]:
-    """Energy errors (meV/atom) at the largest N, and the ratios random / entropy."""
+    """Energy MAE (meV/atom) at the largest N, and the ratios random / entropy."""
     points, size = opened.store.of(curve.name).points(), max(opened.campaign.curve.sizes)
     scale = QUANTITIES["energy_mae"][1]
     errors, ratios = [], []
     for test in TESTS:
         found = {key: mean.scaled(scale) for key, mean in summarise(points, test, "energy_mae").items()}
         errors += [str(found.get((method, size), "–")) for method in METHODS]
-        plain, ours = found.get(("random", size)), found.get(("entropy", size))
-        ratios.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
+        for quantity in RATIOS.values():
+            means = summarise(points, test, quantity)
+            plain, ours = means.get(("random", size)), means.get(("entropy", size))
+            ratios.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
     return [name, *errors, *ratios]
 
 

@@ -17,6 +17,7 @@ from entropy_flows.conventions import GPA
 ItemT = TypeVar("ItemT")
 QUANTITIES = {
     "energy_mae": ("energy MAE, meV/atom", 1e3),
+    "energy_rmse": ("energy RMSE, meV/atom", 1e3),
     "forces_mae": ("force MAE, meV/Å", 1e3),
     "stress_mae": ("stress MAE, GPa", GPA),
 }

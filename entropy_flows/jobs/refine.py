@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +51,7 @@ class RefineMaker(Maker):
         near = chosen.trajectories[: self.params.max_candidates] if self.params.enabled and left > 0 else []
         base = load_calculator(store.fetch_model(model), device=settings().device)
         entries: list[Entry] = []
-        gains, steps = [], 0
+        gains, steps, started = [], 0, time.perf_counter()
         for candidate in near:
             if len(entries) >= left:
                 break
@@ -65,12 +66,14 @@ class RefineMaker(Maker):
                 entries.append(Entry(key, to_structure(refined.atoms), q, refined.gain_after, source))
                 for stats in statistics.values():
                     stats.add(q)
+        seconds = time.perf_counter() - started
         ledger.append(iteration, self.name, entries)
         result = RefineDoc(
             iteration=iteration,
             tried=len(gains),
             accepted=len(entries),
             steps=steps,
+            wall_seconds=seconds,
             gains=gains,
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
         )

@@ -80,6 +80,8 @@ class RefineDoc(Document):
     accepted: int
     steps: int
     """L-BFGS steps in all."""
+    wall_seconds: float = 0.0
+    """Of the refinements, without loading the model."""
     gains: list[tuple[float, float]]
     """ΔH before and after, of each tried."""
     entropy_after: dict[str, float]

@@ -122,7 +122,7 @@ def equation_of_state(
     atoms
         Seed cell; not changed.
     model
-        Current model.
+        Model whose energies are fitted.
     strain
         Half width of the window in volume, as a fraction.
     points

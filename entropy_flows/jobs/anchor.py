@@ -61,7 +61,7 @@ class AnchorMaker(Maker):
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         runs = draw_runs(condition_grid(self.plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
-        starts = Prescaled(seeds, base)
+        starts = Prescaled.of_campaign(store, seeds, model, base)
         doc = explore_batch(
             (campaign, iteration, batch),
             batch_of(runs, self.plain, batch),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from ase import Atoms
 from jobflow import Maker
@@ -78,7 +79,7 @@ class ExploreMaker(Maker):
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         grid = condition_grid(self.params, list(seeds))
         runs = batch_of(draw_runs(grid, self.params.per_atom_fraction, (seed, iteration)), self.params, batch)
-        starts, bias = Prescaled(seeds, base), self._bias(store, iteration)
+        starts, bias = Prescaled.of_campaign(store, seeds, model, base), self._bias(store, iteration)
         doc = explore_batch((campaign, iteration, batch), runs, starts, base, model, bias, self.params)
         return doc.model_copy(update={"equations_of_state": starts.told()})
 
@@ -108,12 +109,21 @@ class Prescaled:
     seeds
         Phase → seed cell.
     base
-        Model of the equations of state.
+        Model of the equations of state: the campaign's base model, so that a pressure is the same volume in each
+        iteration. A model that has just learned from far-away cells may be wrong at the crystals' own minima.
     """
 
     def __init__(self, seeds: Mapping[str, Structure], base: BatchModel):
         self.seeds, self.base = seeds, base
         self.eos: dict[str, EquationOfState] = {}
+
+    @classmethod
+    def of_campaign(cls, store: CampaignStore, seeds: Mapping[str, Structure], model: str, loaded: BatchModel) -> Self:
+        """With the campaign's base model, which is loaded if it is not `model`, loaded already."""
+        first = store.model(0)
+        if first is None or first["reference"] == model:
+            return cls(seeds, loaded)
+        return cls(seeds, load_batch_model(store.fetch_model(first["reference"]), device=settings().device))
 
     def __call__(self, run: Run) -> Atoms:
         """The cell that a run starts from; an error if the model does not bind the phase."""

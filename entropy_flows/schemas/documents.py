@@ -46,7 +46,7 @@ class ExploreDoc(Document):
     batch: int
     runs: list[RunDoc]
     equations_of_state: dict[str, dict[str, float]]
-    """Phase → volume (Å³/atom) and bulk modulus (GPa) on the model that explored."""
+    """Phase → volume (Å³/atom) and bulk modulus (GPa) on the campaign's base model."""
     trajectories: list[dict[str, Any]]
     """Per run: index, numbers, cell (3, 3) Å, steps, positions (n_snapshots, n_atoms, 3) Å, energies, max_forces."""
 

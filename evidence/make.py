@@ -22,12 +22,11 @@ from typing import Any
 from paper import PAPER
 
 from entropy_flows.cli.curve import Parts
-from entropy_flows.cli.curve_page import condition_tables, curve_tables, information_table, pools_of
+from entropy_flows.cli.curve_page import condition_tables, curve_tables, information_table, pools_of, start_of
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import QUANTITIES
 from entropy_flows.jobs.curve import Pools
-from entropy_flows.launch.submit import locate_model
 from entropy_flows.potentials import load_calculator
 
 HERE = Path(__file__).resolve().parent
@@ -93,7 +92,7 @@ def untrained(opened: Session, parts: Parts) -> list[list[str]]:
     store = opened.store.of(parts.curve.name)
     settings = store.document()["engine"]["hash"]
     tests = Pools(parts.pools, settings, opened.campaign.curve).tests()
-    base = load_calculator(locate_model(opened.campaign.base_model, opened.file.parent))
+    base = load_calculator(store.fetch_model(start_of(store)))
     rows = [["test", "cells", *(name for name, _ in QUANTITIES.values())]]
     for test, frames in tests.items():
         found = errors(frames, base)

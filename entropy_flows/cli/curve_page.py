@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from entropy_flows.cli.curve import Parts
     from entropy_flows.evaluate import Errors
+    from entropy_flows.store import CampaignStore
 
 POOL_DRAWS = 5
 """Draws that the information of equal-sized pools is averaged over."""
@@ -114,9 +115,7 @@ def condition_tables(opened: Session, parts: Parts, points: Sequence[dict[str, A
     if not groups:
         return []
     size = max(point["size"] for point in points)
-    start = store.model(-1) or store.model(0)  # a student of its own, or the base model
-    assert start is not None, "there are points"
-    models = [("before", start["reference"])]
+    models = [("before", start_of(store))]
     models += [(point["method"], point["model"]) for point in points if point["size"] == size]
     found: dict[tuple[str, tuple[str, float]], list[Errors]] = {}
     for method, model in models:
@@ -134,6 +133,13 @@ def condition_tables(opened: Session, parts: Parts, points: Sequence[dict[str, A
         note = "0 K: the relaxed crystals, whose forces may vanish. Before: the model that the trainings start from."
         tables.append((f"{title}, independent test by condition, {size} cells", rows, note))
     return tables
+
+
+def start_of(curve: CampaignStore) -> str:
+    """Reference of the model that a curve's trainings start from: the campaign's student, or its base model."""
+    found = curve.model(-1) or curve.model(0)
+    assert found is not None, "a submitted curve has its base model"
+    return str(found["reference"])
 
 
 def _model_figures(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -118,7 +118,9 @@ def test_pbs_script_has_its_resources_and_its_sigterm(tmp_path):
 def test_pbs_worker_gets_sigterm_in_time_and_when_the_job_is_deleted(tmp_path):
     """The script's last line as it stands, with a worker that tells its signals."""
     worker = tmp_path / "rlaunch"
-    worker.write_text("#!/bin/bash\ntrap 'echo TERM; exit 3' TERM\necho up\nfor i in $(seq 100); do sleep 0.1; done\n")
+    # up is told late: timeout passes a signal on only once its own fork has returned, and its child may run before that
+    trapped = "#!/bin/bash\ntrap 'echo TERM; exit 3' TERM\nsleep 0.5\necho up\n"
+    worker.write_text(f"{trapped}for i in $(seq 100); do sleep 0.1; done\n")
     worker.chmod(0o755)
     cluster = Cluster(scheduler="pbs", lead=1, longest="00:00:01", gpu=Queue("gpu", "00:00:03"), **SHORT)
     write_launchers(cluster, tmp_path / "launchers", "here")

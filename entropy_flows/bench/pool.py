@@ -17,6 +17,7 @@ from entropy_flows.conventions import Array, to_voigt
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import to_atoms
 from entropy_flows.label.existing import read_extxyz
+from entropy_flows.potentials import check_elements
 from entropy_flows.train import energy_per_atom, stratified_split
 
 Prints = tuple[list[Array], Array]
@@ -58,7 +59,8 @@ class LabelledPool:
         Raises
         ------
         ValueError
-            If a cell or row cannot be used, an element is not in the fingerprint's list, or the pool is too small.
+            If a cell or row cannot be used, an element is not in the fingerprint's list or unknown to the base model,
+            or the pool is too small.
         """
         pool = _read_table(params) if params.is_table else _read_cells(params, known, with_frames)
         if max(params.sizes) > (most := len(pool.parts["train"])):
@@ -78,8 +80,10 @@ def _read_cells(params: BenchParams, known: Prints | None, with_frames: bool) ->
     if params.within is not None:
         kept = np.flatnonzero(energies <= energies.min() + params.within)
         frames, energies = [frames[place] for place in kept], energies[kept]
+    there = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
+    if params.base_model is not None:
+        check_elements(params.base_model, there, f"{params.pool} holds {', '.join(there)}; base_model")
     if known is None:
-        there = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
         listed = params.fingerprint.elements
         if listed and (missing := [symbol for symbol in there if symbol not in listed]):
             raise ValueError(

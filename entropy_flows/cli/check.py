@@ -17,7 +17,8 @@ from entropy_flows.explore import condition_grid, seed_cell
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker
-from entropy_flows.launch.submit import check_elements, locate_model
+from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import check_elements
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.store import CampaignStore, same_engine
 from entropy_flows.train import trainer_for
@@ -96,9 +97,9 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
         raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
     base = file.parent
     model = locate_model(campaign.base_model, base)
-    check_elements(campaign, model, "base_model")
+    check_elements(model, campaign.elements, "base_model")
     if campaign.student:
-        check_elements(campaign, locate_model(campaign.student, base), "student")
+        check_elements(locate_model(campaign.student, base), campaign.elements, "student")
     _check_training(campaign, locate_model(campaign.student, base) if campaign.student else model)
     seeds = {}
     for phase in campaign.phases:

@@ -11,7 +11,7 @@ from jobflow import Flow
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.launch.task import add_once, is_added, to_workflow
-from entropy_flows.potentials import model_elements
+from entropy_flows.potentials import check_elements
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.store import CampaignStore, launchpad, same_engine
 
@@ -37,21 +37,6 @@ def locate_model(model: str, base: Path) -> str:
     raise ValueError(f"model file {candidates[0]} does not exist")
 
 
-def check_elements(campaign: Campaign, model: str, role: str) -> None:
-    """Refuse a model that lacks one of the campaign's elements.
-
-    Raises
-    ------
-    ValueError
-        Naming the element and what the model knows.
-    """
-    known = model_elements(model)
-    if known is None:
-        return
-    if missing := [element for element in campaign.elements if element not in known]:
-        raise ValueError(f"{role} {Path(model).name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
-
-
 def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None) -> Flow:
     """The campaign's first iteration, its base model registered.
 
@@ -73,11 +58,11 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: Acti
     """
     seeds = {phase.name: seed_cell(phase, base) for phase in campaign.phases}
     model = locate_model(campaign.base_model, base)
-    check_elements(campaign, model, "base_model")
+    check_elements(model, campaign.elements, "base_model")
     student = None
     if campaign.student is not None:
         path = locate_model(campaign.student, base)
-        check_elements(campaign, path, "student")
+        check_elements(path, campaign.elements, "student")
         student = store.save_model(-1, path, role="student")
     reference = store.save_model(0, model, role="base")
     maker = maker or ActiveLearningMaker.from_campaign(campaign)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -76,6 +77,19 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
         raise ValueError(f"{model} is not a NequIP package: {error}") from error
     symbols = tuple(types[index] for index in range(len(types)))
     return symbols if all(symbol in atomic_numbers for symbol in symbols) else None
+
+
+def check_elements(model: str | Path, elements: Iterable[str], role: str) -> None:
+    """Refuse a model that lacks an element it is to be used for, if its file tells which it knows.
+
+    Raises
+    ------
+    ValueError
+        Naming what the model is for, the elements it lacks and those it knows.
+    """
+    known = model_elements(model)
+    if known is not None and (missing := sorted(set(elements) - set(known))):
+        raise ValueError(f"{role} {Path(model).name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
 
 
 def compiled_for_batches(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ from entropy_flows.bench import Bench, BenchParams, LabelledPool, load_bench
 from entropy_flows.bench.page import tables, write_page
 from entropy_flows.bench.rounds import run_chain
 from entropy_flows.cli.app import app
+from entropy_flows.launch.submit import locate_model
 from entropy_flows.select import GreedySelector, LogDetSelector, RandomSelector
 from entropy_flows.select.pool import choose
 
-BASE = "shipped:si-small.nequip.zip"
+SHIPPED = "shipped:si-small.nequip.zip"
+BASE = locate_model(SHIPPED, Path())
+CARBON = locate_model("shipped:c-small.nequip.zip", Path())
 FAST = {"steps": 20, "hidden": [8], "members": 2}
 
 
@@ -91,7 +95,7 @@ def test_from_a_file_to_tables_and_again(pool, tmp_path):
 
 @pytest.mark.slow
 def test_a_fine_tuned_model_as_the_student(pool, tmp_path):
-    done = run(pool, tmp_path, "--base-model", BASE, "--sizes", "4,8", "--seeds", "1", "--selectors", "random,hybrid",
+    done = run(pool, tmp_path, "--base-model", SHIPPED, "--sizes", "4,8", "--seeds", "1", "--selectors", "random,hybrid",
                "--set=train.max_epochs=2", "--set=initial=4", "--set=fingerprint.natx=4", "--workers", "2")  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
     assert "force MAE" in done.output
@@ -217,6 +221,7 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
         ({"initial": 6}, "initial is 6, more than the smallest of sizes, 4"),
         ({"fingerprint": {"elements": ["C"]}}, r"pool.extxyz has Si, which fingerprint.elements \(C\) does not list"),
         ({"seeds": [1, 1]}, "seeds names one twice: 1, 1"),
+        ({"base_model": CARBON}, r"pool.extxyz holds Si; base_model c-small\S+ does not know Si \(it knows C\)"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(pool, tmp_path, changes, words):

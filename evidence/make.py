@@ -79,7 +79,7 @@ def system_tables(system: str, opened: Session) -> list[str]:
     lines += ["\n**Before training.** The base model on both tests.\n", markdown(untrained(opened, parts))]
     for title, rows, note in [*curve_tables(points), *condition_tables(opened, parts, points)]:
         lines += [f"\n**{title}.** {note}\n", markdown(rows)]
-    title, rows, note = information_table(opened, pools_of(opened, parts))
+    title, rows, note = information_table(opened, parts, pools_of(opened, parts))
     lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     own = PAPER[system]
     lines += [f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n", markdown(own["rows"])]

@@ -57,7 +57,7 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
     tables = [*curve_tables(points), *condition_tables(opened, parts, points)]
     figures: dict[str, Any] = {"curves": (plots.curve_plot(points), "Errors against the number of training cells.")}
     if len(pools) > 1:
-        tables.append(information_table(opened, pools))
+        tables.append(information_table(opened, parts, pools))
         groups = [name for name, prints in pools.items() for _ in prints]
         means = np.array([q.mean(axis=0) for prints in pools.values() for q in prints])
         figures["coverage"] = (plots.coverage_plot(means, groups), "What the pools cover: principal components.")
@@ -92,15 +92,26 @@ def _prints(opened: Session, campaign: str) -> dict[str, np.ndarray]:
     return {entry["key"]: q for entry, q in zip(entries, prints, strict=True)}
 
 
-def information_table(opened: Session, pools: dict[str, list[np.ndarray]]) -> Table:
+def information_table(opened: Session, parts: Parts, pools: dict[str, list[np.ndarray]]) -> Table:
     """log det Σ of equally many cells of each pool, and of the mixed one."""
-    size = min(len(pools[name]) for name in pools if name != "independent")
-    share = opened.campaign.curve.near_share
+    size, params = min(len(pools[name]) for name in pools if name != "independent"), opened.campaign.curve
     rows = [["pool", "cells", "log det Σ, per atom", "log det Σ, per config"]]
-    for name, prints in coverage.with_mixed(pools, size, share).items():
+    near = _near_prints(opened, parts) if "random" in pools else []
+    compared, size = coverage.with_mixed(pools, near, size, params.near_share, max(params.sizes))
+    for name, prints in compared.items():
         values = coverage.information(prints, size, opened.campaign.regularization, range(POOL_DRAWS))
         rows.append([name, str(size), *(str(values[mode]) for mode in ("atom", "config"))])
     return ("Information of equal-sized pools", rows, f"Mean ± standard deviation over {POOL_DRAWS} draws.")
+
+
+def _near_prints(opened: Session, parts: Parts) -> list[np.ndarray]:
+    """Fingerprints of the baseline's near-equilibrium cells."""
+    from entropy_flows.jobs.curve import near_equilibrium
+
+    baseline = parts.pools["random"]
+    frames = near_equilibrium(opened.store.of(baseline).frames(), opened.campaign.curve.max_force)
+    prints = _prints(opened, baseline)
+    return [prints[atoms.info["key"]] for atoms in frames]
 
 
 def condition_tables(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> list[Table]:

@@ -56,13 +56,37 @@ def log_det(prints: Sequence[np.ndarray], regularization: float, mode: Mode) -> 
 
 
 def with_mixed(
-    pools: Mapping[str, Sequence[np.ndarray]], size: int, share: float, seed: int = 0
-) -> dict[str, Sequence[np.ndarray]]:
-    """The pools to compare: entropy, random, and `size` cells of both in the mixed pool's proportion."""
-    chosen: dict[str, Sequence[np.ndarray]] = {name: pools[name] for name in ("entropy", "random") if name in pools}
-    if len(chosen) == 2:
-        chosen["mixed"] = draw_mixed(pools["entropy"], pools["random"], size, share, seed)
-    return chosen
+    pools: Mapping[str, Sequence[np.ndarray]],
+    near: Sequence[np.ndarray],
+    size: int,
+    share: float,
+    least: int,
+    seed: int = 0,
+) -> tuple[dict[str, Sequence[np.ndarray]], int]:
+    """The pools to compare, and at how many cells each.
+
+    Parameters
+    ----------
+    pools
+        The entropy pool and the baseline.
+    near
+        The near-equilibrium cells of the baseline.
+    size
+        Cells that each of the pools has.
+    share
+        Of the mixed pool, what is from `near`.
+    least
+        Where `near` suffices for no mixed pool of so many cells, there is none; else all are compared at the size for
+        which it suffices.
+    seed
+        Of the mixed pool's draw.
+    """
+    found: dict[str, Sequence[np.ndarray]] = {name: pools[name] for name in ("entropy", "random") if name in pools}
+    enough = [number for number in range(least, size + 1) if round(share * number) <= len(near)]
+    if len(found) < 2 or not enough:
+        return found, size
+    found["mixed"] = draw_mixed(pools["entropy"], near, enough[-1], share, seed)
+    return found, enough[-1]
 
 
 def nearest(cells: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:

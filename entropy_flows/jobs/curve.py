@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,8 +142,12 @@ class Pools:
         return frames
 
     def _near(self, part: str) -> list[Atoms]:
-        frames = self.cells("random", part)
-        return [atoms for atoms in frames if np.linalg.norm(atoms.get_forces(), axis=1).max() < self.params.max_force]
+        return near_equilibrium(self.cells("random", part), self.params.max_force)
+
+
+def near_equilibrium(frames: Sequence[Atoms], max_force: float) -> list[Atoms]:
+    """Labelled cells with max|F_i| < `max_force` (eV/Å): the baseline's share of the mixed pool."""
+    return [atoms for atoms in frames if np.linalg.norm(atoms.get_forces(), axis=1).max() < max_force]
 
 
 @dataclass

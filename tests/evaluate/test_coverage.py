@@ -31,11 +31,14 @@ def test_a_wider_pool_has_more():
 
 def test_the_mixed_pool_is_made_of_both():
     pools = {"entropy": prints(40, 3.0), "random": prints(40, 1.0, seed=1), "independent": prints(4, 1.0)}
-    found = with_mixed(pools, 20, 0.2)
+    near = pools["random"][:4]
+    found, size = with_mixed(pools, near, 24, 0.2, 10)
     assert list(found) == ["entropy", "random", "mixed"]
-    assert len(found["mixed"]) == 20
-    own = {id(q) for q in pools["random"]}
+    assert (len(found["mixed"]), size) == (22, 22)  # a fifth of 23 would be 5
+    own = {id(q) for q in near}
     assert sum(id(q) in own for q in found["mixed"]) == 4
+    found, size = with_mixed(pools, near, 40, 0.2, 30)
+    assert (list(found), size) == (["entropy", "random"], 40)
 
 
 def test_nearest_distance_by_hand():

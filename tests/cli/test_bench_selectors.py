@@ -96,7 +96,8 @@ def test_from_a_file_to_tables_and_again(pool, tmp_path):
 @pytest.mark.slow
 def test_a_fine_tuned_model_as_the_student(pool, tmp_path):
     done = run(pool, tmp_path, "--base-model", SHIPPED, "--sizes", "4,8", "--seeds", "1",
-               "--selectors", "random,hybrid", "--set=train.max_epochs=2", "--set=initial=4", "--set=fingerprint.natx=4", "--workers", "2")  # fmt: skip
+               "--selectors", "random,hybrid", "--set=train.max_epochs=2", "--set=initial=4",
+               "--set=fingerprint.natx=4", "--workers", "2")  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
     assert "force MAE" in done.output
     points = [json.loads((tmp_path / "points" / f"hybrid-{n}-1.json").read_text()) for n in (4, 8)]

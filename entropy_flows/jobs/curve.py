@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +50,7 @@ class PointMaker(Maker):
         self, campaign: str, iteration: int, batch: int, point: tuple[str, int, int], pools: dict[str, str],
         model: str, settings: str,
     ) -> PointDoc:  # fmt: skip
-        """Train and test one model.
+        """Train and test one model, or take the equal point of another curve.
 
         Parameters
         ----------
@@ -68,26 +70,49 @@ class PointMaker(Maker):
         store = CampaignStore.open(campaign)
         pool = Pools(pools, settings, self.params)
         cells, held = pool.training(method, size, seed)
+        tests = pool.tests()
         recipe = self.train.model_copy(update={"seed": seed})
-        folder = checkpoint_folder(campaign, iteration, current_uuid()) / "training"
-        result = fine_tune(cells, held, [], store.fetch_model(model), recipe, folder)
-        reference = store.save_model(batch + 1, result.model, parent=model, method=method, size=size, seed=seed)
-        calculator = load_calculator(store.fetch_model(reference), device=machine().device)
-        doc = PointDoc(
-            iteration=iteration,
-            method=method,
-            size=size,
-            seed=seed,
-            model=reference,
-            trained_on=len(cells) - len(result.left_out.get("train", [])),
-            validated_on=len(held),
-            epochs=result.epochs,
-            wall_seconds=result.wall_seconds,
-            keys=[atoms.info["name"] for atoms in cells],
-            errors={test: errors(frames, calculator).as_dict() for test, frames in pool.tests().items()},
-        )
+        inputs = point_sha256({"train": cells, "val": held, **tests}, recipe, model)
+        place: dict[str, Any] = {"method": method, "size": size, "seed": seed}
+        if (known := store.equal_point(inputs)) is not None:
+            store.save_model(batch + 1, store.fetch_model(known["model"]), parent=model, **place)
+            doc = PointDoc.model_validate({name: known[name] for name in PointDoc.model_fields} | place)
+        else:
+            folder = checkpoint_folder(campaign, iteration, current_uuid()) / "training"
+            result = fine_tune(cells, held, [], store.fetch_model(model), recipe, folder)
+            reference = store.save_model(batch + 1, result.model, parent=model, **place)
+            calculator = load_calculator(store.fetch_model(reference), device=machine().device)
+            doc = PointDoc(
+                iteration=iteration,
+                **place,
+                model=reference,
+                inputs_sha256=inputs,
+                trained_on=len(cells) - len(result.left_out.get("train", [])),
+                validated_on=len(held),
+                epochs=result.epochs,
+                wall_seconds=result.wall_seconds,
+                keys=[atoms.info["name"] for atoms in cells],
+                errors={test: errors(frames, calculator).as_dict() for test, frames in tests.items()},
+            )
         store.save_point(doc.model_dump())
         return doc
+
+
+def point_sha256(parts: Mapping[str, Sequence[Atoms]], recipe: TrainParams, model: str) -> str:
+    """Checksum of what a point follows from, so that a curve with more points trains only those.
+
+    Parameters
+    ----------
+    parts
+        Labelled cells to train on and to validate with, and of each test.
+    recipe
+        With the seed of the training.
+    model
+        Reference of the model to start from.
+    """
+    cells = {part: [(atoms.info["name"], atoms.get_potential_energy()) for atoms in parts[part]] for part in parts}
+    facts = [cells, recipe.model_dump(mode="json", exclude={"committee"}), model]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

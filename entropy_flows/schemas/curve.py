@@ -48,6 +48,8 @@ class PointDoc(Document):
     seed: int
     model: str
     """Its reference among the curve's models."""
+    inputs_sha256: str
+    """Of cells, recipe and base model, see `jobs.curve.point_sha256`."""
     trained_on: int
     """Cells, after the edge limit."""
     validated_on: int

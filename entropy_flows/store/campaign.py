@@ -207,6 +207,10 @@ class CampaignStore(Models):
         body = {**point, "created": datetime.now(UTC)}
         self.database["points"].update_one(key, {"$setOnInsert": {**body, **key}}, upsert=True)
 
+    def equal_point(self, inputs_sha256: str) -> dict[str, Any] | None:
+        """A point of any curve that follows from the same cells, recipe and base model."""
+        return self.database["points"].find_one({"inputs_sha256": inputs_sha256})
+
     def points(self) -> list[dict[str, Any]]:
         """All points, small sets first."""
         return list(self.database["points"].find({"campaign": self.name}).sort("size", ASCENDING))

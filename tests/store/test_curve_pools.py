@@ -1,5 +1,7 @@
 """What a learning curve's models are trained on and tested with, on a real database."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cells import rattled
@@ -7,11 +9,13 @@ from cells import rattled
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.curve import Pools
+from entropy_flows.jobs import curve
+from entropy_flows.jobs.curve import PointMaker, Pools
 from entropy_flows.label.read import Label
+from entropy_flows.launch.submit import locate_model
 from entropy_flows.schemas import Campaign, CurveParams
 from entropy_flows.store import CampaignStore, Entry
-from entropy_flows.train import assign_splits
+from entropy_flows.train import TrainParams, TrainResult, assign_splits
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
 CONFIG = {"elements": ["Si"], "base_model": "SevenNet-0", "phases": [{"name": "diamond", "file": "diamond.cif"}],
@@ -92,3 +96,40 @@ def test_too_small_a_pool_is_told(pools):
 
 def test_tests_that_are_not_there_are_left_out(pools):
     assert list(Pools({"entropy": "ours"}, "hash", CurveParams()).tests()) == ["in-distribution"]
+
+
+def point(store, place, recipe, batch=0, tests=NAMES):
+    """A curve's point, as its job makes it."""
+    maker = PointMaker(train=recipe)
+    return PointMaker.make.original(maker, store.name, 1, batch, place, tests, store.model(0)["reference"], "hash")
+
+
+def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, monkeypatch):
+    """As when a size, a seed or a method is added; what decides the result makes it another point."""
+    base, trained = locate_model("shipped:si-small.nequip.zip", Path()), []
+
+    def fine_tune(train, val, test, model, recipe, folder):
+        trained.append(recipe.seed)
+        return TrainResult(Path(base), "", "", 3, 3, [], {}, {"train": [(0, "too many edges")]}, 4, 1, 1, 60.0)
+
+    monkeypatch.setattr(curve, "fine_tune", fine_tune)
+    recipe = TrainParams(preset="small")
+    first, second = (CampaignStore(database, f"ours.curve-{number}") for number in (1, 2))
+    for store in (first, second):
+        store.create(Campaign.model_validate(CONFIG | {"name": store.name}))
+        store.save_model(0, base, role="base")
+    made = point(first, ("entropy", 8, 42), recipe)
+    again = point(second, ("entropy", 8, 42), recipe.model_copy(update={"committee": 3}), batch=5)
+    assert (trained, again) == ([42], made)
+    assert made.trained_on == 7
+    assert [kept["model"] for kept in second.points()] == [second.model(6)["reference"]] == [made.model]
+    point(second, ("entropy", 8, 7), recipe)
+    point(second, ("entropy", 9, 42), recipe)
+    point(second, ("random", 8, 42), recipe)
+    assert trained == [42, 7, 42, 42]
+    third = CampaignStore(database, "ours.curve-3")
+    third.create(Campaign.model_validate(CONFIG | {"name": third.name}))
+    third.save_model(0, base, role="base")
+    point(third, ("entropy", 8, 42), recipe.model_copy(update={"max_epochs": 2}))
+    point(third, ("entropy", 9, 42), recipe, tests={"entropy": "ours"})
+    assert trained == [42, 7, 42, 42, 42, 42]

@@ -75,7 +75,8 @@ class PointMaker(Maker):
         inputs = point_sha256({"train": cells, "val": held, **tests}, recipe, model)
         place: dict[str, Any] = {"method": method, "size": size, "seed": seed}
         if (known := store.equal_point(inputs)) is not None:
-            store.save_model(batch + 1, store.fetch_model(known["model"]), parent=model, **place)
+            trained = store.of(known["campaign"]).fetch_model(known["model"])
+            store.save_model(batch + 1, trained, parent=model, **place)
             doc = PointDoc.model_validate({name: known[name] for name in PointDoc.model_fields} | place)
         else:
             folder = checkpoint_folder(campaign, iteration, current_uuid()) / "training"

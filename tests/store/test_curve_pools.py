@@ -1,5 +1,7 @@
 """What a learning curve's models are trained on and tested with, on a real database."""
 
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -104,13 +106,16 @@ def point(store, place, recipe, batch=0, tests=NAMES):
     return PointMaker.make.original(maker, store.name, 1, batch, place, tests, store.model(0)["reference"], "hash")
 
 
-def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, monkeypatch):
+def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, monkeypatch, tmp_path):
     """As when a size, a seed or a method is added; what decides the result makes it another point."""
     base, trained = locate_model("shipped:si-small.nequip.zip", Path()), []
 
     def fine_tune(train, val, test, model, recipe, folder):
         trained.append(recipe.seed)
-        return TrainResult(Path(base), "", "", 3, 3, [], {}, {"train": [(0, "too many edges")]}, 4, 1, 1, 60.0)
+        own = Path(shutil.copy(base, tmp_path / f"{len(trained)}.nequip.zip"))
+        with zipfile.ZipFile(own, "a") as archive:
+            archive.comment = own.name.encode()  # another file each time
+        return TrainResult(own, "", "", 3, 3, [], {}, {"train": [(0, "too many edges")]}, 4, 1, 1, 60.0)
 
     monkeypatch.setattr(curve, "fine_tune", fine_tune)
     recipe = TrainParams(preset="small")

@@ -38,6 +38,7 @@ def variations(campaign: Campaign, student: Path | None) -> dict[str, Campaign]:
         "no weights": changed(campaign, weight_bins=()),
         "squared errors, no weights": changed(campaign, weight_bins=(), **SQUARED),
         "three times the epochs": changed(campaign, max_epochs=120),
+        "mixed with any cells of the baseline": changed(campaign, of={"max_force": 1.0e3}),
     }
     if student is not None:
         found["a larger student"] = changed(campaign).model_copy(update={"student": str(student.resolve())})
@@ -66,10 +67,10 @@ def main() -> None:
     print(markdown([header(), *rows]))
 
 
-def changed(campaign: Campaign, **changes: Any) -> Campaign:
-    """The campaign with another recipe for the points of its largest N alone."""
+def changed(campaign: Campaign, of: dict[str, Any] | None = None, **changes: Any) -> Campaign:
+    """The campaign with another recipe, or other fields of the curve, for the points of its largest N alone."""
     recipe = TrainParams.model_validate((campaign.curve.train or campaign.train).model_dump() | changes)
-    points = {"sizes": (max(campaign.curve.sizes),), "methods": METHODS, "train": recipe}
+    points = {"sizes": (max(campaign.curve.sizes),), "methods": METHODS, "train": recipe, **(of or {})}
     return campaign.model_copy(update={"curve": campaign.curve.model_copy(update=points)})
 
 

@@ -69,14 +69,15 @@ def summarise(points: Iterable[Mapping[str, Any]], test: str, quantity: str) -> 
     Returns
     -------
     dict
-        (method, size) → mean, in the order of sizes; without points that have no such error.
+        (method, size) → mean, by method and then by size, whichever was done first; without points that have no such
+        error.
     """
     values: dict[tuple[str, int], list[float]] = {}
     for point in sorted(points, key=lambda point: (point["size"], point["seed"])):
         value = point["errors"].get(test, {}).get(quantity)
         if value is not None:
             values.setdefault((point["method"], point["size"]), []).append(value)
-    return {key: Mean.of(found) for key, found in values.items()}
+    return {key: Mean.of(values[key]) for key in sorted(values)}
 
 
 def draw(pool: Sequence[ItemT], size: int, seed: int, what: str = "the pool") -> list[ItemT]:

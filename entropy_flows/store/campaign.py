@@ -212,8 +212,9 @@ class CampaignStore(Models):
         return self.database["points"].find_one({"inputs_sha256": inputs_sha256})
 
     def points(self) -> list[dict[str, Any]]:
-        """All points, small sets first."""
-        return list(self.database["points"].find({"campaign": self.name}).sort("size", ASCENDING))
+        """All points, small sets first, then by method and seed."""
+        order = [(name, ASCENDING) for name in ("size", "method", "seed")]
+        return list(self.database["points"].find({"campaign": self.name}).sort(order))
 
     # -- ledger entries --------------------------------------------------------------------------------------------
 

@@ -31,8 +31,9 @@ def test_the_ratios_error_is_that_of_many_repetitions():
 
 def test_seeds_are_averaged_and_missing_errors_left_out():
     points = [point("entropy", 50, s, e) for s, e in ((1, 2.0), (2, 4.0))] + [point("random", 25, 1, 7.0)]
+    points.append(point("entropy", 25, 1, 1.0))
     found = summarise(points, "in-distribution", "energy_mae")
-    assert list(found) == [("random", 25), ("entropy", 50)]
+    assert list(found) == [("entropy", 25), ("entropy", 50), ("random", 25)]
     assert found["entropy", 50] == Mean.of([2.0, 4.0])
     assert summarise(points, "in-distribution", "stress_mae") == {}
     assert summarise(points, "another", "energy_mae") == {}

@@ -78,7 +78,7 @@ def variant(opened: Session, file: Path, name: str, changes: dict[str, Any]) -> 
             "name": f"ablation-{''.join(letter if letter.isalnum() else '-' for letter in name)}",
             "seed": SEED,
             "stop": {"max_iterations": 1, "label_budget": LABELS},
-            "curve": {"methods": ["campaign"], "sizes": [SIZE], "seeds": [42, 123, 456]},
+            "curve": {**config["curve"], "methods": ["campaign"], "sizes": [SIZE]},
         }
     )
 

@@ -1,7 +1,7 @@
 """Rerun the paper's experiment on its three systems, a teacher in place of DFT: pools, learning curves, tables, plots.
 
-Hours on two cores; killed and run again it goes on. Writes docs/evidence-tables.md and docs/evidence/*.png from what
-there is by then.
+Hours on two cores; killed and run again it goes on. Writes a page of tables for each system, docs/evidence/*.md, and
+its plots from what there is by then.
 
 Example: python evidence/make.py --system silicon --workers 2
 """
@@ -30,8 +30,9 @@ from entropy_flows.jobs.curve import Pools
 from entropy_flows.potentials import load_calculator
 
 HERE = Path(__file__).resolve().parent
-DOCS = HERE.parent / "docs"
-SYSTEMS = ("silicon", "nacl", "carbon")
+PAGES = HERE.parent / "docs" / "evidence"
+TITLES = {"silicon": "silicon", "nacl": "NaCl", "carbon": "carbon"}
+SYSTEMS = tuple(TITLES)
 PACKAGES = ("entropy_flows", "torch", "nequip", "nequip-allegro", "sevenn", "numpy")
 PLOTS = ("curves", "coverage", "umap", "parity", "distance")
 
@@ -53,37 +54,42 @@ def main() -> None:
 
 
 def write_tables(folder: Path) -> None:
-    """Write the page of tables, and copy the plots."""
-    parts = [
-        "# Evidence: the tables\n",
-        "Labels by SevenNet-0, a machine-learned teacher, not by DFT. Written by `make evidence`; "
-        f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.\n",
-    ]
+    """Write the page of tables of each system that has points, and copy its plots."""
+    PAGES.mkdir(exist_ok=True)
     for system in SYSTEMS:
         home = folder / system
-        if (home / "database").is_dir():
-            with session(HERE / f"{system}.yaml", home) as opened:
-                parts += system_tables(system, opened)
+        if not (home / "database").is_dir():
+            continue
+        with session(HERE / f"{system}.yaml", home) as opened:
+            lines = system_page(system, opened)
+        if lines:
             copy_plots(system, home)
-    (DOCS / "evidence-tables.md").write_text("\n".join(parts))
-    print(f"written: {DOCS / 'evidence-tables.md'}")
+            (page := PAGES / f"{system}.md").write_text("\n".join(lines) + "\n")
+            print(f"written: {page}")
 
 
-def system_tables(system: str, opened: Session) -> list[str]:
-    """A system's tables in Markdown, beside the paper's own figures."""
+def system_page(system: str, opened: Session) -> list[str]:
+    """A system's tables in Markdown, beside the paper's own figures; none without points."""
     parts = Parts.of(opened)
     points = opened.store.of(parts.curve.name).points()
     if not points:
         return []
-    lines = [f"\n## {system.capitalize()}\n", costs(opened, parts, points)]
-    lines += ["\n**Before training.** The base model on both tests.\n", markdown(untrained(opened, parts))]
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    lines = [
+        f"# Evidence: {TITLES[system]}\n",
+        "Labels by SevenNet-0, a machine-learned teacher, not by DFT. Written by "
+        f"`python evidence/make.py --system {system}`; Python {platform.python_version()}, {versions}.\n",
+        costs(opened, parts, points),
+        "**Before training.** The base model on both tests.\n",
+        markdown(untrained(opened, parts)),
+    ]
     for title, rows, note in [*curve_tables(points), *condition_tables(opened, parts, points)]:
         lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     title, rows, note = information_table(opened, parts, pools_of(opened, parts))
     lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     own = PAPER[system]
     lines += [f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n", markdown(own["rows"])]
-    lines += [f"\n![{name}](evidence/{system}-{name}.png)" for name in PLOTS]
+    lines += [f"\n![{name}]({system}-{name}.png)" for name in PLOTS]
     return lines
 
 
@@ -126,11 +132,10 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def copy_plots(system: str, home: Path) -> None:
-    """Keep the page's figures beside the docs."""
-    (DOCS / "evidence").mkdir(exist_ok=True)
+    """Keep the page's figures beside the tables."""
     for name in PLOTS:
         if (source := home / "curve" / f"{name}.png").is_file():
-            shutil.copy(source, DOCS / "evidence" / f"{system}-{name}.png")
+            shutil.copy(source, PAGES / f"{system}-{name}.png")
 
 
 if __name__ == "__main__":

@@ -75,9 +75,7 @@ class PointMaker(Maker):
         inputs = point_sha256({"train": cells, "val": held, **tests}, recipe, model)
         place: dict[str, Any] = {"method": method, "size": size, "seed": seed}
         if (known := store.equal_point(inputs)) is not None:
-            trained = store.of(known["campaign"]).fetch_model(known["model"])
-            store.save_model(batch + 1, trained, parent=model, **place)
-            doc = PointDoc.model_validate({name: known[name] for name in PointDoc.model_fields} | place)
+            doc = _taken_over(store, known, model, batch, place)
         else:
             folder = checkpoint_folder(campaign, iteration, current_uuid()) / "training"
             result = fine_tune(cells, held, [], store.fetch_model(model), recipe, folder)
@@ -97,6 +95,14 @@ class PointMaker(Maker):
             )
         store.save_point(doc.model_dump())
         return doc
+
+
+def _taken_over(
+    store: CampaignStore, known: dict[str, Any], parent: str, batch: int, place: dict[str, Any]
+) -> PointDoc:
+    """Another curve's point at a place of this one, with a copy of its model."""
+    store.save_model(batch + 1, store.of(known["campaign"]).fetch_model(known["model"]), parent=parent, **place)
+    return PointDoc.model_validate({name: known[name] for name in PointDoc.model_fields} | place)
 
 
 def point_sha256(parts: Mapping[str, Sequence[Atoms]], recipe: TrainParams, model: str) -> str:

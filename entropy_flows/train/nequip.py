@@ -28,7 +28,7 @@ from entropy_flows.train.recipe import Config, nequip_config, packaged_model
 from entropy_flows.train.steps import (
     LOCK_SECONDS,
     Data,
-    check_elements,
+    check_cells,
     finished,
     inputs_sha256,
     keep,
@@ -64,7 +64,7 @@ def fine_tune(
     workdir = Path(workdir).resolve()
     package = None if isinstance(base_model, dict) else local_package(base_model)
     model = base_model if isinstance(base_model, dict) else packaged_model(Path(BASE))
-    check_elements([*train, *val, *test], model["type_names"] if package is None else model_elements(package))
+    check_cells([*train, *val, *test], model["type_names"] if package is None else model_elements(package))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         data = write_data({"train": train, "val": val, "test": test}, params, workdir)
         base = model if package is None else model_sha256(package)

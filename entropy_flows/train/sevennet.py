@@ -51,7 +51,7 @@ from entropy_flows.train.process import GpuMemoryError, run_program
 from entropy_flows.train.steps import (
     LOCK_SECONDS,
     Data,
-    check_elements,
+    check_cells,
     finished,
     inputs_sha256,
     keep,
@@ -114,7 +114,7 @@ def fine_tune(
     checkpoint = checkpoint_of(source)
     if checkpoint.config.get("use_modality"):
         raise ValueError(f"{base_model} has several modalities; expected a SevenNet model with one")
-    check_elements([*train, *val, *test], known_elements(checkpoint))
+    check_cells([*train, *val, *test], known_elements(checkpoint))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         data = write_data({"train": train, "val": val, "test": test}, params, workdir)
         inputs = inputs_sha256(model_sha256(source), data, params, workdir, DECISIVE)

@@ -74,7 +74,7 @@ def write_data(parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: 
     return Data(cells, files, any(has_stress(atoms) for atoms in cells["train"]), left_out)
 
 
-def check_elements(frames: Iterable[Atoms], known: Sequence[str] | None) -> None:
+def check_cells(frames: Iterable[Atoms], known: Sequence[str] | None) -> None:
     """Refuse cells with an element the base model does not know; None knows all."""
     found = {symbol for atoms in frames for symbol in atoms.get_chemical_symbols()}
     if known is not None and not found <= set(known):

@@ -28,7 +28,7 @@ BENCHMARKS = {
 EPILOG = """\
 examples:
   python -m benchmarks                      everything: benchmarks/results.md, results.json and plots
-  python -m benchmarks --only fingerprint   one of them; the others stay in the report if the machine is the same
+  python -m benchmarks --only fingerprint   one of them; the others stay in the report as they are
   python -m benchmarks --quick              shorter and rougher, to build/benchmarks
   python -m benchmarks --device cuda        on a GPU, to benchmarks/results-cuda.md
 

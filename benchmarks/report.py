@@ -80,26 +80,26 @@ def write(
     title: str = "Benchmarks",
     command: str = "make bench",
 ) -> str:
-    """Write stem.json and stem.md, keeping the sections of an earlier run on the same machine; returns the text."""
+    """Write stem.json and stem.md, keeping other sections of an earlier run; returns the text."""
     path = folder / f"{stem}.json"
     earlier = json.loads(path.read_text()) if path.exists() else {}
-    kept = earlier.get("sections", {}) if earlier.get("machine") == machine else {}
-    merged = kept | {name: _plain(section) for name, section in sections.items()}
+    merged = earlier | {name: {**_plain(section), "machine": machine} for name, section in sections.items()}
     merged = {name: merged[name] for name in order if name in merged}
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": machine, "sections": merged}, indent=1, ensure_ascii=False) + "\n")
-    text = _page(title, command, machine, merged)
+    path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
+    text = _page(title, command, merged)
     (folder / f"{stem}.md").write_text(text)
     return text
 
 
-def _page(title: str, command: str, machine: dict[str, Any], sections: dict[str, dict[str, Any]]) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in machine.items())
-    parts = [f"# {title}", f"Written by `{command}`. {facts}."]
+def _page(title: str, command: str, sections: dict[str, dict[str, Any]]) -> str:
+    parts = [f"# {title}", f"Written by `{command}`."]
     for section in sections.values():
+        facts = ", ".join(f"{name} {value}" for name, value in section["machine"].items())
         parts += [
             f"## {section['title']}",
-            f"{section['text']} Measured {section['date']} in {section['seconds']:.0f} s.",
+            section["text"],
+            f"Measured {section['date']} in {section['seconds']:.0f} s: {facts}.",
         ]
         parts += [markdown(table) for table in section["tables"]]
         parts += [f"![{section['title']}]({plot})" for plot in section["plots"]]

@@ -24,7 +24,7 @@ def draw(results: Path, picture: Path) -> None:
     picture
         File to write.
     """
-    sections = json.loads(results.read_text())["sections"]
+    sections = json.loads(results.read_text())
     found = {name: section["tables"][0] for name, section in sections.items()}
     mpl.use("Agg")
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 7), layout="constrained")

@@ -103,6 +103,7 @@ class Space:
         self._squares = np.einsum("nd,nd->n", means, means)
         self.nearest, self.owner = np.full(len(means), np.inf), np.full(len(means), -1)
         self._centres: list[Array] = []
+        self._added = 0
         if centres is not None and len(centres) and len(means):
             if centres.shape[1] != means.shape[1]:
                 raise ValueError(
@@ -116,6 +117,7 @@ class Space:
 
     def add(self, index: int) -> None:
         """Make one of the pool's points a centre."""
+        self._added += 1
         self._count(self.points[index])
 
     def farthest(self, among: Places | None = None) -> int:
@@ -130,7 +132,8 @@ class Space:
 
     def copies_left(self) -> str:
         """Why a selector stops that takes no copies."""
-        return f"the other {int((self.nearest <= SAME).sum())} candidates are copies of cells that were taken or known"
+        left = len(self) - self._added
+        return f"the other {left} candidates are copies of cells that were taken or known"
 
     def _count(self, centre: Array) -> None:
         rows, cloud = np.arange(len(self.points)), self.points

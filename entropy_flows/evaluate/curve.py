@@ -73,7 +73,7 @@ def summarise(points: Iterable[Mapping[str, Any]], test: str, quantity: str) -> 
         error.
     """
     values: dict[tuple[str, int], list[float]] = {}
-    for point in sorted(points, key=lambda point: (point["size"], point["seed"])):
+    for point in points:
         value = point["errors"].get(test, {}).get(quantity)
         if value is not None:
             values.setdefault((point["method"], point["size"]), []).append(value)

@@ -45,7 +45,7 @@ def tables(points: Points, pool: LabelledPool, params: BenchParams) -> list[Tabl
 def write_page(points: Points, pool: LabelledPool, params: BenchParams, folder: Path) -> Path:
     """Write tables and figures; returns the page."""
     known = {name: told for name, told in quantities(pool).items() if _has(points, name)}
-    figures = {"curves": (curves_plot(points, known), f"Learning curves. {SPREAD}")}
+    figures = {"curves": (curves_plot(points, known), f"Learning curves. {SPREAD}")} if known else {}
     largest = max(point["size"] for point in points)
     spreads = {p["method"]: p["calibration"] for p in points if p["size"] == largest and p["calibration"]}
     if spreads and pool.quantity[1]:
@@ -57,7 +57,7 @@ def write_page(points: Points, pool: LabelledPool, params: BenchParams, folder: 
 
 def curves_plot(points: Points, known: Mapping[str, tuple[str, float]]) -> Figure:
     """A panel for each error: mean over the seeds against N, bars of one standard deviation."""
-    figure = Figure(figsize=(5.0 * max(len(known), 1), 4.0), layout="constrained")
+    figure = Figure(figsize=(5.0 * len(known), 4.0), layout="constrained")
     for axis, (name, (title, scale)) in zip(
         figure.subplots(1, len(known), squeeze=False)[0], known.items(), strict=True
     ):

@@ -177,6 +177,8 @@ def test_a_pool_of_copies_stops_and_says_why(tmp_path):
     for point in results(made):
         assert len(point["chosen"]) == 1
         assert "are copies of cells that were taken or known" in point["reason"]
+    page = write_page(made.points(), made.pool(), made.params, tmp_path / "page")
+    assert "Stopped early" in page.read_text()
 
 
 def test_only_cells_near_the_lowest_energy(pool):

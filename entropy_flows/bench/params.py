@@ -83,6 +83,8 @@ class BenchParams(Params):
     """λ of the covariance."""
     select: SelectParams = SelectParams()
     """θ, α, k and so on, for all selectors alike."""
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Selector → what is otherwise for it alone, such as {greedy: {theta_min: null}}."""
     target: str | None = None
     """Column of a table to learn."""
     features: tuple[str, ...] = ()
@@ -101,6 +103,13 @@ class BenchParams(Params):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        for name, own in self.settings.items():
+            if "selector" in own:
+                raise ValueError(f"settings.{name}.selector: {name} is itself; leave it out")
+            try:
+                self.with_selector(name)
+            except ValidationError as err:
+                raise ValueError(_told(err, "settings", name)) from None
         uncertain = [name for name in self.selectors if self.with_selector(name).needs_committee]
         if uncertain and not self.initial:
             raise ValueError(
@@ -116,7 +125,8 @@ class BenchParams(Params):
 
     def with_selector(self, name: str) -> SelectParams:
         """Selection parameters of one of the selectors."""
-        return SelectParams.model_validate({**self.select.model_dump(), "selector": name})
+        own = self.settings.get(name, {})
+        return SelectParams.model_validate({**self.select.model_dump(), **own, "selector": name})
 
     @property
     def is_table(self) -> bool:
@@ -146,9 +156,14 @@ def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
     try:
         return BenchParams.model_validate(data)
     except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}") from None
+        raise ValueError(_told(err)) from None
+
+
+def _told(err: ValidationError, *within: str) -> str:
+    """The first of what is wrong, in one line."""
+    first = err.errors()[0]
+    where = ".".join(map(str, (*within, *first["loc"])))
+    return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
 
 
 def _lay(data: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -115,7 +115,8 @@ class _Chain:
 
     def __init__(self, bench: Bench, pool: LabelledPool, selector: str, seed: int) -> None:
         self.bench, self.pool, self.selector, self.seed = bench, pool, selector, seed
-        self.select = bench.params.with_selector(selector)
+        self.params = bench.params.model_copy(update={"select": bench.params.with_selector(selector)})
+        """The benchmark's, with this selector's settings."""
         self.side = np.array(pool.parts["train"])
         """Places in the pool of what there is to choose from; `chosen` has numbers in this list."""
         self.own = [pool.prints[place] for place in self.side]
@@ -140,7 +141,6 @@ class _Chain:
             yield found
 
     def _point(self, size: int) -> dict[str, Any]:
-        params = self.bench.params
         self._choose(size)
         started = time.perf_counter()
         result: dict[str, Any] = {"errors": {}, "calibration": {}}
@@ -156,21 +156,21 @@ class _Chain:
             "reason": self.reason,
             "selection_seconds": self.seconds,
             "mib": self.mib,
-            "information": {mode: log_det(prints, params.regularization, mode) for mode in MODES},
+            "information": {mode: log_det(prints, self.params.regularization, mode) for mode in MODES},
             "wall_seconds": time.perf_counter() - started,
             **result,
         }
 
     def _choose(self, size: int) -> None:
         """Up to so many, in rounds. Evaluating a committee counts as choosing, training it does not."""
-        params = self.bench.params
+        params = self.params
         while len(self.chosen) < size and not self.reason:
             wanted = min(params.batch or size, size - len(self.chosen)) if params.initial else size
-            student = self._student(len(self.chosen)) if self.select.needs_committee else None
+            student = self._student(len(self.chosen)) if self.params.select.needs_committee else None
             with Peak() as peak:
                 uncertainty = None if student is None else student.spread(self.side.tolist())
                 choice = choose(
-                    make_selector(self.select), self.own, wanted, self.seed, params.regularization,
+                    make_selector(self.params.select), self.own, wanted, self.seed, params.regularization,
                     known=self.chosen, uncertainty=uncertainty,
                 )  # fmt: skip
             self.seconds, self.mib = self.seconds + peak.seconds, max(self.mib, peak.mib)
@@ -178,10 +178,10 @@ class _Chain:
 
     def _student(self, size: int) -> Student:
         """Trained on what is chosen now."""
-        params, places = self.bench.params, self.side[self.chosen].tolist()
+        params, places = self.params, self.side[self.chosen].tolist()
         if params.base_model is None:
             return NetworkStudent.trained(self.pool, params, places, self.seed)
-        members = max(2, params.train.committee) if self.select.needs_committee else 1
+        members = max(2, params.train.committee) if self.params.select.needs_committee else 1
         folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
         return ModelStudent.trained(self.pool, params, places, self.seed, members, folder)
 

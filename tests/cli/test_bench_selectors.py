@@ -169,6 +169,16 @@ def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
     assert shown["Stopped early"][1] == ["greedy", "4", "1", "1", point["reason"]]
 
 
+def test_a_selector_has_settings_of_its_own(pool, tmp_path):
+    settings = {"greedy": {"theta_min": None}}
+    made = Bench(
+        params(pool, select={"theta_min": 1e6}, settings=settings, selectors=("greedy", "logdet"), sizes=(4,)), tmp_path
+    )
+    made.prepare()
+    chosen = {(point["method"], point["seed"]): len(point["chosen"]) for point in results(made)}
+    assert chosen == {("greedy", 1): 4, ("greedy", 2): 4, ("logdet", 1): 1, ("logdet", 2): 1}
+
+
 def test_a_pool_of_copies_stops_and_says_why(tmp_path):
     path = tmp_path / "copies.extxyz"
     write(path, [labelled_cell(3)] * 20)
@@ -223,6 +233,8 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
         ({"selectors": ["committee"]}, "'committee' goes by models trained on what was chosen before: set initial"),
         ({"initial": 6}, "initial is 6, more than the smallest of sizes, 4"),
         ({"fingerprint": {"elements": ["C"]}}, r"pool.extxyz has Si, which fingerprint.elements \(C\) does not list"),
+        ({"settings": {"best": {}}}, "settings.best.*Input should be 'logdet'"),
+        ({"settings": {"greedy": {"theta": 0.1}}}, "^settings.greedy: unknown key 'theta'; did you mean 'theta_min'"),
         ({"seeds": [1, 1]}, "seeds names one twice: 1, 1"),
         ({"base_model": CARBON}, r"pool.extxyz holds Si; base_model c-small\S+ does not know Si \(it knows C\)"),
     ],

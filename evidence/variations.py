@@ -18,7 +18,7 @@ from rich.console import Console
 
 from entropy_flows.cli.curve import Parts
 from entropy_flows.cli.session import Session, session
-from entropy_flows.evaluate.curve import QUANTITIES, ratio, summarise
+from entropy_flows.evaluate.curve import QUANTITIES, Ratio, summarise
 from entropy_flows.flows import LearningCurveMaker, curve_of
 from entropy_flows.schemas import Campaign
 from entropy_flows.train import TrainParams
@@ -94,7 +94,7 @@ def row(name: str, opened: Session, curve: Campaign) -> list[str]:
         for quantity in RATIOS.values():
             means = summarise(points, test, quantity)
             plain, ours = means.get(("random", size)), means.get(("entropy", size))
-            ratios.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
+            ratios.append(str(Ratio.of(plain, ours)) if plain and ours else "–")
     return [name, *errors, *ratios]
 
 

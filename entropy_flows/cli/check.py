@@ -124,13 +124,15 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
 def _check_training(campaign: Campaign, model: str) -> None:
     """Refuse a model that no trainer takes, or a recipe that its trainer has nothing for."""
     role = "student" if campaign.student else "base_model"
-    for number in range(1, campaign.n_iterations + 1):
-        params = campaign.iteration(number).train
+    recipes = [(role, campaign.iteration(number).train) for number in range(1, campaign.n_iterations + 1)]
+    if campaign.curve.train is not None:
+        recipes.append((f"curve.train, {role}", campaign.curve.train))
+    for where, params in recipes:
         try:
             trainer_for(model, params.trainer).check(params)
         except ValueError as err:
             other = "" if campaign.student else "; or give another model as `student` to be fine-tuned instead"
-            raise ValueError(f"{role}: {err}{other}") from None
+            raise ValueError(f"{where}: {err}{other}") from None
 
 
 def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:

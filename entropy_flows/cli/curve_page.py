@@ -10,7 +10,7 @@ import numpy as np
 
 from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import coverage
-from entropy_flows.evaluate.curve import QUANTITIES, Mean, ratio, summarise
+from entropy_flows.evaluate.curve import QUANTITIES, Mean, Ratio, summarise
 from entropy_flows.evaluate.report import Table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
                 row = [str(found[method, size]) if (method, size) in found else "–" for method in methods]
                 if compared:
                     plain, ours = found.get(("random", size)), found.get(("entropy", size))
-                    row.append("{:.2f} ± {:.2f}".format(*ratio(plain, ours)) if plain and ours else "–")
+                    row.append(str(Ratio.of(plain, ours)) if plain and ours else "–")
                 rows.append([str(size), *row])
             note = "Mean ± standard deviation over the seeds; of the ratio, its standard error."
             tables.append((f"{name}, {test} test", rows, note))
@@ -71,13 +71,13 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
 
 
 def pools_of(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
-    """Fingerprints of the labelled cells of each pool."""
+    """Fingerprints of the cells of each pool whose labels count: those that converged and are not outliers."""
     from entropy_flows.jobs.curve import CHOSEN
 
     found = {}
     for name, campaign in parts.pools.items():
         part = opened.store.of(campaign)
-        labelled = {label["position"] for label in part.labels(converged=True, **CHOSEN)}
+        labelled = {label["position"] for label in part.labels(converged=True, flagged={"$ne": True}, **CHOSEN)}
         if labelled:
             prints = _prints(opened, campaign).values()
             found[name] = [q for position, q in enumerate(prints) if position in labelled]
@@ -97,11 +97,12 @@ def information_table(opened: Session, parts: Parts, pools: dict[str, list[np.nd
     size, params = min(len(pools[name]) for name in pools if name != "independent"), opened.campaign.curve
     rows = [["pool", "cells", "log det Σ, per atom", "log det Σ, per config"]]
     near = _near_prints(opened, parts) if "random" in pools else []
-    compared, size = coverage.with_mixed(pools, near, size, params.near_share, max(params.sizes))
-    for name, prints in compared.items():
-        values = coverage.information(prints, size, opened.campaign.regularization, range(POOL_DRAWS))
+    draws, size = coverage.equal_draws(pools, near, size, params.near_share, max(params.sizes), range(POOL_DRAWS))
+    for name, sets in draws.items():
+        values = coverage.information(sets, opened.campaign.regularization)
         rows.append([name, str(size), *(str(values[mode]) for mode in ("atom", "config"))])
-    return ("Information of equal-sized pools", rows, f"Mean ± standard deviation over {POOL_DRAWS} draws.")
+    note = f"Mean ± standard deviation over {POOL_DRAWS} draws; without ±, the pool has no more cells."
+    return ("Information of equal-sized pools", rows, note)
 
 
 def _near_prints(opened: Session, parts: Parts) -> list[np.ndarray]:

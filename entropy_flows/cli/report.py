@@ -95,7 +95,7 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
     if stressed := [label for label in labels if label["pressure"] is not None]:
         pressures = [label["pressure"] for label in stressed]
         energies = [label["energy"] / label["n_atoms"] for label in stressed]
-        groups = [f"{label['stage']}, {label['split'] or 'unused'}" for label in stressed]
+        groups = [f"{label['stage']}, {label.get('split') or 'unused'}" for label in stressed]
         figures["labels"] = (plots.pressure_plot(pressures, energies, groups), "Labels by realised pressure.")
     if calibrations := _calibrations(iterations):
         caption = "Held-out cells: the error of the committee's mean against the spread of its members."

@@ -129,9 +129,9 @@ def _gains(documents: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
     if not lists:
         return False, ""
     words = "gain per label " + " → ".join(f"{gains.mean():.2g}" for gains in lists)
-    if len(lists) < 2:
+    if min(map(len, lists[-2:])) < 2 or len(lists) < 2:  # a single gain has no spread to rise beyond
         return False, words
-    error = np.sqrt(sum(gains.var() / len(gains) for gains in lists[-2:]))
+    error = np.sqrt(sum(gains.var(ddof=1) / len(gains) for gains in lists[-2:]))
     return bool(lists[-1].mean() - lists[-2].mean() > error), words
 
 

@@ -18,21 +18,15 @@ from entropy_flows.entropy import MODES, Mode, SufficientStatistics
 from entropy_flows.evaluate.curve import Mean, draw, draw_mixed
 
 
-def information(
-    prints: Sequence[np.ndarray], size: int, regularization: float, seeds: Iterable[int]
-) -> dict[Mode, Mean]:
-    """log det Σ of `size` cells, averaged over draws.
+def information(sets: Iterable[Sequence[np.ndarray]], regularization: float) -> dict[Mode, Mean]:
+    """log det Σ of sets of cells, averaged over the sets.
 
     Parameters
     ----------
-    prints
-        Fingerprints of the pool's cells, (n_atoms, dim) each.
-    size
-        Cells of a draw.
+    sets
+        Fingerprints of the cells of each, (n_atoms, dim) each.
     regularization
         λ of the covariance.
-    seeds
-        One a draw.
 
     Returns
     -------
@@ -40,10 +34,9 @@ def information(
         Mode → mean and standard deviation.
     """
     values: dict[Mode, list[float]] = {mode: [] for mode in MODES}
-    for seed in seeds:
-        chosen = draw(prints, size, seed)
+    for prints in sets:
         for mode in MODES:
-            values[mode].append(log_det(chosen, regularization, mode))
+            values[mode].append(log_det(prints, regularization, mode))
     return {mode: Mean.of(found) for mode, found in values.items()}
 
 
@@ -55,15 +48,15 @@ def log_det(prints: Sequence[np.ndarray], regularization: float, mode: Mode) -> 
     return stats.entropy()
 
 
-def with_mixed(
+def equal_draws(
     pools: Mapping[str, Sequence[np.ndarray]],
     near: Sequence[np.ndarray],
     size: int,
     share: float,
     least: int,
-    seed: int = 0,
-) -> tuple[dict[str, Sequence[np.ndarray]], int]:
-    """The pools to compare, and at how many cells each.
+    seeds: Sequence[int],
+) -> tuple[dict[str, list[list[np.ndarray]]], int]:
+    """Sets of equally many cells of the pools to compare, and how many cells each has.
 
     Parameters
     ----------
@@ -78,15 +71,20 @@ def with_mixed(
     least
         Where `near` suffices for no mixed pool of so many cells, there is none; else all are compared at the size for
         which it suffices.
-    seed
-        Of the mixed pool's draw.
+    seeds
+        One a draw. A pool that has no more cells is taken once, as it is: it has no spread.
     """
-    found: dict[str, Sequence[np.ndarray]] = {name: pools[name] for name in ("entropy", "random") if name in pools}
+    own = {name: pools[name] for name in ("entropy", "random") if name in pools}
     enough = [number for number in range(least, size + 1) if round(share * number) <= len(near)]
-    if len(found) < 2 or not enough:
-        return found, size
-    found["mixed"] = draw_mixed(pools["entropy"], near, enough[-1], share, seed)
-    return found, enough[-1]
+    mixed = len(own) == 2 and bool(enough)
+    size = enough[-1] if mixed else size
+    found = {
+        name: [draw(pool, size, seed) for seed in (seeds if size < len(pool) else seeds[:1])]
+        for name, pool in own.items()
+    }
+    if mixed:
+        found["mixed"] = [draw_mixed(pools["entropy"], near, size, share, seed) for seed in seeds]
+    return found, size
 
 
 def nearest(cells: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:

@@ -48,10 +48,24 @@ class Mean:
         return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}" if self.n > 1 else f"{self.mean:.{digits}f}"
 
 
-def ratio(a: Mean, b: Mean) -> tuple[float, float]:
-    """m_a / m_b and its standard error."""
-    value = a.mean / b.mean
-    return value, value * float(np.sqrt(sum(x.std**2 / (x.n * x.mean**2) for x in (a, b))))
+@dataclass(frozen=True)
+class Ratio:
+    """One mean by another."""
+
+    value: float
+    error: float | None
+    """Standard error; None where one of them is a single value, which tells no spread."""
+
+    @classmethod
+    def of(cls, a: Mean, b: Mean) -> Ratio:
+        """m_a / m_b."""
+        value = a.mean / b.mean
+        if min(a.n, b.n) < 2:
+            return cls(value, None)
+        return cls(value, value * float(np.sqrt(sum(x.std**2 / (x.n * x.mean**2) for x in (a, b)))))
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" if self.error is None else f"{self.value:.2f} ± {self.error:.2f}"
 
 
 def summarise(points: Iterable[Mapping[str, Any]], test: str, quantity: str) -> dict[tuple[str, int], Mean]:

@@ -28,6 +28,8 @@ from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import SelectParams
 
+BASELINE_STREAM = 1_000_037
+
 
 def random_pool(campaign: Campaign, size: int) -> Campaign:
     """The baseline of so many labels as a campaign: the same settings under another name."""
@@ -137,7 +139,7 @@ class RandomMDMaker(PoolMaker):
         makers = []
         for number in range(1, campaign.n_iterations + 1):
             params = unbiased(campaign.iteration(number).explore)
-            makers.append(ExploreMaker(params=params, dataset=campaign.dataset))
+            makers.append(ExploreMaker(params=params, dataset=campaign.dataset, stream=BASELINE_STREAM))
         return super().from_campaign(campaign, explore=makers, **fields)
 
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:

@@ -47,16 +47,24 @@ class ExploreMaker(Maker):
         Of the local entropy.
     dataset
         Of the global entropy, for `params.surface` "global".
+    stream
+        Random stream of the runs: others for pools that are compared, which else would have trajectories in common.
     """
 
     name: str = "explore"
     params: ExploreParams = field(default_factory=ExploreParams)
     fingerprint: GOMParams = field(default_factory=lambda: GOMParams(cutoff=3.0, natx=50))
     dataset: DatasetParams = field(default_factory=DatasetParams)
+    stream: int | None = None
 
     def batches(self, phases: list[str]) -> int:
         """Number of jobs the grid makes."""
         return count_batches(self.params, phases)
+
+    def runs(self, phases: list[str], iteration: int, seed: int) -> list[Run]:
+        """The grid's runs in an iteration of a campaign with this seed."""
+        streams = (seed, iteration) if self.stream is None else (seed, iteration, self.stream)
+        return draw_runs(condition_grid(self.params, phases), self.params.per_atom_fraction, streams)
 
     @stage_job(ExploreDoc)
     def make(
@@ -77,8 +85,7 @@ class ExploreMaker(Maker):
         """
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
-        grid = condition_grid(self.params, list(seeds))
-        runs = batch_of(draw_runs(grid, self.params.per_atom_fraction, (seed, iteration)), self.params, batch)
+        runs = batch_of(self.runs(list(seeds), iteration, seed), self.params, batch)
         starts, bias = Prescaled.of_campaign(store, seeds, model, base), self._bias(store, iteration)
         doc = explore_batch((campaign, iteration, batch), runs, starts, base, model, bias, self.params)
         return doc.model_copy(update={"equations_of_state": starts.told()})

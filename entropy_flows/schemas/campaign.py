@@ -72,6 +72,12 @@ class StopParams(Params):
     forces_mae: float | None = Field(None, gt=0)
     """Validation error of the force components (eV/Å), required as well if given."""
 
+    @model_validator(mode="after")
+    def _energy_with_forces(self) -> StopParams:
+        if self.forces_mae is not None and self.energy_mae is None:
+            raise ValueError("forces_mae ends nothing alone: energy_mae has to be given, and reached, as well")
+        return self
+
 
 class Campaign(IterationSettings):
     """One campaign. The stage sections hold for every iteration; `iterations` overrides them one by one."""
@@ -123,8 +129,11 @@ class Campaign(IterationSettings):
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: two have the same name ({', '.join(names)})")
-        if unknown := [name for name in self.physics.phases or () if name not in names]:
-            raise ValueError(f"physics.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})")
+        for section in ("physics", "independent"):
+            if unknown := [name for name in getattr(self, section).phases or () if name not in names]:
+                raise ValueError(
+                    f"{section}.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})"
+                )
         self._fingerprint_fits()
         for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,12 +19,12 @@ another campaign's pool, for curves that are compared with one another."""
 class CurveParams(Params):
     """The points of a learning curve; the defaults are the paper's (section 4.4), but for the sizes."""
 
-    sizes: tuple[int, ...] = Field((25, 50, 100, 200), min_length=1)
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((25, 50, 100, 200), min_length=1)
     """Training cells N."""
     methods: tuple[Method, ...] = Field(("entropy", "random", "mixed"), min_length=1)
     """entropy: the campaign's selected cells, without anchors; random: of the baseline; mixed: both;
     campaign: all that the campaign trains on, with anchors and imported cells."""
-    seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((42, 123, 456), min_length=1)
     """Each governs the draw of the cells and the training's shuffle; the sets are not nested."""
     near_share: float = Field(0.2, ge=0, le=1)
     """Share of the mixed pool that is from the baseline."""

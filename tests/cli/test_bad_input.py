@@ -51,6 +51,10 @@ BAD = {
         lambda c, _: c["train"].update(trainer="nequipp"),
         ["base_model", "nequipp", "nequip, sevennet"],
     ),
+    "recipe of the curve that the trainer has nothing for": (
+        lambda c, _: c.update(curve={"train": {"trainer": "sevennet", "preset": "sevennet-0"}}),
+        ["curve.train", "base_model"],
+    ),
     "unknown engine": (lambda c, _: c["label"].update(engine="vasp"), ["vasp", "vasp-pbe"]),
     "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
     "misspelt key of an iteration": (

@@ -172,6 +172,19 @@ def test_status_and_report_show_the_iterations(undisturbed):
     assert len(re.findall("<img", text)) == 5
 
 
+def test_the_report_knows_labels_that_are_in_no_part(undisturbed):
+    with database(undisturbed) as db:
+        label = db.labels.find_one({"split": "train"})
+        db.labels.update_one({"_id": label["_id"]}, {"$set": {"flagged": True}, "$unset": {"split": ""}})
+    try:
+        done = command("report", undisturbed)
+        assert done.returncode == 0, done.stderr
+        assert "report: " in done.stdout
+    finally:
+        with database(undisturbed) as db:
+            db.labels.replace_one({"_id": label["_id"]}, label)
+
+
 def test_readme_queries_find_what_the_campaign_left(undisturbed):
     done = command("database", undisturbed, "--", sys.executable, ROOT / "examples" / "queries.py")
     assert done.returncode == 0, done.stderr

@@ -88,6 +88,13 @@ def test_a_rising_gain_says_new_ground():
     assert "gain rises" in advice.text
 
 
+def test_a_single_gain_is_no_trend_and_noise_comes_before_law_and_gain():
+    single = campaign(flat, gains=lambda number: [0.01 * number])
+    assert advise(single).verdict == "flat"
+    errors = dict(zip(STEPS, (1.0, 0.5, 0.3, 0.29), strict=True))
+    assert advise(campaign(lambda N: errors.get(N, 1.0), n=6, gains=lambda n: [0.01 * n] * 20)).verdict == "unclear"
+
+
 def test_one_iteration_shows_no_trend_and_none_is_silent():
     assert advise(campaign(flat, steps=(80,))).verdict == "early"
     assert advise([]) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from entropy_flows.entropy import SufficientStatistics
-from entropy_flows.evaluate.coverage import information, nearest, with_mixed
+from entropy_flows.evaluate.coverage import equal_draws, information, nearest
 
 
 def prints(n, spread, seed=0, dim=5):
@@ -12,9 +12,9 @@ def prints(n, spread, seed=0, dim=5):
     return [spread * rng.normal(size=(8, dim)) for _ in range(n)]
 
 
-def test_information_is_the_log_determinant_of_a_draw():
+def test_information_is_the_log_determinant():
     pool = prints(12, 1.0)
-    found = information(pool, 12, 1e-3, [0, 1])
+    found = information([pool, pool[::-1]], 1e-3)
     for mode in ("atom", "config"):
         stats = SufficientStatistics(5, 1e-3, mode)
         for q in pool:
@@ -24,21 +24,25 @@ def test_information_is_the_log_determinant_of_a_draw():
 
 
 def test_a_wider_pool_has_more():
-    wide, narrow = (information(prints(40, spread), 20, 1e-3, range(3)) for spread in (3.0, 1.0))
+    wide, narrow = (information([prints(20, spread, seed) for seed in range(3)], 1e-3) for spread in (3.0, 1.0))
     assert wide["atom"].mean > narrow["atom"].mean
     assert wide["config"].mean > narrow["config"].mean
 
 
-def test_the_mixed_pool_is_made_of_both():
-    pools = {"entropy": prints(40, 3.0), "random": prints(40, 1.0, seed=1), "independent": prints(4, 1.0)}
+def test_equal_draws_and_the_mixed_pool_of_both():
+    pools = {"entropy": prints(40, 3.0), "random": prints(22, 1.0, seed=1), "independent": prints(4, 1.0)}
     near = pools["random"][:4]
-    found, size = with_mixed(pools, near, 24, 0.2, 10)
-    assert list(found) == ["entropy", "random", "mixed"]
-    assert (len(found["mixed"]), size) == (22, 22)  # a fifth of 23 would be 5
-    own = {id(q) for q in near}
-    assert sum(id(q) in own for q in found["mixed"]) == 4
-    found, size = with_mixed(pools, near, 40, 0.2, 30)
-    assert (list(found), size) == (["entropy", "random"], 40)
+    found, size = equal_draws(pools, near, 24, 0.2, 10, range(3))
+    assert size == 22  # a fifth of 23 would be 5
+    assert {name: len(sets) for name, sets in found.items()} == {"entropy": 3, "random": 1, "mixed": 3}
+    assert {len(cells) for sets in found.values() for cells in sets} == {22}
+    places = {id(q): k for k, q in enumerate(near)}
+    shares = [sorted(places[id(q)] for q in cells if id(q) in places) for cells in found["mixed"]]
+    assert shares == 3 * [[0, 1, 2, 3]]
+    ours = [{id(q) for q in cells} for cells in found["mixed"]]
+    assert ours[0] != ours[1] != ours[2]
+    found, size = equal_draws(pools, near, 22, 0.2, 30, range(3))
+    assert (list(found), size) == (["entropy", "random"], 22)
 
 
 def test_nearest_distance_by_hand():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from entropy_flows.evaluate.curve import Mean, draw, draw_mixed, ratio, summarise
+from entropy_flows.evaluate.curve import Mean, Ratio, draw, draw_mixed, summarise
 
 
 def point(method, size, seed, energy, test="in-distribution"):
@@ -24,9 +24,18 @@ def test_the_ratios_error_is_that_of_many_repetitions():
     """First-order error propagation against experiments with known distributions."""
     rng = np.random.default_rng(0)
     experiments = [[Mean.of(rng.normal(m, 0.1 * m, 3)) for m in (40.0, 8.0)] for _ in range(4000)]
-    found = np.array([ratio(*pair) for pair in experiments])
+    ratios = [Ratio.of(*pair) for pair in experiments]
+    found = np.array([[ratio.value, ratio.error] for ratio in ratios])
     assert found[:, 0].mean() == pytest.approx(5.0, rel=0.02)
     assert np.sqrt((found[:, 1] ** 2).mean()) == pytest.approx(found[:, 0].std(), rel=0.1)
+
+
+def test_a_single_value_has_no_error_and_neither_has_its_ratio():
+    several = Mean.of([1.0, 2.0, 3.0])
+    for pair in ((several, Mean.of([4.0])), (Mean.of([4.0]), several)):
+        assert Ratio.of(*pair).error is None
+        assert "±" not in str(Ratio.of(*pair))
+    assert str(Ratio.of(several, several)) == "1.00 ± 0.41"
 
 
 def test_seeds_are_averaged_and_missing_errors_left_out():

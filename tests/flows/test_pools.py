@@ -7,6 +7,7 @@ import pytest
 
 from entropy_flows.explore import condition_grid, seed_cell
 from entropy_flows.flows import (
+    ActiveLearningMaker,
     IndependentTestMaker,
     LearningCurveMaker,
     RandomMDMaker,
@@ -31,7 +32,7 @@ def flow(maker, campaign, name):
 
 
 def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(campaign):
-    maker = RandomMDMaker.from_campaign(campaign, size=128)
+    maker, loop = RandomMDMaker.from_campaign(campaign, size=128), ActiveLearningMaker.from_campaign(campaign)
     names = [phase.name for phase in campaign.phases]
     for number, made in enumerate(maker.explore, 1):
         own = condition_grid(campaign.iteration(number).explore, names)
@@ -40,6 +41,13 @@ def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(ca
             (c.phase, c.temperature, c.pressure) for c in own
         ]
         assert {c.k for c in plain} == {0.0}
+        plain_runs = made.runs(names, number, campaign.seed)
+        theirs = {
+            run.seed
+            for run in loop.iterations[min(number, len(loop.iterations)) - 1].explore.runs(names, number, campaign.seed)
+        }
+        assert len(theirs) == len(plain_runs)
+        assert theirs.isdisjoint(run.seed for run in plain_runs)  # else k = 0 would be the same trajectories
     assert (maker.select.params.selector, maker.label.anchors.fraction) == ("random", 0.0)
     jobs = flow(maker, campaign, "demo.random")
     assert Counter(job.name for job in jobs) == {"explore": 8, "select": 1, "plan": 1, "close": 1}

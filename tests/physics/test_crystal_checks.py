@@ -6,10 +6,19 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from cells import rotated
-from physics.crystals import SHARP, copper
+from physics.crystals import SHARP, Springs, copper
 
 from entropy_flows.conventions import GPA, pressure
-from entropy_flows.evaluate.physics import CheckError, elastic, enthalpy, eos, relaxed, space_group, standard_cell
+from entropy_flows.evaluate.physics import (
+    CheckError,
+    PhysicsParams,
+    elastic,
+    enthalpy,
+    eos,
+    relaxed,
+    space_group,
+    standard_cell,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +66,15 @@ def test_a_crystal_that_shears_by_itself_has_a_negative_eigenvalue():
     pytest.importorskip("matcalc")
 
     assert elastic(bulk("Cu", "bcc", a=2.85), EMT(), SHARP).lowest < 0
+
+
+def test_strained_cells_that_do_not_relax_give_no_constants():
+    pytest.importorskip("matcalc")
+    silicon = bulk("Si", a=5.43)
+    springs = Springs(k=10.0, r0=5.43 * 3**0.5 / 4, reach=2.8)
+    assert elastic(silicon, springs, PhysicsParams(fmax=1e-4, max_steps=300)).bulk_modulus > 0
+    with pytest.raises(CheckError, match=r"a strained cell is not relaxed to 0.0001 eV/Å after 1 steps"):
+        elastic(silicon, springs, PhysicsParams(fmax=1e-4, max_steps=1))
 
 
 def test_slope_of_the_enthalpy_is_the_volume():

@@ -164,6 +164,9 @@ WRONG = {
         changed(("explore", "temperatures", [-10])),
         "explore.temperatures.0: Input should be greater than 0 (got -10)",
     ),
+    "phase of the independent test": (changed(("independent", {"phases": ["hcp"]})), "independent.phases: 'hcp'"),
+    "training set of no cells": (changed(("curve", {"sizes": [50, 0]})), "curve.sizes.1: Input should be greater than"),
+    "threshold that ends nothing": (changed(("stop", {"forces_mae": 0.1})), "stop: forces_mae ends nothing alone"),
     "not a number": (
         changed(("explore", "steps", "many")),
         "explore.steps: Input should be a valid integer",

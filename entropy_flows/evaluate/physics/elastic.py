@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.optimize import FIRE
 
 from entropy_flows.evaluate.physics.params import PhysicsParams
-from entropy_flows.evaluate.physics.relax import relaxed, standard_cell
+from entropy_flows.evaluate.physics.relax import CheckError, relaxed, standard_cell
 from entropy_flows.geometry import to_structure
 
 
@@ -32,6 +33,16 @@ class Elastic:
     """Lowest eigenvalue of C, GPa: a crystal is mechanically stable if it is positive (Born)."""
 
 
+class Converging(FIRE):
+    """FIRE that raises where it ends before the forces vanish; matcalc would take the stress of that cell."""
+
+    def run(self, fmax: float = 0.05, steps: int = 100_000_000) -> bool:  # type: ignore[override]
+        """Relax; a CheckError if it does not converge."""
+        if not super().run(fmax=fmax, steps=steps):
+            raise CheckError(f"a strained cell is not relaxed to {fmax:g} eV/Å after {steps} steps")
+        return True
+
+
 def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elastic:
     """Relax, strain, relax the atoms of each strained cell, fit.
 
@@ -47,7 +58,7 @@ def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elas
     Raises
     ------
     CheckError
-        If the phase does not relax.
+        If the phase or one of the strained cells does not relax.
     """
     from matcalc import ElasticityCalc
 
@@ -60,7 +71,7 @@ def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elas
         fmax=params.fmax,
         relax_structure=False,
         relax_deformed_structures=True,
-        relax_calc_kwargs={"relax_cell": False, "max_steps": params.max_steps},
+        relax_calc_kwargs={"relax_cell": False, "max_steps": params.max_steps, "optimizer": Converging},
         units_GPa=True,
         r2_min=-1.0,  # its mean counts the components that are zero by symmetry, where a fit of noise has none
     ).calc(to_structure(start))

@@ -60,12 +60,33 @@ def change(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | No
     return float(np.mean([ours[seed] for seed in seeds]) / np.mean([theirs[seed] for seed in seeds]) - 1)
 
 
-def needed(found: Curves, sizes: Sequence[int], error: float) -> float | None:
-    """N*, at which the mean curve first gets down to an error; None if it does not."""
-    means = [np.mean(list(at(found, n).values())) if at(found, n) else np.nan for n in sizes]
-    if means and means[0] <= error:
-        return float(sizes[0])
+def needed(found: Curves, sizes: Sequence[int], last: Mapping[int, float]) -> float | None:
+    """N*, at which the mean curve first gets down to random's error.
+
+    Parameters
+    ----------
+    found
+        The selector's curves.
+    sizes
+        All N.
+    last
+        Seed → random's error at the largest N.
+
+    Returns
+    -------
+    float or None
+        None if it does not, or no seed has both. Over the seeds with all N that the selector has at all, so that each
+        point of the curve and the error are means over the same ones.
+    """
+    own = [n for n in sizes if at(found, n)]
+    seeds = [seed for seed, curve in found.items() if seed in last and all(n in curve for n in own)]
+    if not seeds:
+        return None
+    error = np.mean([last[seed] for seed in seeds])
+    means = [np.mean([found[seed][n] for seed in seeds]) for n in own]
+    if means[0] <= error:
+        return float(own[0])
     for n, (a, b) in enumerate(pairwise(means)):
         if a > error >= b:
-            return float(sizes[n] + (a - error) / (a - b) * (sizes[n + 1] - sizes[n]))
+            return float(own[n] + (a - error) / (a - b) * (own[n + 1] - own[n]))
     return None

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from entropy_flows.bench import compare
@@ -17,7 +16,10 @@ from entropy_flows.evaluate.plots import calibration_plot
 from entropy_flows.evaluate.report import Table, write_report
 
 Points = Sequence[Mapping[str, Any]]
-SPREAD = "Mean ± standard deviation over the seeds; held-out cells, the same for all."
+SPREAD = (
+    "Mean ± standard deviation over the seeds, with their number where a selector ended early for some; held-out "
+    "cells, the same for all."
+)
 BASELINE = "random"
 TITLES = {"random": "random", "committee": "uncertainty", "kmeans": "diversity", "hybrid": "hybrid"}
 """What paper C calls its strategies."""
@@ -74,17 +76,17 @@ def curves_plot(points: Points, known: Mapping[str, tuple[str, float]]) -> Figur
 
 def _errors(points: Points, name: str, title: str, scale: float) -> Table:
     """N down, selectors across."""
-    methods = _methods(points)
+    methods, seeds = _methods(points), _seeds(points)
     rows = [["N", *methods]]
     for size in _sizes(points):
         values = [compare.at(compare.curves(points, method, name), size) for method in methods]
-        rows.append([str(size), *(str(Mean.of(list(v.values())).scaled(scale)) if v else "–" for v in values)])
+        rows.append([str(size), *(_mean(found, scale, seeds) for found in values)])
     return (title, rows, SPREAD)
 
 
 def _summary(points: Points, told: tuple[str, float], titles: Mapping[str, str]) -> Table:
     """A row for each selector: at the largest N, over the whole curve, and labels saved."""
-    (title, scale), sizes = told, _sizes(points)
+    (title, scale), sizes, seeds = told, _sizes(points), _seeds(points)
     base = compare.curves(points, BASELINE, "energy_mae")
     final = compare.at(base, sizes[-1])
     rows = [
@@ -95,15 +97,17 @@ def _summary(points: Points, told: tuple[str, float], titles: Mapping[str, str])
         found = compare.curves(points, method, "energy_mae")
         last, area = compare.at(found, sizes[-1]), compare.areas(found, sizes)
         score = compare.at(compare.curves(points, method, "energy_r2"), sizes[-1])
-        reached = compare.needed(found, sizes, float(np.mean(list(final.values())))) if final else None
+        reached = compare.needed(found, sizes, final)
         rows.append([
-            titles.get(method, method), _mean(last, scale), _mean(score, 1.0), *_against(last, final),
-            _mean(area, scale), *_against(area, compare.areas(base, sizes)),
+            titles.get(method, method), _mean(last, scale, seeds), _mean(score, 1.0, seeds), *_against(last, final),
+            _mean(area, scale, seeds), *_against(area, compare.areas(base, sizes)),
             "–" if reached is None else f"{reached:.0f}",
             "–" if reached is None else f"{100 * (1 - reached / sizes[-1]):.0f} %",
         ])  # fmt: skip
-    seeds = len({point["seed"] for point in points})
-    note = f"{SPREAD} p: paired t-test over {seeds} seeds. Mean of the curve: area below it, divided by the range of N."
+    note = (
+        f"{SPREAD} Against random, and p by a paired t-test: over the seeds that both have. Mean of the curve: area "
+        "below it, divided by the range of N."
+    )
     return ("Selectors against random", rows, note)
 
 
@@ -115,7 +119,11 @@ def _tests(points: Points, name: str, title: str) -> Table:
     for size in _sizes(points):
         pairs = [_against(compare.at(compare.curves(points, m, name), size), compare.at(base, size)) for m in methods]
         rows.append([str(size), *(f"{change} (p {p})" for change, p in pairs)])
-    return (f"{title}: change against random", rows, "Negative is better. p: paired t-test over the seeds.")
+    return (
+        f"{title}: change against random",
+        rows,
+        "Negative is better. p: paired t-test over the seeds that both have.",
+    )
 
 
 def _calibration(points: Points) -> list[Table]:
@@ -126,7 +134,7 @@ def _calibration(points: Points) -> list[Table]:
         for quantity in own[0] if own else ():
             values = [{k: part[quantity][key] for k, part in enumerate(own)} for key in ("spearman", "ratio")]
             kept = [{k: value for k, value in column.items() if value is not None} for column in values]
-            rows.append([method, str(size), quantity, *(_mean(column, 1.0) for column in kept)])
+            rows.append([method, str(size), quantity, *(_mean(column, 1.0, len(own)) for column in kept)])
     note = (
         "Of the committee trained on what was chosen, on held-out cells; a ratio above 1: it is surer than it may be."
     )
@@ -137,13 +145,17 @@ def _cost(points: Points) -> Table:
     """What choosing cost and gave."""
     rows = [["selector", "N", "log det Σ, per atom", "log det Σ, per config", "seconds to choose", "MiB to choose"]]
     for method, size in dict.fromkeys((point["method"], point["size"]) for point in points):
-        own = [point for point in points if (point["method"], point["size"]) == (method, size)]
-        found = [Mean.of([point["information"][mode] for point in own]) for mode in ("atom", "config")]
-        costs = [Mean.of([point[name] for point in own]) for name in ("selection_seconds", "mib")]
-        rows.append([method, str(size), *map(str, found), *map(str, costs)])
+        own = {
+            p["seed"]: {**p, **p["information"]}
+            for p in points
+            if (p["method"], p["size"]) == (method, size) and len(p["chosen"]) == size
+        }
+        columns = ("atom", "config", "selection_seconds", "mib")
+        found = [{seed: point[name] for seed, point in own.items()} for name in columns]
+        rows.append([method, str(size), *(_mean(values, 1.0, _seeds(points)) for values in found)])
     note = (
-        "Mean ± standard deviation over the seeds. Of rounds, seconds add up; evaluating a committee on the candidates "
-        "is a part of choosing, training it is not. MiB: what the process' memory rose by."
+        "Mean ± standard deviation over the seeds that have so many cells. Of rounds, seconds add up; evaluating a "
+        "committee on the candidates is a part of choosing, training it is not. MiB: what the process' memory rose by."
     )
     return ("Selection", rows, note)
 
@@ -162,8 +174,12 @@ def _against(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[st
     return "–" if change is None else f"{100 * change:+.1f} %", "–" if p is None else f"{p:.2g}"
 
 
-def _mean(values: Mapping[int, float], scale: float) -> str:
-    return str(Mean.of(list(values.values())).scaled(scale)) if values else "–"
+def _mean(values: Mapping[int, float], scale: float, seeds: int) -> str:
+    """Mean over the seeds, and how many of them where not all have a value."""
+    if not values:
+        return "–"
+    told = str(Mean.of(list(values.values())).scaled(scale))
+    return told if len(values) == seeds else f"{told} ({len(values)} of {seeds} seeds)"
 
 
 def _has(points: Points, name: str) -> bool:
@@ -172,6 +188,10 @@ def _has(points: Points, name: str) -> bool:
 
 def _methods(points: Points) -> list[str]:
     return list(dict.fromkeys(point["method"] for point in points))
+
+
+def _seeds(points: Points) -> int:
+    return len({point["seed"] for point in points})
 
 
 def _sizes(points: Points) -> list[int]:

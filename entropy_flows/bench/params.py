@@ -167,6 +167,8 @@ def _told(err: ValidationError, *within: str) -> str:
 
 
 def _lay(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
+    for place, key in enumerate(keys[:-1], 1):
         data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ValueError(f"{'.'.join(keys)}: {'.'.join(keys[:place])} is {data!r}, which has no {keys[place]}")
     data[keys[-1]] = value

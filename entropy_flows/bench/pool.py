@@ -174,8 +174,15 @@ def energies_only(path: Path) -> list[Atoms]:
     """
     from ase.io import read
 
+    _there(path)
+    try:
+        found = read(path, ":", format="extxyz")
+    except Exception as err:  # ASE's own errors do not name the file
+        raise ValueError(f"{path} cannot be read as extended XYZ: {' '.join(str(err).split())}") from None
     frames = []
-    for index, atoms in enumerate(read(_there(path), ":", format="extxyz")):
+    for index, atoms in enumerate(found):
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise ValueError(f"{path.name}[{index}] cannot be used: positions or cell are not finite numbers")
         results = {} if atoms.calc is None else atoms.calc.results
         energy = results.get("free_energy", results.get("energy"))
         if energy is None or not np.isfinite(energy):

@@ -3,10 +3,11 @@
 folder/
   bench.json                     what the benchmark is of; another one needs another folder
   prints.npz                     fingerprints and energies of the pool, computed once
-  points/SELECTOR-N-SEED.json    a result; a fine-tuning is in a folder of that name until then
+  points/SELECTOR-N-SEED.json    a result; fine-tunings are in a folder of that name as long as they are needed
 
 A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one size without rounds.
 Chains need nothing of one another. Results are written as a whole, and fine-tunings resume: a kill loses nothing.
+In rounds what is chosen depends on the sizes before, so that only larger ones can be added to what is there.
 """
 
 from __future__ import annotations
@@ -59,11 +60,12 @@ class Bench:
         pool = Path(self.params.pool)
         digest = hashlib.sha256(pool.read_bytes()).hexdigest() if pool.is_file() else ""
         facts = {**self.params.model_dump(mode="json", exclude=FREE), "pool": digest}
+        facts["rounds"] = sorted(self.params.sizes) if self.params.initial else []
         known, prints = self.folder / "bench.json", self.folder / "prints.npz"
-        if known.is_file() and (other := _changed(json.loads(known.read_text()), facts)):
-            raise ValueError(
-                f"{self.folder} has results with another {', '.join(other)}: give another folder, or take that one back"
-            )
+        if known.is_file():
+            self._check(json.loads(known.read_text()), facts)
+        else:
+            prints.unlink(missing_ok=True)  # of a pool that nothing is known of
         found = LabelledPool.of(self.params, self._prints())
         self.folder.mkdir(parents=True, exist_ok=True)
         if not prints.is_file() and not self.params.is_table:
@@ -72,6 +74,22 @@ class Bench:
                 np.savez(file, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets)
         write_json(known, facts)
         return found
+
+    def _check(self, known: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Refuse what would mix two benchmarks in one folder."""
+        rounds = known.get("rounds", [])
+        if rounds and facts["rounds"][: len(rounds)] == rounds:
+            known = {**known, "rounds": facts["rounds"]}
+        other = sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))
+        if other == ["rounds"]:
+            raise ValueError(
+                f"{self.folder} has results in rounds up to {', '.join(map(str, rounds))} cells, and what was chosen "
+                "depends on them: only larger sizes can be added; give another folder, or take those back"
+            )
+        if other:
+            raise ValueError(
+                f"{self.folder} has results with another {', '.join(other)}: give another folder, or take that one back"
+            )
 
     def pool(self) -> LabelledPool:
         """What was prepared; its cells are read again where a model is to be trained on them."""
@@ -123,6 +141,9 @@ class _Chain:
         first = np.random.default_rng([seed, len(self.side)]).permutation(len(self.side))[: bench.params.initial]
         self.chosen: list[int] = first.tolist()
         self.seconds, self.mib, self.reason = 0.0, 0.0, ""
+        self.last: tuple[int, Student] | None = None
+        """The student of so many of the chosen, for the next choice."""
+        self.folders: set[Path] = set()
 
     def points(self, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
         """A result for each size."""
@@ -130,6 +151,7 @@ class _Chain:
         for size in sizes:
             file = self.bench.point_file(self.selector, size, self.seed)
             if file.is_file():
+                self.folders.add(file.with_suffix(""))
                 found = json.loads(file.read_text())
                 self.chosen = [number[place] for place in found["chosen"]]
                 self.seconds, self.mib, self.reason = (found[name] for name in ("selection_seconds", "mib", "reason"))
@@ -137,8 +159,9 @@ class _Chain:
                 found = self._point(size)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_json(file, found)
-                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
             yield found
+        for folder in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _point(self, size: int) -> dict[str, Any]:
         self._choose(size)
@@ -178,13 +201,15 @@ class _Chain:
 
     def _student(self, size: int) -> Student:
         """Trained on what is chosen now."""
+        if self.last is None or self.last[0] != len(self.chosen):
+            self.last = len(self.chosen), self._trained(size)
+        return self.last[1]
+
+    def _trained(self, size: int) -> Student:
         params, places = self.params, self.side[self.chosen].tolist()
         if params.base_model is None:
             return NetworkStudent.trained(self.pool, params, places, self.seed)
         members = max(2, params.train.committee) if self.params.select.needs_committee else 1
         folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
+        self.folders.add(folder)
         return ModelStudent.trained(self.pool, params, places, self.seed, members, folder)
-
-
-def _changed(known: dict[str, Any], facts: dict[str, Any]) -> list[str]:
-    return sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))

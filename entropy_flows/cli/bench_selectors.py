@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
     from entropy_flows.bench import Bench, BenchParams
+    from entropy_flows.bench.rounds import Chain
 
 
 def command(
@@ -90,23 +91,36 @@ def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
     params = load_bench(pool, changes)
     if params.base_model is None:
         return params
-    return params.model_copy(update={"base_model": str(locate_model(params.base_model, Path()))})
+    base = Path() if "base_model" in changes else pool.parent  # a file's paths are relative to the file
+    return params.model_copy(update={"base_model": str(locate_model(params.base_model, base))})
 
 
 def _run(bench: Bench, workers: int, console: Console) -> None:
-    """Run what is missing, each chain in a process that has nothing of another's."""
+    """Run what is missing; the first error, or Ctrl-C, ends all of it, to go on when the command is run again."""
+    missing = list(bench.missing())
+    with ThreadPoolExecutor(workers) as crew:
+        jobs = {crew.submit(_alone, bench, chain): chain for chain in missing}
+        try:
+            for done, job in enumerate(as_completed(jobs), 1):
+                selector, seed, sizes = jobs[job]
+                last: dict[str, Any] = job.result()[-1]
+                error = last["errors"].get("held-out", {}).get("energy_mae")
+                told = f"stopped early: {last['reason']}" if error is None else f"MAE {error:.4g}"
+                said = f"{done} of {len(missing)}: {selector}, seed {seed}, {', '.join(map(str, sizes))} cells: {told}"
+                console.print(said, highlight=False, soft_wrap=True)
+        except BaseException:
+            crew.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def _alone(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
+    """A chain in a process that has nothing of another's."""
     from entropy_flows.bench.rounds import run_chain
 
-    missing = list(bench.missing())
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as crew:
-        jobs = {crew.submit(run_chain, bench, chain): chain for chain in missing}
-        for done, job in enumerate(as_completed(jobs), 1):
-            selector, seed, sizes = jobs[job]
-            last: dict[str, Any] = job.result()[-1]
-            error = last["errors"].get("held-out", {}).get("energy_mae")
-            told = f"stopped early: {last['reason']}" if error is None else f"MAE {error:.4g}"
-            said = f"{done} of {len(missing)}: {selector}, seed {seed}, {', '.join(map(str, sizes))} cells: {told}"
-            console.print(said, highlight=False, soft_wrap=True)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
+        return one.submit(run_chain, bench, chain).result()
 
 
 def _values(text: str) -> Iterator[Any]:

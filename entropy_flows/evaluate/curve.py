@@ -44,7 +44,7 @@ class Mean:
         return Mean(factor * self.mean, factor * self.std, self.n)
 
     def __str__(self) -> str:
-        digits = 3 if self.mean < 1 else 2 if self.mean < 10 else 1
+        digits = 3 if abs(self.mean) < 1 else 2 if abs(self.mean) < 10 else 1
         return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}" if self.n > 1 else f"{self.mean:.{digits}f}"
 
 

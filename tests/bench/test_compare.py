@@ -45,7 +45,14 @@ def test_the_area_is_the_mean_height():
 
 def test_labels_needed():
     found = compare.curves(points("other", {10: [4.0], 20: [2.0], 40: [1.0]}), "other", "energy_mae")
-    assert compare.needed(found, [10, 20, 40], 1.5) == pytest.approx(30)
-    assert compare.needed(found, [10, 20, 40], 2.0) == pytest.approx(20)
-    assert compare.needed(found, [10, 20, 40], 5.0) == 10
-    assert compare.needed(found, [10, 20, 40], 0.5) is None
+    assert compare.needed(found, [10, 20, 40], {0: 1.5}) == pytest.approx(30)
+    assert compare.needed(found, [10, 20, 40], {0: 2.0}) == pytest.approx(20)
+    assert compare.needed(found, [10, 20, 40], {0: 5.0}) == 10
+    assert compare.needed(found, [10, 20, 40], {0: 0.5}) is None
+    assert compare.needed(found, [10, 20, 40], {1: 5.0}) is None
+
+
+def test_labels_needed_are_of_the_seeds_that_are_there_at_every_size():
+    table = {10: [4.0, 8.0], 20: [2.0]}  # the second seed ended early, and so did both at 40
+    found = compare.curves(points("other", table), "other", "energy_mae")
+    assert compare.needed(found, [10, 20, 40], {0: 3.0, 1: 100.0}) == pytest.approx(15)

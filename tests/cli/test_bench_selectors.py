@@ -2,6 +2,10 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +19,11 @@ from typer.testing import CliRunner
 from entropy_flows.bench import Bench, BenchParams, LabelledPool, load_bench
 from entropy_flows.bench.page import tables, write_page
 from entropy_flows.bench.rounds import run_chain
+from entropy_flows.bench.students import NetworkStudent
 from entropy_flows.cli.app import app
+from entropy_flows.cli.bench_selectors import _params
 from entropy_flows.launch.submit import locate_model
+from entropy_flows.processes import child
 from entropy_flows.select import GreedySelector, LogDetSelector, RandomSelector
 from entropy_flows.select.pool import choose
 
@@ -103,7 +110,7 @@ def test_a_fine_tuned_model_as_the_student(pool, tmp_path):
     points = [json.loads((tmp_path / "points" / f"hybrid-{n}-1.json").read_text()) for n in (4, 8)]
     assert all(point["errors"]["held-out"]["n"] == 6 for point in points)
     assert points[1]["calibration"]["forces"]["n"] == 6
-    assert not (tmp_path / "points" / "hybrid-8-1").exists()
+    assert all(path.is_file() for path in (tmp_path / "points").iterdir())
 
 
 def test_rounds_begin_alike_and_grow(pool, tmp_path):
@@ -132,6 +139,91 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
     for name in ("curves.png", "calibration.png"):
         assert name in text
         assert (tmp_path / name).stat().st_size > 5_000
+
+
+def test_a_committee_is_trained_once_for_test_and_choice(pool, tmp_path, monkeypatch):
+    trained, original = [], NetworkStudent.trained
+    monkeypatch.setattr(
+        NetworkStudent, "trained", lambda *given: trained.append(len(given[2])) or original(*given), raising=True
+    )
+    made = Bench(params(pool, initial=4, batch=3, selectors=("hybrid",), seeds=(1,), sizes=(4, 8, 10)), tmp_path)
+    made.prepare()
+    results(made)
+    assert trained == [4, 7, 8, 10]
+
+
+def test_in_rounds_only_larger_sizes_are_added(pool, tmp_path):
+    def prepared(*sizes, **changes):
+        made = Bench(params(pool, initial=2, selectors=("kmeans",), seeds=(1,), sizes=sizes, **changes), tmp_path)
+        made.prepare()
+        return made
+
+    first = results(prepared(4, 8))
+    more = prepared(4, 8, 10)
+    assert [point["size"] for point in results(more)] == [4, 8, 10]
+    assert more.points()[1]["chosen"] == first[1]["chosen"]
+    for sizes in ((4, 6, 8, 10), (8, 10), (4, 8)):
+        with pytest.raises(ValueError, match=r"in rounds up to 4, 8, 10 cells.* only larger sizes can be added"):
+            prepared(*sizes)
+    free = params(pool, selectors=("kmeans",), seeds=(1,), sizes=(4, 8))
+    Bench(free, tmp_path / "free").prepare()
+    Bench(free.model_copy(update={"sizes": (4, 6)}), tmp_path / "free").prepare()
+
+
+def test_fingerprints_of_an_unknown_pool_are_not_taken(pool, tmp_path):
+    made = Bench(params(pool), tmp_path / "b")
+    expected = made.prepare().prints
+    other = tmp_path / "other.extxyz"
+    write(other, [labelled_cell(100 + seed) for seed in range(30)])
+    Bench(params(other), tmp_path / "b2").prepare()
+    (tmp_path / "b" / "bench.json").unlink()
+    (tmp_path / "b" / "prints.npz").write_bytes((tmp_path / "b2" / "prints.npz").read_bytes())
+    np.testing.assert_array_equal(made.prepare().prints[0], expected[0])
+
+
+def test_seeds_that_ended_early_are_told(pool, tmp_path):
+    made = Bench(params(pool, seeds=(1, 2, 3), sizes=(4,)), tmp_path)
+    prepared = made.prepare()
+    found = results(made)
+    (lost,) = [point for point in found if (point["method"], point["seed"]) == ("greedy", 2)]
+    lost |= {"chosen": lost["chosen"][:2], "errors": {}, "reason": "no more"}
+    shown = {title: rows for title, rows, _ in tables(found, prepared, made.params)}
+    assert shown["energy MAE, meV/atom"][1][2].endswith("(2 of 3 seeds)")
+    assert "seeds" not in shown["energy MAE, meV/atom"][1][1]
+    (row,) = [row for row in shown["Selection"] if row[0] == "greedy"]
+    values = [point["information"]["atom"] for point in found if point["method"] == "greedy" and point is not lost]
+    assert row[2] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (2 of 3 seeds)"
+
+
+def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
+    )
+    code += "from entropy_flows.cli import main; main()"
+    program = [sys.executable, "-c", code, "bench-selectors", str(table)]
+    options = ["-C", str(tmp_path / "b"), "--selectors", "random", "--sizes", "40", "--seeds", "1,2,3,4,5,6,7,8",
+               "--set", "target=hull", "--set", "network.steps=4000", "--workers", "1"]  # fmt: skip
+    with child([*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "b").glob("points/*.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    assert process.returncode == 130
+    assert len(list((tmp_path / "b").glob("points/*.json"))) < 8
+
+
+def test_paths_in_a_file_are_relative_to_it(pool, tmp_path, monkeypatch):
+    (tmp_path / "mine.nequip.zip").write_bytes(Path(BASE).read_bytes())
+    (tmp_path / "pool.extxyz").write_bytes(pool.read_bytes())
+    (tmp_path / "bench.yaml").write_text(yaml.safe_dump({"pool": "pool.extxyz", "base_model": "mine.nequip.zip"}))
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    found = _params(Path("../bench.yaml"), {})
+    assert Path(found.base_model) == tmp_path / "mine.nequip.zip"
+    with pytest.raises(ValueError, match=r"model file mine.nequip.zip does not exist"):
+        _params(Path("../bench.yaml"), {"base_model": "mine.nequip.zip"})
 
 
 def test_a_chain_that_was_cut_off_goes_on_to_the_same_end(pool, tmp_path):
@@ -233,6 +325,7 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
         ({"selectors": ["committee"]}, "'committee' goes by models trained on what was chosen before: set initial"),
         ({"initial": 6}, "initial is 6, more than the smallest of sizes, 4"),
         ({"fingerprint": {"elements": ["C"]}}, r"pool.extxyz has Si, which fingerprint.elements \(C\) does not list"),
+        ({"select": "random", "select.alpha": 0.5}, "select.alpha: select is 'random', which has no alpha"),
         ({"settings": {"best": {}}}, "settings.best.*Input should be 'logdet'"),
         ({"settings": {"greedy": {"theta": 0.1}}}, "^settings.greedy: unknown key 'theta'; did you mean 'theta_min'"),
         ({"seeds": [1, 1]}, "seeds names one twice: 1, 1"),
@@ -280,8 +373,14 @@ def test_unlabelled_cells_are_named(tmp_path):
     write(path, [labelled_cell(0, forces=False)])
     with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: no forces"):
         LabelledPool.of(params(path, forces=True))
-    with pytest.raises(ValueError, match="does not exist"):
+    with pytest.raises(ValueError, match=r"none.extxyz does not exist"):
         LabelledPool.of(params(tmp_path / "none.extxyz"))
+    path.write_text("nothing of the kind\n")
+    with pytest.raises(ValueError, match=r"bare.extxyz cannot be read as extended XYZ: "):
+        LabelledPool.of(params(path))
+    path.write_text('2\nLattice="5 0 0 0 5 0 0 0 5" energy=1.0 Properties=species:S:1:pos:R:3\nSi 0 0 0\nSi nan 1 1\n')
+    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: positions or cell are not finite"):
+        LabelledPool.of(params(path))
 
 
 def test_choosing_from_a_pool():

@@ -17,6 +17,7 @@ def test_mean_and_sample_standard_deviation():
     assert Mean.of([3.0]) == Mean(3.0, 0.0, 1)
     assert str(Mean(12.34, 0.51, 3)) == "12.3 ± 0.5"
     assert str(Mean(0.1234, 0.05, 1)) == "0.123"
+    assert str(Mean(-1354.407, 0.25, 2)) == "-1354.4 ± 0.2"
     assert mean.scaled(10) == Mean(10 * mean.mean, 10 * mean.std, 3)
 
 

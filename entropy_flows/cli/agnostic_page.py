@@ -55,6 +55,7 @@ def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list
     hours = sum(run["cpu_seconds"] for run in runs) / 3600
     accepted, tried = sum(run["accepted"] for run in runs), sum(run["tried"] for run in runs)
     speed = accepted / hours
+    projected = f"{PAPER_CELLS / speed:.1f}" if accepted else "–"
     rows = [["quantity", "value"], ["cells", str(admitted["cells"])], ["atoms", str(admitted["atoms"])]]
     for mode, value in admitted["entropy"].items():
         rows.append([f"log det Σ per {mode}; of as many random cells", f"{value:.2f}; {admitted['random'][mode]:.2f}"])
@@ -64,7 +65,7 @@ def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list
         ["candidates accepted", f"{accepted} ({100 * accepted / tried:.1f} %)"],
         ["processor time of the searches, h", f"{hours:.3f}"],
         ["cells per processor hour", f"{speed:.0f}"],
-        [f"hours for {PAPER_CELLS:,} cells at this rate", f"{PAPER_CELLS / speed:.1f}"],
+        [f"hours for {PAPER_CELLS:,} cells at this rate", projected],
         [f"hours for paper B's {PAPER_CANDIDATES:,} candidates", f"{PAPER_CANDIDATES * hours / tried:.0f}"],
     ]
 

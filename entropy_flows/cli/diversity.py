@@ -50,9 +50,9 @@ def command(
 ) -> None:
     """Compare the diversity of data sets: log det Σ per atom and per config, at one density.
 
-    Each set is scaled so that its equilibrium volume (of its cell of least energy, else the median) is the first one's;
-    cells within the window count. Sets of one element each are compared as if they were of the same. Beside the full
-    sets there are draws of equally many atoms, or cells, of each.
+    Each set is scaled so that its equilibrium volume (of its cell of least energy; the median where energies are missing
+    or compositions differ) is the first one's; cells within the window count. Sets of one element each are compared as
+    if they were of the same. Beside the full sets there are draws of equally many atoms, or cells, of each.
 
     Example: entropy-flows diversity mine.extxyz theirs.extxyz.gz campaign.yaml --fingerprint bispectrum
     """
@@ -103,11 +103,11 @@ def _prints(measure: FingerprintBase, part: CellSet, console: Console) -> list[n
 def tables(found: Sequence[CellSet], result: dict[str, Diversity], params: DiversityParams) -> list[Table]:
     """What was compared, and how diverse it is."""
     drawn = next(iter(result.values())).drawn
-    sizes = [["set", "cells", "V_eq, Å³/atom", "cells kept", "atoms in them"]]
+    sizes = [["set", "cells", "V_eq, Å³/atom", "that is", "cells kept", "atoms in them"]]
     numbers = [["set", "per atom", "per config", f"{drawn['atom']} atoms", f"{drawn['config']} cells"]]
     for part in found:
         own = result[part.name]
-        told = (part.total, f"{part.equilibrium:.2f}", own.count["config"], own.count["atom"])
+        told = (part.total, f"{part.equilibrium:.2f}", part.rule, own.count["config"], own.count["atom"])
         sizes.append([part.name, *map(str, told)])
         equal = [f"{mean.mean:.1f} ± {mean.std:.1f}" for mean in own.equal.values()]
         numbers.append([part.name, *(f"{value:.1f}" for value in own.full.values()), *equal])
@@ -136,7 +136,8 @@ def _write(
     }
     page = write_report(folder, "Diversity of data sets", repr(measure), [], told, figures)
     sets = {
-        part.name: {"cells": part.total, "equilibrium": part.equilibrium} | asdict(result[part.name]) for part in found
+        part.name: {"cells": part.total, "equilibrium": part.equilibrium, "rule": part.rule} | asdict(result[part.name])
+        for part in found
     }
     facts = {"fingerprint": measure.settings, "params": params.model_dump(mode="json"), "sets": sets}
     (folder / "diversity.json").write_text(json.dumps(facts, indent=1))

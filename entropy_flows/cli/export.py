@@ -59,6 +59,8 @@ def command(
     if partial.is_dir():  # of an export that was interrupted
         shutil.rmtree(partial)
     count = write(frames, partial)
+    if partial.is_dir():  # which takes no file's place by itself
+        output.unlink(missing_ok=True)
     partial.replace(output)
     left = f"; {len(frames) - count} without energy and forces left out" if count < len(frames) else ""
     print(f"{count} cells written to {output}{left}")

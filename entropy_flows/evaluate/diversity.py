@@ -11,7 +11,7 @@ not, whatever the order of its atoms. So
 
 =======  ==============================================================================================================
 V        volume per atom of a cell
-V_eq     of the set: that of its cell of least energy per atom if all have energies, else the median
+V_eq     of the set: that of its cell of least energy per atom if all have energies and one composition, else the median
 V_ref    one for all sets: the first one's V_eq, unless another is given
 =======  ==============================================================================================================
 
@@ -72,6 +72,8 @@ class CellSet:
         Cells before the window.
     equilibrium
         V_eq, Å³ per atom.
+    rule
+        What V_eq is, and why.
     cells
         Those in the window, scaled.
     """
@@ -79,6 +81,7 @@ class CellSet:
     name: str
     total: int
     equilibrium: float
+    rule: str
     cells: list[Atoms]
 
 
@@ -112,13 +115,16 @@ def volume_per_atom(atoms: Atoms) -> float:
     return float(atoms.get_volume()) / len(atoms)
 
 
-def equilibrium_volume(cells: Sequence[Atoms]) -> float:
-    """V_eq of a set, Å³ per atom."""
+def equilibrium_volume(cells: Sequence[Atoms]) -> tuple[float, str]:
+    """V_eq of a set, Å³ per atom, and what it is in words."""
     energies = [energy_of(atoms) for atoms in cells]
     known = [energy / len(atoms) for energy, atoms in zip(energies, cells, strict=True) if energy is not None]
-    if len(known) == len(cells):
-        return volume_per_atom(cells[int(np.argmin(known))])
-    return float(np.median([volume_per_atom(atoms) for atoms in cells]))
+    median = float(np.median([volume_per_atom(atoms) for atoms in cells]))
+    if len(known) < len(cells):
+        return median, f"median: {len(cells) - len(known)} of {len(cells)} without energy"
+    if len({atoms.symbols.formula.reduce()[0].format("hill") for atoms in cells}) > 1:
+        return median, "median: several compositions"
+    return volume_per_atom(cells[int(np.argmin(known))]), "least energy"
 
 
 def energy_of(atoms: Atoms) -> float | None:
@@ -134,28 +140,31 @@ def comparable(sets: Mapping[str, Sequence[Atoms]], params: DiversityParams) -> 
     Raises
     ------
     ValueError
-        If a set has no cells, one without a volume, or fewer than two in its window.
+        If a set has no cells, one without a density, or fewer than two in its window.
     """
     for name, cells in sets.items():
         if not cells:
             raise ValueError(f"{name} has no cells")
         for place, atoms in enumerate(cells):
-            if len(atoms) == 0 or atoms.cell.rank < 3:
+            if len(atoms) == 0 or atoms.cell.rank < 3 or not atoms.pbc.all():
                 raise ValueError(
-                    f"{name}[{place}] has {len(atoms)} atoms and {atoms.cell.rank} cell vectors: no density"
+                    f"{name}[{place}] has {len(atoms)} atoms, {atoms.cell.rank} cell vectors and is periodic along "
+                    f"{int(atoms.pbc.sum())} of them: no density"
                 )
+            if not np.isfinite(atoms.positions).all():
+                raise ValueError(f"{name}[{place}]: positions are not finite numbers")
     symbol = common_species(sets)
     equilibria = {name: equilibrium_volume(cells) for name, cells in sets.items()}
-    reference = params.volume or next(iter(equilibria.values()))
+    reference = params.volume or next(iter(equilibria.values()))[0]
     found = []
     for name, cells in sets.items():
-        own = equilibria[name]
+        own, rule = equilibria[name]
         kept = [atoms for atoms in cells if _inside(volume_per_atom(atoms) / own, params.window)]
         if len(kept) < 2:
             within = "" if params.window is None else f" within {params.window:.0%} of V_eq = {own:.3g} Å³ per atom"
             raise ValueError(f"{name} has {len(kept)} of {len(cells)} cells{within}; at least 2 are needed")
         alike = [_scaled(_like(atoms, symbol), own, reference, params.rescale) for atoms in kept]
-        found.append(CellSet(name, len(cells), own, alike))
+        found.append(CellSet(name, len(cells), own, rule, alike))
     return found
 
 

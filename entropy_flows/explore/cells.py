@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from ase.data import atomic_numbers, reference_states
 from ase.geometry import cellpar_to_cell
 from pydantic import Field, model_validator
 
@@ -127,6 +128,8 @@ def reference_state(symbol: str) -> Reference:
         If the table has no crystal for it.
     """
     try:
+        if (reference_states[atomic_numbers[symbol]] or {}).get("symmetry") == "orthorhombic":
+            raise ValueError("orthorhombic, of which the table has the cell without its atoms")
         crystal = bulk(symbol)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as err:
         raise ValueError(
@@ -197,5 +200,8 @@ def for_element(cells: list[Atoms], symbol: str, v0: float, new_v0: float) -> li
     for atoms in cells:
         scaled = rescaled(atoms, atoms.get_volume() / len(atoms) * new_v0 / v0)
         scaled.symbols[:] = symbol
+        scaled.info.pop("gain", None)  # of the other element's fingerprints
+        if "r_core" in scaled.info:
+            scaled.info["r_core"] *= (new_v0 / v0) ** (1 / 3)
         found.append(scaled)
     return found

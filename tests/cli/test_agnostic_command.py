@@ -14,6 +14,8 @@ from ase.io import read
 from ase.neighborlist import neighbor_list
 from commands import run
 
+from entropy_flows.cli.agnostic_page import whole_rows
+
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 
 
@@ -68,8 +70,11 @@ def test_table_page_and_cells(finished):
     cells, scaled = read(folder / "tiny.extxyz", ":"), read(folder / "tiny-Al.extxyz", ":")
     assert len(cells) == len(scaled) > 20
     for atoms, other in zip(cells, scaled, strict=True):
-        d = neighbor_list("d", atoms, atoms.info["r_core"])
-        assert len(d) == 0 or d.min() >= 0.9 * atoms.info["r_core"] - 1e-6
+        for cell in (atoms, other):
+            d = neighbor_list("d", cell, cell.info["r_core"])
+            assert len(d) == 0 or d.min() >= 0.9 * cell.info["r_core"] - 1e-6
+        factor = (other.get_volume() / atoms.get_volume()) ** (1 / 3)
+        assert other.info["r_core"] == pytest.approx(factor * atoms.info["r_core"])
         assert set(other.get_chemical_symbols()) == {"Al"}
         assert other.get_volume() / atoms.get_volume() == pytest.approx(scaled[0].get_volume() / cells[0].get_volume())
 
@@ -84,6 +89,14 @@ def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "status", path)
     assert code == 0
     assert "searches" in out
+
+
+def test_searches_that_accepted_nothing_have_a_table():
+    run_document = {"cpu_seconds": 3.6, "accepted": 0, "tried": 7}
+    admitted = {"cells": 10, "atoms": 40, "entropy": {"atom": -1.0}, "random": {"atom": -2.0}}
+    rows = dict(whole_rows([run_document], admitted)[1:])
+    assert rows["candidates accepted"] == "0 (0.0 %)"
+    assert rows["hours for 30,349 cells at this rate"] == "–"
 
 
 @pytest.mark.parametrize("name", ["run", "check", "report"])

@@ -124,6 +124,14 @@ def test_a_file_in_another_format(command, files, name, made):
     assert "out exists" in told
 
 
+def test_a_folder_takes_the_place_of_a_file(command, files):
+    pytest.importorskip("pandas")
+    (files / "out").write_text("something older")
+    code, told = command("export", "cold.extxyz", "out", "--format", "pacemaker", "--overwrite")
+    assert (code, told) == (0, "6 cells written to out")
+    assert (files / "out" / "input.yaml").is_file()
+
+
 def test_cells_without_labels(command, files):
     code, told = command("export", "carbon.xyz", "all.extxyz.gz")
     assert (code, told) == (0, "6 cells written to all.extxyz.gz")

@@ -39,12 +39,21 @@ def prints(n, spread, seed=0, dim=5, atoms=8):
 
 def test_equilibrium_is_that_of_the_least_energy_or_the_median():
     cells = at("Al", [0.8, 1.0, 1.1, 1.3, 1.5])
-    assert equilibrium_volume(cells) == pytest.approx(16 * 1.1)
+    assert equilibrium_volume(cells) == (pytest.approx(16 * 1.1), "median: 5 of 5 without energy")
     for atoms, energy in zip(cells, [-1.0, -3.0, -2.0, 0.0, 5.0], strict=True):
         labelled(atoms, energy)
-    assert equilibrium_volume(cells) == pytest.approx(16)
+    assert equilibrium_volume(cells) == (pytest.approx(16), "least energy")
     cells[0].calc = None  # one that is not labelled: energies cannot decide
-    assert equilibrium_volume(cells) == pytest.approx(16 * 1.1)
+    assert equilibrium_volume(cells) == (pytest.approx(16 * 1.1), "median: 1 of 5 without energy")
+    labelled(cells[0], float("nan"))
+    assert equilibrium_volume(cells)[1] == "median: 1 of 5 without energy"
+
+
+def test_energies_of_different_compositions_are_not_compared():
+    cells = at("Al", [0.8, 1.0, 1.3]) + at("Ni", [1.1])
+    for atoms, energy in zip(cells, [-1.0, -3.0, -2.0, -9.0], strict=True):
+        labelled(atoms, energy)
+    assert equilibrium_volume(cells) == (pytest.approx(16 * 1.05), "median: several compositions")
 
 
 def test_a_set_is_scaled_as_a_whole_and_its_own_densities_stay():
@@ -92,7 +101,9 @@ def test_species_stay_where_a_set_has_more_than_one():
     ("cells", "message"),
     [
         ([], "b has no cells"),
-        ([Atoms("Al", [[0, 0, 0]])], r"b\[0\] has 1 atoms and 0 cell vectors"),
+        ([Atoms("Al", [[0, 0, 0]])], r"b\[0\] has 1 atoms, 0 cell vectors"),
+        ([Atoms("Al", [[0, 0, 0]], cell=[9, 9, 9])], "3 cell vectors and is periodic along 0 of them: no density"),
+        ([Atoms("Al", [[np.nan, 0, 0]], cell=[4, 4, 4], pbc=True)], r"b\[0\]: positions are not finite"),
         (at("Al", [1.0, 1.0, 3.0])[1:], "b has 0 of 2 cells within 25% of V_eq = 32"),
     ],
 )

@@ -41,9 +41,10 @@ def test_close_packed_crystals_have_the_constant_of_close_packing():
     assert reference_state("Si").core < 0.8 * CLOSE_PACKED
 
 
-def test_an_element_without_a_tabulated_crystal_is_named():
-    with pytest.raises(ValueError, match=r"no crystal of element 'Ga'.*give `volume`"):
-        reference_state("Ga")
+@pytest.mark.parametrize("symbol", ["Ga", "U", "Np"])
+def test_an_element_without_a_tabulated_crystal_is_named(symbol):
+    with pytest.raises(ValueError, match=rf"no crystal of element '{symbol}'.*give `volume`"):
+        reference_state(symbol)
 
 
 def test_cells_keep_to_window_and_shape():
@@ -98,7 +99,9 @@ def test_bounds_that_make_no_sense(field, value, message):
 def test_cells_for_another_element():
     rng = np.random.default_rng(2)
     cells = [random_cell("W", window, ShapeParams(), rng) for window in windows(15.8)[:3]]
+    cells[0].info |= {"gain": 0.5, "r_core": 2.0}
     there = for_element(cells, "Al", 15.8, 16.6)
+    assert there[0].info == {"r_core": pytest.approx(2.0 * (16.6 / 15.8) ** (1 / 3))}
     for old, new in zip(cells, there, strict=True):
         assert set(new.get_chemical_symbols()) == {"Al"}
         assert new.get_volume() / old.get_volume() == pytest.approx(16.6 / 15.8)

@@ -50,9 +50,9 @@ def command(
 ) -> None:
     """Compare the diversity of data sets: log det Σ per atom and per config, at one density.
 
-    Each set is scaled so that its equilibrium volume (of its cell of least energy; the median where energies are missing
-    or compositions differ) is the first one's; cells within the window count. Sets of one element each are compared as
-    if they were of the same. Beside the full sets there are draws of equally many atoms, or cells, of each.
+    Each set is scaled so that its equilibrium volume (of its cell of least energy; the median where energies are
+    missing or compositions differ) is the first one's; cells within the window count. Sets of one element each are
+    compared as if they were of the same. Beside the full sets there are draws of equally many atoms, or cells, of each.
 
     Example: entropy-flows diversity mine.extxyz theirs.extxyz.gz campaign.yaml --fingerprint bispectrum
     """

@@ -57,9 +57,10 @@ class Bench:
         for name in self.params.selectors:
             if isinstance(selector := make_selector(self.params.with_selector(name)), SkmatterSelector):
                 selector.check()
-        pool = Path(self.params.pool)
-        digest = hashlib.sha256(pool.read_bytes()).hexdigest() if pool.is_file() else ""
-        facts = {**self.params.model_dump(mode="json", exclude=FREE), "pool": digest}
+        facts = self.params.model_dump(mode="json", exclude=FREE)
+        for source in ("pool", "base_model"):  # by content: a file may be moved
+            if facts[source] and Path(facts[source]).is_file():
+                facts[source] = hashlib.sha256(Path(facts[source]).read_bytes()).hexdigest()
         facts["rounds"] = sorted(self.params.sizes) if self.params.initial else []
         known, prints = self.folder / "bench.json", self.folder / "prints.npz"
         if known.is_file():

@@ -181,6 +181,17 @@ def test_fingerprints_of_an_unknown_pool_are_not_taken(pool, tmp_path):
     np.testing.assert_array_equal(made.prepare().prints[0], expected[0])
 
 
+def test_pool_and_base_model_are_known_by_what_is_in_them(pool, tmp_path):
+    moved = [tmp_path / "elsewhere.extxyz", tmp_path / "elsewhere.nequip.zip"]
+    for path, source in zip(moved, (pool, Path(BASE)), strict=True):
+        path.write_bytes(source.read_bytes())
+    Bench(params(pool, forces=True, base_model=BASE), tmp_path / "b").prepare()
+    Bench(params(moved[0], forces=True, base_model=str(moved[1])), tmp_path / "b").prepare()
+    write(moved[0], [labelled_cell(seed) for seed in range(31)])
+    with pytest.raises(ValueError, match="has results with another pool:"):
+        Bench(params(moved[0], forces=True, base_model=BASE), tmp_path / "b").prepare()
+
+
 def test_seeds_that_ended_early_are_told(pool, tmp_path):
     made = Bench(params(pool, seeds=(1, 2, 3), sizes=(4,)), tmp_path)
     prepared = made.prepare()

@@ -158,18 +158,22 @@ def _stored(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
 
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:
-    table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels ≤", "T K", "k eV", "P GPa")
+    """What each iteration explores, and how many labels there can be at its end."""
+    table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels so far ≤", "T K", "k eV", "P GPa")
+    in_all: int | None = 0
     for number in range(1, campaign.n_iterations + 1):
         part = campaign.iteration(number)
         explore = part.explore
         runs = len(condition_grid(explore, phases))
+        in_all = in_all + part.select.max_labels if in_all is not None and part.select.max_labels else None
+        limits = [limit for limit in (in_all, campaign.stop.label_budget) if limit is not None]
         table.add_row(
             str(number),
             str(runs),
             str(-(-runs // explore.batch_size)),
             str(runs * explore.all_steps),
             str(runs * (explore.steps // explore.snapshot_every)),
-            str(part.select.max_labels or campaign.stop.label_budget or "all accepted"),
+            str(min(limits)) if limits else "all accepted",
             *(
                 ", ".join(f"{v:g}" for v in values)
                 for values in (explore.temperatures, explore.entropy_weights, explore.pressures)

@@ -8,6 +8,9 @@ import pytest
 import yaml
 from commands import run
 
+from entropy_flows.cli.check import _size_table
+from entropy_flows.schemas import load_campaign
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -108,6 +111,20 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
     assert code == 0
     assert "teacher, not DFT" in out
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("most", "budget", "expected"),
+    [(200, 600, ["200", "400", "600"]), (200, 500, ["200", "400", "500"]), (None, 600, ["600"] * 3),
+     (200, None, ["200", "400", "600"]), (None, None, ["all accepted"] * 3)],
+)  # fmt: skip
+def test_check_tells_how_many_labels_there_can_be_after_each_iteration(most, budget, expected, tmp_path):
+    def edit(config):
+        config["select"]["max_labels"] = most
+        config["stop"] = {"max_iterations": 3, "label_budget": budget}
+
+    columns = _size_table(load_campaign(changed(tmp_path, edit)), ["diamond"]).columns
+    assert [list(column.cells) for column in columns if column.header == "labels so far ≤"] == [expected]
 
 
 def test_check_writes_vasp_inputs_of_the_paper(tmp_path, monkeypatch, capsys):

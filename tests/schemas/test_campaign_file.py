@@ -7,8 +7,11 @@ import pytest
 import yaml
 
 import entropy_flows.cli
-from entropy_flows.explore import condition_grid
+from entropy_flows.explore import condition_grid, equation_of_state, prescale, seed_cell
 from entropy_flows.fingerprints import BispectrumParams
+from entropy_flows.geometry import to_atoms
+from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import Campaign, load_campaign
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +66,17 @@ def test_shipped_files_are_valid(path):
 
 def test_templates_are_all_there():
     assert {path.stem for path in TEMPLATES} == {"silicon", "carbon", "nacl"}
+
+
+def test_salts_pressures_are_all_explored():
+    campaign = load_campaign(next(path for path in TEMPLATES if path.stem == "nacl"))
+    model = load_batch_model(locate_model("shipped:nacl-small.nequip.zip", ROOT))
+    for phase in campaign.phases:
+        cell = to_atoms(seed_cell(phase, ROOT))
+        eos = equation_of_state(cell, model)
+        for pressure in campaign.explore.pressures:
+            prescale(cell, pressure, eos)  # a ValueError where it has nothing to say
+    assert campaign.select.max_labels * campaign.n_iterations <= campaign.stop.label_budget
 
 
 def test_carbons_three_generations():

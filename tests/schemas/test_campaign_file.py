@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -9,10 +10,15 @@ import yaml
 import entropy_flows.cli
 from entropy_flows.explore import condition_grid, equation_of_state, prescale, seed_cell
 from entropy_flows.fingerprints import BispectrumParams
+from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.geometry import to_atoms
+from entropy_flows.launch.launchers import OTHERS
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.schemas.campaign import Stage
+from entropy_flows.store.connection import OUTPUTS
+from entropy_flows.store.schema import UNIQUE
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((Path(entropy_flows.cli.__file__).parent / "templates").glob("*.yaml"))
@@ -162,6 +168,28 @@ def test_the_global_fingerprint_may_be_of_another_kind():
     named = Campaign.model_validate(changed(("global_fingerprint", {"kind": "gom", "cutoff": 4.0})))
     assert named == Campaign.model_validate(changed(("global_fingerprint", {"cutoff": 4.0})))
     assert "kind" not in named.model_dump()["global_fingerprint"]
+
+
+# -- what is said of it ------------------------------------------------------------------------------------------------
+
+
+def test_every_stage_has_its_workers_and_the_lists_name_them():
+    assert {*CATEGORIES, *OTHERS.split(", ")} == set(get_args(Stage))
+    gpu = ", ".join(stage for stage, category in CATEGORIES.items() if category == "gpu")
+    for text in (
+        (ROOT / "README.md").read_text(),
+        (ROOT / "docs" / "campaign.md").read_text(),
+        Campaign.model_fields["categories"].description,
+    ):
+        assert gpu in text
+
+
+def test_the_page_on_data_has_all_collections():
+    text = (ROOT / "docs" / "data.md").read_text()
+    for collection, keys in UNIQUE.items():
+        if collection != OUTPUTS:
+            assert f"| `{collection}` |" in text
+            assert all(name in text.split(f"| `{collection}` |")[1].split("\n")[0] for name in keys[0])
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------

@@ -214,6 +214,24 @@ WRONG = {
         "explore.steps: Input should be a valid integer",
         "(got 'many')",
     ),
+    "name for a mapping": (
+        changed(("label", "vasp-pbe")),
+        "label: expected a mapping such as {engine: …} (got 'vasp-pbe')",
+    ),
+    "name for a mapping in a list": (
+        changed(("phases", 0, "diamond")),
+        "phases.0: expected a mapping such as {name: …} (got 'diamond')",
+    ),
+    "value for a mapping without keys of its own": (
+        changed(("categories", "gpu")),
+        "categories: expected a mapping such as {key: …} (got 'gpu')",
+    ),
+    "value for a list": (
+        changed(("explore", "temperatures", 300)),
+        "explore.temperatures: expected a list such as [300] (got 300)",
+    ),
+    "name for a list": (changed(("elements", "Si")), "elements: expected a list such as [Si] (got 'Si')"),
+    "nothing for a list": (changed(("elements", None)), "elements: expected a list (got None)"),
     "no phase": (changed(("phases", [])), "phases: Tuple should have at least 1 item after validation, not 0 (got [])"),
     "no phase chosen": (changed(("explore", "phases", [])), "iterations[0]: phases: the list is empty"),
     "unknown phase": (

@@ -45,6 +45,14 @@ BAD = {
     "NaN position": (lambda c, t: c.update(phases=[poscar(t, "0 0 0", "nan 1 1")]), ["'given'"]),
     "missing model file": (lambda c, _: c.update(base_model="none.nequip.zip"), ["none.nequip.zip", "does not exist"]),
     "unknown model name": (lambda c, _: c.update(base_model="SevenNets"), ["SevenNets"]),
+    "unknown model name with a student": (
+        lambda c, _: c.update(base_model="FooBar", student=c["base_model"]),
+        ["base_model", "'FooBar' is not known", "CHGNet"],
+    ),
+    "unknown kind of file": (
+        lambda c, t: ((t / "model.zip").touch(), c.update(base_model="model.zip", student=c["base_model"])),
+        ["base_model", "model.zip", "is not known"],
+    ),
     "model that nothing trains": (lambda c, _: c.update(base_model="CHGNet"), ["base_model", "CHGNet", "student"]),
     "recipe the trainer has nothing for": (
         lambda c, _: c.update(base_model="SevenNet-0"),
@@ -111,6 +119,17 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
     assert code == 0
     assert "teacher, not DFT" in out
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_check_says_that_an_id_was_not_looked_up(tmp_path, monkeypatch, capsys):
+    name = "nequip.net:mir-group/Allegro-OAM-XXL:9"
+    code, out, _ = run(monkeypatch, capsys, "check", changed(tmp_path, lambda config: config.update(base_model=name)))
+    assert code == 0
+    assert f"base_model {name} was not looked up" in out
+    assert "https://www.nequip.net" in out
+    assert "student" not in out
+    code, out, _ = run(monkeypatch, capsys, "check", changed(tmp_path))
+    assert "looked up" not in out
 
 
 @pytest.mark.parametrize(

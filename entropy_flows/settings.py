@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 
 
 class Settings(BaseSettings):
@@ -25,8 +28,8 @@ class Settings(BaseSettings):
     """Database that holds the job store, the launchpad and the campaigns."""
     cache: Path = Path("~/.cache/entropy_flows")
     """Folder for models fetched from the database."""
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
-    """Device for models and fingerprints."""
+    device: Device = "cpu"
+    """Device for models, their training and fingerprints: cpu, cuda, or one of several, such as cuda:1."""
     workers: int | None = Field(None, ge=1)
     """Local workers started by `entropy-flows run`; None takes one per core."""
     heartbeat: float = Field(60.0, gt=0)

@@ -57,7 +57,7 @@ class Bench:
         for name in self.params.selectors:
             if isinstance(selector := make_selector(self.params.with_selector(name)), SkmatterSelector):
                 selector.check()
-        facts = self.params.model_dump(mode="json", exclude=FREE)
+        facts = {**self.params.model_dump(mode="json", exclude=FREE), "train": self.params.train.identity()}
         for source in ("pool", "base_model"):  # by content: a file may be moved
             if facts[source] and Path(facts[source]).is_file():
                 facts[source] = hashlib.sha256(Path(facts[source]).read_bytes()).hexdigest()

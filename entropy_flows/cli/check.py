@@ -18,7 +18,7 @@ from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker
 from entropy_flows.launch.submit import locate_model
-from entropy_flows.potentials import check_elements
+from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.store import CampaignStore, same_engine
 from entropy_flows.train import trainer_for
@@ -50,6 +50,14 @@ def command(
     console = Console()
     campaign, seeds = preflight(file)
     console.print(f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}")
+    for role, name in _models(campaign).items():
+        if name.startswith(NEQUIP_NET):
+            console.print(
+                f"{role} {name} was not looked up: every worker needs the network for it. Without: download the "
+                f".nequip.zip from https://www.nequip.net and give its path",
+                soft_wrap=True,
+                highlight=False,
+            )
     table = Table("phase", "formula", "atoms", "Å³/atom", "shortest Å")
     for name, cell in seeds.items():
         distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
@@ -96,11 +104,14 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     if not isinstance(campaign, Campaign):
         raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
     base = file.parent
-    model = locate_model(campaign.base_model, base)
-    check_elements(model, campaign.elements, "base_model")
-    if campaign.student:
-        check_elements(locate_model(campaign.student, base), campaign.elements, "student")
-    _check_training(campaign, locate_model(campaign.student, base) if campaign.student else model)
+    models = {role: locate_model(name, base) for role, name in _models(campaign).items()}
+    for role, model in models.items():
+        try:
+            check_name(model)
+        except ValueError as err:
+            raise ValueError(f"{role}: {err}") from None
+        check_elements(model, campaign.elements, role)
+    _check_training(campaign, models.get("student", models["base_model"]))
     seeds = {}
     for phase in campaign.phases:
         cell = seed_cell(phase, base)
@@ -119,6 +130,11 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
         seeds[phase.name] = cell
     make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(seeds.values()))))  # what it needs is installed
     return campaign, seeds
+
+
+def _models(campaign: Campaign) -> dict[str, str]:
+    """Role → name of the campaign's models."""
+    return {"base_model": campaign.base_model, **({"student": campaign.student} if campaign.student else {})}
 
 
 def _check_training(campaign: Campaign, model: str) -> None:
@@ -158,18 +174,22 @@ def _stored(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
 
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:
-    table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels ≤", "T K", "k eV", "P GPa")
+    """What each iteration explores, and how many labels there can be at its end."""
+    table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels so far ≤", "T K", "k eV", "P GPa")
+    in_all: int | None = 0
     for number in range(1, campaign.n_iterations + 1):
         part = campaign.iteration(number)
         explore = part.explore
         runs = len(condition_grid(explore, phases))
+        in_all = in_all + part.select.max_labels if in_all is not None and part.select.max_labels else None
+        limits = [limit for limit in (in_all, campaign.stop.label_budget) if limit is not None]
         table.add_row(
             str(number),
             str(runs),
             str(-(-runs // explore.batch_size)),
             str(runs * explore.all_steps),
             str(runs * (explore.steps // explore.snapshot_every)),
-            str(part.select.max_labels or campaign.stop.label_budget or "all accepted"),
+            str(min(limits)) if limits else "all accepted",
             *(
                 ", ".join(f"{v:g}" for v in values)
                 for values in (explore.temperatures, explore.entropy_weights, explore.pressures)

@@ -29,11 +29,17 @@ class Lengths(Params):
     """Unit-cell lengths (Å) and angles (degrees)."""
 
     a: float = Field(gt=0)
+    """First length (Å)."""
     b: float | None = Field(None, gt=0)
+    """Second one (Å); None takes a."""
     c: float | None = Field(None, gt=0)
+    """Third one (Å); None takes a."""
     alpha: float = Field(90.0, gt=0, lt=180)
+    """Angle between the second and the third (degrees)."""
     beta: float = Field(90.0, gt=0, lt=180)
+    """Angle between the first and the third (degrees)."""
     gamma: float = Field(90.0, gt=0, lt=180)
+    """Angle between the first and the second (degrees)."""
 
 
 class Phase(Params):

@@ -54,8 +54,9 @@ class StrengthParams(Params):
     fall: float = Field(0.8, gt=0, le=1)
     """Factor by which K falls after each rejection for R_min."""
     lowest: float = Field(1e-2, gt=0)
-    """K stays between these."""
+    """K does not fall below this."""
     highest: float = Field(1e3, gt=0)
+    """K does not rise above this."""
 
     def after(self, k: float, failures: int, verdict: Verdict) -> tuple[float, int]:
         """K, and the failures in a row, after a candidate; one that was too close neither counts nor ends the row."""

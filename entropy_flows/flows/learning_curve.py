@@ -19,10 +19,10 @@ from entropy_flows.schemas import Campaign
 
 def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
     """A learning curve as a campaign; with other pools, points, recipe or student it is another one."""
-    recipe = campaign.curve.train or campaign.iteration(1).train
+    own, recipe = campaign.curve.train, campaign.curve.train or campaign.iteration(1).train
     told = [  # a curve's points are single models: a committee makes it no other curve
-        campaign.curve.model_dump(mode="json", exclude={"train": {"committee"}}),
-        recipe.model_dump(mode="json", exclude={"committee"}),
+        {**campaign.curve.model_dump(mode="json"), "train": own and own.identity("committee")},
+        recipe.identity("committee"),
         pools,
         *([campaign.student] if campaign.student else []),
     ]

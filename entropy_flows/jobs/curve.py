@@ -118,7 +118,7 @@ def point_sha256(parts: Mapping[str, Sequence[Atoms]], recipe: TrainParams, mode
         Reference of the model to start from.
     """
     cells = {part: [(atoms.info["name"], atoms.get_potential_energy()) for atoms in parts[part]] for part in parts}
-    facts = [cells, recipe.model_dump(mode="json", exclude={"committee"}), model]
+    facts = [cells, recipe.identity("committee"), model]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ from entropy_flows.launch.local import THREADS
 SCHEDULERS = ("slurm", "pbs")
 LOOPS = 20
 """Looks for work in vain, in all, after which a queue job that takes many jobs ends."""
-OTHERS = "select, plan, gather, evaluate, advance, close, conclude, ascend, admit, finish"
+OTHERS = "select, plan, tally, gather, evaluate, advance, close, conclude, ascend, admit, finish"
 """Stages without an entry in CATEGORIES: they run on `cpu`."""
 
 

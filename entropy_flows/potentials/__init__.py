@@ -17,7 +17,7 @@ Importing this package imports no machine-learning package; loading a model does
 """
 
 from entropy_flows.potentials.batch import BatchModel, Evaluation, load_batch_model
-from entropy_flows.potentials.calculators import is_sevennet, load_calculator
+from entropy_flows.potentials.calculators import check_name, is_sevennet, load_calculator
 from entropy_flows.potentials.files import (
     CHECKPOINT_SUFFIX,
     COMPILED_SUFFIX,
@@ -40,6 +40,7 @@ __all__ = [
     "Evaluation",
     "OneByOne",
     "check_elements",
+    "check_name",
     "is_sevennet",
     "load_batch_model",
     "load_calculator",

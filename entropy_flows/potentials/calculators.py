@@ -52,20 +52,31 @@ def load_calculator(model: str | Path, device: str = "cpu") -> Calculator:
         If a published model cannot be reached.
     """
     name = str(model)
+    check_name(name)
     if is_nequip(name):
         return _load_nequip(local_package(name), device)
     if is_sevennet(name):
         return _load_sevennet(name, device)
     if name in _atomate2_names():
         return _load_atomate2(name)
-    if is_dotted(name):
-        return _load_dotted(name, device)
-    raise ValueError(
-        f"model '{name}' is not known; expected a path ending in {PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or "
-        f"{CHECKPOINT_SUFFIX}, an id "
-        f"'{NEQUIP_NET}group/model:version', a SevenNet name such as 'SevenNet-0', an import path of an ASE calculator "
-        f"class, or one of atomate2's force fields: {', '.join(_atomate2_names())}"
-    )
+    return _load_dotted(name, device)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is none of those in this package's table; nothing is loaded or looked up.
+
+    Raises
+    ------
+    ValueError
+        Saying what was expected.
+    """
+    if not (is_nequip(name) or is_sevennet(name) or name in _atomate2_names() or is_dotted(name)):
+        raise ValueError(
+            f"model '{name}' is not known; expected a path ending in {PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or "
+            f"{CHECKPOINT_SUFFIX}, an id "
+            f"'{NEQUIP_NET}group/model:version', a SevenNet name such as 'SevenNet-0', an import path of an ASE "
+            f"calculator class, or one of atomate2's force fields: {', '.join(_atomate2_names())}"
+        )
 
 
 def is_nequip(name: str) -> bool:

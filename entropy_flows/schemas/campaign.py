@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
@@ -108,7 +109,8 @@ class Campaign(IterationSettings):
     physics: PhysicsParams = PhysicsParams()
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
-    """Stage → FireWorks category. Else gpu for explore, anchor, refine, train, member; dft for label; cpu else."""
+    """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train, member, point; `dft` for
+    label; `cpu` for the others."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for `qlaunch -r` only."""
     iterations: tuple[dict[str, Any], ...] = ()
@@ -239,11 +241,29 @@ def _one_line(err: ValueError) -> str:
         if item["type"] == "too_short" and item["loc"] in inner:
             continue  # only because what was in it is wrong
         where = ".".join(str(part) for part in item["loc"] if part not in CLASSES)  # a kind is no key of the file
-        message = item["msg"].removeprefix("Value error, ")
+        message = _expected(item)
         got = item.get("input")
         shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""
         problems.append(f"{where + ': ' if where else ''}{message}{shown}")
     return "; ".join(problems)
+
+
+def _expected(item: Any) -> str:
+    """What one of pydantic's errors says was expected, in a YAML file's words."""
+    kind, got = item["type"], item.get("input")
+    if kind in ("tuple_type", "list_type"):
+        return f"expected a list such as [{got}]" if isinstance(got, str | int | float) else "expected a list"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        schema = next((c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")), None)
+        key = next(iter(schema.model_fields)) if schema else "key"
+        return f"expected a mapping such as {{{key}: …}}"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _subclasses(base: type[Params]) -> Iterator[type[Params]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _subclasses(cls)
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

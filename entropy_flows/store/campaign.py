@@ -109,10 +109,15 @@ class CampaignStore(Models):
         StoreError
             If there is none, its configuration is another one, or a newer version of this package has written it.
         """
-        found, config = self._raw(), campaign.model_dump(mode="json")
+        found = self._raw()
         refuse_old_worker(found)
+        # a campaign goes on where it was told to train, unless the file says otherwise
+        left_open = {"train": {"device"}} if isinstance(campaign, Campaign) and campaign.train.device is None else None
+        config = campaign.model_dump(mode="json", exclude=left_open)
         try:  # settings that came with a newer version have their defaults
-            stored = schema_of(found["config"]).model_validate(found["config"]).model_dump(mode="json")
+            stored = (
+                schema_of(found["config"]).model_validate(found["config"]).model_dump(mode="json", exclude=left_open)
+            )
         except ValidationError as err:
             first = err.errors()[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

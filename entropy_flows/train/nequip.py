@@ -76,7 +76,7 @@ def fine_tune(
         if package is not None:
             (workdir / BASE).symlink_to(package)
         if package is not None and params.align_energies:
-            model = packaged_model(Path(BASE), shifts_of(workdir / "run", train, package, params.device))
+            model = packaged_model(Path(BASE), shifts_of(workdir / "run", train, package, params.runs_on))
         config = partial(nequip_config, model, data.files, folder=Path("run"), stress=data.stress)
         state = _train(config, params, state, workdir, lock, reporter(workdir, params, on_progress))
         result = _package(state, data, workdir, lock)

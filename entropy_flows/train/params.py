@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from entropy_flows.params import Params
+from entropy_flows.settings import Device
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -117,8 +118,8 @@ class TrainParams(Params):
     """Shares of training, validation and test set; they add up to 1."""
     seed: int = Field(default=42, ge=0, lt=2**31)
     """Governs the split and the order of the batches."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where training runs."""
+    device: Device | None = None
+    """Where training runs: cpu, cuda or cuda:1; None takes the worker's own device (ENTROPY_FLOWS_DEVICE)."""
     committee: PositiveInt = 1
     """Models trained in an iteration, alike but for their seeds, each a job of its own; the first is the iteration's
     model. For the selectors `committee` and `hybrid`, and for calibration in the report."""
@@ -130,6 +131,15 @@ class TrainParams(Params):
             return data
         values = PRESETS.get(data.get("preset", "oam-l"), {})  # an unknown preset fails as a field, with the choices
         return {**values, **data}
+
+    @property
+    def runs_on(self) -> str:
+        """The device; `train.fine_tune` has filled in the worker's by then."""
+        return self.device or "cpu"
+
+    def identity(self, *but: str) -> dict[str, Any]:
+        """What tells trainings apart, as plain types for a checksum: all `but` these, and not the device."""
+        return {**self.model_dump(mode="json", exclude=set(but)), "device": "cpu"}  # as in checksums that are stored
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

@@ -178,10 +178,11 @@ def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
 
 
 def _trainer(params: TrainParams, folder: Path) -> Config:
+    device, _, number = params.runs_on.partition(":")
     return {
         "_target_": "lightning.Trainer",
-        "accelerator": "gpu" if params.device == "cuda" else "cpu",
-        "devices": 1,
+        "accelerator": "cpu" if device == "cpu" else "gpu",
+        "devices": [int(number)] if number else 1,
         "max_epochs": params.max_epochs,
         "check_val_every_n_epoch": 1,  # the moving average needs it
         "num_sanity_val_steps": 0,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from entropy_flows.settings import settings
 from entropy_flows.train.base import Model, Progress, TrainResult, trainer_for
 from entropy_flows.train.params import TrainParams
 
@@ -40,7 +41,8 @@ def fine_tune(
         What to start from: path of a `.nequip.zip`, a `nequip.net:` id, a name SevenNet knows, path of a SevenNet
         checkpoint (`.pth`); or, for a new model, a model section such as `recipe.small_allegro` gives.
     params
-        Recipe; `params.trainer` names the trainer, None takes the one of the base model.
+        Recipe; `params.trainer` names the trainer, None takes the one of the base model. Without `params.device` it is
+        this machine's.
     workdir
         Folder of this training. What another process began there with the same inputs is gone on with; of other inputs
         it is deleted. It and the base model have to be at the same path then, or the training starts again.
@@ -64,4 +66,5 @@ def fine_tune(
     """
     trainer = trainer_for(base_model, params.trainer)
     trainer.check(params)
+    params = params.model_copy(update={"device": params.device or settings().device})
     return trainer.fine_tune(train, val, test, base_model, params, workdir, on_progress)

@@ -121,7 +121,7 @@ def fine_tune(
         if (done := finished(workdir, inputs, RESULT)) is not None:
             return done
         state = take_up(workdir, State(inputs, params.batch_size, accumulate=1))
-        shifts = shifts_of(workdir / RUN, train, source, params.device) if params.align_energies else {}
+        shifts = shifts_of(workdir / RUN, train, source, params.runs_on) if params.align_energies else {}
         _write_base(checkpoint, shifts, workdir / BASE)
         settings = partial(
             _settings, checkpoint.yaml_dict("continue")["model"], _data(data, params, workdir), data.stress
@@ -170,7 +170,7 @@ def _settings(
     errors = [[name, "MAE"] for name in METRICS if stress or name != "Stress"]
     train = {
         "random_seed": params.seed + epochs,  # of the order of the data, which starts anew
-        "device": params.device,
+        "device": params.runs_on,
         "is_train_stress": stress,
         "epoch": params.max_epochs,
         "loss": "huber",
@@ -309,7 +309,7 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
         epochs=len(history),
         best_epoch=best,
         history=history,
-        test=mean_errors(test, workdir / RESULT, params.device),
+        test=mean_errors(test, workdir / RESULT, params.runs_on),
         left_out=data.left_out,
         batch_size=state.batch_size,
         accumulate=state.accumulate,

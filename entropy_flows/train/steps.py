@@ -84,7 +84,7 @@ def check_cells(frames: Iterable[Atoms], known: Sequence[str] | None) -> None:
 
 
 def inputs_sha256(base: Any, data: Data, params: TrainParams, workdir: Path, decisive: Sequence[str]) -> str:
-    """Checksum of all that decides the result; where the files are does not.
+    """Checksum of all that decides the result; where the files are, and on which device it trains, does not.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def inputs_sha256(base: Any, data: Data, params: TrainParams, workdir: Path, dec
     """
     files = {part: model_sha256(workdir / path) for part, path in data.files.items()}
     versions = {name: version(name) for name in decisive}
-    facts = {"base": base, "data": files, "params": params.model_dump(mode="json"), "versions": versions}
+    facts = {"base": base, "data": files, "params": params.identity(), "versions": versions}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,6 +8,9 @@ import pytest
 import yaml
 from commands import run
 
+from entropy_flows.cli.check import _size_table
+from entropy_flows.schemas import load_campaign
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,6 +45,14 @@ BAD = {
     "NaN position": (lambda c, t: c.update(phases=[poscar(t, "0 0 0", "nan 1 1")]), ["'given'"]),
     "missing model file": (lambda c, _: c.update(base_model="none.nequip.zip"), ["none.nequip.zip", "does not exist"]),
     "unknown model name": (lambda c, _: c.update(base_model="SevenNets"), ["SevenNets"]),
+    "unknown model name with a student": (
+        lambda c, _: c.update(base_model="FooBar", student=c["base_model"]),
+        ["base_model", "'FooBar' is not known", "CHGNet"],
+    ),
+    "unknown kind of file": (
+        lambda c, t: ((t / "model.zip").touch(), c.update(base_model="model.zip", student=c["base_model"])),
+        ["base_model", "model.zip", "is not known"],
+    ),
     "model that nothing trains": (lambda c, _: c.update(base_model="CHGNet"), ["base_model", "CHGNet", "student"]),
     "recipe the trainer has nothing for": (
         lambda c, _: c.update(base_model="SevenNet-0"),
@@ -108,6 +119,31 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
     assert code == 0
     assert "teacher, not DFT" in out
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_check_says_that_an_id_was_not_looked_up(tmp_path, monkeypatch, capsys):
+    name = "nequip.net:mir-group/Allegro-OAM-XXL:9"
+    code, out, _ = run(monkeypatch, capsys, "check", changed(tmp_path, lambda config: config.update(base_model=name)))
+    assert code == 0
+    assert f"base_model {name} was not looked up" in out
+    assert "https://www.nequip.net" in out
+    assert "student" not in out
+    code, out, _ = run(monkeypatch, capsys, "check", changed(tmp_path))
+    assert "looked up" not in out
+
+
+@pytest.mark.parametrize(
+    ("most", "budget", "expected"),
+    [(200, 600, ["200", "400", "600"]), (200, 500, ["200", "400", "500"]), (None, 600, ["600"] * 3),
+     (200, None, ["200", "400", "600"]), (None, None, ["all accepted"] * 3)],
+)  # fmt: skip
+def test_check_tells_how_many_labels_there_can_be_after_each_iteration(most, budget, expected, tmp_path):
+    def edit(config):
+        config["select"]["max_labels"] = most
+        config["stop"] = {"max_iterations": 3, "label_budget": budget}
+
+    columns = _size_table(load_campaign(changed(tmp_path, edit)), ["diamond"]).columns
+    assert [list(column.cells) for column in columns if column.header == "labels so far ≤"] == [expected]
 
 
 def test_check_writes_vasp_inputs_of_the_paper(tmp_path, monkeypatch, capsys):

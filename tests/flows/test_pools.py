@@ -89,4 +89,7 @@ def test_pools_have_names_that_follow_from_what_they_are_of(campaign):
     pools = {"entropy": "a", "random": "b"}
     names = {curve_of(c, p).name for c in (campaign, changed) for p in (pools, {"entropy": "a"})}
     assert len(names) == 4
+    train = campaign.train.model_copy(update={"device": "cuda", "committee": 2})
+    elsewhere = campaign.model_copy(update={"train": train})
+    assert curve_of(elsewhere, pools).name == curve_of(campaign, pools).name
     assert random_pool(campaign, 3).model_copy(update={"name": campaign.name}) == campaign

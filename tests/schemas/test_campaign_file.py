@@ -2,14 +2,23 @@
 
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 import entropy_flows.cli
-from entropy_flows.explore import condition_grid
+from entropy_flows.explore import condition_grid, equation_of_state, prescale, seed_cell
 from entropy_flows.fingerprints import BispectrumParams
+from entropy_flows.flows.queues import CATEGORIES
+from entropy_flows.geometry import to_atoms
+from entropy_flows.launch.launchers import OTHERS
+from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.schemas.campaign import Stage
+from entropy_flows.store.connection import OUTPUTS
+from entropy_flows.store.schema import UNIQUE
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((Path(entropy_flows.cli.__file__).parent / "templates").glob("*.yaml"))
@@ -63,6 +72,17 @@ def test_shipped_files_are_valid(path):
 
 def test_templates_are_all_there():
     assert {path.stem for path in TEMPLATES} == {"silicon", "carbon", "nacl"}
+
+
+def test_salts_pressures_are_all_explored():
+    campaign = load_campaign(next(path for path in TEMPLATES if path.stem == "nacl"))
+    model = load_batch_model(locate_model("shipped:nacl-small.nequip.zip", ROOT))
+    for phase in campaign.phases:
+        cell = to_atoms(seed_cell(phase, ROOT))
+        eos = equation_of_state(cell, model)
+        for pressure in campaign.explore.pressures:
+            prescale(cell, pressure, eos)  # a ValueError where it has nothing to say
+    assert campaign.select.max_labels * campaign.n_iterations <= campaign.stop.label_budget
 
 
 def test_carbons_three_generations():
@@ -150,6 +170,28 @@ def test_the_global_fingerprint_may_be_of_another_kind():
     assert "kind" not in named.model_dump()["global_fingerprint"]
 
 
+# -- what is said of it ------------------------------------------------------------------------------------------------
+
+
+def test_every_stage_has_its_workers_and_the_lists_name_them():
+    assert {*CATEGORIES, *OTHERS.split(", ")} == set(get_args(Stage))
+    gpu = ", ".join(stage for stage, category in CATEGORIES.items() if category == "gpu")
+    for text in (
+        (ROOT / "README.md").read_text(),
+        (ROOT / "docs" / "campaign.md").read_text(),
+        Campaign.model_fields["categories"].description,
+    ):
+        assert gpu in text
+
+
+def test_the_page_on_data_has_all_collections():
+    text = (ROOT / "docs" / "data.md").read_text()
+    for collection, keys in UNIQUE.items():
+        if collection != OUTPUTS:
+            assert f"| `{collection}` |" in text
+            assert all(name in text.split(f"| `{collection}` |")[1].split("\n")[0] for name in keys[0])
+
+
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 WRONG = {
@@ -172,6 +214,24 @@ WRONG = {
         "explore.steps: Input should be a valid integer",
         "(got 'many')",
     ),
+    "name for a mapping": (
+        changed(("label", "vasp-pbe")),
+        "label: expected a mapping such as {engine: …} (got 'vasp-pbe')",
+    ),
+    "name for a mapping in a list": (
+        changed(("phases", 0, "diamond")),
+        "phases.0: expected a mapping such as {name: …} (got 'diamond')",
+    ),
+    "value for a mapping without keys of its own": (
+        changed(("categories", "gpu")),
+        "categories: expected a mapping such as {key: …} (got 'gpu')",
+    ),
+    "value for a list": (
+        changed(("explore", "temperatures", 300)),
+        "explore.temperatures: expected a list such as [300] (got 300)",
+    ),
+    "name for a list": (changed(("elements", "Si")), "elements: expected a list such as [Si] (got 'Si')"),
+    "nothing for a list": (changed(("elements", None)), "elements: expected a list (got None)"),
     "no phase": (changed(("phases", [])), "phases: Tuple should have at least 1 item after validation, not 0 (got [])"),
     "no phase chosen": (changed(("explore", "phases", [])), "iterations[0]: phases: the list is empty"),
     "unknown phase": (

@@ -105,6 +105,16 @@ def test_a_changed_campaign_needs_a_new_name(store, change, named):
     assert store.document() == before
 
 
+def test_a_file_that_leaves_the_device_open_goes_on_where_the_campaign_trains(database):
+    store = CampaignStore(database, "test")
+    assert store.create(campaign(train={"device": "cpu"}))
+    assert not store.create(campaign())
+    with pytest.raises(StoreError, match=r"other settings \(train\)"):
+        store.create(campaign(train={"device": "cuda"}))
+    with pytest.raises(StoreError, match=r"other settings \(train\)"):
+        store.create(campaign(train={"max_epochs": 7}))
+
+
 def test_an_unknown_campaign(database):
     with pytest.raises(StoreError, match="campaign 'nobody' is not in this database; submit it first"):
         CampaignStore(database, "nobody").document()

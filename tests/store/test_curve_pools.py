@@ -124,7 +124,7 @@ def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, mo
         store.create(Campaign.model_validate(CONFIG | {"name": store.name}))
         store.save_model(0, base, role="base")
     made = point(first, ("entropy", 8, 42), recipe)
-    again = point(second, ("entropy", 8, 42), recipe.model_copy(update={"committee": 3}), batch=5)
+    again = point(second, ("entropy", 8, 42), recipe.model_copy(update={"committee": 3, "device": "cuda"}), batch=5)
     assert (trained, again) == ([42], made)
     assert made.trained_on == 7
     assert [kept["model"] for kept in second.points()] == [second.model(6)["reference"]] == [made.model]

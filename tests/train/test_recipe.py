@@ -30,6 +30,15 @@ def test_the_default_is_the_published_recipe():
     assert config()["data"]["train_dataloader"]["batch_size"] == 1
 
 
+@pytest.mark.parametrize(
+    ("device", "accelerator", "devices"),
+    [(None, "cpu", 1), ("cpu", "cpu", 1), ("cuda", "gpu", 1), ("cuda:1", "gpu", [1])],
+)
+def test_it_runs_where_the_recipe_says(device, accelerator, devices):
+    trainer = config(TrainParams(device=device))["trainer"]
+    assert (trainer["accelerator"], trainer["devices"]) == (accelerator, devices)
+
+
 def test_without_stress_there_is_no_stress_term():
     module = config(stress=False)["training_module"]
 
@@ -69,6 +78,7 @@ def test_the_default_preset_equals_the_field_defaults():
     [
         ({"preset": "huge"}, "oam-l"),
         ({"learning_rat": 1e-3}, "learning_rate"),
+        ({"device": "gpu"}, "cuda"),
         ({"fractions": (0.8, 0.1, 0.2)}, "add up to 1"),
         ({"weight_bins": ((-7.0, 3.0), (-8.0, 1.0), (None, 0.5))}, "rising"),
         ({"weight_bins": ((-7.0, 3.0),)}, "end with null"),

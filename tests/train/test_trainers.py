@@ -12,6 +12,7 @@ from small_models import labelled, small_sevennet
 import entropy_flows
 from entropy_flows.batch import Batch
 from entropy_flows.potentials import load_batch_model, load_calculator, model_elements, model_sha256
+from entropy_flows.settings import settings
 from entropy_flows.train import TrainParams, fine_tune, process, trainer_for
 
 SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip"
@@ -77,6 +78,11 @@ def test_a_killed_training_goes_on(family):
 def test_the_same_inputs_are_not_trained_twice(family):
     assert family.train() == family.result
     assert family.train().reused
+
+
+def test_nor_again_on_another_device(family):
+    elsewhere = family.params.model_copy(update={"device": "cuda"})
+    assert fine_tune(TRAIN, VAL, TEST, family.base, elsewhere, family.workdir).reused
 
 
 def test_the_result_loads_by_its_path_as_calculator_and_for_batches(family):
@@ -145,3 +151,18 @@ def test_a_trainer_of_ones_own_is_one_module(tmp_path, monkeypatch):
 
     params = TrainParams(preset="small", trainer="mine.constant")
     assert fine_tune(TRAIN, VAL, TEST, "any model", params, tmp_path) == "any model"
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, "cuda:1"), ("cpu", "cpu")])
+def test_it_trains_on_the_workers_device_unless_the_recipe_names_one(named, expected, tmp_path, monkeypatch):
+    (tmp_path / "telling").mkdir()
+    (tmp_path / "telling" / "trainer.py").write_text(
+        "def takes(model): return True\ndef check(params): pass\ndef fine_tune(*args): return args[4].device\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ENTROPY_FLOWS_DEVICE", "cuda:1")
+    settings.cache_clear()
+    params = TrainParams(preset="small", trainer="telling.trainer", device=named)
+    found = fine_tune(TRAIN, VAL, TEST, "any model", params, tmp_path)
+    settings.cache_clear()
+    assert found == expected

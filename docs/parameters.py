@@ -1,0 +1,166 @@
+"""Write parameters.md: every key of the YAML files and every setting, as the code has them."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from entropy_flows.bench.params import BenchParams
+from entropy_flows.schemas import AgnosticParams, Campaign
+from entropy_flows.schemas.campaign import Stage
+from entropy_flows.settings import Settings
+
+PAGE = Path(__file__).with_name("parameters.md")
+HEAD = """\
+# All parameters
+
+Every key of the YAML files, with its type, default and meaning. Made by `python docs/parameters.py` from the classes
+that the files are read into; [campaign.md](campaign.md) says how a campaign's sections work together. Units: Å, eV,
+GPa, K, fs, unless another one is named. `null` is YAML's word for None. A stage is one of {stages}.
+"""
+FILES: dict[str, tuple[type[BaseModel], str]] = {
+    "The campaign file": (Campaign, "[campaign.md](campaign.md)"),
+    "The file of `bench-selectors`": (
+        BenchParams,
+        "[selectors.md](selectors.md); `--set KEY=VALUE` sets the same keys",
+    ),
+    "The file of `agnostic`": (AgnosticParams, "[agnostic.md](agnostic.md)"),
+}
+SETTINGS = """\
+## Settings of a machine
+
+Environment variables; or, without `ENTROPY_FLOWS_` and in lower case, keys of `~/.entropy_flows.yaml`, which the
+environment overrules.
+
+| variable | type | default | meaning |
+| --- | --- | --- | --- |
+| `ENTROPY_FLOWS_CONFIG_FILE` | path | `~/.entropy_flows.yaml` | Another settings file; only as a variable. |
+"""
+WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "anything", Path: "path"}
+WORDS |= {SecretStr: "text"}
+SIGNS = {Gt: (">", "gt"), Ge: ("≥", "ge"), Lt: ("<", "lt"), Le: ("≤", "le")}
+
+
+def text() -> str:
+    """The page."""
+    parts, known = [HEAD.format(stages=", ".join(get_args(Stage)))], set[type[BaseModel]]()
+    for title, (schema, more) in FILES.items():
+        parts.append(f"## {title}\n\n{_summary(schema)} See {more}.\n\n{_table(schema)}")
+        known.add(schema)
+        for section, paths in _sections(schema).items():
+            if section not in known:
+                where = ", ".join(f"`{path}`" for path in paths)
+                parts.append(f"### {section.__name__}\n\n{where}: {_summary(section)}\n\n{_table(section)}")
+                known.add(section)
+    rows = [_row(f"ENTROPY_FLOWS_{name.upper()}", field) for name, field in Settings.model_fields.items()]
+    return "\n".join([*parts, SETTINGS + "".join(rows)])
+
+
+def _sections(schema: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
+    """Classes of the sections below a class → where in the file they are, in the file's order."""
+    found: dict[type[BaseModel], list[str]] = {}
+    for name, field in _fields(schema).items():
+        for section in _classes(field.annotation):
+            found.setdefault(section, []).append(name)
+            for inner, paths in _sections(section).items():
+                found.setdefault(inner, []).extend(f"{name}.{path}" for path in paths)
+    return found
+
+
+def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _classes(part)
+
+
+def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A class's own keys, then those it inherits."""
+    return dict(sorted(schema.model_fields.items(), key=lambda item: item[0] not in schema.__annotations__))
+
+
+def _table(schema: type[BaseModel]) -> str:
+    rows = [_row(name, field) for name, field in _fields(schema).items()]
+    return "| key | type | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    meaning = field.description or " ".join(_summary(section) for section in _classes(field.annotation))
+    cells = [f"`{name}`", _type(field.annotation, field.metadata), _default(field), " ".join(meaning.split())]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _summary(schema: type[BaseModel]) -> str:
+    """The first paragraph of a class's docstring."""
+    return " ".join((schema.__doc__ or "").split("\n\n")[0].split())
+
+
+def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """A type in a YAML file's words, with its limits."""
+    if get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation):
+        others = tuple(arg for arg in get_args(annotation) if arg is not types.NoneType)
+        return f"{_type(Union[others], metadata)} or null"  # noqa: UP007
+    limits = " and ".join(limit for item in metadata for limit in _limits(item))
+    return _name(annotation) + (f" {limits}" if limits else "")
+
+
+def _name(annotation: Any) -> str:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(args[0], args[1:])
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_type, args))
+    if origin is Literal:
+        return "stage" if set(args) == set(get_args(Stage)) else ", ".join(f"`{arg}`" for arg in args)
+    if origin is tuple:
+        return f"list of {_type(args[0])}" if args[-1] is ... else f"[{', '.join(map(_type, args))}]"
+    if origin is dict:
+        return f"mapping of {_type(args[0])} to {_type(args[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    return WORDS[annotation]
+
+
+def _limits(item: Any) -> Iterator[str]:
+    if isinstance(item, FieldInfo):
+        for inner in item.metadata:
+            yield from _limits(inner)
+    elif type(item) in SIGNS:
+        sign, name = SIGNS[type(item)]
+        yield f"{sign} {_yaml(getattr(item, name))}"
+    elif isinstance(item, MinLen):
+        yield f"(at least {item.min_length})"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if not isinstance(value, BaseModel):
+        return f"`{_yaml(value)}`"
+    given = value.model_dump(exclude_unset=True)
+    if given == type(value)().model_dump(exclude_unset=True):
+        return "its own"
+    return f"`{_yaml({'preset': given['preset']} if 'preset' in given else given)}`"  # a preset gives the rest
+
+
+def _yaml(value: Any) -> str:
+    """A value as YAML has it in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_yaml, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text())
+    print(f"written: {PAGE}")

@@ -72,7 +72,7 @@ def command(
     elif inputs is not None:
         raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
     if database:
-        with session(file, folder) as opened:
+        with session(file, folder, create=False) as opened:
             console.print(_stored(opened.store, campaign, maker), soft_wrap=True, highlight=False)
     if launchers is not None:
         _tell_launchers(console, launchers, campaign)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def command(
     from entropy_flows.store.schema import make_indexes
 
     console = Console()
-    with session(file, folder) as opened:
+    with stored(file, folder) as opened:
         opened.store.document()
         make_indexes(opened.store.database)
         plan = planned(opened)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from entropy_flows.cli.run import run_workers
 from entropy_flows.cli.session import FolderOption, Session, need_shared_database, session, stored
+from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.processes import locked
 from entropy_flows.schemas import AgnosticParams, load_agnostic
 
@@ -43,6 +44,7 @@ def command(
     settings = load_agnostic(file)
     other = _other(settings, element, volume)
     if not show:
+        check_queue(settings.queue)
         _check_windows(settings)
     if queue:
         need_shared_database("--queue")

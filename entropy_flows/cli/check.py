@@ -17,6 +17,7 @@ from entropy_flows.explore import condition_grid, seed_cell
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker
+from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.potentials import check_elements
 from entropy_flows.schemas import Campaign, load_settings
@@ -95,6 +96,7 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     campaign = load_settings(file)
     if not isinstance(campaign, Campaign):
         raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
+    check_queue(campaign.queue)
     base = file.parent
     model = locate_model(campaign.base_model, base)
     check_elements(model, campaign.elements, "base_model")

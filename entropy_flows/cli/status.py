@@ -198,7 +198,10 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
 
 def job_counts(database: Database, campaign: str) -> dict[str, int]:
     """State → number of a campaign's jobs on the launchpad."""
-    stages = [{"$match": {"spec.campaign": campaign}}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}]
+    stages: list[dict[str, Any]] = [
+        {"$match": {"spec.campaign": campaign}},
+        {"$group": {"_id": "$state", "n": {"$sum": 1}}},
+    ]
     return {row["_id"]: row["n"] for row in database["fireworks"].aggregate(stages)}
 
 

@@ -40,6 +40,7 @@ Stage = Literal[
     "close",
     "point",
     "conclude",
+    "physics",
     "ascend",
     "admit",
     "finish",

@@ -55,7 +55,7 @@ def test_nor_does_one_that_takes_cells(unconfigured, monkeypatch, capsys):
     assert list(unconfigured.iterdir()) == [file]
 
 
-@pytest.mark.parametrize(("name", "file"), [("curve", DEMO), ("agnostic", TUNGSTEN)])
+@pytest.mark.parametrize(("name", "file"), [("curve", DEMO), ("agnostic", TUNGSTEN), ("physics", DEMO)])
 def test_nothing_is_submitted_to_a_database_that_ends_with_the_command(name, file, unconfigured, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, name, file, "--queue", "-C", unconfigured / "folder")
     assert code == 1

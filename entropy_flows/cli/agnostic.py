@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from entropy_flows.cli.run import run_workers
-from entropy_flows.cli.session import FolderOption, Session, session
+from entropy_flows.cli.session import FolderOption, Session, need_shared_database, session, stored
+from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.processes import locked
 from entropy_flows.schemas import AgnosticParams, load_agnostic
-from entropy_flows.settings import settings as configured
-from entropy_flows.store import StoreError
 
 AgnosticFile = Annotated[Path, typer.Argument(help="Settings of the data set (YAML).", metavar="DATASET.yaml")]
 
@@ -45,11 +44,12 @@ def command(
     settings = load_agnostic(file)
     other = _other(settings, element, volume)
     if not show:
+        check_queue(settings.queue)
         _check_windows(settings)
-    if queue and configured().uri is None:
-        raise StoreError("--queue needs a database that workers can reach: set ENTROPY_FLOWS_URI")
-    console = Console()
-    with session(file, folder) as opened, locked(opened.folder / "run.lock", "this data set", patience=3.0):
+    if queue:
+        need_shared_database("--queue")
+    console, opening = Console(), stored if show else session
+    with opening(file, folder) as opened, locked(opened.folder / "run.lock", "this data set", patience=3.0):
         if queue:
             _submit(opened, console)
         elif not show:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.cli.session import Session, session
+from entropy_flows.cli.session import Session, stored
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -50,7 +50,7 @@ def read_cells(path: Path) -> list[Atoms]:
     from ase.io import read
 
     if is_campaign(path):
-        with session(path, None) as opened:
+        with stored(path, None) as opened:
             return campaign_cells(opened)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected an extended XYZ file or a campaign file")

@@ -17,6 +17,7 @@ from entropy_flows.explore import condition_grid, seed_cell
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker
+from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
 from entropy_flows.schemas import Campaign, load_settings
@@ -80,7 +81,7 @@ def command(
     elif inputs is not None:
         raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
     if database:
-        with session(file, folder) as opened:
+        with session(file, folder, create=False) as opened:
             console.print(_stored(opened.store, campaign, maker), soft_wrap=True, highlight=False)
     if launchers is not None:
         _tell_launchers(console, launchers, campaign)
@@ -103,6 +104,7 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     campaign = load_settings(file)
     if not isinstance(campaign, Campaign):
         raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
+    check_queue(campaign.queue)
     base = file.parent
     models = {role: locate_model(name, base) for role, name in _models(campaign).items()}
     for role, model in models.items():

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.run import run_workers
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, need_shared_database, session, stored
 from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
 
@@ -75,8 +75,10 @@ def command(
     Example: entropy-flows curve silicon/campaign.yaml --workers 2
     """
     preflight(file)
-    console = Console()
-    with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
+    if queue:
+        need_shared_database("--queue")
+    console, opening = Console(), stored if show else session
+    with opening(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
         if not show:
             _run(opened, console, workers, queue)
         _tell(opened, console)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropy_flows.cli.cells import is_campaign, read_cells
-from entropy_flows.cli.session import FolderOption, session
+from entropy_flows.cli.session import FolderOption, stored
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -72,7 +72,7 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
         if split or flagged or folder:
             raise ValueError(f"{source} is no campaign file: --split, --flagged and --folder are for campaigns")
         return read_cells(source)
-    with session(source, folder) as opened:
+    with stored(source, folder) as opened:
         only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
         frames = opened.store.frames(flagged=flagged, **only)
     if not frames:

@@ -29,7 +29,12 @@ def command(
     ntasks_dft: Annotated[int, typer.Option(help="MPI ranks of a label's job.")] = 1,
     cpus_per_task_dft: Annotated[int, typer.Option(help="Cores, and threads, of each rank.")] = 1,
     account: Annotated[str | None, typer.Option(help="Account to charge.")] = None,
-    module: Annotated[list[str] | None, typer.Option(help="Module to load; may be given several times.")] = None,
+    module: Annotated[
+        list[str] | None, typer.Option(help="Module to load in every job; may be given several times, as those below.")
+    ] = None,
+    module_gpu: Annotated[list[str] | None, typer.Option(help="Module of gpu jobs alone, such as cuda.")] = None,
+    module_dft: Annotated[list[str] | None, typer.Option(help="Module of dft jobs alone, such as vasp.")] = None,
+    module_cpu: Annotated[list[str] | None, typer.Option(help="Module of cpu jobs alone.")] = None,
     setup: Annotated[
         list[str] | None,
         typer.Option(help="Shell line before the worker starts, may be given several times. Default: set PATH."),
@@ -45,15 +50,21 @@ def command(
 ) -> None:
     """Write FireWorks' and jobflow's files for a cluster, with a README that has the commands.
 
-    Example: entropy-flows launchers launchers --partition-gpu a100 --account abc123 --module cuda/12.4
+    Example: entropy-flows launchers launchers --account abc123 --ntasks-dft 64 --module-dft vasp/6.4
     """
     from entropy_flows.launch.launchers import Cluster, Queue, write_launchers
 
     cluster = Cluster(
         scheduler=scheduler,
-        gpu=Queue(partition_gpu, walltime_gpu, gres=gres or None, device=device),
-        dft=Queue(partition_dft, walltime_dft, ntasks=ntasks_dft, cpus_per_task=cpus_per_task_dft),
-        cpu=Queue(partition_cpu, walltime_cpu),
+        gpu=Queue(partition_gpu, walltime_gpu, gres=gres or None, device=device, modules=tuple(module_gpu or ())),
+        dft=Queue(
+            partition_dft,
+            walltime_dft,
+            ntasks=ntasks_dft,
+            cpus_per_task=cpus_per_task_dft,
+            modules=tuple(module_dft or ()),
+        ),
+        cpu=Queue(partition_cpu, walltime_cpu, modules=tuple(module_cpu or ())),
         account=account,
         modules=tuple(module or ()),
         setup=tuple(setup or [PATH_LINE]),

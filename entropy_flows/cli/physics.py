@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, need_shared_database, stored
 from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ def command(
     file: CampaignFile,
     folder: FolderOption = None,
     retry: Annotated[bool, typer.Option("--retry", help="Make checks again that failed.")] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Make none here: submit a job for each model, for `qlaunch` or `rlaunch`.")
+    ] = False,
 ) -> None:
     """Check equation of state, elastic constants, phonons, phases and dynamics of the models; go on where it stopped.
 
@@ -31,8 +34,10 @@ def command(
     from entropy_flows.store import Checks
     from entropy_flows.store.schema import make_indexes
 
+    if queue:
+        need_shared_database("--queue")
     console = Console()
-    with session(file, folder) as opened:
+    with stored(file, folder) as opened:
         opened.store.document()
         make_indexes(opened.store.database)
         plan = planned(opened)
@@ -40,13 +45,19 @@ def command(
             checks = Checks(opened.store.database, opened.campaign.name)
             forgotten = sum(checks.forget_failed(one.reference) for one in plan.subjects)
             console.print(f"{forgotten} failed checks will be made again")
-        made = sum(_check(opened, plan, subject, console) for subject in plan.subjects)
+        if queue:
+            _submit(opened, plan, console)
+        made = 0 if queue else sum(_check(opened, plan, subject, console) for subject in plan.subjects)
         models = plan.models(opened)
     rows = physics_rows(models)
     console.print(shown("physics", rows))
     for line in physics_reasons(models):
         console.print(f"[red]{line}[/red]", soft_wrap=True)
-    console.print(f"{made} checks made now; next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")
+    where = f"{file}{f' -C {folder}' if folder else ''}"
+    if queue:
+        console.print(f"when they are done: entropy-flows physics {where}", soft_wrap=True)
+    else:
+        console.print(f"{made} checks made now; next: entropy-flows report {where}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,23 @@ def planned(opened: Session) -> Plan:
     cells = {phase.name: seed_cell(phase, opened.file.parent) for phase in campaign.phases}
     params = resolved(campaign.physics, Hardest(*campaign.hardest))
     return Plan(subjects(opened.store, campaign), cells, params)
+
+
+def _submit(opened: Session, plan: Plan, console: Console) -> None:
+    """Put a job on the launchpad for each model of which checks are missing."""
+    from entropy_flows.jobs.physics import rows_of, wanted
+    from entropy_flows.launch.submit import submit_physics
+    from entropy_flows.store import Checks
+
+    checks, number = Checks(opened.store.database, opened.campaign.name), len(wanted(plan.params, plan.cells))
+    for subject in plan.subjects:
+        missing = number - len(rows_of(checks, subject.reference, plan.params, plan.cells))
+        if not subject.in_memory:
+            console.print(f"{subject.title} {BY_FILES}")
+        elif missing:
+            added = submit_physics(opened.store, opened.campaign, subject, plan.cells)
+            how = "submitted" if added else "submitted before, and not done"
+            console.print(f"{subject.title}: {missing} of {number} checks {how}", highlight=False)
 
 
 def _check(opened: Session, plan: Plan, subject: Subject, console: Console) -> int:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.faults import MachineError
 from entropy_flows.processes import locked
 from entropy_flows.settings import settings
@@ -49,8 +49,8 @@ def command(
     from entropy_flows.store import launchpad
 
     console = Console()
-    with session(file, folder) as opened, ExitStack() as stack:
-        opened.store.document()  # says so if there is no such campaign
+    with stored(file, folder) as opened, ExitStack() as stack:
+        opened.store.document()  # says so if another version wrote it
         pad = launchpad()
         evidence = gather(opened, pad, _is_idle(opened, stack), expiry, patience)
         with console.status("looking for what dead workers left"):

@@ -10,7 +10,7 @@ import typer
 from entropy_flows.cli.calibration import calibration_tables
 from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.physics import planned
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.cli.status import early_ends, iteration_rows
 from entropy_flows.evaluate import advise
 
@@ -30,7 +30,7 @@ def command(
     """
     from entropy_flows.evaluate.report import write_report
 
-    with session(file, folder) as opened:
+    with stored(file, folder) as opened:
         document, iterations = opened.store.document(), opened.store.iterations()
         labels = list(opened.store.labels(converged=True))
         header = ["", *(f"iteration {doc['iteration']}" for doc in iterations)]

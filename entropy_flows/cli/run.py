@@ -12,7 +12,7 @@ from rich.console import Console
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.repair import gather
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
-from entropy_flows.cli.status import job_line, show, stage_line
+from entropy_flows.cli.status import job_counts, job_line, show, stage_line
 from entropy_flows.processes import locked
 
 POLL_SECONDS = 1.0
@@ -77,7 +77,7 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
             if mended := crew.mend():
                 console.print(f"mended: {mended}")
             document = opened.store.document()
-            counts = _counts(pad, opened.store.name)
+            counts = job_counts(opened.store.database, opened.store.name)
             line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
             spinner.update(line)
             if not console.is_terminal and line != shown and time.monotonic() - printed > QUIET_SECONDS:
@@ -90,11 +90,6 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
             if idle > 10:  # the launchpad may be between two states for a moment, not for ten
                 return "failed", _why_stuck(pad, opened.store.name)
             time.sleep(POLL_SECONDS)
-
-
-def _counts(pad: Any, campaign: str) -> dict[str, int]:
-    stages = [{"$match": {"spec.campaign": campaign}}, {"$group": {"_id": "$state", "n": {"$sum": 1}}}]
-    return {row["_id"]: row["n"] for row in pad.fireworks.aggregate(stages)}
 
 
 def _why_stuck(pad: Any, campaign: str) -> str:

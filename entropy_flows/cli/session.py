@@ -15,6 +15,7 @@ from entropy_flows.processes import locked
 from entropy_flows.schemas import AnyCampaign, Campaign, load_settings
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect
+from entropy_flows.store.connection import configured_uri, without_password
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")]
 FolderOption = Annotated[
@@ -53,12 +54,33 @@ def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> P
     return (folder or file.parent / campaign.name).resolve()
 
 
+def need_shared_database(what: str, otherwise: str = "") -> None:
+    """Refuse, with a StoreError, to submit to a database that ends with the command."""
+    if settings().uri is None:
+        raise StoreError(f"{what} needs a database that workers can reach: set ENTROPY_FLOWS_URI{otherwise}")
+
+
 @contextmanager
-def session(file: Path, folder: Path | None) -> Iterator[Session]:
+def stored(file: Path, folder: Path | None) -> Iterator[Session]:
+    """Open the database of a campaign that is in it, as `session` does; nothing is made where there is none.
+
+    Raises
+    ------
+    ValueError, StoreError, MachineError
+        As of `session`; and if there is no such campaign, with the place where it was looked for.
+    """
+    with session(file, folder, create=False) as opened:
+        if not opened.store.exists():
+            raise _missing(opened.store.name, opened.folder, opened.embedded)
+        yield opened
+
+
+@contextmanager
+def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Session]:
     """Open a campaign's database for the length of the block.
 
-    With no URI configured it is the embedded server: the one that another command runs now, or one started here. The
-    URI is put in this process's environment, where workers find it.
+    With no URI configured it is the embedded server: the one that another command runs now, or one started here, on a
+    new database if `create` says so. The URI is put in this process's environment, where workers find it.
 
     Raises
     ------
@@ -73,6 +95,8 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
         return
     from entropy_flows.store.embedded import embedded_server
 
+    if not create and not (home / "database").is_dir():
+        raise _missing(campaign.name, home, embedded)
     home.mkdir(parents=True, exist_ok=True)
     note = home / "database.uri"
     if (uri := _answering(note)) is not None:
@@ -87,6 +111,14 @@ def session(file: Path, folder: Path | None) -> Iterator[Session]:
                 yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
         finally:
             note.unlink(missing_ok=True)
+
+
+def _missing(name: str, home: Path, embedded: bool) -> StoreError:
+    """That a campaign is not in the database, and which one that is: cron and new shells have other settings."""
+    if embedded:
+        return StoreError(f"campaign {name!r} is not in the embedded database of {home}; ENTROPY_FLOWS_URI is not set")
+    where = f"database {settings().database!r} at {without_password(configured_uri())}"
+    return StoreError(f"campaign {name!r} is not in {where}; submit it first")
 
 
 def _answering(note: Path) -> str | None:

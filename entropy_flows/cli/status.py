@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pymongo.database import Database
 from rich.console import Console
 from rich.table import Table
 
 from entropy_flows.cli.labels import HEADER, label_rows
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, stored
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
 from entropy_flows.schemas import AgnosticParams
@@ -23,15 +24,21 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     Example: entropy-flows status silicon/campaign.yaml
     """
     console = Console()
-    with session(file, folder) as opened:
+    with stored(file, folder) as opened:
         document = opened.store.document()
         iterations, failures = opened.store.iterations(), opened.store.failures()
         rows = label_rows(opened.store.labels(stage={"$ne": "import"}))
+        counts = job_counts(opened.store.database, opened.store.name)
         engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.store.name})
     reason = f": {document['message']}" if document["message"] else ""
     console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
+    if counts and (document["state"] != "done" or set(counts) != {"COMPLETED"}):
+        console.print(f"jobs: {job_line(counts)}", highlight=False)
+    if "FIZZLED" in counts:
+        where = f"{file}{f' -C {folder}' if folder else ''}"
+        console.print(f"[red]FIZZLED jobs: see `entropy-flows repair {where} --dry-run`[/red]", soft_wrap=True)
     if isinstance(opened.settings, AgnosticParams):
         from entropy_flows.cli.agnostic import show_runs
 
@@ -187,6 +194,15 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
     if doc.get("evaluate"):
         parts.append(f"E MAE {_errors('energy_mae', 1e3, 2)(doc)} meV/atom")
     return ", ".join(parts)
+
+
+def job_counts(database: Database, campaign: str) -> dict[str, int]:
+    """State → number of a campaign's jobs on the launchpad."""
+    stages: list[dict[str, Any]] = [
+        {"$match": {"spec.campaign": campaign}},
+        {"$group": {"_id": "$state", "n": {"$sum": 1}}},
+    ]
+    return {row["_id"]: row["n"] for row in database["fireworks"].aggregate(stages)}
 
 
 def job_line(counts: dict[str, int]) -> str:

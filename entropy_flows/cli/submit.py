@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from entropy_flows.cli.check import preflight
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
-from entropy_flows.store import StoreError
+from entropy_flows.cli.session import CampaignFile, FolderOption, need_shared_database, session
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -13,10 +12,8 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     Example: ENTROPY_FLOWS_URI=mongodb://… entropy-flows submit carbon.yaml
     """
     from entropy_flows.launch import submit
-    from entropy_flows.settings import settings
 
-    if settings().uri is None:
-        raise StoreError("submit needs a database that workers can reach: set ENTROPY_FLOWS_URI, or use `run`")
+    need_shared_database("submit", ", or use `run`")
     preflight(file)
     with session(file, folder) as opened:
         if submit(opened.store, opened.campaign, file.parent):

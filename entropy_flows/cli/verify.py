@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, stored
 from entropy_flows.store.subject import Check
 
 SHOWN = 5
@@ -34,7 +34,7 @@ def command(
     from entropy_flows.store.verify import verify
 
     console = Console()
-    with session(file, folder) as opened, _Bars(console) as bars:
+    with stored(file, folder) as opened, _Bars(console) as bars:
         checks = verify(opened.store, launchpad(), everything=everything, on_progress=bars.show)
     console.print(summary(checks))
     for check in checks:

@@ -8,7 +8,7 @@ from typing import Any
 from jobflow import Flow
 
 CATEGORIES = {
-    **dict.fromkeys(("explore", "anchor", "independent", "refine", "train", "member", "point"), "gpu"),
+    **dict.fromkeys(("explore", "anchor", "independent", "refine", "train", "member", "point", "physics"), "gpu"),
     "label": "dft",
 }
 """Stage → FireWorks category; the others run on `cpu`."""

@@ -42,6 +42,8 @@ class Subject:
     """For people."""
     load: Callable[[], Calculator | None]
     """Its calculator; None if the engine works through files."""
+    in_memory: bool = True
+    """Whether there is one, which is told without loading it."""
 
 
 def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
@@ -58,7 +60,8 @@ def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
     except EngineError:  # not installed here: the models can be checked all the same
         return found
     reference = f"engine:{settings_hash(maker)}"
-    found.append(Subject("engine", reference, engine_name(maker), lambda: engine_calculator(maker)))
+    in_memory = hasattr(maker, "calculator_meta")
+    found.append(Subject("engine", reference, engine_name(maker), lambda: engine_calculator(maker), in_memory))
     return found
 
 

@@ -105,15 +105,47 @@ nodes share. `entropy-flows launchers --help` lists what can be filled in; `--ov
 
 ## Before the first campaign
 
+The database and the cache, in `~/.entropy_flows.yaml` (`chmod 600`), where new shells, cron and queue jobs find them:
+
+```yaml
+uri: mongodb://…                # user and password included
+cache: /shared/entropy_flows   # models and checkpoints, on a disk that all nodes share
+```
+
 ```bash
-export ENTROPY_FLOWS_URI='mongodb://…'             # user and password included
-export ENTROPY_FLOWS_CACHE=/shared/entropy_flows   # models and checkpoints, on a disk that all nodes share
-export FW_CONFIG_FILE={{ folder }}/FW_config.yaml
+export FW_CONFIG_FILE={{ folder }}/FW_config.yaml   # for `lpad`, and `check`; the qlaunch lines below bring it
 entropy-flows check campaign.yaml --launchers {{ folder }}
 ```
 
-`check` reads each file as FireWorks and jobflow will, and tries the database. Where VASP makes the labels, atomate2 has
-to find it on the nodes (`~/.atomate2.yaml`, `VASP_CMD`).
+`check` reads each file as FireWorks and jobflow will, and tries the database. ENTROPY_FLOWS_URI and ENTROPY_FLOWS_CACHE
+in the environment go before the file.
+
+{% if pbs -%}
+The queue files (`my_qadapter_*.yaml`) and PBS_template.txt are yours to edit: a key of the former fills the place of
+its name in the latter.
+{%- else -%}
+The queue files (`my_qadapter_*.yaml`) are yours to edit: memory, quality of service and the like are further lines in
+them, such as `mem: 64G`, `qos: long`, `constraint: gpu80g`. The keys are those of FireWorks' SLURM_template.txt.
+{%- endif %}
+
+## VASP
+
+Where VASP makes the labels, two files of your home tell atomate2 how to start it, and pymatgen where its POTCARs are:
+
+```yaml
+# ~/.atomate2.yaml
+VASP_CMD: {{ 'mpirun' if pbs else 'srun' }} vasp_std
+VASP_GAMMA_CMD: {{ 'mpirun' if pbs else 'srun' }} vasp_gam
+```
+
+```yaml
+# ~/.pmgrc.yaml
+PMG_VASP_PSP_DIR: /path/to/potcars   # the folder of POT_GGA_PAW_PBE_54 and its like
+```
+
+Without `{{ 'mpirun' if pbs else 'srun' }}` there VASP is one process, however many cores the queue job has.
+`--ntasks-dft 64` gives a label's queue job 64 MPI ranks, `--module-dft vasp/6.4` loads VASP in these jobs alone.
+`check` warns of one rank, of a command without `{{ 'mpirun' if pbs else 'srun' }}` and of POTCARs that are not there.
 
 ## Running a campaign
 
@@ -137,6 +169,14 @@ job.
 {% endfor %}
 A campaign file may send a stage elsewhere, `categories: {train: dft}`, and give a stage's jobs another queue setting,
 `queue: {train: {walltime: "48:00:00"}}` (with `-r` only). The keys of `queue` are those of the qadapter files.
+
+A further category, for `categories: {train: big_gpu}`, is a copy of two files, and a fourth `qlaunch` with them:
+
+```bash
+cd {{ folder }}
+sed 's/category: gpu/category: big_gpu/' my_fworker_gpu.yaml > my_fworker_big_gpu.yaml
+sed 's/my_fworker_gpu/my_fworker_big_gpu/' my_qadapter_gpu.yaml > my_qadapter_big_gpu.yaml   # edit its queue, …
+```
 
 ## One queue job for each job, or for many
 
@@ -164,23 +204,26 @@ The worker then saves its exploration or training, puts the job back and ends; t
 If a worker was killed without notice, a node broke down or the database was away for long, run
 `entropy-flows repair campaign.yaml`; it is safe while workers run. A job without a sign of life for {{ 10 * ping }} s
 counts as lost: ten times `ENTROPY_FLOWS_HEARTBEAT`, or RUN_EXPIRATION_SECS in FW_config.yaml for
-`lpad detect_lostruns`.
+`lpad detect_lostruns`. From cron, which has neither your PATH nor your exports (`crontab -e`):
+
+    */10 * * * * cd /path/to/campaign && /path/to/.venv/bin/entropy-flows repair campaign.yaml >> repair.log 2>&1
 
 ## Passwords
 
 No file here holds one. my_launchpad.yaml names ENTROPY_FLOWS_URI, and FW_config.yaml has FireWorks put the setting of
 the machine in its place.
 {%- if pbs %}
-PBS jobs do not inherit your shell's environment: `qsub -V` would store it where `qstat -f` shows it. Write
-`uri: mongodb://…` and `cache: …` to `~/.entropy_flows.yaml` instead, and `chmod 600` it.
+PBS jobs do not inherit your shell's environment: `qsub -V` would store it where `qstat -f` shows it. They need
+`~/.entropy_flows.yaml`.
 {%- else %}
-SLURM jobs inherit the environment of the shell that runs `qlaunch`, unless the site forbids it. Where it does, write
-`uri: mongodb://…` and `cache: …` to `~/.entropy_flows.yaml` instead of exporting them, and `chmod 600` it.
+SLURM jobs inherit the environment of the shell that runs `qlaunch`, unless the site forbids it: where it does they
+need `~/.entropy_flows.yaml`.
 {%- endif %}
 
 FireWorks' own commands work in the same way: `lpad -l {{ folder }}/my_launchpad.yaml get_wflows`. A complaint that
 the host ENTROPY_FLOWS_URI is not known means that FW_CONFIG_FILE is not set, or that an FW_config.yaml in the working
-folder or in `~/.fireworks` was taken instead.
+folder or in `~/.fireworks` was taken instead. If you need the latter for other work, copy the lines of this one into
+it: FireWorks reads one file only, and that one first.
 
 ## What was tested
 

@@ -40,6 +40,8 @@ class Queue:
         MPI ranks of a job and cores of each; one thread per core.
     device
         Device for models and fingerprints (ENTROPY_FLOWS_DEVICE).
+    modules
+        Modules to load, after those of all categories.
     """
 
     partition: str
@@ -48,6 +50,7 @@ class Queue:
     ntasks: int = 1
     cpus_per_task: int = 1
     device: str = "cpu"
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Cluster:
     account
         Account to charge.
     modules
-        Modules to load.
+        Modules to load in every category.
     setup
         Further shell lines before the worker starts, such as activating an environment.
     lead
@@ -105,7 +108,8 @@ class Cluster:
                 raise ValueError(f"{name} {getattr(self, name)}: expected a number above 0")
         for category in self.queues:
             self.timeout(category)
-        for line in (*self.modules, *self.setup):
+        own = [module for queue in self.queues.values() for module in queue.modules]
+        for line in (*self.modules, *own, *self.setup):
             if "$$" in line or not line.isprintable():
                 raise ValueError(f"setup {line!r}: expected one printable line without $$, which FireWorks would drop")
 
@@ -261,7 +265,7 @@ def _qadapter(cluster: Cluster, folder: Path, category: str, pull: bool) -> dict
         "walltime_seconds": seconds(queue.walltime),
         "select": _select(queue),
         "preparation": [
-            *(f"module load {module}" for module in cluster.modules),
+            *(f"module load {module}" for module in (*cluster.modules, *queue.modules)),
             *cluster.setup,
             f"export FW_CONFIG_FILE={folder}/FW_config.yaml",
             f"export {threads}",
@@ -271,9 +275,10 @@ def _qadapter(cluster: Cluster, folder: Path, category: str, pull: bool) -> dict
 
 
 def _loop(cluster: Cluster, folder: Path, category: str) -> str:
-    """The command that keeps a category's jobs in the queue."""
+    """The command that keeps a category's jobs in the queue, also from a shell that has exported nothing."""
     files = f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)} -q {folder}/{queue_file(category)}"
-    return f"nohup qlaunch -d 60 -r {files} rapidfire -m {cluster.max_jobs} > qlaunch_{category}.log 2>&1 &"
+    loop = f"nohup qlaunch -d 60 -r {files} rapidfire -m {cluster.max_jobs} > qlaunch_{category}.log 2>&1 &"
+    return f"FW_CONFIG_FILE={folder}/FW_config.yaml {loop}"
 
 
 def _select(queue: Queue) -> str:

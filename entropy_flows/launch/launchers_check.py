@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,13 @@ from typing import Any
 import yaml
 
 from entropy_flows.flows.queues import CATEGORIES
-from entropy_flows.launch.launchers import queue_file, seconds, worker_file
+from entropy_flows.label import make_static_maker
+from entropy_flows.label.engines import is_vasp
+from entropy_flows.launch.launchers import Cluster, queue_file, seconds, worker_file
+from entropy_flows.launch.queue_keys import template_keys
+from entropy_flows.launch.vasp_check import vasp_warnings
 from entropy_flows.schemas import Campaign
-from entropy_flows.settings import settings
+from entropy_flows.settings import settings, variable
 from entropy_flows.store import StoreError, connect, launchpad
 from entropy_flows.store.connection import (
     DATABASE_NAME,
@@ -75,11 +79,17 @@ def check_launchers(folder: Path, campaign: Campaign) -> Report:
     _check_database(report, folder / "my_launchpad.yaml", campaign)
     _check_job_store(report, folder / "jobflow.yaml")
     expiry = _check_config(report, folder / "FW_config.yaml")
-    categories = sorted({"cpu", *{**CATEGORIES, **{str(k): v for k, v in campaign.categories.items()}}.values()})
-    adapters = [_check_category(report, folder, category, expiry) for category in categories]
+    of_stages = {**CATEGORIES, **{str(stage): category for stage, category in campaign.categories.items()}}
+    categories = sorted({"cpu", *of_stages.values()})
+    adapters = {category: _check_category(report, folder, category, expiry) for category in categories}
     for stage, changes in campaign.queue.items():
         _check_walltime(report, f"queue of stage {stage}", changes.get("walltime"), expiry)
-    _check_programs(report, {str(adapter) for adapter in adapters if adapter})
+        _check_changes(report, stage, changes, adapters[of_stages.get(stage, "cpu")])
+    label = adapters[of_stages["label"]]
+    if label is not None and is_vasp(maker := make_static_maker(campaign.label)):
+        asked = {**label, **campaign.queue.get("label", {})}
+        report.warnings += vasp_warnings(folder / queue_file(of_stages["label"]), asked, maker)
+    _check_programs(report, {str(adapter.q_type) for adapter in adapters.values() if adapter is not None})
     return report
 
 
@@ -135,9 +145,8 @@ def _keys(indexes: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
 def _check_config(report: Report, path: Path) -> float:
     """FireWorks' settings; returns the seconds after which a job without a sign of life is lost."""
     from fireworks import fw_config
-    from monty.serialization import loadfn
 
-    config = report.read(path, loadfn) or {}
+    config = report.read(path, _mapping) or {}
     if unknown := sorted(key for key in config if key != "ADD_USER_PACKAGES" and not hasattr(fw_config, key)):
         report.errors.append(f"{path}: FireWorks does not know {', '.join(unknown)}")
     if config and config.get("MongoClient") is not ConfiguredClient:
@@ -146,9 +155,7 @@ def _check_config(report: Report, path: Path) -> float:
             f"{ConfiguredClient.__module__}, which puts the settings in the place of the names in my_launchpad.yaml "
             f"(an old monty does not read it: pip install --upgrade monty)"
         )
-    for other in (Path.home() / ".fireworks" / "FW_config.yaml", Path.cwd() / "FW_config.yaml"):
-        if other.is_file() and other.resolve() != path.resolve():
-            report.errors.append(f"{other} is taken instead of {path}; move it away")
+    _check_taken(report, path, config)
     expiry = config.get("RUN_EXPIRATION_SECS", fw_config.RUN_EXPIRATION_SECS)
     ping = config.get("PING_TIME_SECS", fw_config.PING_TIME_SECS)
     for what, beat in (("PING_TIME_SECS", ping), ("ENTROPY_FLOWS_HEARTBEAT", settings().heartbeat)):
@@ -157,17 +164,43 @@ def _check_config(report: Report, path: Path) -> float:
     return float(expiry)
 
 
-def _check_category(report: Report, folder: Path, category: str, expiry: float) -> str | None:
-    """A category's worker and queue files; returns the kind of queue."""
+def _check_taken(report: Report, path: Path, config: dict[str, Any]) -> None:
+    """What FireWorks reads: the file of the working folder, of ~/.fireworks, of FW_CONFIG_FILE, whichever is first."""
+    home = Path.home() / ".fireworks" / "FW_config.yaml"
+    for other in (home, Path.cwd() / "FW_config.yaml"):
+        if not other.is_file() or other.resolve() == path.resolve():
+            continue
+        theirs = report.read(other, _mapping) or {}
+        if missing := [key for key, value in config.items() if theirs.get(key) != value]:
+            report.errors.append(
+                f"{other} is taken instead of {path}; move it away, or copy {', '.join(missing)} into it"
+            )
+    try:
+        named = Path(variable("FW_CONFIG_FILE"))
+    except ValueError:
+        named = None
+    if not home.is_file() and (named is None or named.resolve() != path.resolve()):
+        report.warnings.append(
+            f"FW_CONFIG_FILE is {named or 'not set'} in this shell; qlaunch and lpad need {path.resolve()} there to "
+            f"find the database"
+        )
+
+
+def _check_category(report: Report, folder: Path, category: str, expiry: float) -> Any:
+    """A category's worker and queue files; returns the adapter of one queue job for each job."""
+    own = (folder / worker_file(category), folder / queue_file(category))
+    if category not in Cluster().queues and not all(path.is_file() for path in own):
+        report.errors.append(_how_to_add(folder, category))
+        return None
     worker = report.read(folder / worker_file(category), _worker)
     if worker is not None and worker != category:
         report.errors.append(f"{folder / worker_file(category)}: category {worker!r}, expected {category!r}")
-    kind = None
+    found = None
     for pull in (False, True):
         path = folder / queue_file(category, pull)
         if (pull and not path.exists()) or (adapter := report.read(path, _adapter)) is None:
             continue
-        kind = adapter.q_type
+        found = adapter if found is None else found
         _check_rocket(report, path, adapter, category)
         total = _check_walltime(report, str(path), adapter.get("walltime"), expiry)
         timeout = re.search(r"rapidfire.*--timeout[ =](\d+)", adapter.get("rocket_launch") or "")
@@ -177,7 +210,26 @@ def _check_category(report: Report, folder: Path, category: str, expiry: float) 
             report.errors.append(f"{path}: no `rapidfire --timeout` in rocket_launch: it begins jobs until the end")
         if total:
             _check_signal(report, path, adapter, total)
-    return kind
+    return found
+
+
+def _how_to_add(folder: Path, category: str) -> str:
+    """How a category that `entropy-flows launchers` does not write comes by its files."""
+    worker, queue = worker_file(category), queue_file(category)
+    return (
+        f"{folder} has no {worker} and {queue}: copy {worker_file('gpu')} to the first with category: {category}, "
+        f"{queue_file('gpu')} to the second with -w {folder / worker} in rocket_launch and its own queue, "
+        f"and start a qlaunch with these two"
+    )
+
+
+def _check_changes(report: Report, stage: str, changes: Mapping[str, Any], adapter: Any) -> None:
+    """What a campaign changes of a stage's queue jobs has its place in their batch script."""
+    if adapter is None:
+        return
+    keys = template_keys(Path(adapter.template_file).read_text())
+    if unknown := [key for key in changes if key not in keys]:
+        report.errors.append(f"queue of stage {stage}: {', '.join(unknown)} not in {adapter.template_file}")
 
 
 def _check_rocket(report: Report, path: Path, adapter: Any, category: str) -> None:
@@ -230,6 +282,13 @@ def _check_programs(report: Report, kinds: set[str]) -> None:
     for kind in sorted(kinds):
         if not shutil.which(name := SUBMIT.get(kind, "qsub")):
             report.warnings.append(f"{name} is not on PATH: nothing can be submitted to {kind} from here")
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A file of settings, as FireWorks reads it."""
+    from monty.serialization import loadfn
+
+    return loadfn(path)
 
 
 def _launchpad_file(path: Path) -> tuple[str, str]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobflow import Flow
+from pymatgen.core import Structure
 
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
+from entropy_flows.flows.queues import CATEGORIES, configured
+from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import check_elements
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.store import CampaignStore, launchpad, same_engine
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+    from entropy_flows.jobs.physics import Subject
 
 CLAIM_SECONDS = 15
 """For which a submission that goes on keeps others from submitting the same campaign."""
@@ -99,9 +108,7 @@ def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: Activ
         False if it was submitted before; nothing is added then.
     """
     store.create(campaign)
-    pad = launchpad()
-    if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
-        pad.reset("", require_password=False, max_reset_wo_password=0)  # a new database: ids and indexes
+    pad = _opened_launchpad()
     if isinstance(campaign, AgnosticParams):
         flow = agnostic_flow(store, campaign)
     else:
@@ -113,6 +120,50 @@ def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: Activ
         return False
     store.set_state("running")
     return True
+
+
+def submit_physics(store: CampaignStore, campaign: Campaign, subject: Subject, cells: dict[str, Structure]) -> bool:
+    """Add a job that makes those physics checks of a model that are not there.
+
+    Parameters
+    ----------
+    store
+        The campaign, registered.
+    campaign
+        Its file as it is now, whose section `physics` may have changed.
+    subject
+        The model.
+    cells
+        Phase → seed cell.
+
+    Returns
+    -------
+    bool
+        False if there is such a job already that has not ended; nothing is added then.
+    """
+    pad = _opened_launchpad()
+    ours = {"spec.campaign": store.name, "spec.physics": subject.reference}
+    if pad.fireworks.find_one({**ours, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}) is not None:
+        return False
+    store.forget_failures([job["spec"]["uuid"] for job in pad.fireworks.find(ours, {"spec.uuid": 1})])
+    last = max([1, *(document["iteration"] for document in store.iterations())])
+    made = PhysicsMaker(params=campaign.physics).make(store.name, last, subject.role, cells)
+    flow = configured(
+        Flow([made], name=f"{store.name}: physics"),
+        {**CATEGORIES, **{str(stage): category for stage, category in campaign.categories.items()}},
+        {str(stage): changes for stage, changes in campaign.queue.items()},
+    )
+    flow.update_metadata({"campaign": store.name, "physics": subject.reference}, dynamic=True)
+    pad.add_wf(to_workflow(flow))
+    return True
+
+
+def _opened_launchpad() -> LaunchPad:
+    """The launchpad; in a new database with its ids and indexes."""
+    pad = launchpad()
+    if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
+        pad.reset("", require_password=False, max_reset_wo_password=0)
+    return pad
 
 
 def _claimed(store: CampaignStore) -> bool:

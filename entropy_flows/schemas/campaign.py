@@ -41,6 +41,7 @@ Stage = Literal[
     "close",
     "point",
     "conclude",
+    "physics",
     "ascend",
     "admit",
     "finish",
@@ -109,8 +110,8 @@ class Campaign(IterationSettings):
     physics: PhysicsParams = PhysicsParams()
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
-    """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train, member, point; `dft` for
-    label; `cpu` for the others."""
+    """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train, member, point,
+    physics; `dft` for label; `cpu` for the others."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for `qlaunch -r` only."""
     iterations: tuple[dict[str, Any], ...] = ()

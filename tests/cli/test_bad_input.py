@@ -68,6 +68,15 @@ BAD = {
     ),
     "unknown engine": (lambda c, _: c["label"].update(engine="vasp"), ["vasp", "vasp-pbe"]),
     "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
+    "misspelt key of the queue": (
+        lambda c, _: c.update(queue={"train": {"wall_time": "48:00:00"}}),
+        ["queue.train: unknown key 'wall_time'; did you mean 'walltime'?"],
+    ),
+    "key of no queue": (lambda c, _: c.update(queue={"label": {"zzz": 1}}), ["queue.label", "'zzz'", "cpus_per_task"]),
+    "walltime that YAML has made a number": (
+        lambda c, _: c.update(queue=yaml.safe_load("{train: {walltime: 48:00:00}}")),
+        ["queue.train.walltime: 172800", "without quotes", 'write walltime: "48:00:00"'],
+    ),
     "misspelt key of an iteration": (
         lambda c, _: c.update(iterations=[{"selct": {}}]),
         ["selct", "did you mean 'select'"],
@@ -88,6 +97,13 @@ def test_bad_campaign_is_one_line_that_names_the_place(case, tmp_path, monkeypat
     for part in expected:
         assert part in lines[0]
     assert set(tmp_path.iterdir()) == before
+
+
+def test_usual_keys_of_the_queue_are_taken(tmp_path, monkeypatch, capsys):
+    usual = {"walltime": "48:00:00", "queue": "long", "account": "a", "qos": "q", "mem": "64G", "gres": "gpu:1",
+             "nodes": 1, "ntasks": 2, "cpus_per_task": 4, "constraint": "a100", "select": "1:ncpus=2"}  # fmt: skip
+    path = changed(tmp_path, lambda config: config.update(queue={"train": usual}))
+    assert run(monkeypatch, capsys, "check", path)[0] == 0
 
 
 def test_unreachable_database(tmp_path, monkeypatch, capsys):

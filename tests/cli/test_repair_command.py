@@ -49,7 +49,8 @@ def state(pad, fw_id):
 
 def test_a_database_that_others_share(database, command, tmp_path):
     name = load_campaign(CAMPAIGN).name
-    assert command() == (1, f"error: campaign '{name}' is not in this database; submit it first")
+    where = f"database '{database.name}' at {settings().uri.get_secret_value().rstrip('/')}"
+    assert command() == (1, f"error: campaign '{name}' is not in {where}; submit it first")
     pad, fw_id, _ = started(CampaignStore.open(name))
     with locked(tmp_path / "folder" / "run.lock", "the test", 0):
         assert command() == (0, "nothing to mend")  # its worker is somebody's

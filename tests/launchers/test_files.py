@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import run as command
 from fireworks import Firework, FWorker, ScriptTask
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from entropy_flows.flows.queues import CATEGORIES
+from entropy_flows.label import LabelParams
 from entropy_flows.launch.launchers import Cluster, Queue, clock, launcher_files, seconds, write_launchers
 from entropy_flows.launch.launchers_check import Report, check_launchers
 from entropy_flows.schemas import Campaign, load_campaign
@@ -34,9 +37,11 @@ def campaign() -> Campaign:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    """Launchers for SLURM."""
+def folder(tmp_path, monkeypatch) -> Path:
+    """Launchers for SLURM, of whose FireWorks settings the shell knows, in a home that has none."""
     write_launchers(Cluster(setup=(f"export PATH={BIN}:$PATH",)), tmp_path / "launchers", "here")
+    monkeypatch.setenv("FW_CONFIG_FILE", str(tmp_path / "launchers" / "FW_config.yaml"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return tmp_path / "launchers"
 
 
@@ -103,6 +108,33 @@ def test_what_is_given_arrives_in_the_scripts(tmp_path):
     assert f"--timeout {48 * 3600 - 300 - 600} " in script(tmp_path / "my_qadapter_gpu_pull.yaml")
 
 
+def test_modules_of_a_category_are_loaded_in_its_jobs_alone(tmp_path, monkeypatch, capsys):
+    options = ["--module", "gcc", "--module-gpu", "cuda/12", "--module-dft", "intel", "--module-dft", "vasp/6"]
+    assert command(monkeypatch, capsys, "launchers", tmp_path / "here", *options)[0] == 0
+    loaded = {
+        category: re.findall("module load (.*)", script(tmp_path / "here" / f"my_qadapter_{category}.yaml"))
+        for category in ("gpu", "dft", "cpu")
+    }
+    assert loaded == {"gpu": ["gcc", "cuda/12"], "dft": ["gcc", "intel", "vasp/6"], "cpu": ["gcc"]}
+
+
+def test_the_readme_gives_vasp_its_ranks_and_each_category_its_modules(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (line,) = re.findall(r"^entropy-flows (launchers (?:.*\\\n)*.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert command(monkeypatch, capsys, *shlex.split(line.replace("\\\n", " ")))[0] == 0
+    dft, gpu = (script(tmp_path / "launchers-here" / f"my_qadapter_{category}.yaml") for category in ("dft", "gpu"))
+    assert "#SBATCH --ntasks=64\n" in dft
+    assert re.findall("module load (.*)/", dft) == ["vasp"]
+    assert re.findall("module load (.*)/", gpu) == ["cuda"]
+
+
+def test_the_commands_of_the_readme_need_no_exports(folder):
+    """Each loop brings FW_CONFIG_FILE, without which the host of my_launchpad.yaml is not known."""
+    loops = [line for line in (folder / "README.md").read_text().splitlines() if "nohup qlaunch" in line]
+    assert len(loops) == 3
+    assert all(line.startswith(f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup qlaunch ") for line in loops)
+
+
 def test_pbs_script_has_its_resources_and_its_sigterm(tmp_path):
     cluster = Cluster(scheduler="pbs", **SHORT)
     write_launchers(cluster, tmp_path, "here")
@@ -144,6 +176,7 @@ def test_pbs_worker_gets_sigterm_in_time_and_when_the_job_is_deleted(tmp_path):
         ({"lead": 0}, "lead 0: expected a number above 0"),
         ({"setup": ("echo $$",)}, "without [$][$]"),
         ({"modules": ("a\nb",)}, "one printable line"),
+        ({"dft": Queue("dft", modules=("vasp$$",))}, "without [$][$]"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(changes, words):
@@ -315,14 +348,18 @@ def test_credentials_in_a_private_file_are_a_warning(folder, campaign, submitted
 def test_a_category_of_the_users_own_needs_its_files(folder, campaign, submitted):
     own = campaign.model_copy(update={"categories": {"train": "bigmem"}, "queue": {"train": {"walltime": "1h"}}})
     found = problems(folder, own)
-    assert any("my_fworker_bigmem.yaml is missing" in line for line in found)
-    assert any("my_qadapter_bigmem.yaml is missing" in line for line in found)
+    (line,) = [line for line in found if "bigmem" in line]
+    assert "has no my_fworker_bigmem.yaml and my_qadapter_bigmem.yaml: copy my_fworker_gpu.yaml to the first" in line
+    assert "`entropy-flows launchers`" not in line
     assert any("queue of stage train: walltime '1h'" in line for line in found)
-    for kind in ("fworker", "qadapter"):
-        text = (folder / f"my_{kind}_gpu.yaml").read_text()
-        text = text.replace("category: gpu", "category: bigmem").replace("my_fworker_gpu", "my_fworker_bigmem")
-        (folder / f"my_{kind}_bigmem.yaml").write_text(text)
+    block = next(
+        b for b in re.findall(r"```bash\n(.*?)```", (folder / "README.md").read_text(), re.S) if "big_gpu" in b
+    )
+    subprocess.run(["bash", "-e", "-c", block.replace("big_gpu", "bigmem")], check=True)
+    assert FWorker.from_file(str(folder / "my_fworker_bigmem.yaml")).category == "bigmem"
     assert problems(folder, own.model_copy(update={"queue": {"train": {"walltime": "01:00:00"}}})) == []
+    (folder / "my_qadapter_bigmem.yaml").unlink()
+    assert any("copy my_fworker_gpu.yaml" in line for line in problems(folder, own))
 
 
 def test_a_missing_index_is_named(folder, campaign, submitted, database):
@@ -335,6 +372,70 @@ def test_another_config_that_fireworks_would_take_is_named(folder, campaign, sub
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FW_config.yaml").write_text("SORT_FWS: FILO\n")
     assert any(f"{tmp_path}/FW_config.yaml is taken instead" in line for line in problems(folder, campaign))
+
+
+def test_a_config_of_the_home_may_have_the_lines_of_ours(folder, campaign, submitted, tmp_path, monkeypatch):
+    home = tmp_path / "home" / ".fireworks" / "FW_config.yaml"
+    home.parent.mkdir(parents=True)
+    home.write_text("QUEUE_UPDATE_INTERVAL: 1\nSORT_FWS: FILO\n")
+    (line,) = problems(folder, campaign)
+    assert line.startswith(f"{home} is taken instead of {folder}/FW_config.yaml; move it away, or copy MongoClient, ")
+    assert line.endswith("RESERVATION_EXPIRATION_SECS, RAPIDFIRE_SLEEP_SECS, SORT_FWS into it")
+    home.write_text((folder / "FW_config.yaml").read_text() + "PW_CHECK_NUM: 3\n")
+    monkeypatch.delenv("FW_CONFIG_FILE")
+    found = check_launchers(folder, campaign)
+    assert found.errors == []
+    assert not any("FW_CONFIG_FILE" in line for line in found.warnings)
+    code = f"from fireworks import LaunchPad; print(LaunchPad.from_file('{folder}/my_launchpad.yaml').db.name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == os.environ["ENTROPY_FLOWS_DATABASE"]
+
+
+@pytest.mark.parametrize("value", [None, "/elsewhere/FW_config.yaml"])
+def test_a_shell_that_does_not_know_the_config_is_a_warning(folder, campaign, submitted, monkeypatch, value):
+    monkeypatch.delenv("FW_CONFIG_FILE")
+    if value:
+        monkeypatch.setenv("FW_CONFIG_FILE", value)
+    found = check_launchers(folder, campaign)
+    assert found.errors == []
+    (line,) = [line for line in found.warnings if "FW_CONFIG_FILE" in line]
+    assert line.startswith(f"FW_CONFIG_FILE is {value or 'not set'} in this shell; qlaunch and lpad need {folder}/FW")
+
+
+def vasp_lines(folder: Path, campaign: Campaign, **changes) -> list[str]:
+    changed = campaign.model_copy(update={"label": LabelParams(engine="vasp-pbe"), **changes})
+    return [line for line in check_launchers(folder, changed).warnings if re.search("task|POTCAR", line)]
+
+
+def test_vasp_on_one_core_without_srun_and_potcars_is_told(folder, campaign, submitted, monkeypatch, tmp_path):
+    import atomate2
+    import pymatgen.io.vasp.inputs as inputs
+
+    monkeypatch.delitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", raising=False)
+    monkeypatch.setattr(atomate2.SETTINGS, "VASP_CMD", "vasp_std")
+    serial, command_line, potcars = vasp_lines(folder, campaign)
+    assert serial.startswith(f"{folder}/my_qadapter_dft.yaml: one task, so VASP would run on one core; set ntasks")
+    assert command_line.startswith("VASP's command is 'vasp_std': one task, however many the queue job has")
+    assert potcars == "no POTCARs: PMG_VASP_PSP_DIR is not set here; write it to ~/.pmgrc.yaml"
+    assert not [line for line in check_launchers(folder, campaign).warnings if "VASP" in line]  # a force field labels
+
+    monkeypatch.setitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(atomate2.SETTINGS, "VASP_CMD", "srun vasp_std")
+    (potcars,) = vasp_lines(folder, campaign, queue={"label": {"ntasks": 64}})
+    assert potcars.startswith(f"no POTCARs: PMG_VASP_PSP_DIR {tmp_path}/none is not a folder")
+    monkeypatch.setitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path))
+    change(folder / "my_qadapter_dft.yaml", "ntasks: 1", "ntasks: 32")
+    assert vasp_lines(folder, campaign) == []
+    write_launchers(Cluster(scheduler="pbs"), folder, "here", overwrite=True)
+    assert len(vasp_lines(folder, campaign)) == 1
+    write_launchers(Cluster(scheduler="pbs", **SHORT), folder, "here", overwrite=True)
+    assert vasp_lines(folder, campaign) == []
+
+
+def test_a_change_that_the_script_has_no_place_for_is_named(folder, campaign, submitted):
+    own = campaign.model_copy(update={"queue": {"train": {"mem": "64G", "select": "1:ncpus=2"}}})
+    (line,) = problems(folder, own)
+    assert re.fullmatch(r"queue of stage train: select not in .*/SLURM_template\.txt", line)
 
 
 def test_a_database_that_cannot_be_had_is_told_once(folder, campaign, monkeypatch):

@@ -5,14 +5,18 @@ import sys
 import pytest
 import yaml
 from ase.calculators.emt import EMT
+from fireworks import FWorker
+from fireworks.core.rocket_launcher import rapidfire
 
 from entropy_flows.cli import main
 from entropy_flows.evaluate.physics import Hardest, resolved
 from entropy_flows.explore import seed_cell
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.physics import check_model, rows_of, subjects
+from entropy_flows.launch.repair import retry_stages
 from entropy_flows.schemas import load_campaign
-from entropy_flows.store import CampaignStore, Checks
+from entropy_flows.store import CampaignStore, Checks, launchpad
+from entropy_flows.store.verify import verify
 
 EMT_NAME = "ase.calculators.emt.EMT"
 CONFIG = {
@@ -147,6 +151,59 @@ def test_the_job_makes_what_is_missing(store, file):
     assert "has no model 'after' yet" in store.failures()[0]["message"]
 
 
+def test_on_a_cluster_it_is_a_job_for_each_model(command, store, file, tmp_path, monkeypatch):
+    change(file, checks=["eos"], max_steps=1, phases=["fcc"])
+    store.set_state("done")
+    code, text = command("physics", "--queue")
+    assert code == 0, text
+    assert "before: 1 of 1 checks submitted" in text
+    assert "EMT (teacher, not DFT): 1 of 1 checks submitted" in text
+    pad = launchpad()
+    jobs = list(pad.fireworks.find({}, {"name": 1, "spec._category": 1, "spec.campaign": 1, "_id": 0}))
+    assert jobs == 2 * [{"name": "physics", "spec": {"_category": "gpu", "campaign": "copper"}}]
+    assert "before: 1 of 1 checks submitted before, and not done" in command("physics", "--queue")[1]
+    assert "jobs: 2 ready" in command("status")[1]
+    (check,) = [check for check in verify(store, pad) if check.name == "launchpad"]
+    assert check.problems == []  # that they wait is no fault of a campaign that is done
+
+    def work():
+        monkeypatch.chdir(tmp_path)
+        rapidfire(pad, FWorker("here", category="gpu"), nlaunches=0, strm_lvl="CRITICAL")
+        assert set(pad.fireworks.distinct("state")) == {"COMPLETED"}
+
+    work()
+    text = command("physics")[1]
+    assert "0 checks made now" in text
+    assert "not relaxed at 0 GPa after 1 steps" in text
+    assert "checks submitted" not in command("physics", "--queue")[1]
+    assert "1 of 1 checks submitted" in command("physics", "--queue", "--retry")[1]
+    work()
+    assert pad.fireworks.count_documents({}) == 4
+    assert len(Checks(store.database, "copper").find()) == 2
+
+
+def test_a_physics_job_that_failed_is_no_part_of_the_loop(command, store, file):
+    """`repair --retry` would have a campaign that is done run for ever."""
+    assert command("physics", "--queue")[0] == 0
+    pad = launchpad()
+    uuid = pad.fireworks.find_one({}, sort=[("fw_id", 1)])["spec"]["uuid"]
+    store.set_state("done")
+    store.add_failure(1, "physics", "physics", uuid, "ValueError: no")
+    pad.fireworks.update_many({}, {"$set": {"state": "COMPLETED"}})
+    assert retry_stages(pad, store).findings == ()
+    assert store.document()["state"] == "done"
+    assert "checks submitted" in command("physics", "--queue")[1]
+    assert store.failures() == []
+
+
+def test_physics_is_sent_where_the_campaign_says(command, store, file):
+    config = {**CONFIG, "categories": {"physics": "big"}, "queue": {"physics": {"mem": "64G"}}}
+    file.write_text(yaml.safe_dump(config))
+    assert command("physics", "--queue")[0] == 0
+    spec = launchpad().fireworks.find_one({})["spec"]
+    assert (spec["_category"], spec["_queueadapter"]) == ("big", {"mem": "64G"})
+
+
 def _run(job):
     from jobflow import run_locally
 
@@ -167,7 +224,9 @@ def _run_eos(cells):
 def test_an_engine_that_works_through_files_has_no_column(command, file, store):
     config = {**CONFIG, "label": {"engine": "vasp-pbe"}, "physics": {**CONFIG["physics"], "checks": ["eos"]}}
     file.write_text(yaml.safe_dump(config))
+    text = command("physics", "--queue")[1]
+    assert "VASP PBE works through files" in text
+    assert launchpad().fireworks.count_documents({}) == 1  # the model's
     text = command("physics")[1]
-
     assert "VASP PBE works through files" in text
     assert "2 checks made now" in text

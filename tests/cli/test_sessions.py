@@ -1,0 +1,99 @@
+"""Commands that read or mend make no database, and say where they looked; `status` shows the jobs of a campaign."""
+
+from pathlib import Path
+
+import pytest
+from commands import run
+from launchpads import take
+
+from entropy_flows.cli.session import session
+from entropy_flows.launch import submit
+from entropy_flows.schemas import load_campaign
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, launchpad
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "examples" / "silicon_demo.yaml"
+TUNGSTEN = ROOT / "examples" / "agnostic" / "tungsten.yaml"
+READING = {
+    "status": [DEMO],
+    "repair": [DEMO],
+    "verify": [DEMO],
+    "report": [DEMO],
+    "physics": [DEMO],
+    "export": [DEMO, "cells.extxyz"],
+    "check": [DEMO, "--database"],
+    "curve": [DEMO, "--show"],
+    "agnostic": [TUNGSTEN, "--show"],
+}
+
+
+@pytest.fixture
+def unconfigured(monkeypatch, tmp_path):
+    """A shell without ENTROPY_FLOWS_URI, in an empty folder."""
+    monkeypatch.delenv("ENTROPY_FLOWS_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("name", READING)
+def test_a_command_that_reads_makes_no_database(name, unconfigured, monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, name, *READING[name], "-C", unconfigured / "folder")
+    assert code == 1
+    assert f"is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not set" in err
+    assert list(unconfigured.iterdir()) == []
+
+
+def test_nor_does_one_that_takes_cells(unconfigured, monkeypatch, capsys):
+    file = unconfigured / "mine.yaml"
+    file.write_text(DEMO.read_text())
+    code, _, err = run(monkeypatch, capsys, "export", file, unconfigured / "out", "--format", "mace")
+    assert code == 1
+    assert "is not in the embedded database of" in err
+    assert list(unconfigured.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(("name", "file"), [("curve", DEMO), ("agnostic", TUNGSTEN), ("physics", DEMO)])
+def test_nothing_is_submitted_to_a_database_that_ends_with_the_command(name, file, unconfigured, monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, name, file, "--queue", "-C", unconfigured / "folder")
+    assert code == 1
+    assert "--queue needs a database that workers can reach: set ENTROPY_FLOWS_URI" in err
+    assert list(unconfigured.iterdir()) == []
+
+
+def test_an_embedded_database_without_the_campaign_is_named(unconfigured, monkeypatch, capsys):
+    pytest.importorskip("secantus")
+    with session(DEMO, unconfigured / "folder"):
+        pass
+    code, _, err = run(monkeypatch, capsys, "status", DEMO, "-C", unconfigured / "folder")
+    assert code == 1
+    assert f"'silicon-demo' is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not" in err
+
+
+def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(database, monkeypatch, capsys, tmp_path):
+    campaign = load_campaign(DEMO)
+    store = CampaignStore(database, campaign.name)
+    submit(store, campaign, DEMO.parent)
+    pad = launchpad()
+    ready = pad.fireworks.count_documents({"state": "READY"})
+    waiting = pad.fireworks.count_documents({"state": "WAITING"})
+
+    def status():
+        monkeypatch.setenv("COLUMNS", "200")
+        code, out, err = run(monkeypatch, capsys, "status", DEMO, "-C", tmp_path)
+        assert code == 0, err
+        return " ".join(out.split())
+
+    assert f"jobs: {ready} ready, {waiting} waiting" in status()
+    assert "repair" not in status()
+    fw_id = pad.fireworks.find_one({"name": "explore", "state": "READY"})["fw_id"]
+    pad.mark_fizzled(take(pad, fw_id, f"{campaign.name}-local-0"))
+    text = status()
+    assert f"jobs: {ready - 1} ready, {waiting} waiting, 1 fizzled" in text
+    assert f"see `entropy-flows repair {DEMO} -C {tmp_path} --dry-run`" in text
+    pad.fireworks.update_many({}, {"$set": {"state": "COMPLETED"}})
+    assert "completed" in status()
+    store.set_state("done")
+    assert "jobs:" not in status()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection, Iterator
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class Params(BaseModel):
@@ -45,3 +46,45 @@ class Params(BaseModel):
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Inverse of `as_dict`."""
         return cls.model_validate(data)
+
+
+def one_line(err: ValueError, kinds: Collection[str] = ()) -> str:
+    """What is wrong with settings, in one line: where, what was found, what was expected.
+
+    Parameters
+    ----------
+    err
+        Pydantic's, or any other, which is told as it is.
+    kinds
+        Tags of unions, which pydantic names among the keys and a file does not have there.
+    """
+    if not isinstance(err, ValidationError):
+        return str(err)
+    problems, errors = [], err.errors()
+    inner = {item["loc"][:-1] for item in errors}
+    for item in errors:
+        if item["type"] == "too_short" and item["loc"] in inner:
+            continue  # only because what was in it is wrong
+        where = ".".join(str(part) for part in item["loc"] if part not in kinds)
+        got = item.get("input")
+        shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""
+        problems.append(f"{where + ': ' if where else ''}{_expected(item)}{shown}")
+    return "; ".join(problems)
+
+
+def _expected(item: Any) -> str:
+    """What one of pydantic's errors says was expected, in a YAML file's words."""
+    kind, got = item["type"], item.get("input")
+    if kind in ("tuple_type", "list_type"):
+        return f"expected a list such as [{got}]" if isinstance(got, str | int | float) else "expected a list"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        schema = next((c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")), None)
+        key = next(iter(schema.model_fields)) if schema else "key"
+        return f"expected a mapping such as {{{key}: …}}"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _subclasses(base: type[Params]) -> Iterator[type[Params]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _subclasses(cls)

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from entropy_flows.fingerprints import GOMParams
-from entropy_flows.params import Params
+from entropy_flows.params import Params, one_line
 from entropy_flows.select import SelectParams
 from entropy_flows.select.params import Name
 from entropy_flows.train import TrainParams
@@ -109,7 +109,7 @@ class BenchParams(Params):
             try:
                 self.with_selector(name)
             except ValidationError as err:
-                raise ValueError(_told(err, "settings", name)) from None
+                raise ValueError(f"settings.{name}: {one_line(err)}") from None
         uncertain = [name for name in self.selectors if self.with_selector(name).needs_committee]
         if uncertain and not self.initial:
             raise ValueError(
@@ -156,14 +156,7 @@ def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
     try:
         return BenchParams.model_validate(data)
     except ValidationError as err:
-        raise ValueError(_told(err)) from None
-
-
-def _told(err: ValidationError, *within: str) -> str:
-    """The first of what is wrong, in one line."""
-    first = err.errors()[0]
-    where = ".".join(map(str, (*within, *first["loc"])))
-    return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+        raise ValueError(one_line(err)) from None
 
 
 def _lay(data: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -30,6 +30,7 @@ from entropy_flows.cli import (
     submit,
     verify,
 )
+from entropy_flows.params import one_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,5 +59,6 @@ def main() -> None:
     except Exception as err:
         if os.environ.get("ENTROPY_FLOWS_DEBUG"):
             traceback.print_exc()
-        print(f"error: {' '.join(str(err).split()) or type(err).__name__}", file=sys.stderr)
+        told = one_line(err) if isinstance(err, ValueError) else str(err)
+        print(f"error: {' '.join(told.split()) or type(err).__name__}", file=sys.stderr)
         sys.exit(1)

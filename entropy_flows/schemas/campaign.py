@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,7 +16,7 @@ from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams
 from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
 from entropy_flows.fingerprints.kinds import CLASSES
 from entropy_flows.label import LabelParams
-from entropy_flows.params import Params
+from entropy_flows.params import Params, one_line
 from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.select import SelectParams
@@ -152,7 +151,7 @@ class Campaign(IterationSettings):
                         f"train.committee, which is {before.train.committee} there, to 2 or more"
                     )
             except ValueError as err:
-                raise ValueError(f"iterations[{number - 1}]: {_one_line(err)}") from None
+                raise ValueError(f"iterations[{number - 1}]: {one_line(err, CLASSES)}") from None
         return self
 
     def _fingerprint_fits(self) -> None:
@@ -160,7 +159,7 @@ class Campaign(IterationSettings):
         try:
             make_fingerprint(self.global_fingerprint.model_copy(update={"elements": self.elements}))
         except ValueError as err:
-            raise ValueError(f"global_fingerprint: {_one_line(err)}") from None
+            raise ValueError(f"global_fingerprint: {one_line(err, CLASSES)}") from None
 
     @model_validator(mode="after")
     def _paths_stay_inside(self) -> Campaign:
@@ -230,41 +229,7 @@ def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> Sett
     try:
         return schema.model_validate(data)
     except ValidationError as err:
-        raise ValueError(f"{path}: {_one_line(err)}") from None
-
-
-def _one_line(err: ValueError) -> str:
-    if not isinstance(err, ValidationError):
-        return str(err)
-    problems, errors = [], err.errors()
-    inner = {item["loc"][:-1] for item in errors}
-    for item in errors:
-        if item["type"] == "too_short" and item["loc"] in inner:
-            continue  # only because what was in it is wrong
-        where = ".".join(str(part) for part in item["loc"] if part not in CLASSES)  # a kind is no key of the file
-        message = _expected(item)
-        got = item.get("input")
-        shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""
-        problems.append(f"{where + ': ' if where else ''}{message}{shown}")
-    return "; ".join(problems)
-
-
-def _expected(item: Any) -> str:
-    """What one of pydantic's errors says was expected, in a YAML file's words."""
-    kind, got = item["type"], item.get("input")
-    if kind in ("tuple_type", "list_type"):
-        return f"expected a list such as [{got}]" if isinstance(got, str | int | float) else "expected a list"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        schema = next((c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")), None)
-        key = next(iter(schema.model_fields)) if schema else "key"
-        return f"expected a mapping such as {{{key}: …}}"
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-def _subclasses(base: type[Params]) -> Iterator[type[Params]]:
-    for cls in base.__subclasses__():
-        yield cls
-        yield from _subclasses(cls)
+        raise ValueError(f"{path}: {one_line(err, CLASSES)}") from None
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from paper import PAPER
+from unseen import unseen_table
 
 from entropy_flows.cli.curve import Parts
 from entropy_flows.cli.curve_page import condition_tables, curve_tables, information_table, pools_of, start_of
@@ -83,10 +84,9 @@ def system_page(system: str, opened: Session) -> list[str]:
         "**Before training.** The base model on both tests.\n",
         markdown(untrained(opened, parts)),
     ]
-    for title, rows, note in [*curve_tables(points), *condition_tables(opened, parts, points)]:
+    tables = [*curve_tables(points), unseen_table(opened, parts, points), *condition_tables(opened, parts, points)]
+    for title, rows, note in [*tables, information_table(opened, parts, pools_of(opened, parts))]:
         lines += [f"\n**{title}.** {note}\n", markdown(rows)]
-    title, rows, note = information_table(opened, parts, pools_of(opened, parts))
-    lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     own = PAPER[system]
     lines += [f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n", markdown(own["rows"])]
     lines += [f"\n![{name}]({system}-{name}.png)" for name in PLOTS]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, need_shared_database, stored
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, as_typed, need_shared_database, stored
 from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
@@ -53,11 +53,10 @@ def command(
     console.print(shown("physics", rows))
     for line in physics_reasons(models):
         console.print(f"[red]{line}[/red]", soft_wrap=True)
-    where = f"{file}{f' -C {folder}' if folder else ''}"
     if queue:
-        console.print(f"when they are done: entropy-flows physics {where}", soft_wrap=True)
+        console.print(f"when they are done: entropy-flows physics {as_typed(file, folder)}", soft_wrap=True)
     else:
-        console.print(f"{made} checks made now; next: entropy-flows report {where}")
+        console.print(f"{made} checks made now; next: entropy-flows report {as_typed(file, folder)}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.repair import gather
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, Session, as_typed, session
 from entropy_flows.cli.status import job_counts, job_line, show, stage_line
 from entropy_flows.processes import locked
 
@@ -39,7 +39,7 @@ def command(
     if state == "failed":
         raise RuntimeError(f"campaign {opened.store.name} failed: {message}")
     console.print(f"[green]{opened.store.name}: {message}[/green]")
-    console.print(f"next: entropy-flows report {file}{f' -C {folder}' if folder else ''}")
+    console.print(f"next: entropy-flows report {as_typed(file, folder)}")
 
 
 def run_workers(

@@ -54,6 +54,11 @@ def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> P
     return (folder or file.parent / campaign.name).resolve()
 
 
+def as_typed(file: Path, folder: Path | None) -> str:
+    """A campaign's file and folder as arguments of the next command."""
+    return f"{file} -C {folder}" if folder else str(file)
+
+
 def need_shared_database(what: str, otherwise: str = "") -> None:
     """Refuse, with a StoreError, to submit to a database that ends with the command."""
     if settings().uri is None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from entropy_flows.cli.labels import HEADER, label_rows
-from entropy_flows.cli.session import CampaignFile, FolderOption, stored
+from entropy_flows.cli.session import CampaignFile, FolderOption, as_typed, stored
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
 from entropy_flows.schemas import AgnosticParams
@@ -37,8 +37,8 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     if counts and (document["state"] != "done" or set(counts) != {"COMPLETED"}):
         console.print(f"jobs: {job_line(counts)}", highlight=False)
     if "FIZZLED" in counts:
-        where = f"{file}{f' -C {folder}' if folder else ''}"
-        console.print(f"[red]FIZZLED jobs: see `entropy-flows repair {where} --dry-run`[/red]", soft_wrap=True)
+        mend = f"entropy-flows repair {as_typed(file, folder)} --dry-run"
+        console.print(f"[red]FIZZLED jobs: see `{mend}`[/red]", soft_wrap=True)
     if isinstance(opened.settings, AgnosticParams):
         from entropy_flows.cli.agnostic import show_runs
 

@@ -10,12 +10,10 @@ Each frame is a cell with its label, or with the reason why it has none: one bad
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,43 +22,16 @@ from ase.units import GPa
 
 from entropy_flows.conventions import to_matrix
 from entropy_flows.geometry import to_structure
-from entropy_flows.label.read import Label, read_label, structure_of
+from entropy_flows.label.frame import Existing, sha256_of
+from entropy_flows.label.own_runs import is_run_of
+from entropy_flows.label.read import read_label
+from entropy_flows.label.tasks import read_tasks
+from entropy_flows.label.vasp_runs import read_vasprun
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from jobflow import Maker
-    from pymatgen.core import Structure
 
-_RUN_SPECIFIC = ("kpoints", "n_kpoints", "electronic_steps", "directory", "version", "free_energy")
-
-
-@dataclass(frozen=True, eq=False)
-class Existing:
-    """A frame of a source.
-
-    Attributes
-    ----------
-    place
-        Where it is, for people: "file.extxyz[12]".
-    source
-        Provenance: file, sha256 and index, or the task.
-    structure, label
-        The cell and its label.
-    settings
-        What the source says of the settings; equal for labels that may be mixed.
-    inputs
-        INCAR, k points and pseudopotentials of a VASP run.
-    defect
-        Why it cannot be used.
-    """
-
-    place: str
-    source: dict[str, Any]
-    structure: Structure | None = None
-    label: Label | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    inputs: dict[str, Any] | None = None
-    defect: str | None = None
+__all__ = ["Existing", "is_run_of", "read_extxyz", "read_files", "read_tasks", "read_vasprun"]
 
 
 def read_files(path: Path) -> Iterator[Existing]:
@@ -87,7 +58,7 @@ def read_extxyz(path: Path) -> Iterator[Existing]:
     """Frames of an extended XYZ file."""
     from ase.io import read
 
-    digest = _sha256(path)
+    digest = sha256_of(path)
     for index, lines in enumerate(_frames(path)):
         known: dict[str, Any] = {"place": f"{path.name}[{index}]", "settings": {"file": digest}}
         known["source"] = {"file": path.name, "sha256": digest, "index": index}
@@ -163,88 +134,3 @@ def _stress(atoms: Atoms, results: Mapping[str, Any]) -> np.ndarray | None:
     if stress.shape != (3, 3) or not np.isfinite(stress).all():
         raise ValueError(f"stress or virial of shape {stress.shape} with {np.isnan(stress).sum()} NaN, expected (3, 3)")
     return stress
-
-
-def read_vasprun(path: Path, place: str) -> Existing:
-    """The last ionic step of a run of VASP, read by pymatgen."""
-    from pymatgen.io.vasp import Vasprun
-
-    source = {"file": place, "sha256": _sha256(path)}
-    try:
-        run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
-        last = run.ionic_steps[-1]
-        symbols = [title.split()[1] for title in run.potcar_symbols]
-        inputs: dict[str, Any] = {
-            "incar": dict(run.incar),
-            "parameters": dict(run.parameters),
-            "kpoints": run.kpoints.as_dict(),
-        }
-        inputs["potcar_type"] = [title.split()[0] for title in run.potcar_symbols]
-        calculation = {
-            "vasp_version": run.vasp_version,
-            "has_vasp_completed": "successful" if run.converged_electronic else "failed",
-            "run_type": run.run_type,
-            "input": {**inputs, "nkpoints": len(run.actual_kpoints), "potcar": symbols},
-            "output": {"ionic_steps": [last]},
-        }
-        output = {"energy": run.final_energy, **{name: last.get(name) for name in ("forces", "stress")}}
-    except Exception as err:  # a file that was cut off ends in many ways
-        return Existing(place, source, defect=f"not readable: {type(err).__name__}: {err}")
-    task = {"output": {**output, "structure": run.final_structure}, "calcs_reversed": [calculation]}
-    return of_task(task, place, source)
-
-
-def read_tasks(rows: Iterable[Mapping[str, Any]], collection: str) -> Iterator[Existing]:
-    """Task documents, as atomate2 stores them through jobflow or as they are."""
-    for row in rows:
-        stored = "uuid" in row and "index" in row
-        name = str(row["uuid"] if stored else row.get("task_id", row.get("_id")))
-        task = row.get("output") if stored else row
-        yield of_task(task, f"{collection}: {name}", {"collection": collection, "task": name})
-
-
-def of_task(task: Any, place: str, source: dict[str, Any]) -> Existing:
-    """A task document as a frame."""
-    try:
-        label, structure = read_label(task), structure_of(task)
-    except Exception as err:  # any document may be in a collection
-        return Existing(place, source, defect=f"no label: {err}")
-    if not label.converged:
-        return Existing(place, source, defect=f"{label.reason}: {label.evidence}")
-    if len(structure) != label.n_atoms or not structure.is_ordered:
-        return Existing(place, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites")
-    settings = {name: value for name, value in label.provenance.items() if name not in _RUN_SPECIFIC}
-    calculations = task.get("calcs_reversed") if isinstance(task, Mapping) else None
-    inputs = dict(calculations[0].get("input") or {}) if calculations else None
-    return Existing(place, source, structure, label, settings, inputs)
-
-
-def is_run_of(found: Existing, maker: Maker) -> bool:
-    """Whether a frame is a run of VASP with the INCAR, the mesh and the POTCAR symbols that a Maker gives its cell.
-
-    The date of a pseudopotential is not looked at, only its symbol and that it is PBE or not.
-    """
-    from entropy_flows.label import dft
-
-    if found.inputs is None or found.structure is None or found.label is None:
-        return False
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            wanted = dft.write_inputs(found.structure, maker, folder)
-        except ValueError:  # no Maker of VASP's, or one that does not know these elements
-            return False
-    mesh = found.label.provenance.get("kpoints") or {}
-    pbe = [str(kind).upper().endswith("PBE") for kind in found.inputs.get("potcar_type") or []]
-    return (
-        dft.deciding_tags(found.inputs["incar"], mended=True) == dft.deciding_tags(wanted["incar"], mended=True)
-        and str(mesh.get("style", "")).lower().startswith("gamma")
-        and mesh.get("mesh") == wanted["kpoints"]
-        and sorted(found.inputs.get("potcar") or []) == sorted(wanted["potcar"])
-        and bool(pbe)
-        and set(pbe) == {str(wanted["potcar_functional"] or "PBE").upper().startswith("PBE")}
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,48 @@
+"""A labelled cell that there is already, or the reason why it cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entropy_flows.label.read import Label
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Existing:
+    """A frame of a source.
+
+    Attributes
+    ----------
+    place
+        Where it is, for people: "file.extxyz[12]".
+    source
+        Provenance: file, sha256 and index, or the task.
+    structure, label
+        The cell and its label.
+    settings
+        What the source says of the settings; equal for labels that may be mixed.
+    inputs
+        INCAR, k points and pseudopotentials of a VASP run.
+    defect
+        Why it cannot be used.
+    """
+
+    place: str
+    source: dict[str, Any]
+    structure: Structure | None = None
+    label: Label | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] | None = None
+    defect: str | None = None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

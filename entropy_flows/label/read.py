@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_flows.conventions import GPA, pressure, stress_from_vasp
+from entropy_flows.label.document import is_success, text_of, value_at
+from entropy_flows.label.ionic import NO_AB_INITIO, ions_move, read_step, tags_of
+from entropy_flows.label.orientation import alignment
 from entropy_flows.label.reasons import InconsistentOutputError, Reason
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-_SAME_CELL = 1e-4  # deviation from a pure rotation; VASP prints eight decimals
-_SAME_SITE = 1e-2  # Å
 _ABSURD = {"energy per atom": 1e6, "force": 1e3, "stress": 1e2}  # eV, eV/Å, eV/Å³ (16 TPa)
 
 
@@ -89,7 +90,7 @@ class Label:
         return cls(**row)
 
 
-def read_label(doc: Any, structure: Structure | None = None, free_energy: float | None = None) -> Label:
+def read_label(doc: Any, structure: Structure | None = None, free_energy: float | None = None, step: int = -1) -> Label:
     """Label of a task document.
 
     Parameters
@@ -101,6 +102,8 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
         What was submitted: forces come back in its order and orientation. None takes the document as it is.
     free_energy
         F (eV), for engines whose document has no place for it.
+    step
+        Which ionic step of a VASP run; negative ones count from the last.
 
     Returns
     -------
@@ -112,133 +115,160 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
     InconsistentOutputError
         If the document has no energy or forces, or belongs to other atoms than `structure`'s.
     """
-    energy, forces = value_at(doc, "output", "energy"), value_at(doc, "output", "forces")
+    numbers = _numbers_of_vasp(doc, step) if is_vasp_task(doc) else _numbers_of_others(doc)
+    energy = numbers.pop("energy")
+    forces = numbers.pop("forces")
+    kbar = numbers.pop("kbar")
     if energy is None or forces is None:
         missing = "energy" if energy is None else "forces"
         raise InconsistentOutputError(
             f"the task document has no {missing}; a label needs a Maker that stores energy and forces"
         )
     forces = np.array(forces, dtype=float)
-    known, kbar = _describe(doc)
     stress = None if kbar is None else stress_from_vasp(kbar)
     if structure is not None:
-        order, turn = _alignment(structure_of(doc), structure)
+        order, turn = alignment(structure_of(doc, step), structure)
         forces = forces[order] @ turn
         stress = None if stress is None else turn.T @ stress @ turn
     n_atoms = len(forces)
     if defect := _defect(energy, forces, stress):
-        return Label.failed(n_atoms, Reason.INCONSISTENT_OUTPUT, defect, **_only(known, "wall_seconds", "provenance"))
+        numbers = _only(numbers, "wall_seconds", "provenance")
+        return Label.failed(n_atoms, Reason.INCONSISTENT_OUTPUT, defect, **numbers)
     if free_energy is not None:
-        known["free_energy"] = free_energy
+        numbers["free_energy"] = free_energy
     return Label(
         n_atoms=n_atoms,
         energy=float(energy),
         forces=forces,
         stress=stress,
         pressure=None if stress is None else pressure(stress) * GPA,
-        **{"free_energy": float(energy), "converged": True, **known},
+        **{"free_energy": float(energy), "converged": True, **numbers},
     )
 
 
-def _describe(doc: Any) -> tuple[dict[str, Any], Any]:
-    """Collect what the kind of document adds (F, convergence, time, provenance), and its stress (kBar)."""
-    if value_at(doc, "calcs_reversed", 0, "vasp_version") is not None:
-        return _describe_vasp(doc), value_at(doc, "output", "stress")
-    wall = value_at(doc, "output", "elapsed_time")
+def _numbers_of_others(doc: Any) -> dict[str, Any]:
+    """E₀, forces, stress (kBar), convergence, time and provenance of a task that is not VASP's."""
+    numbers: dict[str, Any] = {
+        "energy": value_at(doc, "output", "energy"),
+        "forces": value_at(doc, "output", "forces"),
+        "kbar": value_at(doc, "output", "stress"),
+    }
     name = value_at(doc, "forcefield_name") or value_at(doc, "ase_calculator_name")
     if name is not None:
+        numbers["wall_seconds"] = value_at(doc, "output", "elapsed_time")
         version = value_at(doc, "forcefield_version")
-        return {
-            "wall_seconds": wall,
-            "provenance": {"code": str(name).removeprefix("MLFF."), "version": version},
-        }, value_at(doc, "output", "stress")
-    ok = str(value_at(doc, "state") or "successful").rsplit(".", 1)[-1].lower() in ("successful", "success")
-    provenance = {"code": type(doc).__module__ + "." + type(doc).__name__, "stress": "not read: unit and sign unknown"}
-    return {**_convergence(ok, "the task's state is not 'successful'"), "provenance": provenance}, None
+        return numbers | {"provenance": {"code": str(name).removeprefix("MLFF."), "version": version}}
+    code = type(doc).__module__ + "." + type(doc).__name__
+    numbers["kbar"] = None
+    numbers["provenance"] = {"code": code, "stress": "not read: unit and sign unknown"}
+    failed = None if is_success(value_at(doc, "state")) else "the task's state is not 'successful'"
+    return numbers | _convergence(failed)
 
 
-def _describe_vasp(doc: Any) -> dict[str, Any]:
-    """F, convergence, time and provenance of a VASP task.
+def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
+    """E₀, F, forces, stress (kBar), convergence, time and provenance of one ionic step of a VASP task.
 
     The run type says r²SCAN with and without rVV10 alike, so the tags that tell them apart are kept beside it.
     """
     calc = value_at(doc, "calcs_reversed", 0)
-    last = value_at(calc, "output", "ionic_steps", -1)
-    steps = value_at(last, "num_electronic_steps") or len(value_at(last, "electronic_steps") or [])
-    state = value_at(calc, "has_vasp_completed")
-    free_energy = value_at(last, "e_fr_energy")
-    tags = {**(value_at(calc, "input", "parameters") or {}), **(value_at(calc, "input", "incar") or {})}
+    ionic = read_step(calc, step)
+    tags = tags_of(calc)
+    provenance = _vasp_provenance(calc, tags)
+    numbers: dict[str, Any] = {
+        "energy": value_at(doc, "output", "energy"),
+        "forces": value_at(doc, "output", "forces"),
+        "kbar": value_at(doc, "output", "stress"),
+        "wall_seconds": value_at(calc, "output", "run_stats", "elapsed_time") or None,
+        "provenance": provenance,
+    }
+    if ionic is None:
+        provenance["free_energy"] = "E0: the document keeps no ionic steps"
+        failed = None if is_success(value_at(calc, "has_vasp_completed")) else "the run is said to have failed"
+        return numbers | _convergence(failed)
+    if tags.get("ML_LMLFF") and not ionic.electronic_steps:
+        raise InconsistentOutputError(NO_AB_INITIO)
+    provenance["electronic_steps"] = ionic.electronic_steps or None
+    if ionic.note is not None:
+        provenance["stress"] = ionic.note
+    if ionic.free_energy is None:
+        provenance["free_energy"] = "E0: the document keeps no free energy"
+    else:
+        numbers["free_energy"] = ionic.free_energy
+    numbers["energy"] = numbers["energy"] if ionic.energy is None else ionic.energy
+    if ionic.forces is not None:
+        numbers |= {"forces": ionic.forces, "kbar": ionic.stress}
+    if ionic.note is not None:
+        numbers["kbar"] = None
+    return numbers | _convergence(ionic.unconverged)
+
+
+def _vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("GGA", "METAGGA", "LUSE_VDW", "BPARAM", "CPARAM", "IVDW", "LASPH", "LHFCALC", "ISPIN", "ISMEAR", "SIGMA")
-    provenance = {
+    return {
         "code": "VASP",
         "version": value_at(calc, "vasp_version"),
-        "run_type": _text(value_at(calc, "run_type")),
+        "run_type": text_of(value_at(calc, "run_type")),
         **{tag: tags[tag] for tag in (*kept, "ENCUT", "EDIFF", "PREC") if tags.get(tag) is not None},
         "kpoints": _mesh(value_at(calc, "input", "kpoints")),
         "n_kpoints": value_at(calc, "input", "nkpoints"),
         "potcar": value_at(calc, "input", "potcar") or None,
         "potcar_titles": [value_at(p, "titel") for p in value_at(calc, "input", "potcar_spec") or []] or None,
-        "electronic_steps": steps or None,
+        "electronic_steps": None,
         "directory": value_at(calc, "dir_name"),
     }
-    if free_energy is None:
-        provenance["free_energy"] = "E0: the document keeps no ionic steps"
-    ok = state is None or "success" in _text(state).lower()
-    out_of_steps = f"VASP stopped after {steps} electronic steps (NELM {tags.get('NELM', 60)}) short of EDIFF"
-    return {
-        **_convergence(ok, out_of_steps),
-        **({} if free_energy is None else {"free_energy": float(free_energy)}),
-        "wall_seconds": value_at(calc, "output", "run_stats", "elapsed_time") or None,
-        "provenance": provenance,
-    }
 
 
-def _convergence(ok: bool, evidence: str) -> dict[str, Any]:
-    if ok:
+def _convergence(evidence: str | None) -> dict[str, Any]:
+    if evidence is None:
         return {"converged": True}
     return {"converged": False, "reason": Reason.SCF_NOT_CONVERGED, "evidence": evidence}
 
 
-def _alignment(found: Structure, wanted: Structure) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """Order of atoms and rotation that carry the document's forces to the submitted structure.
+def structure_of(doc: Any, step: int = -1) -> Structure:
+    """The cell that a task document's numbers belong to.
 
-    Cells as rows: L_found R = L_wanted with R orthogonal, possibly an inversion; a force row f becomes f R.
+    Parameters
+    ----------
+    doc
+        As for `read_label`.
+    step
+        Which ionic step of a VASP run.
 
     Returns
     -------
-    tuple
-        Indices (n,) into the document's atoms, and R (3, 3).
+    Structure
+        Of the ionic step itself; of documents that keep none, the cell at the end.
+
+    Raises
+    ------
+    InconsistentOutputError
+        If there is no cell, or only the final one of a run that has moved its ions since.
     """
-    if len(found) != len(wanted):
-        raise InconsistentOutputError(f"the task document has {len(found)} atoms, the structure {len(wanted)}")
-    turn: NDArray[Any] = np.linalg.solve(found.lattice.matrix, wanted.lattice.matrix)
-    if np.abs(turn @ turn.T - np.eye(3)).max() > _SAME_CELL:
-        raise InconsistentOutputError("the task document's cell is not the submitted one: was it relaxed?")
-    for exact in (np.eye(3), -np.eye(3)):
-        if np.abs(turn - exact).max() < _SAME_CELL:
-            turn = exact  # without the noise of printed digits
-    steps = wanted.frac_coords[:, None] - found.frac_coords[None]  # (n, n, 3)
-    distances = np.linalg.norm((steps - np.round(steps)) @ wanted.lattice.matrix, axis=-1)
-    numbers = [np.array([site.specie.Z for site in s]) for s in (wanted, found)]
-    distances[numbers[0][:, None] != numbers[1][None]] = np.inf
-    order: NDArray[np.intp] = np.argmin(distances, axis=1)
-    if distances[np.arange(len(order)), order].max() > _SAME_SITE or len(set(order.tolist())) < len(order):
-        raise InconsistentOutputError("the task document's atoms are not the submitted ones: were they moved?")
-    return order, turn
-
-
-def structure_of(doc: Any) -> Structure:
-    """The cell of a task document."""
-    found = (
+    if is_vasp_task(doc):
+        calc = value_at(doc, "calcs_reversed", 0)
+        ionic = read_step(calc, step)
+        if ionic is not None and ionic.structure is not None:
+            return ionic.structure
+        if ions_move(tags := tags_of(calc)):
+            raise InconsistentOutputError(
+                f"the document keeps no cell of its ionic steps, and its final cell has moved on (NSW {tags['NSW']}); "
+                f"import the run's vasprun.xml instead"
+            )
+    structure = (
         value_at(doc, "output", "structure") or value_at(doc, "structure") or value_at(doc, "output", "mol_or_struct")
     )
-    if found is None:
+    if structure is None:
         raise InconsistentOutputError("the task document has no structure")
-    if isinstance(found, Mapping):
+    if isinstance(structure, Mapping):
         from pymatgen.core import Structure
 
-        return Structure.from_dict(dict(found))
-    return found
+        return Structure.from_dict(dict(structure))
+    return structure
+
+
+def is_vasp_task(doc: Any) -> bool:
+    """Whether a task document is of a run of VASP."""
+    return value_at(doc, "calcs_reversed", 0, "vasp_version") is not None
 
 
 def _defect(energy: float, forces: NDArray[np.float64], stress: NDArray[np.float64] | None) -> str | None:
@@ -252,23 +282,6 @@ def _defect(energy: float, forces: NDArray[np.float64], stress: NDArray[np.float
     return None
 
 
-def value_at(doc: Any, *path: str | int) -> Any:
-    """Value at the end of a path of attributes, keys and indices; None where it stops."""
-    for step in path:
-        if doc is None:
-            return None
-        if isinstance(step, int):
-            doc = doc[step] if isinstance(doc, (list, tuple)) and len(doc) > 0 else None
-        else:
-            doc = doc.get(step) if isinstance(doc, Mapping) else getattr(doc, step, None)
-    return doc
-
-
-def _text(value: Any) -> str:
-    """Plain text of an enum member, or of what the database made of it."""
-    return str(value.get("value") if isinstance(value, Mapping) else getattr(value, "value", value))
-
-
 def _mesh(kpoints: Any) -> dict[str, Any] | None:
     """Style and divisions of a KPOINTS object or dictionary; of a list of points only their number."""
     if kpoints is None:
@@ -276,8 +289,8 @@ def _mesh(kpoints: Any) -> dict[str, Any] | None:
     style = value_at(kpoints, "style") or value_at(kpoints, "generation_style")
     points = value_at(kpoints, "kpts") or value_at(kpoints, "kpoints") or []
     if len(points) == 1:
-        return {"style": _text(style), "mesh": [int(n) for n in points[0]]}
-    return {"style": _text(style), "n_points": len(points)}
+        return {"style": text_of(style), "mesh": [int(n) for n in points[0]]}
+    return {"style": text_of(style), "n_points": len(points)}
 
 
 def _only(row: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from entropy_flows.label.read import Label, value_at
+from entropy_flows.label.document import value_at
+from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason, corrections, handler_name, reason_of_handler
 
 _SAME_ENERGY = (1e-4, 1e-7)  # eV, and relative

@@ -1,0 +1,44 @@
+"""Values out of task documents, whether they are objects, dictionaries, or what a database made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def value_at(doc: Any, *path: str | int) -> Any:
+    """Value at the end of a path of attributes, keys and indices; None where it stops.
+
+    Parameters
+    ----------
+    doc
+        An object, a mapping or a sequence.
+    *path
+        Names and indices, one after the other; an index beyond the end stops there.
+
+    Returns
+    -------
+    Any
+        The value, or None.
+    """
+    for step in path:
+        if doc is None:
+            return None
+        if isinstance(step, int):
+            inside = isinstance(doc, (list, tuple)) and -len(doc) <= step < len(doc)
+            doc = doc[step] if inside else None
+        else:
+            doc = doc.get(step) if isinstance(doc, Mapping) else getattr(doc, step, None)
+    return doc
+
+
+def text_of(value: Any) -> str:
+    """Plain text of an enum member, or of what the database made of it."""
+    return str(value.get("value") if isinstance(value, Mapping) else getattr(value, "value", value))
+
+
+def is_success(state: Any) -> bool:
+    """Whether a state, a word or a truth value, says that a calculation went well; None says nothing against it."""
+    if state is None or isinstance(state, bool):
+        return state is not False
+    return text_of(state).rsplit(".", 1)[-1].strip().lower() in ("successful", "success", "completed", "true", "1")

@@ -2,33 +2,73 @@
 
 A stage that fails for a reason of its own leaves a row; a machine that fails (its database, disk, memory, queue) leaves
 nothing, and the job is run again elsewhere. SIGTERM, which a queue sends before it kills, is answered by saving.
+
+A fault is told by its class: ours derive from `MachineError`, those of other packages are listed here. Only where an
+error comes from a program that was run, or from a C library, are its words all there is.
 """
 
 from __future__ import annotations
 
 import errno
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 MACHINE_ERRNO = frozenset(
     getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "ETIMEDOUT", "ECONNRESET")
-)
-MACHINE_NAMES = frozenset(
-    (
-        "MachineError",
-        "StoreError",
-        "EngineError",
-        "MemoryError",
-        "OutOfMemoryError",
-        "ImportError",
-        "LockedWorkflowError",
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE", "EROFS", "EACCES", "EPERM", "ENODEV", "ENXIO", "EREMOTEIO"),
+        *("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOBUFS", "ENOLCK"),
+        *("ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ENOTCONN"),
     )
+    if hasattr(errno, name)
 )
-MACHINE_WORDS = ("no space left on device", "disk quota exceeded", "cuda out of memory", "read-only file system")
+"""Disks and file systems; what a process may have; networks. A missing file (ENOENT) may be anybody's fault."""
+GPU_MEMORY_WORDS = (
+    "cuda out of memory",
+    "cuda error: out of memory",
+    "hip out of memory",
+    "cublas_status_alloc_failed",
+)
+MEMORY_WORDS = (
+    *GPU_MEMORY_WORDS,
+    "allocate memory",  # torch's and the system's own words for a machine without enough
+    "not enough memory",
+)
+MACHINE_WORDS = (
+    *MEMORY_WORDS,
+    "no space left on device",
+    "disk quota exceeded",
+    "read-only file system",
+    "input/output error",
+    "stale file handle",
+    "cuda error",  # the device is of no use to this process after any of them
+    "no cuda gpus are available",
+)
+FOREIGN_FAULTS = {
+    "torch": ("OutOfMemoryError", "AcceleratorError"),
+    "concurrent.futures": ("BrokenExecutor",),
+    "fireworks.core.launchpad": ("LockedWorkflowError",),
+    "pymongo.errors": (
+        *("ConnectionFailure", "ConfigurationError", "CursorNotFound", "ExecutionTimeout"),
+        *("WriteConcernError", "WTimeoutError"),
+    ),
+}
+"""Module → classes whose errors are the machine's; a module that nobody has imported raises nothing."""
+SERVER_CODES = frozenset(
+    {6, 7, 13, 18, 24, 46, 64, 89, 91, 112, 133, 134, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 14031}
+)
+"""MongoDB's codes of what another time or another user may do.
+
+Host unreachable: 6, 7, 89, 9001; not authorized: 13, 18; locks and write conflicts: 24, 46, 112; no majority: 64, 133,
+134; shutting down or stepping down: 91, 189, 10107, 11600, 11602, 13435, 13436; interrupted or too slow: 262, 11601;
+disk full: 14031.
+"""
 
 
 class MachineError(RuntimeError):
@@ -40,17 +80,70 @@ class Terminated(BaseException):
 
 
 def is_machine_fault(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised from, is the machine's."""
+    """Tell whether an error, or one that it was raised from, is the machine's.
+
+    Parameters
+    ----------
+    error
+        What was caught. Whoever catches `Exception` of code that is not ours asks, and raises it again if so.
+
+    Returns
+    -------
+    bool
+        False for what would happen again with the same input on any machine: a document that is too large, a key that
+        is there twice, a query that is malformed.
+    """
+    return any(_is_fault(each) for each in _with_causes(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error, or one that it was raised from, says that the memory did not suffice."""
+    return any(_is_out_of_memory(each) for each in _with_causes(error))
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, and what it was raised from."""
     seen: BaseException | None = error
     while seen is not None:
-        if any(cls.__name__ in MACHINE_NAMES or cls.__module__.startswith("pymongo") for cls in type(seen).__mro__):
-            return True
-        if isinstance(seen, OSError) and seen.errno in MACHINE_ERRNO:
-            return True
-        if any(word in str(seen).lower() for word in MACHINE_WORDS):
-            return True
+        yield seen
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return False
+
+
+def _is_fault(error: BaseException) -> bool:
+    """One error, without its causes."""
+    if isinstance(error, (MachineError, MemoryError, ImportError, ConnectionError, socket.gaierror)):
+        return True
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRNO:
+        return True
+    if any(isinstance(error, _loaded(module, *names)) for module, names in FOREIGN_FAULTS.items()):
+        return True
+    if isinstance(error, _loaded("pymongo.errors", "PyMongoError")):
+        return _is_servers(error)
+    return any(words in str(error).lower() for words in MACHINE_WORDS)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, *_loaded("torch", "OutOfMemoryError"))):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return any(words in str(error).lower() for words in MEMORY_WORDS)
+
+
+def _loaded(module: str, *names: str) -> tuple[type[BaseException], ...]:
+    """Classes of a module that somebody has imported; none of one that nobody has."""
+    namespace = sys.modules.get(module)
+    return tuple(getattr(namespace, name) for name in names if hasattr(namespace, name))
+
+
+def _is_servers(error: Any) -> bool:
+    """Whether a database's answer is about the server or the connection, not about what it was asked."""
+    if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+        return True
+    details = getattr(error, "details", None) or {}
+    writes = [write.get("code") for write in details.get("writeErrors", ())]
+    concerns = details.get("writeConcernErrors")
+    return bool(concerns) or any(code in SERVER_CODES for code in (getattr(error, "code", None), *writes))
 
 
 class _Request:

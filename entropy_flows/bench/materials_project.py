@@ -33,7 +33,9 @@ def fetch(system: str) -> list[Any]:
     try:
         with MPRester() as rester:  # takes the key from MP_API_KEY or pymatgen's settings
             return list(rester.materials.summary.search(chemsys=system, num_sites=ATOMS, fields=list(FIELDS)))
-    except Exception as err:
+    except Exception as err:  # of mp-api, requests and what they read
+        if isinstance(err, MemoryError):
+            raise
         raise ValueError(f"mp:{system}: Materials Project did not answer ({' '.join(str(err).split())})") from None
 
 

@@ -14,6 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.conventions import Array, to_voigt
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import to_atoms
 from entropy_flows.label.existing import read_extxyz
@@ -178,6 +179,8 @@ def energies_only(path: Path) -> list[Atoms]:
     try:
         found = read(path, ":", format="extxyz")
     except Exception as err:  # ASE's own errors do not name the file
+        if is_machine_fault(err):
+            raise
         raise ValueError(f"{path} cannot be read as extended XYZ: {' '.join(str(err).split())}") from None
     frames = []
     for index, atoms in enumerate(found):

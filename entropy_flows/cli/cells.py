@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.cli.session import Session, stored
+from entropy_flows.faults import is_machine_fault
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -58,6 +59,8 @@ def read_cells(path: Path) -> list[Atoms]:
     try:
         found: Any = read(path, index=":", format="extxyz" if extended else None)
     except Exception as err:  # whatever ASE's parsers stumble over
+        if is_machine_fault(err):
+            raise
         raise ValueError(f"{path} is not readable: {type(err).__name__}: {err}") from None
     if not found:
         raise ValueError(f"{path} has no cells")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
 from entropy_flows.entropy import Bias, Mode
+from entropy_flows.faults import is_machine_fault, is_out_of_memory
 from entropy_flows.potentials import BatchModel
 
 
@@ -93,21 +94,29 @@ class Evaluator:
         return Batch(cells, batch.positions[atoms]), atoms
 
     def _model(self, batch: Batch) -> Forces:
-        """Call the model, in parts if it refuses the whole: too much for the memory, or one cell it cannot take."""
+        """Call the model, in parts if it refuses the whole: too much for the memory, or one cell it cannot take.
+
+        What the machine did wrong is raised, a lack of memory too if it is for one cell.
+        """
         if len(batch) > self._most:
             return self._halves(batch)
         try:
             result = self.model(batch)
         except Exception as err:  # a model may refuse in many ways; who is to blame shows when cells are alone
-            if len(batch) == 1:
-                reason = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
-                nothing = torch.full_like(batch.positions, torch.nan)
-                return Forces(nothing[:1, 0], nothing, None, {0: reason})
-            parts = self._halves(batch)
-            if not parts.failures:  # nobody is: it was the size
-                self._most = (len(batch) + 1) // 2
-            return parts
-        return Forces(result.energy, result.forces)
+            may_be_size = len(batch) > 1 and is_out_of_memory(err)
+            if is_machine_fault(err) and not may_be_size:
+                raise
+            reason = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
+        else:
+            return Forces(result.energy, result.forces)
+        # outside of the handler: the exception has let go of what the failed call held in memory
+        if len(batch) == 1:
+            nothing = torch.full_like(batch.positions, torch.nan)
+            return Forces(nothing[:1, 0], nothing, None, {0: reason})
+        parts = self._halves(batch)
+        if not parts.failures:  # no cell is to blame: it was the size
+            self._most = (len(batch) + 1) // 2
+        return parts
 
     def _halves(self, batch: Batch) -> Forces:
         middle = (len(batch) + 1) // 2

@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from pymatgen.core import Lattice, Structure
 
 from entropy_flows.batch import Batch
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.params import Params
 from entropy_flows.potentials import BatchModel
 
@@ -93,7 +94,9 @@ def seed_cell(phase: Phase, folder: Path | str = ".") -> Structure:
             raise ValueError(f"phase {phase.name!r}: file {path} does not exist")
         try:
             structure = Structure.from_file(path)
-        except Exception as err:
+        except Exception as err:  # pymatgen's parsers stumble in many ways
+            if is_machine_fault(err):
+                raise
             raise ValueError(f"phase {phase.name!r}: {path} is not a structure file pymatgen can read: {err}") from err
         if not structure.is_ordered:
             raise ValueError(f"phase {phase.name!r}: {path} has sites that are partly occupied, or by several species")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,7 @@ class RefineMaker(Maker):
         near = chosen.trajectories[: self.params.max_candidates] if self.params.enabled and left > 0 else []
         base = load_calculator(store.fetch_model(model), device=settings().device)
         entries: list[Entry] = []
+        refused: Counter[str] = Counter()
         gains, steps, started = [], 0, time.perf_counter()
         for candidate in near:
             if len(entries) >= left:
@@ -59,6 +61,7 @@ class RefineMaker(Maker):
             refined = refine(atoms, base, ledger.fingerprint, statistics[source["mode"]], self.params)
             steps += refined.steps
             gains.append((refined.gain_before, refined.gain_after))
+            refused.update([refined.refused] if refined.refused else [])
             if refined.gain_after > self.theta_min:
                 q = ledger.fingerprint(refined.atoms)
                 source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
@@ -75,6 +78,7 @@ class RefineMaker(Maker):
             steps=steps,
             wall_seconds=seconds,
             gains=gains,
+            refused=dict(refused),
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
         )
         store.record(iteration, refine=result.model_dump())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from entropy_flows.faults import MachineError, is_machine_fault
 from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.params import Params
 
@@ -34,7 +35,7 @@ _NOT_PHYSICS = (
 )
 
 
-class EngineError(ValueError):
+class EngineError(MachineError):
     """An engine that cannot label anything as it is configured; never a property of one structure."""
 
 
@@ -228,6 +229,8 @@ def _custom_maker(given: str | dict[str, Any]) -> Maker:
             try:
                 found = found()
             except Exception as exc:
+                if is_machine_fault(exc):
+                    raise
                 raise ValueError(f"label engine '{where}' cannot be made without arguments: {exc}") from exc
     if not isinstance(found, Maker):
         raise ValueError(f"label engine '{where}' is a {type(found).__name__}, not a jobflow Maker")

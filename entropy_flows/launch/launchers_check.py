@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pymongo.errors import PyMongoError
 
 from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.label import make_static_maker
@@ -38,6 +39,10 @@ PINGS = 3
 """So many signs of life may be lost before a job is taken for lost."""
 
 
+UNREADABLE = (OSError, ImportError, AttributeError, LookupError, TypeError, ValueError, yaml.YAMLError, PyMongoError)
+"""What FireWorks and jobflow raise for a file that is not what they expect."""
+
+
 @dataclass
 class Report:
     """What was found: `errors` keep a campaign from running well, `warnings` may."""
@@ -51,7 +56,7 @@ class Report:
             return how(path)
         except FileNotFoundError:
             self.errors.append(f"{path} is missing; `entropy-flows launchers` writes it")
-        except Exception as err:
+        except UNREADABLE as err:
             self.errors.append(f"{path} cannot be read: {type(err).__name__}: {' '.join(str(err).split())[:200]}")
         return None
 

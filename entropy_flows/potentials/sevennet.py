@@ -20,6 +20,7 @@ from sevenn.util import pretrained_name_to_path
 from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.neighbors import neighbors
 from entropy_flows.potentials.batch import Evaluation
 from entropy_flows.potentials.elements import atom_types
@@ -61,6 +62,8 @@ def checkpoint_of(path: Path) -> SevenNetCheckpoint:
     try:
         checkpoint.config[key.TYPE_MAP]
     except Exception as error:  # whatever unpickling something else leads to
+        if is_machine_fault(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else ""
         raise ValueError(f"{path} is not a checkpoint of SevenNet: {type(error).__name__}: {reason}") from None
     return checkpoint

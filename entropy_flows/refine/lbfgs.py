@@ -9,7 +9,6 @@ the visited cell of highest gain, not the last one: the minimum of the sum need 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +19,7 @@ from ase.optimize import LBFGS
 from pydantic import Field
 
 from entropy_flows.entropy import RefineSurface, SufficientStatistics
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import shortest_distance
 from entropy_flows.params import Params
@@ -54,6 +54,8 @@ class Refined:
     gain_before: float
     gain_after: float
     steps: int
+    refused: str | None = None
+    """Why the model refused a cell on the way, which ended the search; None if it did not."""
 
 
 def refine(
@@ -75,13 +77,20 @@ def refine(
         Of the data set, in the candidate's mode.
     params
         See `RefineParams`.
+
+    Raises
+    ------
+    Exception
+        Only for what the machine did wrong; a model that refuses a cell ends the search.
     """
     moving = atoms.copy()
     moving.calc = RefineSurface(base, fingerprint, statistics, params.k, gradient=params.gradient)
     before = best = float(statistics.gain(fingerprint(atoms)))
-    best_positions, steps = moving.get_positions(), 0
+    best_positions = moving.get_positions()
+    steps = 0
+    refused = None
     optimizer = LBFGS(moving, logfile=os.devnull, maxstep=params.max_step)
-    with suppress(Exception):  # a model that refuses a cell ends the search; what was found before stays
+    try:
         for _ in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
             steps = optimizer.get_number_of_steps()
             gain = moving.calc.results.get("gain", float("nan"))
@@ -89,6 +98,10 @@ def refine(
                 break
             if gain > best:
                 best, best_positions = float(gain), moving.get_positions()
+    except Exception as err:  # a model may refuse a cell in many ways; what was found before stays
+        if is_machine_fault(err):
+            raise
+        refused = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
     refined = atoms.copy()
     refined.set_positions(best_positions)
-    return Refined(refined, before, best, steps)
+    return Refined(refined, before, best, steps, refused)

@@ -84,6 +84,8 @@ class RefineDoc(Document):
     """Of the refinements, without loading the model."""
     gains: list[tuple[float, float]]
     """ΔH before and after, of each tried."""
+    refused: dict[str, int] = {}
+    """Why the model refused a cell on the way, which ended that search → count."""
     entropy_after: dict[str, float]
 
 

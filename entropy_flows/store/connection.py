@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, NotPrimaryError, OperationFailure, PyMongoError
 
+from entropy_flows.faults import MachineError
 from entropy_flows.settings import settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ UNAUTHORIZED = 13
 """MongoDB's code of an operation that the user may not do."""
 
 
-class StoreError(RuntimeError):
+class StoreError(MachineError):
     """The database cannot be reached or refuses; the message never holds a password."""
 
 

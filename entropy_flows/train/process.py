@@ -10,28 +10,17 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from entropy_flows.faults import MACHINE_WORDS, MachineError
+from entropy_flows.faults import GPU_MEMORY_WORDS, MACHINE_WORDS, MachineError
 from entropy_flows.processes import child
 
 POLL_SECONDS = 0.5
 TAIL_LINES = 20
-GPU_MEMORY_WORDS = (
-    "cuda out of memory",
-    "cuda error: out of memory",
-    "hip out of memory",
-    "cublas_status_alloc_failed",
-)
 OTHER_MACHINE_WORDS = (
     *MACHINE_WORDS,
     "received sigterm",
     "modulenotfounderror",
     "importerror",
-    "allocate memory",  # torch's and the system's own words for a machine without enough
-    "not enough memory",
     "memoryerror",
-    "input/output error",
-    "stale file handle",
-    "cuda error",
     "no supported gpu backend found",
 )
 

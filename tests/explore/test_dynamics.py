@@ -216,6 +216,26 @@ def test_a_batch_that_is_too_large_is_halved_and_a_bad_cell_leaves():
         assert_same(results[index], alone)
 
 
+def test_a_cell_too_large_for_the_memory_is_the_machines():
+    runs = [a_run(index, seed=index) for index in range(3)]
+    model = Small(room=0)
+    with pytest.raises(MemoryError, match="too many cells"):
+        explore(runs, [copper()] * 3, model, LocalBias(LOCAL), SHORT)
+    assert model.given == [3, 2, 1]
+
+
+def test_a_full_disk_is_raised_at_once_and_no_cell_is_blamed():
+    class Full(Small):
+        def __call__(self, batch):
+            self.given.append(len(batch))
+            raise OSError(28, "No space left on device")
+
+    model = Full(room=3)
+    with pytest.raises(OSError, match="No space left"):
+        explore([a_run(0), a_run(1)], [copper()] * 2, model, LocalBias(LOCAL), SHORT)
+    assert model.given == [2]
+
+
 def test_the_bias_raises_the_entropy():
     params = ExploreParams(steps=60, warm_up=30, ramp=50, snapshot_every=5)
     plain, driven = (trajectory(a_run(k=k, temperature=300), params) for k in (0.0, 1.0))

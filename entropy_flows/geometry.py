@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from entropy_flows.batch import Batch
+from entropy_flows.moments import collinear, moments_of, set_moments
 from entropy_flows.neighbors import neighbors
 
 
@@ -36,15 +37,29 @@ def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def to_atoms(structure: Structure) -> Atoms:
-    """pymatgen → ASE: species, positions and cell, nothing else."""
+    """pymatgen → ASE: species, positions, cell and initial magnetic moments, nothing else."""
     return Atoms(
-        numbers=structure.atomic_numbers, positions=structure.cart_coords, cell=structure.lattice.matrix, pbc=True
+        numbers=structure.atomic_numbers,
+        positions=structure.cart_coords,
+        cell=structure.lattice.matrix,
+        pbc=True,
+        magmoms=moments_of(structure),
     )
 
 
 def to_structure(atoms: Atoms) -> Structure:
-    """ASE → pymatgen, positions as they are (not wrapped)."""
-    return Structure(np.array(atoms.cell), atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)
+    """ASE → pymatgen, positions as they are (not wrapped), with initial magnetic moments if there are any.
+
+    Raises
+    ------
+    ValueError
+        If the moments are not collinear.
+    """
+    symbols = atoms.get_chemical_symbols()
+    structure = Structure(np.array(atoms.cell), symbols, atoms.positions, coords_are_cartesian=True)
+    if atoms.has("initial_magmoms"):
+        set_moments(structure, collinear(atoms.get_initial_magnetic_moments()))
+    return structure
 
 
 def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
@@ -76,12 +91,16 @@ def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
 def cell_hash(structure: Structure) -> str:
     """SHA-256 of a cell as it stands: equal for equal calculations, whatever the campaign they are for.
 
-    Lattice vectors to 1e-6 Å, then the species and the fractional coordinates, modulo 1 and to 1e-8, in their order.
-    Symmetry, rotations and permutations are not folded: what was calculated for one of these cells is, row by row,
-    what would be calculated for the other.
+    Lattice vectors to 1e-6 Å, then the species and the fractional coordinates, modulo 1 and to 1e-8, in their order;
+    then the initial magnetic moments to 1e-6 μ_B, if there are any, since each order has an energy of its own.
+    Symmetry, rotations, permutations and the spin flip are not folded: what was calculated for one of these cells is,
+    row by row, what would be calculated for the other.
     """
     matrix = np.round(structure.lattice.matrix, 6) + 0.0  # no -0.0
     fractions = np.round(np.mod(structure.frac_coords, 1.0), 8) % 1.0 + 0.0
     numbers = np.array(structure.atomic_numbers, dtype="<i8")
-    parts = (matrix.astype("<f8"), numbers, fractions.astype("<f8"))
-    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+    content = [matrix.astype("<f8"), numbers, fractions.astype("<f8")]
+    moments = moments_of(structure)
+    if moments is not None:
+        content.append((np.round(moments, 6) + 0.0).astype("<f8"))
+    return hashlib.sha256(b"".join(array.tobytes() for array in content)).hexdigest()

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "entropy_flows"
-SHARED = {"params", "conventions", "geometry", "batch", "neighbors", "potentials", "processes", "settings", "faults"}
+SHARED = {
+    "params",
+    "conventions",
+    "geometry",
+    "moments",
+    "batch",
+    "neighbors",
+    "potentials",
+    "processes",
+    "settings",
+    "faults",
+}
 CORE = {"fingerprints", "entropy"}
 STAGES = {"explore", "select", "refine", "label", "train", "evaluate"}
 ALLOWED = {

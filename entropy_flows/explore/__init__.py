@@ -14,8 +14,9 @@ from entropy_flows.explore.cells import (
 from entropy_flows.explore.conditions import Condition, ExploreParams, Run, condition_grid, draw_runs
 from entropy_flows.explore.dynamics import Ensemble, explore
 from entropy_flows.explore.independent import IndependentParams, equilibrium, relaxed
-from entropy_flows.explore.phases import EquationOfState, Phase, compressed, equation_of_state, prescale, seed_cell
+from entropy_flows.explore.phases import EquationOfState, Phase, compressed, equation_of_state, prescale
 from entropy_flows.explore.revem import Found, RevEM, RevEMParams, StrengthParams, random_cells
+from entropy_flows.explore.seeds import Seed, build_seed, seed_cell
 from entropy_flows.explore.trajectory import Trajectory
 
 __all__ = [
@@ -32,10 +33,12 @@ __all__ = [
     "RevEM",
     "RevEMParams",
     "Run",
+    "Seed",
     "ShapeParams",
     "StrengthParams",
     "Trajectory",
     "Window",
+    "build_seed",
     "compressed",
     "condition_grid",
     "draw_runs",

@@ -12,16 +12,15 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 from ase.eos import EquationOfState as BirchMurnaghanFit
-from pydantic import Field, model_validator
-from pymatgen.core import Lattice, Structure
+from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.batch import Batch
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.moments import collinear
 from entropy_flows.params import Params
 from entropy_flows.potentials import BatchModel
 
@@ -43,6 +42,10 @@ class Lengths(Params):
     """Angle between the first and the second (degrees)."""
 
 
+Row = tuple[int, int, int]
+"""A supercell's vector in terms of the cell's."""
+
+
 class Phase(Params):
     """A seed crystal: a structure file, or a space group with its lattice and sites."""
 
@@ -57,8 +60,11 @@ class Phase(Params):
     """Element → fractional coordinates of the asymmetric unit."""
     primitive: bool = False
     """Reduce to the primitive cell before building the supercell."""
-    supercell: tuple[int, int, int] = (1, 1, 1)
-    """Repetitions along the lattice vectors."""
+    supercell: tuple[int, int, int] | tuple[Row, Row, Row] = (1, 1, 1)
+    """Repetitions along the lattice vectors, or a matrix whose rows are the new vectors in terms of the old ones."""
+    magmoms: dict[str, float] | tuple[float, ...] | None = None
+    """Initial magnetic moments (μ_B): by element or oxidation state ({Fe2+: 4, Fe3+: 5}; what is not named has 0); or a
+    list, one for each atom of `file` or of `sites`, which symmetry and supercell repeat, or of the supercell."""
     max_atoms: int = Field(64, ge=1)
     """Refuse a seed cell with more atoms than this."""
 
@@ -67,9 +73,26 @@ class Phase(Params):
         built = self.spacegroup is not None and self.lattice is not None and self.sites
         if (self.file is None) == (not built):
             raise ValueError(f"phase {self.name!r}: give either `file`, or `spacegroup`, `lattice` and `sites`")
-        if min(self.supercell) < 1:
-            raise ValueError(f"phase {self.name!r}: supercell {self.supercell} must be three positive integers")
         return self
+
+    @field_validator("supercell", mode="before")
+    @classmethod
+    def _repetitions_or_matrix(cls, supercell: Any) -> Any:
+        shape = f"supercell {supercell} must be three positive integers, or a 3×3 matrix of integers with a volume"
+        numbers = np.array(supercell, dtype=object)
+        whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers.ravel())
+        if numbers.shape not in ((3,), (3, 3)) or not whole:
+            raise ValueError(shape)
+        volume = min(numbers) if numbers.ndim == 1 else round(abs(np.linalg.det(numbers.astype(float))))
+        if volume < 1:
+            raise ValueError(shape)
+        return supercell
+
+    @field_validator("magmoms", mode="before")
+    @classmethod
+    def _collinear(cls, magmoms: Any) -> Any:
+        """Take vectors along one axis for numbers."""
+        return collinear(magmoms).tolist() if isinstance(magmoms, list | tuple) else magmoms
 
 
 @dataclass(frozen=True)
@@ -78,47 +101,6 @@ class EquationOfState:
 
     volume: float
     bulk_modulus: float
-
-
-def seed_cell(phase: Phase, folder: Path | str = ".") -> Structure:
-    """Build a phase's supercell.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, or the cell has more than `max_atoms` atoms.
-    """
-    if phase.file is not None:
-        path = Path(folder) / phase.file
-        if not path.is_file():
-            raise ValueError(f"phase {phase.name!r}: file {path} does not exist")
-        try:
-            structure = Structure.from_file(path)
-        except Exception as err:  # pymatgen's parsers stumble in many ways
-            if is_machine_fault(err):
-                raise
-            raise ValueError(f"phase {phase.name!r}: {path} is not a structure file pymatgen can read: {err}") from err
-        if not structure.is_ordered:
-            raise ValueError(f"phase {phase.name!r}: {path} has sites that are partly occupied, or by several species")
-    else:
-        cell, spacegroup = phase.lattice, phase.spacegroup
-        assert cell is not None, "the validator sees to it"
-        assert spacegroup is not None
-        lattice = Lattice.from_parameters(cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma)
-        species = [element for element, coords in (phase.sites or {}).items() for _ in coords]
-        coords = [xyz for coords in (phase.sites or {}).values() for xyz in coords]
-        try:
-            structure = Structure.from_spacegroup(spacegroup, lattice, species, coords)
-        except ValueError as err:
-            raise ValueError(f"phase {phase.name!r}: {err}") from err
-    if phase.primitive:
-        structure = structure.get_primitive_structure()
-    structure = structure.make_supercell(phase.supercell, in_place=False)
-    structure.remove_oxidation_states()
-    structure = Structure(structure.lattice, structure.species, structure.frac_coords)  # no site properties of the file
-    if len(structure) > phase.max_atoms:
-        raise ValueError(f"phase {phase.name!r}: {len(structure)} atoms, more than max_atoms = {phase.max_atoms}")
-    return structure
 
 
 def equation_of_state(

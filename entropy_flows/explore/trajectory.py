@@ -33,6 +33,9 @@ class Trajectory:
         None for a run that went to its end, otherwise why it stopped.
     wall_seconds
         The run's share of the time that its batch took.
+    magmoms
+        Initial magnetic moments (n_atoms,) in μ_B of the cell that it started from, which all its snapshots have: atoms
+        keep their places and carry them along. None for a cell without.
     """
 
     run: Run
@@ -47,6 +50,7 @@ class Trajectory:
     min_distance: float
     reason: str | None
     wall_seconds: float
+    magmoms: np.ndarray | None = None
 
     PER_SNAPSHOT: ClassVar = ("steps", "positions", "energies", "temperatures", "max_forces")
 
@@ -60,7 +64,8 @@ class Trajectory:
     def snapshots(self) -> Iterable[tuple[int, Atoms]]:
         """(sampled step, cell) of each snapshot."""
         for step, positions in zip(self.steps, self.positions, strict=True):
-            yield int(step), Atoms(numbers=self.numbers, positions=positions, cell=self.cell, pbc=True)
+            atoms = Atoms(numbers=self.numbers, positions=positions, cell=self.cell, pbc=True, magmoms=self.magmoms)
+            yield int(step), atoms
 
 
 @dataclass
@@ -117,4 +122,5 @@ class Record:
             min_distance=self.closest if np.isfinite(self.closest) else float("nan"),
             reason=self.reason,
             wall_seconds=self.seconds,
+            magmoms=self.start.arrays.get("initial_magmoms"),
         )

@@ -195,8 +195,9 @@ def snapshots(doc: ExploreDoc) -> Iterator[tuple[RunDoc, int, Atoms, float]]:
     runs = {run.index: run for run in doc.runs}
     for packed in doc.trajectories:
         rows = zip(packed["steps"], packed["positions"], packed["max_forces"], strict=True)
+        cell = {"numbers": packed["numbers"], "cell": packed["cell"], "magmoms": packed.get("magmoms")}
         for step, positions, force in rows:
-            atoms = Atoms(numbers=packed["numbers"], positions=positions, cell=packed["cell"], pbc=True)
+            atoms = Atoms(positions=positions, pbc=True, **cell)
             yield runs[packed["index"]], int(step), atoms, float(force)
 
 
@@ -229,4 +230,7 @@ def describe(run: Run, trajectory: Trajectory | None, refused: str | None = None
 def pack(trajectory: Trajectory) -> dict[str, object]:
     """A trajectory as plain data."""
     names = ("numbers", "cell", *Trajectory.PER_SNAPSHOT)
-    return {"index": trajectory.run.index, **{name: getattr(trajectory, name).tolist() for name in names}}
+    packed: dict[str, object] = {name: getattr(trajectory, name).tolist() for name in names}
+    if trajectory.magmoms is not None:
+        packed["magmoms"] = trajectory.magmoms.tolist()
+    return {"index": trajectory.run.index, **packed}

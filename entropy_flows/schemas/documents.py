@@ -48,7 +48,8 @@ class ExploreDoc(Document):
     equations_of_state: dict[str, dict[str, float]]
     """Phase → volume (Å³/atom) and bulk modulus (GPa) on the campaign's base model."""
     trajectories: list[dict[str, Any]]
-    """Per run: index, numbers, cell (3, 3) Å, steps, positions (n_snapshots, n_atoms, 3) Å, energies, max_forces."""
+    """Per run: index, numbers, cell (3, 3) Å, steps, positions (n_snapshots, n_atoms, 3) Å, energies, max_forces; of a
+    magnetic cell its initial magmoms (n_atoms,) in μ_B."""
 
 
 class SelectDoc(Document):

@@ -78,7 +78,7 @@ def test_primitive_and_supercell():
 
 def test_structure_file(tmp_path):
     written = Structure(Lattice.cubic(4.2), ["Mg2+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    written.add_site_property("magmom", [1.0, 2.0])
+    written.add_site_property("coordination_no", [8, 8])
     written.to_file(str(tmp_path / "seed.json"))
     cell = seed_cell(Phase(name="B2", file="seed.json", supercell=(1, 1, 2)), tmp_path)
     assert [site.specie.symbol for site in cell] == ["Mg", "Mg", "O", "O"]

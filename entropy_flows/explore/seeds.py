@@ -1,0 +1,123 @@
+"""Seed cells: a phase's file or space group made a supercell, with its magnetic moments.
+
+Moments come, the first that there is, from the phase's `magmoms`, from the file's sites or species, or from the label
+engine's table. What else a file says is not carried: it is told, or refused where it would decide the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from entropy_flows.conventions import Array
+from entropy_flows.explore.phases import Phase
+from entropy_flows.explore.seed_moments import DEFAULT_MOMENT, bare, file_moments, given_moments, not_carried
+from entropy_flows.faults import is_machine_fault
+from entropy_flows.moments import SITE_PROPERTY, moments_by_species, moments_of, set_moments
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A phase's supercell, with its initial magnetic moments, and what its file says that is not carried."""
+
+    cell: Structure
+    notes: tuple[str, ...]
+
+
+def seed_cell(phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None) -> Structure:
+    """Build a phase's supercell; arguments and errors as of `build_seed`."""
+    return build_seed(phase, folder, table).cell
+
+
+def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None) -> Seed:
+    """Build a phase's supercell.
+
+    Parameters
+    ----------
+    phase
+        What to build.
+    folder
+        Where its file's path starts from.
+    table
+        The label engine's initial moments (μ_B) by oxidation state or element, for a phase that has none of its own;
+        what it does not name has 0.6. None for an engine without spin.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, the cell has more than `max_atoms` atoms or a charge, or the moments are not
+        collinear, or not as many as atoms.
+    """
+    source = _from_file(phase, Path(folder)) if phase.file is not None else _from_spacegroup(phase)
+    try:
+        notes = not_carried(source)
+        structure = bare(source, _moments_of_source(phase, source))
+        if phase.primitive:
+            structure = structure.get_primitive_structure(use_site_props=True)
+        structure = structure.make_supercell(phase.supercell, in_place=False)
+        if isinstance(phase.magmoms, tuple) and moments_of(structure) is None:
+            _set_in_supercell(phase.magmoms, source, structure)
+        elif table is not None and moments_of(structure) is None:
+            set_moments(structure, moments_by_species(structure, table, DEFAULT_MOMENT))
+    except ValueError as err:
+        raise ValueError(f"phase {phase.name!r}: {err}") from err
+    structure.remove_oxidation_states()
+    if len(structure) > phase.max_atoms:
+        raise ValueError(f"phase {phase.name!r}: {len(structure)} atoms, more than max_atoms = {phase.max_atoms}")
+    return Seed(structure, tuple(notes))
+
+
+def _from_file(phase: Phase, folder: Path) -> Structure:
+    """The cell of a phase's file, with all that the file says of it."""
+    path = folder / str(phase.file)
+    if not path.is_file():
+        raise ValueError(f"phase {phase.name!r}: file {path} does not exist")
+    try:
+        structure = Structure.from_file(path)
+    except Exception as err:  # pymatgen's parsers stumble in many ways
+        if is_machine_fault(err):
+            raise
+        raise ValueError(f"phase {phase.name!r}: {path} is not a structure file pymatgen can read: {err}") from err
+    if not structure.is_ordered:
+        raise ValueError(f"phase {phase.name!r}: {path} has sites that are partly occupied, or by several species")
+    return structure
+
+
+def _from_spacegroup(phase: Phase) -> Structure:
+    """The conventional cell of a space group; with moments, if there is one for each of `sites`."""
+    cell, spacegroup = phase.lattice, phase.spacegroup
+    assert cell is not None, "the validator sees to it"
+    assert spacegroup is not None
+    lattice = Lattice.from_parameters(cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma)
+    species = [element for element, coords in (phase.sites or {}).items() for _ in coords]
+    coords = [xyz for coords in (phase.sites or {}).values() for xyz in coords]
+    properties: dict[str, Sequence[Any]] = {}
+    if isinstance(phase.magmoms, tuple) and len(phase.magmoms) == len(species):
+        properties[SITE_PROPERTY] = phase.magmoms
+    try:
+        return Structure.from_spacegroup(spacegroup, lattice, species, coords, site_properties=properties)
+    except ValueError as err:
+        raise ValueError(f"phase {phase.name!r}: {err}") from err
+
+
+def _moments_of_source(phase: Phase, source: Structure) -> Array | None:
+    """Moments of the cell that the supercell repeats; None if there are none, or if they are the supercell's."""
+    repeated_by_symmetry = phase.file is None and file_moments(source) is not None
+    if phase.magmoms is None or repeated_by_symmetry:
+        return file_moments(source)
+    return given_moments(phase.magmoms, source)
+
+
+def _set_in_supercell(magmoms: tuple[float, ...], source: Structure, structure: Structure) -> None:
+    """Give the supercell's atoms the moments that were listed for them."""
+    if len(magmoms) != len(structure):
+        raise ValueError(
+            f"{len(magmoms)} magmoms; expected one for each of {len(source)} atoms, or of the {len(structure)} of the "
+            f"supercell"
+        )
+    set_moments(structure, np.array(magmoms))

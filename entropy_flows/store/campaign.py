@@ -25,6 +25,7 @@ from entropy_flows.store.connection import StoreError, connect, refused
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
 from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old_worker, require_current
+from entropy_flows.store.seals import insert_once, replace, sealed, setting
 
 CONDITION = ("phase", "temperature", "k", "pressure")
 """What of an entry's origin is also said of its label."""
@@ -82,7 +83,7 @@ class CampaignStore(Models):
             "created": datetime.now(UTC),
         }
         try:
-            self.database["campaigns"].insert_one(document)
+            self.database["campaigns"].insert_one(sealed("campaigns", document))
             return True
         except DuplicateKeyError:
             self._continue(campaign)
@@ -93,9 +94,7 @@ class CampaignStore(Models):
     def _continue(self, campaign: AnyCampaign) -> None:
         """Take up a campaign that exists: with the same configuration, as documents of this version."""
         migrate(self.database, self.compare(campaign))
-        self.database["campaigns"].update_one(
-            {"name": self.name}, {"$set": {"versions.entropy_flows": version("entropy_flows")}}
-        )
+        self._set({"versions.entropy_flows": version("entropy_flows")})
 
     def exists(self) -> bool:
         """Whether a campaign of this name is registered."""
@@ -151,8 +150,12 @@ class CampaignStore(Models):
 
     def set_state(self, state: str, message: str | None = None) -> None:
         """Record how the campaign stands: new, running, done or failed."""
-        update = {"state": state, "message": message, "updated": datetime.now(UTC)}
-        self.database["campaigns"].update_one({"name": self.name}, {"$set": update})
+        self._set({"state": state, "message": message, "updated": datetime.now(UTC)})
+
+    def _set(self, fields: dict[str, Any]) -> None:
+        """Set fields of the campaign's own document."""
+        key = {"name": self.name}
+        self.database["campaigns"].update_one(key, {"$set": setting("campaigns", key, fields)})
 
     def campaign(self) -> Campaign:
         """The configuration the campaign was started with."""
@@ -167,8 +170,9 @@ class CampaignStore(Models):
     def record(self, iteration: int, **fields: Any) -> None:
         """Set fields of an iteration's document."""
         key = {"campaign": self.name, "iteration": iteration}
+        update = setting("iterations", key, {**fields, "updated": datetime.now(UTC)})
         self.database["iterations"].update_one(
-            key, {"$set": {**fields, "updated": datetime.now(UTC)}, "$setOnInsert": key}, upsert=True
+            key, {"$set": update, "$setOnInsert": setting("iterations", key, key)}, upsert=True
         )
 
     def count_labels(self, iteration: int, number: int) -> None:
@@ -183,9 +187,10 @@ class CampaignStore(Models):
     def plan(self, iteration: int, name: str, value: Any) -> Any:
         """Decide something about an iteration once: the first value stays, whoever asks again."""
         self.record(iteration)
-        where = {"campaign": self.name, "iteration": iteration, f"plan.{name}": {"$exists": False}}
-        self.database["iterations"].update_one(where, {"$set": {f"plan.{name}": value}})
-        found = self.database["iterations"].find_one({"campaign": self.name, "iteration": iteration}, {"plan": 1})
+        key = {"campaign": self.name, "iteration": iteration}
+        decision = setting("iterations", key, {f"plan.{name}": value})
+        self.database["iterations"].update_one({**key, f"plan.{name}": {"$exists": False}}, {"$set": decision})
+        found = self.database["iterations"].find_one(key, {"plan": 1})
         return None if found is None else found["plan"][name]
 
     # -- failures --------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ class CampaignStore(Models):
         """Keep that a stage's job failed for a reason of its own; `place` tells it from the stage's other jobs."""
         key = {"campaign": self.name, "uuid": uuid}
         body = {"iteration": iteration, "stage": stage, "place": place, "message": message[:2000]}
-        self.database["failures"].replace_one(key, {**key, **body, "created": datetime.now(UTC)}, upsert=True)
+        replace(self.database["failures"], key, {**body, "created": datetime.now(UTC)})
 
     def forget_failures(self, uuids: list[str]) -> None:
         """Delete the failures of jobs that are run again, or have done well since."""
@@ -209,8 +214,7 @@ class CampaignStore(Models):
     def save_point(self, point: dict[str, Any]) -> None:
         """Keep a point of a learning curve; the first one written stays."""
         key = {"campaign": self.name, **{name: point[name] for name in ("method", "size", "seed")}}
-        body = {**point, "created": datetime.now(UTC)}
-        self.database["points"].update_one(key, {"$setOnInsert": {**body, **key}}, upsert=True)
+        insert_once(self.database["points"], key, {**point, "created": datetime.now(UTC)})
 
     def equal_point(self, inputs_sha256: str) -> dict[str, Any] | None:
         """A point of any curve that follows from the same cells, recipe and base model."""
@@ -235,8 +239,7 @@ class CampaignStore(Models):
         place = {name: entry[name] for name in ("campaign", "key", "position", "iteration", "stage", "elements")}
         place["condition"] = {name: entry["origin"][name] for name in CONDITION if name in entry["origin"]}
         place["content"] = cell_hash(Structure.from_dict(entry["structure"]))
-        body = {**place, **label, "created": datetime.now(UTC)}
-        self.database["labels"].update_one(key, {"$setOnInsert": {**key, **body}}, upsert=True)
+        insert_once(self.database["labels"], key, {**place, **label, "created": datetime.now(UTC)})
 
     def has_label(self, structure: str, settings_hash: str) -> bool:
         """Whether a cell has its label, or the reason why there is none."""
@@ -260,12 +263,7 @@ class CampaignStore(Models):
 
     def flag_labels(self, flags: dict[str, str]) -> None:
         """Mark labels that are not to be trained on: key → what is odd about it."""
-        updates = [
-            UpdateMany({"campaign": self.name, "key": key}, {"$set": {"flagged": True, "odd": text}})
-            for key, text in flags.items()
-        ]
-        if updates:
-            self.database["labels"].bulk_write(updates)
+        self._set_in_labels({key: {"flagged": True, "odd": text} for key, text in flags.items()})
 
     def labels(self, settings_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
         """Labels in ledger order."""
@@ -280,9 +278,13 @@ class CampaignStore(Models):
 
     def set_splits(self, splits: dict[str, str]) -> None:
         """Assign cells to train, val or test for good: a cell once in the test set never trains."""
+        self._set_in_labels({key: {"split": split} for key, split in splits.items()}, split=None)
+
+    def _set_in_labels(self, fields: dict[str, dict[str, Any]], **query: Any) -> None:
+        """Set fields of the labels of some cells: key → what to set, where the query holds."""
+        names = ({"campaign": self.name, "key": key} for key in fields)
         updates = [
-            UpdateMany({"campaign": self.name, "key": key, "split": None}, {"$set": {"split": split}})
-            for key, split in splits.items()
+            UpdateMany({**name, **query}, {"$set": setting("labels", name, fields[name["key"]])}) for name in names
         ]
         if updates:
             self.database["labels"].bulk_write(updates)

@@ -8,6 +8,8 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.database import Database
 
+from entropy_flows.store.seals import insert_once
+
 
 class Checks:
     """The checks of one campaign.
@@ -38,8 +40,7 @@ class Checks:
             `result`, `reason`, `seconds`, …
         """
         key = {"campaign": self.name, "model": model, "check": check, "phase": phase, "settings": settings}
-        body = {**key, **fields, "created": datetime.now(UTC)}
-        self.database["checks"].update_one(key, {"$setOnInsert": body}, upsert=True)
+        insert_once(self.database["checks"], key, {**fields, "created": datetime.now(UTC)})
 
     def find(self, **query: Any) -> list[dict[str, Any]]:
         """Rows with these fields, the oldest first."""

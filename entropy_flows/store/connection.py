@@ -117,13 +117,13 @@ def refused(database: Database, err: PyMongoError, what: str) -> StoreError:
 def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
     """jobflow's store on the same server: outputs in a collection, large arrays in GridFS under the name `data`."""
     from jobflow import JobStore
-    from maggma.stores.gridfs import GridFSStore
-    from maggma.stores.mongolike import MongoStore
+
+    from entropy_flows.store.job_stores import Arrays, Outputs
 
     address, name = journaled(uri or configured_uri()), database or settings().database
     return JobStore(
-        MongoStore.from_uri(address, collection_name=OUTPUTS, database=name),
-        additional_stores={"data": GridFSStore.from_uri(address, collection_name=BLOBS, database=name)},
+        Outputs.from_uri(address, collection_name=OUTPUTS, database=name),
+        additional_stores={"data": Arrays.from_uri(address, collection_name=BLOBS, database=name)},
     )
 
 

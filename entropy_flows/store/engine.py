@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from entropy_flows.label import engine_name, engine_settings, settings_hash
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.seals import setting
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -50,7 +51,8 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     campaigns, this = store.database["campaigns"], {"name": store.name}
     if write:
         engine = {"name": engine_name(maker), "hash": own, "settings": content}
-        campaigns.update_one({**this, "engine": {"$exists": False}}, {"$set": {"engine": engine}})
+        fields = setting("campaigns", this, {"engine": engine})
+        campaigns.update_one({**this, "engine": {"$exists": False}}, {"$set": fields})
     found = (campaigns.find_one(this, {"engine": 1}) or {}).get("engine")
     if found is None or found["hash"] == own:
         return own

@@ -16,6 +16,7 @@ from pymongo.database import Database
 from entropy_flows.potentials import CHECKPOINT_SUFFIX, COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.seals import insert_once
 
 
 class Models:
@@ -106,8 +107,7 @@ class Models:
             digest = hashlib.sha256(data).hexdigest()
             body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
             body["name"] = path.name
-        document = {"$setOnInsert": {**key, **body, "created": datetime.now(UTC)}}
-        self.database[collection].update_one(key, document, upsert=True)
+        insert_once(self.database[collection], key, {**body, "created": datetime.now(UTC)})
         found = self.database[collection].find_one(key)
         assert found is not None, "it was there or has just been written"
         return str(found["reference"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from gridfs import GridFSBucket
+from gridfs.errors import CorruptGridFile, NoFile
 
 from entropy_flows.schemas import schema_of
 from entropy_flows.store.campaign import CampaignStore
@@ -97,6 +101,20 @@ class Subject:
         """Tell whoever watches."""
         if self.on_progress is not None:
             self.on_progress(name, done, total)
+
+
+def file_defect(bucket: GridFSBucket, file: Any, sha256: str | None) -> str | None:
+    """What is wrong with a file in GridFS that was written with this checksum; None if nothing is."""
+    digest = hashlib.sha256()
+    try:
+        stream = bucket.open_download_stream(file)
+        for chunk in iter(lambda: stream.read(2**20), b""):
+            digest.update(chunk)
+    except NoFile:
+        return "its file is not in the database"
+    except CorruptGridFile:
+        return "its file is not whole"
+    return None if digest.hexdigest() == sha256 else "its file does not have its checksum"
 
 
 def lasting(find: Callable[[], list[str]]) -> list[str]:

@@ -22,6 +22,7 @@ from entropy_flows.store.ledger import STAGES, structure_id
 from entropy_flows.store.subject import Check, Progress, Subject
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
+from entropy_flows.store.verify_seals import SEAL_CHECKS
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -55,7 +56,7 @@ def verify(
         If there is no such campaign, or it was written by another version.
     """
     subject = Subject(store, pad, everything, on_progress)
-    return [check(subject) for check in (*LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)]
+    return [check(subject) for check in (*LEDGER_CHECKS, *SEAL_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)]
 
 
 def ledger(subject: Subject) -> Check:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from gridfs import GridFSBucket
+
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import BLOBS, OUTPUTS
 from entropy_flows.store.schema import LOOKUP, UNIQUE
-from entropy_flows.store.subject import Check, Subject, lasting
+from entropy_flows.store.subject import Check, Subject, file_defect, lasting
 
 ACTIVE = ("RUNNING", "RESERVED")
 AFTERWARDS = ("physics",)
@@ -65,6 +67,24 @@ def _blobs(subject: Subject, key: str, values: Iterable[str]) -> Iterator[dict[s
     for start in range(0, len(wanted), MANY):
         query = {f"metadata.{key}": {"$in": wanted[start : start + MANY]}}
         yield from subject.store.database[f"{BLOBS}.files"].find(query, {"metadata": 1, "length": 1})
+
+
+def arrays(subject: Subject) -> Check:
+    """The bytes of the outputs' arrays against the checksum that was written with them."""
+    pointers = _pointers(_outputs(subject))
+    files = list(_blobs(subject, "blob_uuid", pointers))
+    bucket = GridFSBucket(subject.store.database, BLOBS)
+    problems = []
+    for count, file in enumerate(files):
+        subject.progress("arrays", count, len(files))
+        facts = file["metadata"]
+        output = pointers[facts["blob_uuid"]]
+        what = f"arrays of {output['name']} ({output['uuid']})"
+        if (facts.get("job_uuid"), facts.get("job_index")) != (output["uuid"], output["index"]):
+            problems.append(f"{what}: their file is of job {facts.get('job_uuid')}, index {facts.get('job_index')}")
+        if defect := file_defect(bucket, file["_id"], facts.get("sha256")):
+            problems.append(f"{what}: {defect}")
+    return Check("arrays", len(files), problems)
 
 
 def _job_uuids(subject: Subject) -> Iterator[str]:
@@ -153,4 +173,10 @@ def checkpoints(subject: Subject) -> Check:
     return Check("checkpoints", len(files), [], wasted)
 
 
-FILE_CHECKS: tuple[Callable[[Subject], Check], ...] = (outputs, launchpad, indexes, checkpoints)
+FILE_CHECKS: tuple[Callable[[Subject], Check], ...] = (
+    outputs,
+    arrays,
+    launchpad,
+    indexes,
+    checkpoints,
+)

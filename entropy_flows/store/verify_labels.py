@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from gridfs import GridFSBucket
-from gridfs.errors import CorruptGridFile, NoFile
 
 from entropy_flows.store.ledger import IMPORT, STAGES
-from entropy_flows.store.subject import Check, Subject
+from entropy_flows.store.subject import Check, Subject, file_defect
 
 SPLITS = (None, "train", "val", "test")
 PLACE = ("key", "position", "iteration", "stage")
@@ -151,19 +149,9 @@ def members(subject: Subject) -> Check:
 def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
     if model["reference"] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
-    digest = hashlib.sha256()
-    try:
-        stream = GridFSBucket(subject.store.database, "models").open_download_stream(model["file"])
-        for chunk in iter(lambda: stream.read(2**20), b""):
-            digest.update(chunk)
-    except NoFile:
-        yield "its file is not in the database"
-        return
-    except CorruptGridFile:
-        yield "its file is not whole"
-        return
-    if digest.hexdigest() != model["sha256"]:
-        yield "its file does not have its checksum"
+    bucket = GridFSBucket(subject.store.database, "models")
+    if defect := file_defect(bucket, model["file"], model["sha256"]):
+        yield defect
 
 
 def _models(subject: Subject) -> list[dict[str, Any]]:

@@ -1,0 +1,46 @@
+"""The digest of plain data: equal if and only if the content is.
+
+    digest(x) = SHA-256 of x as JSON with sorted keys
+
+JSON keeps every bit of a float (`repr` is exact) and tells 1 from 1.0 from "1". What a database keeps beside JSON's
+types counts as the database keeps it: a date to the millisecond in UTC, bytes by their own SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+
+def digest(content: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """SHA-256 of plain data, in hex.
+
+    Parameters
+    ----------
+    content
+        Mappings with text as keys, sequences, texts, numbers, None, dates, bytes.
+    default
+        Plain data for any other value; None refuses it.
+
+    Raises
+    ------
+    TypeError
+        If the content is not plain and there is no `default`.
+    """
+    text = json.dumps(content, sort_keys=True, default=default or _plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A date or bytes as JSON."""
+    if isinstance(value, datetime):
+        utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return {"$date": utc.isoformat(timespec="milliseconds")}
+    if isinstance(value, bytes):
+        return {"$sha256": hashlib.sha256(value).hexdigest()}
+    if type(value).__name__ == "ObjectId":
+        return {"$oid": str(value)}
+    raise TypeError(f"{type(value).__name__} is no plain data")

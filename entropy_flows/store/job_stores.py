@@ -1,0 +1,40 @@
+"""jobflow's stores with seals: those of an output's fields, and the SHA-256 of the bytes that its arrays are."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from gridfs import GridFS
+from maggma.stores.gridfs import GridFSStore
+from maggma.stores.mongolike import MongoStore
+from monty.json import jsanitize
+
+from entropy_flows.store.seals import sealed
+
+
+class Outputs(MongoStore):
+    """What jobs return."""
+
+    def update(self, docs: list[dict[str, Any]] | dict[str, Any], key: list | str | None = None) -> None:
+        """Write outputs, each in place of one of the same key."""
+        rows = docs if isinstance(docs, list) else [docs]
+        plain = [jsanitize(row, allow_bson=True, recursive_msonable=True) for row in rows]
+        super().update([sealed("outputs", row) for row in plain], key)
+
+
+class Arrays(GridFSStore):
+    """The large arrays in what jobs return; the checksum of each file is in its metadata."""
+
+    def connect(self, force_reset: bool = False) -> None:
+        """Connect to the database."""
+        super().connect(force_reset=force_reset)
+        if not isinstance(self._coll, _Hashed):
+            self._coll = _Hashed(self._files_collection.database, self.collection_name)
+
+
+class _Hashed(GridFS):
+    def put(self, data: Any, **fields: Any) -> Any:
+        """Write a file, its SHA-256 in the metadata."""
+        metadata = {**fields.pop("metadata", {}), "sha256": hashlib.sha256(data).hexdigest()}
+        return super().put(data, metadata=metadata, **fields)

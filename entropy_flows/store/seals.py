@@ -1,0 +1,134 @@
+"""Seals: what a field was when it was written, so that verify can tell whether it still is.
+
+    seal(f) = first 16 hex digits of SHA-256 of (what names the document, the path of f, f)
+
+A document keeps its seals in `seals`, under the same names as its fields; a mapping is sealed item by item. A field that
+is set later is sealed by whoever sets it. All that a campaign stores is written by the functions here, or sealed by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pymongo.collection import Collection
+
+from entropy_flows.digest import digest
+
+SEALS = "seals"
+LENGTH = 16
+KEYS: dict[str, tuple[str, ...]] = {
+    "campaigns": ("name",),
+    "structures": ("campaign", "key"),
+    "fingerprints": ("structure", "settings"),
+    "covariances": ("campaign", "mode", "settings", "position"),
+    "labels": ("campaign", "key"),  # not the settings: a cell is in one part, whoever labelled it
+    "models": ("campaign", "iteration"),
+    "members": ("campaign", "iteration", "member"),
+    "iterations": ("campaign", "iteration"),
+    "points": ("campaign", "method", "size", "seed"),
+    "checks": ("campaign", "model", "check", "phase", "settings"),
+    "failures": ("campaign", "uuid"),
+    "outputs": ("uuid", "index"),
+}
+"""What names a document of each sealed collection."""
+WHOLE = ("outputs",)
+"""Collections whose fields are sealed as a whole: jobflow takes mappings with names of its own for its references."""
+FREE: dict[str, dict[str, str]] = {
+    "campaigns": {
+        "schema": "any other number is refused by every command",
+        "updated": "when the state was last set, for people",
+        "submitted": "keeps two processes from submitting at one moment",
+    },
+    "iterations": {
+        "updated": "when it was last written, for people",
+        "seconds": "wall times, for people: nothing follows from them",
+    },
+}
+"""Collection → path → why it has no seal."""
+
+
+def sealed(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of a collection with its seals, as it is to be written."""
+    return {**document, SEALS: _seals(name, document, document)}
+
+
+def setting(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What `$set` takes to set some fields of a document with their seals.
+
+    Parameters
+    ----------
+    name
+        Collection.
+    key
+        At least the fields that name the document.
+    fields
+        Path, of a field or of an item of one, → value.
+    """
+    return {**fields, **{f"{SEALS}.{path}": seal for path, seal in _seals(name, key, fields).items()}}
+
+
+def insert_once(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Write a document unless there is one of this key: the first one written stays."""
+    document = sealed(collection.name, {**body, **key})
+    collection.update_one(dict(key), {"$setOnInsert": document}, upsert=True)
+
+
+def replace(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Write a document, in place of one of this key."""
+    collection.replace_one(dict(key), sealed(collection.name, {**body, **key}), upsert=True)
+
+
+def defects(name: str, document: Mapping[str, Any]) -> list[str]:
+    """What of a document is not as it was written: a line for each field, or one if that is all of it."""
+    if missing := [field for field in KEYS[name] if field not in document]:
+        return [f"has no {', '.join(missing)}"]
+    seals = dict(_leaves(name, document.get(SEALS) or {}))
+    found, whole = [], 0
+    for path, value in _leaves(name, document):
+        seal = seals.pop(path, None)
+        if seal is None:
+            found.append(f"{path} has no seal: it was not written by entropy-flows")
+        elif seal != _seal(name, document, path, value):
+            found.append(f"{path} is not what was written")
+        else:
+            whole += 1
+    found += [f"{path} is gone, its seal is there" for path in seals]
+    if len(found) > 1 and not whole:
+        return [f"its seals are gone, or those of a document with another {' or '.join(KEYS[name])}"]
+    return found
+
+
+def _seals(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Seals under the names of the fields."""
+    free = FREE.get(name, {})
+    found: dict[str, Any] = {}
+    for path, value in fields.items():
+        if path in ("_id", SEALS) or path.split(".")[0] in free:
+            continue
+        if _is_divided(name, value) and "." not in path:
+            found[path] = {item: _seal(name, key, f"{path}.{item}", content) for item, content in value.items()}
+        else:
+            found[path] = _seal(name, key, path, value)
+    return found
+
+
+def _leaves(name: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Path and value of all that has a seal, or of the seals."""
+    for field, value in document.items():
+        if field in ("_id", SEALS) or field in FREE.get(name, {}):
+            continue
+        if _is_divided(name, value):
+            yield from ((f"{field}.{item}", content) for item, content in value.items())
+        else:
+            yield field, value
+
+
+def _is_divided(name: str, value: Any) -> bool:
+    """Whether a field is sealed item by item."""
+    return isinstance(value, dict) and bool(value) and name not in WHOLE
+
+
+def _seal(name: str, key: Mapping[str, Any], path: str, value: Any) -> str:
+    identity = [key[field] for field in KEYS[name]]
+    return digest([name, identity, path, value])[:LENGTH]

@@ -2,8 +2,9 @@
 
     seal(f) = first 16 hex digits of SHA-256 of (what names the document, the path of f, f)
 
-A document keeps its seals in `seals`, under the same names as its fields; a mapping is sealed item by item. A field that
-is set later is sealed by whoever sets it. All that a campaign stores is written by the functions here, or sealed by them.
+A document keeps its seals in `seals`, under the same names as its fields; a mapping is sealed item by item. A field
+that is set later is sealed by whoever sets it. All that a campaign stores is written by the functions here, or sealed
+by them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ SEALS = "seals"
 LENGTH = 16
 KEYS: dict[str, tuple[str, ...]] = {
     "campaigns": ("name",),
-    "structures": ("campaign", "key"),
-    "fingerprints": ("structure", "settings"),
-    "covariances": ("campaign", "mode", "settings", "position"),
     "labels": ("campaign", "key"),  # not the settings: a cell is in one part, whoever labelled it
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from gridfs import GridFSBucket
+from pymongo.collection import Collection
 
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import BLOBS, OUTPUTS
@@ -100,7 +101,7 @@ def launchpad(subject: Subject) -> Check:
 
 
 def _launchpad_problems(subject: Subject) -> list[str]:
-    names = {"fw_id": 1, "name": 1, "state": 1, "spec.uuid": 1}
+    names = {"fw_id": 1, "name": 1, "state": 1, "spec.uuid": 1, "launches": 1, "archived_launches": 1}
     jobs = {job["fw_id"]: job for job in subject.pad.fireworks.find({"spec.campaign": subject.store.name}, names)}
     workflows = list(_workflows(subject, jobs))
     placed = {number for workflow in workflows for number in workflow["nodes"]} & set(jobs)
@@ -110,6 +111,7 @@ def _launchpad_problems(subject: Subject) -> list[str]:
         for workflow in workflows
         if workflow.get("locked")
     ]
+    problems += [*_lost_jobs(subject, workflows), *_lost_launches(subject, jobs), *_lost_outputs(subject, jobs)]
     for number, job in jobs.items():
         if number not in placed:
             problems.append(f"{_name(job)}: in no workflow")
@@ -120,6 +122,38 @@ def _launchpad_problems(subject: Subject) -> list[str]:
     if not any(job["state"] in ACTIVE for job in jobs.values()):
         problems += _disagreements(subject, jobs, workflows)
     return problems
+
+
+def _lost_jobs(subject: Subject, workflows: list[dict[str, Any]]) -> Iterator[str]:
+    """Jobs that a workflow has and the launchpad does not."""
+    nodes = {number: workflow["name"] for workflow in workflows for number in workflow["nodes"]}
+    for number in sorted(nodes.keys() - _there(subject.pad.fireworks, "fw_id", nodes)):
+        yield f"job {number}: workflow {nodes[number]!r} has it, and it is gone"
+
+
+def _lost_launches(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
+    """Launches that a job has and the launchpad does not."""
+    owners = {
+        launch: job for job in jobs.values() for launch in (*job.get("launches", ()), *job.get("archived_launches", ()))
+    }
+    for launch in sorted(owners.keys() - _there(subject.pad.launches, "launch_id", owners)):
+        yield f"{_name(owners[launch])}: its launch {launch} is gone"
+
+
+def _lost_outputs(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
+    """Jobs that have ended and returned nothing."""
+    ended = {job["spec"]["uuid"]: job for job in jobs.values() if job["state"] == "COMPLETED" and "uuid" in job["spec"]}
+    for uuid in sorted(ended.keys() - _there(subject.store.database[OUTPUTS], "uuid", ended)):
+        yield f"{_name(ended[uuid])}: COMPLETED, and its output is gone"
+
+
+def _there(collection: Collection, field: str, values: Iterable[Any]) -> set[Any]:
+    """Those values of a field that some document has."""
+    wanted = sorted(values)
+    found: set[Any] = set()
+    for start in range(0, len(wanted), MANY):
+        found.update(collection.distinct(field, {field: {"$in": wanted[start : start + MANY]}}))
+    return found
 
 
 def _disagreements(subject: Subject, jobs: dict[int, Any], workflows: list[dict[str, Any]]) -> Iterator[str]:

@@ -37,7 +37,7 @@ def _defects(collection: str, row: dict[str, Any]) -> list[str]:
 
 def _title(subject: Subject, collection: str, row: dict[str, Any]) -> str:
     """A document's collection and name."""
-    entry = subject.by_id.get(row.get("structure")) if collection in ("labels", "fingerprints") else None
+    entry = subject.by_id.get(str(row.get("structure"))) if collection in ("labels", "fingerprints") else None
     named = entry or row
     if "position" in named and "key" in named:
         return f"{collection}, position {named['position']} ({named['key']})"

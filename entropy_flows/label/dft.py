@@ -1,8 +1,8 @@
 r"""The papers' VASP single points as atomate2 input sets, to be nested in `StaticMaker(input_set_generator=...)`.
 
 Silicon and NaCl are labelled with PBE, carbon with r²SCAN + rVV10; plane-wave cutoff 600 eV, Gaussian smearing
-0.05 eV, electronic convergence 1e-6 eV, no spin polarisation, stress on. The k points are an explicit mesh centred
-at Γ,
+0.05 eV, electronic convergence 1e-6 eV, stress on, and no spin polarisation unless it is asked for. The k points are
+an explicit mesh centred at Γ,
 
     N_i = max(1, ⌊ℓ/|a_i| + 1/2⌋)
 
@@ -15,13 +15,17 @@ which gives 7³ for conventional silicon and 11³ for conventional diamond.
 atomate2's own static settings (PBEsol, spin-polarised, tetrahedra, 680 eV) are overridden tag by tag; None removes a
 tag. What a user gives in `user_incar_settings` or `user_kpoints_settings` has the last word. r²SCAN + rVV10 needs
 VASP's `vdw_kernel.bindat` in the run's directory before VASP 6.4.3.
+
+With ISPIN = 2 (`spin`), MAGMOM is the initial moments of the cell's atoms, in their order; atoms of a cell that has
+none get those of the table by element, pymatgen's or the user's. LORBIT = 10 has the final ones written to OUTCAR.
+`hubbard_u` is U_eff = U − J of Dudarev's form (LDAUTYPE = 2), by element and so by whatever order a cell has.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +33,9 @@ import numpy as np
 from atomate2.vasp.files import write_vasp_input_set
 from atomate2.vasp.sets.base import VaspInputGenerator
 from pymatgen.io.vasp import Incar, Kpoints
+
+from entropy_flows.label.magnetism import hubbard_tables, hubbard_tags, spin_tags
+from entropy_flows.moments import moments_of
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -49,12 +56,9 @@ _SINGLE_POINT: dict[str, Any] = {
     "LCHARG": False,
     "LWAVE": False,
 }
-# atomate2's habits that change the physics (spin) or only fill the disk (projections, potentials, core densities).
+# atomate2's habits that change the physics or only fill the disk (projections, potentials, core densities).
 _REMOVED: dict[str, None] = dict.fromkeys(
-    (
-        *("ISPIN", "MAGMOM", "KSPACING", "EDIFFG", "LORBIT", "LVTOT", "LAECHG", "LELF", "LMIXTAU", "LASPH", "IVDW"),
-        *("LDAU", "LDAUJ", "LDAUL", "LDAUU", "LDAUTYPE", "LDAUPRINT"),
-    )
+    ("KSPACING", "EDIFFG", "LVTOT", "LAECHG", "LELF", "LMIXTAU", "LASPH", "IVDW", "LDAUPRINT")
 )
 
 
@@ -85,25 +89,56 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     ----------
     kpoint_length
         ℓ of the k-point rule (Å).
+    spin
+        Whether ISPIN is 2; the same as ISPIN in `user_incar_settings`.
+    hubbard_u
+        U_eff (eV) by element, on its d states, or the f states of lanthanides and actinides, or the p states of
+        elements of the main groups.
     **kwargs
         Whatever atomate2's `VaspInputGenerator` takes, such as `user_incar_settings`.
     """
 
     kpoint_length: float = 40.0
     auto_ismear: bool = False
+    spin: bool = False
+    hubbard_u: dict[str, float] = field(default_factory=dict)
 
     functional: ClassVar[dict[str, Any]] = {"GGA": "PE", "METAGGA": None, "ALGO": "Normal"}
+
+    def __post_init__(self) -> None:
+        """Put the +U tables, by element, in place of atomate2's, which are for oxides and fluorides alone."""
+        super().__post_init__()
+        self._config_dict["INCAR"] |= hubbard_tables(self.hubbard_u, self.user_incar_settings.get("LDAUU") or {})
+
+    @property
+    def is_spin_polarised(self) -> bool:
+        """Whether ISPIN is 2."""
+        return self.user_incar_settings.get("ISPIN", 2 if self.spin else 1) == 2
+
+    @property
+    def has_hubbard_u(self) -> bool:
+        """Whether LDAU is on."""
+        given = bool(self.hubbard_u or self.user_incar_settings.get("LDAUU"))
+        return bool(self.user_incar_settings.get("LDAU", given))
 
     @property
     def incar_updates(self) -> dict[str, Any]:
         """The paper's tags; None removes one of atomate2's."""
-        return {**_REMOVED, **_SINGLE_POINT, **self.functional}
+        magnetism = {**spin_tags(self.is_spin_polarised), **hubbard_tags(self.has_hubbard_u)}
+        return {**_REMOVED, **_SINGLE_POINT, **self.functional, **magnetism}
 
     @property
     def incar(self) -> Incar:
-        """The INCAR, with IBRION and ISIF, which pymatgen drops from static runs, said explicitly."""
+        """The INCAR, with what pymatgen leaves out of it or takes from elsewhere.
+
+        IBRION and ISIF are said in static runs, too. The cell's own moments come before any table of MAGMOM.
+        """
         incar = super().incar
         kept = {tag: _SINGLE_POINT[tag] for tag in ("IBRION", "ISIF") if tag not in self.user_incar_settings}
+        assert self.structure is not None, "pymatgen sees to it"
+        moments = moments_of(self.structure)
+        if self.is_spin_polarised and moments is not None:
+            kept["MAGMOM"] = moments.tolist()
         return Incar({**incar, **kept})
 
     @property
@@ -243,6 +278,8 @@ def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, A
     """
     idle = _NOT_PHYSICS | _HARMLESS_REPAIRS if mended else _NOT_PHYSICS
     tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
+    if not isinstance(tags.get("MAGMOM"), Mapping):
+        tags.pop("MAGMOM", None)  # a table belongs to the engine, a list to the cell that has these moments
     if tags.get("ICHARG", _SELF_CONSISTENT) < _SELF_CONSISTENT:
         del tags["ICHARG"]
     return tags

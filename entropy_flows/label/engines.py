@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.faults import MachineError, is_machine_fault
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 ENGINES = ("vasp-pbe", "vasp-r2scan-rvv10", "gpaw-pbe", "forcefield", "custom")
 _CHEAP_BATCH = 8
-_VASP_OWN = ("kpoint_length", "user_incar_settings", "user_potcar_functional", "user_potcar_settings")
+_VASP_OWN = (
+    *("kpoint_length", "spin", "hubbard_u"),
+    *("user_incar_settings", "user_potcar_functional", "user_potcar_settings"),
+)
+_BY_ELEMENT = ("MAGMOM", "LDAUU", "LDAUJ", "LDAUL")
 _OPTIONS = {
     "vasp": {*_VASP_OWN, "run_vasp_kwargs"},
     "gpaw": {"kpoint_length", "cutoff", "smearing", "walltime", "calculator_kwargs"},
@@ -52,6 +57,11 @@ class LabelParams(Params):
     """Arguments of the force field's calculator, or of GPAW on top of its preset."""
     kpoint_length: float = Field(40.0, gt=0)
     """Length ℓ of the VASP and GPAW presets' k-point rule (Å)."""
+    spin: bool = False
+    """Whether a VASP preset is spin-polarised (ISPIN = 2); MAGMOM is the moments of the cell, see `phases.magmoms`."""
+    hubbard_u: dict[str, float] = Field(default_factory=dict)
+    """U_eff = U − J (eV) by element, on top of a VASP preset (Dudarev), such as {Ni: 6.2}: on d states, on f states of
+    lanthanides and actinides."""
     cutoff: float = Field(600.0, gt=0)
     """Plane-wave cutoff of the GPAW preset (eV)."""
     smearing: float = Field(0.05, gt=0)
@@ -97,6 +107,28 @@ class LabelParams(Params):
         if engine not in ENGINES:
             raise ValueError(f"unknown engine '{engine}'; {_nearest(engine, ENGINES)}")
         return engine
+
+    @field_validator("hubbard_u")
+    @classmethod
+    def _positive_u(cls, hubbard_u: dict[str, float]) -> dict[str, float]:
+        for symbol, value in hubbard_u.items():
+            if symbol not in chemical_symbols[1:]:
+                raise ValueError(f"{symbol!r} is not a chemical symbol")
+            if value <= 0:
+                raise ValueError(f"U of {symbol} is {value:g} eV; expected a positive number")
+        return hubbard_u
+
+    @field_validator("user_incar_settings")
+    @classmethod
+    def _no_lists_by_atom(cls, tags: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what cannot follow the atoms of one cell after the other."""
+        for tag in _BY_ELEMENT:
+            if tags.get(tag) is not None and not isinstance(tags[tag], dict):
+                hint = "; moments atom by atom are `magmoms` of a phase" if tag == "MAGMOM" else ""
+                raise ValueError(f"{tag} {tags[tag]!r}: expected a value for each element, such as {{Ni: 2}}{hint}")
+        if any(tags.get(tag) for tag in ("LSORBIT", "LNONCOLLINEAR")):
+            raise ValueError("LSORBIT and LNONCOLLINEAR: only collinear moments are carried from cell to cell")
+        return tags
 
     @model_validator(mode="after")
     def _options_fit_the_engine(self) -> Self:

@@ -5,15 +5,20 @@ import json
 import pytest
 from atomate2.vasp.jobs.core import StaticMaker
 from monty.json import MontyDecoder, MontyEncoder
+from pydantic import ValidationError
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Kpoints
 
 from entropy_flows.label import (
+    LabelParams,
     PBEStaticSetGenerator,
     R2SCANrVV10StaticSetGenerator,
     kpoint_mesh,
+    make_static_maker,
+    settings_hash,
     write_inputs,
 )
+from entropy_flows.label.dft import deciding_tags
 
 COMMON = {
     "ENCUT": 600,
@@ -98,8 +103,96 @@ def test_user_has_the_last_word(tmp_path):
     assert summary["incar"]["ENCUT"] == 300
     assert summary["incar"]["ISIF"] == 3
     assert summary["incar"]["ISPIN"] == 2
+    assert summary["incar"]["MAGMOM"] == [0.6] * 8
     assert "NELM" not in summary["incar"]
     assert summary["kpoints"] == [3, 3, 3]
+
+
+def nickel_oxide(metals=("Ni", "Ni"), anion="O", moments=None):
+    """Species in turns, as VASP does not have them."""
+    coords = [[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0], [0, 0, 0.5]]
+    cell = Structure(Lattice.cubic(4.17), [metals[0], anion, metals[1], anion], coords)
+    if moments is not None:
+        cell.add_site_property("magmom", moments)
+    return cell
+
+
+def incar_of(cell, folder, **options):
+    return write_inputs(cell, make_static_maker(LabelParams(**options)), folder)["incar"]
+
+
+@pytest.mark.parametrize("engine", ["vasp-pbe", "vasp-r2scan-rvv10"])
+@pytest.mark.parametrize("how", [{"spin": True}, {"user_incar_settings": {"ISPIN": 2}}])
+def test_moments_follow_their_atoms_into_the_incar(tmp_path, engine, how):
+    """POSCAR has Ni Ni O O, the cell Ni O Ni O."""
+    incar = incar_of(nickel_oxide(moments=[2.0, 0.1, -2.0, -0.1]), tmp_path, engine=engine, **how)
+    assert (incar["ISPIN"], incar["LORBIT"]) == (2, 10)
+    assert incar["MAGMOM"] == [2.0, -2.0, 0.1, -0.1]
+    assert (tmp_path / "POSCAR").read_text().splitlines()[5].split() == ["Ni", "O"]
+    assert "MAGMOM = 1*2.0 1*-2.0 1*0.1 1*-0.1" in (tmp_path / "INCAR").read_text()
+    ferromagnetic = incar_of(nickel_oxide(metals=("Ni", "Cr")), tmp_path, engine=engine, **how)
+    assert ferromagnetic["MAGMOM"] == [5.0, 5.0, 0.6, 0.6]  # pymatgen's, said explicitly
+
+
+def test_the_cells_moments_come_before_a_table(tmp_path):
+    table = {"ISPIN": 2, "MAGMOM": {"Ni": 3.0, "O": 0}}
+    incar = incar_of(nickel_oxide(moments=[2.0, 0.0, -2.0, 0.0]), tmp_path, user_incar_settings=table)
+    assert incar["MAGMOM"] == [2.0, -2.0, 0.0, 0.0]
+    assert incar_of(nickel_oxide(), tmp_path, user_incar_settings=table)["MAGMOM"] == [3.0, 3.0, 0.0, 0.0]
+
+
+def test_without_spin_there_are_no_moments(tmp_path):
+    incar = incar_of(nickel_oxide(moments=[2.0, 0.0, -2.0, 0.0]), tmp_path)
+    assert not {"ISPIN", "MAGMOM", "LORBIT"} & set(incar)
+
+
+@pytest.mark.parametrize(
+    ("metals", "anion", "u", "orbitals"),
+    [
+        (("Ni", "Ni"), "O", [6.2, 0], [2, 0]),
+        (("Ni", "Ni"), "S", [6.2, 0], [2, 0]),  # pymatgen's own tables know oxides and fluorides
+        (("Ni", "Ce"), "O", [4.5, 6.2, 0], [3, 2, 0]),  # POSCAR's order
+        (("Al", "Mg"), "O", None, None),  # no element with U
+    ],
+)
+@pytest.mark.parametrize("own", [False, True])
+def test_u_follows_the_species(tmp_path, metals, anion, u, orbitals, own):
+    values = {"Ni": 6.2, "Ce": 4.5, "Fe": 5.3}
+    how = {"user_incar_settings": {"LDAU": True, "LDAUU": values}} if own else {"hubbard_u": values}
+    incar = incar_of(nickel_oxide(metals, anion), tmp_path, spin=True, **how)
+    assert (incar.get("LDAUU"), incar.get("LDAUL")) == (u, orbitals)
+    if u is not None:
+        assert (incar["LDAU"], incar["LDAUTYPE"], incar["LASPH"]) == (True, 2, True)
+        assert incar["LDAUJ"] == [0] * len(u)
+        assert incar["LMAXMIX"] == (6 if "Ce" in metals else 4)
+
+
+def test_settings_know_spin_and_u_but_no_cells_moments():
+    hashes = [
+        settings_hash(make_static_maker(LabelParams(**options)))
+        for options in ({}, {"spin": True}, {"spin": True, "hubbard_u": {"Ni": 6.2}}, {"hubbard_u": {"Ni": 6.2}})
+    ]
+    assert len(set(hashes)) == 4
+    by_tag = make_static_maker(LabelParams(user_incar_settings={"ISPIN": 2}))
+    assert settings_hash(by_tag) == hashes[1]
+    assert deciding_tags({"ISPIN": 2, "MAGMOM": [2.0, -2.0]}) == deciding_tags({"ISPIN": 2})
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"user_incar_settings": {"ISPIN": 2, "MAGMOM": [2, -2]}}, "moments atom by atom are `magmoms` of a phase"),
+        ({"user_incar_settings": {"ISPIN": 2, "MAGMOM": "2*2.0"}}, "MAGMOM '2.2.0': expected a value for each element"),
+        ({"user_incar_settings": {"LDAUU": [6.2, 0]}}, "LDAUU .* expected a value for each element"),
+        ({"user_incar_settings": {"LSORBIT": True}}, "only collinear moments"),
+        ({"hubbard_u": {"Nl": 6.2}}, "'Nl' is not a chemical symbol"),
+        ({"hubbard_u": {"Ni": -1}}, "U of Ni is -1 eV"),
+        ({"engine": "gpaw-pbe", "spin": True}, "spin would have no effect with engine 'gpaw-pbe'"),
+    ],
+)
+def test_what_cannot_follow_the_atoms_is_refused(options, reason):
+    with pytest.raises(ValidationError, match=reason):
+        LabelParams(**options)
 
 
 def test_writing_leaves_the_maker_and_the_current_directory_alone(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.label.steps import StepRule
 
 if TYPE_CHECKING:
     from entropy_flows.label.existing import Existing
@@ -37,9 +38,14 @@ class Format(StrEnum):
 
 def command(
     file: CampaignFile,
-    source: Annotated[str, typer.Argument(help="Extended XYZ file, folder of vasprun.xml files, or collection.")],
+    source: Annotated[
+        str, typer.Argument(help="Extended XYZ file, vasprun.xml, folder of vasprun.xml files, or collection.")
+    ],
     folder: FolderOption = None,
-    format: Annotated[Format | None, typer.Option(help="Default: vasprun for a folder, else extxyz.")] = None,
+    format: Annotated[Format | None, typer.Option(help="Default: told from what is in the file.")] = None,
+    steps: Annotated[
+        str, typer.Option(help="Ionic steps of runs of VASP: last, all, or every:N. Each enters as a cell of its own.")
+    ] = "last",
     as_engine: Annotated[
         bool,
         typer.Option("--settings-as-engine", help="The labels were made with the settings of the campaign's engine."),
@@ -56,21 +62,25 @@ def command(
 ) -> None:
     """Import labelled cells. They enter the data set; their labels train if they are of the engine's settings.
 
-    Extended XYZ (.gz or not; eV, eV/Å, ASE's signs), folders with vasprun.xml, and task documents of atomate2. What was
-    imported before is left as it is, so a command that was interrupted can be run again.
+    Extended XYZ (eV, eV/Å, ASE's signs), a vasprun.xml or folders with these, and task documents of atomate2. Files
+    may be compressed by gzip, bzip2 or xz. What was imported before is left as it is, so a command that was
+    interrupted can be run again.
 
     Example: entropy-flows import silicon/campaign.yaml known.extxyz.gz --settings-as-engine
     """
     from entropy_flows.store.importing import Import
 
     console = Console()
-    kind = format or (Format.VASPRUN if Path(source).is_dir() or "vasprun" in Path(source).name else Format.EXTXYZ)
-    if kind is not Format.ATOMATE2 and (query != "{}" or uri_env or database):
+    rule = StepRule.parse(steps)
+    if format is not Format.ATOMATE2 and (query != "{}" or uri_env or database):
         raise ValueError("--query, --uri-env and --database are for --format atomate2")
     with session(file, folder) as opened:
         opened.store.create(opened.campaign)
         work = Import(opened.store, opened.campaign, as_engine, sequential)
-        frames = _tasks(source, query, uri_env, database) if kind is Format.ATOMATE2 else _files(kind, source)
+        if format is Format.ATOMATE2:
+            frames = _tasks(source, query, uri_env, database, rule)
+        else:
+            frames = _files(format, Path(source), rule)
         if strict:
             frames = _all_fit(work, list(frames))
         with console.status("reading") as spinner:
@@ -78,18 +88,21 @@ def command(
     show(console, report)
 
 
-def _files(kind: Format, source: str) -> Iterable[Existing]:
-    from entropy_flows.label.existing import read_extxyz, read_files
+def _files(kind: Format | None, path: Path, rule: StepRule) -> Iterable[Existing]:
+    from entropy_flows.label.existing import read_extxyz, read_files, read_run
 
-    path = Path(source)
-    if not path.exists():
-        raise ValueError(f"{source} does not exist; expected an extended XYZ file, or a folder with vasprun.xml files")
-    if (kind is Format.EXTXYZ) == path.is_dir():
-        raise ValueError(f"{source} is a {'folder' if path.is_dir() else 'file'}: not of the format {kind}")
-    return read_extxyz(path) if kind is Format.EXTXYZ else read_files(path)
+    if kind is Format.EXTXYZ and path.is_file():
+        return read_extxyz(path)
+    if kind is Format.VASPRUN and path.is_file():
+        return read_run(path, str(path), rule)
+    if kind is Format.EXTXYZ and path.is_dir():
+        raise ValueError(f"{path} is a folder: not of the format {kind}; give the file's name")
+    return read_files(path, rule)
 
 
-def _tasks(collection: str, query: str, uri_env: str | None, database: str | None) -> Iterable[Existing]:
+def _tasks(
+    collection: str, query: str, uri_env: str | None, database: str | None, rule: StepRule
+) -> Iterable[Existing]:
     from entropy_flows.label.existing import read_tasks
     from entropy_flows.settings import variable
     from entropy_flows.store import connect
@@ -104,7 +117,7 @@ def _tasks(collection: str, query: str, uri_env: str | None, database: str | Non
     if not (count := opened[collection].count_documents(wanted)):
         raise ValueError(f"collection {collection} of database {opened.name} has nothing for the query {query}")
     print(f"{count} documents of {collection} in {opened.name}")
-    return read_tasks(opened[collection].find(wanted).sort("_id"), collection)
+    return read_tasks(opened[collection].find(wanted).sort("_id"), collection, rule)
 
 
 def _all_fit(work: Import, frames: list[Existing]) -> list[Existing]:

@@ -117,7 +117,7 @@ def _extrapolated(step: Any, free_energy: float | None, electronic: list[Any], a
     last_free = _number(value_at(electronic, -1, "e_fr_energy"))
     last_energy = _number(value_at(electronic, -1, "e_0_energy"))
     if free_energy is not None and last_free is not None and last_energy is not None:
-        return free_energy + last_energy - last_free
+        return round(free_energy + last_energy - last_free, 8)  # as many digits as VASP prints
     written = _number(value_at(step, "e_0_energy"))
     return None if written is None else written - added
 

@@ -28,6 +28,7 @@ from entropy_flows.label.reasons import InconsistentOutputError, Reason
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+_KEPT_DENSITY = 10  # ICHARG from here on
 _ABSURD = {"energy per atom": 1e6, "force": 1e3, "stress": 1e2}  # eV, eV/Å, eV/Å³ (16 TPa)
 
 
@@ -119,6 +120,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
     energy = numbers.pop("energy")
     forces = numbers.pop("forces")
     kbar = numbers.pop("kbar")
+    unconverged = numbers.pop("unconverged", None)
     if energy is None or forces is None:
         missing = "energy" if energy is None else "forces"
         raise InconsistentOutputError(
@@ -131,9 +133,11 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
         forces = forces[order] @ turn
         stress = None if stress is None else turn.T @ stress @ turn
     n_atoms = len(forces)
-    if defect := _defect(energy, forces, stress):
+    defect = _defect(energy, forces, stress)
+    if defect or unconverged:
+        reason = Reason.INCONSISTENT_OUTPUT if defect else Reason.SCF_NOT_CONVERGED
         numbers = _only(numbers, "wall_seconds", "provenance")
-        return Label.failed(n_atoms, Reason.INCONSISTENT_OUTPUT, defect, **numbers)
+        return Label.failed(n_atoms, reason, defect or unconverged or "", **numbers)
     if free_energy is not None:
         numbers["free_energy"] = free_energy
     return Label(
@@ -142,7 +146,8 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
         forces=forces,
         stress=stress,
         pressure=None if stress is None else pressure(stress) * GPA,
-        **{"free_energy": float(energy), "converged": True, **numbers},
+        converged=True,
+        **{"free_energy": float(energy), **numbers},
     )
 
 
@@ -161,8 +166,8 @@ def _numbers_of_others(doc: Any) -> dict[str, Any]:
     code = type(doc).__module__ + "." + type(doc).__name__
     numbers["kbar"] = None
     numbers["provenance"] = {"code": code, "stress": "not read: unit and sign unknown"}
-    failed = None if is_success(value_at(doc, "state")) else "the task's state is not 'successful'"
-    return numbers | _convergence(failed)
+    numbers["unconverged"] = None if is_success(value_at(doc, "state")) else "the task's state is not 'successful'"
+    return numbers
 
 
 def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
@@ -183,10 +188,14 @@ def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
     }
     if ionic is None:
         provenance["free_energy"] = "E0: the document keeps no ionic steps"
-        failed = None if is_success(value_at(calc, "has_vasp_completed")) else "the run is said to have failed"
-        return numbers | _convergence(failed)
+        went_well = is_success(value_at(calc, "has_vasp_completed"))
+        return numbers | {"unconverged": None if went_well else "the run is said to have failed"}
     if tags.get("ML_LMLFF") and not ionic.electronic_steps:
         raise InconsistentOutputError(NO_AB_INITIO)
+    if int(tags.get("ICHARG") or 0) >= _KEPT_DENSITY:
+        raise InconsistentOutputError(
+            f"ICHARG is {tags['ICHARG']}: the density was kept as it was, not made consistent"
+        )
     provenance["electronic_steps"] = ionic.electronic_steps or None
     if ionic.note is not None:
         provenance["stress"] = ionic.note
@@ -199,7 +208,7 @@ def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
         numbers |= {"forces": ionic.forces, "kbar": ionic.stress}
     if ionic.note is not None:
         numbers["kbar"] = None
-    return numbers | _convergence(ionic.unconverged)
+    return numbers | {"unconverged": ionic.unconverged}
 
 
 def _vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,12 +225,6 @@ def _vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
         "electronic_steps": None,
         "directory": value_at(calc, "dir_name"),
     }
-
-
-def _convergence(evidence: str | None) -> dict[str, Any]:
-    if evidence is None:
-        return {"converged": True}
-    return {"converged": False, "reason": Reason.SCF_NOT_CONVERGED, "evidence": evidence}
 
 
 def structure_of(doc: Any, step: int = -1) -> Structure:

@@ -86,7 +86,8 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
         # atomate2's sets mean to sort and do not (0.1.5): one POTCAR for each run of equal atoms would be the price
         doc = run_static(maker, structure.get_sorted_structure() if is_vasp(maker) else structure)
         label = read_label(doc, structure, free_energy=_free_energy(maker))
-        return second_look(label, doc) if label.converged and is_vasp(maker) else label
+        looked_at = label.converged or label.reason is Reason.SCF_NOT_CONVERGED
+        return second_look(label, doc) if looked_at and is_vasp(maker) else label
     except Exception as exc:
         if is_not_set_up(exc):
             raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc

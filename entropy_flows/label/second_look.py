@@ -2,10 +2,9 @@
 
     |F − F_OSZICAR|       ≤ 10⁻⁴ eV + 10⁻⁷ |F|   OSZICAR prints eight digits
     |F − F_last|          ≤ 10⁻⁴ eV + 10⁻⁷ |F|   F_last after the last electronic step
-    |F_last − F_before|   ≤ 10 EDIFF + 10⁻⁷ eV   VASP stops below EDIFF; the printed digits end at 10⁻⁸
     |Σ f_i|/n             ≤ 0.05 eV/Å            what coarse grids leave is five times smaller
 
-    F     free energy of the calculation in vasprun.xml (eV)
+    F     free energy of the ionic step in vasprun.xml (eV)
     f_i   force on atom i of n (eV/Å)
 
 Custodian mends runs by changing their settings, some of which decide the numbers (SIGMA, ENCUT, the k points): such a
@@ -26,7 +25,6 @@ from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason, corrections, handler_name, reason_of_handler
 
 _SAME_ENERGY = (1e-4, 1e-7)  # eV, and relative
-_STEP_IN_EDIFF, _STEP_DIGITS = 10.0, 1e-7
 _NET_FORCE = 0.05  # eV/Å per atom
 
 
@@ -36,7 +34,7 @@ def second_look(label: Label, doc: Any, directory: str | Path = ".") -> Label:
     Parameters
     ----------
     label
-        Converged label of a VASP run.
+        Label of a VASP run.
     doc
         Its task document.
     directory
@@ -46,7 +44,7 @@ def second_look(label: Label, doc: Any, directory: str | Path = ".") -> Label:
     -------
     Label
         With custodian's harmless corrections in the provenance; or `walltime` and the like where custodian gave up
-        without an error, `scf_not_converged` where the electronic steps were cut short, `inconsistent_output`.
+        without an error, `inconsistent_output`. One that has not converged stays so, for custodian's reason if any.
     """
     directory = Path(directory)
     mended = corrections(directory)
@@ -55,11 +53,11 @@ def second_look(label: Label, doc: Any, directory: str | Path = ".") -> Label:
     for one in mended:
         if not one.get("actions") and not one.get("skipped"):
             return _failed(label, reason_of_handler(one), f"custodian gave up: {_summary(one)}")
+    if not label.converged:
+        return label
     if changes := changed_settings(directory):
         by = ", ".join(_summary(one) for one in mended)
         return _failed(label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})")
-    if cut := _cut_short(doc):
-        return _failed(label, Reason.SCF_NOT_CONVERGED, cut)
     if defect := _disagreement(label, doc, directory):
         return _failed(label, Reason.INCONSISTENT_OUTPUT, defect)
     return label
@@ -89,19 +87,6 @@ def _now_and_before(directory: Path, name: str) -> list[Path]:
 
     pair = [Path(zpath(str(directory / one))) for one in (name, f"{name}.orig")]
     return pair if all(path.is_file() for path in pair) else []
-
-
-def _cut_short(doc: Any) -> str | None:
-    """Say that F still changed when the electronic steps ended, or None."""
-    calc = value_at(doc, "calcs_reversed", 0)
-    steps = _electronic_energies(calc)
-    ediff = value_at(calc, "input", "parameters", "EDIFF") or value_at(calc, "input", "incar", "EDIFF")
-    if not steps or ediff is None:
-        return None
-    change = abs(steps[-1] - steps[-2]) if len(steps) > 1 else abs(steps[0])  # one step shows nothing
-    if change <= _STEP_IN_EDIFF * float(ediff) + _STEP_DIGITS:
-        return None
-    return f"F changed by {change:.3g} eV in the last of {len(steps)} electronic steps, EDIFF is {float(ediff):g}"
 
 
 def _disagreement(label: Label, doc: Any, directory: Path) -> str | None:

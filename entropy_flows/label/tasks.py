@@ -5,28 +5,76 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from entropy_flows.faults import is_machine_fault
+from entropy_flows.label.document import value_at
 from entropy_flows.label.frame import Existing
 from entropy_flows.label.read import read_label, structure_of
+from entropy_flows.label.steps import LAST, StepRule
 
-_RUN_SPECIFIC = ("kpoints", "n_kpoints", "electronic_steps", "directory", "version", "free_energy")
+_RUN_SPECIFIC = ("kpoints", "n_kpoints", "electronic_steps", "directory", "version", "free_energy", "stress")
 
 
-def read_tasks(rows: Iterable[Mapping[str, Any]], collection: str) -> Iterator[Existing]:
-    """Task documents, as atomate2 stores them through jobflow or as they are."""
+def read_tasks(rows: Iterable[Mapping[str, Any]], collection: str, rule: StepRule = LAST) -> Iterator[Existing]:
+    """Task documents, as atomate2 stores them through jobflow or as they are.
+
+    Parameters
+    ----------
+    rows
+        Documents.
+    collection
+        Where they are from.
+    rule
+        Which ionic steps of a run of VASP; a document of another code is one frame.
+
+    Yields
+    ------
+    Existing
+        At least one for each document.
+    """
     for row in rows:
         stored = "uuid" in row and "index" in row
         name = str(row["uuid"] if stored else row.get("task_id", row.get("_id")))
         task = row.get("output") if stored else row
-        yield of_task(task, f"{collection}: {name}", {"collection": collection, "task": name})
+        place = f"{collection}: {name}"
+        source = {"collection": collection, "task": name}
+        steps = value_at(task, "calcs_reversed", 0, "output", "ionic_steps") or []
+        if not steps:
+            yield of_task(task, place, source)
+            continue
+        numbers = rule.numbers(len(steps))
+        for number in numbers:
+            where = place if rule.every is None else f"{place} step {number}"
+            yield of_task(task, where, source | {"step": number}, number - 1)
+        if not numbers:
+            reason = f"{len(steps)} ionic steps in it, none of which is a {rule.every}th"
+            yield Existing(place, source, defect=reason)
 
 
-def of_task(task: Any, place: str, source: dict[str, Any]) -> Existing:
-    """A task document as a frame."""
+def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Existing:
+    """A task document as a frame.
+
+    Parameters
+    ----------
+    task
+        The document.
+    place, source
+        See `Existing`.
+    step
+        Which ionic step of a run of VASP.
+
+    Returns
+    -------
+    Existing
+        Its cell and label, or why there are none.
+    """
     try:
-        label, structure = read_label(task), structure_of(task)
+        label = read_label(task, step=step)
+        structure = structure_of(task, step) if label.converged else None
     except Exception as err:  # any document may be in a collection
+        if is_machine_fault(err):
+            raise
         return Existing(place, source, defect=f"no label: {err}")
-    if not label.converged:
+    if structure is None:
         return Existing(place, source, defect=f"{label.reason}: {label.evidence}")
     if len(structure) != label.n_atoms or not structure.is_ordered:
         return Existing(place, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites")

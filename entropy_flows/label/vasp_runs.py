@@ -1,38 +1,145 @@
-"""Runs of VASP as labelled cells, read from vasprun.xml."""
+"""Runs of VASP as labelled cells, read from vasprun.xml: cell and label of one ionic step each."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from entropy_flows.faults import is_machine_fault
+from entropy_flows.label.compressed import open_binary
 from entropy_flows.label.frame import Existing, sha256_of
+from entropy_flows.label.ionic import NO_AB_INITIO
+from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.tasks import of_task
+from entropy_flows.label.vasprun import VaspOutput, VasprunError, read_output
+
+_NAME = re.compile(r"vasprun.*\.xml(\.[\w-]+)*", re.IGNORECASE)
+_TEXT = re.compile(r"\.(ext)?xyz(\.[\w-]+)?$", re.IGNORECASE)
 
 
 def read_vasprun(path: Path, place: str) -> Existing:
-    """The last ionic step of a run of VASP, read by pymatgen."""
-    from pymatgen.io.vasp import Vasprun
+    """The last ionic step of a run of VASP.
 
-    source = {"file": place, "sha256": sha256_of(path)}
+    Parameters
+    ----------
+    path
+        Its vasprun.xml under any name, compressed or not.
+    place
+        What to call it.
+
+    Returns
+    -------
+    Existing
+        Cell and label of the step, or why there are none.
+    """
+    return next(read_run(path, place, LAST))
+
+
+def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
+    """Ionic steps of a run of VASP, each a frame of its own, and a frame for what is wrong with the file.
+
+    Parameters
+    ----------
+    path, place
+        As for `read_vasprun`.
+    rule
+        Which steps. The last one is none of a file that was cut off.
+
+    Yields
+    ------
+    Existing
+        At least one.
+    """
+    source: dict[str, Any] = {"file": place}
     try:
-        run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
-        last = run.ionic_steps[-1]
-        symbols = [title.split()[1] for title in run.potcar_symbols]
-        inputs: dict[str, Any] = {
-            "incar": dict(run.incar),
-            "parameters": dict(run.parameters),
-            "kpoints": run.kpoints.as_dict(),
-        }
-        inputs["potcar_type"] = [title.split()[0] for title in run.potcar_symbols]
-        calculation = {
-            "vasp_version": run.vasp_version,
-            "has_vasp_completed": "successful" if run.converged_electronic else "failed",
-            "run_type": run.run_type,
-            "input": {**inputs, "nkpoints": len(run.actual_kpoints), "potcar": symbols},
-            "output": {"ionic_steps": [last]},
-        }
-        output = {"energy": run.final_energy, **{name: last.get(name) for name in ("forces", "stress")}}
-    except Exception as err:  # a file that was cut off ends in many ways
-        return Existing(place, source, defect=f"not readable: {type(err).__name__}: {err}")
-    task = {"output": {**output, "structure": run.final_structure}, "calcs_reversed": [calculation]}
+        source["sha256"] = sha256_of(path)
+        output = read_output(path, rule)
+        shared = _shared(output)
+    except (VasprunError, OSError) as err:
+        if is_machine_fault(err) and not isinstance(err, PermissionError):
+            raise
+        yield Existing(place, source, defect=f"not readable: {err}")
+        return
+    if rule.every is not None or output.damage is None:
+        for number, step in output.steps.items():
+            name = place if rule.every is None else f"{place} step {number}"
+            yield _frame(step, shared, name, source | {"step": number})
+    if (defect := _defect(output, rule)) is not None:
+        yield Existing(place, source, defect=defect)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a file is to be read as VASP's: it is XML, or is called so and holds nothing else that is known."""
+    with open_binary(path) as stream:
+        start = stream.read(256).lstrip(b"\xef\xbb\xbf\x00 \t\r\n")
+    return start.startswith(b"<") or (_is_name(path.name) and not start[:1].isdigit())
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Every vasprun.xml at or below a folder, compressed or of custodian's relax1 and relax2, behind links, too."""
+    runs: dict[str, Path] = {}
+    walked: set[str] = set()
+    for top, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(top)
+        if real in walked:  # a link back to where it came from
+            folders.clear()
+            continue
+        walked.add(real)
+        for name in names:
+            if _is_name(name):
+                runs.setdefault(os.path.realpath(os.path.join(top, name)), Path(top, name))
+    return sorted(runs.values())
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and _TEXT.search(name) is None
+
+
+def _frame(step: dict[str, Any] | str, shared: dict[str, Any], place: str, source: dict[str, Any]) -> Existing:
+    if isinstance(step, str):
+        return Existing(place, source, defect=step)
+    if not step["electronic_steps"]:
+        reason = NO_AB_INITIO if shared["input"]["incar"].get("ML_LMLFF") else "no electronic step in it"
+        return Existing(place, source, defect=reason)
+    calculation = {**shared, "output": {"ionic_steps": [step]}}
+    task = {"output": {"structure": shared["structure"]}, "calcs_reversed": [calculation]}
     return of_task(task, place, source)
+
+
+def _shared(output: VaspOutput) -> dict[str, Any]:
+    """What a calculation of a task document says of all its ionic steps."""
+    head = output.head
+    try:
+        titles = [title.split() for title in head.potcar_symbols]
+        return {
+            "vasp_version": head.vasp_version,
+            "run_type": head.run_type,
+            "structure": head.initial_structure,
+            "input": {
+                "incar": dict(head.incar),
+                "parameters": dict(head.parameters),
+                "kpoints": head.kpoints.as_dict(),
+                "nkpoints": len(head.actual_kpoints),
+                "potcar": [words[min(1, len(words) - 1)] for words in titles],
+                "potcar_type": [words[0] for words in titles],
+            },
+        }
+    except (AttributeError, LookupError, TypeError, ValueError) as err:
+        raise VasprunError(f"its head is damaged: {type(err).__name__}: {err}") from None
+
+
+def _defect(output: VaspOutput, rule: StepRule) -> str | None:
+    """Say what is wrong with the run as a whole, or None."""
+    asked = output.head.parameters.get("NSW") or output.head.incar.get("NSW") or 1
+    if output.damage is not None:
+        whole = f"{output.n_steps} whole ionic step{'' if output.n_steps == 1 else 's'} of {asked}"
+        hint = "; --steps all imports them" if rule.every is None and output.n_steps else ""
+        return f"{output.damage}, with {whole} in it{hint}"
+    if not output.n_steps:
+        return NO_AB_INITIO if output.n_force_field else "no ionic step in it"
+    if not output.steps:
+        return f"{output.n_steps} ionic steps in it, none of which is a {rule.every}th"
+    return None

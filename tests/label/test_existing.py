@@ -151,9 +151,9 @@ def test_runs_of_vasp(runs):
     from pair import PairPotential
 
     top, _ = runs
-    whole, cut, deep = read_files(top)
+    whole, deep, cut = read_files(top)
     assert (whole.place, cut.place, deep.place) == ("a/vasprun.xml", "c/vasprun.xml", "b/deep/vasprun.xml.gz")
-    assert cut.defect.startswith("not readable")
+    assert cut.defect.startswith("cut off, with 0 whole ionic steps of 1")
     for seed, frame in enumerate((whole, deep)):
         atoms = rattled("Si", repeat=1, seed=seed)
         atoms.calc = PairPotential()

@@ -14,20 +14,14 @@ SHARED = {
     "params",
     "conventions",
     "geometry",
-<<<<<<< HEAD
     "moments",
-=======
->>>>>>> 3a17dcb (wip3)
     "batch",
     "neighbors",
     "potentials",
     "processes",
     "settings",
     "faults",
-<<<<<<< HEAD
-=======
     "digest",
->>>>>>> 3a17dcb (wip3)
 }
 CORE = {"fingerprints", "entropy"}
 STAGES = {"explore", "select", "refine", "label", "train", "evaluate"}

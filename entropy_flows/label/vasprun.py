@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ def _elements(path: Path) -> Iterator[Any]:
     parser = etree.XMLPullParser(events=("end",), tag=("calculation", "structure"), huge_tree=True)
     with open_binary(path) as stream:
         while chunk := stream.read(_CHUNK):
-            yield from _fed(parser, lambda chunk=chunk: parser.feed(chunk))
+            yield from _fed(parser, partial(parser.feed, chunk))
     yield from _fed(parser, parser.close)
 
 

@@ -8,6 +8,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from entropy_flows.yaml_text import shortened
+
+MAX_PROBLEMS = 6
+"""Told of one file."""
+MAX_CHARACTERS = 1400
+"""Of a message: with the file's name and a last word, less than a screen of 24 lines of 80."""
+
 
 class Params(BaseModel):
     """Parameters of one stage.
@@ -34,7 +41,7 @@ class Params(BaseModel):
             if key not in known and key not in cls.model_fields:
                 close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
                 hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-                raise ValueError(f"unknown key '{key}'; {hint}")
+                raise ValueError(f"unknown key '{shortened(str(key))}'; {hint}")
         return data
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,7 +56,7 @@ class Params(BaseModel):
 
 
 def one_line(err: ValueError, kinds: Collection[str] = ()) -> str:
-    """What is wrong with settings, in one line: where, what was found, what was expected.
+    """What is wrong with settings, in one line of at most a screen: where, what was found, what was expected.
 
     Parameters
     ----------
@@ -59,24 +66,43 @@ def one_line(err: ValueError, kinds: Collection[str] = ()) -> str:
         Tags of unions, which pydantic names among the keys and a file does not have there.
     """
     if not isinstance(err, ValidationError):
-        return str(err)
-    problems, errors = [], err.errors()
+        return screenful(str(err))
+    errors = err.errors()
     inner = {item["loc"][:-1] for item in errors}
+    problems = []
     for item in errors:
         if item["type"] == "too_short" and item["loc"] in inner:
             continue  # only because what was in it is wrong
-        where = ".".join(str(part) for part in item["loc"] if part not in kinds)
-        got = item.get("input")
-        shown = f" (got {got!r})" if item["type"] != "value_error" and not isinstance(got, dict) else ""
-        problems.append(f"{where + ': ' if where else ''}{_expected(item)}{shown}")
-    return "; ".join(problems)
+        where = ".".join(shortened(str(key), 40) for key in item["loc"] if key not in kinds)
+        problems.append(f"{where + ': ' if where else ''}{shortened(_expected(item), 400)}{_input(item)}")
+    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+    return screenful("; ".join(problems[:MAX_PROBLEMS])) + more
+
+
+def screenful(text: str) -> str:
+    """A message in one printable line, cut off where it would fill more than a screen."""
+    return shortened(text, MAX_CHARACTERS)
+
+
+def _input(item: Any) -> str:
+    """What one of pydantic's errors was about, as far as it helps."""
+    value = item.get("input")
+    if item["type"] == "value_error" or isinstance(value, dict):
+        return ""
+    hint = "; YAML takes a bare yes, no, on or off for true or false: put it in quotes" if _is_word(item) else ""
+    return f" (got {shortened(repr(value))}{hint})"
+
+
+def _is_word(item: Any) -> bool:
+    return item["type"] == "string_type" and isinstance(item.get("input"), bool)
 
 
 def _expected(item: Any) -> str:
     """What one of pydantic's errors says was expected, in a YAML file's words."""
-    kind, got = item["type"], item.get("input")
+    kind, value = item["type"], item.get("input")
     if kind in ("tuple_type", "list_type"):
-        return f"expected a list such as [{got}]" if isinstance(got, str | int | float) else "expected a list"
+        scalar = isinstance(value, str | int | float)
+        return f"expected a list such as [{shortened(str(value), 40)}]" if scalar else "expected a list"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         schema = next((c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")), None)
         key = next(iter(schema.model_fields)) if schema else "key"

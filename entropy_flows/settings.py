@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from entropy_flows.yaml_text import read_yaml, shortened
+
+MAX_PROBLEMS = 6
+"""Told of one file."""
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 
 
@@ -52,9 +56,12 @@ class Settings(BaseSettings):
         path = Path(os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")).expanduser()
         if not path.is_file():
             return (init_settings, env_settings)
-        if "uri" in path.read_text() and path.stat().st_mode & 0o077:
+        content = read_yaml(path) or {}
+        if not isinstance(content, dict):
+            raise ValueError(f"{path}: expected a mapping of keys, got {type(content).__name__}")
+        if "uri" in content and path.stat().st_mode & 0o077:
             raise ValueError(f"{path} holds a database URI but others can read it; run: chmod 600 {path}")
-        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls, path))
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, content))
 
 
 @lru_cache
@@ -69,8 +76,9 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as err:
-        names = ", ".join("ENTROPY_FLOWS_" + str(e["loc"][0]).upper() + f": {e['msg']}" for e in err.errors())
-        raise ValueError(f"invalid settings: {names}") from None
+        problems = [f"ENTROPY_FLOWS_{shortened(str(e['loc'][0]), 40).upper()}: {e['msg']}" for e in err.errors()]
+        more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        raise ValueError(f"invalid settings: {', '.join(problems[:MAX_PROBLEMS])}{more}") from None
 
 
 def variable(name: str) -> str:

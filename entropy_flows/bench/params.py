@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from entropy_flows.fingerprints import GOMParams
@@ -13,6 +12,7 @@ from entropy_flows.params import Params, one_line
 from entropy_flows.select import SelectParams
 from entropy_flows.select.params import Name
 from entropy_flows.train import TrainParams
+from entropy_flows.yaml_text import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -96,7 +96,8 @@ class BenchParams(Params):
         if not isinstance(data, dict):
             return data
         filled = dict(data)
-        for key, value in PRESETS.get(data.get("preset", "none"), {}).items():
+        preset = data.get("preset", "none")  # an unknown one fails as a field
+        for key, value in (PRESETS.get(preset, {}) if isinstance(preset, str) else {}).items():
             both = isinstance(value, dict) and isinstance(data.get(key), dict)
             filled[key] = {**value, **data[key]} if both else data.get(key, value)
         return filled
@@ -144,10 +145,7 @@ def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
     """
     data: Any = {"pool": str(path)}
     if path.suffix in (".yaml", ".yml"):
-        try:
-            data = yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError) as err:
-            raise ValueError(f"{path} cannot be read as YAML: {' '.join(str(err).split())}") from None
+        data = read_yaml(path)
         if not isinstance(data, dict) or "pool" not in data:
             raise ValueError(f"{path}: expected a mapping with the key 'pool', the labelled cells' file")
         data["pool"] = str(path.parent / str(data["pool"]))

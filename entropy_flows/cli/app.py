@@ -30,7 +30,8 @@ from entropy_flows.cli import (
     submit,
     verify,
 )
-from entropy_flows.params import one_line
+from entropy_flows.params import one_line, screenful
+from entropy_flows.store.uri import masked
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,6 +60,6 @@ def main() -> None:
     except Exception as err:
         if os.environ.get("ENTROPY_FLOWS_DEBUG"):
             traceback.print_exc()
-        told = one_line(err) if isinstance(err, ValueError) else str(err)
-        print(f"error: {' '.join(told.split()) or type(err).__name__}", file=sys.stderr)
+        message = one_line(err) if isinstance(err, ValueError) else screenful(str(err))
+        print(f"error: {masked(message) or type(err).__name__}", file=sys.stderr)
         sys.exit(1)

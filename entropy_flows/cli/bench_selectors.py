@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 
 from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
+from entropy_flows.yaml_text import parse_option
 
 if TYPE_CHECKING:
     from entropy_flows.bench import Bench, BenchParams
@@ -55,7 +55,7 @@ def command(
     named = {"base_model": base_model, "preset": preset}
     listed = {"selectors": selectors, "sizes": sizes, "seeds": seeds}
     changes: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    changes |= {key: list(_values(text)) for key, text in listed.items() if text is not None}
+    changes |= {key: list(_values(f"--{key}", text)) for key, text in listed.items() if text is not None}
     changes |= dict(_change(text) for text in change or [])
     if str(pool).startswith("mp:"):
         pool = _materials(str(pool)[3:], folder)
@@ -123,8 +123,8 @@ def _alone(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
         return one.submit(run_chain, bench, chain).result()
 
 
-def _values(text: str) -> Iterator[Any]:
-    return (yaml.safe_load(word) for word in text.split(",") if word.strip())
+def _values(name: str, text: str) -> Iterator[Any]:
+    return (parse_option(name, word) for word in text.split(",") if word.strip())
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -132,4 +132,4 @@ def _change(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ValueError(f"--set {text}: expected KEY=VALUE, such as select.theta_min=0.01")
-    return key.strip(), yaml.safe_load(value)
+    return key.strip(), parse_option(f"--set {key}", value)

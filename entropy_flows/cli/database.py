@@ -11,7 +11,8 @@ import typer
 
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.settings import settings
-from entropy_flows.store.connection import without_password
+from entropy_flows.store.connection import database_name
+from entropy_flows.store.uri import without_password
 
 
 def command(
@@ -29,7 +30,7 @@ def command(
             sys.exit(code)
         uri = settings().uri
         shown = without_password(uri.get_secret_value()) if uri else "?"
-        print(f"database {settings().database} at {shown}; campaign {opened.store.name}; Ctrl-C ends this")
+        print(f"database {database_name()} at {shown}; campaign {opened.store.name}; Ctrl-C ends this")
         try:
             while True:
                 time.sleep(3600)

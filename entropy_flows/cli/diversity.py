@@ -83,12 +83,12 @@ def fingerprint_for(text: str, sets: Sequence[CellSet]) -> FingerprintBase:
     ValueError
         If it is not a kind of fingerprint, or its settings do not hold.
     """
-    import yaml
     from pydantic import TypeAdapter
 
     from entropy_flows.fingerprints import FingerprintParams, make_fingerprint
+    from entropy_flows.yaml_text import parse_option
 
-    given = yaml.safe_load(text)
+    given = parse_option("--fingerprint", text)
     settings: dict[str, Any] = {"kind": given} if isinstance(given, str) else given
     if not isinstance(settings, dict):
         raise ValueError(f"--fingerprint {text}: expected a kind, or settings such as '{{kind: gom, cutoff: 4.5}}'")

@@ -82,13 +82,12 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
 
 def _writer(format_: Format, pacemaker: str | None) -> Callable[[Sequence[Atoms], Path], int]:
     """What writes cells to a place, and returns how many."""
-    import yaml
-
     from entropy_flows import formats
+    from entropy_flows.yaml_text import parse_option
 
     if pacemaker is not None and format_ != Format.PACEMAKER:
         raise ValueError(f"--pacemaker changes the input of --format pacemaker, not of {format_.value}")
-    params = formats.PacemakerParams.model_validate(yaml.safe_load(pacemaker or "{}"))
+    params = formats.PacemakerParams.model_validate(parse_option("--pacemaker", pacemaker or "{}"))
     writers: dict[Format, Callable[[Sequence[Any], Path], None]] = {
         Format.MACE: formats.write_mace,
         Format.DEEPMD: formats.write_deepmd,

@@ -15,7 +15,8 @@ from entropy_flows.processes import locked
 from entropy_flows.schemas import AnyCampaign, Campaign, load_settings
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect
-from entropy_flows.store.connection import configured_uri, without_password
+from entropy_flows.store.connection import configured_uri, database_name
+from entropy_flows.store.uri import without_password
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")]
 FolderOption = Annotated[
@@ -122,7 +123,7 @@ def _missing(name: str, home: Path, embedded: bool) -> StoreError:
     """That a campaign is not in the database, and which one that is: cron and new shells have other settings."""
     if embedded:
         return StoreError(f"campaign {name!r} is not in the embedded database of {home}; ENTROPY_FLOWS_URI is not set")
-    where = f"database {settings().database!r} at {without_password(configured_uri())}"
+    where = f"database {database_name()!r} at {without_password(configured_uri())}"
     return StoreError(f"campaign {name!r} is not in {where}; submit it first")
 
 

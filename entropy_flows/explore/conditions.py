@@ -16,6 +16,8 @@ from entropy_flows.params import Params
 Temperature = Annotated[float, Field(gt=0, le=50_000)]
 EntropyWeight = Annotated[float, Field(ge=0, le=1_000)]
 Pressure = Annotated[float, Field(ge=-50, le=10_000)]
+MAX_CONDITIONS = 100_000
+"""Of an iteration."""
 WALLTIME_SHARE = 0.8
 """Of a job's walltime; the rest is for loading the model and for slower moments."""
 
@@ -94,20 +96,28 @@ class Run:
     seed: int
 
 
-def condition_grid(params: ExploreParams, phases: Sequence[str]) -> list[Condition]:
-    """All conditions, phases outermost, in the order in which they are judged.
+def grid_phases(params: ExploreParams, phases: Sequence[str]) -> list[str]:
+    """The phases of the grid.
 
     Raises
     ------
     ValueError
-        If there is no phase, or one is asked for that the campaign does not have.
+        If there is no phase, one is asked for that the campaign does not have, or the grid has too many conditions.
     """
     chosen = list(phases) if params.phases is None else list(params.phases)
     if not chosen:
         raise ValueError("phases: the list is empty; at least one seed phase is needed")
     if unknown := [name for name in chosen if name not in phases]:
         raise ValueError(f"explore.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(phases)})")
-    grid = product(chosen, params.pressures, params.temperatures, params.entropy_weights)
+    count = len(chosen) * len(params.pressures) * len(params.temperatures) * len(params.entropy_weights)
+    if count > MAX_CONDITIONS:
+        raise ValueError(f"explore: {count} conditions (phases × P × T × k); at most {MAX_CONDITIONS} are run")
+    return chosen
+
+
+def condition_grid(params: ExploreParams, phases: Sequence[str]) -> list[Condition]:
+    """All conditions, phases outermost, in the order in which they are judged; errors as in `grid_phases`."""
+    grid = product(grid_phases(params, phases), params.pressures, params.temperatures, params.entropy_weights)
     return [Condition(phase, T, k, P) for phase, P, T, k in grid]
 
 

@@ -28,9 +28,10 @@ from entropy_flows.store.connection import (
     URI_NAME,
     ConfiguredClient,
     configured_uri,
-    journaled,
+    database_name,
 )
 from entropy_flows.store.schema import UNIQUE
+from entropy_flows.store.uri import journaled
 
 CREDENTIALS = re.compile(r"://[^\s/@'\"]+@|^\s*password:\s*(?!null\b)[^\s#]", re.MULTILINE)
 """A URI with a user in it, or a password by itself."""
@@ -112,8 +113,8 @@ def _check_database(report: Report, path: Path, campaign: Campaign) -> None:
         return
     host, name = pad
     try:
-        if name not in (DATABASE_NAME, settings().database):
-            report.errors.append(f"{path}: database {name!r}, but {settings().database!r} is configured")
+        if name not in (DATABASE_NAME, database_name()):
+            report.errors.append(f"{path}: database {name!r}, but {database_name()!r} is configured")
         if host != URI_NAME and "journal=true" not in host.lower():
             report.errors.append(f"{path}: host without journal=true; a killed server loses acknowledged writes")
         if host != URI_NAME and journaled(host) != journaled(configured_uri()):
@@ -134,12 +135,16 @@ def _check_database(report: Report, path: Path, campaign: Campaign) -> None:
 
 
 def _check_job_store(report: Report, path: Path) -> None:
-    if not path.is_file() or settings().uri is None:
-        return  # only programs of the user's own need it; a missing URI is told once
+    if not path.is_file():
+        return  # only programs of the user's own need it
+    try:
+        name = database_name()
+    except StoreError:
+        return  # a missing or malformed URI is told once
     store = report.read(path, _job_store)
-    place = None if store is None else (store.docs_store.database, store.docs_store.collection_name)
-    if place and place != (settings().database, OUTPUTS):
-        report.errors.append(f"{path}: outputs in {'.'.join(place)}, but they are in {settings().database}.{OUTPUTS}")
+    collection = None if store is None else (store.docs_store.database, store.docs_store.collection_name)
+    if collection and collection != (name, OUTPUTS):
+        report.errors.append(f"{path}: outputs in {'.'.join(collection)}, but they are in {name}.{OUTPUTS}")
 
 
 def _keys(indexes: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
 from ase.data import atomic_numbers
+
+from entropy_flows.yaml_text import MAX_BYTES, parse_yaml
 
 PACKAGE_SUFFIX = ".nequip.zip"
 COMPILED_SUFFIX = ".nequip.pt2"
@@ -71,12 +74,23 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
         with zipfile.ZipFile(local_package(model)) as archive:
             entry = next((n for n in archive.namelist() if n.endswith("/model/package_metadata.txt")), None)
             if entry is None:
-                raise ValueError(f"{model} is not a NequIP package: it holds no model/package_metadata.txt")
-            types = yaml.safe_load(archive.read(entry))["atom_types"]
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{model} is not a NequIP package: {error}") from error
-    symbols = tuple(types[index] for index in range(len(types)))
+                raise ValueError("it holds no model/package_metadata.txt")
+            if archive.getinfo(entry).file_size > MAX_BYTES:
+                raise ValueError(f"its metadata have more than {MAX_BYTES} bytes")
+            symbols = tuple(_atom_types(archive.read(entry)))
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{model} is not a NequIP package: {error}") from None
     return symbols if all(symbol in atomic_numbers for symbol in symbols) else None
+
+
+def _atom_types(metadata: bytes) -> list[str]:
+    """Names of the types in a package's metadata, where their keys are numbers."""
+    text = re.sub(r"(?m)^(\s*)(\d+):", r'\1"\2":', metadata.decode(errors="replace"))
+    content = parse_yaml(text)
+    types = content.get("atom_types") if isinstance(content, dict) else None
+    if not isinstance(types, dict) or set(types) != {str(index) for index in range(len(types))}:
+        raise ValueError("its metadata name no types of atoms")
+    return [str(types[str(index)]) for index in range(len(types))]
 
 
 def check_elements(model: str | Path, elements: Iterable[str], role: str) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from ase.data import chemical_symbols
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.physics.params import PhysicsParams
-from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase, condition_grid
+from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase
+from entropy_flows.explore.conditions import grid_phases
 from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
 from entropy_flows.fingerprints.kinds import CLASSES
 from entropy_flows.label import LabelParams
@@ -22,6 +23,7 @@ from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.select import SelectParams
 from entropy_flows.train import TrainParams
 from entropy_flows.train.params import PRESETS
+from entropy_flows.yaml_text import MAX_INTEGER, read_yaml
 
 Stage = Literal[
     "explore",
@@ -64,7 +66,7 @@ class IterationSettings(Params):
 class StopParams(Params):
     """When a campaign is done: whichever comes first."""
 
-    max_iterations: int | None = Field(None, ge=1)
+    max_iterations: int | None = Field(None, ge=1, le=1000)
     """None takes the length of `iterations`, or 3 if that is empty."""
     label_budget: int | None = Field(None, ge=1)
     """Most labels of the whole campaign, failed ones included: each has cost its calculation."""
@@ -113,7 +115,7 @@ class Campaign(IterationSettings):
     physics; `dft` for label; `cpu` for the others."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for `qlaunch -r` only."""
-    iterations: tuple[dict[str, Any], ...] = ()
+    iterations: tuple[dict[str, Any], ...] = Field((), max_length=1000)
     """Changes of the stage sections, one mapping per iteration; the last one holds for those that follow."""
 
     @field_validator("elements")
@@ -137,10 +139,11 @@ class Campaign(IterationSettings):
                     f"{section}.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})"
                 )
         self._fingerprint_fits()
-        for number in range(1, max(self.n_iterations, len(self.iterations)) + 1):
+        last = min(max(self.n_iterations, len(self.iterations)), len(self.iterations) + 2)  # all later ones are alike
+        for number in range(1, last + 1):
             try:
                 part = self.iteration(number)
-                condition_grid(part.explore, names)
+                grid_phases(part.explore, names)
                 if (
                     part.select.needs_committee
                     and number > 1
@@ -213,23 +216,36 @@ def load_campaign(path: Path | str) -> Campaign:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file's keys; a ValueError if it has none."""
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"campaign file {path} does not exist; `entropy-flows init` writes one")
-    try:
-        data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as err:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(err).split())}") from None
+    data = read_yaml(path)
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
+        what = "the file is empty" if data is None else f"got {type(data).__name__}"
+        raise ValueError(f"{path}: expected a mapping of keys, {what}")
     return data
 
 
 def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> SettingsT:
-    """A file's settings; a ValueError of one line per problem."""
+    """A file's settings; a ValueError of one line."""
     try:
-        return schema.model_validate(data)
+        settings = schema.model_validate(data)
     except ValidationError as err:
         raise ValueError(f"{path}: {one_line(err, CLASSES)}") from None
+    if large := next(_beyond_64_bits(settings.model_dump(exclude_unset=True)), None):
+        raise ValueError(f"{path}: {large}: the integer is beyond 64 bits")
+    return settings
+
+
+def _beyond_64_bits(value: Any, where: str = "") -> Iterator[str]:
+    """Keys of integers that no database holds: YAML's own are refused as they are read, those in quotes are not."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _beyond_64_bits(item, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _beyond_64_bits(item, f"{where}.{index}")
+    elif isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        yield where
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

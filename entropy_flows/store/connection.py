@@ -1,14 +1,13 @@
 """One way to reach the database, for the collections, the job store and the launchpad alike.
 
-Every connection asks for an acknowledged, journaled write: without the journal a killed server loses writes it has
-acknowledged, and a workflow then fails on the missing output of a completed parent.
+Every connection asks for a write that a majority of the servers has in its journal: without, a killed server loses
+writes it has acknowledged, and a workflow then fails on the missing output of a completed parent. It reads from the
+primary: what a secondary has may be older than what the same job has just written. No URI can say otherwise.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -16,6 +15,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, NotPrimaryError, Oper
 
 from entropy_flows.faults import MachineError
 from entropy_flows.settings import settings
+from entropy_flows.store.uri import check_uri, journaled, named_database, without_password
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -37,25 +37,6 @@ class UnreachableError(StoreError):
     """The database does not answer; it may later."""
 
 
-def journaled(uri: str) -> str:
-    """The URI with w=1&journal=true."""
-    parts = urlsplit(uri)
-    options = [option for option in parts.query.split("&") if option]  # as they are: some may be given several times
-    kept = [option for option in options if not re.match("(j|journal)=|w=0$", option, re.IGNORECASE)]
-    acknowledged = any(option.lower().startswith("w=") for option in kept)
-    query = "&".join([*kept, *([] if acknowledged else ["w=1"]), "journal=true"])
-    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
-
-
-def without_password(uri: str) -> str:
-    """The URI as it may be shown: its scheme and hosts; not even these where a password may be among them."""
-    scheme, found, rest = uri.partition("://")
-    if not found or not re.fullmatch(r"[\w+]+", scheme):
-        scheme, rest = "", uri
-    credentials, _, hosts = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
-    return f"{scheme}://{hosts if rest.count('@') == bool(credentials) else '…'}"
-
-
 def configured_uri() -> str:
     """The URI of this machine's settings.
 
@@ -70,6 +51,40 @@ def configured_uri() -> str:
     return uri.get_secret_value()
 
 
+def database_name(uri: str | None = None, database: str | None = None) -> str:
+    """The database to use: the one asked for, that of the URI, or that of the settings.
+
+    Parameters
+    ----------
+    uri
+        Another URI than that of the settings.
+    database
+        A name that was asked for.
+
+    Raises
+    ------
+    StoreError
+        If the URI is malformed, or names another database than was asked for.
+    """
+    asked = database
+    if asked is None and uri is None and "database" in settings().model_fields_set:
+        asked = settings().database
+    named = _checked(uri or configured_uri())
+    if named is not None and asked is not None and named != asked:
+        what = "ENTROPY_FLOWS_DATABASE" if database is None else "what was asked for"
+        raise StoreError(f"the URI names the database {named!r}, but {what} is {asked!r}: name one of them only")
+    return named or asked or settings().database
+
+
+def _checked(uri: str) -> str | None:
+    """The database that a well-formed URI names."""
+    try:
+        check_uri(uri)
+        return named_database(uri)
+    except ValueError as err:
+        raise StoreError(f"not a usable MongoDB URI ({without_password(uri)}): {err}") from None
+
+
 def connect(uri: str | None = None, database: str | None = None, timeout_ms: int = TIMEOUT_MS) -> Database:
     """Connect and look whether the database answers and may be read.
 
@@ -78,7 +93,8 @@ def connect(uri: str | None = None, database: str | None = None, timeout_ms: int
     StoreError
         In one line, if the URI is malformed, nobody answers in time, or the credentials are refused.
     """
-    uri, name = uri or configured_uri(), database or settings().database
+    name = database_name(uri, database)
+    uri = uri or configured_uri()
     try:
         client: MongoClient = MongoClient(
             journaled(uri), serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, tz_aware=True
@@ -120,7 +136,8 @@ def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
 
     from entropy_flows.store.job_stores import Arrays, Outputs
 
-    address, name = journaled(uri or configured_uri()), database or settings().database
+    name = database_name(uri, database)
+    address = journaled(uri or configured_uri())
     return JobStore(
         Outputs.from_uri(address, collection_name=OUTPUTS, database=name),
         additional_stores={"data": Arrays.from_uri(address, collection_name=BLOBS, database=name)},
@@ -131,22 +148,27 @@ def launchpad(uri: str | None = None, database: str | None = None, logdir: str |
     """FireWorks' launchpad on the same server."""
     from fireworks import LaunchPad
 
-    address, name = journaled(uri or configured_uri()), database or settings().database
+    name = database_name(uri, database)
+    address = journaled(uri or configured_uri())
     return LaunchPad(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
 
 
 class ConfiguredClient(MongoClient):
     """The client that launchers/FW_config.yaml has FireWorks use: a launchpad file then needs no URI.
 
-    The host ENTROPY_FLOWS_URI and the database ENTROPY_FLOWS_DATABASE stand for those of this machine's settings; any
-    other is taken as it is.
+    The host ENTROPY_FLOWS_URI and the database ENTROPY_FLOWS_DATABASE stand for those of this machine's settings. Any
+    other URI keeps its server, and is written to and read from as every other.
     """
 
     def __init__(self, host: str | None = None, *args: Any, **options: Any):
-        super().__init__(journaled(configured_uri()) if host == URI_NAME else host, *args, **options)
+        uri = configured_uri() if host == URI_NAME else host
+        if uri is not None and "://" in uri:
+            _checked(uri)
+            uri = journaled(uri)
+        super().__init__(uri, *args, **options)
 
     def __getitem__(self, name: str) -> Database:
-        return super().__getitem__(settings().database if name == DATABASE_NAME else name)
+        return super().__getitem__(database_name() if name == DATABASE_NAME else name)
 
 
 class ConfiguredJobStore:

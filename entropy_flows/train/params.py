@@ -129,7 +129,8 @@ class TrainParams(Params):
     def _fill_from_preset(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        values = PRESETS.get(data.get("preset", "oam-l"), {})  # an unknown preset fails as a field, with the choices
+        preset = data.get("preset", "oam-l")
+        values = PRESETS.get(preset, {}) if isinstance(preset, str) else {}  # an unknown one fails as a field
         return {**values, **data}
 
     @property

@@ -246,7 +246,7 @@ def test_neither_launchpad_nor_jobflow_tell_the_uri(folder, database):
     )
     written, used = run(sys.executable, "-c", code, folder=folder, cwd=folder).strip().splitlines()
     assert "mongodb" not in written
-    assert used == f"{database.name} {{'j': True, 'w': 1}}"
+    assert used == f"{database.name} {{'j': True, 'w': 'majority'}}"
     assert database["outputs"].find_one({"uuid": "a"})["index"] == 1
 
 

@@ -295,7 +295,7 @@ WRONG = {
         "global_fingerprint: C, Si are all alike to a bispectrum without weights",
     ),
     "not a mapping": ("- name: test\n", "expected a mapping of keys, got list"),
-    "empty": ("", "expected a mapping of keys, got NoneType"),
+    "empty": ("", "expected a mapping of keys, the file is empty"),
     "bad YAML": ("name: test\nphases: [diamond\nlabel: {\n", "is not valid YAML: ", "line 3"),
 }  # fmt: skip
 

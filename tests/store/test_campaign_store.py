@@ -2,12 +2,10 @@
 
 import hashlib
 import os
-import time
 
 import numpy as np
 import pytest
 from cells import rattled
-from pymongo import MongoClient
 from pymongo.errors import DuplicateKeyError
 
 from entropy_flows.conventions import GPA
@@ -18,8 +16,7 @@ from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, Entry, StoreError, connect, job_store, launchpad
-from entropy_flows.store.connection import journaled, without_password
+from entropy_flows.store import CampaignStore, Entry, StoreError, job_store, launchpad
 from entropy_flows.store.schema import UNIQUE
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
@@ -294,103 +291,6 @@ def test_a_missing_model(store):
 
 
 # -- connections -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("uri", "options"),
-    [
-        ("mongodb://host", "w=1&journal=true"),
-        ("mongodb://host/?journal=false", "w=1&journal=true"),
-        ("mongodb://host/?J=false&w=0", "w=1&journal=true"),
-        ("mongodb://a,b:27/db?replicaSet=rs&w=majority", "replicaSet=rs&w=majority&journal=true"),
-        (
-            "mongodb://h/?readPreference=nearest&readPreferenceTags=a:b&readPreferenceTags=",
-            "readPreference=nearest&readPreferenceTags=a:b&readPreferenceTags=&w=1&journal=true",
-        ),
-        ("mongodb://user:p%40ss@host/?authSource=admin", "authSource=admin&w=1&journal=true"),
-    ],
-)
-def test_every_write_is_acknowledged_and_journaled(uri, options):
-    made = journaled(uri)
-    assert made.partition("?")[2] == options
-    assert made.partition("?")[0].rstrip("/") == uri.partition("?")[0].rstrip("/")
-    assert journaled(made) == made
-    with MongoClient(made, connect=False) as client:
-        assert client.write_concern.document["j"] is True
-        assert client.write_concern.document["w"] != 0
-
-
-SECRET = "hunter2"
-WITH_PASSWORD = [
-    f"mongodb://user:{SECRET}@host:27017/db",
-    f"mongodb+srv://user:{SECRET}@cluster.example.org/?w=majority",
-    f"mongodb://user:{SECRET}@a:1,b:2/db?replicaSet=rs",
-    f"mongodb://user:a://{SECRET}@host/",
-    f"mongodb://user:{SECRET}://b@host/",
-    f"mongodb://user:{SECRET}/x@host/",
-    f"mongodb://user:{SECRET}?x@host/",
-    f"mongodb://user:p@{SECRET}/x@host/",
-    f"mongodb://user:p@{SECRET}@host/",
-    f"mongodb://user:{SECRET}@host/?appName=a://b",
-    f"mongodb://user:p@host/?tlsCertificateKeyFilePassword=a@{SECRET}",
-    f"mongodb://host/?tlsCertificateKeyFilePassword=a@{SECRET}",
-    f"mongodb://host?tlsCertificateKeyFilePassword={SECRET}",
-    f"user:{SECRET}@host",
-    f"user:{SECRET}@host/?appName=a://b",
-]
-
-
-@pytest.mark.parametrize("uri", WITH_PASSWORD)
-def test_a_password_is_never_shown(uri):
-    shown = without_password(uri)
-    assert SECRET not in shown
-    assert "user" not in shown
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        (WITH_PASSWORD[0], "mongodb://host:27017"),
-        (WITH_PASSWORD[1], "mongodb+srv://cluster.example.org"),
-        (WITH_PASSWORD[2], "mongodb://a:1,b:2"),
-        (WITH_PASSWORD[9], "mongodb://host"),
-        ("mongodb://host/db?w=1", "mongodb://host"),
-    ],
-)
-def test_a_server_is_named(uri, shown):
-    assert without_password(uri) == shown
-
-
-@pytest.mark.parametrize(
-    "uri",
-    [
-        f"mongodb://user:{SECRET}@127.0.0.1:1/",
-        f"mongodb://user:{SECRET}@127.0.0.1:port/",
-        f"mongodb://user:p/{SECRET}@127.0.0.1/",
-        f"user:{SECRET}@127.0.0.1",
-        f"http://user:{SECRET}@127.0.0.1/",
-    ],
-)
-def test_no_server_is_one_line_within_seconds(uri):
-    started = time.monotonic()
-    with pytest.raises(StoreError) as caught:
-        connect(uri, "test", timeout_ms=500)
-    assert time.monotonic() - started < 5
-    message = str(caught.value)
-    assert "\n" not in message
-    assert SECRET not in message
-    assert caught.value.__suppress_context__
-    if ":1/" in uri:
-        assert message.startswith("MongoDB at mongodb://127.0.0.1:1 cannot be reached within 0.5 s (")
-    else:
-        assert message.startswith("not a usable MongoDB URI (")
-
-
-def test_no_uri(database, monkeypatch):
-    monkeypatch.delenv("ENTROPY_FLOWS_URI")
-    settings.cache_clear()
-    with pytest.raises(StoreError, match="no database is configured: set ENTROPY_FLOWS_URI"):
-        connect()
 
 
 def test_job_store_and_launchpad_are_on_the_same_database(database):

@@ -132,7 +132,7 @@ class ActiveLearningMaker(Maker):
         """End the campaign, or add the next iteration."""
         store, training = CampaignStore.open(campaign), document(TrainDoc, trained)
         ledger = store.ledger(self._of(self.iterations, iteration).select.dataset)
-        spent, new = ledger.asked_for({"$lte": iteration}), ledger.asked_for(iteration)
+        spent, new = ledger.requested(0, iteration), ledger.requested(iteration, iteration)
         found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
         validation = None if training is None or evaluated is None else found["evaluate"]["validation"]
         failure = next(iter(store.failures(iteration=iteration)), None)

@@ -31,7 +31,7 @@ CONDITION = ("phase", "temperature", "k", "pressure")
 """What of an entry's origin is also said of its label."""
 AFTERWARDS = ("physics", "independent", "curve")
 """Sections that may change at any time: what is done with models and labels that are there."""
-TOGETHER = 100
+KEYS_A_QUERY = 100
 """Entries that one query names: it has a document's limit, and the embedded server's time for it is quadratic."""
 
 
@@ -263,7 +263,12 @@ class CampaignStore(Models):
 
     def flag_labels(self, flags: dict[str, str]) -> None:
         """Mark labels that are not to be trained on: key → what is odd about it."""
-        self._set_in_labels({key: {"flagged": True, "odd": text} for key, text in flags.items()})
+        updates = []
+        for key, text in flags.items():
+            name = {"campaign": self.name, "key": key}
+            updates.append(UpdateMany(name, {"$set": setting("labels", name, {"flagged": True, "odd": text})}))
+        if updates:
+            self.database["labels"].bulk_write(updates, ordered=False)
 
     def labels(self, settings_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
         """Labels in ledger order."""
@@ -278,20 +283,21 @@ class CampaignStore(Models):
 
     def set_splits(self, splits: dict[str, str]) -> None:
         """Assign cells to train, val or test for good: a cell once in the test set never trains."""
-        self._set_in_labels({key: {"split": split} for key, split in splits.items()}, split=None)
-
-    def _set_in_labels(self, fields: dict[str, dict[str, Any]], **query: Any) -> None:
-        """Set fields of the labels of some cells: key → what to set, where the query holds."""
-        names = ({"campaign": self.name, "key": key} for key in fields)
-        updates = [
-            UpdateMany({**name, **query}, {"$set": setting("labels", name, fields[name["key"]])}) for name in names
-        ]
+        updates = []
+        for key, split in splits.items():
+            name = {"campaign": self.name, "key": key}
+            new = setting("labels", name, {"split": split})
+            # not by a condition on the split: with one more field, some servers do without the index on the keys
+            first_stays = {field: {"$ifNull": [f"${field}", {"$literal": value}]} for field, value in new.items()}
+            updates.append(UpdateMany(name, [{"$set": first_stays}]))
         if updates:
-            self.database["labels"].bulk_write(updates)
+            self.database["labels"].bulk_write(updates, ordered=False)
 
     def splits(self) -> dict[str, str]:
         """Key → train, val or test, of all cells that were assigned."""
-        return {label["key"]: label["split"] for label in self.labels(split={"$ne": None})}
+        assigned = {"campaign": self.name, "split": {"$ne": None}}
+        rows = self.database["labels"].find(assigned, {"key": 1, "split": 1}).sort("position", ASCENDING)
+        return {row["key"]: row["split"] for row in rows}
 
     def frames(self, flagged: bool = False, **query: Any) -> list[Atoms]:
         """Converged labels as cells with energy (eV, free energy), forces (eV/Å) and stress (eV/Å³).
@@ -306,8 +312,8 @@ class CampaignStore(Models):
         kept: dict[str, Any] = {} if flagged else {"flagged": {"$ne": True}}
         labels = list(self.labels(converged=True, **kept, **query))
         frames = []
-        for start in range(0, len(labels), TOGETHER):
-            part = labels[start : start + TOGETHER]
+        for start in range(0, len(labels), KEYS_A_QUERY):
+            part = labels[start : start + KEYS_A_QUERY]
             cells = {entry["_id"]: entry for entry in self.ledger_entries([label["structure"] for label in part])}
             frames += [labelled_atoms(cells[label["structure"]], label) for label in part]
         return frames

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bson import encode
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, InvalidURI, NotPrimaryError, OperationFailure, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    InvalidURI,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+)
 
 from entropy_flows.faults import MachineError
 from entropy_flows.settings import settings
@@ -27,6 +35,10 @@ URI_NAME, DATABASE_NAME = "ENTROPY_FLOWS_URI", "ENTROPY_FLOWS_DATABASE"
 """What stands for the settings' URI and database in a launchpad file."""
 UNAUTHORIZED = 13
 """MongoDB's code of an operation that the user may not do."""
+DUPLICATE = 11000
+"""MongoDB's code of a document whose key is there already."""
+DOCUMENT_BYTES = 16 * 2**20
+"""Longest document that MongoDB takes."""
 
 
 class StoreError(MachineError):
@@ -113,9 +125,40 @@ def connect(uri: str | None = None, database: str | None = None, timeout_ms: int
     return client[name]
 
 
+def is_duplicate(err: OperationFailure) -> bool:
+    """Whether a write failed for nothing but keys that are there already: another process has been first."""
+    details = err.details or {}
+    if not isinstance(err, BulkWriteError):
+        return err.code == DUPLICATE
+    failed = details.get("writeErrors", [])
+    return bool(failed) and all(each["code"] == DUPLICATE for each in failed) and not details.get("writeConcernErrors")
+
+
+def refuse_too_large(document: dict[str, Any], name: str) -> None:
+    """Refuse a document that MongoDB would not take, before anything is written.
+
+    Raises
+    ------
+    ValueError
+        Naming it and its size.
+    """
+    size = len(encode(document))
+    if size > DOCUMENT_BYTES:
+        raise ValueError(f"{name} has {size / 2**20:.1f} MiB as a document of the database, whose limit is 16 MiB")
+
+
+def _reason(err: PyMongoError) -> str | None:
+    """What the database says of a write that it refused."""
+    if not isinstance(err, OperationFailure):
+        return None
+    details = err.details or {}
+    failed = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+    return failed[0].get("errmsg") if failed else details.get("errmsg")
+
+
 def refused(database: Database, err: PyMongoError, what: str) -> StoreError:
     """A write that the database refused, told in one line; `what` could not be done."""
-    reason = (err.details or {}).get("errmsg") if isinstance(err, OperationFailure) else None
+    reason = _reason(err)
     servers = ", ".join(f"{host}:{port}" for host, port in sorted(database.client.nodes))
     if isinstance(err, OperationFailure) and err.code == UNAUTHORIZED:
         return StoreError(

@@ -11,21 +11,20 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from bson import Binary
 from pymatgen.core import Structure
-from pymongo import ASCENDING, DESCENDING, ReplaceOne, UpdateOne
+from pymongo import ASCENDING, UpdateOne
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
-from entropy_flows.fingerprints import make_fingerprint
-from entropy_flows.store.connection import StoreError
+from entropy_flows.entropy import DatasetParams, Mode, SufficientStatistics
+from entropy_flows.store.connection import StoreError, is_duplicate, refuse_too_large, refused
+from entropy_flows.store.ledger_arrays import LedgerArrays
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
 RACES = 5
@@ -68,7 +67,7 @@ class Entry:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-class Ledger:
+class Ledger(LedgerArrays):
     """The ledger of one campaign.
 
     Parameters
@@ -82,15 +81,42 @@ class Ledger:
     """
 
     def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
-        self.structures, self.fingerprints = database["structures"], database["fingerprints"]
-        self.covariances, self.campaign = database["covariances"], campaign
+        super().__init__(database, campaign, dataset)
+        self.structures = database["structures"]
         self.leases = database["leases"]
-        self.fingerprint, self.regularization = make_fingerprint(dataset.fingerprint), dataset.regularization
 
     def position(self, iteration: int, stage: str) -> int:
         """Number of entries before this stage of this iteration, which is the position of its first entry."""
-        before = {"$or": [{"iteration": {"$lt": iteration}}, {"iteration": iteration, "rank": {"$lt": _rank(stage)}}]}
-        return self.structures.count_documents({"campaign": self.campaign, **before})
+        first = (iteration, _rank(stage))
+        return self._bisect(lambda entry: (entry["iteration"], entry["rank"]) < first)
+
+    def end(self) -> int:
+        """Number of entries, which is the position of the next one."""
+        return self._bisect(lambda _: True)
+
+    def _bisect(self, is_before: Callable[[dict[str, Any]], bool]) -> int:
+        """Position of the first entry that is not before something, in 2 log n queries of one entry each.
+
+        Positions have no gaps and stages follow one another, so nothing has to be counted or sorted.
+        """
+
+        def before(position: int) -> bool:
+            key = {"campaign": self.campaign, "position": position}
+            entry = self.structures.find_one(key, {"iteration": 1, "rank": 1})
+            return entry is not None and is_before(entry)
+
+        step = 1
+        while before(step - 1):
+            step *= 2
+        low = step // 2  # all positions below are before
+        high = step - 1  # this one is not
+        while low < high:
+            middle = (low + high) // 2
+            if before(middle):
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def statistics(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
         """Statistics of everything before this stage, per mode.
@@ -98,14 +124,7 @@ class Ledger:
         Starts from the last stored covariance at or before that point and replays the entries after it, so a crash
         between writing entries and writing their covariance costs a replay and nothing else.
         """
-        end = self.position(iteration, stage)
-        found: dict[Mode, SufficientStatistics] = {}
-        for mode in MODES:
-            start, stats = self._stored(mode, end)
-            for q in self.fingerprints_between(start, end):
-                stats.add(q)
-            found[mode] = stats
-        return found
+        return self.statistics_at(self.position(iteration, stage))
 
     def means(self, iteration: int, stage: str) -> np.ndarray | None:
         """Mean fingerprints (n, dim) of the cells of everything before this stage; None if there is nothing."""
@@ -123,14 +142,13 @@ class Ledger:
         Raises
         ------
         StoreError
-            If another process has written other entries at these positions, or this stage was appended before with
-            different entries.
+            If another process has written other entries at these positions, this stage was appended before with
+            different entries, or the database refuses to write them.
+        ValueError
+            If an entry is too large for a document; nothing is written then.
         """
-        for _ in range(RACES):
-            # the other one has won: look at what there is
-            with contextlib.suppress(BulkWriteError, DuplicateKeyError), self._alone():
-                return self._append(iteration, stage, entries)
-        raise StoreError(f"campaign {self.campaign!r}: other processes keep writing {stage} of iteration {iteration}")
+        what = f"{stage} of iteration {iteration}"
+        return self._without_races(what, lambda: self._append(iteration, stage, entries))
 
     def extend(self, iteration: int, entries: Sequence[Entry]) -> int:
         """Append imported cells where the ledger ends; their covariances are left to `remember`.
@@ -147,37 +165,45 @@ class Ledger:
         StoreError
             If the ledger has entries of a later iteration, or others keep writing.
         """
-        keys = [entry.key for entry in entries]
-        for _ in range(RACES):
-            with contextlib.suppress(BulkWriteError, DuplicateKeyError), self._alone():
-                start = self.position(iteration + 1, STAGES[0])
-                if self.structures.count_documents({"campaign": self.campaign}) > start:
-                    raise StoreError(f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now")
-                there = set(self.structures.distinct("key", {"campaign": self.campaign, "key": {"$in": keys}}))
-                placed = list(enumerate((entry for entry in entries if entry.key not in there), start))
-                documents = [self._document(entry, place, iteration, IMPORT) for place, entry in placed]
-                if documents:
-                    self._insert(documents, [self._array(entry, place) for place, entry in placed])
-                return start + len(documents)
-        raise StoreError(f"campaign {self.campaign!r}: other processes keep writing where cells are to be imported")
+        return self._without_races("imported cells", lambda: self._extend(iteration, entries))
 
     def remember(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
         """Store the covariances as they stand before a stage, and return them."""
-        position, statistics = self.position(iteration, stage), self.statistics(iteration, stage)
-        for mode, stats in statistics.items():
-            self._store(mode, position, stats)
+        with self._alone():
+            position = self.position(iteration, stage)
+            statistics = self.statistics_at(position)
+            for mode, stats in statistics.items():
+                self._store(mode, position, stats)
         return statistics
 
-    def asked_for(self, iteration: Any) -> int:
-        """Number of entries that a label was asked for; what was imported has cost none.
+    def requested(self, first: int, last: int) -> int:
+        """Number of entries of these iterations that a label was asked for; what was imported has cost none."""
+        entries = self.position(last + 1, STAGES[0]) - self.position(first, STAGES[0])
+        imports = {"campaign": self.campaign, "stage": IMPORT, "iteration": {"$gte": first, "$lte": last}}
+        return entries - self.structures.count_documents(imports)
 
-        Parameters
-        ----------
-        iteration
-            Number, or a condition such as {"$lte": 3}.
-        """
-        query = {"campaign": self.campaign, "iteration": iteration, "stage": {"$ne": IMPORT}}
-        return self.structures.count_documents(query)
+    def _without_races(self, what: str, write: Callable[[], int]) -> int:
+        """Write while nobody else does, and anew if another process has been first."""
+        for _ in range(RACES):
+            try:
+                with self._alone():
+                    return write()
+            except OperationFailure as err:
+                if not is_duplicate(err):
+                    database = self.structures.database
+                    raise refused(database, err, f"campaign {self.campaign!r}: cannot write {what}") from None
+        raise StoreError(f"campaign {self.campaign!r}: other processes keep writing {what}")
+
+    def _extend(self, iteration: int, entries: Sequence[Entry]) -> int:
+        start = self.position(iteration + 1, STAGES[0])
+        if self.end() > start:
+            raise StoreError(f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now")
+        keys = [entry.key for entry in entries]
+        there = set(self.structures.distinct("key", {"campaign": self.campaign, "key": {"$in": keys}}))
+        new = [entry for entry in entries if entry.key not in there]
+        if new:
+            self._insert(new, start, iteration, IMPORT)
+        return start + len(new)
 
     def _append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
         start = self.position(iteration, stage)
@@ -185,11 +211,8 @@ class Ledger:
         written = self._written(iteration, stage, expected)
         if not entries:
             return start
-        statistics = self.statistics(iteration, stage)
-        placed = list(enumerate(entries, start))
-        documents = [self._document(entry, place, iteration, stage) for place, entry in placed]
-        arrays = [self._array(entry, place) for place, entry in placed]
-        self._insert(documents, [array for array in arrays if array["structure"] not in written])
+        statistics = self.statistics_at(start)
+        self._insert(entries, start, iteration, stage, written)
         self._written(iteration, stage, expected)  # another process may have been first
         end = start + len(entries)
         for q in self.fingerprints_between(start, end):  # as stored: what an interrupted run of this stage wrote stays
@@ -203,32 +226,19 @@ class Ledger:
         """Entries in ledger order."""
         return self.structures.find({"campaign": self.campaign, **query}).sort("position", ASCENDING)
 
-    def fingerprints_between(self, start: int, end: int) -> Iterable[np.ndarray]:
-        """Fingerprints of the entries from one position up to another, in order."""
-        query = {"campaign": self.campaign, "position": {"$gte": start, "$lt": end}}
-        query["settings"] = self.fingerprint.settings_hash
-        count = start
-        for document in self.fingerprints.find(query).sort("position", ASCENDING):
-            if document["position"] != count:
-                break
-            count += 1
-            yield np.frombuffer(document["q"], dtype="<f8").reshape(document["shape"])
-        if count != end:
-            raise StoreError(
-                f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.settings_hash} for ledger "
-                f"position {count}; were the fingerprint's settings changed after the campaign was started?"
-            )
-
-    def _insert(self, documents: list[dict[str, Any]], arrays: list[dict[str, Any]]) -> None:
-        """Write entries, and the fingerprints that are not there; what was written before stays.
+    def _insert(
+        self, entries: Sequence[Entry], start: int, iteration: int, stage: str, written: Iterable[str] = ()
+    ) -> None:
+        """Write entries from a position on, and the fingerprints of those that are not written; what is there stays.
 
         Fingerprints first: an entry in the ledger always has its fingerprint, and keeps it.
         """
-        self._forget_unfinished([document["_id"] for document in documents])
-        if arrays:
-            self.fingerprints.bulk_write(
-                [ReplaceOne({"structure": a["structure"], "settings": a["settings"]}, a, upsert=True) for a in arrays]
-            )
+        documents = [self._document(entry, start + n, iteration, stage) for n, entry in enumerate(entries)]
+        for document in documents:
+            refuse_too_large(document, f"{document['key']} ({document['n_atoms']} atoms)")
+        self._delete_unfinished(self.end(), [document["_id"] for document in documents])
+        pairs = zip(documents, entries, strict=True)
+        self._write_fingerprints([(d, entry.q) for d, entry in pairs if d["_id"] not in set(written)])
         self.structures.bulk_write(
             [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
         )
@@ -270,17 +280,6 @@ class Ledger:
             "created": datetime.now(UTC),
         }
 
-    def _array(self, entry: Entry, place: int) -> dict[str, Any]:
-        """An entry's fingerprints as they are kept."""
-        return {
-            "structure": structure_id(self.campaign, entry.key),
-            "campaign": self.campaign,
-            "position": place,
-            "settings": self.fingerprint.settings_hash,
-            "shape": list(entry.q.shape),
-            "q": Binary(np.ascontiguousarray(entry.q, dtype="<f8").tobytes()),
-        }
-
     def _written(self, iteration: int, stage: str, expected: dict[str, int]) -> set[str]:
         """Identifiers of this stage's entries that are in the ledger; a StoreError if they are not among `expected`."""
         query = {"campaign": self.campaign, "iteration": iteration, "stage": stage}
@@ -291,34 +290,6 @@ class Ledger:
                 f"entries for this stage; was the campaign changed after it was started?"
             )
         return {document["_id"] for document in written}
-
-    def _forget_unfinished(self, keep: list[str]) -> None:
-        """Delete fingerprints that an interrupted run left beyond the ledger's end for other entries than these."""
-        end = self.structures.count_documents({"campaign": self.campaign})
-        beyond = {"campaign": self.campaign, "position": {"$gte": end}, "structure": {"$nin": keep}}
-        self.fingerprints.delete_many(beyond)
-
-    def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
-        """The last covariance stored at or before a position, and where it stands."""
-        query = {"campaign": self.campaign, "mode": mode, "settings": self._settings, "position": {"$lte": end}}
-        found = self.covariances.find_one(query, sort=[("position", DESCENDING)])
-        if found is None:
-            return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
-        return found["position"], SufficientStatistics.from_bytes(bytes(found["data"]))
-
-    def _store(self, mode: str, position: int, stats: SufficientStatistics) -> None:
-        key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
-        body = {
-            "data": Binary(stats.to_bytes()),
-            "checksum": stats.checksum(),
-            "entropy": stats.entropy(),
-            "n": stats.n,
-        }
-        self.covariances.replace_one(key, {**key, **body}, upsert=True)
-
-    @property
-    def _settings(self) -> str:
-        return f"{self.fingerprint.settings_hash}/{self.regularization:g}"
 
 
 def _rank(stage: str) -> int:

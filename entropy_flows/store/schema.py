@@ -19,6 +19,7 @@ from pymongo import ASCENDING, UpdateOne
 from pymongo.database import Database
 from pymongo.errors import NotPrimaryError, OperationFailure
 
+from entropy_flows.store.arrays import ARRAYS
 from entropy_flows.store.connection import BLOBS, OUTPUTS, StoreError, refused
 
 SCHEMA = 2
@@ -37,12 +38,21 @@ UNIQUE: Indexes = {
     "failures": [("campaign", "uuid")],
     "points": [("campaign", "method", "size", "seed")],
     "checks": [("campaign", "model", "check", "phase", "settings")],
+    f"{ARRAYS}.chunks": [("files_id", "n")],
     OUTPUTS: [("uuid", "index")],
 }
 LOOKUP: Indexes = {
-    "structures": [("campaign", "iteration", "stage"), ("elements",)],
-    "fingerprints": [("campaign", "settings", "position")],
-    "labels": [("campaign", "converged"), ("campaign", "position"), ("elements", "pressure"), ("content", "settings")],
+    "structures": [("campaign", "iteration", "stage"), ("campaign", "stage", "iteration"), ("elements",)],
+    "fingerprints": [("campaign", "settings", "position"), ("campaign", "file")],
+    "covariances": [("campaign", "file")],
+    f"{ARRAYS}.files": [("metadata.campaign",)],
+    "labels": [
+        ("campaign", "key"),
+        ("campaign", "converged"),
+        ("campaign", "position"),
+        ("elements", "pressure"),
+        ("content", "settings"),
+    ],
     "fireworks": [("spec.campaign", "state"), ("spec.uuid",)],
     f"{BLOBS}.files": [("metadata.blob_uuid",)],
 }

@@ -7,6 +7,7 @@ Nothing is changed. A check is a function of a `Subject` that returns a `Check`;
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymatgen.core import Structure
 
+from entropy_flows.conventions import Array
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_atoms
+from entropy_flows.store.arrays import unpack
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.ledger import STAGES, structure_id
+from entropy_flows.store.ledger import STAGES, Ledger, structure_id
 from entropy_flows.store.subject import Check, Progress, Subject
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
@@ -83,32 +86,40 @@ def ledger(subject: Subject) -> Check:
 
 def fingerprints(subject: Subject) -> Check:
     """One of each entry, at its position, whole and finite; and what the structure gives when computed again."""
-    print_of = subject.ledger.fingerprint
+    book = subject.ledger
+    settings = book.fingerprint.settings_hash
     seen, problems, wasted = Counter[str](), list[str](), list[str]()
-    ours = {"campaign": subject.store.name, "settings": print_of.settings_hash}
-    found = subject.ledger.fingerprints.find(ours).sort("position", 1)
+    found = book.fingerprints.find({"campaign": subject.store.name, "settings": settings}).sort("position", 1)
     for number, row in enumerate(found):
         subject.progress("fingerprints", number, len(subject.entries))
         seen[row["structure"]] += 1
         if (entry := subject.by_id.get(row["structure"])) is None:
             wasted.append(f"fingerprint at position {row['position']} belongs to no entry")
         else:
-            problems += _defects(row, entry, print_of.dim)
+            problems += _defects(row, entry, subject.ledger)
     problems += [f"{_name(entry)}: no fingerprint" for entry in subject.entries if not seen[entry["_id"]]]
     problems += [f"{_name(subject.by_id[key])}: {n} fingerprints" for key, n in seen.items() if n > 1]
-    others = {"campaign": subject.store.name, "settings": {"$ne": print_of.settings_hash}}
-    if count := subject.ledger.fingerprints.count_documents(others):
+    if count := book.fingerprints.count_documents({"campaign": subject.store.name, "settings": {"$ne": settings}}):
         wasted.append(f"{count} fingerprints of other settings than the campaign's")
+    wasted += [f"array {name}: no document names it; the next append deletes it" for name in book.arrays.unused()]
     return Check("fingerprints", seen.total(), problems, wasted)
 
 
-def _defects(row: dict[str, Any], entry: dict[str, Any], dim: int) -> Iterator[str]:
+def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterator[str]:
     if row["position"] != entry["position"]:
         yield f"{_name(entry)}: its fingerprint says position {row['position']}"
-    expected = [entry["n_atoms"], dim]
-    if row["shape"] != expected or len(row["q"]) != 8 * expected[0] * expected[1]:
-        yield f"{_name(entry)}: fingerprint of shape {row['shape']} in {len(row['q'])} bytes, expected {expected}"
-    elif not np.isfinite(_array(row)).all():
+    expected = [entry["n_atoms"], book.fingerprint.dim]
+    try:
+        data = book.arrays.get(row)
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+            yield f"{_name(entry)}: its fingerprint does not have its checksum"
+        q = unpack(data, (expected[0], expected[1]))
+    except (StoreError, ValueError) as err:
+        yield f"{_name(entry)}: fingerprint: {err}"
+        return
+    if row["shape"] != expected:
+        yield f"{_name(entry)}: fingerprint of shape {row['shape']}, expected {expected}"
+    elif not np.isfinite(q).all():
         yield f"{_name(entry)}: fingerprint is not finite"
 
 
@@ -126,16 +137,26 @@ def recomputed(subject: Subject) -> Check:
 
 
 def _differences(subject: Subject, ids: list[str]) -> Iterator[str]:
-    wanted = {"structure": {"$in": ids}, "settings": subject.ledger.fingerprint.settings_hash}
-    stored = {row["structure"]: row for row in subject.ledger.fingerprints.find(wanted)}
-    cells = list(subject.ledger.structures.find({"_id": {"$in": ids}}, {"structure": 1}))
-    computed = subject.ledger.fingerprint([to_atoms(Structure.from_dict(cell["structure"])) for cell in cells])
+    book = subject.ledger
+    query = {"structure": {"$in": ids}, "settings": book.fingerprint.settings_hash}
+    rows = {row["structure"]: row for row in book.fingerprints.find(query)}
+    cells = list(book.structures.find({"_id": {"$in": ids}}, {"structure": 1}))
+    computed = book.fingerprint([to_atoms(Structure.from_dict(cell["structure"])) for cell in cells])
     for cell, q in zip(cells, computed, strict=True):
-        row = stored.get(cell["_id"])  # that one is missing, or of another shape, is for another check to say
-        if row is not None and len(row["q"]) == q.nbytes:
-            error = np.abs(_array(row).reshape(q.shape) - q).max() / max(1.0, np.abs(q).max())
-            if not error <= TOLERANCE and np.isfinite(_array(row)).all():
-                yield f"{_name(subject.by_id[cell['_id']])}: fingerprint differs by {error:.1e} from the structure's"
+        entry = subject.by_id[cell["_id"]]
+        stored = _readable(book, rows.get(cell["_id"]))
+        if stored is not None and stored.shape == q.shape and np.isfinite(stored).all():
+            error = np.abs(stored - q).max() / max(1.0, np.abs(q).max())
+            if not error <= TOLERANCE:
+                yield f"{_name(entry)}: fingerprint differs by {error:.1e} from the structure's"
+
+
+def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:
+    """Fingerprints of a document, or None: that it is missing or damaged is for `fingerprints` to say."""
+    try:
+        return None if row is None else book.array_of(row)
+    except (StoreError, ValueError):
+        return None
 
 
 def covariances(subject: Subject) -> Check:
@@ -144,13 +165,14 @@ def covariances(subject: Subject) -> Check:
     stored: dict[int, list[Any]] = {}
     for row in book.covariances.find(ours, {"position": 1}):
         stored.setdefault(row["position"], []).append(row["_id"])
-    total = book.structures.count_documents({"campaign": subject.store.name})
+    total = book.end()
     problems = [f"position {place}: beyond the ledger's end at {total}" for place in stored if place > total]
     looked_at = 0
     for place, folded in _folds(subject, max(stored, default=0)):
-        for row in book.covariances.find({"_id": {"$in": stored.get(place, [])}}):
-            problems += _deviations(row, folded[row["mode"]])
-            looked_at += 1
+        for identifier in stored.get(place, []):
+            if (row := book.covariances.find_one({"_id": identifier})) is not None:
+                problems += _deviations(book, row, folded[row["mode"]])
+                looked_at += 1
     return Check("covariances", looked_at, problems)
 
 
@@ -172,11 +194,11 @@ def _folds(subject: Subject, end: int) -> Iterator[tuple[int, dict[str, Sufficie
         yield place, folded
 
 
-def _deviations(row: dict[str, Any], folded: SufficientStatistics) -> Iterator[str]:
+def _deviations(book: Ledger, row: dict[str, Any], folded: SufficientStatistics) -> Iterator[str]:
     what = f"position {row['position']}, {row['mode']}"
     try:
-        found = SufficientStatistics.from_bytes(bytes(row["data"]))
-    except ValueError as err:
+        found = SufficientStatistics.from_bytes(book.arrays.get(row))
+    except (StoreError, ValueError) as err:
         yield f"{what}: {err}"
         return
     if row["checksum"] != found.checksum():
@@ -190,10 +212,6 @@ def _deviations(row: dict[str, Any], folded: SufficientStatistics) -> Iterator[s
     ):
         if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * np.abs(theirs).max()):
             yield f"{what}: {name} differs by {np.abs(ours - theirs).max():.1e} from the fold over the fingerprints"
-
-
-def _array(row: dict[str, Any]) -> np.ndarray:
-    return np.frombuffer(row["q"], dtype="<f8")
 
 
 def _name(entry: dict[str, Any]) -> str:

@@ -237,7 +237,7 @@ def test_the_loop_goes_on_from_what_was_imported(store):
     assert append(store, 2, "select", 2) == 18
     assert append(store, 1, "select", 3) == 9  # a job that runs twice finds its entries
     assert [entry["position"] for entry in book.entries()] == list(range(18))
-    assert (book.asked_for(1), book.asked_for({"$lte": 2})) == (4, 6)  # what was imported cost nothing
+    assert (book.requested(1, 1), book.requested(0, 2)) == (4, 6)  # what was imported cost nothing
     with pytest.raises(StoreError, match="iteration 2 is in the ledger by now"):
         book.extend(1, [Entry("import/late", FRAMES[0].structure, np.zeros((2, 4)), None)])
 

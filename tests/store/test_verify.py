@@ -1,5 +1,6 @@
 """A campaign's documents as its jobs write them are clean; whatever is spoiled, the check it concerns says so."""
 
+import hashlib
 import os
 import sys
 import uuid
@@ -18,6 +19,7 @@ from entropy_flows.label.reasons import Reason
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, StoreError, job_store, launchpad, subject
+from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
 from entropy_flows.store.verify import verify
 
@@ -186,9 +188,11 @@ def twice(collection, where, **changes):
 def spoil_fingerprint(change):
     def spoil(store, pad):
         row = store.database["fingerprints"].find_one({"position": 2})
-        q = np.frombuffer(row["q"], dtype="<f8").copy()
+        q = unpack(bytes(row["data"]), tuple(row["shape"])).copy()
         change(q)
-        store.database["fingerprints"].update_one({"_id": row["_id"]}, {"$set": {"q": Binary(q.tobytes())}})
+        data = pack(q)
+        body = {"data": Binary(data), "sha256": hashlib.sha256(data).hexdigest()}
+        store.database["fingerprints"].update_one({"_id": row["_id"]}, {"$set": body})
 
     return spoil
 
@@ -276,18 +280,18 @@ SPOILED = {
     ),
     "a fingerprint of another shape": (
         set_in("fingerprints", {"position": 8}, shape=[4, 2]),
-        {"fingerprints": "shape [4, 2] in 64 bytes, expected [2, 4]"},
+        {"fingerprints": "shape [4, 2], expected [2, 4]"},
     ),
     "a fingerprint cut off": (
-        set_in("fingerprints", {"position": 8}, q=Binary(bytes(56))),
-        {"fingerprints": "shape [2, 4] in 56 bytes"},
+        set_in("fingerprints", {"position": 8}, data=Binary(bytes(56))),
+        {"fingerprints": "56 bytes are no fingerprints of shape [2, 4]"},
     ),
     "an infinite fingerprint": (
         spoil_fingerprint(lambda q: q.put(3, np.inf)),
         {"fingerprints": "position 2 (001/select/00002): fingerprint is not finite"},
     ),
     "a changed fingerprint": (
-        spoil_fingerprint(lambda q: q.put(3, q[3] + 1e-6)),
+        spoil_fingerprint(lambda q: q.put(3, q.flat[3] + 1e-6)),
         {"recomputed": "position 2 (001/select/00002): fingerprint differs by", "covariances": "differs by"},
     ),
     "a changed structure": (

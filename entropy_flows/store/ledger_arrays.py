@@ -1,0 +1,140 @@
+"""Fingerprints and covariances of the ledger's entries, as they are stored.
+
+    statistics_at(n) = fold of `add` over the fingerprints at positions 0 … n − 1
+
+A covariance that is stored saves the fold over what is before it, and nothing else: it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pymongo import ASCENDING, ReplaceOne
+from pymongo.database import Database
+
+from entropy_flows.conventions import Array
+from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
+from entropy_flows.fingerprints import make_fingerprint
+from entropy_flows.store.arrays import Arrays, pack, unpack
+from entropy_flows.store.connection import StoreError
+
+FINGERPRINTS_A_QUERY = 64
+"""Fingerprints that are read, or written, at once."""
+
+
+class LedgerArrays:
+    """The fingerprints and covariances of one campaign.
+
+    Parameters
+    ----------
+    database
+        Where the collections are.
+    campaign
+        Name of the campaign.
+    dataset
+        The global fingerprint and λ: the statistics belong to these settings.
+    """
+
+    def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
+        self.campaign = campaign
+        self.fingerprints = database["fingerprints"]
+        self.covariances = database["covariances"]
+        self.arrays = Arrays(database, campaign)
+        self.fingerprint = make_fingerprint(dataset.fingerprint)
+        self.regularization = dataset.regularization
+
+    def statistics_at(self, end: int) -> dict[Mode, SufficientStatistics]:
+        """Statistics of the entries before a position, per mode."""
+        stored = {mode: self._stored(mode, end) for mode in MODES}
+        first = min(position for position, _ in stored.values())
+        for position, q in enumerate(self.fingerprints_between(first, end), first):
+            for start, stats in stored.values():
+                if position >= start:
+                    stats.add(q)
+        return {mode: stats for mode, (_, stats) in stored.items()}
+
+    def fingerprints_between(self, start: int, end: int) -> Iterator[Array]:
+        """Fingerprints (n_atoms, dim) of the entries from one position up to another, in order."""
+        ours = {"campaign": self.campaign, "settings": self.fingerprint.settings_hash}
+        for first in range(start, end, FINGERPRINTS_A_QUERY):
+            last = min(end, first + FINGERPRINTS_A_QUERY)
+            rows = self.fingerprints.find({**ours, "position": {"$gte": first, "$lt": last}})
+            expected = first
+            for row in rows.sort("position", ASCENDING):
+                if row["position"] != expected:
+                    break
+                expected += 1
+                yield self.array_of(row)
+            if expected != last:
+                raise StoreError(
+                    f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.settings_hash} for "
+                    f"ledger position {expected}; were the fingerprint's settings changed after the campaign was "
+                    f"started?"
+                )
+
+    def array_of(self, row: dict[str, Any]) -> Array:
+        """Fingerprints (n_atoms, dim) that a document of `fingerprints` keeps.
+
+        Raises
+        ------
+        ValueError
+            If its bytes are not those of its shape.
+        StoreError
+            If its file is not whole.
+        """
+        return unpack(self.arrays.get(row), tuple(row["shape"]))
+
+    def _write_fingerprints(self, pairs: Sequence[tuple[dict[str, Any], Array]]) -> None:
+        """Write the fingerprints (n_atoms, dim) of entries, each given with its document."""
+        for first in range(0, len(pairs), FINGERPRINTS_A_QUERY):
+            rows = [self._row(document, q) for document, q in pairs[first : first + FINGERPRINTS_A_QUERY]]
+            self.fingerprints.bulk_write(
+                [ReplaceOne({"structure": r["structure"], "settings": r["settings"]}, r, upsert=True) for r in rows]
+            )
+
+    def _row(self, document: dict[str, Any], q: Array) -> dict[str, Any]:
+        """An entry's fingerprints as they are kept; those too long for a document are written here."""
+        data = pack(q)
+        return {
+            "structure": document["_id"],
+            "campaign": self.campaign,
+            "position": document["position"],
+            "settings": self.fingerprint.settings_hash,
+            "shape": list(q.shape),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            **self.arrays.put(data),
+        }
+
+    def _delete_unfinished(self, end: int, keep: Sequence[str]) -> None:
+        """Delete what an interrupted run has left.
+
+        These are fingerprints from the ledger's end on for other entries than those to keep, and files that no document
+        names.
+        """
+        query = {"campaign": self.campaign, "settings": self.fingerprint.settings_hash}
+        beyond = self.fingerprints.find({**query, "position": {"$gte": end}}, {"structure": 1})
+        unfinished = [row["_id"] for row in beyond if row["structure"] not in set(keep)]
+        for first in range(0, len(unfinished), FINGERPRINTS_A_QUERY):
+            self.fingerprints.delete_many({"_id": {"$in": unfinished[first : first + FINGERPRINTS_A_QUERY]}})
+        self.arrays.delete_unused()
+
+    def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
+        """The last covariance stored at or before a position, and where it stands."""
+        ours = {"campaign": self.campaign, "mode": mode, "settings": self._settings}
+        rows = self.covariances.find({**ours, "position": {"$lte": end}}, {"position": 1, "_id": 0})
+        position = max((row["position"] for row in rows), default=0)
+        stored = self.covariances.find_one({**ours, "position": position})
+        if stored is None:
+            return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
+        return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
+
+    def _store(self, mode: str, position: int, stats: SufficientStatistics) -> None:
+        key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
+        body = {"checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
+        self.covariances.replace_one(key, {**key, **body, **self.arrays.put(stats.to_bytes())}, upsert=True)
+
+    @property
+    def _settings(self) -> str:
+        return f"{self.fingerprint.settings_hash}/{self.regularization:g}"

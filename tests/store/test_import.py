@@ -68,7 +68,7 @@ def append(store, iteration, stage, count):
 
 def content(database):
     names = ("structures", "fingerprints", "covariances", "labels", "iterations")
-    found = {name: list(database[name].find({}, {"created": 0, "updated": 0})) for name in names}
+    found = {name: list(database[name].find({}, {"created": 0, "updated": 0, "seals.created": 0})) for name in names}
     for row in [*found["fingerprints"], *found["covariances"], *found["labels"], *found["iterations"]]:
         row.pop("_id")
     return {name: sorted(rows, key=repr) for name, rows in found.items()}

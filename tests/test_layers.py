@@ -22,6 +22,8 @@ SHARED = {
     "settings",
     "faults",
     "digest",
+    "yaml_text",
+    "vacuum",
 }
 CORE = {"fingerprints", "entropy"}
 STAGES = {"explore", "select", "refine", "label", "train", "evaluate"}

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from entropy_flows.cli.check_seeds import check_seeds, vacuum_warnings
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
-from entropy_flows.explore import condition_grid, seed_cell
+from entropy_flows.explore import condition_grid
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker
@@ -26,9 +26,6 @@ from entropy_flows.train import trainer_for
 
 if TYPE_CHECKING:
     from jobflow import Maker
-
-MIN_DISTANCE = 0.6
-"""Shortest distance in a seed, as a fraction of the sum of covalent radii."""
 
 
 def command(
@@ -66,6 +63,8 @@ def command(
             name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance
         )
     console.print(table)
+    for warning in vacuum_warnings(campaign, seeds):
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
     console.print(_size_table(campaign, list(seeds)))
     maker = make_static_maker(campaign.label)
     console.print(f"labels by: {engine_name(maker)}")
@@ -114,22 +113,7 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
             raise ValueError(f"{role}: {err}") from None
         check_elements(model, campaign.elements, role)
     _check_training(campaign, models.get("student", models["base_model"]))
-    seeds = {}
-    for phase in campaign.phases:
-        cell = seed_cell(phase, base)
-        if strange := sorted({site.specie.symbol for site in cell} - set(campaign.elements)):
-            raise ValueError(
-                f"phase {phase.name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}"
-            )
-        if not np.isfinite(cell.cart_coords).all() or not cell.volume > 0:
-            raise ValueError(f"phase {phase.name!r}: positions or cell are not finite numbers")
-        distance, ratio = shortest_distance(to_atoms(cell))
-        if ratio < MIN_DISTANCE:
-            raise ValueError(
-                f"phase {phase.name!r}: atoms overlap, the shortest distance is {distance:.2f} Å "
-                f"({ratio:.2f} of the sum of covalent radii, at least {MIN_DISTANCE} is expected)"
-            )
-        seeds[phase.name] = cell
+    seeds = check_seeds(campaign, base)
     make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(seeds.values()))))  # what it needs is installed
     return campaign, seeds
 

@@ -52,7 +52,7 @@ class Phase(Params):
     name: str
     """Short name used in the grid and in the database."""
     file: str | None = None
-    """Any file pymatgen reads (CIF, POSCAR, …), relative to the campaign file."""
+    """A file with one cell: CIF, POSCAR or what else pymatgen reads, or extended XYZ; relative to the campaign file."""
     spacegroup: str | int | None = None
     """International symbol or number, with `lattice` and `sites`."""
     lattice: Lengths | None = None

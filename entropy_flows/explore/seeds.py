@@ -16,8 +16,8 @@ from pymatgen.core import Lattice, Structure
 
 from entropy_flows.conventions import Array
 from entropy_flows.explore.phases import Phase
+from entropy_flows.explore.seed_files import read_structure
 from entropy_flows.explore.seed_moments import DEFAULT_MOMENT, bare, file_moments, given_moments, not_carried
-from entropy_flows.faults import is_machine_fault
 from entropy_flows.moments import SITE_PROPERTY, moments_by_species, moments_of, set_moments
 
 
@@ -74,18 +74,10 @@ def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float
 
 def _from_file(phase: Phase, folder: Path) -> Structure:
     """The cell of a phase's file, with all that the file says of it."""
-    path = folder / str(phase.file)
-    if not path.is_file():
-        raise ValueError(f"phase {phase.name!r}: file {path} does not exist")
     try:
-        structure = Structure.from_file(path)
-    except Exception as err:  # pymatgen's parsers stumble in many ways
-        if is_machine_fault(err):
-            raise
-        raise ValueError(f"phase {phase.name!r}: {path} is not a structure file pymatgen can read: {err}") from err
-    if not structure.is_ordered:
-        raise ValueError(f"phase {phase.name!r}: {path} has sites that are partly occupied, or by several species")
-    return structure
+        return read_structure(folder / str(phase.file))
+    except ValueError as err:
+        raise ValueError(f"phase {phase.name!r}: {err}") from None
 
 
 def _from_spacegroup(phase: Phase) -> Structure:

@@ -31,6 +31,7 @@ from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
+from entropy_flows.vacuum import vacuum_of
 
 
 @dataclass
@@ -133,14 +134,26 @@ class Prescaled:
         return cls(seeds, load_batch_model(store.fetch_model(first["reference"]), device=settings().device))
 
     def __call__(self, run: Run) -> Atoms:
-        """The cell that a run starts from; an error if the model does not bind the phase."""
-        atoms = to_atoms(self.seeds[run.condition.phase])
-        return prescale(atoms, run.condition.pressure, self.of(run.condition.phase))
+        """The cell that a run starts from; one with a vacuum starts as it is.
+
+        Raises
+        ------
+        ValueError
+            If the model does not bind the phase, the pressure is too high, or a cell with a vacuum has a pressure.
+        """
+        phase, pressure = run.condition.phase, run.condition.pressure
+        atoms = to_atoms(self.seeds[phase])
+        if pressure == 0 and vacuum_of(atoms) is not None:
+            return atoms
+        return prescale(atoms, pressure, self.of(phase))
 
     def of(self, phase: str) -> EquationOfState:
-        """A phase's equation of state, fitted once."""
+        """A phase's equation of state, fitted once; a ValueError if its cell has a vacuum."""
         if phase not in self.eos:
-            self.eos[phase] = equation_of_state(to_atoms(self.seeds[phase]), self.base)
+            atoms = to_atoms(self.seeds[phase])
+            if (vacuum := vacuum_of(atoms)) is not None:
+                raise ValueError(f"phase {phase!r} is {vacuum}: no volume of its cell stands for a pressure")
+            self.eos[phase] = equation_of_state(atoms, self.base)
         return self.eos[phase]
 
     def told(self) -> dict[str, dict[str, float]]:

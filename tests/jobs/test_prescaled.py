@@ -1,10 +1,12 @@
 """A pressure is the same volume in each iteration."""
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from entropy_flows.explore import Condition, Run, equation_of_state
+from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.explore import Prescaled
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.store import CampaignStore
@@ -37,3 +39,16 @@ def test_the_next_models_own_would_be_others(seeds):
     """Or the test above could not fail."""
     with pytest.raises(ValueError, match="no equation of state"):
         Prescaled(seeds, load_batch_model(NEXT)).of("fcc")
+
+
+def test_a_cell_with_a_vacuum_starts_as_it_is():
+    """Its equation of state would stretch the slab itself: 3.84 → 3.94 Å for a silicon slab at P = 0."""
+    slab = bulk("Cu", cubic=True)
+    slab.cell[2, 2] += 12
+    starts = Prescaled({"slab": to_structure(slab)}, load_batch_model(BASE))
+    start = starts(Run(0, Condition("slab", 300, 2, 0.0), "atom", 1))
+    assert np.array_equal(start.cell, slab.cell)
+    assert np.allclose(start.positions, slab.positions)
+    with pytest.raises(ValueError, match=r"'slab' is a slab, .*: no volume of its cell stands for a pressure"):
+        starts(Run(1, Condition("slab", 300, 2, 5.0), "atom", 1))
+    assert starts.told() == {}

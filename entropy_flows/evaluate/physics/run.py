@@ -18,6 +18,7 @@ from entropy_flows.evaluate.physics.phonons import phonons
 from entropy_flows.evaluate.physics.relax import CheckError
 from entropy_flows.evaluate.physics.stability import stability
 from entropy_flows.faults import is_machine_fault
+from entropy_flows.vacuum import vacuum_of
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def run_check(check: Check, atoms: Atoms, calculator: Calculator, params: Physic
 
 
 def _make(check: Check, atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Any:
+    if (vacuum := vacuum_of(atoms)) is not None:
+        raise CheckError(f"the phase is {vacuum}: its cell cannot be relaxed as a crystal's")
     if check == "enthalpy":
         return enthalpy(atoms, calculator, params, params.pressures or ())
     if check == "stability":

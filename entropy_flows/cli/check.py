@@ -17,6 +17,8 @@ from entropy_flows.explore import condition_grid
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.label import engine_name, make_static_maker
+from entropy_flows.label.engine_check import check_engine, check_engine_here, missing_here
+from entropy_flows.label.engines import is_vasp
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
@@ -70,13 +72,8 @@ def command(
     console.print(f"labels by: {engine_name(maker)}")
     if budget := campaign.stop.label_budget:
         console.print(f"label budget: {budget}")
-    if hasattr(maker, "input_set_generator"):
-        where = inputs or None
-        summary = _vasp_inputs(next(iter(seeds.values())), maker, where)
-        console.print(f"INCAR: {json.dumps(summary['incar'], default=str)}", soft_wrap=True, highlight=False)
-        console.print(f"KPOINTS: Γ-centred {summary['kpoints']}; POTCAR: {', '.join(summary['potcar'])}")
-        if where:
-            console.print(f"written: {where}/INCAR, POSCAR, KPOINTS, POTCAR.spec")
+    if is_vasp(maker):
+        _tell_vasp(console, maker, next(iter(seeds.values())), inputs)
     elif inputs is not None:
         raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
     if database:
@@ -87,8 +84,15 @@ def command(
     console.print("[green]ok[/green]")
 
 
-def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
+def preflight(file: Path, runs_here: bool = False) -> tuple[Campaign, dict[str, Any]]:
     """Everything that must hold before a campaign starts.
+
+    Parameters
+    ----------
+    file
+        Campaign file.
+    runs_here
+        Whether this machine's own workers will run it, so that the label engine must be on it.
 
     Returns
     -------
@@ -99,6 +103,8 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     ------
     ValueError
         In one line: what is wrong, where, and what was expected.
+    EngineError
+        If the label engine can write no seed's inputs, or is not on this machine if it must be.
     """
     campaign = load_settings(file)
     if not isinstance(campaign, Campaign):
@@ -115,6 +121,10 @@ def preflight(file: Path) -> tuple[Campaign, dict[str, Any]]:
     _check_training(campaign, models.get("student", models["base_model"]))
     seeds = check_seeds(campaign, base)
     make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(seeds.values()))))  # what it needs is installed
+    maker = make_static_maker(campaign.label)
+    check_engine(maker, {f"phase {name}": cell for name, cell in seeds.items()})
+    if runs_here:
+        check_engine_here(maker)
     return campaign, seeds
 
 
@@ -135,6 +145,24 @@ def _check_training(campaign: Campaign, model: str) -> None:
         except ValueError as err:
             other = "" if campaign.student else "; or give another model as `student` to be fine-tuned instead"
             raise ValueError(f"{where}: {err}{other}") from None
+
+
+def _tell_vasp(console: Console, maker: Maker, cell: Any, folder: Path | None) -> None:
+    """What VASP is given for a cell, written to a folder if there is one, and what this machine lacks to run it."""
+    from entropy_flows.label.vasp_inputs import planned_inputs  # pymatgen's VASP files take a second to import
+
+    inputs = planned_inputs(cell, maker)
+    console.print(f"INCAR: {json.dumps(dict(inputs.incar), default=str)}", soft_wrap=True, highlight=False)
+    points = f"KSPACING {inputs.incar.get('KSPACING', 0.5)}"
+    if inputs.kpoints is not None:
+        points = f"{inputs.style} {inputs.mesh or f'{len(inputs.kpoints.kpts)} points'}"
+    console.print(f"k points: {points}; POTCAR: {', '.join(inputs.potcar)} ({inputs.potcar_functional})")
+    if folder is not None:
+        inputs.write(folder)
+        console.print(f"written: {folder}/{', '.join(sorted(path.name for path in folder.iterdir()))}")
+    if (missing := missing_here(maker)) is not None:
+        text = f"VASP cannot run on this machine: {missing}"
+        console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True, highlight=False)
 
 
 def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:
@@ -182,14 +210,3 @@ def _size_table(campaign: Campaign, phases: list[str]) -> Table:
             ),
         )
     return table
-
-
-def _vasp_inputs(structure: Any, maker: Any, folder: Path | None) -> dict[str, Any]:
-    import tempfile
-
-    from entropy_flows.label import write_inputs  # pymatgen's VASP files: a second that no other command should take
-
-    if folder is not None:
-        return write_inputs(structure, maker, folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        return write_inputs(structure, maker, temporary)

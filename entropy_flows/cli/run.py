@@ -31,7 +31,7 @@ def command(
 
     Example: entropy-flows run silicon/campaign.yaml --workers 2
     """
-    preflight(file)
+    preflight(file, runs_here=True)
     console = Console()
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
         state, message = _run_locally(opened) if local else run_workers(opened, console, workers, retry)

@@ -14,7 +14,7 @@ _HOME = {
     "PBEStaticSetGenerator": "dft",
     "R2SCANrVV10StaticSetGenerator": "dft",
     "kpoint_mesh": "dft",
-    "write_inputs": "dft",
+    "write_inputs": "vasp_inputs",
     "EngineError": "engines",
     "LabelParams": "engines",
     "engine_calculator": "run",

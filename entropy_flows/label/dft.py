@@ -23,23 +23,20 @@ none get those of the table by element, pymatgen's or the user's. LORBIT = 10 ha
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from atomate2.vasp.files import write_vasp_input_set
 from atomate2.vasp.sets.base import VaspInputGenerator
 from pymatgen.io.vasp import Incar, Kpoints
 
 from entropy_flows.label.magnetism import hubbard_tables, hubbard_tags, spin_tags
+from entropy_flows.label.vasp_inputs import write_inputs
 from entropy_flows.moments import moments_of
 
 if TYPE_CHECKING:
-    from jobflow import Maker
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core import Lattice
+
+__all__ = ["PBEStaticSetGenerator", "R2SCANrVV10StaticSetGenerator", "kpoint_mesh", "write_inputs"]
 
 # Said by the papers, or VASP's own default made explicit.
 _SINGLE_POINT: dict[str, Any] = {
@@ -166,141 +163,3 @@ class R2SCANrVV10StaticSetGenerator(PBEStaticSetGenerator):
         "LMIXTAU": True,  # acts only if custodian falls back from ALGO = All to density mixing
         "ALGO": "All",
     }
-
-
-def write_inputs(structure: Structure, maker: Maker, directory: str | Path) -> dict[str, Any]:
-    """Write what a VASP static Maker would run, with POTCAR.spec in place of the licensed POTCAR.
-
-    Parameters
-    ----------
-    structure
-        The cell to label.
-    maker
-        A Maker with an `input_set_generator`; it is left as it was.
-    directory
-        Receives INCAR, KPOINTS (unless the set uses KSPACING), POSCAR and POTCAR.spec.
-
-    Returns
-    -------
-    dict
-        incar (dict), kpoints (mesh as a list of int, or None), potcar (symbols), potcar_functional, n_atoms.
-    """
-    generator = getattr(maker, "input_set_generator", None)
-    if not isinstance(generator, VaspInputGenerator):
-        raise ValueError(f"{type(maker).__name__} has no VASP input set: there are no input files to write")
-    generator = copy.deepcopy(generator)
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_vasp_input_set(
-        structure.get_sorted_structure(),  # as it is run
-        generator,
-        directory=directory,
-        potcar_spec=True,
-        clean_prev=False,  # it would clean the current directory, not this one
-        apply_incar_updates=_takes_site_updates(maker),
-    )
-    mesh = directory / "KPOINTS"
-    return {
-        "incar": dict(Incar.from_file(directory / "INCAR")),
-        "kpoints": [int(n) for n in Kpoints.from_file(mesh).kpts[0]] if generator.kpoints is not None else None,
-        "potcar": list(generator.potcar_symbols),
-        "potcar_functional": generator.user_potcar_functional,
-        "n_atoms": len(structure),
-    }
-
-
-def resolved_incar(maker: Maker) -> dict[str, Any]:
-    """INCAR tags of a VASP Maker before they meet a structure: set, updates, the site's updates, user, in that order.
-
-    Returns
-    -------
-    dict
-        Tag to value, removed tags absent; MAGMOM and LDAU tags are tables by element and absent where unused.
-    """
-    generator = _on_a_probe(maker, [4.0, 4.0, 4.0])
-    updates = {**generator._config_dict["INCAR"], **generator.incar_updates, **generator.user_incar_settings}
-    if _takes_site_updates(maker):
-        from atomate2 import SETTINGS
-
-        updates |= SETTINGS.VASP_INCAR_UPDATES
-    tags = {tag: value for tag, value in updates.items() if value is not None}
-    unused = "MAGMOM" if tags.get("ISPIN", 1) == 1 else ""
-    return {t: v for t, v in tags.items() if t != unused and (tags.get("LDAU") or not t.startswith("LDAU"))}
-
-
-# How fast, what is written, and by which way the same numbers are reached; not which numbers come out.
-_NOT_PHYSICS = {
-    *("NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALU", "LSCALAPACK", "NWRITE", "SYSTEM"),
-    *("LWAVE", "LCHARG", "LVTOT", "LVHAR", "LORBIT", "LELF", "LAECHG"),
-    *("ALGO", "IALGO", "LDIAG", "LSUBROT", "ISTART", "NELM", "NELMIN", "NELMDL", "TIME", "ISEARCH"),
-    *("AMIX", "BMIX", "AMIN", "AMIX_MAG", "BMIX_MAG", "IMIX", "INIMIX", "MAXMIX", "MIXPRE", "WC"),
-    *("LMIXTAU", "LMAXMIX"),
-}
-# Custodian's repairs that leave the numbers alone: more bands than too few, and the whole mesh in place of its
-# irreducible part. Asked for by a user, they stay part of the settings.
-_HARMLESS_REPAIRS = {"NBANDS", "ISYM", "SYMPREC"}
-_SELF_CONSISTENT = 10  # ICHARG below it says where to start, above it what to keep
-_PROBES = ([4.0, 4.0, 4.0], [3.0, 5.5, 23.0])  # Å; two cells tell one mesh rule from another
-_FLAGS = (
-    *("auto_ismear", "auto_ispin", "auto_lreal", "auto_kspacing", "standardize", "reduce_structure"),
-    *("constrain_total_magmom", "use_structure_charge"),
-)
-
-
-def vasp_settings(maker: Maker) -> dict[str, Any]:
-    """All that decides a VASP Maker's numbers: INCAR tags, k-point rule, pseudopotentials. Plain JSON."""
-    generator = maker.input_set_generator  # type: ignore[attr-defined]
-    meshes = [_on_a_probe(maker, abc).kpoints for abc in _PROBES]
-    return {
-        "code": "VASP",
-        "incar": deciding_tags(resolved_incar(maker)),
-        "kpoints": [m and {"style": str(m.style), "kpts": np.asarray(m.kpts).tolist()} for m in meshes],
-        "potcar_functional": generator.user_potcar_functional,
-        "potcar": dict(generator._config_dict["POTCAR"]),
-        "flags": {flag: getattr(generator, flag, None) for flag in _FLAGS},
-    }
-
-
-def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, Any]:
-    """INCAR tags that decide the numbers, with one spelling for each value.
-
-    Parameters
-    ----------
-    incar
-        Tag to value.
-    mended
-        Whether to leave out what custodian may change without harm (bands, use of symmetry).
-
-    Returns
-    -------
-    dict
-        The tags left.
-    """
-    idle = _NOT_PHYSICS | _HARMLESS_REPAIRS if mended else _NOT_PHYSICS
-    tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
-    if not isinstance(tags.get("MAGMOM"), Mapping):
-        tags.pop("MAGMOM", None)  # a table belongs to the engine, a list to the cell that has these moments
-    if tags.get("ICHARG", _SELF_CONSISTENT) < _SELF_CONSISTENT:
-        del tags["ICHARG"]
-    return tags
-
-
-def _canonical(value: Any) -> Any:
-    """Make one value of VASP's several spellings: 600 and 600.0, Pe and PE."""
-    if isinstance(value, str):
-        return value.upper()
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-def _takes_site_updates(maker: Maker) -> bool:
-    """Whether VASP_INCAR_UPDATES of this machine's atomate2 settings reach the INCAR."""
-    return bool(getattr(maker, "write_input_set_kwargs", {}).get("apply_incar_updates", True))
-
-
-def _on_a_probe(maker: Maker, abc: list[float]) -> VaspInputGenerator:
-    """Copy of the Maker's input set, holding a one-atom orthorhombic cell of silicon with these lengths (Å)."""
-    from pymatgen.core import Lattice, Structure
-
-    generator = copy.deepcopy(maker.input_set_generator)  # type: ignore[attr-defined]
-    generator.structure = Structure(Lattice(np.diag(abc)), ["Si"], [[0, 0, 0]])
-    return generator

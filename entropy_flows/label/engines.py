@@ -118,18 +118,6 @@ class LabelParams(Params):
                 raise ValueError(f"U of {symbol} is {value:g} eV; expected a positive number")
         return hubbard_u
 
-    @field_validator("user_incar_settings")
-    @classmethod
-    def _no_lists_by_atom(cls, tags: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what cannot follow the atoms of one cell after the other."""
-        for tag in _BY_ELEMENT:
-            if tags.get(tag) is not None and not isinstance(tags[tag], dict):
-                hint = "; moments atom by atom are `magmoms` of a phase" if tag == "MAGMOM" else ""
-                raise ValueError(f"{tag} {tags[tag]!r}: expected a value for each element, such as {{Ni: 2}}{hint}")
-        if any(tags.get(tag) for tag in ("LSORBIT", "LNONCOLLINEAR")):
-            raise ValueError("LSORBIT and LNONCOLLINEAR: only collinear moments are carried from cell to cell")
-        return tags
-
     @model_validator(mode="after")
     def _options_fit_the_engine(self) -> Self:
         kind = self.engine.split("-")[0]
@@ -155,6 +143,13 @@ def make_static_maker(params: LabelParams) -> Maker:
     -------
     Maker
         Of atomate2 or the user.
+
+    Raises
+    ------
+    EngineError
+        If a VASP preset is given INCAR tags that no input set can carry from cell to cell.
+    ValueError
+        If there is no such engine, Maker or force field.
     """
     if params.maker is not None:
         return _custom_maker(params.maker)
@@ -162,6 +157,7 @@ def make_static_maker(params: LabelParams) -> Maker:
         return _forcefield_maker(params.model, params.calculator_kwargs)
     if params.engine == "gpaw-pbe":
         return _gpaw_maker(params)
+    _check_tags(params.user_incar_settings)
     from atomate2.vasp.jobs.core import StaticMaker
 
     from entropy_flows.label.dft import PBEStaticSetGenerator, R2SCANrVV10StaticSetGenerator
@@ -169,6 +165,16 @@ def make_static_maker(params: LabelParams) -> Maker:
     generators = {"vasp-pbe": PBEStaticSetGenerator, "vasp-r2scan-rvv10": R2SCANrVV10StaticSetGenerator}
     generator = generators[params.engine](**params.model_dump(include=set(_VASP_OWN)))
     return StaticMaker(input_set_generator=generator, run_vasp_kwargs={**_vasp_handlers(), **params.run_vasp_kwargs})
+
+
+def _check_tags(tags: dict[str, Any]) -> None:
+    """Refuse what cannot follow the atoms of one cell after the other."""
+    for tag in _BY_ELEMENT:
+        if tags.get(tag) is not None and not isinstance(tags[tag], dict):
+            hint = "; moments atom by atom are `magmoms` of a phase" if tag == "MAGMOM" else ""
+            raise EngineError(f"{tag} {tags[tag]!r}: expected a value for each element, such as {{Ni: 2}}{hint}")
+    if any(tags.get(tag) for tag in ("LSORBIT", "LNONCOLLINEAR")):
+        raise EngineError("LSORBIT and LNONCOLLINEAR: only collinear moments are carried from cell to cell")
 
 
 def labels_per_job(params: LabelParams, maker: Maker | None = None) -> int:
@@ -191,7 +197,7 @@ def engine_name(maker: Maker) -> str:
     if isinstance(own := getattr(maker, "engine_name", None), str):
         return own
     if is_vasp(maker):
-        from entropy_flows.label.dft import resolved_incar
+        from entropy_flows.label.vasp_settings import resolved_incar
 
         tags = resolved_incar(maker)
         names = {"PE": "PBE", "PS": "PBEsol", "R2SCAN": "r2SCAN"}
@@ -225,7 +231,7 @@ def engine_settings(maker: Maker) -> dict[str, Any]:
     if hasattr(maker, "physics"):  # a Maker that knows
         return maker.physics()
     if is_vasp(maker):
-        from entropy_flows.label.dft import vasp_settings
+        from entropy_flows.label.vasp_settings import vasp_settings
 
         return vasp_settings(maker)
     if (meta := getattr(maker, "calculator_meta", None)) is not None:

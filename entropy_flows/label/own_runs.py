@@ -1,37 +1,142 @@
-"""Whether a run of VASP is the campaign's own: its inputs are those that the campaign's Maker writes."""
+"""Whether a run of VASP is the campaign's own: its inputs are those that the campaign's Maker writes for its cell.
+
+INCAR is compared by the tags that decide the numbers of one ionic step, to the digits that vasprun.xml has of them.
+How ions move decides nothing, as long as the cell is fixed: the plane waves of a run with ISIF ≥ 3 are those of its
+first cell. A tag that vasprun.xml does not repeat from INCAR is looked up among its parameters.
+
+    N_i = max(1, ⌈2π |b_i| / KSPACING⌉)    within 1, as versions of VASP round differently
+
+    N_i   divisions along the i-th reciprocal vector b_i (Å⁻¹, a_i · b_j = δ_ij)
+"""
 
 from __future__ import annotations
 
-import tempfile
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.frame import Existing
 
 if TYPE_CHECKING:
     from jobflow import Maker
+    from pymatgen.core import Lattice
+
+    from entropy_flows.label.vasp_inputs import Inputs
+
+_RELATIVE = 1e-6
+_PRINTED = 5.1e-9  # half of the last digit in vasprun.xml
+_FIXED_CELL = 2  # ISIF up to here
+_MESHES = ("gamma", "monkhorst")
 
 
-def is_run_of(found: Existing, maker: Maker) -> bool:
-    """Whether a frame is a run of VASP with the INCAR, the mesh and the POTCAR symbols that a Maker gives its cell.
+def is_run_of(frame: Existing, maker: Maker) -> bool:
+    """Whether a frame is a run of VASP with the INCAR, the k points and the POTCARs that a Maker gives its cell.
 
     The date of a pseudopotential is not looked at, only its symbol and that it is PBE or not.
-    """
-    from entropy_flows.label import dft
 
-    if found.inputs is None or found.structure is None or found.label is None:
+    Parameters
+    ----------
+    frame
+        The frame.
+    maker
+        The campaign's own static Maker.
+
+    Returns
+    -------
+    bool
+        False, too, if the Maker is not of VASP or writes no inputs for this cell.
+    """
+    from entropy_flows.label.vasp_inputs import planned_inputs
+
+    if frame.inputs is None or frame.structure is None or frame.label is None:
         return False
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            wanted = dft.write_inputs(found.structure, maker, folder)
-        except ValueError:  # no Maker of VASP's, or one that does not know these elements
-            return False
-    mesh = found.label.provenance.get("kpoints") or {}
-    pbe = [str(kind).upper().endswith("PBE") for kind in found.inputs.get("potcar_type") or []]
+    try:
+        planned = planned_inputs(frame.structure, maker)
+    except Exception as err:  # no Maker of VASP's, or one that does not know these elements
+        if is_machine_fault(err):
+            raise
+        return False
+    mesh = frame.label.provenance.get("kpoints") or {}
     return (
-        dft.deciding_tags(found.inputs["incar"], mended=True) == dft.deciding_tags(wanted["incar"], mended=True)
-        and str(mesh.get("style", "")).lower().startswith("gamma")
-        and mesh.get("mesh") == wanted["kpoints"]
-        and sorted(found.inputs.get("potcar") or []) == sorted(wanted["potcar"])
-        and bool(pbe)
-        and set(pbe) == {str(wanted["potcar_functional"] or "PBE").upper().startswith("PBE")}
+        _same_incar(frame.inputs, planned.incar)
+        and _same_kpoints(mesh, frame.inputs.get("kpoints"), planned, frame.structure.lattice)
+        and _same_potcars(frame.inputs, planned)
     )
+
+
+def _same_incar(inputs: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+    from entropy_flows.label.vasp_settings import deciding_tags
+
+    written = deciding_tags(_of_one_step(inputs.get("incar") or {}), mended=True)
+    parameters = deciding_tags(_of_one_step(inputs.get("parameters") or {}), mended=True)
+    ours = deciding_tags(planned, mended=True)
+    if any(tag not in ours for tag in written):
+        return False
+    return all(_same(written.get(tag, parameters.get(tag)), value) for tag, value in ours.items())
+
+
+def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:
+    """Tags of a run that moved its ions in a fixed cell, as if it had not."""
+    from entropy_flows.label.ionic import ions_move
+    from entropy_flows.label.vasp_settings import MOTION
+
+    if not ions_move(incar) or int(incar.get("ISIF", 0 if incar.get("IBRION") == 0 else 2)) > _FIXED_CELL:
+        return dict(incar)
+    return {tag: value for tag, value in incar.items() if tag not in MOTION and not tag.startswith("ML_")}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of a tag are the same to the digits that are printed."""
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, bool) or isinstance(other, bool) or not isinstance(one, (int, float)):
+        return one == other
+    return isinstance(other, (int, float)) and math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_PRINTED)
+
+
+def _same_kpoints(mesh: Mapping[str, Any], written: Any, planned: Inputs, lattice: Lattice) -> bool:
+    """Whether a run's k points are the planned ones.
+
+    Parameters
+    ----------
+    mesh
+        Style and divisions of the run, as its label's provenance has them.
+    written
+        The run's k points in full, as a dictionary, or None.
+    planned
+        What the Maker writes.
+    lattice
+        Of the cell.
+    """
+    style = str(mesh.get("style", "")).lower()
+    divisions = mesh.get("mesh")
+    if planned.kpoints is None:
+        spacing = float(planned.incar.get("KSPACING", 0.5))
+        return divisions is None or _within_one(divisions, spacing, lattice)
+    if planned.mesh is None:
+        return divisions is None and mesh.get("n_points") == len(planned.kpoints.kpts)
+    given = written.get("usershift") if isinstance(written, Mapping) else None
+    shift = np.subtract(given or (0, 0, 0), planned.kpoints.kpts_shift or (0, 0, 0))
+    odd = all(n % 2 for n in planned.mesh)  # both kinds of mesh are the same then
+    same_style = style.startswith("gamma" if planned.style == "Gamma" else "monkhorst")
+    return (
+        divisions == planned.mesh
+        and (same_style or (odd and style.startswith(_MESHES)))
+        and bool(np.allclose(shift, np.round(shift)))
+    )
+
+
+def _within_one(divisions: Sequence[int], spacing: float, lattice: Lattice) -> bool:
+    """Whether a mesh is what VASP makes of KSPACING (Å⁻¹, with 2π), give or take one."""
+    lengths = np.array(lattice.reciprocal_lattice.abc)
+    wanted = np.maximum(1, np.ceil(lengths / spacing - 1e-9))
+    return bool((np.abs(np.asarray(divisions) - wanted) <= 1).all())
+
+
+def _same_potcars(inputs: Mapping[str, Any], planned: Inputs) -> bool:
+    pbe = {str(kind).upper().endswith("PBE") for kind in inputs.get("potcar_type") or []}
+    functional = planned.potcar_functional.upper()
+    return sorted(inputs.get("potcar") or []) == sorted(planned.potcar) and pbe == {functional.startswith("PBE")}

@@ -69,6 +69,15 @@ _BY_TEXT = (
     (Reason.SCF_NOT_CONVERGED, ("did not converge", "not converged", "unconverged", "failed to converge")),
 )
 
+# A shell, srun, mpirun or the loader, of an executable that is not there or lacks its libraries.
+_NOT_STARTED = (
+    "command not found",
+    "execve():",
+    "find the specified executable",
+    "error while loading shared libraries",
+    "cannot execute binary file",
+)
+
 # A traceback that ends in one of these was reading what the engine wrote.
 _PARSERS = ("emmet/core", "pymatgen/io/vasp/outputs", "pymatgen/io/cp2k/outputs", "pymatgen/io/aims", "ase/io", "xml/")
 
@@ -215,13 +224,29 @@ def _if_there_is_output(reason: Reason, directory: Path) -> Reason:
     return Reason.CRASH if reason is Reason.PARSE_ERROR and silent else reason
 
 
-def is_not_set_up(exc: BaseException) -> bool:
+def is_not_set_up(exc: BaseException, directory: str | Path = ".") -> bool:
     """Whether this worker lacks the engine: its packages, its executable, its pseudopotentials."""
     if isinstance(exc, ImportError) or type(exc).__name__ in ("EngineError", "PmgVaspPspDirError"):
         return True
     frames = traceback.extract_tb(exc.__traceback__)
     origin = frames[-1].filename.replace("\\", "/") if frames else ""
-    return isinstance(exc, FileNotFoundError) and origin.endswith(("subprocess.py", "pymatgen/io/vasp/inputs.py"))
+    if isinstance(exc, FileNotFoundError) and origin.endswith(("subprocess.py", "pymatgen/io/vasp/inputs.py")):
+        return True
+    return not_started(directory) is not None
+
+
+def not_started(directory: str | Path) -> str | None:
+    """Last words of a shell, srun or mpirun that did not find VASP or its libraries; None if VASP has run."""
+    directory = Path(directory)
+    has_inputs = any(directory.glob("INCAR*"))
+    has_run = any(directory.glob("OUTCAR*")) or any(directory.glob("vasprun.xml*"))
+    if not has_inputs or has_run:
+        return None
+    for name in ("std_err.txt", "vasp.out"):
+        words = _tail(directory / name)
+        if any(text in words.lower() for text in _NOT_STARTED):
+            return words
+    return None
 
 
 def _is_bad_document(exc: BaseException) -> bool:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.faults import is_machine_fault
+from entropy_flows.label.engine_check import writes_no_inputs
 from entropy_flows.label.engines import EngineError, engine_name, is_vasp
 from entropy_flows.label.ladder import ladder_steps, with_changes
 from entropy_flows.label.read import Label, read_label
-from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, reason_from_exception
+from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, not_started, reason_from_exception
 from entropy_flows.label.second_look import second_look
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
         return second_look(label, doc) if looked_at and is_vasp(maker) else label
     except Exception as exc:
         if is_not_set_up(exc):
-            raise EngineError(f"{engine_name(maker)} cannot run here: {exc}") from exc
+            words = not_started(".") or str(exc)
+            raise EngineError(f"{engine_name(maker)} cannot run here: {' '.join(words.split())}") from exc
+        if (fault := writes_no_inputs(maker, structure)) is not None:
+            raise EngineError(f"{engine_name(maker)} writes no cell's inputs: {fault}") from exc
         reason, evidence = reason_from_exception(exc)
         if is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY:  # that depends on the cell as well
             raise

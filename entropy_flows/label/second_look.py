@@ -67,7 +67,7 @@ def changed_settings(directory: Path) -> list[str]:
     """What custodian changed, of all that decides the numbers, as "SIGMA 0.05 → 0.02"; [] without its copies."""
     from pymatgen.io.vasp import Incar, Kpoints
 
-    from entropy_flows.label.dft import deciding_tags
+    from entropy_flows.label.vasp_settings import deciding_tags
 
     changes = []
     if pair := _now_and_before(directory, "INCAR"):

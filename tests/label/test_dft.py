@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar, Kpoints
 
 from entropy_flows.label import (
+    EngineError,
     LabelParams,
     PBEStaticSetGenerator,
     R2SCANrVV10StaticSetGenerator,
@@ -18,7 +19,7 @@ from entropy_flows.label import (
     settings_hash,
     write_inputs,
 )
-from entropy_flows.label.dft import deciding_tags
+from entropy_flows.label.vasp_settings import deciding_tags
 
 COMMON = {
     "ENCUT": 600,
@@ -181,18 +182,28 @@ def test_settings_know_spin_and_u_but_no_cells_moments():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"user_incar_settings": {"ISPIN": 2, "MAGMOM": [2, -2]}}, "moments atom by atom are `magmoms` of a phase"),
-        ({"user_incar_settings": {"ISPIN": 2, "MAGMOM": "2*2.0"}}, "MAGMOM '2.2.0': expected a value for each element"),
-        ({"user_incar_settings": {"LDAUU": [6.2, 0]}}, "LDAUU .* expected a value for each element"),
-        ({"user_incar_settings": {"LSORBIT": True}}, "only collinear moments"),
         ({"hubbard_u": {"Nl": 6.2}}, "'Nl' is not a chemical symbol"),
         ({"hubbard_u": {"Ni": -1}}, "U of Ni is -1 eV"),
         ({"engine": "gpaw-pbe", "spin": True}, "spin would have no effect with engine 'gpaw-pbe'"),
     ],
 )
-def test_what_cannot_follow_the_atoms_is_refused(options, reason):
+def test_what_cannot_be_is_refused(options, reason):
     with pytest.raises(ValidationError, match=reason):
         LabelParams(**options)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"ISPIN": 2, "MAGMOM": [2, -2]}, "moments atom by atom are `magmoms` of a phase"),
+        ({"ISPIN": 2, "MAGMOM": "2*2.0"}, "MAGMOM '2.2.0': expected a value for each element"),
+        ({"LDAUU": [6.2, 0]}, "LDAUU .* expected a value for each element"),
+        ({"LSORBIT": True}, "only collinear moments"),
+    ],
+)
+def test_what_cannot_follow_the_atoms_is_the_engines_fault(tags, reason):
+    with pytest.raises(EngineError, match=reason):
+        make_static_maker(LabelParams(user_incar_settings=tags))
 
 
 def test_writing_leaves_the_maker_and_the_current_directory_alone(tmp_path, monkeypatch):

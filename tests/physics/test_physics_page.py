@@ -14,7 +14,7 @@ def blocks():
 
 @pytest.mark.slow
 def test_flows_of_atomate2_have_the_label_engines_settings(monkeypatch):
-    from entropy_flows.label.dft import resolved_incar
+    from entropy_flows.label.vasp_settings import resolved_incar
 
     monkeypatch.chdir(ROOT)
     names = {}

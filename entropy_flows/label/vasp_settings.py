@@ -1,0 +1,139 @@
+"""What decides the numbers of a VASP Maker: the tags it writes, its k-point rule, its pseudopotentials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entropy_flows.faults import is_machine_fault
+from entropy_flows.label.vasp_inputs import input_set_of, takes_site_updates
+
+if TYPE_CHECKING:
+    from jobflow import Maker
+    from pymatgen.io.vasp.sets import VaspInputSet
+
+# How fast, what is written, and by which way the same numbers are reached; not which numbers come out.
+_NOT_PHYSICS = {
+    *("NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALU", "LSCALAPACK", "NWRITE", "SYSTEM"),
+    *("LWAVE", "LCHARG", "LVTOT", "LVHAR", "LORBIT", "LELF", "LAECHG"),
+    *("ALGO", "IALGO", "LDIAG", "LSUBROT", "ISTART", "NELM", "NELMIN", "NELMDL", "TIME", "ISEARCH"),
+    *("AMIX", "BMIX", "AMIN", "AMIX_MAG", "BMIX_MAG", "IMIX", "INIMIX", "MAXMIX", "MIXPRE", "WC"),
+    *("LMIXTAU", "LMAXMIX"),
+}
+# Custodian's repairs that leave the numbers alone: more bands than too few, and the whole mesh in place of its
+# irreducible part. Asked for by a user, they stay part of the settings.
+_HARMLESS_REPAIRS = {"NBANDS", "ISYM", "SYMPREC"}
+# How the ions move from one ionic step to the next: idle where they do not.
+MOTION = {
+    *("NSW", "IBRION", "ISIF", "EDIFFG", "POTIM", "NFREE", "IWAVPR", "NBLOCK", "KBLOCK", "APACO", "NPACO"),
+    *("SMASS", "MDALGO", "TEBEG", "TEEND", "ANDERSEN_PROB", "LANGEVIN_GAMMA", "LANGEVIN_GAMMA_L", "PMASS"),
+}
+_TABLES = ("MAGMOM", "LDAUU", "LDAUJ", "LDAUL")  # by element
+_SELF_CONSISTENT = 10  # ICHARG below it says where to start, above it what to keep
+_PROBES = ([4.0, 4.0, 4.0], [3.0, 5.5, 23.0])  # Å; two cells tell one mesh rule from another
+_FLAGS = (
+    *("auto_ismear", "auto_ispin", "auto_lreal", "auto_kspacing", "standardize", "reduce_structure"),
+    *("constrain_total_magmom", "use_structure_charge"),
+)
+
+
+def vasp_settings(maker: Maker) -> dict[str, Any]:
+    """All that decides a VASP Maker's numbers: INCAR tags, k-point rule, pseudopotentials. Plain JSON."""
+    generator = input_set_of(maker)
+    meshes = [_on_a_probe(maker, abc).kpoints for abc in _PROBES]
+    return {
+        "code": "VASP",
+        "incar": deciding_tags(resolved_incar(maker)),
+        "kpoints": [m and {"style": str(m.style), "kpts": np.asarray(m.kpts).tolist()} for m in meshes],
+        "potcar_functional": generator.user_potcar_functional,
+        "potcar": dict(generator._config_dict["POTCAR"]),
+        "flags": {flag: getattr(generator, flag, None) for flag in _FLAGS},
+    }
+
+
+def resolved_incar(maker: Maker) -> dict[str, Any]:
+    """INCAR tags that a VASP Maker writes whatever the cell.
+
+    They are those of a cell of silicon. What depends on the elements stays a table by element.
+
+    Parameters
+    ----------
+    maker
+        A Maker with an input set.
+
+    Returns
+    -------
+    dict
+        Tag to value, removed tags absent; MAGMOM and LDAU tags are tables by element and absent where unused.
+    """
+    from atomate2 import SETTINGS
+
+    generator = _on_a_probe(maker, _PROBES[0])
+    updates = {**generator._config_dict["INCAR"], **generator.incar_updates, **generator.user_incar_settings}
+    given = {tag: value for tag, value in updates.items() if value is not None}
+    tags = _written(generator, given)
+    if given.get("LDAU"):  # of no use to silicon
+        tags |= {tag: value for tag, value in given.items() if tag.startswith("LDAU")}
+    tags |= {tag: given[tag] for tag in _TABLES if tag in tags and tag in given}
+    if takes_site_updates(maker):
+        tags |= {tag: value for tag, value in SETTINGS.VASP_INCAR_UPDATES.items() if value is not None}
+    if tags.get("ISPIN", 1) == 1:
+        tags.pop("MAGMOM", None)
+    return tags
+
+
+def _written(generator: VaspInputSet, given: dict[str, Any]) -> dict[str, Any]:
+    """INCAR of the probe; for a set that writes none for it, what it was given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return dict(generator.incar)
+        except Exception as err:  # a set may know some elements alone
+            if is_machine_fault(err):
+                raise
+            return {tag: value for tag, value in given.items() if given.get("LDAU") or not tag.startswith("LDAU")}
+
+
+def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, Any]:
+    """INCAR tags that decide the numbers, with one spelling for each value.
+
+    Parameters
+    ----------
+    incar
+        Tag to value.
+    mended
+        Whether to leave out what custodian may change without harm (bands, use of symmetry).
+
+    Returns
+    -------
+    dict
+        The tags left.
+    """
+    idle = _NOT_PHYSICS | _HARMLESS_REPAIRS if mended else _NOT_PHYSICS
+    if not incar.get("NSW"):
+        idle = idle | MOTION
+    tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
+    if not isinstance(tags.get("MAGMOM"), Mapping):
+        tags.pop("MAGMOM", None)  # a table belongs to the engine, a list to the cell that has these moments
+    if tags.get("ICHARG", _SELF_CONSISTENT) < _SELF_CONSISTENT:
+        del tags["ICHARG"]
+    return tags
+
+
+def _canonical(value: Any) -> Any:
+    """Make one value of VASP's several spellings: 600 and 600.0, Pe and PE."""
+    if isinstance(value, str):
+        return value.upper()
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _on_a_probe(maker: Maker, abc: Sequence[float]) -> VaspInputSet:
+    """Copy of the Maker's input set, holding a one-atom orthorhombic cell of silicon with these lengths (Å)."""
+    from pymatgen.core import Lattice, Structure
+
+    generator = input_set_of(maker)
+    generator.structure = Structure(Lattice(np.diag(abc)), ["Si"], [[0, 0, 0]])
+    return generator

@@ -91,3 +91,15 @@ def locked(path: Path, what: object, patience: float) -> Iterator[int]:
                 logger.warning("%s cannot be locked, two processes would not see each other: %s", path, err)
                 break
         yield stream.fileno()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process, on this machine or on one that shares the disk's locks, holds a file's lock."""
+    try:
+        with path.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it is gone, or its disk knows no locks
+        return False
+    return False

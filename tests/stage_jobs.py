@@ -6,10 +6,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from cells import rattled
 from jobflow import Flow, Maker, Response, job
+from pymongo.collection import Collection
 
-from entropy_flows.jobs.common import identified, stage_job
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.common import current_uuid, identified, stage_job
 from entropy_flows.schemas.documents import Document
+from entropy_flows.store import CampaignStore, Entry, lease
+
+DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
 
 
 class Counted(Document):
@@ -42,6 +51,54 @@ class CountMaker(Maker):
             raise {"ValueError": ValueError, "OSError": lambda _: OSError(28, "No space left on device")}[self.error](
                 "no"
             )
+        return Counted(iteration=iteration, runs=runs, trajectories=[[1.5, runs]])
+
+
+def stop_before(write):
+    """Stop this process, as SIGSTOP does, just before it sends its `write`-th write, from 1."""
+    aggregate = Collection.aggregate
+    sent = []
+
+    def stopping(collection, pipeline, *args, **kwargs):
+        if "$merge" in pipeline[-1]:
+            sent.append(collection.name)
+            if len(sent) == write:
+                os.kill(os.getpid(), signal.SIGSTOP)
+        return aggregate(collection, pipeline, *args, **kwargs)
+
+    Collection.aggregate = stopping
+
+
+@dataclass
+class AllWritesMaker(Maker):
+    """A stage that writes whatever stages write, other numbers each time it runs; its first run stops in between."""
+
+    name: str = "writes"
+
+    @stage_job(Counted)
+    def make(self, campaign, iteration, path, write):
+        runs = mark(path)
+        lease.LEASE_SECONDS = 2.0
+        if runs == 1:
+            stop_before(write)
+        store = CampaignStore.open(campaign)
+        store.record(iteration, train={"epoch": runs})
+        cells = [to_structure(rattled("Si", repeat=1, seed=n)) for n in range(3)]
+        entries = [
+            Entry(f"{iteration:03d}/select/{n:05d}", cell, np.full((len(cell), 4), n + 1.0), float(runs), {"run": runs})
+            for n, cell in enumerate(cells)
+        ]
+        ledger = store.ledger(DATASET)
+        ledger.append(iteration, "select", entries)
+        label = {"converged": True, "free_energy": float(runs), "forces": [], "wall_seconds": runs}
+        for entry in ledger.entries():
+            store.add_label(entry, "settings", label)
+        store.set_splits({entry.key: "train" for entry in entries})
+        model = Path(f"{path}.{runs}.nequip.zip")
+        model.write_text(str(runs))
+        store.save_model(iteration, model, runs=runs)
+        store.add_failure(iteration, self.name, self.name, current_uuid(), f"run {runs}")
+        store.set_state("running", f"run {runs}")
         return Counted(iteration=iteration, runs=runs, trajectories=[[1.5, runs]])
 
 

@@ -1,11 +1,14 @@
 """Where a long job keeps what it has done so far, and the exploration's file there.
 
-The folder is below the cache, by campaign, iteration and job. Where workers share that disk, whoever runs the job next
-goes on from there; where they do not, it starts again. A file that is damaged or belongs to other inputs is ignored.
+The folder is below the cache, by campaign, iteration, job and launch. Where workers share that disk, whoever runs the
+job next takes the folder over and goes on from there; where they do not, it starts again. So a worker that was given up
+for dead and wakes up writes into no folder of the one that has its job now. A file that is damaged or belongs to other
+inputs is ignored.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -22,15 +25,31 @@ from ase import Atoms
 
 from entropy_flows.explore import Ensemble, ExploreParams, Run
 from entropy_flows.faults import Terminated, termination_asked
+from entropy_flows.processes import is_locked
 from entropy_flows.settings import settings
+from entropy_flows.store.fence import current_launch
 
 DIGEST = 32
 """Bytes of a SHA-256 digest; a file starts with that of the rest and that of its inputs."""
 
 
 def checkpoint_folder(campaign: str, iteration: int, uuid: str) -> Path:
-    """Folder of one job's checkpoints; not made."""
-    return iteration_folder(campaign, iteration) / uuid
+    """Folder of a job's checkpoints for the launch that runs; not made.
+
+    What an earlier launch has left is moved there, unless a process still holds a lock in it: one that was stopped may
+    go on at any time, and its program goes on without it.
+    """
+    job = iteration_folder(campaign, iteration) / uuid
+    launch = current_launch()
+    folder = job / ("local" if launch is None else f"{launch.number:08d}")
+    if folder.exists() or not job.is_dir():
+        return folder
+    for earlier in sorted(job.iterdir(), reverse=True):
+        if not any(is_locked(lock) for lock in earlier.rglob("lock")):
+            with contextlib.suppress(OSError):  # another launch was faster
+                earlier.rename(folder)
+                return folder
+    return folder
 
 
 def iteration_folder(campaign: str, iteration: int) -> Path:

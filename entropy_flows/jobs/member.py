@@ -68,4 +68,6 @@ class MemberMaker(Maker):
             wall_seconds=result.wall_seconds,
         )
         store.save_member(iteration, batch, result.model, parent=model, training=doc.model_dump())
-        return doc
+        stored = store.member(iteration, batch)
+        assert stored is not None, "it was there or has just been written"
+        return MemberDoc.model_validate(stored["training"])

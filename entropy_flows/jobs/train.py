@@ -89,7 +89,9 @@ class TrainMaker(Maker):
         )
         last = max(atoms.info["position"] for frames in parts.values() for atoms in frames)
         store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
-        return doc
+        stored = store.model(iteration)
+        assert stored is not None, "it was there or has just been written"
+        return TrainDoc.model_validate(stored["training"])
 
 
 def training_cells(

@@ -15,6 +15,7 @@ from fireworks import LaunchPad
 from pymongo.errors import PyMongoError
 
 from entropy_flows.settings import settings
+from entropy_flows.store.fence import Launch
 
 
 class Heartbeat:
@@ -24,14 +25,14 @@ class Heartbeat:
     ----------
     pad
         The launchpad.
-    fw_id
-        The job, RUNNING in this process.
+    launch
+        The job's launch that this process works on.
     """
 
-    def __init__(self, pad: LaunchPad, fw_id: int):
-        self.pad, self.fw_id, self._stop = pad, fw_id, threading.Event()
-        found = pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1})
-        self.launch_id = found["launches"][-1] if found and found["launches"] else None
+    def __init__(self, pad: LaunchPad, launch: Launch):
+        self.pad = pad
+        self.launch = launch
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
@@ -45,22 +46,13 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.wait(settings().heartbeat):
             try:
-                if not self.is_ours():
+                if not self.launch.fence.holds(self.pad.db):
                     self.abandon()
-                self.pad.ping_launch(self.launch_id)
+                self.pad.ping_launch(self.launch.number)
             except (PyMongoError, ValueError):  # ValueError: FireWorks' word for a launch that is not there
                 continue
 
-    def is_ours(self) -> bool:
-        """Whether the job still runs as this launch."""
-        mine = {"fw_id": self.fw_id, "launches": self.launch_id}
-        running = {"launch_id": self.launch_id, "state": "RUNNING"}
-        return all(
-            collection.find_one(query, {"_id": 1}) is not None
-            for collection, query in ((self.pad.fireworks, mine), (self.pad.launches, running))
-        )
-
     def abandon(self) -> None:
         """End this process: what it still does, another one does as well."""
-        print(f"job {self.fw_id} was given to another worker; this one ends", file=sys.stderr, flush=True)
+        print(f"job {self.launch.fw_id} was given to another worker; this one ends", file=sys.stderr, flush=True)
         os._exit(1)

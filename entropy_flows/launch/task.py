@@ -2,7 +2,8 @@
 
     SIGTERM                   the stage saves, the job is READY again, the process ends
     the database is away      wait for it, then do the job again; after the patience, end: `repair` finds the job
-    the job was taken away    the process ends (a repair has given its job to another)
+    the job was taken away    the process ends: a repair has given its job to another, and the database refuses
+                              whatever this one still writes (`store.fence`)
     an older package          the job is READY again, the process ends
     run a second time         jobs it added the first time are not added again
 
@@ -28,6 +29,7 @@ from entropy_flows.launch.fanout import is_complete, let_go_on, pause, without_c
 from entropy_flows.launch.heartbeat import Heartbeat
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store, launchpad
+from entropy_flows.store.fence import Launch, LaunchLostError, check_launch, running
 from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
 
 RETRY_SECONDS = 2.0
@@ -42,15 +44,19 @@ class StageTask(JobFiretask):
         """Run the job; see the module for what may happen meanwhile."""
         from jobflow import SETTINGS
 
+        launch = launch_of(self.launchpad, self.fw_id)
         with answering_sigterm():
             try:
-                with Heartbeat(self.launchpad, self.fw_id):
+                with Heartbeat(self.launchpad, launch), running(launch):
                     patiently(lambda: refuse_old_worker(CampaignStore.open(fw_spec["campaign"]).document()))
                     SETTINGS.JOB_STORE = job_store()
                     return patiently(lambda: self._run(fw_spec))
-            except (Terminated, OldWorkerError) as reason:
-                give_back(self.fw_id, str(reason))
+            except LaunchLostError as lost:
+                abandon(lost)
                 raise  # where the process was not ended: in a test
+            except (Terminated, OldWorkerError) as reason:
+                give_back(launch, str(reason))
+                raise
 
     def _run(self, fw_spec: dict[str, Any]) -> FWAction:
         """The job's work, and the jobs that it adds."""
@@ -59,6 +65,7 @@ class StageTask(JobFiretask):
             pause(pad, self.fw_id, needs)
             return FWAction()
         action = super().run_task(fw_spec)
+        check_launch(pad.db)
         if gathering is not None:
             let_go_on(pad, gathering, needs)
         action.detours = [rest for workflow in action.detours for rest in self._detour(stage_workflow(workflow))]
@@ -125,18 +132,28 @@ def patiently(work: Callable[[], T]) -> T:
             _await_database(err)
 
 
-def give_back(fw_id: int, reason: str) -> None:
-    """Make the running job READY for another worker, and end this process."""
+def give_back(launch: Launch, reason: str) -> None:
+    """Make the running job READY for another worker, unless it is another's already, and end this process."""
     pad = launchpad()  # its own connection: the signal may have come in the middle of another one's work
     try:
-        firework = pad.fireworks.find_one({"fw_id": fw_id, "state": "RUNNING"}, {"launches": 1})
-        if firework is not None:
-            pad.rerun_fw(fw_id)
-            for launch_id in firework["launches"]:
-                pad.mark_fizzled(launch_id)
-        print(f"job {fw_id} was given back: {reason}", file=sys.stderr, flush=True)
+        if launch.fence.holds(pad.db):
+            pad.rerun_fw(launch.fw_id)
+            pad.mark_fizzled(launch.number)
+        print(f"job {launch.fw_id} was given back: {reason}", file=sys.stderr, flush=True)
     finally:
         leave(1)
+
+
+def abandon(lost: LaunchLostError) -> None:
+    """End this process: another worker does, or has done, what it still does."""
+    print(f"{lost}: it was given to another worker; this one ends", file=sys.stderr, flush=True)
+    leave(1)
+
+
+def launch_of(pad: LaunchPad, fw_id: int) -> Launch:
+    """The launch as which a job runs in this process, which has just taken it."""
+    firework = pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1}) or {}
+    return Launch(fw_id, max(firework.get("launches", []), default=-1))
 
 
 def leave(code: int) -> None:

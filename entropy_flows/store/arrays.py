@@ -6,7 +6,7 @@ MongoDB takes no document beyond 16 MiB, so bytes are stored beside theirs from 
 
 A file is entered in the list of files before its chunks are written, and its document follows: whatever is interrupted
 has left a file that no document names. The next append to the ledger deletes such files, while it is the only one that
-writes (`Arrays.delete_unused`).
+writes.
 """
 
 from __future__ import annotations
@@ -109,10 +109,6 @@ class Arrays:
         for name in names:
             self.chunks.delete_many({"files_id": name})
             self.files.delete_one({"_id": name})
-
-    def delete_unused(self) -> None:
-        """Delete what interrupted writes have left; only for whoever has the ledger's lease."""
-        self.delete(self.unused())
 
 
 def pack(q: Array) -> bytes:

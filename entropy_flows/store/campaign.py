@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pydantic import ValidationError
 from pymatgen.core import Structure
-from pymongo import ASCENDING, UpdateMany
+from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.conventions import to_voigt
@@ -22,10 +22,11 @@ from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import Label
 from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
 from entropy_flows.store.connection import StoreError, connect, refused
+from entropy_flows.store.fence import current_launch, merge, nested
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
 from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old_worker, require_current
-from entropy_flows.store.seals import insert_once, replace, sealed, setting
+from entropy_flows.store.seals import insert_once, replace, sealed, set_fields, setting
 
 CONDITION = ("phase", "temperature", "k", "pressure")
 """What of an entry's origin is also said of its label."""
@@ -154,8 +155,7 @@ class CampaignStore(Models):
 
     def _set(self, fields: dict[str, Any]) -> None:
         """Set fields of the campaign's own document."""
-        key = {"name": self.name}
-        self.database["campaigns"].update_one(key, {"$set": setting("campaigns", key, fields)})
+        set_fields(self.database["campaigns"], {"name": self.name}, fields)
 
     def campaign(self) -> Campaign:
         """The configuration the campaign was started with."""
@@ -170,15 +170,19 @@ class CampaignStore(Models):
     def record(self, iteration: int, **fields: Any) -> None:
         """Set fields of an iteration's document."""
         key = {"campaign": self.name, "iteration": iteration}
-        update = setting("iterations", key, {**fields, "updated": datetime.now(UTC)})
-        self.database["iterations"].update_one(
-            key, {"$set": update, "$setOnInsert": setting("iterations", key, key)}, upsert=True
-        )
+        set_fields(self.database["iterations"], key, {**fields, "updated": datetime.now(UTC)}, unmatched="insert")
 
     def count_labels(self, iteration: int, number: int) -> None:
         """Add to an iteration's labels until gathering has counted them; for progress: a killed job adds nothing."""
-        key = {"campaign": self.name, "iteration": iteration, "label.failed": {"$exists": False}}
-        self.database["iterations"].update_one(key, {"$inc": {"label.labelled": number}})
+        more = {"$add": [{"$ifNull": ["$label.labelled", 0]}, number]}
+        is_open = {"$eq": [{"$type": "$label.failed"}, "missing"]}
+        self._change_iteration(iteration, {"label.labelled": {"$cond": [is_open, more, "$label.labelled"]}})
+
+    def _change_iteration(self, iteration: int, change: dict[str, Any]) -> None:
+        """Set fields of an iteration's document to expressions; nothing is done where there is none."""
+        key = {"campaign": self.name, "iteration": iteration}
+        collection = self.database["iterations"]
+        merge(collection, [key], on=tuple(key), matched=[{"$set": change}], unmatched="discard")
 
     def iterations(self) -> list[dict[str, Any]]:
         """Documents of all iterations, in order."""
@@ -189,7 +193,8 @@ class CampaignStore(Models):
         self.record(iteration)
         key = {"campaign": self.name, "iteration": iteration}
         decision = setting("iterations", key, {f"plan.{name}": value})
-        self.database["iterations"].update_one({**key, f"plan.{name}": {"$exists": False}}, {"$set": decision})
+        first_stays = {path: {"$ifNull": [f"${path}", {"$literal": new}]} for path, new in decision.items()}
+        self._change_iteration(iteration, first_stays)
         found = self.database["iterations"].find_one(key, {"plan": 1})
         return None if found is None else found["plan"][name]
 
@@ -199,11 +204,16 @@ class CampaignStore(Models):
         """Keep that a stage's job failed for a reason of its own; `place` tells it from the stage's other jobs."""
         key = {"campaign": self.name, "uuid": uuid}
         body = {"iteration": iteration, "stage": stage, "place": place, "message": message[:2000]}
+        launch = current_launch()
+        body["launch"] = launch.number if launch is not None else None
         replace(self.database["failures"], key, {**body, "created": datetime.now(UTC)})
 
     def forget_failures(self, uuids: list[str]) -> None:
-        """Delete the failures of jobs that are run again, or have done well since."""
-        self.database["failures"].delete_many({"campaign": self.name, "uuid": {"$in": uuids}})
+        """Delete the failures of jobs that are run again, or have done well since; never that of a later launch."""
+        query: dict[str, Any] = {"campaign": self.name, "uuid": {"$in": uuids}}
+        if (launch := current_launch()) is not None:
+            query["launch"] = {"$not": {"$gt": launch.number}}
+        self.database["failures"].delete_many(query)
 
     def failures(self, **query: Any) -> list[dict[str, Any]]:
         """Failures, the latest last."""
@@ -263,12 +273,7 @@ class CampaignStore(Models):
 
     def flag_labels(self, flags: dict[str, str]) -> None:
         """Mark labels that are not to be trained on: key → what is odd about it."""
-        updates = []
-        for key, text in flags.items():
-            name = {"campaign": self.name, "key": key}
-            updates.append(UpdateMany(name, {"$set": setting("labels", name, {"flagged": True, "odd": text})}))
-        if updates:
-            self.database["labels"].bulk_write(updates, ordered=False)
+        self._set_in_labels({key: {"flagged": True, "odd": text} for key, text in flags.items()})
 
     def labels(self, settings_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
         """Labels in ledger order."""
@@ -283,15 +288,17 @@ class CampaignStore(Models):
 
     def set_splits(self, splits: dict[str, str]) -> None:
         """Assign cells to train, val or test for good: a cell once in the test set never trains."""
-        updates = []
-        for key, split in splits.items():
-            name = {"campaign": self.name, "key": key}
-            new = setting("labels", name, {"split": split})
-            # not by a condition on the split: with one more field, some servers do without the index on the keys
-            first_stays = {field: {"$ifNull": [f"${field}", {"$literal": value}]} for field, value in new.items()}
-            updates.append(UpdateMany(name, [{"$set": first_stays}]))
-        if updates:
-            self.database["labels"].bulk_write(updates, ordered=False)
+        self._set_in_labels({key: {"split": split} for key, split in splits.items()}, first_stays=True)
+
+    def _set_in_labels(self, fields: dict[str, dict[str, Any]], first_stays: bool = False) -> None:
+        """Set fields of the labels of some cells: key → what to set, or to leave if it is set already."""
+        named = self.database["labels"].find({"campaign": self.name}, {"campaign": 1, "key": 1})
+        labels = [label for label in named if label["key"] in fields]
+        updates = [setting("labels", label, fields[label["key"]]) for label in labels]
+        rows = [{"_id": label["_id"], **nested(update)} for label, update in zip(labels, updates, strict=True)]
+        paths = {path for update in updates for path in update}
+        new = {path: {"$ifNull": [f"${path}", f"$$new.{path}"]} if first_stays else f"$$new.{path}" for path in paths}
+        merge(self.database["labels"], rows, matched=[{"$set": new}], unmatched="discard")
 
     def splits(self) -> dict[str, str]:
         """Key → train, val or test, of all cells that were assigned."""

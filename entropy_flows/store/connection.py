@@ -13,7 +13,6 @@ from bson import encode
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
-    BulkWriteError,
     ConfigurationError,
     InvalidURI,
     NotPrimaryError,
@@ -35,10 +34,8 @@ URI_NAME, DATABASE_NAME = "ENTROPY_FLOWS_URI", "ENTROPY_FLOWS_DATABASE"
 """What stands for the settings' URI and database in a launchpad file."""
 UNAUTHORIZED = 13
 """MongoDB's code of an operation that the user may not do."""
-DUPLICATE = 11000
-"""MongoDB's code of a document whose key is there already."""
-DOCUMENT_BYTES = 16 * 2**20
-"""Longest document that MongoDB takes."""
+DOCUMENT_BYTES = 16 * 2**20 - 2**14
+"""Longest document that MongoDB takes, less what the command that writes it needs."""
 
 
 class StoreError(MachineError):
@@ -123,15 +120,6 @@ def connect(uri: str | None = None, database: str | None = None, timeout_ms: int
             f"({type(err).__name__}); is the server running and the port open?"
         ) from None
     return client[name]
-
-
-def is_duplicate(err: OperationFailure) -> bool:
-    """Whether a write failed for nothing but keys that are there already: another process has been first."""
-    details = err.details or {}
-    if not isinstance(err, BulkWriteError):
-        return err.code == DUPLICATE
-    failed = details.get("writeErrors", [])
-    return bool(failed) and all(each["code"] == DUPLICATE for each in failed) and not details.get("writeConcernErrors")
 
 
 def refuse_too_large(document: dict[str, Any], name: str) -> None:

@@ -10,6 +10,7 @@ from maggma.stores.gridfs import GridFSStore
 from maggma.stores.mongolike import MongoStore
 from monty.json import jsanitize
 
+from entropy_flows.store.fence import current_launch, merge
 from entropy_flows.store.seals import sealed
 
 
@@ -17,10 +18,15 @@ class Outputs(MongoStore):
     """What jobs return."""
 
     def update(self, docs: list[dict[str, Any]] | dict[str, Any], key: list | str | None = None) -> None:
-        """Write outputs, each in place of one of the same key."""
+        """Write outputs, each in place of one of the same key; those of a launch that lost its job are refused."""
         rows = docs if isinstance(docs, list) else [docs]
         plain = [jsanitize(row, allow_bson=True, recursive_msonable=True) for row in rows]
-        super().update([sealed("outputs", row) for row in plain], key)
+        documents = [sealed("outputs", row) for row in plain]
+        if current_launch() is None:
+            super().update(documents, key)
+            return
+        names = key or self.key
+        merge(self._collection, documents, on=[names] if isinstance(names, str) else names, matched="replace")
 
 
 class Arrays(GridFSStore):

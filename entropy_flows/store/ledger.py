@@ -8,33 +8,34 @@ writes the same entries, so nothing is lost by running it again and nothing is d
 
 from __future__ import annotations
 
-import contextlib
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import numpy as np
 from pymatgen.core import Structure
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.entropy import DatasetParams, Mode, SufficientStatistics
-from entropy_flows.store.connection import StoreError, is_duplicate, refuse_too_large, refused
+from entropy_flows.store.connection import StoreError, refuse_too_large, refused
+from entropy_flows.store.fence import Fence, merge
+from entropy_flows.store.lease import LeaseLostError, lease
 from entropy_flows.store.ledger_arrays import LedgerArrays
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
-RACES = 5
-"""Times that a stage is appended anew because another process wrote at the same places at the same moment."""
+ATTEMPTS = 5
+"""Times that a stage is appended anew because this process was stopped for longer than its lease."""
 IMPORT = "import"
 """The stage of cells that came with their labels: iteration 0, or the end of a later one."""
 STAGES = ("seed", "select", "refine", "anchor", "top_up_1", "top_up_2", "top_up_3", IMPORT)
 """Stages that append, in the order in which they do so within an iteration."""
-LEASE_SECONDS = 60.0
-"""After which whoever was appending is taken for dead."""
+
+Result = TypeVar("Result")
 
 
 def structure_id(campaign: str, key: str) -> str:
@@ -83,7 +84,7 @@ class Ledger(LedgerArrays):
     def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
         super().__init__(database, campaign, dataset)
         self.structures = database["structures"]
-        self.leases = database["leases"]
+        self.database = database
 
     def position(self, iteration: int, stage: str) -> int:
         """Number of entries before this stage of this iteration, which is the position of its first entry."""
@@ -143,12 +144,12 @@ class Ledger(LedgerArrays):
         ------
         StoreError
             If another process has written other entries at these positions, this stage was appended before with
-            different entries, or the database refuses to write them.
+            different entries, the database refuses to write them, or the lease ran out again and again.
         ValueError
             If an entry is too large for a document; nothing is written then.
         """
         what = f"{stage} of iteration {iteration}"
-        return self._without_races(what, lambda: self._append(iteration, stage, entries))
+        return self._alone(what, lambda held: self._append(iteration, stage, entries, held))
 
     def extend(self, iteration: int, entries: Sequence[Entry]) -> int:
         """Append imported cells where the ledger ends; their covariances are left to `remember`.
@@ -163,18 +164,13 @@ class Ledger(LedgerArrays):
         Raises
         ------
         StoreError
-            If the ledger has entries of a later iteration, or others keep writing.
+            If the ledger has entries of a later iteration, or the lease ran out again and again.
         """
-        return self._without_races("imported cells", lambda: self._extend(iteration, entries))
+        return self._alone("imported cells", lambda held: self._extend(iteration, entries, held))
 
     def remember(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
         """Store the covariances as they stand before a stage, and return them."""
-        with self._alone():
-            position = self.position(iteration, stage)
-            statistics = self.statistics_at(position)
-            for mode, stats in statistics.items():
-                self._store(mode, position, stats)
-        return statistics
+        return self._alone("covariances", lambda held: self._remember(iteration, stage, held))
 
     def requested(self, first: int, last: int) -> int:
         """Number of entries of these iterations that a label was asked for; what was imported has cost none."""
@@ -182,19 +178,26 @@ class Ledger(LedgerArrays):
         imports = {"campaign": self.campaign, "stage": IMPORT, "iteration": {"$gte": first, "$lte": last}}
         return entries - self.structures.count_documents(imports)
 
-    def _without_races(self, what: str, write: Callable[[], int]) -> int:
-        """Write while nobody else does, and anew if another process has been first."""
-        for _ in range(RACES):
+    def _alone(self, what: str, write: Callable[[Fence], Result]) -> Result:
+        """Write while nobody else does, in any process; one that died is waited for until its lease has run out."""
+        for _ in range(ATTEMPTS):
             try:
-                with self._alone():
-                    return write()
+                with suppress(LeaseLostError), lease(self.database, f"ledger/{self.campaign}") as held:
+                    return write(held)
             except OperationFailure as err:
-                if not is_duplicate(err):
-                    database = self.structures.database
-                    raise refused(database, err, f"campaign {self.campaign!r}: cannot write {what}") from None
-        raise StoreError(f"campaign {self.campaign!r}: other processes keep writing {what}")
+                raise refused(self.database, err, f"campaign {self.campaign!r}: cannot write {what}") from None
+        raise StoreError(
+            f"campaign {self.campaign!r}: the ledger's lease ran out {ATTEMPTS} times while writing {what}"
+        )
 
-    def _extend(self, iteration: int, entries: Sequence[Entry]) -> int:
+    def _remember(self, iteration: int, stage: str, held: Fence) -> dict[Mode, SufficientStatistics]:
+        position = self.position(iteration, stage)
+        statistics = self.statistics_at(position)
+        for mode, stats in statistics.items():
+            self._store(mode, position, stats, held)
+        return statistics
+
+    def _extend(self, iteration: int, entries: Sequence[Entry], held: Fence) -> int:
         start = self.position(iteration + 1, STAGES[0])
         if self.end() > start:
             raise StoreError(f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now")
@@ -202,24 +205,23 @@ class Ledger(LedgerArrays):
         there = set(self.structures.distinct("key", {"campaign": self.campaign, "key": {"$in": keys}}))
         new = [entry for entry in entries if entry.key not in there]
         if new:
-            self._insert(new, start, iteration, IMPORT)
+            self._insert(new, start, iteration, IMPORT, held)
         return start + len(new)
 
-    def _append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
+    def _append(self, iteration: int, stage: str, entries: Sequence[Entry], held: Fence) -> int:
         start = self.position(iteration, stage)
         expected = {entry.key: place for place, entry in enumerate(entries, start)}
         written = self._written(iteration, stage, expected)
         if not entries:
             return start
         statistics = self.statistics_at(start)
-        self._insert(entries, start, iteration, stage, written)
-        self._written(iteration, stage, expected)  # another process may have been first
+        self._insert(entries, start, iteration, stage, held, written)
         end = start + len(entries)
         for q in self.fingerprints_between(start, end):  # as stored: what an interrupted run of this stage wrote stays
             for stats in statistics.values():
                 stats.add(q)
         for mode, stats in statistics.items():
-            self._store(mode, end, stats)
+            self._store(mode, end, stats, held)
         return end
 
     def entries(self, **query: Any) -> Iterable[dict[str, Any]]:
@@ -227,37 +229,36 @@ class Ledger(LedgerArrays):
         return self.structures.find({"campaign": self.campaign, **query}).sort("position", ASCENDING)
 
     def _insert(
-        self, entries: Sequence[Entry], start: int, iteration: int, stage: str, written: Iterable[str] = ()
+        self,
+        entries: Sequence[Entry],
+        start: int,
+        iteration: int,
+        stage: str,
+        held: Fence,
+        written: Iterable[str] = (),
     ) -> None:
         """Write entries from a position on, and the fingerprints of those that are not written; what is there stays.
 
         Fingerprints first: an entry in the ledger always has its fingerprint, and keeps it.
+
+        Raises
+        ------
+        StoreError
+            If another entry is at one of the positions.
         """
         documents = [self._document(entry, start + n, iteration, stage) for n, entry in enumerate(entries)]
         for document in documents:
             refuse_too_large(document, f"{document['key']} ({document['n_atoms']} atoms)")
-        self._delete_unfinished(self.end(), [document["_id"] for document in documents])
+        self._delete_unfinished(self.end(), held)
         pairs = zip(documents, entries, strict=True)
-        self._write_fingerprints([(d, entry.q) for d, entry in pairs if d["_id"] not in set(written)])
-        self.structures.bulk_write(
-            [UpdateOne({"_id": d["_id"]}, {"$setOnInsert": d}, upsert=True) for d in documents], ordered=True
-        )
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Append while nobody else does, in any process; one that died is waited for until its lease has ended."""
-        lease = {"_id": f"ledger/{self.campaign}", "by": uuid.uuid4().hex}
-        while True:
-            ended = {"_id": lease["_id"], "since": {"$lt": datetime.now(UTC) - timedelta(seconds=LEASE_SECONDS)}}
-            self.leases.delete_one(ended)
-            with contextlib.suppress(DuplicateKeyError):
-                self.leases.insert_one({**lease, "since": datetime.now(UTC)})
-                break
-            time.sleep(0.05)
-        try:
-            yield
-        finally:
-            self.leases.delete_one(lease)
+        self._write_fingerprints([(d, entry.q) for d, entry in pairs if d["_id"] not in set(written)], held)
+        with suppress(DuplicateKeyError):  # what is there instead is told below
+            merge(self.structures, documents, lease=held)
+        ids = [document["_id"] for document in documents]
+        query = {"campaign": self.campaign, "position": {"$gte": start, "$lt": start + len(ids)}}
+        there = {entry["position"]: entry["_id"] for entry in self.structures.find(query, {"position": 1})}
+        if other := [place for place, key in enumerate(ids, start) if there.get(place) != key]:
+            raise StoreError(f"campaign {self.campaign!r}: another entry is at ledger position {other[0]}")
 
     def _document(self, entry: Entry, place: int, iteration: int, stage: str) -> dict[str, Any]:
         """An entry as the ledger keeps it."""

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pymongo import ASCENDING, ReplaceOne
+from pymongo import ASCENDING
 from pymongo.database import Database
 
 from entropy_flows.conventions import Array
@@ -19,6 +19,7 @@ from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatisti
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.store.arrays import Arrays, pack, unpack
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.fence import Fence, merge
 
 FINGERPRINTS_A_QUERY = 64
 """Fingerprints that are read, or written, at once."""
@@ -86,13 +87,11 @@ class LedgerArrays:
         """
         return unpack(self.arrays.get(row), tuple(row["shape"]))
 
-    def _write_fingerprints(self, pairs: Sequence[tuple[dict[str, Any], Array]]) -> None:
+    def _write_fingerprints(self, pairs: Sequence[tuple[dict[str, Any], Array]], held: Fence) -> None:
         """Write the fingerprints (n_atoms, dim) of entries, each given with its document."""
         for first in range(0, len(pairs), FINGERPRINTS_A_QUERY):
             rows = [self._row(document, q) for document, q in pairs[first : first + FINGERPRINTS_A_QUERY]]
-            self.fingerprints.bulk_write(
-                [ReplaceOne({"structure": r["structure"], "settings": r["settings"]}, r, upsert=True) for r in rows]
-            )
+            merge(self.fingerprints, rows, on=("structure", "settings"), matched="replace", lease=held)
 
     def _row(self, document: dict[str, Any], q: Array) -> dict[str, Any]:
         """An entry's fingerprints as they are kept; those too long for a document are written here."""
@@ -107,18 +106,20 @@ class LedgerArrays:
             **self.arrays.put(data),
         }
 
-    def _delete_unfinished(self, end: int, keep: Sequence[str]) -> None:
-        """Delete what an interrupted run has left.
+    def _delete_unfinished(self, end: int, held: Fence) -> None:
+        """Delete what an interrupted run has left: fingerprints from the ledger's end on, and files nobody names.
 
-        These are fingerprints from the ledger's end on for other entries than those to keep, and files that no document
-        names.
+        They are looked up first. If the lease then still holds they are nobody's, and stay so, even if this process is
+        stopped before it deletes them: whoever appends next deletes them too, and writes documents of its own.
         """
         query = {"campaign": self.campaign, "settings": self.fingerprint.settings_hash}
-        beyond = self.fingerprints.find({**query, "position": {"$gte": end}}, {"structure": 1})
-        unfinished = [row["_id"] for row in beyond if row["structure"] not in set(keep)]
+        beyond = list(self.fingerprints.find({**query, "position": {"$gte": end}}, {"file": 1}))
+        unfinished = [row["_id"] for row in beyond]
+        files = [*self.arrays.unused(), *(row["file"] for row in beyond if "file" in row)]
+        held.check(self.fingerprints.database)
         for first in range(0, len(unfinished), FINGERPRINTS_A_QUERY):
             self.fingerprints.delete_many({"_id": {"$in": unfinished[first : first + FINGERPRINTS_A_QUERY]}})
-        self.arrays.delete_unused()
+        self.arrays.delete(files)
 
     def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
         """The last covariance stored at or before a position, and where it stands."""
@@ -130,10 +131,13 @@ class LedgerArrays:
             return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
         return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
 
-    def _store(self, mode: str, position: int, stats: SufficientStatistics) -> None:
+    def _store(self, mode: str, position: int, stats: SufficientStatistics, held: Fence) -> None:
         key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
+        if self.covariances.find_one(key, {"_id": 1}) is not None:
+            return
         body = {"checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
-        self.covariances.replace_one(key, {**key, **body, **self.arrays.put(stats.to_bytes())}, upsert=True)
+        document = {**key, **body, **self.arrays.put(stats.to_bytes())}
+        merge(self.covariances, [document], on=tuple(key), lease=held)
 
     @property
     def _settings(self) -> str:

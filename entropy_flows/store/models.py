@@ -16,6 +16,7 @@ from pymongo.database import Database
 from entropy_flows.potentials import CHECKPOINT_SUFFIX, COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.fence import check_launch
 from entropy_flows.store.seals import insert_once
 
 
@@ -116,6 +117,7 @@ class Models:
         found = self.database["models.files"].find_one({"metadata.sha256": digest})
         if found is not None:
             return found["_id"]
+        check_launch(self.database)
         name = f"{digest}{model_suffix(name)}"
         return GridFSBucket(self.database, "models").upload_from_stream(name, data, metadata={"sha256": digest})
 

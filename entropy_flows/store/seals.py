@@ -15,6 +15,7 @@ from typing import Any
 from pymongo.collection import Collection
 
 from entropy_flows.digest import digest
+from entropy_flows.store.fence import literal, merge, nested
 
 SEALS = "seals"
 LENGTH = 16
@@ -68,13 +69,21 @@ def setting(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dic
 
 def insert_once(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     """Write a document unless there is one of this key: the first one written stays."""
-    document = sealed(collection.name, {**body, **key})
-    collection.update_one(dict(key), {"$setOnInsert": document}, upsert=True)
+    merge(collection, [sealed(collection.name, {**body, **key})], on=tuple(key))
 
 
 def replace(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     """Write a document, in place of one of this key."""
-    collection.replace_one(dict(key), sealed(collection.name, {**body, **key}), upsert=True)
+    merge(collection, [sealed(collection.name, {**body, **key})], on=tuple(key), matched="replace")
+
+
+def set_fields(
+    collection: Collection, key: Mapping[str, Any], fields: Mapping[str, Any], unmatched: str = "discard"
+) -> None:
+    """Set fields of the document of this key: path → value; `unmatched` "insert" makes one where there is none."""
+    update = setting(collection.name, key, fields)
+    new = nested({**setting(collection.name, key, key), **update})
+    merge(collection, [new], on=tuple(key), matched=[{"$set": literal(update)}], unmatched=unmatched)
 
 
 def defects(name: str, document: Mapping[str, Any]) -> list[str]:

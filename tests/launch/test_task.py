@@ -55,7 +55,7 @@ def run_here(pad):
 def worker(tmp_path, **environment):
     """A worker process, as `entropy-flows run` starts it."""
     command = [sys.executable, "-m", "entropy_flows.launch.worker", "w", "ours", str(tmp_path / "launches")]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), **environment}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), **environment}
     with (
         (tmp_path / "worker.log").open("ab") as log,
         process(command, env=variables, stdout=log, stderr=log) as running,

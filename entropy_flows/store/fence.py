@@ -1,0 +1,211 @@
+"""Writes that the database refuses when their writer may not write any more.
+
+A worker that was stopped for longer than its heartbeat is taken for dead and its job is done again by another. When it
+wakes up it is in the middle of its work and knows nothing of that. So each of its writes names the document that says
+who may write, and the server looks at that document and writes in one command: however long the writer sleeps between
+two of its own steps, nothing can come between the look and the write.
+
+    a job's write      the job, on the launchpad, is RUNNING as this launch (`job_fence`)
+    a ledger's write   the lease has not run out, by the server's clock, and the above (`store.lease`)
+
+The command is an aggregation that starts at the document, goes on with what is to be written if it is there, and ends
+with `$merge`. A launch that a job has lost never becomes its launch again, and a lease that has run out is never the
+same lease again: if the document is there after the command, it was there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+Document = Mapping[str, Any]
+
+NOW = {"$toLong": "$$NOW"}
+"""The server's clock in an expression, ms since 1970."""
+COMMAND_BYTES = 4 << 20
+"""Documents of one command, in bytes; a larger document is a command of its own."""
+
+
+class LaunchLostError(BaseException):
+    """The running job was given to another launch; no `except Exception` takes it for a failure of the job."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A document without which a write is refused.
+
+    Attributes
+    ----------
+    collection
+        Where it is.
+    query
+        What it must look like.
+    loss
+        Error that says that it does not any more.
+    message
+        What that error says.
+    """
+
+    collection: str
+    query: Document
+    loss: type[BaseException]
+    message: str
+
+    def holds(self, database: Database) -> bool:
+        """Whether the document is there and as it must be."""
+        return database[self.collection].find_one(self.query, {"_id": 1}) is not None
+
+    def check(self, database: Database) -> None:
+        """Raise the fence's error unless it holds."""
+        if not self.holds(database):
+            raise self.loss(self.message)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A job's run: FireWorks' numbers of the job and of the launch, which grows from run to run."""
+
+    fw_id: int
+    number: int
+
+    @property
+    def fence(self) -> Fence:
+        """Holds while the job runs as this launch."""
+        query = {"fw_id": self.fw_id, "launches": self.number, "state": "RUNNING"}
+        return Fence("fireworks", query, LaunchLostError, f"job {self.fw_id} is not launch {self.number}'s any more")
+
+
+class _Running:
+    """The launch that this process works on; a process works on one at a time."""
+
+    launch: Launch | None = None
+
+
+@contextmanager
+def running(launch: Launch) -> Iterator[None]:
+    """In the block, whatever this process writes is written as a part of this launch."""
+    before = _Running.launch
+    _Running.launch = launch
+    try:
+        yield
+    finally:
+        _Running.launch = before
+
+
+def current_launch() -> Launch | None:
+    """The launch that this process works on; None outside of one: in a command, or without FireWorks."""
+    return _Running.launch
+
+
+def check_launch(database: Database) -> None:
+    """Raise `LaunchLostError` if this process works on a launch that its job has lost."""
+    launch = current_launch()
+    if launch is not None:
+        launch.fence.check(database)
+
+
+def merge(
+    target: Collection,
+    documents: Sequence[Document],
+    *,
+    on: Sequence[str] = ("_id",),
+    matched: str | list[Document] = "keepExisting",
+    unmatched: str = "insert",
+    computed: Document | None = None,
+    lease: Fence | None = None,
+) -> None:
+    """Write documents while the running launch, and the lease, may.
+
+    Parameters
+    ----------
+    target
+        Collection to write into.
+    documents
+        What to write.
+    on
+        Fields that tell which document of the collection is meant; there is a unique index over them.
+    matched
+        What becomes of such a document: "keepExisting", "replace", or stages that change it, where `$$new` is the one
+        given.
+    unmatched
+        What is done where there is none: "insert" or "discard".
+    computed
+        Fields that the server computes for the documents given.
+    lease
+        A further fence.
+
+    Raises
+    ------
+    LaunchLostError
+        If the running job is not this launch's any more.
+    BaseException
+        The lease's own error, if it has run out.
+    """
+    launch = current_launch()
+    fences = [] if lease is None else [lease]
+    if launch is not None:
+        fences.append(launch.fence)
+    into = {"into": target.name, "on": list(on), "whenMatched": matched, "whenNotMatched": unmatched}
+    for batch in _batches(documents):
+        stages: list[Document] = [
+            {"$project": {"_id": 0, "document": {"$literal": batch}}},
+            {"$unwind": "$document"},
+            {"$replaceWith": "$document"},
+        ]
+        if computed is not None:
+            stages.append({"$set": computed})
+        _aggregate(target.database, fences, [*stages, {"$merge": into}])
+    for fence in reversed(fences):
+        fence.check(target.database)
+
+
+def literal(fields: Document) -> dict[str, Any]:
+    """Fields for a stage `$set`, whose values are not expressions."""
+    return {name: {"$literal": value} for name, value in fields.items()}
+
+
+def nested(fields: Document) -> dict[str, Any]:
+    """A document of fields whose names may be paths with dots."""
+    document: dict[str, Any] = {}
+    for path, value in fields.items():
+        *parents, name = path.split(".")
+        inner = document
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[name] = value
+    return document
+
+
+def _aggregate(database: Database, fences: Sequence[Fence], stages: Sequence[Document]) -> None:
+    """Have stages run on one document if all fences hold."""
+    if not fences:
+        database.aggregate([{"$documents": [{}]}, *stages])
+        return
+    first, *others = fences
+    head: list[Document] = [{"$match": first.query}, {"$limit": 1}]
+    for other in others:
+        look = [{"$match": other.query}, {"$project": {"_id": 1}}]
+        head.append({"$lookup": {"from": other.collection, "pipeline": look, "as": "other"}})
+        head.append({"$match": {"other": {"$ne": []}}})
+    database[first.collection].aggregate([*head, *stages])
+
+
+def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Documents by commands."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        length = len(bson.encode(document))
+        if batch and size + length > COMMAND_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
+        size += length
+    if batch:
+        yield batch

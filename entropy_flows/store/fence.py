@@ -21,13 +21,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import bson
+from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 Document = Mapping[str, Any]
 
 NOW = {"$toLong": "$$NOW"}
 """The server's clock in an expression, ms since 1970."""
+NO_UNIQUE_INDEX = (14, 51183, 51190)
+"""Codes, of SecantusDB and of MongoDB, of a `$merge` on fields over which there is no unique index."""
 COMMAND_BYTES = 4 << 20
 """Documents of one command, in bytes; a larger document is a command of its own."""
 
@@ -160,7 +164,15 @@ def merge(
         ]
         if computed is not None:
             stages.append({"$set": computed})
-        _aggregate(target.database, fences, [*stages, {"$merge": into}])
+        stages.append({"$merge": into})
+        try:
+            _aggregate(target.database, fences, stages)
+        except OperationFailure as err:
+            if err.code not in NO_UNIQUE_INDEX:
+                raise
+            # nobody has prepared this database
+            target.create_index([(name, ASCENDING) for name in on], unique=True)
+            _aggregate(target.database, fences, stages)
     for fence in reversed(fences):
         fence.check(target.database)
 

@@ -73,6 +73,7 @@ def content(database):
     for row in [*found["fingerprints"], *found["covariances"], *found["labels"], *found["iterations"]]:
         row.pop("_id")
         row.pop("lease", None)
+        row.get("seals", {}).pop("created", None)
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
 

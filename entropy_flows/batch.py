@@ -17,6 +17,9 @@ from torch import Tensor
 
 from entropy_flows.conventions import Array
 
+LEAST_VOLUME = 0.2
+"""Å³ for each atom, several times less than hydrogen's at 10 TPa; environments of denser cells have no end."""
+
 
 class Cells:
     """What stays while atoms move: B cells with n atoms in all.
@@ -105,8 +108,8 @@ class Batch:
         Raises
         ------
         ValueError
-            For a cell without atoms, positions or cell vectors that are not finite, or periodic vectors without a
-            volume.
+            For a cell without atoms, positions or cell vectors that are not finite, periodic vectors without a volume,
+            or more atoms than there can be in its volume.
         """
         for atoms in structures:
             _check(atoms)
@@ -153,4 +156,9 @@ def _check(atoms: Atoms) -> None:
     if not volume > 1e-6 * float(np.prod(np.linalg.norm(periodic, axis=1))):
         raise ValueError(
             f"the periodic vectors of cell {cell.tolist()} span a volume of {volume:g}; it must be positive"
+        )
+    if atoms.pbc.all() and volume < LEAST_VOLUME * len(atoms):
+        raise ValueError(
+            f"{len(atoms)} atoms in {volume:.3g} Å³ are {volume / len(atoms):.2g} Å³ for each; "
+            f"at least {LEAST_VOLUME:g} is expected"
         )

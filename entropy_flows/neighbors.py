@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ase import Atoms
 from numba import njit
 from torch import Tensor
 
@@ -32,6 +33,8 @@ from entropy_flows.conventions import Array
 
 CHUNK = 2**24
 """Distances worked on at once on a GPU: 128 MiB an array."""
+MOST_IMAGES = 100_000
+"""Images of a cell that are tried; a cell of two atoms and 3.9 × 3.9 × 0.1 Å has 2000 within 6 Å."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,17 @@ class _Group:
     start: Tensor
 
 
+def check_thickness(atoms: Atoms, cutoff: float) -> None:
+    """Refuse a cell that is too thin for a neighbour search with this cutoff (Å).
+
+    Raises
+    ------
+    ValueError
+        As `neighbors` does.
+    """
+    _frames(Batch.of([atoms]).cells, cutoff)
+
+
 def neighbors(batch: Batch, cutoff: float, *, itself: bool = False) -> Pairs:
     """All pairs closer than the cutoff.
 
@@ -80,6 +94,11 @@ def neighbors(batch: Batch, cutoff: float, *, itself: bool = False) -> Pairs:
         Å.
     itself
         Whether each atom is paired with itself, too (its images always count).
+
+    Raises
+    ------
+    ValueError
+        If a cell is so thin that more than `MOST_IMAGES` of its images would have to be tried.
     """
     cells = batch.cells
     if cutoff not in cells.cache:
@@ -95,7 +114,15 @@ def _frames(cells: Cells, cutoff: float) -> tuple[Array, Array, Array]:
     lattices = np.where(cells.pbc[:, :, None], cells.lattice, 0.0)
     inverses = (np.linalg.inv if cells.pbc.all() else np.linalg.pinv)(lattices)
     slope = np.linalg.norm(inverses, axis=1)  # 1/h; zero where the cell does not repeat
-    return lattices, inverses, np.ceil(cutoff * slope - 0.5).clip(0).astype(np.int64)
+    reach = np.ceil(cutoff * slope - 0.5).clip(0)
+    images = np.prod(2 * reach + 1, axis=1)
+    if images.max(initial=0) > MOST_IMAGES:
+        worst = int(np.argmax(images))
+        raise ValueError(
+            f"cell {cells.lattice[worst].tolist()} is only {1 / slope[worst].max():.2g} Å thick: "
+            f"{images[worst]:.2g} images of it lie within {cutoff:g} Å, at most {MOST_IMAGES} are tried"
+        )
+    return lattices, inverses, reach.astype(np.int64)
 
 
 @njit(cache=True, error_model="numpy")

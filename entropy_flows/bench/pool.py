@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.bench.params import BenchParams
-from entropy_flows.conventions import Array, to_voigt
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.conventions import Array
 from entropy_flows.fingerprints import GOM
-from entropy_flows.geometry import to_atoms
-from entropy_flows.label.existing import read_extxyz
+from entropy_flows.label.extxyz import CellFile, read_cells
 from entropy_flows.potentials import check_elements
 from entropy_flows.train import energy_per_atom, stratified_split
 
@@ -45,6 +43,8 @@ class LabelledPool:
         What the targets are, and their unit.
     frames
         The cells, with energy and maybe forces and stress; empty for a table, or if they were not asked for.
+    left_out, notes
+        Lines for the frames that cannot be used, and of what was read under another name than the usual one.
     """
 
     prints: list[Array]
@@ -52,6 +52,8 @@ class LabelledPool:
     parts: dict[str, list[int]]
     quantity: tuple[str, str]
     frames: list[Atoms]
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, params: BenchParams, known: Prints | None = None, with_frames: bool = True) -> LabelledPool:
@@ -60,8 +62,8 @@ class LabelledPool:
         Raises
         ------
         ValueError
-            If a cell or row cannot be used, an element is not in the fingerprint's list or unknown to the base model,
-            or the pool is too small.
+            If no cell can be used or a row cannot, an element is not in the fingerprint's list or unknown to the
+            base model, or the pool is too small.
         """
         pool = _read_table(params) if params.is_table else _read_cells(params, known, with_frames)
         if max(params.sizes) > (most := len(pool.parts["train"])):
@@ -76,7 +78,8 @@ def _read_cells(params: BenchParams, known: Prints | None, with_frames: bool) ->
     shares = SHARES["network" if params.base_model is None else "model"]
     if known is not None and not with_frames:
         return LabelledPool(*known, split(known[1], shares), QUANTITY, [])
-    frames = energies_only(Path(params.pool)) if not params.forces else fully_labelled(Path(params.pool))
+    file = labelled_cells(Path(params.pool), params.forces)
+    frames = file.cells
     energies = np.array([energy_per_atom(atoms) for atoms in frames])
     if params.within is not None:
         kept = np.flatnonzero(energies <= energies.min() + params.within)
@@ -92,7 +95,7 @@ def _read_cells(params: BenchParams, known: Prints | None, with_frames: bool) ->
             )
         settings = {**dict(params.fingerprint), "elements": listed or tuple(there)}
         known = GOM(**settings)(frames), energies
-    return LabelledPool(known[0], energies, split(energies, shares), QUANTITY, frames)
+    return LabelledPool(known[0], energies, split(energies, shares), QUANTITY, frames, file.left_out, file.notes)
 
 
 def _read_table(params: BenchParams) -> LabelledPool:
@@ -145,55 +148,37 @@ def read_table(path: Path) -> dict[str, np.ndarray | list[str]]:
     return found
 
 
-def fully_labelled(path: Path) -> list[Atoms]:
-    """Cells with energy, forces and maybe stress.
+def labelled_cells(path: Path, forces: bool) -> CellFile:
+    """Cells of an extended XYZ file with their labels, for a student to train on.
+
+    Parameters
+    ----------
+    path
+        The file.
+    forces
+        Whether cells need forces too, and have to be periodic. If not they have their energies alone, and forces of 0
+        stand where a training file must have some.
 
     Raises
     ------
     ValueError
-        Naming the first frame that lacks one.
+        If there is no such file, or no cell in it that can be used.
     """
-    frames = []
-    for found in read_extxyz(_there(path)):
-        if found.defect is not None or found.structure is None or found.label is None:
-            raise ValueError(f"{found.place} cannot be used: {found.defect}")
-        numbers = {"energy": found.label.free_energy, "forces": found.label.forces}
-        stress = {} if found.label.stress is None else {"stress": to_voigt(found.label.stress)}
-        atoms = to_atoms(found.structure)
-        atoms.calc = SinglePointCalculator(atoms, **numbers, **stress)
-        frames.append(atoms)
-    return _some(path, frames)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; expected extended XYZ, a table (.csv), or a YAML file that names one")
+    file = read_cells(path, ("energy", "forces", "periodic") if forces else ("energy",))
+    return replace(file, cells=[_for_training(atoms, forces) for atoms in file.cells])
 
 
-def energies_only(path: Path) -> list[Atoms]:
-    """Cells with their energy alone; forces of 0 stand where a training file must have some.
-
-    Raises
-    ------
-    ValueError
-        Naming the first frame without an energy.
-    """
-    from ase.io import read
-
-    _there(path)
-    try:
-        found = read(path, ":", format="extxyz")
-    except Exception as err:  # ASE's own errors do not name the file
-        if is_machine_fault(err):
-            raise
-        raise ValueError(f"{path} cannot be read as extended XYZ: {' '.join(str(err).split())}") from None
-    frames = []
-    for index, atoms in enumerate(found):
-        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-            raise ValueError(f"{path.name}[{index}] cannot be used: positions or cell are not finite numbers")
-        results = {} if atoms.calc is None else atoms.calc.results
-        energy = results.get("free_energy", results.get("energy"))
-        if energy is None or not np.isfinite(energy):
-            raise ValueError(f"{path.name}[{index}] cannot be used: its energy is {energy}, a number is needed")
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        bare.calc = SinglePointCalculator(bare, energy=float(energy), forces=np.zeros((len(bare), 3)))
-        frames.append(bare)
-    return _some(path, frames)
+def _for_training(atoms: Atoms, forces: bool) -> Atoms:
+    """The cell with its free energy if there is one, and forces and stress or zeros."""
+    given = atoms.calc.results
+    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    results = {"energy": given.get("free_energy", given.get("energy")), "forces": np.zeros((len(bare), 3))}
+    if forces:
+        results |= {name: given[name] for name in ("forces", "stress") if name in given}
+    bare.calc = SinglePointCalculator(bare, **results)
+    return bare
 
 
 def split(targets: Sequence[float] | Array, shares: tuple[float, float, float]) -> dict[str, list[int]]:
@@ -203,15 +188,3 @@ def split(targets: Sequence[float] | Array, shares: tuple[float, float, float]) 
     for place, part in sorted(assigned.items()):
         parts[part].append(place)
     return parts
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; expected extended XYZ, a table (.csv), or a YAML file that names one")
-    return path
-
-
-def _some(path: Path, frames: list[Atoms]) -> list[Atoms]:
-    if not frames:
-        raise ValueError(f"{path} has no cells")
-    return frames

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from entropy_flows.cli.cells import show_reading
 from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
 from entropy_flows.yaml_text import parse_option
@@ -63,6 +64,7 @@ def command(
     bench, console = Bench(_params(pool, changes), folder), Console()
     with locked(folder / "run.lock", "this benchmark", patience=3.0):
         prepared = bench.prepare()
+        show_reading(Path(bench.params.pool), prepared.left_out, prepared.notes)
         _run(bench, workers or len(os.sched_getaffinity(0)), console)
         points = bench.points()
         for title, rows, _ in tables(points, prepared, bench.params):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,10 @@ from entropy_flows.faults import is_machine_fault
 if TYPE_CHECKING:
     from ase import Atoms
 
-ENDINGS = (".gz", ".extxyz", ".xyz", ".yaml", ".yml")
+COMPRESSED = (".gz", ".bz2", ".xz")
+ENDINGS = (*COMPRESSED, ".extxyz", ".xyz", ".yaml", ".yml")
+SHOWN_FRAMES = 20
+"""Frames that are left out with a line of their own."""
 
 
 def is_campaign(path: Path) -> bool:
@@ -40,31 +44,61 @@ def _stem(name: str) -> str:
     return name
 
 
-def read_cells(path: Path) -> list[Atoms]:
+def cells_of(path: Path) -> list[Atoms]:
     """All cells of an extended XYZ file (or any other that ASE reads), or of a campaign's data set.
+
+    What is left out of an extended XYZ file, and what is read there under another name than the usual one, is printed.
 
     Raises
     ------
     ValueError
-        If the file is not there, not readable, or has no cells.
+        If the file is not there, not readable, or has no cells that can be used.
     """
-    from ase.io import read
+    from entropy_flows.label.extxyz import read_cells
 
     if is_campaign(path):
         with stored(path, None) as opened:
             return campaign_cells(opened)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected an extended XYZ file or a campaign file")
-    extended = path.name.removesuffix(".gz").endswith((".extxyz", ".xyz"))
+    if not _is_xyz(path):
+        return _read_by_ase(path)
+    file = read_cells(path)
+    show_reading(path, file.left_out, file.notes)
+    return file.cells
+
+
+def show_reading(path: Path, left_out: Sequence[str], notes: Sequence[str]) -> None:
+    """Print, on the error stream, a line for each frame that was left out and for what else is to be said."""
+    for line in left_out[:SHOWN_FRAMES]:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(left_out) > SHOWN_FRAMES:
+        print(f"left out: {len(left_out) - SHOWN_FRAMES} more frames of {path.name}", file=sys.stderr)
+    for note in notes:
+        print(f"{path.name}: {note}", file=sys.stderr)
+
+
+def _is_xyz(path: Path) -> bool:
+    """Whether a file is extended XYZ, by the ending of its name before that of a compression."""
+    name = path.name.lower()
+    for ending in COMPRESSED:
+        name = name.removesuffix(ending)
+    return name.endswith((".extxyz", ".xyz"))
+
+
+def _read_by_ase(path: Path) -> list[Atoms]:
+    """Cells of a file of any other format."""
+    from ase.io import read
+
     try:
-        found: Any = read(path, index=":", format="extxyz" if extended else None)
+        cells: Any = read(path, index=":")
     except Exception as err:  # whatever ASE's parsers stumble over
         if is_machine_fault(err):
             raise
         raise ValueError(f"{path} is not readable: {type(err).__name__}: {err}") from None
-    if not found:
+    if not cells:
         raise ValueError(f"{path} has no cells")
-    return found
+    return cells
 
 
 def campaign_cells(opened: Session) -> list[Atoms]:

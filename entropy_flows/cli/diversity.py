@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from entropy_flows.cli.cells import read_cells, set_names
+from entropy_flows.cli.cells import cells_of, set_names
 from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def command(
         | {"regularization": regularization, "draws": draws, "seed": seed}
     )
     console = Console()
-    cells = {name: read_cells(path) for name, path in zip(set_names(sets), sets, strict=True)}
+    cells = {name: cells_of(path) for name, path in zip(set_names(sets), sets, strict=True)}
     found = comparable(cells, params)
     measure = fingerprint_for(fingerprint, found)
     prints = {part.name: _prints(measure, part, console) for part in found}

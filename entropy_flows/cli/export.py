@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entropy_flows.cli.cells import is_campaign, read_cells
+from entropy_flows.cli.cells import cells_of, is_campaign
 from entropy_flows.cli.session import FolderOption, stored
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
     if not is_campaign(source):
         if split or flagged or folder:
             raise ValueError(f"{source} is no campaign file: --split, --flagged and --folder are for campaigns")
-        return read_cells(source)
+        return cells_of(source)
     with stored(source, folder) as opened:
         only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
         frames = opened.store.frames(flagged=flagged, **only)

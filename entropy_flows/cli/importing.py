@@ -144,7 +144,15 @@ class _Progress:
 
 
 def show(console: Console, report: ImportReport) -> None:
-    """Print the counts, why frames were skipped, and what the data set has become."""
+    """Print the counts, why frames were skipped, and what the data set has become.
+
+    Raises
+    ------
+    ValueError
+        If no frame could be used.
+    """
+    from entropy_flows.store.importing import NO_GAIN
+
     table = Table("", "frames", title=f"import, iteration {report.iteration}")
     table.columns[1].justify = "right"
     rows = [("read", report.read), ("entered", report.entered), ("there already", report.known)]
@@ -158,5 +166,10 @@ def show(console: Console, report: ImportReport) -> None:
         places = [place for place, said in report.skipped if said == reason]
         named = ", ".join(places[:SHOWN]) + (", …" if count > SHOWN else "")
         console.print(f"[yellow]{count} × {escape(reason)}:[/yellow] {escape(named)}", soft_wrap=True)
+    for note, count in report.notes.items():
+        console.print(f"{count} × {escape(note)}", soft_wrap=True, highlight=False)
+    unusable = [(source, reason) for source, reason in report.skipped if reason != NO_GAIN]
+    if unusable and len(unusable) == report.read:
+        raise ValueError(f"nothing imported: none of {report.read} frames can be used; {': '.join(unusable[0])}")
     if report.entered + report.known > report.own:
         console.print("labels of other settings are not trained on (--settings-as-engine: they are the engine's)")

@@ -24,11 +24,13 @@ def write_extxyz(frames: Sequence[Atoms], file: Path) -> None:
 def write_mace(frames: Sequence[Labelled], file: Path) -> None:
     """Labels under the names that MACE reads by default, so that no calculator's energies are taken for them.
 
-    `config_type` is that of the cell, else its phase; MACE can weigh and report by it.
+    `config_type` is that of the cell, else its phase; MACE can weigh and report by it. Whatever else a cell carries
+    (its split, where it comes from) is kept.
     """
     cells = []
     for frame in frames:
         atoms = frame.atoms.copy()
+        atoms.info = {name: value for name, value in frame.info.items() if value is not None}
         atoms.info["REF_energy"] = frame.energy
         atoms.arrays["REF_forces"] = frame.forces
         if frame.stress is not None:

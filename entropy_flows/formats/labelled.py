@@ -37,18 +37,14 @@ class Labelled:
 
 
 def labelled(atoms: Atoms) -> Labelled | None:
-    """A cell's label; None if energy or forces are missing or not finite.
-
-    The stress is the calculator's, or follows from `info["virial"]` = −V · stress in eV.
-    """
-    found = atoms.calc.results if atoms.calc is not None else {}
-    energy, forces = found.get("free_energy", found.get("energy")), found.get("forces")
+    """A cell's label; None if energy or forces are missing or not finite."""
+    results = atoms.calc.results if atoms.calc is not None else {}
+    energy = results.get("free_energy", results.get("energy"))
+    forces = results.get("forces")
     if energy is None or forces is None or not np.isfinite([energy, *np.ravel(forces)]).all():
         return None
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    stress = found.get("stress")
-    if stress is None and (virial := atoms.info.get("virial")) is not None:
-        stress = -np.asarray(virial, dtype=float) / atoms.get_volume()
+    stress = results.get("stress")
     if stress is not None:
         given = np.asarray(stress, dtype=float)
         stress = to_matrix(given) if given.shape == (6,) else given.reshape(3, 3)

@@ -126,12 +126,12 @@ def flag_odd(store: CampaignStore, iteration: int, model: str, settings: str, ou
 def assign_parts(
     store: CampaignStore, frames: list[Atoms], iteration: int, params: TrainParams
 ) -> dict[str, list[Atoms]]:
-    """Cells by part, those of this iteration and later ones drawn now.
+    """Cells by part, those of this iteration and later ones drawn now, but for those that came with their split.
 
     What an interrupted run of the job assigned follows from the same cells as the rest.
     """
     assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["iteration"] < iteration}
-    assigned = {key: part for key, part in assigned.items() if part}
+    assigned = {key: part for key, part in assigned.items() if part} | store.given_splits()
     computed = assign_splits(
         assigned,
         [energy_per_atom(atoms) for atoms in frames],

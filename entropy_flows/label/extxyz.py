@@ -1,104 +1,228 @@
-"""Labelled cells of extended XYZ files."""
+"""Cells of extended XYZ files with what labels they have, for every command that reads such files.
+
+A frame is a cell, or the reason why it cannot be used: one bad frame costs no other. What labels may be called, and in
+which units they may be, is in `label_keys`; stresses that no cell can have are refused by `stress_limit`.
+"""
 
 from __future__ import annotations
 
-import gzip
-import io
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-import numpy as np
-from ase.units import GPa
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
-from entropy_flows.conventions import to_matrix
+from entropy_flows.conventions import GPA, pressure, to_matrix, to_voigt
 from entropy_flows.geometry import to_structure
 from entropy_flows.label.frame import Existing, sha256_of
+from entropy_flows.label.label_keys import read_label_keys
 from entropy_flows.label.read import read_label
+from entropy_flows.label.stress_limit import stress_defect
+from entropy_flows.label.xyz_cell import other_columns, parse_frame
+from entropy_flows.label.xyz_text import FrameError, quoted, raw_frames, typed
 
-if TYPE_CHECKING:
-    from ase import Atoms
+SPLITS = ("train", "val", "test")
+_NOT_CARRIED = ("numbers", "positions", "move_mask")
+"""Columns whose names mean something else to ASE."""
+
+
+@dataclass(frozen=True, eq=False)
+class XYZFrame:
+    """A frame of a file.
+
+    Attributes
+    ----------
+    source
+        File and index, for people: "known.extxyz[12]".
+    index
+        Its number in the file, from 0.
+    atoms
+        The cell; a calculator has its energy, free_energy (eV), forces (eV/Å) and stress (eV/Å³), what there is of
+        them; `info` and `arrays` have the other keys and columns. None if the frame cannot be used.
+    defect
+        Why it cannot be used.
+    notes
+        What was read under a name that is not the usual one, or not at all.
+    """
+
+    source: str
+    index: int
+    atoms: Atoms | None = None
+    defect: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_frames(path: Path) -> Iterator[XYZFrame]:
+    """Frames of a file, labelled or not.
+
+    Parameters
+    ----------
+    path
+        Extended XYZ, as it is or compressed by gzip, bzip2 or xz.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or empty.
+    """
+    for index, lines in enumerate(raw_frames(path)):
+        source = f"{path.name}[{index}]"
+        try:
+            if isinstance(lines, FrameError):
+                raise lines
+            atoms, notes = _labelled_cell(lines)
+        except FrameError as err:
+            yield XYZFrame(source, index, defect=str(err))
+        else:
+            yield XYZFrame(source, index, atoms, notes=notes)
+
+
+def _labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
+    """A frame's cell with its label, and what is to be said of how it was read."""
+    frame = parse_frame(lines)
+    atoms = frame.atoms
+    volume = float(atoms.get_volume()) if atoms.cell.rank == 3 else 0.0
+    label = read_label_keys(frame.values, frame.columns, volume)
+    beside = {name: column for name, column in frame.columns.items() if name not in label.keys}
+    arrays, unreadable = other_columns(beside, frame.kinds)
+    unread = [name for name in _NOT_CARRIED if arrays.pop(name, None) is not None]
+    info = {key: typed(text) for key, text in frame.values.items() if key not in label.keys}
+    results = dict(label.results)
+    if "magmoms" in arrays:  # where the calculation ended; initial_magmoms is where it began
+        results["magmoms"] = arrays.pop("magmoms")
+    if "stress" in results:
+        if atoms.pbc.all() and (defect := stress_defect(to_structure(atoms), results["stress"])):
+            raise FrameError(defect)
+        results["stress"] = to_voigt(results["stress"])
+    atoms.info.update(info)
+    for name, array in arrays.items():
+        atoms.set_array(name, array)
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    lost = [f"column {name} is not read" for name in (*unread, *unreadable)]
+    return atoms, (*frame.notes, *label.notes, *lost)
+
+
+@dataclass(frozen=True, eq=False)
+class CellFile:
+    """Cells of a file.
+
+    Attributes
+    ----------
+    cells
+        Those that can be used, as `XYZFrame.atoms`.
+    left_out
+        A line for each of the others: file, index and reason.
+    notes
+        What was read under another name than the usual one, or not at all, and of how many frames.
+    """
+
+    cells: list[Atoms]
+    left_out: list[str]
+    notes: list[str]
+
+
+def read_cells(path: Path, needs: tuple[str, ...] = ()) -> CellFile:
+    """Cells of an extended XYZ file that have what is needed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    needs
+        "energy" (or a free energy), "forces", "periodic" (in three directions).
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or has no frame that can be used.
+    """
+    cells = []
+    left_out = []
+    notes: Counter[str] = Counter()
+    for frame in read_frames(path):
+        defect = frame.defect if frame.atoms is None else missing_parts(frame.atoms, needs)
+        if frame.atoms is None or defect:
+            left_out.append(f"{frame.source}: {defect}")
+        else:
+            cells.append(frame.atoms)
+            notes.update(frame.notes)
+    if not cells:
+        raise ValueError(f"{path}: none of {len(left_out)} frames can be used; {left_out[0]}")
+    return CellFile(cells, left_out, note_lines(notes))
+
+
+def note_lines(notes: Mapping[str, int]) -> list[str]:
+    """What is to be said of a file's frames, a line for each kind of note."""
+    return [f"{note} ({count} frames)" for note, count in notes.items()]
+
+
+def missing_parts(atoms: Atoms, needs: tuple[str, ...]) -> str | None:
+    """What a cell lacks of what is needed, and what it has instead; None if it has all."""
+    results = {} if atoms.calc is None else atoms.calc.results
+    present = set(results) | ({"energy"} if "free_energy" in results else set())
+    for name in needs:
+        if name == "periodic" and (not atoms.pbc.all() or atoms.cell.rank < 3):
+            return "not periodic in three directions"
+        if name != "periodic" and name not in present:
+            beside = sorted({*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"})
+            return f"no {name}; beside the cell it has {', '.join(beside) or 'nothing'}"
+    return None
 
 
 def read_extxyz(path: Path) -> Iterator[Existing]:
-    """Frames of an extended XYZ file."""
-    from ase.io import read
+    """Frames of an extended XYZ file as labels that exist already: with energy and forces, and periodic.
 
+    Raises
+    ------
+    ValueError
+        If it is no such file, or empty.
+    """
     digest = sha256_of(path)
-    for index, lines in enumerate(_frames(path)):
-        known: dict[str, Any] = {"place": f"{path.name}[{index}]", "settings": {"file": digest}}
-        known["source"] = {"file": path.name, "sha256": digest, "index": index}
-        if len(lines) != int(lines[0]) + 2:
-            said = f"it says {int(lines[0])} atoms and has {max(len(lines) - 2, 0)} lines of them"
-            yield Existing(**known, defect=said)
+    for frame in read_frames(path):
+        source = {"file": path.name, "sha256": digest, "index": frame.index}
+        existing = Existing(frame.source, source, settings={"file": digest}, notes=frame.notes)
+        if frame.atoms is None:
+            yield replace(existing, defect=frame.defect)
             continue
         try:
-            atoms = read(io.StringIO("".join(lines)), format="extxyz")
-        except Exception as err:  # whatever ASE's parser stumbles over
-            yield Existing(**known, defect=f"not readable: {type(err).__name__}: {err}")
-            continue
-        yield _of_atoms(cast("Atoms", atoms), known)
+            yield _with_label(existing, frame.atoms)
+        except ValueError as err:  # also of a structure whose moments are not collinear
+            yield replace(existing, defect=str(err))
 
 
-def _frames(path: Path) -> Iterator[list[str]]:
-    """Lines of each frame. A frame starts at a line with a number alone, so that a damaged one ends before the next."""
-    frame: list[str] = []
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as stream:
-        try:
-            for line in stream:
-                if len(frame) != 1 and re.fullmatch(r"\s*\d+\s*", line):
-                    if frame:
-                        yield frame
-                    frame = []
-                if not frame and line.strip() and not line.strip().isdigit():
-                    said = f"expected a number of atoms, got {line.strip()[:60]!r}"
-                    raise ValueError(f"{path} is not extended XYZ: {said}")
-                if line.strip() or len(frame) == 1:
-                    frame.append(line)
-        except (OSError, EOFError, UnicodeDecodeError) as err:
-            raise ValueError(f"{path} is damaged: {err}") from None
-    if frame:
-        yield frame
-
-
-def _of_atoms(atoms: Atoms, known: dict[str, Any]) -> Existing:
-    results = dict(atoms.calc.results) if atoms.calc is not None else {}
-    free = results.get("free_energy", results.get("energy"))
-    if free is None or results.get("forces") is None:
-        missing = "energy" if free is None else "forces"
-        there = ", ".join(sorted({*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"})) or "nothing"
-        return Existing(**known, defect=f"no {missing}; beside the cell it has {there}")
-    if not atoms.pbc.all() or atoms.cell.rank < 3:
-        return Existing(**known, defect="not periodic in three directions")
-    label = read_label({"output": {"energy": results.get("energy", free), "forces": results["forces"]}})
-    try:
-        stress = _stress(atoms, results)
-    except ValueError as err:
-        return Existing(**known, defect=str(err))
-    finite = np.isfinite([free, *atoms.cell[:].ravel(), *atoms.positions.ravel()]).all()
-    if not (label.converged and finite):
-        return Existing(**known, defect=label.evidence or "energy, positions or cell are not finite")
-    told = {name: value for name, value in atoms.info.items() if isinstance(value, str)}
+def _with_label(existing: Existing, atoms: Atoms) -> Existing:
+    """The frame with its structure, label and split."""
+    if defect := missing_parts(atoms, ("energy", "forces", "periodic")):
+        raise FrameError(defect)
+    results = atoms.calc.results
+    energy = results.get("energy", results.get("free_energy"))
+    label = read_label({"output": {"energy": energy, "forces": results["forces"]}})
+    if not label.converged:
+        raise FrameError(str(label.evidence))
+    stress = to_matrix(results["stress"]) if "stress" in results else None
+    texts = {name: value for name, value in atoms.info.items() if isinstance(value, str)}
     label = replace(
         label,
-        free_energy=float(free),
+        free_energy=float(results.get("free_energy", energy)),
         stress=stress,
-        pressure=None if stress is None else float(-np.trace(stress) / 3 / GPa),
-        provenance={"told": told} if told else {},
+        pressure=None if stress is None else pressure(stress) * GPA,
+        provenance={"info": texts} if texts else {},
     )
-    return Existing(**known, structure=to_structure(atoms), label=label)
+    return replace(existing, structure=to_structure(atoms), label=label, split=_split(atoms.info.get("split")))
 
 
-def _stress(atoms: Atoms, results: Mapping[str, Any]) -> np.ndarray | None:
-    """Stress (3, 3) in eV/Å³, ASE's sign; None if there is neither stress nor virial."""
-    if (given := results.get("stress")) is None and (virial := atoms.info.get("virial")) is not None:
-        given = -np.asarray(virial, dtype=float) / atoms.get_volume()
-    if given is None:
-        return None
-    given = np.asarray(given, dtype=float)
-    stress = to_matrix(given) if given.shape == (6,) else given
-    if stress.shape != (3, 3) or not np.isfinite(stress).all():
-        raise ValueError(f"stress or virial of shape {stress.shape} with {np.isnan(stress).sum()} NaN, expected (3, 3)")
-    return stress
+def _split(value: Any) -> str | None:
+    """Split that a cell comes with.
+
+    Raises
+    ------
+    FrameError
+        If it is none of train, val and test.
+    """
+    if value is None or value in SPLITS:
+        return value
+    raise FrameError(f"split is {quoted(str(value))}; expected train, val or test")

@@ -31,6 +31,10 @@ class Existing:
         INCAR, k points and pseudopotentials of a VASP run.
     defect
         Why it cannot be used.
+    split
+        train, val or test, if the cell comes with it; it stays what it is.
+    notes
+        What was read under another name than the usual one, or not at all.
     """
 
     place: str
@@ -40,6 +44,8 @@ class Existing:
     settings: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] | None = None
     defect: str | None = None
+    split: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def sha256_of(path: Path) -> str:

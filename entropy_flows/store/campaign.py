@@ -262,6 +262,7 @@ class CampaignStore(Models):
         -------
         dict or None
             What `add_label` takes, with the place it was copied from in `copied_from`. Of failures nothing is copied.
+            A cell that is in train, val or test there is so here: the model from there may have seen it.
         """
         query = {"content": cell_hash(structure), "settings": settings_hash, "converged": True}
         found = self.database["labels"].find_one(query, sort=[("created", ASCENDING)])
@@ -269,7 +270,7 @@ class CampaignStore(Models):
             return None
         numbers = {field.name: found.get(field.name) for field in fields(Label)}
         source = {name: found[name] for name in ("campaign", "key", "wall_seconds")}
-        return {**numbers, "wall_seconds": 0.0, "copied_from": source}
+        return {**numbers, "wall_seconds": 0.0, "copied_from": source, **with_split(found.get("split"))}
 
     def flag_labels(self, flags: dict[str, str]) -> None:
         """Mark labels that are not to be trained on: key → what is odd about it."""
@@ -306,6 +307,16 @@ class CampaignStore(Models):
         rows = self.database["labels"].find(assigned, {"key": 1, "split": 1}).sort("position", ASCENDING)
         return {row["key"]: row["split"] for row in rows}
 
+    def given_splits(self) -> dict[str, str]:
+        """Key → train, val or test, of the cells that came with it, from a file or another campaign."""
+        return {label["key"]: label["given_split"] for label in self.labels(given_split={"$ne": None})}
+
+    def splits_anywhere(self, contents: list[str], settings_hash: str) -> dict[str, str]:
+        """Split that cells have in any campaign of this database, by the hash of the cell; held out goes first."""
+        query = {"content": {"$in": contents}, "settings": settings_hash, "split": {"$ne": None}}
+        labels = list(self.database["labels"].find(query, {"content": 1, "split": 1}))
+        return {label["content"]: label["split"] for label in sorted(labels, key=lambda row: held_out(row["split"]))}
+
     def frames(self, flagged: bool = False, **query: Any) -> list[Atoms]:
         """Converged labels as cells with energy (eV, free energy), forces (eV/Å) and stress (eV/Å³).
 
@@ -324,6 +335,16 @@ class CampaignStore(Models):
             cells = {entry["_id"]: entry for entry in self.ledger_entries([label["structure"] for label in part])}
             frames += [labelled_atoms(cells[label["structure"]], label) for label in part]
         return frames
+
+
+def held_out(split: str | None) -> int:
+    """How far from training a split is: 0 of none, 1 of train, 2 of val, 3 of test."""
+    return (None, "train", "val", "test").index(split)
+
+
+def with_split(split: str | None) -> dict[str, str]:
+    """Fields of a label whose cell comes with its split; none if it comes without."""
+    return {} if split is None else {"split": split, "given_split": split}
 
 
 def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,9 +25,10 @@ from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import engine_name, make_static_maker, odd_labels
 from entropy_flows.label.existing import Existing, is_run_of
+from entropy_flows.label.reasons import Reason, check_geometry
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
-from entropy_flows.store.campaign import CampaignStore
+from entropy_flows.store.campaign import CampaignStore, held_out, with_split
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import IMPORT, STAGES, Entry, Ledger
@@ -60,6 +62,8 @@ class ImportReport:
     after: dict[str, float] = field(default_factory=dict)
     size: int = 0
     """Cells in the data set now."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What is to be said of how frames were read, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,8 @@ class Import:
         elements = {site.specie.symbol for site in frame.structure}
         if unknown := sorted(elements - set(self.campaign.elements)):
             return f"has {', '.join(unknown)}; the campaign's elements are {', '.join(self.campaign.elements)}"
-        return None
+        defect = check_geometry(frame.structure, self.campaign.label.min_distance)
+        return f"{Reason.BAD_GEOMETRY}: {defect}" if defect else None
 
     def _place(self) -> int:
         """The iteration at whose end cells can be imported now."""
@@ -151,10 +156,12 @@ class Import:
         """Usable frames by their keys."""
         fit: dict[str, Existing] = {}
         for frame in chunk:
+            report.notes.update(frame.notes)
             if reason := self.unfit(frame):
                 report.skipped.append((frame.place, reason))
             elif (key := content_key(frame)) in fit:
                 report.known += 1
+                fit[key] = max(fit[key], frame, key=lambda same: held_out(same.split))
             else:
                 fit[key] = frame
         return fit
@@ -201,6 +208,7 @@ class Import:
     def _label(self, fit: Mapping[str, Existing], report: ImportReport) -> None:
         """Give the entries their labels, also those that an interrupted import left without."""
         name, own = self.engine
+        splits = self._splits(fit)
         for entry in self._entries(fit):
             frame = fit[entry["key"]]
             assert frame.label is not None
@@ -208,8 +216,28 @@ class Import:
             settings = own if ours else _digest(json.dumps(frame.settings, sort_keys=True, default=str))
             engine = f"{name}, imported" if ours else f"{frame.label.provenance.get('code', 'unknown')}, imported"
             label = replace(frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source})
-            self.store.add_label(entry, settings, label.as_dict() | ({} if ours else {"foreign": True}))
+            fields = with_split(splits.get(entry["key"])) if ours else {"foreign": True}
+            self.store.add_label(entry, settings, label.as_dict() | fields)
             report.own += ours
+        self._keep_splits(splits, report)
+
+    def _splits(self, fit: Mapping[str, Existing]) -> dict[str, str]:
+        """Split by key, of the frames that come with it or whose cell has it in another campaign of this database."""
+        contents = {key: cell_hash(frame.structure) for key, frame in fit.items() if frame.structure is not None}
+        elsewhere = self.store.splits_anywhere(list(contents.values()), self.engine[1])
+        splits = {key: frame.split or elsewhere.get(contents[key]) for key, frame in fit.items()}
+        return {key: split for key, split in splits.items() if split is not None}
+
+    def _keep_splits(self, splits: Mapping[str, str], report: ImportReport) -> None:
+        """Give labels that were there without a split the one of their cells; note those that have another."""
+        own = self.engine[1]
+        labels = list(self.store.labels(own, key={"$in": list(splits)}))
+        without = [label["key"] for label in labels if label.get("split") is None]
+        self.store.set_splits({key: splits[key] for key in without})
+        for label in labels:
+            split = splits[label["key"]]
+            if label.get("split") not in (None, split):
+                report.notes[f"{split} in its source and {label['split']} here, which it stays"] += 1
 
     def _finish(self, report: ImportReport) -> None:
         """Flag what is odd, assign the parts, store the covariance and the counts."""

@@ -53,16 +53,6 @@ def test_a_label_is_energy_and_forces(known):
     assert labelled(half).energy == -1.5
 
 
-def test_a_virial_is_minus_volume_times_stress():
-    atoms = frame("Si2", 5)
-    stress = atoms.get_stress(voigt=False)
-    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
-    assert labelled(atoms).stress is None
-    atoms.info["virial"] = -stress * atoms.get_volume()
-    np.testing.assert_allclose(labelled(atoms).stress, stress)
-
-
 def test_extended_xyz_keeps_what_there_is(tmp_path):
     write_extxyz([*FRAMES, bulk("Si")], tmp_path / "out.extxyz")
     again = read(tmp_path / "out.extxyz", ":", format="extxyz")

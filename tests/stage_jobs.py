@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.common import current_uuid, identified, stage_job
+from entropy_flows.jobs.common import current_uuid, stage_job, with_stable_uuid
 from entropy_flows.schemas.documents import Document
 from entropy_flows.store import CampaignStore, Entry, lease
 
@@ -111,7 +111,7 @@ def child(path):
 @job
 def parent(campaign, path, places, addition=False):
     """Add a child for each place, as a detour or as an addition."""
-    flow = Flow([identified(child(f"{path}{place}"), campaign, 1, place) for place in places])
+    flow = Flow([with_stable_uuid(child(f"{path}{place}"), campaign, 1, place) for place in places])
     mark(path)
     return Response(output=1, **{"addition" if addition else "detour": flow})
 
@@ -127,12 +127,14 @@ def gather(path, outputs):
 @job
 def fan_out(campaign, path, jobs, chunk):
     """Add jobs in chunks, and one that gathers what the chunks gathered."""
-    children = [identified(child(f"{path}{n}"), campaign, 1, "fan", n) for n in range(jobs)]
+    children = [with_stable_uuid(child(f"{path}{n}"), campaign, 1, "fan", n) for n in range(jobs)]
     ends = [
-        identified(gather(f"{path}-end{n}", [made.output for made in children[n : n + chunk]]), campaign, 1, "end", n)
+        with_stable_uuid(
+            gather(f"{path}-end{n}", [made.output for made in children[n : n + chunk]]), campaign, 1, "end", n
+        )
         for n in range(0, jobs, chunk)
     ]
-    last = identified(gather(f"{path}-last", [end.output for end in ends]), campaign, 1, "last")
+    last = with_stable_uuid(gather(f"{path}-last", [end.output for end in ends]), campaign, 1, "last")
     for end in ends:
         end.metadata["chunk"] = last.uuid
     return Response(output=1, detour=Flow([*children, *ends, last]))

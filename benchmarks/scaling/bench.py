@@ -22,9 +22,9 @@ from fireworks.core.rocket_launcher import rapidfire
 from jobflow import Flow, Job
 
 from entropy_flows.explore import seed_cell
-from entropy_flows.flows import ActiveLearningMaker, IterationMaker
+from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.geometry import to_atoms, to_structure
-from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch import LocalWorkers
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.launch.task import add_once, to_workflow
@@ -109,11 +109,11 @@ class Bench:
         self.iteration += 1
         return self.iteration
 
-    def makers(self, **sections: dict[str, Any]) -> IterationMaker:
-        """The stages' Makers, some sections of the description changed."""
+    def makers(self, **sections: dict[str, Any]) -> ActiveLearningMaker:
+        """The Makers, some sections of the description changed."""
         changed = {name: {**self.description[name], **changes} for name, changes in sections.items()}
         campaign = Campaign.model_validate(self.description | changed)
-        return ActiveLearningMaker.from_campaign(campaign).iterations[0]
+        return ActiveLearningMaker.from_campaign(campaign)
 
     def entries(self, iteration: int, count: int) -> list[Entry]:
         """Rattled diamond cells as selection accepts them."""
@@ -159,7 +159,7 @@ class Workers:
     def __enter__(self) -> Workers:
         self.local.__enter__()
         for _ in range(ALL_AT_ONCE):
-            self.wait(self.warm_up(self.bench, 2 * self.count), "gather")
+            self.wait(self.warm_up(self.bench, 2 * self.count), "gather", 0)
             if set(self.local.processes) <= set(self.bench.pad.launches.distinct("fworker.name")):
                 return self
         raise RuntimeError(f"not all of {self.count} workers took a job; see {self.bench.folder / 'logs'}")
@@ -174,7 +174,7 @@ class Workers:
         """
         deadline = time.monotonic() + PATIENCE
         for place in [[place] for place in places] or [[]]:
-            awaited = identified(Job(print, name=name), NAME, batch.iteration, *place).uuid
+            awaited = with_stable_uuid(Job(print, name=name), NAME, batch.iteration, *place).uuid
             while self.bench.pad.fireworks.find_one({"spec.uuid": awaited, "state": "COMPLETED"}, {"_id": 1}) is None:
                 self._look()
                 if time.monotonic() > deadline:

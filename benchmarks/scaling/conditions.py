@@ -12,7 +12,7 @@ from benchmarks.report import Section, Table
 from benchmarks.scaling.bench import NAME, SEED, Batch, Bench, Workers
 from benchmarks.scaling.measure import KB, LIMIT, MIB, largest, output_sizes, sizes, times
 from benchmarks.timing import Options
-from entropy_flows.jobs.common import document, identified
+from entropy_flows.jobs.common import document
 from entropy_flows.jobs.explore import snapshots
 from entropy_flows.label import settings_hash
 from entropy_flows.schemas import ExploreDoc
@@ -52,7 +52,7 @@ def run(options: Options, folder: Path) -> Section:
         for count, size in QUICK if options.quick else ROWS:
             options.say(f"conditions: {count}, {size} a job")
             batch = add(bench, count, size)
-            workers.wait(batch, "gather")
+            workers.wait(batch, "gather", 0)
             took.rows.append([count, size, *durations(bench, batch, count)])
             weighs.rows.append([count, size, *extents(bench, batch)])
     took.note = memory(bench, batch)
@@ -72,15 +72,18 @@ def add(bench: Bench, conditions: int, batch_size: int) -> Batch:
         "entropy_weights": [1 + 0.1 * n for n in range(weights)],
     }
     makers = bench.makers(explore={**grid, "batch_size": batch_size}, label={"batch_size": LABEL_BATCH})
-    place = (NAME, bench.next_iteration())
+    iteration = bench.next_iteration()
+    explore = makers.iterations[0].explore
+    same = {"dataset": makers.dataset, "model": bench.model, "seed": SEED}
     explored = [
-        identified(makers.explore.make(*place, number, bench.seeds, bench.model, SEED), *place, number)
-        for number in range(makers.explore.batches(list(bench.seeds)))
+        explore.make(NAME, iteration, number, bench.seeds, **same)
+        for number in range(explore.batches(list(bench.seeds)))
     ]
-    outputs, settings = [made.output for made in explored], settings_hash(makers.label.batch.static_maker)
-    selected = identified(makers.select.make(*place, outputs, bench.model, LABELS, SEED), *place)
-    planned = identified(makers.label.make(*place, selected.output, [], bench.model, settings, LABELS, SEED), *place)
-    return bench.add(place[1], Flow([*explored, selected, planned]))
+    outputs = [job.output for job in explored]
+    selected = makers.iterations[0].select.make(NAME, iteration, outputs, budget=LABELS, **same)
+    engine = settings_hash(makers.label.engine)
+    planned = makers.label.make(NAME, iteration, selected.output, settings=engine, budget=LABELS, **same)
+    return bench.add(iteration, Flow([*explored, selected, planned]))
 
 
 def durations(bench: Bench, batch: Batch, conditions: int) -> list[Any]:

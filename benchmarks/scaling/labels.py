@@ -8,10 +8,9 @@ from typing import Any
 from jobflow import Flow
 
 from benchmarks.report import Section, Table
-from benchmarks.scaling.bench import NAME, SEED, Batch, Bench, Workers
+from benchmarks.scaling.bench import NAME, Batch, Bench, Workers
 from benchmarks.scaling.measure import KB, LIMIT, Times, largest, times, weights
 from benchmarks.timing import Options
-from entropy_flows.jobs.common import identified
 from entropy_flows.label import settings_hash
 
 ROWS = ((100, 1), (200, 1), (100, 100), (1000, 100), (10_000, 100))
@@ -35,7 +34,7 @@ def run(options: Options, folder: Path) -> Section:
             options.say(f"labels: {count}, {size} a job")
             before = weights(bench)
             batch = add(bench, count, size)
-            workers.wait(batch, "gather")
+            workers.wait(batch, "gather", 0)
             label, plan = times(bench, batch, "label"), times(bench, batch, "plan")
             took.rows.append([count, size, *numbers(label, count), plan.wall, *extents(bench, batch)])
             weighs[f"{size} a job"] = {
@@ -49,9 +48,9 @@ def add(bench: Bench, count: int, size: int) -> Batch:
     """Put cells into the ledger, and the job that plans their labels on the launchpad."""
     iteration = bench.next_iteration()
     bench.ledger.append(iteration, "select", bench.entries(iteration, count))
-    label, place = bench.makers(label={"batch_size": size}).label, (NAME, iteration)
-    settings = settings_hash(label.batch.static_maker)
-    planned = identified(label.make(*place, None, [], bench.model, settings, None, SEED), *place)
+    makers = bench.makers(label={"batch_size": size})
+    settings = settings_hash(makers.label.engine)
+    planned = makers.label.make(NAME, iteration, None, dataset=makers.dataset, settings=settings)
     return bench.add(iteration, Flow([planned]))
 
 

@@ -82,7 +82,7 @@ def data(options: Options, folder: Path) -> Table:
 def unit_costs(bench: Bench, count: int) -> dict[str, float]:
     """Seconds, and sizes, per 1000 structures."""
     store, ledger, scale = bench.store, bench.ledger, 1000 / count
-    maker = bench.makers().label.batch.static_maker
+    maker = bench.makers().label.engine
     settings = settings_hash(maker)
     cells = [bench.entries(iteration, count) for iteration in range(1, ROUNDS + 1)]
     appends = [scale * seconds(partial(ledger.append, n, "select", some)) for n, some in enumerate(cells, 1)]

@@ -11,7 +11,6 @@ from benchmarks.scaling import labels
 from benchmarks.scaling.bench import NAME, Batch, Bench, Workers
 from benchmarks.scaling.measure import times
 from benchmarks.timing import Options
-from entropy_flows.jobs.common import identified
 from entropy_flows.jobs.label import TallyMaker
 
 COUNTS, QUICK = (8, 4, 2, 1), (2, 1)
@@ -32,7 +31,7 @@ def run(options: Options, folder: Path) -> Section:
             options.say(f"workers: {number}")
             workers.keep(number)
             batch = labels.add(bench, count, 1)
-            workers.wait(batch, "gather")
+            workers.wait(batch, "gather", 0)
             label = times(bench, batch, "label")
             with workers.resting():
                 batch = add_empty(bench, count)
@@ -45,7 +44,7 @@ def run(options: Options, folder: Path) -> Section:
 
 def add_empty(bench: Bench, count: int) -> Batch:
     """Put jobs on the launchpad that have nothing to sum up, each in its own workflow."""
-    place = (NAME, bench.next_iteration())
-    jobs = [identified(TallyMaker().make(*place, number, []), *place, number) for number in range(count)]
-    batches = [bench.add(place[1], Flow([job])) for job in jobs]
+    iteration = bench.next_iteration()
+    jobs = [TallyMaker().make(NAME, iteration, number, []) for number in range(count)]
+    batches = [bench.add(iteration, Flow([job])) for job in jobs]
     return batches[0]

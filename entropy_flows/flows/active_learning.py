@@ -8,6 +8,8 @@ from typing import Any
 from jobflow import Flow, Maker, Response, job
 from pymatgen.core import Structure
 
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.flows.context import CampaignContext
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.flows.stopping import judge
@@ -20,15 +22,15 @@ from entropy_flows.jobs import (
     TrainMaker,
 )
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.jobs.common import document, identified
+from entropy_flows.jobs.common import StageMaker, document, with_stable_uuid
 from entropy_flows.jobs.label import LabelBatchMaker
-from entropy_flows.label import labels_per_job, make_static_maker
+from entropy_flows.label import OutlierParams, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore, same_engine
 
 
 @dataclass
-class ActiveLearningMaker(Maker):
+class ActiveLearningMaker(StageMaker):
     """The active-learning campaign.
 
     Parameters
@@ -36,9 +38,14 @@ class ActiveLearningMaker(Maker):
     name
         Name of the flow.
     iterations
-        One IterationMaker per iteration; the last one serves those that follow.
-    budgets
-        Most labels per iteration, as `iterations`; None for no limit of its own.
+        One IterationMaker per iteration; the last one serves those that follow. What holds for one iteration alone is
+        held there, the budget of labels by its `select.params`.
+    dataset
+        Fingerprint and regularisation of the covariance, one for the whole campaign.
+    label
+        Plans the labels, with the engine in it: `label.batch.static_maker`.
+    outliers
+        When a label is flagged instead of trained on.
     last
         Number of iterations at most.
     stop
@@ -51,7 +58,9 @@ class ActiveLearningMaker(Maker):
 
     name: str = "active learning"
     iterations: list[IterationMaker] = field(default_factory=lambda: [IterationMaker()])
-    budgets: list[int | None] = field(default_factory=lambda: [None])
+    dataset: DatasetParams = field(default_factory=DatasetParams)
+    label: LabelMaker = field(default_factory=LabelMaker)
+    outliers: OutlierParams = field(default_factory=OutlierParams)
     last: int = 3
     stop: StopParams = field(default_factory=StopParams)
     seed: int = 42
@@ -61,35 +70,35 @@ class ActiveLearningMaker(Maker):
     @classmethod
     def from_campaign(cls, campaign: Campaign) -> ActiveLearningMaker:
         """The Makers a campaign file describes; change any of them before calling `make`."""
-        static, dataset = make_static_maker(campaign.label), campaign.dataset
-        makers, budgets = [], []
-        for number in range(1, max(1, len(campaign.iterations)) + 1):
-            part = campaign.iteration(number)
-            local = part.local_fingerprint.model_copy(update={"elements": campaign.elements})
-            chosen = campaign.label
-            batch = LabelBatchMaker(static_maker=static, min_distance=chosen.min_distance, ladder=chosen.ladder)
-            per_job = labels_per_job(campaign.label, static)
-            makers.append(
-                IterationMaker(
-                    explore=ExploreMaker(params=part.explore, fingerprint=local, dataset=dataset),
-                    anchor=AnchorMaker(params=part.anchors, explore=part.explore),
-                    select=SelectMaker(params=part.select, dataset=dataset),
-                    refine=RefineMaker(params=part.refine, dataset=dataset, theta_min=part.select.least_gain),
-                    label=LabelMaker(batch=batch, batch_size=per_job, anchors=part.anchors, dataset=dataset),
-                    train=TrainMaker(params=part.train, outliers=campaign.label.outliers),
-                    top_ups=campaign.label.top_up,
-                )
-            )
-            budgets.append(part.select.max_labels)
+        engine = campaign.label
+        static_maker = make_static_maker(engine)
+        batch = LabelBatchMaker(static_maker=static_maker, min_distance=engine.min_distance, ladder=engine.ladder)
+        numbers = range(1, max(1, len(campaign.iterations)) + 1)
         return cls(
             name=campaign.name,
-            iterations=makers,
-            budgets=budgets,
+            iterations=[cls._iteration_maker(campaign, number) for number in numbers],
+            dataset=campaign.dataset,
+            label=LabelMaker(batch=batch, batch_size=labels_per_job(engine, static_maker)),
+            outliers=engine.outliers,
             last=campaign.n_iterations,
             stop=campaign.stop,
             seed=campaign.seed,
             categories={**CATEGORIES, **{str(stage): name for stage, name in campaign.categories.items()}},
             queue={str(stage): dict(changes) for stage, changes in campaign.queue.items()},
+        )
+
+    @staticmethod
+    def _iteration_maker(campaign: Campaign, number: int) -> IterationMaker:
+        """The Makers of one iteration that a campaign file describes."""
+        stages = campaign.iteration(number)
+        local = stages.local_fingerprint.model_copy(update={"elements": campaign.elements})
+        return IterationMaker(
+            explore=ExploreMaker(params=stages.explore, fingerprint=local),
+            anchor=AnchorMaker(params=stages.anchors),
+            select=SelectMaker(params=stages.select),
+            refine=RefineMaker(params=stages.refine),
+            train=TrainMaker(params=stages.train),
+            top_ups=campaign.label.top_up,
         )
 
     def make(
@@ -118,11 +127,19 @@ class ActiveLearningMaker(Maker):
         self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None, iteration: int, spent: int
     ) -> Flow:
         """One iteration and the job that decides on the next; `spent` labels were asked for before."""
-        maker = self._sized(campaign, iteration, list(seeds))
-        inner = maker.make(campaign, iteration, seeds, model, self.seed, self.budget(iteration, spent), student)
+        context = CampaignContext(
+            name=campaign,
+            seeds=seeds,
+            seed=self.seed,
+            dataset=self.dataset,
+            label=self.label,
+            outliers=self.outliers,
+        )
+        stages = self._sized(campaign, iteration)
+        inner = stages.make(context, iteration, model, student, self.budget(iteration, spent))
         decided = self.advance(campaign, iteration, seeds, inner.output["trained"], inner.output["evaluated"])
         decided.name = "advance"  # jobflow would name it after this Maker
-        identified(decided, campaign, iteration)
+        with_stable_uuid(decided, campaign, iteration)
         return Flow([inner, decided], name=f"{campaign}: iteration {iteration}")
 
     @job
@@ -131,8 +148,9 @@ class ActiveLearningMaker(Maker):
     ) -> Response:
         """End the campaign, or add the next iteration."""
         store, training = CampaignStore.open(campaign), document(TrainDoc, trained)
-        ledger = store.ledger(self._of(self.iterations, iteration).select.dataset)
-        spent, new = ledger.requested(0, iteration), ledger.requested(iteration, iteration)
+        ledger = store.ledger(self.dataset)
+        spent = ledger.requested(0, iteration)
+        new = ledger.requested(iteration, iteration)
         found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
         validation = None if training is None or evaluated is None else found["evaluate"]["validation"]
         failure = next(iter(store.failures(iteration=iteration)), None)
@@ -148,16 +166,16 @@ class ActiveLearningMaker(Maker):
     @property
     def engine(self) -> Maker:
         """What labels: the static Maker, one for all iterations."""
-        return self.iterations[0].label.batch.engine
+        return self.label.engine
 
     def budget(self, iteration: int, spent: int) -> int | None:
         """Most labels of an iteration, given those asked for before."""
-        limits = [self._of(self.budgets, iteration)]
+        limits = [self._of(self.iterations, iteration).select.params.max_labels]
         if self.stop.label_budget is not None:
             limits.append(self.stop.label_budget - spent)
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def _sized(self, campaign: str, iteration: int, phases: list[str]) -> IterationMaker:
+    def _sized(self, campaign: str, iteration: int) -> IterationMaker:
         """The iteration's Maker, with as many runs per exploration job as fit its walltime at the last one's speed.
 
         Decided once: the job that adds an iteration adds the same jobs when it is run again.
@@ -172,12 +190,8 @@ class ActiveLearningMaker(Maker):
         seconds = [run["wall_seconds"] for doc in explored for run in doc["runs"] if run["reason"] is None]
         fitting = params.runs_within_walltime(sum(seconds) / len(seconds) / before.all_steps) if seconds else None
         size = store.plan(iteration, "batch_size", fitting or params.batch_size)
-        resized = {"batch_size": size}
-        return replace(
-            maker,
-            explore=replace(maker.explore, params=params.model_copy(update=resized)),
-            anchor=replace(maker.anchor, explore=maker.anchor.explore.model_copy(update=resized)),
-        )
+        resized = params.model_copy(update={"batch_size": size})
+        return replace(maker, explore=replace(maker.explore, params=resized))
 
     @staticmethod
     def _of(items: list, iteration: int) -> Any:

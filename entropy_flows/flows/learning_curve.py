@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.pools import digest
 from entropy_flows.flows.queues import CATEGORIES, configured
-from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.curve import EndCurveMaker, PointMaker
 from entropy_flows.label import settings_hash
 from entropy_flows.schemas import Campaign
@@ -30,7 +30,7 @@ def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
 
 
 @dataclass
-class LearningCurveMaker(Maker):
+class LearningCurveMaker(StageMaker):
     """One job a point: they need nothing of each other, so any number of workers shares them.
 
     Parameters
@@ -69,10 +69,10 @@ class LearningCurveMaker(Maker):
 
     def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
         """The curve's flow; arguments as in `ActiveLearningMaker.make`, of which the seeds are not used."""
-        settings, place = settings_hash(self.engine), (campaign, 1)
+        settings = settings_hash(self.engine)
         points = [
-            identified(self.point.make(*place, batch, point, self.pools, student or model, settings), *place, *point)
+            self.point.make(campaign, 1, batch, point, self.pools, student or model, settings)
             for batch, point in enumerate(self.point.params.points())
         ]
-        end = identified(EndCurveMaker().make(*place, [made.output for made in points]), *place)
+        end = with_stable_uuid(EndCurveMaker().make(campaign, 1, [point.output for point in points]), campaign, 1)
         return configured(Flow([*points, end], name=campaign), self.categories, self.queue)

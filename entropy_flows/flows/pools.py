@@ -15,11 +15,12 @@ from typing import Any, Self
 from jobflow import Flow, Job, Maker
 from pymatgen.core import Structure
 
+from entropy_flows.entropy import DatasetParams
 from entropy_flows.explore import ExploreParams
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.jobs import LabelMaker, SelectMaker
-from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.explore import ExploreMaker
 from entropy_flows.jobs.independent import IndependentMaker
 from entropy_flows.jobs.pool import ClosePoolMaker
@@ -48,7 +49,7 @@ def digest(*facts: Any) -> str:
 
 
 @dataclass
-class PoolMaker(Maker, ABC):
+class PoolMaker(StageMaker, ABC):
     """Label cells that jobs find, without a filter and without training.
 
     Parameters
@@ -59,6 +60,8 @@ class PoolMaker(Maker, ABC):
         Takes `size` cells at random, or all.
     label
         Labels them, without anchors.
+    dataset
+        Fingerprint and regularisation of the covariance.
     close
         Draws the parts and ends the campaign.
     size
@@ -72,6 +75,7 @@ class PoolMaker(Maker, ABC):
     name: str = "pool"
     select: SelectMaker = field(default_factory=SelectMaker)
     label: LabelMaker = field(default_factory=LabelMaker)
+    dataset: DatasetParams = field(default_factory=DatasetParams)
     close: ClosePoolMaker = field(default_factory=ClosePoolMaker)
     size: int | None = None
     seed: int = 42
@@ -82,15 +86,11 @@ class PoolMaker(Maker, ABC):
     def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
         """The pool that belongs to a campaign file's settings."""
         loop = ActiveLearningMaker.from_campaign(campaign)
-        first = loop.iterations[0]
-        part = campaign.iteration(1)
-        plain = first.label.anchors.model_copy(update={"fraction": 0.0})
         return cls(
-            select=SelectMaker(params=SelectParams(selector="random"), dataset=campaign.dataset),
-            label=LabelMaker(
-                batch=first.label.batch, batch_size=first.label.batch_size, anchors=plain, dataset=campaign.dataset
-            ),
-            close=ClosePoolMaker(params=part.train, outliers=campaign.label.outliers),
+            select=SelectMaker(params=SelectParams(selector="random")),
+            label=loop.label,
+            dataset=loop.dataset,
+            close=ClosePoolMaker(params=campaign.iteration(1).train, outliers=loop.outliers),
             seed=campaign.seed,
             categories=loop.categories,
             queue=loop.queue,
@@ -100,7 +100,7 @@ class PoolMaker(Maker, ABC):
     @property
     def engine(self) -> Maker:
         """What labels."""
-        return self.label.batch.engine
+        return self.label.engine
 
     @abstractmethod
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
@@ -108,13 +108,14 @@ class PoolMaker(Maker, ABC):
 
     def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
         """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""
-        settings, place = settings_hash(self.engine), (campaign, 1)
-        found = self.sources(campaign, seeds, model)
-        outputs = [made.output for made in found]
-        selected = identified(self.select.make(*place, outputs, model, self.size, self.seed), *place)
-        planned = identified(self.label.make(*place, selected.output, [], model, settings, None, self.seed), *place)
-        closed = identified(self.close.make(*place, planned.output, model, settings), *place)
-        return configured(Flow([*found, selected, planned, closed], name=campaign), self.categories, self.queue)
+        settings = settings_hash(self.engine)
+        sources = self.sources(campaign, seeds, model)
+        outputs = [source.output for source in sources]
+        same = {"dataset": self.dataset, "model": model, "seed": self.seed}
+        selected = self.select.make(campaign, 1, outputs, budget=self.size, **same)
+        planned = self.label.make(campaign, 1, selected.output, settings=settings, **same)
+        closed = with_stable_uuid(self.close.make(campaign, 1, planned.output, model, settings), campaign, 1)
+        return configured(Flow([*sources, selected, planned, closed], name=campaign), self.categories, self.queue)
 
 
 @dataclass
@@ -139,13 +140,13 @@ class RandomMDMaker(PoolMaker):
         makers = []
         for number in range(1, campaign.n_iterations + 1):
             params = unbiased(campaign.iteration(number).explore)
-            makers.append(ExploreMaker(params=params, dataset=campaign.dataset, stream=BASELINE_STREAM))
+            makers.append(ExploreMaker(params=params, stream=BASELINE_STREAM))
         return super().from_campaign(campaign, explore=makers, **fields)
 
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
         """Explorations of all grids."""
         return [
-            identified(maker.make(campaign, number, batch, seeds, model, self.seed), campaign, number, batch)
+            maker.make(campaign, number, batch, seeds, dataset=self.dataset, model=model, seed=self.seed)
             for number, maker in enumerate(self.explore, 1)
             for batch in range(maker.batches(list(seeds)))
         ]
@@ -173,7 +174,7 @@ class IndependentTestMaker(PoolMaker):
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
         """Relaxations and dynamics."""
         return [
-            identified(self.cells.make(campaign, 1, batch, seeds, model, self.seed), campaign, 1, batch)
+            self.cells.make(campaign, 1, batch, seeds, model, self.seed)
             for batch in range(self.cells.batches(list(seeds)))
         ]
 

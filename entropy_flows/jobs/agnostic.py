@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from jobflow import Maker, job
+from jobflow import job
 
 from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
 from entropy_flows.explore import Found, RevEM, RevEMParams, Window, random_cells
@@ -18,7 +18,7 @@ from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint
 from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
-from entropy_flows.jobs.common import LostInputError, current_uuid, document, stage_job
+from entropy_flows.jobs.common import LostInputError, StageMaker, current_uuid, document, stage_job
 from entropy_flows.schemas import AdmitDoc, AscendDoc, SelectDoc
 from entropy_flows.store import CampaignStore, Entry
 
@@ -29,7 +29,7 @@ RANDOM_STREAM = 1
 
 
 @dataclass
-class AscendMaker(Maker):
+class AscendMaker(StageMaker):
     """Search one window in one mode, and draw as many random cells of it to compare with.
 
     Parameters
@@ -38,18 +38,15 @@ class AscendMaker(Maker):
         Job name.
     params
         The search.
-    dataset
-        Fingerprint and regularisation.
     """
 
     name: str = "ascend"
     params: RevEMParams = field(default_factory=RevEMParams)
-    dataset: DatasetParams = field(default_factory=DatasetParams)
 
     @stage_job(AscendDoc)
     def make(
         self, campaign: str, iteration: int, batch: int, element: str, window: dict[str, Any], mode: Mode, part: int,
-        seed: int,
+        *, dataset: DatasetParams, seed: int,
     ) -> AscendDoc:  # fmt: skip
         """Run one batch.
 
@@ -65,11 +62,14 @@ class AscendMaker(Maker):
             Whether atoms or cells are told apart.
         part
             Number among the runs of this window and mode.
+        dataset
+            Fingerprint and regularisation.
         seed
             The data set's seed.
         """
         store, place = CampaignStore.open(campaign), Window(**window)
-        fingerprint, regularization = store.ledger(self.dataset).fingerprint, self.dataset.regularization
+        fingerprint = store.ledger(dataset).fingerprint
+        regularization = dataset.regularization
         stream = [seed, place.index, MODES.index(mode), part]
         empty = SufficientStatistics(fingerprint.dim, regularization, mode)
         run = RevEM(element, place, empty, fingerprint, self.params, np.random.default_rng(stream))
@@ -107,22 +107,21 @@ class AscendMaker(Maker):
 
 
 @dataclass
-class AdmitMaker(Maker):
+class AdmitMaker(StageMaker):
     """Append the cells of all runs to the ledger, run after run: an iteration of the ledger is a run.
 
     Parameters
     ----------
     name
         Job name.
-    dataset
-        Fingerprint and regularisation.
     """
 
     name: str = "admit"
-    dataset: DatasetParams = field(default_factory=DatasetParams)
 
     @stage_job(AdmitDoc)
-    def make(self, campaign: str, iteration: int, element: str, batches: list[Any]) -> AdmitDoc:
+    def make(
+        self, campaign: str, iteration: int, element: str, batches: list[Any], *, dataset: DatasetParams
+    ) -> AdmitDoc:
         """Admit them.
 
         Parameters
@@ -133,6 +132,8 @@ class AdmitMaker(Maker):
             Chemical symbol.
         batches
             The runs' documents in order; None for a lost one.
+        dataset
+            Fingerprint and regularisation.
 
         Raises
         ------
@@ -143,7 +144,7 @@ class AdmitMaker(Maker):
         if not runs:
             raise LostInputError("every search failed; see the failed ascend jobs")
         store = CampaignStore.open(campaign)
-        ledger = store.ledger(self.dataset)
+        ledger = store.ledger(dataset)
         cells = atoms = 0
         for run in runs:
             before = _entropies(ledger.statistics(run.iteration, "select"))
@@ -163,7 +164,7 @@ class AdmitMaker(Maker):
 
 
 @dataclass
-class FinishMaker(Maker):
+class FinishMaker(StageMaker):
     """Say that the data set is done."""
 
     name: str = "finish"

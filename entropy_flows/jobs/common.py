@@ -7,9 +7,10 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from jobflow import CURRENT_JOB, Job, job
+from jobflow import CURRENT_JOB, Job, Maker, job
 from pydantic import BaseModel
 
 from entropy_flows.faults import is_machine_fault
@@ -23,8 +24,33 @@ class LostInputError(RuntimeError):
     """A stage cannot do its work because one before it failed."""
 
 
+@dataclass
+class StageMaker(Maker):
+    """Base of the Makers: a field that there is not cannot be set.
+
+    What is one fact for several stages is held by the flow that makes their jobs, and handed to each with its job. A
+    value that was written to a Maker which does not hold it would be lost without a word.
+
+    Raises
+    ------
+    AttributeError
+        If an attribute is set that is no field.
+    """
+
+    name: str = "stage"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = [each.name for each in fields(self)]
+        if name not in known:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}; its fields: {', '.join(known)}")
+        super().__setattr__(name, value)
+
+
 def stage_job(schema: type[BaseModel], adds_jobs: bool = False) -> Callable[[Callable], Callable[..., Job]]:
     """Turn a Maker's `make(self, campaign, iteration, …)` into a stage's job.
+
+    The job's uuid follows from campaign, iteration, the Maker's name and, where there is one, the argument `batch`:
+    made twice, it is the same job.
 
     A stage that fails for a reason of its own leaves a row in `failures` and ends with the output None, which the
     stages after it take for a lost input; the last one ends the campaign with the reason. What the machine did wrong is
@@ -63,7 +89,17 @@ def stage_job(schema: type[BaseModel], adds_jobs: bool = False) -> Callable[[Cal
             store.record(iteration, **{f"seconds.{place.replace('.', '_')}": time.perf_counter() - started})
             return result
 
-        return job(run, data="trajectories")
+        make_job = job(run, data="trajectories")
+
+        @functools.wraps(method)
+        def make(self: Any, *args: Any, **kwargs: Any) -> Job:
+            bound = signature.bind(self, *args, **kwargs).arguments
+            batch = [bound["batch"]] if "batch" in bound else []
+            made: Job = make_job(self, *args, **kwargs)
+            return with_stable_uuid(made, bound["campaign"], bound["iteration"], *batch)
+
+        make.original = run  # type: ignore[attr-defined]  # what jobflow calls when the job is run
+        return make
 
     return decorate
 
@@ -74,9 +110,9 @@ def current_uuid() -> str:
     return "local" if running is None else str(running.uuid)
 
 
-def identified(made: Job, campaign: str, iteration: int, *place: Any) -> Job:
-    """Give a job the uuid that follows from its place in the campaign: emitted twice, it is the same job."""
-    made.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, ("job", campaign, iteration, made.name, *place))))))
+def with_stable_uuid(made: Job, campaign: str, iteration: int, *key: Any) -> Job:
+    """Give a job the uuid that follows from campaign, iteration, name and `key`: emitted twice, it is the same job."""
+    made.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, ("job", campaign, iteration, made.name, *key))))))
     return made
 
 

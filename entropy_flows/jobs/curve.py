@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from jobflow import Maker, job
+from jobflow import job
 
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import draw, draw_mixed
 from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
-from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import CurveParams, PointDoc
 from entropy_flows.schemas.curve import COMMON_TEST, IN_DISTRIBUTION, INDEPENDENT_TEST
@@ -28,7 +28,7 @@ CHOSEN: dict[str, Any] = {"stage": {"$nin": ["anchor", "import"]}}
 
 
 @dataclass
-class PointMaker(Maker):
+class PointMaker(StageMaker):
     """One point: draw, train from the base model, test.
 
     Parameters
@@ -183,7 +183,7 @@ def near_equilibrium(frames: Sequence[Atoms], max_force: float) -> list[Atoms]:
 
 
 @dataclass
-class EndCurveMaker(Maker):
+class EndCurveMaker(StageMaker):
     """Say that a curve is done."""
 
     name: str = "conclude"

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ase import Atoms
-from jobflow import Maker
 
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Committee
-from entropy_flows.jobs.common import LostInputError, document, stage_job
+from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import EvaluateDoc, TrainDoc
 from entropy_flows.settings import settings as machine
@@ -18,7 +17,7 @@ from entropy_flows.store import CampaignStore
 
 
 @dataclass
-class EvaluateMaker(Maker):
+class EvaluateMaker(StageMaker):
     """Compare the new model with the one it came from."""
 
     name: str = "evaluate"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from ase import Atoms
-from jobflow import Maker
 from pymatgen.core import Structure
 
 from entropy_flows.entropy import Bias, DatasetParams, GlobalBias, LocalBias
@@ -26,7 +25,7 @@ from entropy_flows.faults import is_machine_fault, saving_first
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
-from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
@@ -35,7 +34,7 @@ from entropy_flows.vacuum import vacuum_of
 
 
 @dataclass
-class ExploreMaker(Maker):
+class ExploreMaker(StageMaker):
     """Explore a batch of the condition grid.
 
     Parameters
@@ -46,8 +45,6 @@ class ExploreMaker(Maker):
         Grid, dynamics and limits.
     fingerprint
         Of the local entropy.
-    dataset
-        Of the global entropy, for `params.surface` "global".
     stream
         Random stream of the runs: others for pools that are compared, which else would have trajectories in common.
     """
@@ -55,7 +52,6 @@ class ExploreMaker(Maker):
     name: str = "explore"
     params: ExploreParams = field(default_factory=ExploreParams)
     fingerprint: GOMParams = field(default_factory=lambda: GOMParams(cutoff=3.0, natx=50))
-    dataset: DatasetParams = field(default_factory=DatasetParams)
     stream: int | None = None
 
     def batches(self, phases: list[str]) -> int:
@@ -69,8 +65,9 @@ class ExploreMaker(Maker):
 
     @stage_job(ExploreDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], model: str, seed: int
-    ) -> ExploreDoc:
+        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], *, dataset: DatasetParams,
+        model: str, seed: int,
+    ) -> ExploreDoc:  # fmt: skip
         """Run one batch.
 
         Parameters
@@ -79,6 +76,8 @@ class ExploreMaker(Maker):
             Place of this job.
         seeds
             Phase → seed cell.
+        dataset
+            Of the global entropy, for `params.surface` "global".
         model
             Reference of the model to explore with.
         seed
@@ -87,15 +86,15 @@ class ExploreMaker(Maker):
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         runs = batch_of(self.runs(list(seeds), iteration, seed), self.params, batch)
-        starts, bias = Prescaled.of_campaign(store, seeds, model, base), self._bias(store, iteration)
+        starts, bias = Prescaled.of_campaign(store, seeds, model, base), self._bias(store, iteration, dataset)
         doc = explore_batch((campaign, iteration, batch), runs, starts, base, model, bias, self.params)
         return doc.model_copy(update={"equations_of_state": starts.told()})
 
-    def _bias(self, store: CampaignStore, iteration: int) -> Bias:
+    def _bias(self, store: CampaignStore, iteration: int, dataset: DatasetParams) -> Bias:
         """The cell's own entropy, or that of the data set with the cell in it."""
         if self.params.surface == "local":
             return LocalBias(GOM(**dict(self.fingerprint)))
-        ledger = store.ledger(self.dataset)
+        ledger = store.ledger(dataset)
         return GlobalBias(ledger.fingerprint, ledger.statistics(iteration, "select"))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ase import Atoms
-from jobflow import Maker
 from pymatgen.core import Structure
 
 from entropy_flows.explore import (
@@ -20,7 +19,7 @@ from entropy_flows.explore import (
     relaxed,
 )
 from entropy_flows.geometry import to_atoms
-from entropy_flows.jobs.common import stage_job
+from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.explore import Prescaled, batch_of, count_batches, describe, explore_batch, pack
 from entropy_flows.potentials import BatchModel, BatchOfOne, load_batch_model
 from entropy_flows.schemas import ExploreDoc
@@ -32,7 +31,7 @@ INDEPENDENT_STREAM = 1_000_033
 
 
 @dataclass
-class IndependentMaker(Maker):
+class IndependentMaker(StageMaker):
     """Relax a batch's crystals under their pressure and run plain dynamics from there.
 
     Parameters

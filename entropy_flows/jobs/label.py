@@ -8,7 +8,7 @@ fails, would leave the gathering job waiting for ever.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,8 @@ from jobflow import Flow, Maker, Response
 from pymatgen.core import Structure
 
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.explore import AnchorParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.common import document, identified, stage_job
+from entropy_flows.jobs.common import StageMaker, document, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.label import label_batch
 from entropy_flows.schemas import ExploreDoc, LabelDoc
@@ -32,7 +31,7 @@ FAN_OUT = 100
 
 
 @dataclass
-class LabelBatchMaker(Maker):
+class LabelBatchMaker(StageMaker):
     """Label some structures with one static Maker.
 
     Parameters
@@ -83,14 +82,30 @@ class LabelBatchMaker(Maker):
 
 
 @dataclass
-class GatherMaker(Maker):
+class GatherMaker(StageMaker):
     """Count an iteration's labels when all its batches have ended, well or not."""
 
     name: str = "gather"
 
     @stage_job(LabelDoc)
-    def make(self, campaign: str, iteration: int, batches: list[Any], settings: str, requested: int) -> LabelDoc:
-        """Count; `batches` only makes this job wait for them."""
+    def make(
+        self, campaign: str, iteration: int, batch: int, batches: list[Any], settings: str, requested: int
+    ) -> LabelDoc:
+        """Count.
+
+        Parameters
+        ----------
+        campaign, iteration
+            What the labels belong to.
+        batch
+            Labels that were asked for before these: 0, or more after a top-up.
+        batches
+            The label jobs' documents; only makes this job wait for them.
+        settings
+            Hash of the label engine's settings.
+        requested
+            Labels of this iteration that were asked for in all.
+        """
         store = CampaignStore.open(campaign)
         result = count(store.labels(settings, iteration=iteration), iteration, requested)
         store.record(iteration, **{f"label.{name}": value for name, value in result.model_dump().items()})
@@ -98,7 +113,7 @@ class GatherMaker(Maker):
 
 
 @dataclass
-class TallyMaker(Maker):
+class TallyMaker(StageMaker):
     """Sum up a chunk of an iteration's label jobs: the gathering job waits for the chunks, not for each label."""
 
     name: str = "tally"
@@ -115,7 +130,7 @@ class TallyMaker(Maker):
 
 
 @dataclass
-class LabelMaker(Maker):
+class LabelMaker(StageMaker):
     """Admit the anchors to the ledger and have everything of this iteration labelled.
 
     Parameters
@@ -126,22 +141,22 @@ class LabelMaker(Maker):
         The Maker that labels a batch, with the static Maker in it.
     batch_size
         Structures per job: 1 for DFT, more where a job would cost more than a label.
-    anchors
-        Share of the anchors.
-    dataset
-        Fingerprint and regularisation of the covariance.
     """
 
     name: str = "plan"
     batch: LabelBatchMaker = field(default_factory=LabelBatchMaker)
     batch_size: int = 1
-    anchors: AnchorParams = field(default_factory=AnchorParams)
-    dataset: DatasetParams = field(default_factory=DatasetParams)
+
+    @property
+    def engine(self) -> Maker:
+        """The static Maker; an error if none was given."""
+        return self.batch.engine
 
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
-        self, campaign: str, iteration: int, refined: Any, anchored: list[Any], model: str, settings: str,
-        budget: int | None, seed: int,
+        self, campaign: str, iteration: int, refined: Any, *, dataset: DatasetParams, settings: str,
+        anchored: Sequence[Any] = (), anchor_share: float = 0.0, model: str = "", budget: int | None = None,
+        seed: int = 0,
     ) -> Response:  # fmt: skip
         """Plan the labels.
 
@@ -151,22 +166,26 @@ class LabelMaker(Maker):
             Place of this job.
         refined
             Refinement's document; only makes this job wait for it.
-        anchored
-            The anchor jobs' documents; None for a lost one.
-        model
-            Reference of the model that explored.
+        dataset
+            Fingerprint and regularisation of the covariance.
         settings
             Hash of the label engine's settings.
+        anchored
+            The anchor jobs' documents; None for a lost one.
+        anchor_share
+            Share of the anchors among the labels.
+        model
+            Reference of the model that explored.
         budget
             Most labels of this iteration, anchors included; None for no limit.
         seed
             The campaign's seed.
         """
         store = CampaignStore.open(campaign)
-        ledger = store.ledger(self.dataset)
+        ledger = store.ledger(dataset)
         first = ledger.position(iteration, "select")
         chosen = ledger.position(iteration, "anchor") - first
-        wanted = round(chosen * self.anchors.fraction / (1 - self.anchors.fraction))
+        wanted = round(chosen * anchor_share / (1 - anchor_share))
         wanted = wanted if budget is None else min(wanted, budget - chosen)
         entries = self._pick(anchored, iteration, wanted, model, ledger.fingerprint, seed)
         ledger.append(iteration, "anchor", entries)
@@ -189,27 +208,22 @@ class LabelMaker(Maker):
         before
             Labels of this iteration that were asked for before.
         """
-        place = (campaign, iteration)
-        parts = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
+        groups = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
         jobs = [
-            identified(self.batch.make(*place, number, part, settings), *place, number)
-            for number, part in enumerate(parts, before)
+            self.batch.make(campaign, iteration, number, structures, settings)
+            for number, structures in enumerate(groups, before)
         ]
-        wide = range(0, len(jobs), FAN_OUT) if len(jobs) > FAN_OUT else ()
-        chunks = [jobs[start : start + FAN_OUT] for start in wide]
-        tallies = [
-            identified(TallyMaker().make(*place, n, [made.output for made in chunk]), *place, n)
-            for n, chunk in enumerate(chunks, before)
-        ]
-        waits_for = [made.output for made in tallies or jobs]
-        round_ = (before,) if before else ()
-        gather = identified(GatherMaker().make(*place, waits_for, settings, before + len(ids)), *place, *round_)
+        starts = range(0, len(jobs), FAN_OUT) if len(jobs) > FAN_OUT else ()
+        chunks = [[label.output for label in jobs[start : start + FAN_OUT]] for start in starts]
+        tallies = [TallyMaker().make(campaign, iteration, n, chunk) for n, chunk in enumerate(chunks, before)]
+        waits_for = [job.output for job in tallies or jobs]
+        gather = GatherMaker().make(campaign, iteration, before, waits_for, settings, requested=before + len(ids))
         for tally in tallies:
             tally.metadata["chunk"] = gather.uuid
         return Flow([*jobs, *tallies, gather], name=f"labels {iteration}")
 
     def _pick(
-        self, anchored: list[Any], iteration: int, wanted: int, model: str, fingerprint: Any, seed: int
+        self, anchored: Sequence[Any], iteration: int, wanted: int, model: str, fingerprint: Any, seed: int
     ) -> list[Entry]:
         """`wanted` anchors at random from what the dynamics left, in the order of drawing."""
         batches = [doc for doc in (document(ExploreDoc, value) for value in anchored) if doc is not None]

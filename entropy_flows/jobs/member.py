@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Maker
-
 from entropy_flows.jobs.checkpoint import checkpoint_folder
-from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.train import training_cells
 from entropy_flows.label import OutlierParams
 from entropy_flows.schemas import MemberDoc
@@ -17,7 +15,7 @@ from entropy_flows.train import TrainParams, fine_tune
 
 
 @dataclass
-class MemberMaker(Maker):
+class MemberMaker(StageMaker):
     """Train one more model on what the iteration's model is trained on, in another order.
 
     Member 1 is the iteration's model itself. Members need nothing of each other, so workers share them.
@@ -26,16 +24,18 @@ class MemberMaker(Maker):
     ----------
     name
         Job name.
-    params, outliers
+    params
         As of `TrainMaker`.
     """
 
     name: str = "member"
     params: TrainParams = field(default_factory=TrainParams)
-    outliers: OutlierParams = field(default_factory=OutlierParams)
 
     @stage_job(MemberDoc)
-    def make(self, campaign: str, iteration: int, batch: int, labelled: Any, model: str, settings: str) -> MemberDoc:
+    def make(
+        self, campaign: str, iteration: int, batch: int, labelled: Any, *, model: str, settings: str,
+        outliers: OutlierParams,
+    ) -> MemberDoc:  # fmt: skip
         """Train, and keep the model in the database.
 
         Parameters
@@ -44,13 +44,13 @@ class MemberMaker(Maker):
             Place of this job.
         batch
             Number of the member, from 2.
-        labelled, model, settings
+        labelled, model, settings, outliers
             As of `TrainMaker.make`.
         """
         store = CampaignStore.open(campaign)
         if (done := store.member(iteration, batch)) is not None:
             return MemberDoc.model_validate(done["training"])
-        parts = training_cells(store, iteration, model, settings, self.params, self.outliers)
+        parts = training_cells(store, iteration, model, settings, self.params, outliers)
         result = fine_tune(
             parts["train"],
             parts["val"],

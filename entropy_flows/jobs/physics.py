@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ase.calculators.calculator import Calculator
-from jobflow import Maker
 from pymatgen.core import Structure
 
 from entropy_flows.evaluate.physics import NEEDS, Check, Hardest, PhysicsParams, resolved, run_check
 from entropy_flows.geometry import cell_hash, to_atoms
-from entropy_flows.jobs.common import stage_job
+from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.label import EngineError, engine_calculator, engine_name, make_static_maker, settings_hash
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import Campaign, PhysicsDoc
@@ -134,7 +133,7 @@ def check_model(
 
 
 @dataclass
-class PhysicsMaker(Maker):
+class PhysicsMaker(StageMaker):
     """Check the physics of one of a campaign's models.
 
     Parameters

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Maker, job
+from jobflow import job
 
 from entropy_flows.jobs.checkpoint import forget_iteration
+from entropy_flows.jobs.common import StageMaker
 from entropy_flows.jobs.train import assign_parts, flag_odd
 from entropy_flows.label import OutlierParams
 from entropy_flows.store import CampaignStore
@@ -16,7 +17,7 @@ from entropy_flows.train import TrainParams
 
 
 @dataclass
-class ClosePoolMaker(Maker):
+class ClosePoolMaker(StageMaker):
     """Flag odd labels, draw training, validation and test part, and say that the pool is done.
 
     Parameters

@@ -7,11 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Maker
-
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_atoms, to_structure
-from entropy_flows.jobs.common import LostInputError, document, stage_job
+from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.refine import RefineParams, refine
 from entropy_flows.schemas import RefineDoc, SelectDoc
@@ -20,7 +18,7 @@ from entropy_flows.store import CampaignStore, Entry
 
 
 @dataclass
-class RefineMaker(Maker):
+class RefineMaker(StageMaker):
     """Refine an iteration's near-threshold candidates, one after the other.
 
     Parameters
@@ -29,24 +27,42 @@ class RefineMaker(Maker):
         Job name.
     params
         Weight, steps and limits.
-    dataset
-        Fingerprint and regularisation of the covariance.
-    theta_min
-        Gain that a refined candidate must exceed.
     """
 
     name: str = "refine"
     params: RefineParams = field(default_factory=RefineParams)
-    dataset: DatasetParams = field(default_factory=DatasetParams)
-    theta_min: float = 1e-3
 
     @stage_job(RefineDoc)
-    def make(self, campaign: str, iteration: int, selected: Any, model: str, budget: int | None) -> RefineDoc:
-        """Refine; `budget` is that of selection, of which `selected` has used its part."""
+    def make(
+        self, campaign: str, iteration: int, selected: Any, *, dataset: DatasetParams, theta_min: float, model: str,
+        budget: int | None,
+    ) -> RefineDoc:  # fmt: skip
+        """Refine.
+
+        Parameters
+        ----------
+        campaign, iteration
+            Whose candidates they are.
+        selected
+            Selection's document.
+        dataset
+            Fingerprint and regularisation of the covariance.
+        theta_min
+            Gain that a refined candidate must exceed: selection's.
+        model
+            Reference of the model that explored.
+        budget
+            That of selection, of which `selected` has used its share; None for no limit.
+
+        Raises
+        ------
+        LostInputError
+            If selection failed.
+        """
         store, chosen = CampaignStore.open(campaign), document(SelectDoc, selected)
         if chosen is None:
             raise LostInputError("selection failed, so there is nothing to refine")
-        ledger = store.ledger(self.dataset)
+        ledger = store.ledger(dataset)
         statistics = ledger.statistics(iteration, self.name)
         left = len(chosen.trajectories) if budget is None else budget - chosen.accepted
         near = chosen.trajectories[: self.params.max_candidates] if self.params.enabled and left > 0 else []
@@ -62,7 +78,7 @@ class RefineMaker(Maker):
             steps += refined.steps
             gains.append((refined.gain_before, refined.gain_after))
             refused.update([refined.refused] if refined.refused else [])
-            if refined.gain_after > self.theta_min:
+            if refined.gain_after > theta_min:
                 q = ledger.fingerprint(refined.atoms)
                 source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
                 key = candidate["key"].replace("explore", self.name)

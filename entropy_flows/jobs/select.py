@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
-from jobflow import Maker
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.common import LostInputError, document, stage_job
+from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
 from entropy_flows.select import Candidate, Judged, SelectParams, Verdict, make_selector
@@ -37,7 +36,7 @@ class Snapshot(NamedTuple):
 
 
 @dataclass
-class SelectMaker(Maker):
+class SelectMaker(StageMaker):
     """Select from what was explored.
 
     Parameters
@@ -45,19 +44,17 @@ class SelectMaker(Maker):
     name
         Job name.
     params
-        Selector and threshold.
-    dataset
-        Fingerprint and regularisation of the covariance.
+        Selector, threshold, and the budget of an iteration.
     """
 
     name: str = "select"
     params: SelectParams = field(default_factory=SelectParams)
-    dataset: DatasetParams = field(default_factory=DatasetParams)
 
     @stage_job(SelectDoc)
     def make(
-        self, campaign: str, iteration: int, explored: list[Any], model: str, budget: int | None, seed: int
-    ) -> SelectDoc:
+        self, campaign: str, iteration: int, explored: list[Any], *, dataset: DatasetParams, model: str,
+        budget: int | None, seed: int,
+    ) -> SelectDoc:  # fmt: skip
         """Judge every snapshot of the batches.
 
         Parameters
@@ -66,6 +63,8 @@ class SelectMaker(Maker):
             Place of this job.
         explored
             The batches' documents; None for a lost one.
+        dataset
+            Fingerprint and regularisation of the covariance.
         model
             Reference of the model that explored.
         budget
@@ -83,7 +82,7 @@ class SelectMaker(Maker):
         if not batches:
             raise LostInputError("every exploration batch failed; see the failed explore jobs")
         runs = [run.model_dump() for doc in batches for run in doc.runs]
-        ledger = store.ledger(self.dataset)
+        ledger = store.ledger(dataset)
         pool = snapshots_of(batches)
         statistics = ledger.statistics(iteration, self.name)
         before = {mode: stats.entropy() for mode, stats in statistics.items()}

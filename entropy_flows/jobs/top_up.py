@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Maker, Response
+from jobflow import Response
 
+from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.common import document, stage_job
+from entropy_flows.jobs.common import StageMaker, document, stage_job
 from entropy_flows.jobs.explore import origin
 from entropy_flows.jobs.label import PLANNED, LabelMaker, count
 from entropy_flows.jobs.select import Fingerprinted, snapshots_of
@@ -18,7 +19,7 @@ from entropy_flows.store import CampaignStore, Entry
 
 
 @dataclass
-class TopUpMaker(Maker):
+class TopUpMaker(StageMaker):
     """Ask for as many labels again as have failed.
 
     Parameters
@@ -27,18 +28,16 @@ class TopUpMaker(Maker):
         Job name, and the stage of the ledger: `top_up_1`, `top_up_2`, …
     label
         The Maker that plans labels, with the static Maker in it.
-    theta_min
-        Gain that a replacement must exceed.
     """
 
     name: str = "top_up_1"
     label: LabelMaker = field(default_factory=LabelMaker)
-    theta_min: float = 1e-3
 
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
-        self, campaign: str, iteration: int, labelled: Any, explored: list[Any], model: str, settings: str
-    ) -> Response | LabelDoc:
+        self, campaign: str, iteration: int, labelled: Any, explored: list[Any], *, dataset: DatasetParams,
+        theta_min: float, model: str, settings: str,
+    ) -> Response | LabelDoc:  # fmt: skip
         """Choose replacements and plan their labels.
 
         Parameters
@@ -49,19 +48,23 @@ class TopUpMaker(Maker):
             The label stage's document; only makes this job wait for the labels.
         explored
             The batches' documents; None for a lost one.
+        dataset
+            Fingerprint and regularisation of the covariance.
+        theta_min
+            Gain that a replacement must exceed: selection's.
         model
             Reference of the model that explored.
         settings
             Hash of the label engine's settings.
         """
         store = CampaignStore.open(campaign)
-        ledger = store.ledger(self.label.dataset)
+        ledger = store.ledger(dataset)
         first = ledger.position(iteration, PLANNED[0])
         before, planned = (ledger.position(iteration, stage) - first for stage in (self.name, "top_up_1"))
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
         done = count(store.labels_of(earlier, settings), iteration, before)
         missing = planned - done.labelled  # what failed in an earlier round was replaced there
-        entries = self._replacements(ledger, iteration, explored, missing, model)
+        entries = self._replacements(ledger, iteration, explored, GreedySelector(theta_min), missing, model)
         ledger.append(iteration, self.name, entries)
         store.record(iteration, **{f"top_up.{self.name}": {"missing": missing, "replaced": len(entries)}})
         if not entries:
@@ -70,7 +73,9 @@ class TopUpMaker(Maker):
         store.record(iteration, **{"label.requested": before + len(ids)})
         return Response(output=done, detour=self.label.jobs(campaign, iteration, ids, settings, before))
 
-    def _replacements(self, ledger: Any, iteration: int, explored: list[Any], wanted: int, model: str) -> list[Entry]:
+    def _replacements(
+        self, ledger: Any, iteration: int, explored: list[Any], selector: GreedySelector, wanted: int, model: str
+    ) -> list[Entry]:
         """The best of what was explored and is not in the data set, refined or not."""
         if wanted == 0:
             return []
@@ -80,7 +85,7 @@ class TopUpMaker(Maker):
         pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
         candidates = Fingerprinted(pool, range(len(pool)), ledger.fingerprint)
         entries = []
-        for chosen in GreedySelector(self.theta_min)(candidates, ledger.statistics(iteration, self.name), wanted):
+        for chosen in selector(candidates, ledger.statistics(iteration, self.name), wanted):
             key, run, step, atoms = pool[chosen.index]
             own = key.replace("explore", self.name)
             entries.append(Entry(own, to_structure(atoms), chosen.candidate.q, chosen.gain, origin(run, step, model)))

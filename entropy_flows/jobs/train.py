@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ase import Atoms
-from jobflow import Maker
 
 from entropy_flows.jobs.checkpoint import checkpoint_folder
-from entropy_flows.jobs.common import current_uuid, stage_job
+from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.label import OutlierParams, odd_labels
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import TrainDoc
@@ -20,7 +19,7 @@ from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fin
 
 
 @dataclass
-class TrainMaker(Maker):
+class TrainMaker(StageMaker):
     """Fine-tune, by the trainer that takes the model.
 
     Parameters
@@ -29,16 +28,15 @@ class TrainMaker(Maker):
         Job name.
     params
         Recipe.
-    outliers
-        When a label is flagged instead of trained on.
     """
 
     name: str = "train"
     params: TrainParams = field(default_factory=TrainParams)
-    outliers: OutlierParams = field(default_factory=OutlierParams)
 
     @stage_job(TrainDoc)
-    def make(self, campaign: str, iteration: int, labelled: Any, model: str, settings: str) -> TrainDoc:
+    def make(
+        self, campaign: str, iteration: int, labelled: Any, *, model: str, settings: str, outliers: OutlierParams
+    ) -> TrainDoc:
         """Split what is new, train, and keep the model in the database.
 
         Parameters
@@ -51,6 +49,8 @@ class TrainMaker(Maker):
             Reference of the model to start from, one that a trainer takes.
         settings
             Hash of the label engine's settings: a training set holds one only.
+        outliers
+            When a label is flagged instead of trained on.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class TrainMaker(Maker):
         done = store.model(iteration)
         if done is not None:
             return TrainDoc.model_validate(done["training"])
-        parts = training_cells(store, iteration, model, settings, self.params, self.outliers)
+        parts = training_cells(store, iteration, model, settings, self.params, outliers)
         store.record(iteration, train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs})
         result = fine_tune(
             parts["train"],

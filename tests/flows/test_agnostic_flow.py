@@ -32,7 +32,7 @@ def test_with_an_engine_each_search_has_its_labels_planned():
     assert all(set(job.input_uuids) == {admitted.uuid} for job in plans)
     assert {job.uuid for job in plans} < set(flow.jobs[-1].input_uuids)
     assert plans[0].maker.batch.min_distance == 0.0
-    assert plans[0].maker.anchors.fraction == 0.0
+    assert "anchor_share" not in plans[0].function_kwargs
 
 
 def test_the_same_file_makes_the_same_jobs():

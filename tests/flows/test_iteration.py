@@ -166,21 +166,24 @@ def test_settings_reach_the_jobs():
     campaign = load_campaign(TEMPLATE)
     maker = ActiveLearningMaker.from_campaign(campaign)
     (iteration,) = maker.iterations
-    assert iteration.explore.params == iteration.anchor.explore == campaign.explore
+    assert iteration.explore.params == campaign.explore
+    assert iteration.anchor.params == campaign.anchors
     assert iteration.explore.fingerprint.elements == ("Si",)
     assert iteration.explore.fingerprint.cutoff == 3.0
-    assert iteration.refine.theta_min == campaign.select.theta_min
-    assert iteration.select.dataset == iteration.refine.dataset == iteration.label.dataset == campaign.dataset
-    assert iteration.label.batch.min_distance == campaign.label.min_distance
-    assert iteration.label.batch_size == 1
-    assert (maker.budgets, maker.last, maker.stop, maker.seed) == ([200], 3, campaign.stop, 42)
+    assert iteration.select.params == campaign.select
+    assert iteration.refine.params == campaign.refine
+    assert iteration.train.params == campaign.train
+    assert (maker.dataset, maker.outliers) == (campaign.dataset, campaign.label.outliers)
+    assert maker.label.batch.min_distance == campaign.label.min_distance
+    assert maker.label.batch_size == 1
+    assert (maker.budget(1, 0), maker.last, maker.stop, maker.seed) == (200, 3, campaign.stop, 42)
 
 
 def test_each_iteration_has_its_maker():
     maker = ActiveLearningMaker.from_campaign(load_campaign(TEMPLATE.with_name("carbon.yaml")))
     assert [each.explore.params.surface for each in maker.iterations] == ["local", "global", "local"]
     assert [maker._of(maker.iterations, n) is maker.iterations[min(n, 3) - 1] for n in (1, 2, 3, 4)] == [True] * 4
-    assert maker.budgets == [238, 734, 1934]
+    assert [maker.budget(number, 0) for number in (1, 2, 3)] == [238, 734, 1934]
 
 
 # -- what jobs add while they run --------------------------------------------------------------------------------------
@@ -206,8 +209,9 @@ def run(job, store):
 def planning(flow):
     """The job that plans the labels, with nothing from refinement and anchors."""
     (plan,) = (job for job in jobs(flow) if job.name == "plan")
-    campaign, iteration, _, anchored, *rest = plan.function_args
-    plan.function_args = (campaign, iteration, None, [None] * len(anchored), *rest)
+    campaign, iteration, _ = plan.function_args
+    plan.function_args = (campaign, iteration, None)
+    plan.function_kwargs["anchored"] = [None] * len(plan.function_kwargs["anchored"])
     return plan
 
 

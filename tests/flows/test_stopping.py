@@ -2,8 +2,10 @@
 
 import pytest
 
-from entropy_flows.flows import ActiveLearningMaker, Verdict, judge
+from entropy_flows.flows import ActiveLearningMaker, IterationMaker, Verdict, judge
+from entropy_flows.jobs import SelectMaker
 from entropy_flows.schemas import StopParams
+from entropy_flows.select import SelectParams
 
 GOOD, BAD = {"energy_mae": 0.001, "forces_mae": 0.05}, {"energy_mae": 0.01, "forces_mae": 0.5}
 
@@ -62,7 +64,9 @@ def test_failed():
     [(1, 0, 20), (2, 20, None), (2, 90, None), (3, 90, 50), (9, 90, 50)],
 )
 def test_budget_of_an_iteration(iteration, spent, expected):
-    maker = ActiveLearningMaker(budgets=[20, None, 50])
+    chosen = [SelectMaker(params=SelectParams(max_labels=most)) for most in (20, None, 50)]
+    iterations = [IterationMaker(select=select) for select in chosen]
+    maker = ActiveLearningMaker(iterations=iterations)
     assert maker.budget(iteration, spent) == expected
-    limited = ActiveLearningMaker(budgets=[20, None, 50], stop=StopParams(label_budget=100))
+    limited = ActiveLearningMaker(iterations=iterations, stop=StopParams(label_budget=100))
     assert limited.budget(iteration, spent) == min(100 - spent, expected or 100)

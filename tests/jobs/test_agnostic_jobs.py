@@ -30,11 +30,11 @@ def store(database):
 
 def ascend(batch, window=1, mode="atom", part=0):
     place = ("w", batch + 1, batch, "W", asdict(WINDOWS[window]), mode, part)
-    return AscendMaker.make.original(AscendMaker(params=SEARCH, dataset=DATASET), *place, 7)
+    return AscendMaker.make.original(AscendMaker(params=SEARCH), *place, dataset=DATASET, seed=7)
 
 
 def admit(docs):
-    return AdmitMaker.make.original(AdmitMaker(dataset=DATASET), "w", 1, "W", docs)
+    return AdmitMaker.make.original(AdmitMaker(), "w", 1, "W", docs, dataset=DATASET)
 
 
 def a_search():

@@ -92,8 +92,8 @@ def refine(name):
     facts = dict.fromkeys(("candidates", "accepted", "near", "rejected", "spent"), 0)
     entropy = {"entropy_before": {}, "entropy_after": {}, "gains": []}
     selected = SelectDoc(iteration=1, **facts, **entropy, trajectories=near)
-    maker = RefineMaker(params=RefineParams(max_steps=6), dataset=DATASET, theta_min=1e-3)
-    return run(maker.make(name, 1, selected, "EMT", None))
+    maker = RefineMaker(params=RefineParams(max_steps=6))
+    return run(maker.make(name, 1, selected, dataset=DATASET, theta_min=1e-3, model="EMT", budget=None))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -138,8 +138,9 @@ def test_exploration(campaign, monkeypatch, fault, after):
 
     def explore(name, calculator):
         monkeypatch.setattr(explore_job, "load_batch_model", lambda *_, **__: OneByOne(calculator))
-        maker = ExploreMaker(params=PARAMS, fingerprint=GOM_CU, dataset=DATASET)
-        return run(maker.make(name, 1, 0, {"fcc": to_structure(bulk("Cu", cubic=True))}, "EMT", 7))
+        seeds = {"fcc": to_structure(bulk("Cu", cubic=True))}
+        maker = ExploreMaker(params=PARAMS, fingerprint=GOM_CU)
+        return run(maker.make(name, 1, 0, seeds, dataset=DATASET, model="EMT", seed=7))
 
     calm, struck = campaign("calm"), campaign("struck")
     expected = explore("calm", Struck())

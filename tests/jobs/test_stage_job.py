@@ -5,14 +5,13 @@ from jobflow import run_locally
 from stage_jobs import CountMaker
 
 from entropy_flows import CampaignStore
-from entropy_flows.jobs.common import identified
 from entropy_flows.store import connect, job_store, stored_output
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
 def run(tmp_path, **maker):
-    made = identified(CountMaker(**maker).make("ours", 1, str(tmp_path / "count")), "ours", 1)
+    made = CountMaker(**maker).make("ours", 1, str(tmp_path / "count"))
     result = run_locally(made, store=job_store(), root_dir=tmp_path, create_folders=True)
     return made.uuid, result[made.uuid][1].output if made.uuid in result else "raised"
 

@@ -14,7 +14,7 @@ from jobflow import Flow
 from stage_jobs import AllWritesMaker
 
 from entropy_flows import CampaignStore, load_campaign
-from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch.evidence import Evidence
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.task import add_once, to_workflow
@@ -78,7 +78,7 @@ def content(database):
     "write", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(WRITES) + 1)]
 )
 def test_a_worker_that_wakes_up_changes_nothing(pad, database, tmp_path, write):
-    flow = Flow([identified(AllWritesMaker().make("ours", 1, str(tmp_path / "w"), write), "ours", 1)])
+    flow = Flow([with_stable_uuid(AllWritesMaker().make("ours", 1, str(tmp_path / "w"), write), "ours", 1)])
     flow.update_metadata({"campaign": "ours"}, dynamic=True)
     assert add_once(pad, to_workflow(flow))
     with worker(tmp_path) as stopped:

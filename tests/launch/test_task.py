@@ -17,7 +17,7 @@ from stage_jobs import child, fan_out, killed, parent, sleeper, writer
 
 import entropy_flows.store.embedded as embedded
 from entropy_flows import CampaignStore, load_campaign
-from entropy_flows.jobs.common import identified
+from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.processes import child as process
 from entropy_flows.settings import settings
@@ -41,7 +41,7 @@ def prepared():
 
 
 def add(pad, *jobs):
-    flow = Flow([identified(made, "ours", 1, number) for number, made in enumerate(jobs)])
+    flow = Flow([with_stable_uuid(made, "ours", 1, number) for number, made in enumerate(jobs)])
     flow.update_metadata({"campaign": "ours"}, dynamic=True)
     assert add_once(pad, to_workflow(flow))
     return [made.uuid for made in jobs]
@@ -130,7 +130,7 @@ def test_the_jobs_that_jobs_add_can_be_found_and_run_safely(pad, tmp_path):
 
 
 def test_the_same_flow_is_added_once(pad, tmp_path):
-    flow = Flow([identified(child(str(tmp_path / "c")), "ours", 1)])
+    flow = Flow([with_stable_uuid(child(str(tmp_path / "c")), "ours", 1)])
     assert not is_added(pad, to_workflow(flow))
     assert add_once(pad, to_workflow(flow))
     assert is_added(pad, to_workflow(flow))

@@ -19,6 +19,7 @@ from entropy_flows.store import CampaignStore, Entry, job_store
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=6, elements=("Si",)))
 SEED, RUNS, STEPS = 7, 12, 5
+FACTS = {"dataset": DATASET, "model": "sha256:a", "seed": SEED}
 POOL = RUNS * STEPS
 
 
@@ -67,7 +68,7 @@ def fingerprinted(monkeypatch):
 
 def run(params, budget):
     """The job's document."""
-    job = select.SelectMaker(params=params, dataset=DATASET).make("test", 1, explored(), "sha256:a", budget, SEED)
+    job = select.SelectMaker(params=params).make("test", 1, explored(), budget=budget, **FACTS)
     with job_store() as outputs:
         return job.run(store=outputs).output
 
@@ -149,12 +150,12 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(store, t
     first.append(1, "select", [Entry(f"old-{n}", to_structure(cell(n, 0)), q[n], 0.1) for n in range(3)])
     np.testing.assert_allclose(first.means(2, "select"), q.mean(axis=1))
     assert first.means(1, "select") is None
-    maker = select.SelectMaker(params=SelectParams(selector="committee"), dataset=DATASET)
+    maker = select.SelectMaker(params=SelectParams(selector="committee"))
     batches = [doc.model_copy(update={"iteration": 2}) for doc in explored()]
 
     def second():
         with job_store() as outputs:
-            return maker.make("test", 2, batches, "sha256:a", 6, SEED).run(store=outputs).output
+            return maker.make("test", 2, batches, budget=6, **FACTS).run(store=outputs).output
 
     assert second() is None
     (failure,) = store.failures()
@@ -199,7 +200,7 @@ def test_every_selector_fills_the_ledger(store, selector):
 
 def test_nothing_was_found(store, fingerprinted):
     empty = [doc.model_copy(update={"trajectories": []}) for doc in explored()]
-    job = select.SelectMaker(dataset=DATASET).make("test", 1, empty, "sha256:a", None, SEED)
+    job = select.SelectMaker().make("test", 1, empty, budget=None, **FACTS)
     with job_store() as outputs:
         doc = job.run(store=outputs).output
     assert (doc.candidates, doc.accepted, doc.spent, doc.gains, fingerprinted) == (0, 0, 0, [], [])
@@ -208,11 +209,11 @@ def test_nothing_was_found(store, fingerprinted):
 def test_two_selections_at_once_leave_the_ledger_of_one(store, database):
     """As when a worker that was taken for dead goes on beside its replacement: each of the two does the whole job."""
     barrier = threading.Barrier(2)
-    maker = select.SelectMaker(params=SelectParams(theta_min=0.05), dataset=DATASET)
+    maker = select.SelectMaker(params=SelectParams(theta_min=0.05))
 
     def race(_):
         barrier.wait()
-        return type(maker).make.original(maker, "test", 1, explored(), "sha256:a", 20, SEED)
+        return type(maker).make.original(maker, "test", 1, explored(), budget=20, **FACTS)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(race, range(2))

@@ -48,8 +48,9 @@ def labelled(store):  # noqa: F811
 
 
 def run(name="top_up_1", theta=THETA):
-    label = LabelMaker(batch=LabelBatchMaker(static_maker=Static()), batch_size=3, dataset=DATASET)
-    made = TopUpMaker(name, label, theta).make("test", 1, None, [*explored(), None], "sha256:a", "hash")
+    label = LabelMaker(batch=LabelBatchMaker(static_maker=Static()), batch_size=3)
+    facts = {"dataset": DATASET, "theta_min": theta, "model": "sha256:a", "settings": "hash"}
+    made = TopUpMaker(name, label).make("test", 1, None, [*explored(), None], **facts)
     with job_store() as outputs:
         return made.run(store=outputs)
 
@@ -84,7 +85,7 @@ def test_as_many_as_failed_the_best_first(labelled):
     jobs = [made for made, _ in response.detour.iterflow()]
     assert [made.name for made in jobs] == ["label", "label", "gather"]
     assert [len(made.function_args[3]) for made in jobs[:2]] == [3, 1]
-    assert jobs[2].function_args[-1] == TAKEN + FAILED
+    assert jobs[2].function_kwargs["requested"] == TAKEN + FAILED
     assert response.output.failed == FAILED
     (iteration,) = labelled.iterations()
     assert iteration["label"]["requested"] == TAKEN + FAILED

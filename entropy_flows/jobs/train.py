@@ -16,6 +16,7 @@ from entropy_flows.schemas import TrainDoc
 from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fine_tune
+from entropy_flows.train.dataset import count_reasons
 
 
 @dataclass
@@ -84,6 +85,7 @@ class TrainMaker(StageMaker):
             parent=model,
             trained_on=len(parts["train"]),
             left_out=len(result.left_out.get("train", [])),
+            left_out_reasons=count_reasons(result.left_out.get("train", []) + result.left_out.get("val", [])),
             epochs=result.epochs,
             wall_seconds=result.wall_seconds,
         )

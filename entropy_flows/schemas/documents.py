@@ -111,7 +111,9 @@ class TrainDoc(Document):
     parent: str
     trained_on: int
     left_out: int
-    """Training cells over the edge limit."""
+    """Training cells that the trainer left out."""
+    left_out_reasons: dict[str, int] = {}
+    """Kind of reason → training and validation cells that were left out."""
     epochs: int
     wall_seconds: float
 

@@ -70,7 +70,7 @@ class TrainResult:
     test: dict[str, float]
     """MAEs on the test set, named as in the history; empty without one."""
     left_out: dict[str, list[tuple[int, str]]]
-    """Cells over the edge limit, by part: position in the list given, and the reason."""
+    """Cells that were left out, by part: position in the list given, and the reason, its kind before a colon."""
     batch_size: int
     """Structures in a batch, less than the recipe's if the GPU's memory did not suffice."""
     accumulate: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -26,7 +27,7 @@ class LeftOut(NamedTuple):
     position: int
     """Its position in the list given."""
     reason: str
-    """Why."""
+    """What kind it is of, a colon, and its numbers."""
 
 
 def energy_per_atom(atoms: Atoms) -> float:
@@ -111,8 +112,37 @@ def within_edge_limit(frames: Sequence[Atoms], max_edges: int, cutoff: float) ->
         if edges <= max_edges:
             kept.append(atoms)
         else:
-            left_out.append(LeftOut(index, f"{edges} edges within {cutoff} Å, the limit is {max_edges}"))
+            left_out.append(LeftOut(index, f"too many edges: {edges} within {cutoff} Å, the limit is {max_edges}"))
     return kept, left_out
+
+
+def with_a_pair(frames: Sequence[Atoms], cutoff: float) -> tuple[list[Atoms], list[LeftOut]]:
+    """Leave out cells that have no neighbour pair.
+
+    Parameters
+    ----------
+    frames
+        Cells.
+    cutoff
+        Largest distance of a pair, Å: that of the model.
+
+    Returns
+    -------
+    kept, left_out
+        As of `within_edge_limit`.
+    """
+    kept, left_out = [], []
+    for index, atoms in enumerate(frames):
+        if count_edges(atoms, cutoff):
+            kept.append(atoms)
+        else:
+            left_out.append(LeftOut(index, f"no neighbour pair: none within the model's cutoff of {cutoff:g} Å"))
+    return kept, left_out
+
+
+def count_reasons(left_out: Iterable[LeftOut | tuple[int, str]]) -> dict[str, int]:
+    """Count cells that were left out by the kind of their reason, most frequent first."""
+    return dict(Counter(reason.partition(":")[0] for _, reason in left_out).most_common())
 
 
 def stratified_split(

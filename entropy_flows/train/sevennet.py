@@ -11,7 +11,8 @@ The loss is that of `TrainParams`, multiplied by `DIGITS`, for the program write
 
 The program has no average of the weights, no accumulation of gradients, no clipping of them (`check` refuses those), no
 early stopping (it is ended when nothing improves), and it shuffles by a generator whose state it does not keep: a
-training gone on with after a kill sees other batches from there, and ends elsewhere than an undisturbed one.
+training gone on with after a kill sees other batches from there, and ends elsewhere than an undisturbed one. A list of
+cells without a neighbour pair ends it in an error of torch's, so such cells are left out of training and validation.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def fine_tune(
         raise ValueError(f"{base_model} has several modalities; expected a SevenNet model with one")
     check_cells([*train, *val, *test], known_elements(checkpoint))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
-        data = write_data({"train": train, "val": val, "test": test}, params, workdir)
+        parts = {"train": train, "val": val, "test": test}
+        data = write_data(parts, params, workdir, pair_cutoff=float(checkpoint.config["cutoff"]))
         inputs = inputs_sha256(model_sha256(source), data, params, workdir, DECISIVE)
         if (done := finished(workdir, inputs, RESULT)) is not None:
             return done

@@ -16,7 +16,14 @@ from ase import Atoms
 
 from entropy_flows.potentials import load_calculator, model_sha256
 from entropy_flows.train.base import Progress, TrainResult
-from entropy_flows.train.dataset import energy_weights, has_stress, within_edge_limit, write_extxyz
+from entropy_flows.train.dataset import (
+    count_reasons,
+    energy_weights,
+    has_stress,
+    with_a_pair,
+    within_edge_limit,
+    write_extxyz,
+)
 from entropy_flows.train.folder import State, read_json, write_json
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError
@@ -36,11 +43,13 @@ class Data:
     stress: bool
     """Whether there are stresses to train on."""
     left_out: dict[str, list[tuple[int, str]]]
-    """Cells over the edge limit, by part."""
+    """Cells that were left out, by part: position in the list given, and the reason."""
 
 
-def write_data(parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: Path) -> Data:
-    """Leave out what has too many edges and write the rest with its loss weights.
+def write_data(
+    parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: Path, pair_cutoff: float | None = None
+) -> Data:
+    """Leave out what has too many edges, or none, and write the rest with its loss weights.
 
     Parameters
     ----------
@@ -50,6 +59,9 @@ def write_data(parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: 
         Edge limit and weights.
     workdir
         The training's folder.
+    pair_cutoff
+        Cells of train and val without a neighbour pair within this distance (Å) are left out: for a program that cannot
+        take them. None keeps them.
 
     Raises
     ------
@@ -57,21 +69,29 @@ def write_data(parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: 
         If no cell is left to train on.
     """
     (workdir / "data").mkdir(exist_ok=True)
-    left_out: dict[str, list[tuple[int, str]]] = {}
     cells: dict[str, list[Atoms]] = {}
+    left_out: dict[str, list[tuple[int, str]]] = {}
     for part, frames in parts.items():
-        cells[part], out = within_edge_limit(frames, params.max_edges, params.edge_cutoff)
-        left_out[part] = [(item.position, item.reason) for item in out]
+        cutoff = None if part == "test" else pair_cutoff
+        left_out[part] = sorted(_unfit(frames, params, cutoff))
+        positions = {position for position, _ in left_out[part]}
+        cells[part] = [atoms for position, atoms in enumerate(frames) if position not in positions]
     if not cells["train"]:
-        raise ValueError(
-            f"no cell to train on: {len(parts['train'])} given, {len(left_out['train'])} over the edge limit"
-        )
+        reasons = ", ".join(f"{count} × {kind}" for kind, count in count_reasons(left_out["train"]).items())
+        raise ValueError(f"no cell to train on: {len(parts['train'])} given{', ' if reasons else ''}{reasons}")
     cells["val"] = cells["val"] or cells["train"]
     cells = {part: frames for part, frames in cells.items() if frames}
     files = {part: Path("data") / f"{part}.extxyz" for part in cells}
     for part, frames in cells.items():
         write_extxyz(workdir / files[part], frames, energy_weights(frames, params.weight_bins))
     return Data(cells, files, any(has_stress(atoms) for atoms in cells["train"]), left_out)
+
+
+def _unfit(frames: Sequence[Atoms], params: TrainParams, pair_cutoff: float | None) -> list[tuple[int, str]]:
+    """Position and reason of the cells that the program cannot take."""
+    _, large = within_edge_limit(frames, params.max_edges, params.edge_cutoff)
+    lonely = [] if pair_cutoff is None else with_a_pair(frames, pair_cutoff)[1]
+    return [(item.position, item.reason) for item in [*large, *lonely]]
 
 
 def check_cells(frames: Iterable[Atoms], known: Sequence[str] | None) -> None:

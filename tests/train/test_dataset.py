@@ -52,7 +52,7 @@ def test_cells_over_the_edge_limit_are_named_with_the_reason():
 
     assert kept == [small, small]
     assert left_out[0].position == 1
-    assert left_out[0].reason == "48 edges within 3.0 Å, the limit is 12"
+    assert left_out[0].reason == "too many edges: 48 within 3.0 Å, the limit is 12"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from small_models import labelled, small_sevennet
 
 from entropy_flows.potentials import load_calculator, local_package, model_elements
@@ -125,3 +126,50 @@ def test_it_stops_when_nothing_improves_however_far_the_program_is(left):
     assert len(history) == 2
     assert not _over(history[:1], params)
     assert not _over([], params)
+
+
+def alone(pbc=True):
+    """An atom that has no neighbour."""
+    atoms = Atoms("Si", positions=[[0.0, 0.0, 0.0]], cell=[20.0] * 3, pbc=pbc)
+    results = {"energy": 0.3, "forces": np.zeros((1, 3))}
+    if pbc:
+        results["stress"] = np.zeros(6)
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+NO_PAIR = "no neighbour pair: none within the model's cutoff of 4 Å"
+ONE_EPOCH = TrainParams(preset="sevennet-0", max_epochs=1, align_energies=False)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test", "left_out"),
+    [
+        (CELLS[:3], [alone()], [CELLS[4]], {"val": [(0, NO_PAIR)]}),
+        (
+            [CELLS[0], alone(), CELLS[1]], [CELLS[4], alone(pbc=False)], [alone()],
+            dict.fromkeys(("train", "val"), [(1, NO_PAIR)]),
+        ),
+    ],
+    ids=["all of val", "some of each"],
+)  # fmt: skip
+def test_cells_without_a_pair_are_left_out_of_training_and_validation(tmp_path, train, val, test, left_out):
+    result = fine_tune(train, val, test, small_sevennet(tmp_path / "base.pth"), ONE_EPOCH, tmp_path / "t")
+    assert {part: cells for part, cells in result.left_out.items() if cells} == left_out
+    assert np.isfinite([result.history[0]["val_loss"], *result.test.values()]).all()
+
+
+def test_a_weight_whose_only_cells_have_no_pair(tmp_path):
+    """SevenNet takes a list of files for each weight, and its statistics are by such lists."""
+    energies = [energy_per_atom(atoms) for atoms in TRAIN]
+    bins = ((max(energies) + 0.05, 1.0), (None, 0.5))
+    assert energy_per_atom(alone()) > max(energies) + 0.05
+    params = ONE_EPOCH.model_copy(update={"weight_bins": bins})
+    result = fine_tune([*TRAIN, alone()], VAL, [], small_sevennet(tmp_path / "base.pth"), params, tmp_path / "t")
+    assert [position for position, _ in result.left_out["train"]] == [len(TRAIN)]
+
+
+def test_nothing_but_cells_without_a_pair_is_refused(tmp_path):
+    base = small_sevennet(tmp_path / "base.pth")
+    with pytest.raises(ValueError, match="no cell to train on: 2 given, 2 × no neighbour pair"):
+        fine_tune([alone(), alone(pbc=False)], VAL, [], base, ONE_EPOCH, tmp_path / "t")

@@ -148,7 +148,7 @@ ONE_EPOCH = TrainParams(preset="sevennet-0", max_epochs=1, align_energies=False)
         (CELLS[:3], [alone()], [CELLS[4]], {"val": [(0, NO_PAIR)]}),
         (
             [CELLS[0], alone(), CELLS[1]], [CELLS[4], alone(pbc=False)], [alone()],
-            dict.fromkeys(("train", "val"), [(1, NO_PAIR)]),
+            {"train": [(1, NO_PAIR)], "val": [(1, NO_PAIR)]},
         ),
     ],
     ids=["all of val", "some of each"],

@@ -3,7 +3,8 @@
 from entropy_flows.entropy.bias import Bias, GlobalBias, LocalBias, Pull
 from entropy_flows.entropy.dataset import DatasetParams
 from entropy_flows.entropy.local import local_entropies, local_entropy
-from entropy_flows.entropy.statistics import MODES, Mode, SufficientStatistics
+from entropy_flows.entropy.moments import MODES, Mode
+from entropy_flows.entropy.statistics import SufficientStatistics
 from entropy_flows.entropy.surface import BiasedSurface, ExploreSurface, RefineSurface
 
 __all__ = [

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from entropy_flows.batch import Batch
 from entropy_flows.entropy.local import FLOOR, local_entropies
-from entropy_flows.entropy.statistics import Mode, SufficientStatistics
+from entropy_flows.entropy.moments import Mode
+from entropy_flows.entropy.statistics import SufficientStatistics
 from entropy_flows.fingerprints import Fingerprint
 
 

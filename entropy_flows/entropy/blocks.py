@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.support import Support
 
 BLOCK_BYTES, BLOCK_ROWS = 2**19, 128
 """A stack has so many bytes, to fit the second-level cache, but so many vectors, for an efficient matrix product."""
@@ -31,8 +32,8 @@ class Group:
         All cells: a sequence of (n_atoms, d), or an array (n, n_atoms, d).
     members
         Which of them belong here, ascending.
-    m, dim
-        Vectors of a cell, and their length d.
+    m
+        Vectors of a cell.
     averaged
         True in mode "config".
     """
@@ -40,24 +41,23 @@ class Group:
     cells: Sequence[Array] | Array
     members: np.ndarray
     m: int
-    dim: int
     averaged: bool
 
-    def stacks(self) -> Iterator[tuple[np.ndarray, Array]]:
-        """(members, their vectors (B, m, d)), a block at a time."""
-        size = max(1, max(BLOCK_BYTES // (8 * self.dim), BLOCK_ROWS) // self.m)
+    def stacks(self, support: Support) -> Iterator[tuple[np.ndarray, Array]]:
+        """(members, the components S of their vectors (B, m, |S|)), a block at a time."""
+        size = max(1, max(BLOCK_BYTES // (8 * max(1, len(support))), BLOCK_ROWS) // self.m)
         for start in range(0, len(self.members), size):
             which = self.members[start : start + size]
-            yield which, self._stack(which)
+            yield which, self._stack(which, support)
 
-    def _stack(self, which: np.ndarray) -> Array:
+    def _stack(self, which: np.ndarray, support: Support) -> Array:
         if isinstance(self.cells, np.ndarray):
-            cells = np.asarray(self.cells[which[0] : which[-1] + 1], dtype=np.float64)
+            cells = np.asarray(support.take(self.cells[which[0] : which[-1] + 1]), dtype=np.float64)
             return weights(cells.shape[1]) @ cells if self.averaged else cells
-        chosen = [self.cells[index] for index in which.tolist()]
+        chosen = [support.take(np.asarray(self.cells[index])) for index in which.tolist()]
         if not self.averaged:
             return np.array(chosen, dtype=np.float64)
-        means = np.empty((len(chosen), 1, self.dim))
+        means = np.empty((len(chosen), 1, len(support)))
         for mean, q in zip(means, chosen, strict=True):  # copying cells of all sizes together first takes longer
             np.dot(weights(len(q)), np.asarray(q, dtype=np.float64), out=mean)
         return means
@@ -70,13 +70,13 @@ def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:
         if cells.ndim != 3 or cells.shape[1] == 0 or cells.shape[2] != dim:
             needed = f"(n_candidates, n_atoms, {dim}), n_atoms at least 1"
             raise ValueError(f"candidates have shape {cells.shape}; as one array they must be {needed}")
-        return [Group(cells, np.arange(len(cells)), 1 if averaged else cells.shape[1], dim, averaged)]
+        return [Group(cells, np.arange(len(cells)), 1 if averaged else cells.shape[1], averaged)]
     shapes = list(map(np.shape, cells))
     for shape in set(shapes):
         check_shape(shape, dim)
     for index, shape in enumerate(shapes):
         members[1 if averaged else shape[0]].append(index)
-    return [Group(cells, np.array(which), m, dim, averaged) for m, which in members.items()]
+    return [Group(cells, np.array(which), m, averaged) for m, which in members.items()]
 
 
 def check_shape(shape: tuple[int, ...], dim: int) -> None:

@@ -35,6 +35,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import eigh, solve_triangular
 
 from entropy_flows.conventions import Array
@@ -78,6 +79,17 @@ class Spectrum:
             return None
         grown = Spectrum(self.values, self.vectors, np.concatenate([self.columns, rows @ self.vectors]))
         return grown if grown.rounding(shift) <= TOLERANCE else None
+
+    def padded(self, places: NDArray[np.intp], dim: int) -> Spectrum:
+        """The same scatter among `dim` components, of which these had been all; it is 0 in the others."""
+        old = len(self.values)
+        new = np.setdiff1d(np.arange(dim), places, assume_unique=True)
+        vectors = np.zeros((dim, dim))
+        vectors[places, :old] = self.vectors
+        vectors[new, np.arange(old, dim)] = 1.0
+        values = np.concatenate([self.values, np.zeros(dim - old)])
+        columns = np.concatenate([self.columns, np.zeros((len(self.columns), dim - old))], axis=1)
+        return Spectrum(values, vectors, columns)
 
     def rounding(self, shift: float) -> float:
         """ε, equation (4)."""

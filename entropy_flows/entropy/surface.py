@@ -26,7 +26,8 @@ from entropy_flows.batch import Batch
 from entropy_flows.conventions import to_voigt
 from entropy_flows.entropy.bias import Bias, GlobalBias, LocalBias
 from entropy_flows.entropy.local import FLOOR
-from entropy_flows.entropy.statistics import Mode, SufficientStatistics
+from entropy_flows.entropy.moments import Mode
+from entropy_flows.entropy.statistics import SufficientStatistics
 from entropy_flows.fingerprints import Fingerprint
 
 

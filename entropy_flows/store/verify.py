@@ -205,12 +205,16 @@ def _deviations(book: Ledger, row: dict[str, Any], folded: SufficientStatistics)
         yield f"{what}: its checksum is not that of its data"
     if not found.n == row["n"] == folded.n:
         yield f"{what}: of {found.n} vectors, by its document {row['n']}; there are {folded.n}"
+    components = np.union1d(found.populated, folded.populated)
+    mean, covariance = found.moments(components)
+    folded_mean, folded_covariance = folded.copy().moments(components)
     for name, ours, theirs in (
-        ("mean", found.mean, folded.mean),
-        ("covariance", found.covariance(), folded.covariance()),
+        ("mean", mean, folded_mean),
+        ("covariance", covariance, folded_covariance),
         ("entropy", np.array(row["entropy"]), np.array(folded.copy().entropy())),
     ):
-        if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * np.abs(theirs).max()):
+        largest = np.abs(theirs).max(initial=folded.regularization)
+        if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * largest):
             yield f"{what}: {name} differs by {np.abs(ours - theirs).max():.1e} from the fold over the fingerprints"
 
 

@@ -35,6 +35,10 @@ def write_mace(frames: Sequence[Labelled], file: Path) -> None:
         atoms.arrays["REF_forces"] = frame.forces
         if frame.stress is not None:
             atoms.info["REF_stress"] = frame.stress
+        if frame.magmoms is not None:
+            atoms.arrays["REF_magmoms"] = frame.magmoms
+        if frame.total_magmom is not None:
+            atoms.info["REF_magmom"] = frame.total_magmom
         atoms.info["config_type"] = str(frame.info.get("config_type", frame.info.get("phase", DEFAULT_TYPE)))
         cells.append(atoms)
     write(file, cells, format="extxyz")

@@ -18,13 +18,15 @@ class Labelled:
     Attributes
     ----------
     atoms
-        Positions, cell and species, and nothing else.
+        Positions, cell, species and initial magnetic moments, and nothing else.
     energy
         Free energy if there is one, as forces are its derivative; eV.
     forces
         (n_atoms, 3), eV/Å.
     stress
         (3, 3) in eV/Å³, ASE's sign, or None.
+    magmoms, total_magmom
+        Final magnetic moments (n_atoms,) of the atoms and of the cell in μ_B, or None.
     info
         What the cell carries beside it, by name.
     """
@@ -33,6 +35,8 @@ class Labelled:
     energy: float
     forces: Array
     stress: Array | None
+    magmoms: Array | None
+    total_magmom: float | None
     info: dict[str, Any]
 
 
@@ -43,10 +47,20 @@ def labelled(atoms: Atoms) -> Labelled | None:
     forces = results.get("forces")
     if energy is None or forces is None or not np.isfinite([energy, *np.ravel(forces)]).all():
         return None
-    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    start = atoms.arrays.get("initial_magmoms")
+    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, magmoms=start)
     stress = results.get("stress")
     if stress is not None:
         given = np.asarray(stress, dtype=float)
         stress = to_matrix(given) if given.shape == (6,) else given.reshape(3, 3)
         stress = stress if np.isfinite(stress).all() else None
-    return Labelled(bare, float(energy), np.array(forces, dtype=float), stress, dict(atoms.info))
+    magmoms = results.get("magmoms")
+    return Labelled(
+        atoms=bare,
+        energy=float(energy),
+        forces=np.array(forces, dtype=float),
+        stress=stress,
+        magmoms=None if magmoms is None else np.array(magmoms, dtype=float),
+        total_magmom=results.get("magmom"),
+        info=dict(atoms.info),
+    )

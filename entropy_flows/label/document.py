@@ -32,6 +32,11 @@ def value_at(doc: Any, *path: str | int) -> Any:
     return doc
 
 
+def is_vasp_task(doc: Any) -> bool:
+    """Whether a task document is of a run of VASP."""
+    return value_at(doc, "calcs_reversed", 0, "vasp_version") is not None
+
+
 def text_of(value: Any) -> str:
     """Plain text of an enum member, or of what the database made of it."""
     return str(value.get("value") if isinstance(value, Mapping) else getattr(value, "value", value))

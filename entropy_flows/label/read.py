@@ -5,6 +5,7 @@
     forces         eV/Å      (n, 3), rows in the order of the structure that was submitted
     stress         eV/Å³     (3, 3), ASE's sign: (1/V) ∂E/∂ε, negative under compression
     pressure       GPa       −tr(stress)/3, positive under compression
+    magmoms        μ_B       (n,) of the atoms at the end, in the order of the structure that was submitted
 
 VASP and atomate2's ASE and force-field documents store kBar with the opposite sign: stress = −kBar/1602.18. VASP sorts
 atoms by species and turns left-handed cells by inversion, so atoms are matched and vectors turned back.
@@ -20,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_flows.conventions import GPA, pressure, stress_from_vasp
-from entropy_flows.label.document import is_success, text_of, value_at
+from entropy_flows.label.document import is_success, is_vasp_task, text_of, value_at
 from entropy_flows.label.ionic import NO_AB_INITIO, ions_move, read_step, tags_of
 from entropy_flows.label.orientation import alignment
 from entropy_flows.label.reasons import InconsistentOutputError, Reason
+from entropy_flows.label.task_moments import final_moments
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -52,6 +54,9 @@ class Label:
         (3, 3), eV/Å³, ASE's sign; None if the engine gives none.
     pressure
         GPa, positive under compression.
+    magmoms, total_magmom
+        Final collinear magnetic moments of the atoms (n,), and of the cell, in μ_B; None where the engine gives none.
+        Those of the atoms are within spheres and do not add up to that of the cell.
     wall_seconds
         Time the calculation took (s).
     provenance
@@ -67,6 +72,8 @@ class Label:
     forces: NDArray[np.float64] | None = None
     stress: NDArray[np.float64] | None = None
     pressure: float | None = None
+    magmoms: NDArray[np.float64] | None = None
+    total_magmom: float | None = None
     wall_seconds: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -87,7 +94,7 @@ class Label:
         """Inverse of `as_dict`."""
         row = {key: value for key, value in data.items() if not key.startswith("@")}
         row["reason"] = Reason(row["reason"]) if row.get("reason") else None
-        row |= {k: np.array(row[k], dtype=float) for k in ("forces", "stress") if row.get(k) is not None}
+        row |= {k: np.array(row[k], dtype=float) for k in ("forces", "stress", "magmoms") if row.get(k) is not None}
         return cls(**row)
 
 
@@ -127,11 +134,14 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
             f"the task document has no {missing}; a label needs a Maker that stores energy and forces"
         )
     forces = np.array(forces, dtype=float)
+    numbers |= final_moments(doc, len(forces), step)
     stress = None if kbar is None else stress_from_vasp(kbar)
     if structure is not None:
         order, turn = alignment(structure_of(doc, step), structure)
         forces = forces[order] @ turn
         stress = None if stress is None else turn.T @ stress @ turn
+        if numbers["magmoms"] is not None:
+            numbers["magmoms"] = numbers["magmoms"][order]
     n_atoms = len(forces)
     defect = _defect(energy, forces, stress)
     if defect or unconverged:
@@ -267,11 +277,6 @@ def structure_of(doc: Any, step: int = -1) -> Structure:
 
         return Structure.from_dict(dict(structure))
     return structure
-
-
-def is_vasp_task(doc: Any) -> bool:
-    """Whether a task document is of a run of VASP."""
-    return value_at(doc, "calcs_reversed", 0, "vasp_version") is not None
 
 
 def _defect(energy: float, forces: NDArray[np.float64], stress: NDArray[np.float64] | None) -> str | None:

@@ -348,11 +348,18 @@ def with_split(split: str | None) -> dict[str, str]:
 
 
 def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:
-    """A ledger entry with its label as ASE reads it; `info` keeps key, split and origin."""
+    """A ledger entry with its label as ASE reads it; `info` keeps key, split and origin.
+
+    `get_initial_magnetic_moments` are the cell's, `get_magnetic_moments` the label's.
+    """
     atoms = to_atoms(Structure.from_dict(entry["structure"]))
     results: dict[str, Any] = {"energy": label["free_energy"], "forces": np.array(label["forces"])}
     if label.get("stress") is not None:
         results["stress"] = to_voigt(label["stress"])
+    if label.get("magmoms") is not None:
+        results["magmoms"] = np.array(label["magmoms"])
+    if label.get("total_magmom") is not None:
+        results["magmom"] = label["total_magmom"]
     atoms.calc = SinglePointCalculator(atoms, **results)
     origin = {name: entry["origin"].get(name) for name in CONDITION}
     atoms.info |= {"key": entry["key"], "split": label.get("split")}

@@ -1,0 +1,75 @@
+"""Magnetic moments in task documents: where a calculation started, and what it ended with.
+
+VASP prints the final moments of its last ionic step to OUTCAR, not to vasprun.xml: per atom, within spheres
+(LORBIT ≥ 10), and of the whole cell. ASE's calculators give those of the atoms with the results of each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from entropy_flows.conventions import Array
+from entropy_flows.label.document import is_vasp_task, value_at
+from entropy_flows.label.ionic import tags_of
+from entropy_flows.moments import SITE_PROPERTY, collinear
+
+
+def final_moments(doc: Any, n_atoms: int, step: int = -1) -> dict[str, Any]:
+    """Final moments in a task document, in its own order of atoms.
+
+    Parameters
+    ----------
+    doc
+        As for `read_label`.
+    n_atoms
+        Number of atoms.
+    step
+        Ionic step of a VASP run; only the last one has moments.
+
+    Returns
+    -------
+    dict
+        magmoms, (n,) in μ_B, and total_magmom, of the cell; None where there are none, or where they are not collinear.
+    """
+    if not is_vasp_task(doc):
+        of_step = value_at(doc, "output", "ionic_steps", step, "magmoms")
+        return {"magmoms": _one_each(of_step, n_atoms), "total_magmom": None}
+    calc = value_at(doc, "calcs_reversed", 0)
+    steps = value_at(calc, "output", "ionic_steps") or []
+    if step not in (-1, len(steps) - 1):
+        return {"magmoms": None, "total_magmom": None}
+    rows = value_at(calc, "output", "outcar", "magnetization") or []
+    moments = _one_each([value_at(row, "tot") for row in rows], n_atoms)
+    total = value_at(calc, "output", "outcar", "total_magnetization")
+    return {
+        "magmoms": _one_each(_of_sites(doc), n_atoms) if moments is None else moments,
+        "total_magmom": float(total) if isinstance(total, int | float) else None,
+    }
+
+
+def initial_moments(doc: Any, n_atoms: int) -> Array | None:
+    """MAGMOM (n,) in μ_B that a spin-polarised run of VASP started from, in its order of atoms; None for any other."""
+    if not is_vasp_task(doc):
+        return None
+    tags = tags_of(value_at(doc, "calcs_reversed", 0))
+    given = tags.get("MAGMOM") if tags.get("ISPIN") == 2 else None
+    return _one_each(given, n_atoms) if isinstance(given, list | tuple) else None
+
+
+def _of_sites(doc: Any) -> list[Any]:
+    """What atomate2 has put on the sites of the final cell: OUTCAR's moments."""
+    structure = value_at(doc, "output", "structure")
+    sites = value_at(structure, "sites") if isinstance(structure, Mapping) else structure
+    values = [value_at(site, "properties", SITE_PROPERTY) for site in sites or []]
+    return [] if any(value is None for value in values) else values
+
+
+def _one_each(values: Any, n_atoms: int) -> Array | None:
+    """Moments as numbers; None if there is not one for each atom, or if they are not along one axis."""
+    if values is None or len(values) != n_atoms or n_atoms == 0:
+        return None
+    try:
+        return collinear(values)
+    except ValueError:
+        return None

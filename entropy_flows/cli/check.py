@@ -20,7 +20,9 @@ from entropy_flows.label import engine_name, make_static_maker
 from entropy_flows.label.engine_check import check_engine, check_engine_here, missing_here
 from entropy_flows.label.engines import is_vasp
 from entropy_flows.launch.queue_keys import check_queue
+from entropy_flows.launch.seeds import seed_warnings
 from entropy_flows.launch.submit import locate_model
+from entropy_flows.moments import summary
 from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.store import CampaignStore, same_engine
@@ -48,7 +50,7 @@ def command(
     Example: entropy-flows check carbon.yaml --inputs inputs --launchers launchers
     """
     console = Console()
-    campaign, seeds = preflight(file)
+    campaign, seeds = preflight(file, console=console)
     console.print(f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}")
     for role, name in _models(campaign).items():
         if name.startswith(NEQUIP_NET):
@@ -58,15 +60,9 @@ def command(
                 soft_wrap=True,
                 highlight=False,
             )
-    table = Table("phase", "formula", "atoms", "Å³/atom", "shortest Å")
-    for name, cell in seeds.items():
-        distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
-        table.add_row(
-            name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance
-        )
-    console.print(table)
+    console.print(_phase_table(seeds))
     for warning in vacuum_warnings(campaign, seeds):
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
+        _warn(console, warning)
     console.print(_size_table(campaign, list(seeds)))
     maker = make_static_maker(campaign.label)
     console.print(f"labels by: {engine_name(maker)}")
@@ -84,8 +80,8 @@ def command(
     console.print("[green]ok[/green]")
 
 
-def preflight(file: Path, runs_here: bool = False) -> tuple[Campaign, dict[str, Any]]:
-    """Everything that must hold before a campaign starts.
+def preflight(file: Path, runs_here: bool = False, console: Console | None = None) -> tuple[Campaign, dict[str, Any]]:
+    """Everything that must hold before a campaign starts; what is to be told of its seeds is told as a warning.
 
     Parameters
     ----------
@@ -93,6 +89,8 @@ def preflight(file: Path, runs_here: bool = False) -> tuple[Campaign, dict[str, 
         Campaign file.
     runs_here
         Whether this machine's own workers will run it, so that the label engine must be on it.
+    console
+        Where warnings are told; None is the terminal.
 
     Returns
     -------
@@ -120,12 +118,15 @@ def preflight(file: Path, runs_here: bool = False) -> tuple[Campaign, dict[str, 
         check_elements(model, campaign.elements, role)
     _check_training(campaign, models.get("student", models["base_model"]))
     seeds = check_seeds(campaign, base)
-    make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(seeds.values()))))  # what it needs is installed
+    cells = {name: seed.cell for name, seed in seeds.items()}
+    make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(cells.values()))))  # what it needs is installed
     maker = make_static_maker(campaign.label)
-    check_engine(maker, {f"phase {name}": cell for name, cell in seeds.items()})
+    check_engine(maker, {f"phase {name}": cell for name, cell in cells.items()})
     if runs_here:
         check_engine_here(maker)
-    return campaign, seeds
+    for warning in seed_warnings(seeds, maker):
+        _warn(console or Console(), warning)
+    return campaign, cells
 
 
 def _models(campaign: Campaign) -> dict[str, str]:
@@ -162,7 +163,7 @@ def _tell_vasp(console: Console, maker: Maker, cell: Any, folder: Path | None) -
         console.print(f"written: {folder}/{', '.join(sorted(path.name for path in folder.iterdir()))}")
     if (missing := missing_here(maker)) is not None:
         text = f"VASP cannot run on this machine: {missing}"
-        console.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True, highlight=False)
+        _warn(console, text)
 
 
 def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:
@@ -171,11 +172,15 @@ def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:
 
     found = check_launchers(folder, campaign)
     for warning in found.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
+        _warn(console, warning)
     for error in found.errors[:-1]:
         console.print(f"[red]error:[/red] {escape(error)}", soft_wrap=True, highlight=False)
     if found.errors:
         raise ValueError(found.errors[-1])
+
+
+def _warn(console: Console, warning: str) -> None:
+    console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True, highlight=False)
 
 
 def _stored(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
@@ -185,6 +190,18 @@ def _stored(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
     state = store.compare(campaign)["state"]
     same_engine(store, maker, write=False)
     return f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
+
+
+def _phase_table(seeds: dict[str, Any]) -> Table:
+    """What the phases' cells are; their moments only if there are any."""
+    moments = {name: summary(cell) for name, cell in seeds.items()}
+    columns = ["phase", "formula", "atoms", "Å³/atom", "shortest Å"]
+    table = Table(*columns, *(["moments μB"] if any(moments.values()) else []))
+    for name, cell in seeds.items():
+        distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
+        row = [name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance]
+        table.add_row(*row, *([moments[name]] if any(moments.values()) else []))
+    return table
 
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Structure
 
-from entropy_flows.explore import seed_cell
+from entropy_flows.explore import Seed
 from entropy_flows.geometry import shortest_distance, to_atoms
+from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.schemas import Campaign
 from entropy_flows.vacuum import vacuum_of
 
@@ -17,7 +18,7 @@ MIN_DISTANCE = 0.6
 """Shortest distance in a seed, as a fraction of the sum of covalent radii."""
 
 
-def check_seeds(campaign: Campaign, base: Path) -> dict[str, Structure]:
+def check_seeds(campaign: Campaign, base: Path) -> dict[str, Seed]:
     """Build the seed cells of all phases.
 
     Parameters
@@ -30,29 +31,28 @@ def check_seeds(campaign: Campaign, base: Path) -> dict[str, Structure]:
     Returns
     -------
     dict
-        Phase → seed cell.
+        Phase → seed.
 
     Raises
     ------
     ValueError
         In one line: which phase, what is wrong with it, and what was expected.
     """
-    seeds = {}
-    for phase in campaign.phases:
-        cell = seed_cell(phase, base)
+    seeds = campaign_seeds(campaign, base)
+    for name, seed in seeds.items():
+        cell = seed.cell
         if strange := sorted({site.specie.symbol for site in cell} - set(campaign.elements)):
             raise ValueError(
-                f"phase {phase.name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}"
+                f"phase {name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}"
             )
         if not np.isfinite(cell.cart_coords).all() or not cell.volume > 0:
-            raise ValueError(f"phase {phase.name!r}: positions or cell are not finite numbers")
+            raise ValueError(f"phase {name!r}: positions or cell are not finite numbers")
         distance, ratio = shortest_distance(to_atoms(cell))
         if ratio < MIN_DISTANCE:
             raise ValueError(
-                f"phase {phase.name!r}: atoms overlap, the shortest distance is {distance:.2f} Å "
+                f"phase {name!r}: atoms overlap, the shortest distance is {distance:.2f} Å "
                 f"({ratio:.2f} of the sum of covalent radii, at least {MIN_DISTANCE} is expected)"
             )
-        seeds[phase.name] = cell
     return seeds
 
 

@@ -23,7 +23,7 @@ MAX_BYTES = 64 * 2**20
 _COMPRESSED = r"(\.(gz|bz2|xz|z))?$"
 _XYZ = re.compile(r"\.(ext)?xyz" + _COMPRESSED, re.IGNORECASE)
 _MSON = re.compile(r"\.(json|mson|ya?ml)" + _COMPRESSED, re.IGNORECASE)
-_HARMLESS = ("pymatgen.core", "numpy")
+_HARMLESS = ("pymatgen.core", "pymatgen.electronic_structure.core", "numpy")
 """Packages whose classes a file in pymatgen's own format may name."""
 
 

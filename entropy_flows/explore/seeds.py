@@ -23,10 +23,21 @@ from entropy_flows.moments import SITE_PROPERTY, moments_by_species, moments_of,
 
 @dataclass(frozen=True)
 class Seed:
-    """A phase's supercell, with its initial magnetic moments, and what its file says that is not carried."""
+    """A phase's supercell.
+
+    Attributes
+    ----------
+    cell
+        With initial magnetic moments, if there are any.
+    notes
+        What the file says that is not carried, one sentence each.
+    moments_of_table
+        Whether the moments are the label engine's, as the phase has none of its own.
+    """
 
     cell: Structure
     notes: tuple[str, ...]
+    moments_of_table: bool
 
 
 def seed_cell(phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None) -> Structure:
@@ -62,14 +73,15 @@ def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float
         structure = structure.make_supercell(phase.supercell, in_place=False)
         if isinstance(phase.magmoms, tuple) and moments_of(structure) is None:
             _set_in_supercell(phase.magmoms, source, structure)
-        elif table is not None and moments_of(structure) is None:
-            set_moments(structure, moments_by_species(structure, table, DEFAULT_MOMENT))
+        by_table = table is not None and moments_of(structure) is None
+        if by_table:
+            set_moments(structure, moments_by_species(structure, table or {}, DEFAULT_MOMENT))
     except ValueError as err:
         raise ValueError(f"phase {phase.name!r}: {err}") from err
     structure.remove_oxidation_states()
     if len(structure) > phase.max_atoms:
         raise ValueError(f"phase {phase.name!r}: {len(structure)} atoms, more than max_atoms = {phase.max_atoms}")
-    return Seed(structure, tuple(notes))
+    return Seed(structure, tuple(notes), by_table)
 
 
 def _from_file(phase: Phase, folder: Path) -> Structure:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from jobflow import Flow
 from pymatgen.core import Structure
 
-from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.jobs import PhysicsMaker
+from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import check_elements
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
@@ -65,7 +65,7 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: Acti
     ValueError, StoreError
         If a seed or model will not do, or the label engine has other settings than the campaign's labels.
     """
-    seeds = {phase.name: seed_cell(phase, base) for phase in campaign.phases}
+    seeds = {name: seed.cell for name, seed in campaign_seeds(campaign, base).items()}
     model = locate_model(campaign.base_model, base)
     check_elements(model, campaign.elements, "base_model")
     student = None

@@ -204,7 +204,8 @@ def engine_name(maker: Maker) -> str:
         functional = str(tags.get("METAGGA") or tags.get("GGA") or "POTCAR's functional")
         correction = ("+rVV10" if tags.get("METAGGA") else "+vdW-DF") if tags.get("LUSE_VDW") else ""
         hybrid = "hybrid " if tags.get("LHFCALC") else ""
-        return f"VASP {hybrid}{names.get(functional.upper(), functional)}{correction}"
+        hubbard = "+U" if tags.get("LDAU") else ""
+        return f"VASP {hybrid}{names.get(functional.upper(), functional)}{correction}{hubbard}"
     if (meta := getattr(maker, "calculator_meta", None)) is None:
         return type(maker).__name__
     name = getattr(meta, "value", str(meta).rsplit(".", 1)[-1])

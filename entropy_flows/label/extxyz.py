@@ -21,8 +21,10 @@ from entropy_flows.label.frame import Existing, sha256_of
 from entropy_flows.label.label_keys import read_label_keys
 from entropy_flows.label.read import read_label
 from entropy_flows.label.stress_limit import stress_defect
+from entropy_flows.label.task_moments import take_moments
 from entropy_flows.label.xyz_cell import other_columns, parse_frame
 from entropy_flows.label.xyz_text import FrameError, quoted, raw_frames, typed
+from entropy_flows.moments import collinear
 
 SPLITS = ("train", "val", "test")
 _NOT_CARRIED = ("numbers", "positions", "move_mask")
@@ -91,8 +93,7 @@ def _labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
     unread = [name for name in _NOT_CARRIED if arrays.pop(name, None) is not None]
     info = {key: typed(text) for key, text in frame.values.items() if key not in label.keys}
     results = dict(label.results)
-    if "magmoms" in arrays:  # where the calculation ended; initial_magmoms is where it began
-        results["magmoms"] = arrays.pop("magmoms")
+    results |= take_moments(arrays, info)
     if "stress" in results:
         if atoms.pbc.all() and (defect := stress_defect(to_structure(atoms), results["stress"])):
             raise FrameError(defect)
@@ -210,6 +211,8 @@ def _with_label(existing: Existing, atoms: Atoms) -> Existing:
         free_energy=float(results.get("free_energy", energy)),
         stress=stress,
         pressure=None if stress is None else pressure(stress) * GPA,
+        magmoms=collinear(results["magmoms"]) if "magmoms" in results else None,
+        total_magmom=results.get("magmom"),
         provenance={"info": texts} if texts else {},
     )
     return replace(existing, structure=to_structure(atoms), label=label, split=_split(atoms.info.get("split")))

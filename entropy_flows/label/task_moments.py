@@ -1,4 +1,4 @@
-"""Magnetic moments in task documents: where a calculation started, and what it ended with.
+"""Magnetic moments in task documents and files: where a calculation started, and what it ended with.
 
 VASP prints the final moments of its last ionic step to OUTCAR, not to vasprun.xml: per atom, within spheres
 (LORBIT ≥ 10), and of the whole cell. ASE's calculators give those of the atoms with the results of each step.
@@ -46,6 +46,29 @@ def final_moments(doc: Any, n_atoms: int, step: int = -1) -> dict[str, Any]:
         "magmoms": _one_each(_of_sites(doc), n_atoms) if moments is None else moments,
         "total_magmom": float(total) if isinstance(total, int | float) else None,
     }
+
+
+def take_moments(columns: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
+    """Final moments out of an extended XYZ frame, under ASE's names: `magmoms` of the atoms, `magmom` of the cell.
+
+    Parameters
+    ----------
+    columns, info
+        What the frame has beside its label; the moments are taken out of them.
+
+    Returns
+    -------
+    dict
+        What there is. `initial_magmoms`, where the calculation began, stays where it is.
+    """
+    results: dict[str, Any] = {}
+    for name in ("magmoms", "REF_magmoms"):
+        if name in columns:
+            results.setdefault("magmoms", columns.pop(name))
+    for name in ("magmom", "REF_magmom"):
+        if isinstance(info.get(name), int | float):
+            results.setdefault("magmom", float(info.pop(name)))
+    return results
 
 
 def initial_moments(doc: Any, n_atoms: int) -> Array | None:

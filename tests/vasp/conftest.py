@@ -28,7 +28,7 @@ def vasp(potcars, tmp_path, monkeypatch):
     monkeypatch.setitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", str(potcars))
     monkeypatch.delenv("CUSTODIAN_WALLTIME_START", raising=False)
 
-    def make(engine="vasp-pbe", incar=None, **run_vasp_kwargs):
+    def make(engine="vasp-pbe", incar=None, options=None, **run_vasp_kwargs):
         run = {
             "vasp_cmd": STANDIN,
             "vasp_gamma_cmd": STANDIN,
@@ -39,6 +39,6 @@ def vasp(potcars, tmp_path, monkeypatch):
             **run_vasp_kwargs,
         }
         params = {"kpoint_length": 10, "user_incar_settings": incar or {}, "run_vasp_kwargs": run}
-        return make_static_maker(LabelParams(engine=engine, **params))
+        return make_static_maker(LabelParams(engine=engine, **params, **(options or {})))
 
     return make

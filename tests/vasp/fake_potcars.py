@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ELECTRONS = {"Si": 4, "C": 4, "Na_pv": 7, "Cl": 7}
+ELECTRONS = {"Si": 4, "C": 4, "Na_pv": 7, "Cl": 7, "Ni": 10, "O": 6}
 
 
 def write_potcars(folder: Path, functional: str = "POT_GGA_PAW_PBE_54") -> Path:

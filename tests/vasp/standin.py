@@ -77,6 +77,7 @@ def main() -> None:
     files.write_vasprun(atoms, incar, steps, energies, forces, -stress * files.KBAR)
     files.write_oszicar(steps, free + (1.0 if name == "wrong_oszicar" else 0.0), energies[2])
     files.write_contcar(atoms)
+    files.write_outcar_moments(incar, atoms)
     files.write_outcar_tail(energies[0], entropy, converged, time.perf_counter() - start)
     after(name)
 

@@ -54,7 +54,6 @@ def write_outcar_head() -> None:
         " vasp.6.4.2 20Jul23 (a stand-in, not VASP)\n running on    1 total cores\n"
         "   number of bands    NBANDS=     16\n"
         "   total plane-waves  NPLWV =      8000\n"
-        " number of electron      32.0000000 magnetization\n"
         "   IBRION =     -1    ionic relax: 0-MD 1-quasi-New 2-CG\n"
     )
 
@@ -68,6 +67,44 @@ def write_outcar_step(number: int, free: float, entropy: float) -> None:
             f"  free energy    TOTEN  =     {free:15.8f} eV\n"
             "     LOOP:  cpu time    0.0100: real time    0.0100\n"
         )
+
+
+def starting_moments(incar: dict[str, str], atoms: Atoms) -> list[float] | None:
+    """MAGMOM (μ_B) of each atom, as VASP takes it; None without spin."""
+    if incar.get("ISPIN", "1") != "2":
+        return None
+    moments = expanded(incar["MAGMOM"]) if "MAGMOM" in incar else [1.0] * len(atoms)
+    if len(moments) != len(atoms):
+        raise SystemExit(f" ERROR: MAGMOM has {len(moments)} numbers for {len(atoms)} ions")
+    return moments
+
+
+def expanded(text: str) -> list[float]:
+    """Numbers of a list in INCAR: 2*0.5 1.0 is 0.5 0.5 1.0."""
+    numbers: list[float] = []
+    for word in text.split():
+        count, star, value = word.rpartition("*")
+        numbers += [float(value)] * (int(count) if star else 1)
+    return numbers
+
+
+def final_moments(starting: list[float]) -> list[float]:
+    """What the stand-in ends with: made up, and other for each place in POSCAR."""
+    return [round(0.8 * moment + 0.001 * number, 3) for number, moment in enumerate(starting, 1)]
+
+
+def write_outcar_moments(incar: dict[str, str], atoms: Atoms) -> None:
+    """Number of electrons and total moment; with LORBIT ≥ 10 the moments of all atoms."""
+    starting = starting_moments(incar, atoms)
+    final = final_moments(starting or [])
+    total = f"{sum(final):15.7f}" if starting else ""
+    lines = [f" number of electron      32.0000000 magnetization {total}", ""]
+    if starting and int(incar.get("LORBIT", 0)) >= 10:
+        rows = [f"{n:5d}     {0:8.3f}{0:8.3f}{m:8.3f}{m:8.3f}" for n, m in enumerate(final, 1)]
+        head = ["", " magnetization (x)", "", "# of ion       s       p       d       tot", "-" * 42]
+        lines += [*head, *rows, "-" * 50, f"tot        {0:8.3f}{0:8.3f}{sum(final):8.3f}{sum(final):8.3f}", ""]
+    with Path("OUTCAR").open("a") as file:
+        file.write("\n".join(lines) + "\n")
 
 
 def write_outcar_tail(free: float, entropy: float, converged: bool, seconds: float) -> None:
@@ -145,6 +182,10 @@ def _parameters(incar: dict[str, str], atoms: Atoms) -> dict[str, str]:
 
 def _tag(name: str, value: str) -> str:
     """One tag with the type VASP gives it."""
+    if name in ("MAGMOM", "LDAUU", "LDAUJ"):
+        return f'  <v name="{name}"> {" ".join(f"{x:.8f}" for x in expanded(value))}</v>\n'
+    if name == "LDAUL":
+        return f'  <v type="int" name="{name}"> {" ".join(f"{x:.0f}" for x in expanded(value))}</v>\n'
     if value.strip(".").upper() in ("TRUE", "FALSE", "T", "F"):
         return f'  <i type="logical" name="{name}"> {value.strip(".")[0].upper()}  </i>\n'
     try:

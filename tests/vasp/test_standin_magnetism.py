@@ -1,0 +1,155 @@
+"""Antiferromagnetic NiO from the seed to the label and out of the database: each atom has its own moment everywhere."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+from pair import PairPotential
+from pymatgen.core import Structure
+from pymatgen.io.vasp import Incar, Poscar
+from standin_files import final_moments
+
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.explore import Condition, ExploreParams, Run, explore
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.formats import labelled, write_extxyz, write_mace
+from entropy_flows.geometry import to_atoms, to_structure
+from entropy_flows.jobs.explore import describe, pack, snapshots
+from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.label import engine_name, label_one, settings_hash
+from entropy_flows.label.existing import read_files
+from entropy_flows.launch.seeds import campaign_seeds
+from entropy_flows.moments import moments_of
+from entropy_flows.potentials import OneByOne
+from entropy_flows.schemas import ExploreDoc, load_campaign
+from entropy_flows.store import CampaignStore, Entry, job_store
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SPIN = {"spin": True, "hubbard_u": {"Ni": 6.2}}
+DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Ni", "O")))
+
+
+def interleaved():
+    """Two formula units, O first and in turns, each atom with a moment of its own, slightly off their places."""
+    lattice = [[4.2, 0, 0], [0.1, 4.2, 0], [0, -0.2, 4.3]]
+    coords = [[0.51, 0, 0], [0, 0.01, 0], [0, 0, 0.5], [0.5, 0.5, 0.02], [0.5, 0.01, 0.5], [0, 0.5, 0.49]]
+    cell = Structure(lattice, ["O", "Ni", "O", "Ni", "Ni", "Ni"], coords)
+    cell.add_site_property("magmom", [0.1, 2.0, -0.2, -2.0, 1.5, -1.5])
+    return cell
+
+
+def left_handed():
+    cell = interleaved()
+    swapped = Structure(cell.lattice.matrix[[1, 0, 2]], cell.species, cell.frac_coords[:, [1, 0, 2]])
+    swapped.add_site_property("magmom", cell.site_properties["magmom"])
+    return swapped
+
+
+def run_inputs(folder):
+    """Cell of POSCAR, and MAGMOM of its atoms, of a run that has ended."""
+    with gzip.open(folder / "INCAR.gz", "rt") as file:
+        incar = Incar.from_str(file.read())
+    with gzip.open(folder / "POSCAR.gz", "rt") as file:
+        cell = Poscar.from_str(file.read()).structure
+    return cell, incar
+
+
+def moment_at(cell, moments, position):
+    """Moment of the atom of a periodic cell that is at a place (Å)."""
+    frac = cell.lattice.get_fractional_coords(position)
+    off = frac - cell.frac_coords
+    return moments[int(np.argmin(np.linalg.norm((off - np.round(off)) @ cell.lattice.matrix, axis=1)))]
+
+
+@pytest.mark.parametrize("cell", [interleaved, left_handed])
+def test_moments_go_with_their_atoms_into_vasp_and_back(vasp, tmp_path, cell):
+    structure = cell()
+    label = label_one(vasp(options=SPIN), structure)
+    assert label.converged, label.evidence
+    assert label.provenance["engine"] == "VASP PBE+U"
+    calculated, incar = run_inputs(tmp_path)
+    assert (incar["LDAUU"], incar["LDAUL"]) == ([6.2, 0], [2, 0])
+    turn = np.sign(np.linalg.det(structure.lattice.matrix))  # VASP has right-handed cells
+    started = [moment_at(calculated, incar["MAGMOM"], turn * site.coords) for site in structure]
+    np.testing.assert_allclose(started, moments_of(structure))
+    ended = final_moments(incar["MAGMOM"])
+    expected = [moment_at(calculated, ended, turn * site.coords) for site in structure]
+    np.testing.assert_allclose(label.magmoms, expected, atol=1e-9)
+    assert label.total_magmom == pytest.approx(sum(ended), abs=1e-6)
+    assert len(set(label.magmoms)) == 6
+
+
+def test_without_spin_there_is_nothing_to_keep(vasp, tmp_path):
+    label = label_one(vasp(), interleaved())
+    assert label.converged, label.evidence
+    assert (label.magmoms, label.total_magmom) == (None, None)
+    assert "MAGMOM" not in run_inputs(tmp_path)[1]
+
+
+@pytest.fixture
+def afm():
+    """The example's seed, one primitive cell of it, and a few steps of dynamics as a batch of a campaign."""
+    campaign = load_campaign(EXAMPLES / "nio_vasp.yaml")
+    small = campaign.phases[0].model_copy(update={"supercell": (1, 1, 1)})
+    campaign = campaign.model_copy(update={"phases": (small,)})
+    seed = campaign_seeds(campaign, EXAMPLES)["afm-ii"].cell
+    run = Run(0, Condition("afm-ii", 300.0, 0.0, 0.0), "config", 1)
+    params = ExploreParams(steps=4, warm_up=0, ramp=0, snapshot_every=2, entropy_weights=(0.0,))
+    (trajectory,) = explore([run], [to_atoms(seed)], OneByOne(PairPotential()), None, params)
+    doc = ExploreDoc(
+        iteration=1, batch=0, runs=[describe(run, trajectory)], equations_of_state={}, trajectories=[pack(trajectory)]
+    )
+    return campaign, seed, ExploreDoc.model_validate(doc.model_dump(mode="json"))
+
+
+def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, database, tmp_path):
+    campaign, seed, doc = afm
+    store = CampaignStore(database, campaign.name)
+    store.create(campaign)
+    cells = [to_structure(atoms) for _, _, atoms, _ in snapshots(doc)]
+    assert len(cells) == 2
+    origin = {"phase": "afm-ii", "temperature": 300.0, "k": 0.0, "pressure": 0.0}
+    flipped = cells[0].copy()
+    flipped.add_site_property("magmom", [2.0, 2.0, 0.0, 0.0])  # the same positions, ferromagnetic
+    entries = [
+        Entry(f"001/explore/00000/{n:05d}", cell, np.ones((4, 12)), 0.5, origin)
+        for n, cell in enumerate([*cells, flipped])
+    ]
+    ledger = store.ledger(DATASET)
+    ledger.append(1, "select", entries)
+    ids = [entry["_id"] for entry in ledger.entries()]
+    store.record(1, **{"label.requested": len(ids)})
+    stored = [moments_of(Structure.from_dict(entry["structure"])) for entry in ledger.entries()]
+    for moments in stored[:2]:
+        np.testing.assert_array_equal(moments, moments_of(seed))
+    maker = vasp(options=SPIN)
+    with job_store() as outputs:
+        labels = LabelBatchMaker(static_maker=maker)
+        done = labels.make(campaign.name, 1, 0, ids, settings_hash(maker)).run(store=outputs).output
+    assert (done.labelled, done.failed) == (3, 0)
+    rows = list(store.labels())
+    assert len({row["content"] for row in rows}) == 3  # none is a copy of another
+    assert not any("copied_from" in row for row in rows)
+    for number, (row, moments) in enumerate(zip(rows, stored, strict=True)):
+        _, incar = run_inputs(tmp_path / f"label_{number:04d}")
+        np.testing.assert_array_equal(incar["MAGMOM"], moments)  # Ni Ni O O in cell and POSCAR alike
+        np.testing.assert_allclose(row["magmoms"], final_moments(moments))
+        assert row["total_magmom"] == pytest.approx(sum(final_moments(moments)))
+    frames = store.frames()
+    write_extxyz(frames, tmp_path / "out.extxyz")
+    for atoms, moments in zip(read(tmp_path / "out.extxyz", ":"), stored, strict=True):
+        np.testing.assert_allclose(atoms.get_initial_magnetic_moments(), moments)
+        np.testing.assert_allclose(atoms.get_magnetic_moments(), final_moments(moments))
+        assert atoms.get_magnetic_moment() == pytest.approx(sum(final_moments(moments)))
+    write_mace([labelled(atoms) for atoms in frames], tmp_path / "mace.extxyz")
+    for atoms, moments in zip(read(tmp_path / "mace.extxyz", ":"), stored, strict=True):
+        np.testing.assert_allclose(atoms.arrays["initial_magmoms"], moments)
+        np.testing.assert_allclose(atoms.arrays["REF_magmoms"], final_moments(moments))
+    for frame, moments in zip(read_files(tmp_path / "out.extxyz"), stored, strict=True):
+        assert frame.defect is None
+        np.testing.assert_allclose(moments_of(frame.structure), moments)
+        np.testing.assert_allclose(frame.label.magmoms, final_moments(moments))
+    assert engine_name(maker) == "VASP PBE+U"
+    assert store.known_label(cells[0], settings_hash(maker))["magmoms"] == rows[0]["magmoms"]

@@ -1,4 +1,4 @@
-"""Write presets.md: the inputs of the VASP presets for four cells, as the code makes them."""
+"""Write presets.md: the inputs of the VASP presets for five cells, as the code makes them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,33 @@ from pathlib import Path
 
 from pymatgen.core import Lattice, Structure
 
+from entropy_flows.explore import build_seed
 from entropy_flows.label import LabelParams, make_static_maker, settings_hash, write_inputs
+from entropy_flows.moments import summary
+from entropy_flows.schemas import load_campaign
 
 PAGE = Path(__file__).with_name("presets.md")
+EXAMPLE = Path(__file__).parents[1] / "examples" / "nio_vasp.yaml"
 HEAD = """\
 # The VASP presets' inputs
 
 What `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells: paper A's settings, with VASP's defaults made
-explicit where atomate2 has others. Made by `python docs/presets.py`; for your own cell:
-`entropy-flows check campaign.yaml --inputs folder`. No MAGMOM, no DFT+U: those are your own generator's.
+explicit where atomate2 has others. Then the spin-polarised form with U, for the seed of `examples/nio_vasp.yaml`. Made
+by `python docs/presets.py`; for your own cell: `entropy-flows check campaign.yaml --inputs folder`.
+"""
+MAGNETIC = """\
+## Spin and U
+
+| `label:` | INCAR |
+| --- | --- |
+| neither | no ISPIN, no MAGMOM, no LDAU: VASP without spin |
+| `{engine: vasp-pbe, spin: true}` | ISPIN = 2; MAGMOM of each atom; LORBIT = 10, which prints the final moments |
+| `{…, hubbard_u: {Ni: 6.2}}` | LDAU, LDAUTYPE = 2 (Dudarev: U_eff = U − J), LASPH; LDAUU, LDAUJ and LDAUL |
+
+MAGMOM follows the atoms of each POSCAR; LDAUU, LDAUJ and LDAUL follow its species.
+U acts on d states, of lanthanides and actinides on f states. A cell in which no element has a U has no LDAU. Tags in
+`user_incar_settings` have the last word, with tables by element: `{LDAUL: {Ce: 2}}`. [magnetism.md](magnetism.md) says
+where moments come from and where they go.
 """
 CELLS = {
     "Silicon, PBE": ("vasp-pbe", "Fd-3m", Lattice.cubic(5.43), {"Si": [0, 0, 0]}),
@@ -36,19 +54,29 @@ def text() -> str:
     for title, (engine, spacegroup, lattice, sites) in CELLS.items():
         species = [site if isinstance(site, str) else site[0] for site in sites]
         cell = Structure.from_spacegroup(spacegroup, lattice, species, list(sites.values()))
-        maker = make_static_maker(LabelParams(engine=engine))
-        with tempfile.TemporaryDirectory() as folder:
-            inputs = write_inputs(cell, maker, folder)
-            incar = (Path(folder) / "INCAR").read_text().strip()
-            kpoints = (Path(folder) / "KPOINTS").read_text().strip()
-        lengths = ", ".join(f"{length:.2f}" for length in cell.lattice.abc)
-        parts.append(
-            f"## {title}\n\n"
-            f"`{{engine: {engine}}}`; {len(cell)} atoms, {lengths} Å; POTCAR {', '.join(inputs['potcar'])} "
-            f"({inputs['potcar_functional']}); settings' hash `{settings_hash(maker)[:12]}…`\n\n"
-            f'```text title="INCAR"\n{incar}\n```\n\n```text title="KPOINTS"\n{kpoints}\n```\n'
-        )
+        parts.append(section(title, f"{{engine: {engine}}}", cell, LabelParams(engine=engine)))
+    campaign = load_campaign(EXAMPLE)
+    cell = build_seed(campaign.phases[0], EXAMPLE.parent).cell
+    given = "{engine: vasp-pbe, spin: true, hubbard_u: {Ni: 6.2}}"
+    parts += [MAGNETIC, section("Antiferromagnetic NiO, PBE+U", given, cell, campaign.label)]
     return "\n".join(parts)
+
+
+def section(title: str, given: str, cell: Structure, params: LabelParams) -> str:
+    """The inputs of one cell; `given` is what the campaign file says of the engine."""
+    maker = make_static_maker(params)
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = write_inputs(cell, maker, folder)
+        incar = (Path(folder) / "INCAR").read_text().strip()
+        kpoints = (Path(folder) / "KPOINTS").read_text().strip()
+    lengths = ", ".join(f"{length:.2f}" for length in cell.lattice.abc)
+    moments = f"; moments {summary(cell)} μ_B" if summary(cell) else ""
+    return (
+        f"## {title}\n\n"
+        f"`{given}`; {len(cell)} atoms, {lengths} Å{moments}; POTCAR {', '.join(inputs['potcar'])} "
+        f"({inputs['potcar_functional']}); settings' hash `{settings_hash(maker)[:12]}…`\n\n"
+        f'```text title="INCAR"\n{incar}\n```\n\n```text title="KPOINTS"\n{kpoints}\n```\n'
+    )
 
 
 if __name__ == "__main__":

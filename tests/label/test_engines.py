@@ -133,6 +133,8 @@ def test_presets_name_themselves():
     }
     for engine, name in names.items():
         assert engine_name(make_static_maker(LabelParams(engine=engine))) == name
+    with_u = LabelParams(spin=True, hubbard_u={"Ni": 6.2})
+    assert engine_name(make_static_maker(with_u)) == "VASP PBE+U"
     assert engine_name(make_static_maker(EMT_ENGINE)) == "EMT (teacher, not DFT)"
     assert engine_name(StaticMaker(input_set_generator=StaticSetGenerator())) == "VASP PBEsol"
 

@@ -12,7 +12,7 @@ def test_the_page_is_up_to_date():
 
 
 def test_it_has_the_papers_settings():
-    silicon, salt, diamond, graphite = (DOCS / "presets.md").read_text().split("\n## ")[1:]
+    silicon, salt, diamond, graphite, _, nickel_oxide = (DOCS / "presets.md").read_text().split("\n## ")[1:]
     for cell in (silicon, salt, diamond, graphite):
         for line in ("ENCUT = 600.0", "ISMEAR = 0", "SIGMA = 0.05", "EDIFF = 1e-06", "NSW = 0", "ISIF = 2", "Gamma"):
             assert f"\n{line}\n" in cell
@@ -22,3 +22,14 @@ def test_it_has_the_papers_settings():
         assert "\nGGA = " not in cell
         for line in ("METAGGA = R2scan", "BPARAM = 11.95", "LUSE_VDW = True", mesh):
             assert f"\n{line}\n" in cell
+    for line in (
+        "ISPIN = 2",
+        "LDAUU = 6.2 0",
+        "LDAUL = 2 0",
+        "LDAUTYPE = 2",
+        "LASPH = True",
+        "LORBIT = 10",
+        "ENCUT = 600.0",
+    ):
+        assert f"\n{line}\n" in nickel_oxide
+    assert "MAGMOM = 8*-2.0 8*2.0 16*0.0" in nickel_oxide

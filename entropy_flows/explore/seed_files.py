@@ -63,7 +63,7 @@ def read_structure(path: Path) -> Structure:
 
 def _read(path: Path) -> Structure:
     if _XYZ.search(path.name):
-        return to_structure(_extended_xyz(_text(path)))
+        return _with_all_it_says(_extended_xyz(_text(path)))
     if _MSON.search(path.name):
         text = _text(path)
         content = json.loads(text) if ".json" in path.name.lower() else parse_yaml(text)
@@ -85,16 +85,27 @@ def _text(path: Path) -> str:
 
 def _extended_xyz(text: str) -> Atoms:
     """The one frame of an extended XYZ file, with its moments if it has any."""
-    frames = ase.io.read(io.StringIO(text), index=":", format="extxyz")
+    frames: Any = ase.io.read(io.StringIO(text), index=":", format="extxyz")
     if len(frames) != 1:
         raise ValueError(f"it has {len(frames)} cells; expected one")
-    atoms = frames[0]
+    atoms: Atoms = frames[0]
     if atoms.cell.rank < 3 or not atoms.pbc.all():
         raise ValueError('it is not periodic in three directions; expected Lattice="…" and no pbc, or pbc="T T T"')
     found = atoms.calc.results.get("magmoms") if atoms.calc else None
     if found is not None and not atoms.has("initial_magmoms"):
         atoms.set_initial_magnetic_moments(found)
     return atoms
+
+
+def _with_all_it_says(atoms: Atoms) -> Structure:
+    """A cell with its moments, its charges and which of its atoms are held, as pymatgen has them of other files."""
+    structure = to_structure(atoms)
+    if atoms.has("initial_charges"):
+        structure.add_site_property("charge", atoms.get_initial_charges().tolist())
+    if atoms.constraints:
+        held = {index for constraint in atoms.constraints for index in constraint.get_indices()}
+        structure.add_site_property("selective_dynamics", [[index not in held] * 3 for index in range(len(atoms))])
+    return structure
 
 
 def _refuse_classes(value: Any) -> None:

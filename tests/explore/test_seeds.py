@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from pymatgen.core import Lattice, Species, Structure
+from pymatgen.electronic_structure.core import Magmom
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
 
@@ -210,3 +211,29 @@ def test_what_a_file_says_and_a_campaign_does_not_carry_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"phase 'a': the cell has a charge of \+1"):
         build_seed(Phase(name="a", file="charged.json"), tmp_path)
     assert build_seed(Phase(name="plain", **AFM_II)).notes == ()
+    (tmp_path / "held.xyz").write_text(
+        '2\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:move_mask:L:1:initial_charges:R:1\n'
+        "Ni 0 0 0 T 1\nO 1.5 1.5 1.5 F -1\n"
+    )
+    notes = build_seed(Phase(name="a", file="held.xyz"), tmp_path).notes
+    assert notes == (
+        "its selective dynamics are not carried: all atoms move",
+        "the charges of its sites are not carried",
+    )
+
+
+@pytest.mark.parametrize("column", ["initial_magmoms", "magmoms"])
+def test_moments_of_extended_xyz(tmp_path, column):
+    (tmp_path / "afm.extxyz").write_text(
+        f'2\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:{column}:R:1\n'
+        "Ni 0 0 0 1.7\nNi 1.5 1.5 1.5 -1.7\n"
+    )
+    np.testing.assert_array_equal(moments_of(seed_cell(Phase(name="a", file="afm.extxyz"), tmp_path)), [1.7, -1.7])
+
+
+def test_moments_of_a_magnetic_cif_written_as_json(tmp_path):
+    """pymatgen keeps them as objects."""
+    cell = rock_salt()
+    cell.add_site_property("magmom", [Magmom([0, 0, m]) for m in AFM])
+    (tmp_path / "afm.json").write_text(cell.to_json())
+    np.testing.assert_allclose(moments_of(seed_cell(Phase(name="a", file="afm.json"), tmp_path)), AFM)

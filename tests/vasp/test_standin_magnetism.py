@@ -147,9 +147,11 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     for atoms, moments in zip(read(tmp_path / "mace.extxyz", ":"), stored, strict=True):
         np.testing.assert_allclose(atoms.arrays["initial_magmoms"], moments)
         np.testing.assert_allclose(atoms.arrays["REF_magmoms"], final_moments(moments))
-    for frame, moments in zip(read_files(tmp_path / "out.extxyz"), stored, strict=True):
-        assert frame.defect is None
-        np.testing.assert_allclose(moments_of(frame.structure), moments)
-        np.testing.assert_allclose(frame.label.magmoms, final_moments(moments))
+    for name in ("out.extxyz", "mace.extxyz"):
+        for frame, moments in zip(read_files(tmp_path / name), stored, strict=True):
+            assert frame.defect is None
+            np.testing.assert_allclose(moments_of(frame.structure), moments)
+            np.testing.assert_allclose(frame.label.magmoms, final_moments(moments))
+            assert frame.label.total_magmom == pytest.approx(sum(final_moments(moments)))
     assert engine_name(maker) == "VASP PBE+U"
     assert store.known_label(cells[0], settings_hash(maker))["magmoms"] == rows[0]["magmoms"]

@@ -22,7 +22,7 @@ from entropy_flows.label.frame import Existing
 
 if TYPE_CHECKING:
     from jobflow import Maker
-    from pymatgen.core import Lattice
+    from pymatgen.core import Lattice, Structure
 
     from entropy_flows.label.vasp_inputs import Inputs
 
@@ -61,21 +61,37 @@ def is_run_of(frame: Existing, maker: Maker) -> bool:
         return False
     mesh = frame.label.provenance.get("kpoints") or {}
     return (
-        _same_incar(frame.inputs, planned.incar)
+        _same_incar(frame.inputs, planned.incar, _order(frame.structure), planned.poscar.site_symbols)
         and _same_kpoints(mesh, frame.inputs.get("kpoints"), planned, frame.structure.lattice)
         and _same_potcars(frame.inputs, planned)
     )
 
 
-def _same_incar(inputs: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+def _same_incar(
+    inputs: Mapping[str, Any], planned: Mapping[str, Any], order: Sequence[str], planned_order: Sequence[str]
+) -> bool:
+    """Whether INCAR's tags are the planned ones; `order` and `planned_order` are the species of the two POSCARs."""
     from entropy_flows.label.vasp_settings import deciding_tags
 
-    written = deciding_tags(_of_one_step(inputs.get("incar") or {}), mended=True)
-    parameters = deciding_tags(_of_one_step(inputs.get("parameters") or {}), mended=True)
-    ours = deciding_tags(planned, mended=True)
+    written = _by_species(deciding_tags(_of_one_step(inputs.get("incar") or {}), mended=True), order)
+    parameters = _by_species(deciding_tags(_of_one_step(inputs.get("parameters") or {}), mended=True), order)
+    ours = _by_species(deciding_tags(planned, mended=True), planned_order)
     if any(tag not in ours for tag in written):
         return False
     return all(_same(written.get(tag, parameters.get(tag)), value) for tag, value in ours.items())
+
+
+def _order(structure: Structure) -> list[str]:
+    """Elements in the order of their first atoms."""
+    return list(dict.fromkeys(site.specie.symbol for site in structure))
+
+
+def _by_species(tags: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """Tags whose lists for the species, in POSCAR's order, are sorted by element."""
+    for tag in ("LDAUU", "LDAUJ", "LDAUL"):
+        if isinstance(values := tags.get(tag), list | tuple) and len(values) == len(order):
+            tags[tag] = [value for _, value in sorted(zip(order, values, strict=True))]
+    return tags
 
 
 def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:

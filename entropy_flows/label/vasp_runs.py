@@ -12,6 +12,7 @@ from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.compressed import open_binary
 from entropy_flows.label.frame import Existing, sha256_of
 from entropy_flows.label.ionic import NO_AB_INITIO
+from entropy_flows.label.outcar import moments_beside
 from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.tasks import of_task
 from entropy_flows.label.vasprun import VaspOutput, VasprunError, read_output
@@ -66,7 +67,9 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
     if rule.every is not None or output.damage is None:
         for number, step in output.steps.items():
             name = place if rule.every is None else f"{place} step {number}"
-            yield _frame(step, shared, name, source | {"step": number})
+            is_last = number == output.n_steps and output.damage is None
+            outcar = moments_beside(path) if is_last and output.head.parameters.get("ISPIN") == 2 else {}
+            yield _frame(step, shared, name, source | {"step": number}, outcar)
     if (defect := _defect(output, rule)) is not None:
         yield Existing(place, source, defect=defect)
 
@@ -98,13 +101,15 @@ def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and _TEXT.search(name) is None
 
 
-def _frame(step: dict[str, Any] | str, shared: dict[str, Any], place: str, source: dict[str, Any]) -> Existing:
+def _frame(
+    step: dict[str, Any] | str, shared: dict[str, Any], place: str, source: dict[str, Any], outcar: dict[str, Any]
+) -> Existing:
     if isinstance(step, str):
         return Existing(place, source, defect=step)
     if not step["electronic_steps"]:
         reason = NO_AB_INITIO if shared["input"]["incar"].get("ML_LMLFF") else "no electronic step in it"
         return Existing(place, source, defect=reason)
-    calculation = {**shared, "output": {"ionic_steps": [step]}}
+    calculation = {**shared, "output": {"ionic_steps": [step], "outcar": outcar}}
     task = {"output": {"structure": shared["structure"]}, "calcs_reversed": [calculation]}
     return of_task(task, place, source)
 

@@ -20,6 +20,7 @@ from entropy_flows.jobs.explore import describe, pack, snapshots
 from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import engine_name, label_one, settings_hash
 from entropy_flows.label.existing import read_files
+from entropy_flows.label.own_runs import is_run_of
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.moments import moments_of
 from entropy_flows.potentials import OneByOne
@@ -79,6 +80,14 @@ def test_moments_go_with_their_atoms_into_vasp_and_back(vasp, tmp_path, cell):
     np.testing.assert_allclose(label.magmoms, expected, atol=1e-9)
     assert label.total_magmom == pytest.approx(sum(ended), abs=1e-6)
     assert len(set(label.magmoms)) == 6
+    (frame,) = read_files(tmp_path)  # as a run that somebody else has made
+    assert frame.defect is None
+    np.testing.assert_allclose(moments_of(frame.structure), incar["MAGMOM"])
+    np.testing.assert_allclose(frame.label.magmoms, ended, atol=1e-9)
+    assert frame.label.total_magmom == pytest.approx(sum(ended), abs=1e-6)
+    assert is_run_of(frame, vasp(options=SPIN))
+    assert not is_run_of(frame, vasp(options={"spin": True, "hubbard_u": {"Ni": 5.0}}))
+    assert not is_run_of(frame, vasp())
 
 
 def test_without_spin_there_is_nothing_to_keep(vasp, tmp_path):

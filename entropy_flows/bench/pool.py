@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.conventions import Array
 from entropy_flows.fingerprints import GOM
+from entropy_flows.label.compressed import open_binary
 from entropy_flows.label.extxyz import CellFile, read_cells
 from entropy_flows.potentials import check_elements
 from entropy_flows.train import energy_per_atom, stratified_split
@@ -129,8 +130,9 @@ def read_table(path: Path) -> dict[str, np.ndarray | list[str]]:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected a table with a header, or extended XYZ")
-    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as stream:
-        rows = [row for row in csv.reader(stream) if row]
+    with open_binary(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        rows = [row for row in csv.reader(text) if row]
     if len(rows) < 2:
         raise ValueError(f"{path} has {len(rows)} rows; expected a header and at least one row")
     for number, row in enumerate(rows[1:], 2):

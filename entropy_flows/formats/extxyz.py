@@ -31,6 +31,7 @@ def write_mace(frames: Sequence[Labelled], file: Path) -> None:
     for frame in frames:
         atoms = frame.atoms.copy()
         atoms.info = {name: value for name, value in frame.info.items() if value is not None}
+        atoms.info.pop("config_type", None)
         atoms.info["REF_energy"] = frame.energy
         atoms.arrays["REF_forces"] = frame.forces
         if frame.stress is not None:

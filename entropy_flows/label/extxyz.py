@@ -226,6 +226,6 @@ def _split(value: Any) -> str | None:
     FrameError
         If it is none of train, val and test.
     """
-    if value is None or value in SPLITS:
+    if value is None or (isinstance(value, str) and value in SPLITS):
         return value
     raise FrameError(f"split is {quoted(str(value))}; expected train, val or test")

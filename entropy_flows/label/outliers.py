@@ -2,28 +2,38 @@ r"""Labels that had better be looked at before a model is trained on them.
 
     r = (F_label − F_model)/n         energy residual of a cell of n atoms (eV/atom)
     e = max |f_label − f_model|       largest error of a force component (eV/Å)
-    z = 0.6745 (x − median x)/MAD x   modified z-score of r, and of e, over the labels of an iteration
+    s = max |σ_label − σ_model|       largest error of a stress component (eV/Å³), of labels that have a stress
+    z = 0.6745 (x − median x)/MAD x   modified z-score of r, of e and of s, over the labels of an iteration
 
-with MAD the median of |x − median x|. A label is odd where |z_r| or z_e exceeds `deviation`: the median and the MAD
-do not move when a few labels are wrong, as a mean and a standard deviation would (Iglewicz and Hoaglin, 1993, who
+with MAD the median of |x − median x|. A label is odd where |z_r|, z_e or z_s exceeds `deviation`: the median and the
+MAD do not move when a few labels are wrong, as a mean and a standard deviation would (Iglewicz and Hoaglin, 1993, who
 take 3.5; cells chosen for being different have long tails, so the default is 20). A model's constant offset drops out.
+Beside that, forces, energies and stresses have absolute limits, and a stress has that of `stress_limit`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from pydantic import Field
 
+from entropy_flows.conventions import Array, to_matrix
+from entropy_flows.geometry import to_structure
+from entropy_flows.label.stress_limit import stress_defect
 from entropy_flows.params import Params
 
 NORMAL = 0.6745
 """Median of |x| of a standard normal variable."""
-FLOOR = {"energy": 1e-3, "force": 1e-2}
-"""Least MAD (eV/atom, eV/Å): a model that is nearly exact makes no outliers out of rounding."""
+QUANTITIES = {
+    "energy": (1e-3, "energy {:+.4g} eV/atom from the model's"),
+    "force": (1e-2, "force {:.4g} eV/Å from the model's"),
+    "stress": (1e-3, "stress {:.4g} eV/Å³ from the model's"),
+}
+"""Least MAD (eV/atom, eV/Å, eV/Å³), so that rounding makes no outliers beside a nearly exact model; and words."""
 
 
 class OutlierParams(Params):
@@ -35,6 +45,8 @@ class OutlierParams(Params):
     """Largest force component (eV/Å)."""
     max_energy: float = Field(1000.0, gt=0)
     """Largest |F| per atom (eV), whatever the zero of the engine's energies is."""
+    max_stress: float = Field(10.0, gt=0)
+    """Largest stress component (eV/Å³; 10 are 1.6 TPa). What the distances in a cell allow is a limit, too."""
     deviation: float = Field(20.0, gt=0)
     """Largest modified z-score of the distance from the model that the training starts from."""
     fewest: int = Field(10, ge=3)
@@ -56,40 +68,77 @@ def odd_labels(frames: Sequence[Atoms], model: Calculator | None, params: Outlie
     Returns
     -------
     dict
-        Position in `frames` → what is odd, with its numbers.
+        Index in `frames` → what is odd, with its numbers.
     """
     if not params.enabled or not frames:
         return {}
-    energies = np.array([atoms.get_potential_energy() / len(atoms) for atoms in frames])
-    forces = np.array([np.abs(atoms.get_forces()).max() for atoms in frames])
-    odd: dict[int, list[str]] = {}
-    for place in np.flatnonzero(np.abs(energies) > params.max_energy):
-        odd.setdefault(int(place), []).append(f"energy {energies[place]:.4g} eV/atom, limit {params.max_energy:g}")
-    for place in np.flatnonzero(forces > params.max_force):
-        odd.setdefault(int(place), []).append(f"force {forces[place]:.4g} eV/Å, limit {params.max_force:g}")
-    if model is not None and len(frames) >= params.fewest:
-        residuals, errors = _distances(frames, model)
-        scores = (np.abs(_score(residuals, FLOOR["energy"])), _score(errors, FLOOR["force"]))
-        words = ("energy {:+.4g} eV/atom from the model's", "force {:.4g} eV/Å from the model's")
-        for values, score, text in zip((residuals, errors), scores, words, strict=True):
-            for place in np.flatnonzero(score > params.deviation):
-                said = f"{text.format(values[place])}, {score[place]:.0f} times the usual deviation"
-                odd.setdefault(int(place), []).append(said)
-    return {place: "; ".join(texts) for place, texts in sorted(odd.items())}
+    odd: dict[int, list[str]] = defaultdict(list)
+    for index, atoms in enumerate(frames):
+        odd[index] += _beyond_limits(atoms, params)
+    if model is not None:
+        for index, text in _far_from(model, frames, params):
+            odd[index].append(text)
+    return {index: "; ".join(texts) for index, texts in sorted(odd.items()) if texts}
 
 
-def _distances(frames: Sequence[Atoms], model: Calculator) -> tuple[np.ndarray, np.ndarray]:
-    """r (eV/atom) and e (eV/Å) of each cell."""
-    residuals, errors = [], []
-    for label in frames:
-        atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
-        atoms.calc = model
-        residuals.append((label.get_potential_energy() - atoms.get_potential_energy()) / len(label))
-        errors.append(np.abs(label.get_forces() - atoms.get_forces()).max())
-    return np.array(residuals), np.array(errors)
+def _beyond_limits(atoms: Atoms, params: OutlierParams) -> Iterator[str]:
+    """What of a label is odd whatever the others are."""
+    energy = atoms.get_potential_energy() / len(atoms)
+    force = float(np.abs(atoms.get_forces()).max())
+    stress = _stress(atoms)
+    if abs(energy) > params.max_energy:
+        yield f"energy {energy:.4g} eV/atom, limit {params.max_energy:g}"
+    if force > params.max_force:
+        yield f"force {force:.4g} eV/Å, limit {params.max_force:g}"
+    if stress is None:
+        return
+    largest = float(np.abs(stress).max())
+    if largest > params.max_stress:
+        yield f"stress {largest:.4g} eV/Å³, limit {params.max_stress:g}"
+    elif defect := stress_defect(to_structure(atoms), to_matrix(stress)):
+        yield defect
 
 
-def _score(values: np.ndarray, floor: float) -> np.ndarray:
+def _far_from(model: Calculator, frames: Sequence[Atoms], params: OutlierParams) -> Iterator[tuple[int, str]]:
+    """Index of each label that is unusually far from a model, and how far; nothing of too few labels."""
+    if len(frames) < params.fewest:
+        return
+    distances = np.array([_distances(atoms, model) for atoms in frames])
+    for column, (name, (floor, words)) in enumerate(QUANTITIES.items()):
+        values = distances[:, column]
+        given = np.flatnonzero(~np.isnan(values))
+        if len(given) < params.fewest:
+            continue
+        score = _score(values[given], floor)
+        if name == "energy":  # the only one with a sign
+            score = np.abs(score)
+        for index, deviation in zip(given, score, strict=True):
+            if deviation > params.deviation:
+                yield int(index), f"{words.format(values[index])}, {deviation:.0f} times the usual deviation"
+
+
+def _distances(label: Atoms, model: Calculator) -> tuple[float, float, float]:
+    """r (eV/atom), e (eV/Å) and s (eV/Å³) of a cell; nan for the last where label or model have no stress."""
+    atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
+    atoms.calc = model
+    residual = (label.get_potential_energy() - atoms.get_potential_energy()) / len(label)
+    error = float(np.abs(label.get_forces() - atoms.get_forces()).max())
+    expected = _stress(label)
+    predicted = None if expected is None else _stress(atoms)
+    if expected is None or predicted is None:
+        return residual, error, float("nan")
+    return residual, error, float(np.abs(expected - predicted).max())
+
+
+def _stress(atoms: Atoms) -> Array | None:
+    """Stress (6,) in eV/Å³, if the calculator gives one."""
+    try:
+        return np.asarray(atoms.get_stress(), dtype=float)
+    except PropertyNotImplementedError:
+        return None
+
+
+def _score(values: Array, floor: float) -> Array:
     """Modified z-scores."""
-    apart = values - np.median(values)
-    return NORMAL * apart / max(float(np.median(np.abs(apart))), floor)
+    centred = values - np.median(values)
+    return NORMAL * centred / max(float(np.median(np.abs(centred))), floor)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from entropy_flows.bench.rounds import run_chain
 from entropy_flows.bench.students import NetworkStudent
 from entropy_flows.cli.app import app
 from entropy_flows.cli.bench_selectors import _params
+from entropy_flows.formats import labelled, write_mace
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.processes import child
 from entropy_flows.select import GreedySelector, LogDetSelector, RandomSelector
@@ -377,21 +379,40 @@ def test_bad_rows(tmp_path):
 def test_unlabelled_cells_are_named(tmp_path):
     path = tmp_path / "bare.extxyz"
     write(path, rattled("Si", 1))
-    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: no energy"):
-        LabelledPool.of(params(path, forces=True))
-    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: its energy is None"):
-        LabelledPool.of(params(path))
+    for forces in (True, False):
+        with pytest.raises(ValueError, match=r"none of 1 frames can be used; bare.extxyz\[0\]: no energy"):
+            LabelledPool.of(params(path, forces=forces))
     write(path, [labelled_cell(0, forces=False)])
-    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: no forces"):
+    with pytest.raises(ValueError, match=r"bare.extxyz\[0\]: no forces"):
         LabelledPool.of(params(path, forces=True))
     with pytest.raises(ValueError, match=r"none.extxyz does not exist"):
         LabelledPool.of(params(tmp_path / "none.extxyz"))
     path.write_text("nothing of the kind\n")
-    with pytest.raises(ValueError, match=r"bare.extxyz cannot be read as extended XYZ: "):
+    with pytest.raises(ValueError, match=r"bare.extxyz is not extended XYZ"):
         LabelledPool.of(params(path))
-    path.write_text('2\nLattice="5 0 0 0 5 0 0 0 5" energy=1.0 Properties=species:S:1:pos:R:3\nSi 0 0 0\nSi nan 1 1\n')
-    with pytest.raises(ValueError, match=r"bare.extxyz\[0\] cannot be used: positions or cell are not finite"):
-        LabelledPool.of(params(path))
+
+
+@pytest.mark.parametrize("forces", [True, False])
+def test_bad_frames_are_left_out_and_told(tmp_path, forces):
+    """Also from a file with MACE's names."""
+    cells = [labelled_cell(seed) for seed in range(12)]
+    write_mace([labelled(atoms) for atoms in cells], tmp_path / "pool.xyz")
+    lines = (tmp_path / "pool.xyz").read_text().splitlines(keepends=True)
+    lines[5] = re.sub("REF_energy=[^ ]+", "REF_energy=********", lines[5])
+    lines[10] = lines[10].replace("Si", "X ")
+    (tmp_path / "pool.xyz").write_text("".join(lines))
+    pool = LabelledPool.of(params(tmp_path / "pool.xyz", forces=forces))
+    assert pool.left_out == [
+        "pool.xyz[1]: REF_energy is '********'; a finite number is needed",
+        "pool.xyz[2]: species of atom 0 is 'X', which is no element's symbol",
+    ]
+    assert "REF_energy is read as energy (10 frames)" in pool.notes
+    good = [cells[0], *cells[3:]]
+    np.testing.assert_allclose(pool.targets, [atoms.get_potential_energy() / 2 for atoms in good])
+    for atoms, cell in zip(pool.frames, good, strict=True):
+        expected = cell.get_forces() if forces else np.zeros((2, 3))
+        np.testing.assert_allclose(atoms.get_forces(), expected, atol=1e-8)
+        assert ("stress" in atoms.calc.results) is forces
 
 
 def test_choosing_from_a_pool():

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
@@ -87,11 +88,13 @@ def test_sets_side_by_side(command, files, kind):
         ),
         (("cold.extxyz", "hot.extxyz.gz", "--fingerprint", "[1]"), "expected a kind, or settings such as"),
         (("cold.extxyz", "hot.extxyz.gz", "--window", "-1"), "window"),
-        (("broken.extxyz",), "broken.extxyz is not readable"),
+        (("broken.extxyz",), "broken.extxyz is not extended XYZ"),
+        (("empty.xyz",), "empty.xyz is empty"),
     ],
 )
 def test_sets_that_cannot_be_compared(command, files, options, message):
     (files / "broken.extxyz").write_text("not a cell\n")
+    (files / "empty.xyz").write_text("")
     code, told = command("diversity", *options)
     assert code == 1
     assert message in told
@@ -158,6 +161,41 @@ def test_exports_that_make_no_sense(command, files, options, message):
     assert code == 1
     assert message in told
     assert not (files / "out").exists()
+
+
+def test_maces_file_comes_back_whole(command, files):
+    """By export itself, and by diversity, which takes the energies from it."""
+    assert command("export", "cold.extxyz", "mace.xyz", "--format", "mace")[0] == 0
+    code, told = command("export", "mace.xyz", "again.extxyz")
+    assert code == 0
+    assert told.startswith("6 cells written to again.extxyz")
+    assert "mace.xyz: REF_energy is read as energy (6 frames)" in told
+    for new, old in zip(read(files / "again.extxyz", ":"), read(files / "cold.extxyz", ":"), strict=True):
+        assert new.get_potential_energy() == pytest.approx(old.get_potential_energy(), abs=1e-12)
+        np.testing.assert_allclose(new.get_forces(), old.get_forces(), atol=1e-8)
+        np.testing.assert_allclose(new.get_stress(), old.get_stress(), atol=1e-12)
+    code, told = command("export", "mace.xyz", "twice.xyz", "--format", "mace")
+    assert (code, (files / "twice.xyz").read_text()) == (0, (files / "mace.xyz").read_text())
+    options = ("--fingerprint", "{natx: 4, cutoff: 3.0}", "-C", "d", "--draws", 2)
+    assert command("diversity", "mace.xyz", "cold.extxyz", *options)[0] == 0
+    sets = json.loads((files / "d" / "diversity.json").read_text())["sets"]
+    assert sets["mace"]["rule"] == sets["cold"]["rule"] == "least energy"
+    assert sets["mace"]["equilibrium"] == pytest.approx(sets["cold"]["equilibrium"])
+
+
+def test_a_bad_frame_is_left_out_and_told(command, files):
+    text = (files / "cold.extxyz").read_text().replace("energy=", "energy=*****", 1)
+    (files / "cold.extxyz").write_text(text)
+    line = r"left out: cold.extxyz[0]: energy is '*****"
+    code, told = command("export", "cold.extxyz", "out.xyz", "--format", "mace")
+    assert code == 0
+    assert "5 cells written to out.xyz" in told
+    assert line in told
+    options = ("--fingerprint", "{natx: 4, cutoff: 3.0}", "-C", "d", "--draws", 2)
+    code, told = command("diversity", "cold.extxyz", "hot.extxyz.gz", *options)
+    assert code == 0
+    assert line in told
+    assert json.loads((files / "d" / "diversity.json").read_text())["sets"]["cold"]["cells"] == 5
 
 
 def campaign(file, **changes):

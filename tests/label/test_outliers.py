@@ -10,7 +10,7 @@ from entropy_flows.label.outliers import OutlierParams, odd_labels
 PARAMS = OutlierParams()
 
 
-def labelled(seed, offset=0.0, energy=0.0, force=0.0, noise=0.02):
+def labelled(seed, offset=0.0, energy=0.0, force=0.0, noise=0.02, stress=None):
     """A cell whose label is the model's, with an offset (eV/atom), noise, and maybe something wrong."""
     rng = np.random.default_rng(seed)
     atoms = rattled("Si", 1, seed=seed)
@@ -21,6 +21,8 @@ def labelled(seed, offset=0.0, energy=0.0, force=0.0, noise=0.02):
         "forces": model.get_forces() + noise * rng.normal(size=(len(atoms), 3)),
     }
     values["forces"][0, 1] += force
+    if stress is not None:
+        values["stress"] = model.get_stress() + 0.1 * noise * rng.normal(size=6) + stress
     atoms.calc = SinglePointCalculator(atoms, **values)
     return atoms
 
@@ -58,6 +60,24 @@ def test_limits_hold_without_a_model_and_for_few_labels():
         assert sorted(odd) == [1, 2]
         assert "limit 100" in odd[1]
         assert "limit 1000" in odd[2]
+
+
+def test_a_stress_far_from_the_models_is_odd():
+    """Also among labels without a stress, which have none to compare."""
+    frames = [*good(32, stress=0.0), *good(4), labelled(90, stress=0.3)]
+    odd = odd_labels(frames, Spring(), PARAMS)
+    assert list(odd) == [36]
+    assert "stress 0.3" in odd[36]
+    assert "eV/Å³ from the model's" in odd[36]
+
+
+def test_stresses_have_limits_of_their_own():
+    """One above all limits, one that is impossible for the distances in its cell."""
+    frames = [labelled(0, stress=0.0), labelled(1, stress=50.0), labelled(2, stress=2.0)]
+    odd = odd_labels(frames, None, PARAMS)
+    assert sorted(odd) == [1, 2]
+    assert "limit 10" in odd[1]
+    assert "is it in kBar?" in odd[2]
 
 
 def test_few_labels_have_no_usual_deviation():

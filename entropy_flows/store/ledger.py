@@ -8,6 +8,7 @@ writes the same entries, so nothing is lost by running it again and nothing is d
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -22,10 +23,12 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.entropy import DatasetParams, Mode, SufficientStatistics
+from entropy_flows.store.arrays import pack
 from entropy_flows.store.connection import StoreError, refuse_too_large, refused
 from entropy_flows.store.fence import Fence, merge
 from entropy_flows.store.lease import LeaseLostError, lease
 from entropy_flows.store.ledger_arrays import LedgerArrays
+from entropy_flows.store.seals import link, sealed
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
 ATTEMPTS = 5
@@ -83,7 +86,6 @@ class Ledger(LedgerArrays):
 
     def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
         super().__init__(database, campaign, dataset)
-        self.structures = database["structures"]
         self.database = database
 
     def position(self, iteration: int, stage: str) -> int:
@@ -247,6 +249,7 @@ class Ledger(LedgerArrays):
             If another entry is at one of the positions.
         """
         documents = [self._document(entry, start + n, iteration, stage) for n, entry in enumerate(entries)]
+        documents = self._chained(documents, start)
         for document in documents:
             refuse_too_large(document, f"{document['key']} ({document['n_atoms']} atoms)")
         self._delete_unfinished(self.end(), held)
@@ -259,6 +262,27 @@ class Ledger(LedgerArrays):
         there = {entry["position"]: entry["_id"] for entry in self.structures.find(query, {"position": 1})}
         if other := [place for place, key in enumerate(ids, start) if there.get(place) != key]:
             raise StoreError(f"campaign {self.campaign!r}: another entry is at ledger position {other[0]}")
+
+    def _chained(self, documents: Sequence[dict[str, Any]], start: int) -> list[dict[str, Any]]:
+        """Entries from a position on, each with the digest of the ledger up to it; those that are written keep theirs.
+
+        Raises
+        ------
+        StoreError
+            If the ledger has no entry before this position.
+        """
+        here = {"campaign": self.campaign, "position": {"$gte": start - 1, "$lt": start + len(documents)}}
+        rows = self.structures.find(here, {"position": 1, "digest": 1})
+        written = {row["position"]: row.get("digest", "") for row in rows}
+        if start > 0 and start - 1 not in written:
+            raise StoreError(f"campaign {self.campaign!r}: the ledger has no entry at position {start - 1}")
+        before = written.get(start - 1, "")
+        chained = []
+        for document in documents:
+            entry = sealed("structures", document)
+            before = written.get(document["position"]) or link(before, entry)
+            chained.append({**entry, "digest": before})
+        return chained
 
     def _document(self, entry: Entry, place: int, iteration: int, stage: str) -> dict[str, Any]:
         """An entry as the ledger keeps it."""
@@ -278,6 +302,7 @@ class Ledger(LedgerArrays):
             "gain": entry.gain,
             "origin": entry.origin,
             "structure": cell.as_dict(),
+            "fingerprint": hashlib.sha256(pack(entry.q)).hexdigest(),
             "created": datetime.now(UTC),
         }
 

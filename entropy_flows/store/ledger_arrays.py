@@ -2,12 +2,12 @@
 
     statistics_at(n) = fold of `add` over the fingerprints at positions 0 … n − 1
 
-A covariance that is stored saves the fold over what is before it, and nothing else: it may be deleted at any time.
+A covariance that is stored saves the fold over what is before it. It also says of which ledger it is: its field
+`ledger` is the digest of the last entry before it, so that a ledger that was cut or replaced is told from this one.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +20,7 @@ from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.store.arrays import Arrays, pack, unpack
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import Fence, merge
+from entropy_flows.store.seals import sealed
 
 FINGERPRINTS_A_QUERY = 64
 """Fingerprints that are read, or written, at once."""
@@ -40,6 +41,7 @@ class LedgerArrays:
 
     def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
         self.campaign = campaign
+        self.structures = database["structures"]
         self.fingerprints = database["fingerprints"]
         self.covariances = database["covariances"]
         self.arrays = Arrays(database, campaign)
@@ -91,6 +93,7 @@ class LedgerArrays:
         """Write the fingerprints (n_atoms, dim) of entries, each given with its document."""
         for first in range(0, len(pairs), FINGERPRINTS_A_QUERY):
             rows = [self._row(document, q) for document, q in pairs[first : first + FINGERPRINTS_A_QUERY]]
+            rows = [sealed("fingerprints", row) for row in rows]
             merge(self.fingerprints, rows, on=("structure", "settings"), matched="replace", lease=held)
 
     def _row(self, document: dict[str, Any], q: Array) -> dict[str, Any]:
@@ -102,7 +105,7 @@ class LedgerArrays:
             "position": document["position"],
             "settings": self.fingerprint.settings_hash,
             "shape": list(q.shape),
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": document["fingerprint"],
             **self.arrays.put(data),
         }
 
@@ -135,9 +138,11 @@ class LedgerArrays:
         key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
         if self.covariances.find_one(key, {"_id": 1}) is not None:
             return
+        last = self.structures.find_one({"campaign": self.campaign, "position": position - 1}, {"digest": 1})
         body = {"checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
+        body["ledger"] = None if last is None else last["digest"]
         document = {**key, **body, **self.arrays.put(stats.to_bytes())}
-        merge(self.covariances, [document], on=tuple(key), lease=held)
+        merge(self.covariances, [sealed("covariances", document)], on=tuple(key), lease=held)
 
     @property
     def _settings(self) -> str:

@@ -1,6 +1,7 @@
 """Seals: what a field was when it was written, so that verify can tell whether it still is.
 
-    seal(f) = first 16 hex digits of SHA-256 of (what names the document, the path of f, f)
+    seal(f)  = first 16 hex digits of SHA-256 of (what names the document, the path of f, f)
+    chain(n) = SHA-256 of (chain(n − 1), the seals of the ledger's entry n)
 
 A document keeps its seals in `seals`, under the same names as its fields; a mapping is sealed item by item. A field
 that is set later is sealed by whoever sets it. All that a campaign stores is written by the functions here, or sealed
@@ -21,6 +22,9 @@ SEALS = "seals"
 LENGTH = 16
 KEYS: dict[str, tuple[str, ...]] = {
     "campaigns": ("name",),
+    "structures": ("campaign", "key"),
+    "fingerprints": ("structure", "settings"),
+    "covariances": ("campaign", "mode", "settings", "position"),
     "labels": ("campaign", "key"),  # not the settings: a cell is in one part, whoever labelled it
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),
@@ -39,6 +43,7 @@ FREE: dict[str, dict[str, str]] = {
         "updated": "when the state was last set, for people",
         "submitted": "keeps two processes from submitting at one moment",
     },
+    "structures": {"digest": "the chain, which is followed from entry to entry"},
     "iterations": {
         "updated": "when it was last written, for people",
         "seconds": "wall times, for people: nothing follows from them",
@@ -65,6 +70,14 @@ def setting(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dic
         Path, of a field or of an item of one, → value.
     """
     return {**fields, **{f"{SEALS}.{path}": seal for path, seal in _seals(name, key, fields).items()}}
+
+
+def link(before: str, entry: Mapping[str, Any]) -> str:
+    """Digest of the ledger up to an entry, given that of all before it: a chain that no entry can leave.
+
+    A stage that is run again after it was interrupted writes the same entries at another time, so that is left out.
+    """
+    return digest([before, {path: seal for path, seal in entry[SEALS].items() if path != "created"}])
 
 
 def insert_once(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:

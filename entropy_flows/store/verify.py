@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from entropy_flows.geometry import to_atoms
 from entropy_flows.store.arrays import unpack
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.ledger import STAGES, Ledger, structure_id
+from entropy_flows.store.ledger import IMPORT, STAGES, Ledger, structure_id
 from entropy_flows.store.subject import Check, Progress, Subject
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
@@ -59,7 +60,15 @@ def verify(
         If there is no such campaign, or it was written by another version.
     """
     subject = Subject(store, pad, everything, on_progress)
-    return [check(subject) for check in (*LEDGER_CHECKS, *SEAL_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)]
+    return [checked(check, subject) for check in CHECKS]
+
+
+def checked(check: Callable[[Subject], Check], subject: Subject) -> Check:
+    """What a check says; a document that it cannot make sense of is a problem of its own."""
+    try:
+        return check(subject)
+    except (LookupError, TypeError, AttributeError, ValueError) as err:
+        return Check(check.__name__, 0, [f"a document is not of the form it should be: {type(err).__name__}: {err}"])
 
 
 def ledger(subject: Subject) -> Check:
@@ -113,6 +122,8 @@ def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterat
         data = book.arrays.get(row)
         if hashlib.sha256(data).hexdigest() != row["sha256"]:
             yield f"{_name(entry)}: its fingerprint does not have its checksum"
+        if row["sha256"] != entry.get("fingerprint"):
+            yield f"{_name(entry)}: its fingerprint is not the one that it was written with"
         q = unpack(data, (expected[0], expected[1]))
     except (StoreError, ValueError) as err:
         yield f"{_name(entry)}: fingerprint: {err}"
@@ -167,6 +178,11 @@ def covariances(subject: Subject) -> Check:
         stored.setdefault(row["position"], []).append(row["_id"])
     total = book.end()
     problems = [f"position {place}: beyond the ledger's end at {total}" for place in stored if place > total]
+    problems += [
+        f"position {place}: {len(MODES)} were stored there, {len(stored.get(place, []))} are left"
+        for place in _ends(subject)
+        if len(stored.get(place, [])) < len(MODES)
+    ]
     looked_at = 0
     for place, folded in _folds(subject, max(stored, default=0)):
         for identifier in stored.get(place, []):
@@ -174,6 +190,24 @@ def covariances(subject: Subject) -> Check:
                 problems += _deviations(book, row, folded[row["mode"]])
                 looked_at += 1
     return Check("covariances", looked_at, problems)
+
+
+def _ends(subject: Subject) -> Iterator[int]:
+    """Positions at which covariances were stored for sure: where a stage has ended that was counted, or followed."""
+    counted = {doc["iteration"]: doc for doc in subject.iterations}
+    groups = groupby(subject.entries, key=lambda entry: (entry["iteration"], entry["stage"]))
+    sizes = [(iteration, stage, sum(1 for _ in rows)) for (iteration, stage), rows in groups]
+    start = 0
+    for number, (iteration, stage, size) in enumerate(sizes, 1):
+        doc = counted.get(iteration, {})
+        entered = doc.get("import", {}).get("entered", 0)
+        label_planned = "requested" in doc.get("label", {})
+        over = {**doc, **doc.get("top_up", {}), "anchor": label_planned}.get(stage, False) is not False
+        if stage == IMPORT and 0 < entered <= size:
+            yield start + entered
+        elif stage != IMPORT and (number < len(sizes) or over):
+            yield start + size
+        start += size
 
 
 def _folds(subject: Subject, end: int) -> Iterator[tuple[int, dict[str, SufficientStatistics]]]:
@@ -223,3 +257,4 @@ def _name(entry: dict[str, Any]) -> str:
 
 
 LEDGER_CHECKS: tuple[Callable[[Subject], Check], ...] = (ledger, fingerprints, recomputed, covariances)
+CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)

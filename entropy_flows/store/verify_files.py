@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,6 +13,8 @@ from pymongo.collection import Collection
 
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import BLOBS, OUTPUTS
+from entropy_flows.store.fence import NOW
+from entropy_flows.store.lease import LEASE_SECONDS, LEASES
 from entropy_flows.store.schema import LOOKUP, UNIQUE
 from entropy_flows.store.subject import Check, Subject, file_defect, lasting
 
@@ -64,10 +67,8 @@ def _pointers(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _blobs(subject: Subject, key: str, values: Iterable[str]) -> Iterator[dict[str, Any]]:
-    wanted = sorted(values)
-    for start in range(0, len(wanted), MANY):
-        query = {f"metadata.{key}": {"$in": wanted[start : start + MANY]}}
-        yield from subject.store.database[f"{BLOBS}.files"].find(query, {"metadata": 1, "length": 1})
+    files = subject.store.database[f"{BLOBS}.files"]
+    return _chunked(files, f"metadata.{key}", values, {"metadata": 1, "length": 1})
 
 
 def arrays(subject: Subject) -> Check:
@@ -111,7 +112,8 @@ def _launchpad_problems(subject: Subject) -> list[str]:
         for workflow in workflows
         if workflow.get("locked")
     ]
-    problems += [*_lost_jobs(subject, workflows), *_lost_launches(subject, jobs), *_lost_outputs(subject, jobs)]
+    problems += [*_broken_links(workflows), *_lost_jobs(subject, workflows)]
+    problems += [*_lost_launches(subject, jobs), *_lost_outputs(subject, jobs)]
     for number, job in jobs.items():
         if number not in placed:
             problems.append(f"{_name(job)}: in no workflow")
@@ -127,33 +129,60 @@ def _launchpad_problems(subject: Subject) -> list[str]:
 def _lost_jobs(subject: Subject, workflows: list[dict[str, Any]]) -> Iterator[str]:
     """Jobs that a workflow has and the launchpad does not."""
     nodes = {number: workflow["name"] for workflow in workflows for number in workflow["nodes"]}
-    for number in sorted(nodes.keys() - _there(subject.pad.fireworks, "fw_id", nodes)):
+    there = {job["fw_id"] for job in _chunked(subject.pad.fireworks, "fw_id", nodes, {"fw_id": 1})}
+    for number in sorted(nodes.keys() - there):
         yield f"job {number}: workflow {nodes[number]!r} has it, and it is gone"
 
 
 def _lost_launches(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
-    """Launches that a job has and the launchpad does not."""
-    owners = {
-        launch: job for job in jobs.values() for launch in (*job.get("launches", ()), *job.get("archived_launches", ()))
-    }
-    for launch in sorted(owners.keys() - _there(subject.pad.launches, "launch_id", owners)):
-        yield f"{_name(owners[launch])}: its launch {launch} is gone"
+    """Launches that a job has and the launchpad does not, or has as another job's."""
+    owners = {number: [*job.get("launches", ()), *job.get("archived_launches", ())] for number, job in jobs.items()}
+    wanted = [launch for launches in owners.values() for launch in launches]
+    found = _chunked(subject.pad.launches, "launch_id", wanted, {"fw_id": 1, "launch_id": 1, "state": 1})
+    rows = {row["launch_id"]: row for row in found}
+    for number, job in jobs.items():
+        for launch in owners[number]:
+            if rows.get(launch, {}).get("fw_id") != number:
+                yield f"{_name(job)}: its launch {launch} is gone, or another job's"
+        if len(set(owners[number])) < len(owners[number]):
+            yield f"{_name(job)}: has a launch twice"
+        states = [rows[launch].get("state") for launch in job.get("launches", ()) if launch in rows]
+        if job["state"] == "COMPLETED" and "COMPLETED" not in states:
+            yield f"{_name(job)}: COMPLETED, and none of its launches is"
+
+
+def _broken_links(workflows: list[dict[str, Any]]) -> Iterator[str]:
+    """Workflows whose jobs, links and states are not of the same jobs."""
+    for workflow in workflows:
+        nodes = sorted(workflow["nodes"])
+        links = {int(parent): sorted(children) for parent, children in workflow.get("links", {}).items()}
+        parents = {int(child): sorted(above) for child, above in workflow.get("parent_links", {}).items()}
+        back: dict[int, list[int]] = {}
+        for parent, children in links.items():
+            for child in children:
+                back.setdefault(child, []).append(parent)
+        if sorted(links) != nodes or {child: sorted(above) for child, above in back.items()} != parents:
+            yield f"workflow {workflow['name']!r}: its links and its jobs do not agree"
+        if sorted(map(int, workflow["fw_states"])) != nodes:
+            yield f"workflow {workflow['name']!r}: its states and its jobs do not agree"
 
 
 def _lost_outputs(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
     """Jobs that have ended and returned nothing."""
     ended = {job["spec"]["uuid"]: job for job in jobs.values() if job["state"] == "COMPLETED" and "uuid" in job["spec"]}
-    for uuid in sorted(ended.keys() - _there(subject.store.database[OUTPUTS], "uuid", ended)):
+    rows = _chunked(subject.store.database[OUTPUTS], "uuid", ended, {"uuid": 1, "metadata.campaign": 1})
+    there = {row["uuid"] for row in rows if row.get("metadata", {}).get("campaign") == subject.store.name}
+    for uuid in sorted(ended.keys() - there):
         yield f"{_name(ended[uuid])}: COMPLETED, and its output is gone"
 
 
-def _there(collection: Collection, field: str, values: Iterable[Any]) -> set[Any]:
-    """Those values of a field that some document has."""
+def _chunked(
+    collection: Collection, field: str, values: Iterable[Any], fields: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Documents in which a field has one of these values."""
     wanted = sorted(values)
-    found: set[Any] = set()
     for start in range(0, len(wanted), MANY):
-        found.update(collection.distinct(field, {field: {"$in": wanted[start : start + MANY]}}))
-    return found
+        yield from collection.find({field: {"$in": wanted[start : start + MANY]}}, fields)
 
 
 def _disagreements(subject: Subject, jobs: dict[int, Any], workflows: list[dict[str, Any]]) -> Iterator[str]:
@@ -170,7 +199,7 @@ def _disagreements(subject: Subject, jobs: dict[int, Any], workflows: list[dict[
 
 def _workflows(subject: Subject, jobs: dict[int, Any]) -> Iterator[dict[str, Any]]:
     """The workflows that have these jobs, each once."""
-    names = {"nodes": 1, "fw_states": 1, "locked": 1, "updated_on": 1, "name": 1}
+    names = {"nodes": 1, "links": 1, "parent_links": 1, "fw_states": 1, "locked": 1, "updated_on": 1, "name": 1}
     left = set(jobs)
     while left:
         number = left.pop()
@@ -181,6 +210,21 @@ def _workflows(subject: Subject, jobs: dict[int, Any]) -> Iterator[dict[str, Any
 
 def _name(job: dict[str, Any]) -> str:
     return f"job {job['fw_id']} ({job['name']})"
+
+
+def leases(subject: Subject) -> Check:
+    """Rights to append that nobody has given back, by the server's clock; and those that would never end."""
+    ours = {"_id": {"$regex": f"/{re.escape(subject.store.name)}$"}}
+    now = {"until": 1, "now": NOW}
+    rows = list(subject.store.database[LEASES].aggregate([{"$match": ours}, {"$project": now}]))
+    problems = []
+    for row in rows:
+        left = (row.get("until", 0) - row["now"]) / 1000
+        if left < -LEASE_SECONDS:
+            problems.append(f"lease {row['_id']}: it ran out {-left:.0f} s ago and was not given back")
+        elif left > 2 * LEASE_SECONDS:
+            problems.append(f"lease {row['_id']}: it would end in {left:.0f} s; nobody takes one for so long")
+    return Check("leases", len(rows), problems)
 
 
 def indexes(subject: Subject) -> Check:
@@ -211,6 +255,7 @@ FILE_CHECKS: tuple[Callable[[Subject], Check], ...] = (
     outputs,
     arrays,
     launchpad,
+    leases,
     indexes,
     checkpoints,
 )

@@ -149,6 +149,9 @@ def members(subject: Subject) -> Check:
 def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
     if model["reference"] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
+    described = subject.store.database["models.files"].find_one({"_id": model["file"]}, {"metadata": 1})
+    if described is not None and described.get("metadata", {}).get("sha256") != model["sha256"]:
+        yield "its file is not entered under its checksum"
     bucket = GridFSBucket(subject.store.database, "models")
     if defect := file_defect(bucket, model["file"], model["sha256"]):
         yield defect

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from entropy_flows.store.connection import OUTPUTS
-from entropy_flows.store.seals import KEYS, defects
+from entropy_flows.store.seals import KEYS, defects, link
 from entropy_flows.store.subject import Check, Subject
 
 OWNER = {"campaigns": "name", OUTPUTS: "metadata.campaign"}
@@ -45,6 +45,24 @@ def _title(subject: Subject, collection: str, row: dict[str, Any]) -> str:
     return f"{collection}, {', '.join(names)}"
 
 
+def chain(subject: Subject) -> Check:
+    """Each entry's digest against its content and the entry before; the head against what the covariances remember."""
+    book = subject.ledger
+    ours = {"campaign": subject.store.name}
+    problems: list[str] = []
+    digests: list[str] = []
+    for row in book.structures.find(ours, {"position": 1, "key": 1, "seals": 1, "digest": 1}).sort("position", 1):
+        if row.get("digest") != link(digests[-1] if digests else "", {"seals": {}, **row}):
+            problems.append(f"position {row['position']} ({row['key']}): its digest is not that of it and those before")
+        digests.append(row.get("digest", ""))
+    for row in book.covariances.find(ours, {"position": 1, "mode": 1, "ledger": 1}):
+        place = row["position"]
+        before = digests[place - 1] if 0 < place <= len(digests) else None
+        if place <= len(digests) and row.get("ledger") != before:
+            problems.append(f"covariance at position {place}, {row['mode']}: the ledger before it was another one")
+    return Check("chain", len(digests), problems)
+
+
 def referred(subject: Subject) -> Check:
     """What the jobs' outputs and the entries speak of: iterations, models, members and points."""
     store = subject.store
@@ -77,4 +95,4 @@ def _missing(
         yield f"the point {output['method']}, {output['size']} cells, seed {output['seed']} is not there"
 
 
-SEAL_CHECKS: tuple[Callable[[Subject], Check], ...] = (seals, referred)
+SEAL_CHECKS: tuple[Callable[[Subject], Check], ...] = (seals, chain, referred)

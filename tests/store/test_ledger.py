@@ -41,7 +41,7 @@ def fold(parts):
 def content(database):
     """Everything in the campaign's collections but the time of writing."""
     names = ("structures", "fingerprints", "covariances")
-    found = {name: list(database[name].find({}, {"created": 0})) for name in names}
+    found = {name: list(database[name].find({}, {"created": 0, "seals.created": 0})) for name in names}
     for row in [*found["fingerprints"], *found["covariances"]]:
         row.pop("_id")
     return {name: sorted(rows, key=repr) for name, rows in found.items()}

@@ -1,67 +1,28 @@
 """A campaign's documents as its jobs write them are clean; whatever is spoiled, the check it concerns says so."""
 
 import hashlib
-import os
 import sys
-import uuid
 
 import numpy as np
 import pytest
 import yaml
 from bson import Binary
-from cells import rattled
-from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
+from fireworks import Workflow
+from small_campaign import CONFIG, JOBS, job, small_campaign, store_output
 
 from entropy_flows.cli import main
-from entropy_flows.geometry import to_structure
-from entropy_flows.label.read import Label
-from entropy_flows.label.reasons import Reason
-from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, Entry, StoreError, job_store, launchpad, subject
+from entropy_flows.store import StoreError, subject
 from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
 from entropy_flows.store.verify import verify
 
-CONFIG = {
-    "name": "test",
-    "elements": ["Si"],
-    "base_model": "SevenNet-0",
-    "phases": [{"name": "diamond", "file": "diamond.cif"}],
-    "label": {"engine": "forcefield"},
-    "global_fingerprint": {"cutoff": 3.0, "natx": 4},
-}
-JOBS = [str(uuid.UUID(int=number)) for number in range(2)]
-
-
-def label(seed):
-    rng = np.random.default_rng(seed)
-    stress = rng.normal(size=(3, 3))
-    numbers = {"energy": -10.0 - seed, "free_energy": -10.5 - seed, "forces": rng.normal(size=(2, 3))}
-    return Label(n_atoms=2, converged=True, stress=stress + stress.T, pressure=-np.trace(stress), **numbers).as_dict()
-
-
-@explicit_serialize
-class Nothing(FiretaskBase):
-    def run_task(self, fw_spec):
-        return FWAction()
-
 
 @pytest.fixture(scope="module")
 def campaign(server, tmp_path_factory):
-    """One whole iteration and the selection of the next; its store and its launchpad."""
-    with pytest.MonkeyPatch.context() as patched:
-        folder = tmp_path_factory.mktemp("verify")
-        patched.chdir(folder)
-        patched.setenv("ENTROPY_FLOWS_URI", server)
-        patched.setenv("ENTROPY_FLOWS_DATABASE", "test_verify")
-        patched.setenv("ENTROPY_FLOWS_CACHE", str(folder / "cache"))
-        patched.setattr(subject, "SETTLE_SECONDS", 0.0)
-        settings.cache_clear()
-        pad = launchpad()
-        pad.reset("", require_password=False, max_reset_wo_password=0)
-        yield _built(folder / "model.nequip.zip"), pad
-        settings.cache_clear()
+    """A whole iteration and the selection of the next; its store and its launchpad."""
+    with small_campaign(server, tmp_path_factory.mktemp("verify"), "test_verify") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -86,60 +47,6 @@ def store(campaign):
     make_indexes(store.database)
 
 
-def _built(model):
-    store = CampaignStore.open("test")
-    store.create(Campaign.model_validate(CONFIG))
-    model.write_bytes(os.urandom(300_000))
-    base = store.save_model(0, model)
-    _append(store, 1, "select", 4)
-    _append(store, 1, "refine", 1)
-    _append(store, 1, "anchor", 1)
-    entries = list(store.ledger(store.campaign().dataset).entries())
-    for seed, entry in enumerate(entries[:-1]):
-        store.add_label(entry, "engine", label(seed))
-    store.add_label(entries[-1], "engine", Label.failed(2, next(iter(Reason)), "BRMIX").as_dict())
-    store.record(1, select={"accepted": 4}, refine={"accepted": 1})
-    store.record(1, label={"requested": 6, "labelled": 5, "failed": 1})
-    store.set_splits({entry["key"]: ("train", "val", "test")[entry["position"] % 3] for entry in entries})
-    model.write_bytes(os.urandom(300_000))
-    store.save_model(1, model, parent=base, trained_up_to=5)
-    _append(store, 2, "select", 3)
-    store.record(2, select={"accepted": 3})
-    _run_jobs(launchpad())
-    return store
-
-
-def _append(store, iteration, stage, count):
-    book = store.ledger(store.campaign().dataset)
-    cells = [rattled("Si", repeat=1, seed=100 * iteration + 10 * len(stage) + n) for n in range(count)]
-    prints = book.fingerprint(cells)
-    keys = [f"{iteration:03d}/{stage}/{number:05d}" for number in range(count)]
-    made = [Entry(key, to_structure(cell), q, 0.5, {}) for key, cell, q in zip(keys, cells, prints, strict=True)]
-    book.append(iteration, stage, made)
-
-
-def job(uuid, name):
-    return Firework([Nothing()], {"campaign": "test", "uuid": uuid}, name=name)
-
-
-def _run_jobs(pad):
-    """Two jobs, one after the other, and their outputs; the first one's has arrays."""
-    first, second = (job(uuid, name) for uuid, name in zip(JOBS, "ab", strict=True))
-    second.parents = [first]
-    pad.add_wf(Workflow([first, second], {first: [second]}, name="jobs"))
-    for _ in JOBS:
-        _, launch = pad.checkout_fw(FWorker(), "launcher")
-        pad.complete_launch(launch, FWAction())
-    _store_output(JOBS[0], {"trajectories": [{"positions": [1.0, 2.0]}]})
-    _store_output(JOBS[1], {"labelled": 5})
-
-
-def _store_output(job, output):
-    row = {"uuid": job, "index": 1, "name": "job", "metadata": {"campaign": "test"}, "output": output}
-    with job_store() as jobs:
-        jobs.update(row, save={"data": ["trajectories"]})
-
-
 def found(store, pad, **options):
     """Check → what is wrong, for those that found something."""
     checks = verify(store, pad, **options)
@@ -152,9 +59,9 @@ def test_what_the_jobs_write_is_clean(store, pad):
     assert {check.name: check.wasted for check in checks if check.wasted} == {}
     looked_at = {check.name: check.looked_at for check in checks}
     assert looked_at == {
-        "ledger": 9, "fingerprints": 9, "recomputed": 9, "covariances": 8, "seals": 13, "referred to": 2,
+        "ledger": 9, "fingerprints": 9, "recomputed": 9, "covariances": 8, "seals": 39, "chain": 9, "referred to": 2,
         "iterations": 2, "labels": 6, "splits": 5, "models": 2, "members": 0, "outputs": 2, "arrays": 1, "launchpad": 2,
-        "indexes": looked_at["indexes"], "checkpoints": 0,
+        "leases": 0, "indexes": looked_at["indexes"], "checkpoints": 0,
     }  # fmt: skip
 
 
@@ -225,6 +132,14 @@ def damaged_model(store, pad):
     store.database["models.chunks"].update_one({"_id": chunk["_id"]}, {"$set": {"data": data}})
 
 
+def swapped_labels(store, pad):
+    """The numbers of two labels, each in place of the other's; both are named."""
+    first, second = (store.database["labels"].find_one({"position": position}) for position in (1, 2))
+    for label, other in ((first, second), (second, first)):
+        numbers = {name: other[name] for name in ("energy", "free_energy", "forces", "stress")}
+        store.database["labels"].update_one({"_id": label["_id"]}, {"$set": numbers})
+
+
 def orphaned_job(store, pad):
     pad.fireworks.insert_one({"fw_id": 99, "name": "c", "state": "READY", "spec": {"campaign": "test", "uuid": "c"}})
 
@@ -270,7 +185,41 @@ SPOILED = {
     "a wrong rank": (set_in("structures", {"position": 5}, rank=2), {"ledger": "stage 'anchor' with rank 2"}),
     "an iteration out of order": (
         set_in("structures", {"position": 8}, iteration=1, rank=3, stage="anchor"),
-        {"ledger": "iteration 1, anchor after", "labels": "no label", "iterations": "requested: 6 by"},
+        {
+            "ledger": "iteration 1, anchor after",
+            "covariances": "position 8: 2 were stored there, 0 are left",
+            "labels": "no label",
+            "iterations": "requested: 6 by",
+        },
+    ),
+    "a cut end": (
+        lambda store, pad: store.database["covariances"].update_many({}, {"$set": {"ledger": "0"}}),
+        {"chain": "covariance at position 4, atom: the ledger before it was another one"},
+    ),
+    "another digest": (set_in("structures", {"position": 5}, digest="0"), {"chain": "position 5 (001/anchor/00000)"}),
+    "a deleted covariance": (
+        delete_from("covariances", {"position": 5, "mode": "atom"}),
+        {"covariances": "position 5: 2 were stored there, 1 are left"},
+    ),
+    "a deleted job": (
+        lambda store, pad: pad.fireworks.delete_one({"name": "b"}),
+        {"launchpad": "workflow 'jobs' has it, and it is gone"},
+    ),
+    "a deleted output": (
+        delete_from("outputs", {"uuid": JOBS[1]}),
+        {"launchpad": "(b): COMPLETED, and its output is gone"},
+    ),
+    "a lease for ever": (
+        lambda store, pad: store.database["leases"].insert_one({"_id": "ledger/test", "holder": "x", "until": 2**60}),
+        {"leases": "nobody takes one for so long"},
+    ),
+    "a lease of the dead": (
+        lambda store, pad: store.database["leases"].insert_one({"_id": "ledger/test", "holder": "x", "until": 1}),
+        {"leases": "lease ledger/test: it ran out"},
+    ),
+    "two labels swapped": (
+        swapped_labels,
+        {"seals": "labels, position 1 (001/select/00001): energy is not what was written"},
     ),
     "no fingerprint": (delete_from("fingerprints", {"position": 8}), {"fingerprints": "(002/select/00002): no finger"}),
     "a fingerprint twice": (twice("fingerprints", {"position": 8}), {"fingerprints": "(002/select/00002): 2 finger"}),
@@ -292,7 +241,11 @@ SPOILED = {
     ),
     "a changed fingerprint": (
         spoil_fingerprint(lambda q: q.put(3, q.flat[3] + 1e-6)),
-        {"recomputed": "position 2 (001/select/00002): fingerprint differs by", "covariances": "differs by"},
+        {
+            "fingerprints": "position 2 (001/select/00002): its fingerprint is not the one that it was written with",
+            "recomputed": "position 2 (001/select/00002): fingerprint differs by",
+            "covariances": "differs by",
+        },
     ),
     "a changed structure": (
         set_in("structures", {"position": 2}, **{"structure.lattice.matrix.0.0": 3.0}),
@@ -403,7 +356,7 @@ WASTED = {
         {"fingerprints": "1 fingerprints of other settings"},
     ),
     "a blob that was replaced": (
-        lambda store, pad: _store_output(JOBS[0], {"trajectories": [{"positions": [3.0]}]}),
+        lambda store, pad: store_output(JOBS[0], {"trajectories": [{"positions": [3.0]}]}),
         {"outputs": f"blob of job {JOBS[0]}"},
     ),
 }

@@ -59,7 +59,7 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
         source["sha256"] = sha256_of(path)
         output = read_output(path, rule)
         shared = _shared(output)
-    except (VasprunError, OSError) as err:
+    except (ValueError, OSError) as err:
         if is_machine_fault(err) and not isinstance(err, PermissionError):
             raise
         yield Existing(place, source, defect=f"not readable: {err}")

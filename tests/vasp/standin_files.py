@@ -31,10 +31,11 @@ def read_poscar() -> Atoms:
     return Atoms(symbols, cell=cell, pbc=True, **{"scaled_positions" if direct else "positions": rows})
 
 
-def read_mesh() -> tuple[str, list[int]]:
-    """Style and divisions of KPOINTS; the Γ point without one."""
+def read_mesh(atoms: Atoms, incar: dict[str, str]) -> tuple[str, list[int]]:
+    """Style and divisions of KPOINTS; without one those of KSPACING, which is 0.5 Å⁻¹ if it is not there."""
     if not Path("KPOINTS").is_file():
-        return "Gamma", [1, 1, 1]
+        lengths = 2 * np.pi * np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
+        return "Gamma", [max(1, int(np.ceil(b / float(incar.get("KSPACING", 0.5))))) for b in lengths]
     lines = Path("KPOINTS").read_text().splitlines()
     return ("Gamma" if lines[2].strip().lower().startswith("g") else "Monkhorst-Pack"), [*map(int, lines[3].split())]
 
@@ -58,11 +59,11 @@ def write_outcar_head() -> None:
     )
 
 
-def write_outcar_step(number: int, free: float, entropy: float) -> None:
+def write_outcar_step(number: int, free: float, entropy: float, ionic: int = 1) -> None:
     """One electronic step; F and −TS in eV."""
     with Path("OUTCAR").open("a") as file:
         file.write(
-            f"\n--------------------------------------- Iteration      1({number:4d})  ---------------\n"
+            f"\n--------------------------------------- Iteration {ionic:6d}({number:4d})  ---------------\n"
             f"  entropy T*S    EENTRO =     {entropy:15.8f}\n"
             f"  free energy    TOTEN  =     {free:15.8f} eV\n"
             "     LOOP:  cpu time    0.0100: real time    0.0100\n"
@@ -107,46 +108,67 @@ def write_outcar_moments(incar: dict[str, str], atoms: Atoms) -> None:
         file.write("\n".join(lines) + "\n")
 
 
-def write_outcar_tail(free: float, entropy: float, converged: bool, seconds: float) -> None:
-    """What VASP prints after the last electronic step."""
+def write_outcar_ionic(free: float, entropy: float, converged: bool) -> None:
+    """The end of an ionic step."""
     why = "because EDIFF is reached" if converged else "EDIFF was not reached (unconverged)"
     with Path("OUTCAR").open("a") as file:
         file.write(
             f"------------------------ aborting loop {why} ----------------------------------------\n"
+            "    total drift:                                0.000000      0.000000      0.000000\n"
             f"  free  energy   TOTEN  =     {free:15.8f} eV\n\n"
             f"  energy  without entropy= {free - entropy:15.8f}  energy(sigma->0) = {free - entropy / 2:15.8f}\n"
             "     LOOP+:  cpu time    0.1000: real time    0.1000\n"
+        )
+
+
+def write_outcar_tail(seconds: float) -> None:
+    """What VASP prints at the end."""
+    with Path("OUTCAR").open("a") as file:
+        file.write(
             f"                         Elapsed time (sec): {seconds:12.3f}\n"
             f"                         Total CPU time used (sec): {seconds:12.3f}\n"
         )
 
 
-def write_oszicar(steps: list[float], free: float, e0: float) -> None:
-    """The electronic steps and the ionic one."""
-    rows = ["       N       E                     dE             d eps       ncg     rms          rms(c)"]
-    for number, (energy, before) in enumerate(zip(steps, [0.0, *steps], strict=False), 1):
-        rows.append(f"DAV: {number:3d}    {energy:19.12E}   {energy - before:12.5E}   0.00000E+00   100   0.100E-02")
-    rows.append(f"   1 F= {_fortran(free)} E0= {_fortran(e0)}  d E ={_fortran(free - e0)}")
+def write_oszicar(steps: list[list[float]], free: list[float], e0: list[float]) -> None:
+    """The electronic steps of each ionic step, and the ionic steps."""
+    rows = []
+    for number, (energies, f, e) in enumerate(zip(steps, free, e0, strict=True), 1):
+        rows.append("       N       E                     dE             d eps       ncg     rms          rms(c)")
+        for step, (energy, before) in enumerate(zip(energies, [0.0, *energies], strict=False), 1):
+            rows.append(f"DAV: {step:3d}    {energy:19.12E}   {energy - before:12.5E}   0.00000E+00   100   0.100E-02")
+        rows.append(f"{number:4d} F= {_fortran(f)} E0= {_fortran(e)}  d E ={_fortran(f - e)}")
     Path("OSZICAR").write_text("\n".join(rows) + "\n")
 
 
 def write_contcar(atoms: Atoms) -> None:
-    """The same cell: nothing moves in a single point."""
-    Path("CONTCAR").write_text(Path("POSCAR").read_text())
+    """The cell as the ions stand at the end: that of POSCAR, if nothing has moved."""
+    lines = Path("POSCAR").read_text().splitlines()
+    lines[1] = "1.0"
+    lines[2:5] = [" ".join(f"{x:.16f}" for x in row) for row in atoms.cell.array]
+    lines[7] = "Direct"
+    lines[8 : 8 + len(atoms)] = [" ".join(f"{x:.16f}" for x in row) for row in atoms.get_scaled_positions(wrap=False)]
+    Path("CONTCAR").write_text("\n".join(lines[: 8 + len(atoms)]) + "\n")
 
 
-def write_vasprun(atoms: Atoms, incar: dict[str, str], steps: list[float], energies, forces, stress) -> None:
-    """vasprun.xml; energies are (F, E, E₀) in eV, forces eV/Å, stress kBar, positive under compression."""
-    style, mesh = read_mesh()
-    points = np.array(list(itertools.product(*[np.arange(n) / n for n in mesh])))
-    free, without, _ = energies
-    last = {"e_fr_energy": free, "e_wo_entrp": without, "e_0_energy": energies[2]}
-    difference = without - free
+def calculation(atoms: Atoms, steps: list[float], energies: dict[str, float], entropy: float, forces, stress) -> str:
+    """One ionic step of vasprun.xml.
+
+    Energies in eV, by the names that VASP gives them; forces in eV/Å; stress in kBar, positive under compression.
+    """
     scsteps = "".join(
-        f"  <scstep>\n{_energy({'e_fr_energy': e, 'e_wo_entrp': e + difference, 'e_0_energy': e + difference / 2})}"
+        f"  <scstep>\n{_energy({'e_fr_energy': e, 'e_wo_entrp': e - entropy, 'e_0_energy': e - entropy / 2})}"
         "  </scstep>\n"
         for e in steps
     )
+    body = _structure(atoms) + _rows("forces", forces) + _rows("stress", stress) + _energy(energies)
+    return f" <calculation>\n{scsteps}{body} </calculation>\n"
+
+
+def write_vasprun(first: Atoms, incar: dict[str, str], calculations: list[str], last: Atoms) -> None:
+    """vasprun.xml: the cell at the start, the ionic steps, and the cell at the end."""
+    style, mesh = read_mesh(first, incar)
+    points = np.array(list(itertools.product(*[np.arange(n) / n for n in mesh])))
     text = f"""<?xml version="1.0" encoding="ISO-8859-1"?>
 <modeling>
  <generator>
@@ -163,10 +185,8 @@ def write_vasprun(atoms: Atoms, incar: dict[str, str], steps: list[float], energ
   </generation>
 {_rows("kpointlist", points)}{_rows("weights", np.full((len(points), 1), 1 / len(points)))} </kpoints>
  <parameters>
-{"".join(_tag(*item) for item in _parameters(incar, atoms).items())} </parameters>
-{_atominfo(atoms)}{_structure(atoms, "initialpos")} <calculation>
-{scsteps}{_structure(atoms)}{_rows("forces", forces)}{_rows("stress", stress)}{_energy(last)} </calculation>
-{_structure(atoms, "finalpos")}</modeling>
+{"".join(_tag(*item) for item in _parameters(incar, first).items())} </parameters>
+{_atominfo(first)}{_structure(first, "initialpos")}{"".join(calculations)}{_structure(last, "finalpos")}</modeling>
 """
     Path("vasprun.xml").write_text(text)
 
@@ -216,7 +236,7 @@ def _atominfo(atoms: Atoms) -> str:
 
 def _structure(atoms: Atoms, name: str = "") -> str:
     head = f'  <structure name="{name}" >\n' if name else "  <structure>\n"
-    basis, positions = _rows("basis", atoms.cell.array), _rows("positions", atoms.get_scaled_positions())
+    basis, positions = _rows("basis", atoms.cell.array), _rows("positions", atoms.get_scaled_positions(wrap=False))
     return f"{head}   <crystal>\n{basis}   </crystal>\n{positions}  </structure>\n"
 
 

@@ -225,3 +225,78 @@ def test_labels_survive_json(salt):
     for one in (label, Label.failed(4, Reason.CRASH, "segmentation fault")):
         row = json.loads(json.dumps(one.as_dict()))
         assert Label.from_dict(row).as_dict() == one.as_dict()
+
+
+@pytest.mark.parametrize(
+    ("state", "ok"),
+    [
+        *(("successful", True), (True, True), ("true", True), ({"value": "successful"}, True), (None, True)),
+        *(("failed", False), (False, False), ("unsuccessful", False), ("error", False), ("", False)),
+    ],
+)
+def test_how_a_task_says_that_it_went_well(salt, state, ok):
+    doc = vasp_task(salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), completed=state)
+    assert read_label(doc, salt).converged is ok
+    other = {"output": {"energy": -1.0, "forces": np.ones((4, 3)).tolist(), "structure": salt}, "state": state}
+    assert read_label(other, salt).converged is ok
+
+
+def test_the_state_of_a_run_that_moved_is_of_its_ions(salt):
+    """emmet calls a relaxation failed that ran out of ionic steps; each of its steps has converged all the same."""
+    doc = vasp_task(salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), completed="failed", steps=20)
+    calc = doc["calcs_reversed"][0]
+    calc["output"]["ionic_steps"][0]["structure"] = salt.as_dict()
+    calc["input"]["incar"] |= {"NSW": 1, "IBRION": 2}
+    assert read_label(doc, salt).converged
+    calc["output"]["ionic_steps"][0]["num_electronic_steps"] = 200
+    assert not read_label(doc, salt).converged
+
+
+def test_electronic_steps_that_were_cut_short(salt):
+    doc = vasp_task(salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist())
+    calc = doc["calcs_reversed"][0]
+    calc["input"]["parameters"]["EDIFF"] = 1e-6
+    step = calc["output"]["ionic_steps"][0]
+    step["electronic_steps"] = [{"e_fr_energy": e, "e_0_energy": e + 0.011} for e in (-10.0, -10.011002, -10.011)]
+    assert read_label(doc, salt).converged
+    step["electronic_steps"].pop()
+    label = read_label(doc, salt)
+    assert (label.reason, label.energy) == (Reason.SCF_NOT_CONVERGED, None)
+    assert "F changed by 0.011 eV in the last of 2 electronic steps, EDIFF is 1e-06" in label.evidence
+
+
+def test_cell_energies_and_forces_of_one_ionic_step(salt):
+    """The document's own output has the final cell, and an E₀ that some versions of VASP write wrongly."""
+    moved = salt.copy()
+    moved.translate_sites([0], [0.2, 0, 0])
+    forces, stress = np.arange(12.0).reshape(4, 3), np.diag([10.0, 20.0, 30.0])
+    doc = vasp_task(moved, (forces + 1).tolist(), np.eye(3).tolist(), e0=-99.0)
+    calc = doc["calcs_reversed"][0]
+    calc["input"]["incar"] |= {"NSW": 2, "IBRION": 0}
+    last = {"e_fr_energy": -10.2, "e_0_energy": -77.0, "forces": forces.tolist(), "stress": stress.tolist()}
+    electronic = [{"e_fr_energy": -10.2, "e_0_energy": -10.1}]
+    calc["output"]["ionic_steps"] = [
+        {**last, "e_fr_energy": -8.0, "structure": moved.as_dict(), "num_electronic_steps": 9},
+        {**last, "electronic_steps": [*electronic, *electronic], "structure": salt.as_dict()},
+    ]
+    label = read_label(doc, salt)
+    assert (label.free_energy, label.energy) == (-10.2, -10.1)
+    np.testing.assert_array_equal(label.forces, forces)
+    np.testing.assert_allclose(label.stress, -stress / 1602.1766208, atol=1e-10)
+    assert read_label(doc, moved, step=0).free_energy == -8.0
+    with pytest.raises(InconsistentOutputError, match="moved"):
+        read_label(doc, moved)
+
+
+def test_linear_response_comes_after_the_ground_state(salt):
+    """Electronic steps of LEPSILON follow those of the energy, and converge to something else."""
+    doc = vasp_task(salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), free=-10.0)
+    calc = doc["calcs_reversed"][0]
+    calc["input"]["incar"] |= {"LEPSILON": True, "NELM": 5}
+    pairs = [(-9.0, -8.9), (-10.0, -9.9), (-10.0, -9.9), (-30.0, -30.0), (-0.2, -0.2), (-0.3, -0.3)]
+    steps = [{"e_fr_energy": free, "e_0_energy": energy} for free, energy in pairs]
+    calc["output"]["ionic_steps"][0] = {"e_fr_energy": -10.0, "electronic_steps": steps}
+    label = read_label(doc, salt)
+    assert label.converged
+    assert (label.free_energy, label.energy) == (-10.0, -9.9)
+    assert label.provenance["electronic_steps"] == 3

@@ -204,7 +204,8 @@ def engine_name(maker: Maker) -> str:
         functional = str(tags.get("METAGGA") or tags.get("GGA") or "POTCAR's functional")
         correction = ("+rVV10" if tags.get("METAGGA") else "+vdW-DF") if tags.get("LUSE_VDW") else ""
         hybrid = "hybrid " if tags.get("LHFCALC") else ""
-        by_element = (value for value in (tags.get("LDAUU") or {}).values() if not isinstance(value, dict))
+        table = tags.get("LDAUU")
+        by_element = [v for v in table.values() if not isinstance(v, dict)] if isinstance(table, dict) else []
         hubbard = "+U" if any(by_element) else ""  # not of atomate2's own tables, which most cells have no use for
         return f"VASP {hybrid}{names.get(functional.upper(), functional)}{correction}{hubbard}"
     if (meta := getattr(maker, "calculator_meta", None)) is None:

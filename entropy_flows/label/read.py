@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_flows.conventions import GPA, pressure, stress_from_vasp
-from entropy_flows.label.document import is_success, is_vasp_task, text_of, value_at
+from entropy_flows.label.document import is_success, is_vasp_task, value_at
 from entropy_flows.label.ionic import NO_AB_INITIO, ions_move, read_step, tags_of
 from entropy_flows.label.orientation import alignment
 from entropy_flows.label.reasons import InconsistentOutputError, Reason
 from entropy_flows.label.task_moments import final_moments
+from entropy_flows.label.vasp_provenance import vasp_provenance
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -181,14 +182,11 @@ def _numbers_of_others(doc: Any) -> dict[str, Any]:
 
 
 def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
-    """E₀, F, forces, stress (kBar), convergence, time and provenance of one ionic step of a VASP task.
-
-    The run type says r²SCAN with and without rVV10 alike, so the tags that tell them apart are kept beside it.
-    """
+    """E₀, F, forces, stress (kBar), convergence, time and provenance of one ionic step of a VASP task."""
     calc = value_at(doc, "calcs_reversed", 0)
     ionic = read_step(calc, step)
     tags = tags_of(calc)
-    provenance = _vasp_provenance(calc, tags)
+    provenance = vasp_provenance(calc, tags)
     numbers: dict[str, Any] = {
         "energy": value_at(doc, "output", "energy"),
         "forces": value_at(doc, "output", "forces"),
@@ -219,22 +217,6 @@ def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
     if ionic.note is not None:
         numbers["kbar"] = None
     return numbers | {"unconverged": ionic.unconverged}
-
-
-def _vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("GGA", "METAGGA", "LUSE_VDW", "BPARAM", "CPARAM", "IVDW", "LASPH", "LHFCALC", "ISPIN", "ISMEAR", "SIGMA")
-    return {
-        "code": "VASP",
-        "version": value_at(calc, "vasp_version"),
-        "run_type": text_of(value_at(calc, "run_type")),
-        **{tag: tags[tag] for tag in (*kept, "ENCUT", "EDIFF", "PREC") if tags.get(tag) is not None},
-        "kpoints": _mesh(value_at(calc, "input", "kpoints")),
-        "n_kpoints": value_at(calc, "input", "nkpoints"),
-        "potcar": value_at(calc, "input", "potcar") or None,
-        "potcar_titles": [value_at(p, "titel") for p in value_at(calc, "input", "potcar_spec") or []] or None,
-        "electronic_steps": None,
-        "directory": value_at(calc, "dir_name"),
-    }
 
 
 def structure_of(doc: Any, step: int = -1) -> Structure:
@@ -288,17 +270,6 @@ def _defect(energy: float, forces: NDArray[np.float64], stress: NDArray[np.float
         if not value <= _ABSURD[name]:  # catches NaN too
             return f"largest {name} is {value:.3g}, at most {_ABSURD[name]:g} wanted (eV, eV/Å, eV/Å³)"
     return None
-
-
-def _mesh(kpoints: Any) -> dict[str, Any] | None:
-    """Style and divisions of a KPOINTS object or dictionary; of a list of points only their number."""
-    if kpoints is None:
-        return None
-    style = value_at(kpoints, "style") or value_at(kpoints, "generation_style")
-    points = value_at(kpoints, "kpts") or value_at(kpoints, "kpoints") or []
-    if len(points) == 1:
-        return {"style": text_of(style), "mesh": [int(n) for n in points[0]]}
-    return {"style": text_of(style), "n_points": len(points)}
 
 
 def _only(row: Mapping[str, Any], *keys: str) -> dict[str, Any]:

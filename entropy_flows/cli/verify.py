@@ -20,8 +20,9 @@ SHOWN = 5
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Recompute every fingerprint, not only 500 of them.")
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Compute again every fingerprint, not only 500 of them, every gain and split."),
     ] = False,
 ) -> None:
     """Check ledger, statistics, labels, models, jobs and files against one another. Nothing is changed.
@@ -35,7 +36,7 @@ def command(
 
     console = Console()
     with stored(file, folder) as opened, _Bars(console) as bars:
-        checks = verify(opened.store, launchpad(), everything=everything, on_progress=bars.show)
+        checks = verify(opened.store, launchpad(), deep=deep, on_progress=bars.show)
     console.print(summary(checks))
     for check in checks:
         for lines, colour, what in ((check.problems, "red", "wrong"), (check.wasted, "yellow", "wasted")):

@@ -141,6 +141,8 @@ def assign_parts(
         params.fractions,
         params.seed,
     )
+    draw = {"fractions": list(params.fractions), "seed": params.seed, "end": frames[-1].info["position"] + 1}
+    store.plan(iteration, "split", {**draw, "cells": len(frames), "assigned": len(assigned)})  # for `verify --deep`
     store.set_splits({key: part for key, part in computed.items() if key not in assigned})
     splits = store.splits()
     return {part: [atoms for atoms in frames if splits[atoms.info["key"]] == part] for part in ("train", "val", "test")}

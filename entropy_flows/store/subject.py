@@ -57,7 +57,7 @@ class Subject:
         Its collections.
     pad
         The launchpad that has its jobs.
-    everything
+    deep
         Recompute all fingerprints instead of a sample.
     on_progress
         Called with the name of a long check, how far it is, and how far it goes.
@@ -65,7 +65,7 @@ class Subject:
 
     store: CampaignStore
     pad: LaunchPad
-    everything: bool = False
+    deep: bool = False
     on_progress: Progress | None = None
 
     @cached_property

@@ -24,6 +24,7 @@ from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.ledger import IMPORT, STAGES, Ledger, structure_id
 from entropy_flows.store.subject import Check, Progress, Subject
+from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
 from entropy_flows.store.verify_seals import SEAL_CHECKS
@@ -39,7 +40,7 @@ TOLERANCE = 1e-9
 
 
 def verify(
-    store: CampaignStore, pad: LaunchPad, *, everything: bool = False, on_progress: Progress | None = None
+    store: CampaignStore, pad: LaunchPad, *, deep: bool = False, on_progress: Progress | None = None
 ) -> list[Check]:
     """Check a campaign; it may be running meanwhile.
 
@@ -49,8 +50,8 @@ def verify(
         The campaign.
     pad
         The launchpad that has its jobs.
-    everything
-        Recompute all fingerprints; else a sample of 500, the same each time.
+    deep
+        Recompute all fingerprints instead of a sample of 500, the same each time, and gains and splits.
     on_progress
         Called with the name of a long check, how far it is, and how far it goes.
 
@@ -59,8 +60,8 @@ def verify(
     StoreError
         If there is no such campaign, or it was written by another version.
     """
-    subject = Subject(store, pad, everything, on_progress)
-    return [checked(check, subject) for check in CHECKS]
+    subject = Subject(store, pad, deep, on_progress)
+    return [checked(check, subject) for check in (*CHECKS, *(DEEP_CHECKS if deep else ()))]
 
 
 def checked(check: Callable[[Subject], Check], subject: Subject) -> Check:
@@ -137,7 +138,7 @@ def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterat
 def recomputed(subject: Subject) -> Check:
     """The stored structures' fingerprints, computed again, and the stored ones."""
     ids = [entry["_id"] for entry in subject.entries]
-    if len(ids) > SAMPLE and not subject.everything:
+    if len(ids) > SAMPLE and not subject.deep:
         chosen = np.random.default_rng(0).choice(len(ids), SAMPLE, replace=False)
         ids = [ids[place] for place in np.sort(chosen)]
     problems: list[str] = []

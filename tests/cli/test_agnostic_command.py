@@ -81,7 +81,7 @@ def test_table_page_and_cells(finished):
 
 def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
     path, _ = finished
-    code, out, err = run(monkeypatch, capsys, "verify", path, "--all")
+    code, out, err = run(monkeypatch, capsys, "verify", path, "--deep")
     assert code == 0, out + err
     code, out, _ = run(monkeypatch, capsys, "agnostic", path)
     assert code == 0

@@ -11,11 +11,14 @@ from fireworks import Workflow
 from small_campaign import CONFIG, JOBS, job, small_campaign, store_output
 
 from entropy_flows.cli import main
+from entropy_flows.jobs.train import assign_parts
 from entropy_flows.settings import settings
 from entropy_flows.store import StoreError, subject
 from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
+from entropy_flows.store.seals import setting
 from entropy_flows.store.verify import verify
+from entropy_flows.train import TrainParams
 
 
 @pytest.fixture(scope="module")
@@ -426,11 +429,41 @@ def test_other_campaigns_are_not_looked_at(store, pad):
 def test_a_sample_or_everything(store, pad, monkeypatch):
     monkeypatch.setattr("entropy_flows.store.verify.SAMPLE", 3)
     seen = []
-    for everything, expected in ((False, 3), (False, 3), (True, 9)):
-        checks = verify(store, pad, everything=everything, on_progress=lambda *progress: seen.append(progress))
+    for deep, expected in ((False, 3), (False, 3), (True, 9)):
+        checks = verify(store, pad, deep=deep, on_progress=lambda *progress: seen.append(progress))
         assert {check.name: check.looked_at for check in checks}["recomputed"] == expected
     assert {name for name, _, _ in seen} >= {"fingerprints", "recomputed", "covariances", "labels", "models"}
     assert all(0 <= done <= total for _, done, total in seen)
+
+
+def rewritten(store, collection, where, **fields):
+    """Change fields together with their seals."""
+    key = store.database[collection].find_one(where)
+    store.database[collection].update_one(where, {"$set": setting(collection, key, fields)})
+
+
+def test_deep_computes_gains_again(store, pad):
+    assert found(store, pad, deep=True) == {}
+    entry = store.database["structures"].find_one({"position": 4})
+    rewritten(store, "structures", {"position": 4}, gain=entry["gain"] + 1e-6)
+    problems = found(store, pad, deep=True)
+    assert set(problems) == {"chain", "gains"}
+    assert problems["gains"][0].startswith(f"position 4 ({entry['key']}): gain ")
+
+
+def test_deep_draws_the_splits_again(store, pad):
+    unset = {"$unset": {"split": True, "seals.split": True}}
+    store.database["labels"].update_many({}, unset)
+    assign_parts(store, store.frames(), 1, TrainParams(fractions=(0.6, 0.2, 0.2)))
+    assert found(store, pad, deep=True) == {}
+    test = store.database["labels"].find_one({"split": "test"})
+    rewritten(store, "labels", {"split": "test"}, split="train")
+    assert found(store, pad) == {}
+    (line,) = found(store, pad, deep=True)["drawn"]
+    assert line == f"position {test['position']} ({test['key']}): is in train, was drawn for test"
+    store.database["labels"].delete_one({"position": 0})
+    (drawn,) = (check for check in verify(store, pad, deep=True) if check.name == "drawn")
+    assert drawn.wasted == ["iteration 1: its cells are others than when their parts were drawn"]
 
 
 def test_nothing_is_changed(store, pad):
@@ -476,7 +509,7 @@ def test_the_command(store, command):
     assert code == 0
     assert "test: all is well" in out
     store.database["labels"].update_many({}, {"$set": {"position": 70}})
-    code, out = command("--all")
+    code, out = command("--deep")
     assert code == 1
     lines = [line for line in out.splitlines() if line.startswith("labels, wrong:")]
     assert len(lines) == 6

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from entropy_flows.fingerprints import FingerprintBase
 
 
+CHUNK = 64
+"""Cells whose fingerprints are computed in one call."""
+
+
 class Rescaling(StrEnum):
     """What is scaled to the reference density."""
 
@@ -97,7 +101,8 @@ def fingerprint_for(text: str, sets: Sequence[CellSet]) -> FingerprintBase:
 
 
 def _prints(measure: FingerprintBase, part: CellSet, console: Console) -> list[np.ndarray]:
-    return [measure(atoms) for atoms in track(part.cells, part.name, console=console, transient=True)]
+    starts = track(range(0, len(part.cells), CHUNK), part.name, console=console, transient=True)
+    return [q for start in starts for q in measure(part.cells[start : start + CHUNK])]
 
 
 def tables(found: Sequence[CellSet], result: dict[str, Diversity], params: DiversityParams) -> list[Table]:

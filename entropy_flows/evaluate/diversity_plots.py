@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import MODES
+from entropy_flows.entropy.support import populated
 from entropy_flows.evaluate.diversity import Diversity, vectors_of
 
 TITLES = {"atom": "per atom", "config": "per config"}
@@ -62,7 +63,10 @@ def _projected(vectors: Mapping[str, Array], seed: int) -> tuple[dict[str, Array
     Each set counts alike for the axes, whatever its size.
     """
     rng = np.random.default_rng(seed)
-    shown = {name: own[rng.permutation(len(own))[:POINTS]] for name, own in vectors.items()}
+    draws = {name: own[rng.permutation(len(own))[:POINTS]] for name, own in vectors.items()}
+    # no other component varies; two at least, for the two axes
+    components = np.unique(np.concatenate([[0, 1], *(populated(own) for own in draws.values())]))
+    shown = {name: own[:, components] for name, own in draws.items()}
     center = np.mean([own.mean(axis=0) for own in shown.values()], axis=0)
     covariance = np.mean([(own - center).T @ (own - center) / len(own) for own in shown.values()], axis=0)
     values, axes = np.linalg.eigh(covariance)

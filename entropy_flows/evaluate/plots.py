@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from entropy_flows.conventions import GPA
+from entropy_flows.entropy.support import populated
 from entropy_flows.evaluate.curve import QUANTITIES, summarise
 from entropy_flows.evaluate.errors import Parity
 
@@ -62,7 +63,8 @@ def coverage_plot(features: np.ndarray, groups: Sequence[str]) -> Figure:
     groups
         A name per cell.
     """
-    centred = features - features.mean(axis=0)
+    varying = features[:, np.unique(np.concatenate([[0, min(1, features.shape[1] - 1)], populated(features)]))]
+    centred = varying - varying.mean(axis=0)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     places, share = centred @ axes[:2].T, (sizes**2 / max((sizes**2).sum(), 1e-300))[:2]
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from entropy_flows.store.fence import current_launch, merge, nested
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
 from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old_worker, require_current
-from entropy_flows.store.seals import insert_once, replace, sealed, set_fields, setting
+from entropy_flows.store.seals import insert_each_once, insert_once, replace, sealed, set_fields, setting
 
 CONDITION = ("phase", "temperature", "k", "pressure")
 """What of an entry's origin is also said of its label."""
@@ -245,11 +245,11 @@ class CampaignStore(Models):
 
     def add_label(self, entry: dict[str, Any], settings_hash: str, label: dict[str, Any]) -> None:
         """Store a label or the reason why there is none; the first one written stays."""
-        key = {"structure": entry["_id"], "settings": settings_hash}
-        place = {name: entry[name] for name in ("campaign", "key", "position", "iteration", "stage", "elements")}
-        place["condition"] = {name: entry["origin"][name] for name in CONDITION if name in entry["origin"]}
-        place["content"] = cell_hash(Structure.from_dict(entry["structure"]))
-        insert_once(self.database["labels"], key, {**place, **label, "created": datetime.now(UTC)})
+        self.add_labels([(entry, settings_hash, label)])
+
+    def add_labels(self, labels: Sequence[tuple[dict[str, Any], str, dict[str, Any]]]) -> None:
+        """Store labels, or reasons, in one request: (ledger entry, hash of the engine's settings, label) each."""
+        insert_each_once(self.database["labels"], ("structure", "settings"), (_label_row(*label) for label in labels))
 
     def has_label(self, structure: str, settings_hash: str) -> bool:
         """Whether a cell has its label, or the reason why there is none."""
@@ -293,8 +293,13 @@ class CampaignStore(Models):
 
     def _set_in_labels(self, fields: dict[str, dict[str, Any]], first_stays: bool = False) -> None:
         """Set fields of the labels of some cells: key → what to set, or to leave if it is set already."""
-        named = self.database["labels"].find({"campaign": self.name}, {"campaign": 1, "key": 1})
-        labels = [label for label in named if label["key"] in fields]
+        keys = list(fields)
+        labels: list[dict[str, Any]] = []
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            some = {"campaign": self.name, "key": {"$in": keys[start : start + KEYS_A_QUERY]}}
+            labels += self.database["labels"].find(some, {"campaign": 1, "key": 1})
+        if not labels:
+            return
         updates = [setting("labels", label, fields[label["key"]]) for label in labels]
         rows = [{"_id": label["_id"], **nested(update)} for label, update in zip(labels, updates, strict=True)]
         paths = {path for update in updates for path in update}
@@ -345,6 +350,19 @@ def held_out(split: str | None) -> int:
 def with_split(split: str | None) -> dict[str, str]:
     """Fields of a label whose cell comes with its split; none if it comes without."""
     return {} if split is None else {"split": split, "given_split": split}
+
+
+def _label_row(entry: dict[str, Any], settings_hash: str, label: dict[str, Any]) -> dict[str, Any]:
+    """A label's document: what it says of its entry, and the label itself."""
+    return {
+        **{name: entry[name] for name in ("campaign", "key", "position", "iteration", "stage", "elements")},
+        "condition": {name: entry["origin"][name] for name in CONDITION if name in entry["origin"]},
+        "content": cell_hash(Structure.from_dict(entry["structure"])),
+        **label,
+        "structure": entry["_id"],
+        "settings": settings_hash,
+        "created": datetime.now(UTC),
+    }
 
 
 def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:

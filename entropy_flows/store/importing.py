@@ -19,8 +19,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase import Atoms
 from pymongo import DESCENDING
 
+from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import engine_name, make_static_maker, odd_labels
@@ -168,16 +170,22 @@ class Import:
 
     def _made(self, fit: Mapping[str, Existing], there: set[str], report: ImportReport) -> Iterator[Entry]:
         """Entries of the cells that are not in the ledger."""
-        for key, frame in fit.items():
-            if key in there:
-                continue
+        new = {key: frame for key, frame in fit.items() if key not in there}
+        cells = [to_atoms(frame.structure) for frame in new.values() if frame.structure is not None]
+        for (key, frame), q in zip(new.items(), self._fingerprints(cells), strict=True):
             assert frame.structure is not None
-            try:
-                q = self.ledger.fingerprint(to_atoms(frame.structure))
-            except ValueError as err:
-                report.skipped.append((frame.place, f"no fingerprint: {err}"))
-                continue
-            yield Entry(key, frame.structure, q, None, {"source": frame.source, "settings": frame.settings})
+            if isinstance(q, ValueError):
+                report.skipped.append((frame.place, f"no fingerprint: {q}"))
+            else:
+                yield Entry(key, frame.structure, q, None, {"source": frame.source, "settings": frame.settings})
+
+    def _fingerprints(self, cells: Sequence[Atoms]) -> Sequence[Array | ValueError]:
+        """Fingerprints of cells in one call; if one has none, of each alone, or why it has none."""
+        fingerprint = self.ledger.fingerprint
+        try:
+            return fingerprint(cells)
+        except ValueError as err:
+            return [err] if len(cells) == 1 else [q for cell in cells for q in self._fingerprints([cell])]
 
     def _judged(
         self,
@@ -209,6 +217,7 @@ class Import:
         """Give the entries their labels, also those that an interrupted import left without."""
         name, own = self.engine
         splits = self._splits(fit)
+        labels = []
         for entry in self._entries(fit):
             frame = fit[entry["key"]]
             assert frame.label is not None
@@ -217,8 +226,9 @@ class Import:
             engine = f"{name}, imported" if ours else f"{frame.label.provenance.get('code', 'unknown')}, imported"
             label = replace(frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source})
             fields = with_split(splits.get(entry["key"])) if ours else {"foreign": True}
-            self.store.add_label(entry, settings, label.as_dict() | fields)
+            labels.append((entry, settings, label.as_dict() | fields))
             report.own += ours
+        self.store.add_labels(labels)
         self._keep_splits(splits, report)
 
     def _splits(self, fit: Mapping[str, Existing]) -> dict[str, str]:
@@ -231,7 +241,7 @@ class Import:
     def _keep_splits(self, splits: Mapping[str, str], report: ImportReport) -> None:
         """Give labels that were there without a split the one of their cells; note those that have another."""
         own = self.engine[1]
-        labels = list(self.store.labels(own, key={"$in": list(splits)}))
+        labels = [label for label in self.store.labels(key={"$in": list(splits)}) if label["settings"] == own]
         without = [label["key"] for label in labels if label.get("split") is None]
         self.store.set_splits({key: splits[key] for key in without})
         for label in labels:

@@ -10,7 +10,7 @@ by them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pymongo.collection import Collection
@@ -82,7 +82,12 @@ def link(before: str, entry: Mapping[str, Any]) -> str:
 
 def insert_once(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     """Write a document unless there is one of this key: the first one written stays."""
-    merge(collection, [sealed(collection.name, {**body, **key})], on=tuple(key))
+    insert_each_once(collection, tuple(key), [{**body, **key}])
+
+
+def insert_each_once(collection: Collection, key: Sequence[str], documents: Iterable[Mapping[str, Any]]) -> None:
+    """Write documents, each unless there is one with the same values of the fields of the key."""
+    merge(collection, [sealed(collection.name, document) for document in documents], on=key)
 
 
 def replace(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:

@@ -158,8 +158,8 @@ class Killed(BaseException):
     [
         (ledger.Ledger, "_insert", 1),
         (ledger.Ledger, "_insert", 3),
-        (CampaignStore, "add_label", 1),
-        (CampaignStore, "add_label", 7),
+        (CampaignStore, "add_labels", 1),
+        (CampaignStore, "add_labels", 2),
         (CampaignStore, "set_splits", 1),
         (ledger.Ledger, "_store", 2),
         (CampaignStore, "record", 1),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +106,54 @@ def is_locked(path: Path) -> bool:
     except OSError:  # it is gone, or its disk knows no locks
         return False
     return False
+
+
+def process_name() -> str:
+    """Name of this process, which no other one has, on any machine or at any time: machine, number and start."""
+    return f"{_machine()}-{os.getpid()}-{_started(os.getpid()) or 0}"
+
+
+def has_ended(name: str) -> bool:
+    """Whether a process of this machine has ended.
+
+    Parameters
+    ----------
+    name
+        What `process_name` said in it.
+
+    Returns
+    -------
+    bool
+        False if it lives, or is of another machine or container, of which nothing is known here.
+    """
+    machine, _, rest = name.partition("-")
+    number, _, start = rest.partition("-")
+    return machine == _machine() and (_started(int(number)) or 0) != int(start)
+
+
+@cache
+def _machine() -> str:
+    """Digest of host, boot and process namespace: where a process number means a process."""
+    facts = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # there is no /proc
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        facts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("/".join(facts).encode()).hexdigest()[:8]
+
+
+def _started(number: int) -> int | None:
+    """When a process started, in clock ticks since the boot; 1 where that is not told; None if there is none."""
+    try:
+        state, *fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" else int(fields[18])  # a zombie does nothing any more
+    except OSError:
+        pass
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return 1
+    return 1

@@ -1,5 +1,8 @@
 """A launchpad with jobs that do nothing, and workers that take and end them step by step."""
 
+import subprocess
+import sys
+
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
 
 DEAD, ALIVE = "ours-local-0", "ours-local-1"
@@ -13,6 +16,12 @@ class Nothing(FiretaskBase):
 
 def job(name, parents=(), campaign="ours", **spec):
     return Firework([Nothing()], spec={"campaign": campaign, "uuid": name, **spec}, name=name, parents=list(parents))
+
+
+def ended_process():
+    """Name of a process of this machine that has ended."""
+    code = "from entropy_flows.processes import process_name; print(process_name())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def chained(*names, **spec):

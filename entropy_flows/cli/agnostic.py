@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from rich.console import Console
 from rich.table import Table
 
-from entropy_flows.cli.run import run_workers
+from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.cli.session import FolderOption, Session, need_shared_database, session, stored
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.processes import locked
@@ -54,8 +54,7 @@ def command(
             _submit(opened, console)
         elif not show:
             state, message = run_workers(opened, console, workers, retry)
-            if state == "failed":
-                raise RuntimeError(f"{settings.name} failed: {message}")
+            refuse_unfinished(settings.name, state, message)
             console.print(f"{settings.name}: {message}")
         _tell(opened, settings, console, other)
 

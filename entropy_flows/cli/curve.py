@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.check import preflight
-from entropy_flows.cli.run import run_workers
+from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, need_shared_database, session, stored
 from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
@@ -93,8 +93,7 @@ def _run(opened: Session, console: Console, workers: int | None, queue: bool) ->
             continue
         console.rule(campaign.name, align="left")
         state, message = run_workers(part, console, workers, maker=maker)
-        if state == "failed":
-            raise RuntimeError(f"{campaign.name} failed: {message}")
+        refuse_unfinished(campaign.name, state, message)
         console.print(f"{campaign.name}: {message}")
 
 

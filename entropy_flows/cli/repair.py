@@ -12,7 +12,6 @@ from rich.table import Table
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.faults import MachineError
 from entropy_flows.processes import locked
-from entropy_flows.settings import settings
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from entropy_flows.launch import Mended
     from entropy_flows.launch.evidence import Evidence
 
-MISSED_HEARTBEATS = 10
 PATIENCE = 120.0
 
 
@@ -72,23 +70,21 @@ def gather(
     pad
         The launchpad.
     idle
-        No `run` works on the campaign now: its workers on this machine are dead. Where the database is the campaign's
-        own there are no others, and whatever is half done was left so.
+        No `run` works in the campaign's folder now. Where the database is the campaign's own there are no other workers
+        than its, and whatever is half done was left so.
     expiry, patience
         As of `Evidence`, in seconds; None takes the defaults.
     """
-    from fireworks.utilities.fw_utilities import get_my_host
-
-    from entropy_flows.launch.evidence import Evidence
-    from entropy_flows.launch.local import local_workers
+    from entropy_flows.launch.evidence import Evidence, usual_expiry
+    from entropy_flows.launch.local import ended_workers, local_workers
     from entropy_flows.launch.queue import queue_jobs
 
-    heartbeat, alone = settings().heartbeat, idle and opened.embedded
+    name = opened.store.name
+    alone = idle and opened.embedded
     default = 0.0 if alone else PATIENCE
     return Evidence(
-        dead=frozenset(local_workers(pad, opened.store.name)) if idle else frozenset(),
-        host=None if alone else get_my_host(),
-        expiry=MISSED_HEARTBEATS * heartbeat if expiry is None else expiry,
+        dead=frozenset(local_workers(pad, name)) if alone else ended_workers(pad, name),
+        expiry=usual_expiry() if expiry is None else expiry,
         queue=None if opened.embedded else queue_jobs(),
         patience=default if patience is None else patience,
     )

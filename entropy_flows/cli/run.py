@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,8 +14,11 @@ from rich.console import Console
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.repair import gather
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, as_typed, session
-from entropy_flows.cli.status import job_counts, job_line, show, stage_line
+from entropy_flows.cli.status import ACTIVE, HELD, job_counts, job_line, show, stage_line
 from entropy_flows.processes import locked
+
+if TYPE_CHECKING:
+    from entropy_flows.store.fence import Fence
 
 POLL_SECONDS = 1.0
 QUIET_SECONDS = 10.0
@@ -36,10 +41,17 @@ def command(
     with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
         state, message = _run_locally(opened) if local else run_workers(opened, console, workers, retry)
         show(console, opened.store.iterations(), opened.store.failures())
-    if state == "failed":
-        raise RuntimeError(f"campaign {opened.store.name} failed: {message}")
+    refuse_unfinished(opened.store.name, state, message)
     console.print(f"[green]{opened.store.name}: {message}[/green]")
     console.print(f"next: entropy-flows report {as_typed(file, folder)}")
+
+
+def refuse_unfinished(name: str, state: str, message: str | None) -> None:
+    """Raise a RuntimeError with the reason if a campaign has failed, or stands still."""
+    if state == "stuck":
+        raise RuntimeError(f"campaign {name} stands still: {message}")
+    if state == "failed":
+        raise RuntimeError(f"campaign {name} failed: {message}")
 
 
 def run_workers(
@@ -48,32 +60,82 @@ def run_workers(
     """Submit a campaign if it was not, and follow it with local workers to its end; its state and message.
 
     `maker` is of the flow to submit, in place of the one that the campaign describes.
+
+    Raises
+    ------
+    StoreError
+        If another `run` has the campaign, from whatever folder or machine.
     """
-    from entropy_flows.launch import LocalWorkers, repair, submit
-    from entropy_flows.launch.repair import retry_stages
+    from entropy_flows.launch import LocalWorkers, submit
     from entropy_flows.store import launchpad
 
-    submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
-    pad, name = launchpad(), opened.store.name
-    crew = LocalWorkers(name, opened.folder, workers, alone=opened.embedded)
-    if not submitted:
-        if mended := repair(pad, name, gather(opened, pad, idle=True), retry=retry):
-            console.print(f"after the last run: {mended}")
-        if retry and (mended := retry_stages(pad, opened.store)):
-            console.print(str(mended))
-        document = opened.store.document()
-        if document["state"] in ("done", "failed"):
-            console.print(f"{name} ended before; nothing is repeated")
-            return document["state"], document["message"]
-    with crew:
-        return _follow(opened, pad, crew, console)
+    with only_run(opened) as held:
+        submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
+        pad = launchpad()
+        crew = LocalWorkers(opened.store.name, opened.folder, workers, alone=opened.embedded)
+        if not submitted and (ended := _taken_up(opened, pad, console, retry)) is not None:
+            return ended
+        with crew:
+            return _follow(opened, pad, crew, console, held)
 
 
-def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str, str | None]:
+@contextmanager
+def only_run(opened: Session) -> Iterator[Fence]:
+    """Be the only `run` of a campaign on its database for the length of the block.
+
+    Raises
+    ------
+    StoreError
+        If another one is, or has become it while this process was stopped.
+    """
+    from entropy_flows.store import StoreError
+    from entropy_flows.store.lease import LeaseLostError, LeaseTakenError, lease
+
+    name = opened.store.name
+    database = opened.store.database
+    try:
+        with lease(database, f"run/{name}", patience=0, regain=True, folder=str(opened.folder)) as held:
+            yield held
+    except LeaseTakenError as err:
+        raise StoreError(f"campaign {name!r} is being run by another process: {_who(err.holder)}") from None
+    except LeaseLostError:
+        raise StoreError(f"campaign {name!r}: this run was stopped, and another one has taken over meanwhile") from None
+
+
+def _who(holder: dict[str, Any]) -> str:
+    """Who runs a campaign, and what can be done."""
+    from entropy_flows.store.lease import LEASE_SECONDS
+
+    number = holder["process"].split("-")[1]
+    return (
+        f"number {number} on {holder['host']}, folder {holder['folder']}, since {holder['since']:%Y-%m-%d %H:%M} UTC; "
+        f"follow it with `entropy-flows status`. If that machine is down, try again in {LEASE_SECONDS:.0f} s"
+    )
+
+
+def _taken_up(opened: Session, pad: Any, console: Console, retry: bool) -> tuple[str, str | None] | None:
+    """Mend what the last run has left; the campaign's end if it has ended."""
+    from entropy_flows.launch import repair
+    from entropy_flows.launch.repair import retry_stages
+
+    name = opened.store.name
+    if mended := repair(pad, name, gather(opened, pad, idle=True), retry=retry):
+        console.print(f"after the last run: {mended}")
+    if retry and (mended := retry_stages(pad, opened.store)):
+        console.print(str(mended))
+    document = opened.store.document()
+    if document["state"] not in ("done", "failed"):
+        return None
+    console.print(f"{name} ended before; nothing is repeated")
+    return document["state"], document["message"]
+
+
+def _follow(opened: Session, pad: Any, crew: Any, console: Console, held: Fence) -> tuple[str, str | None]:
     """Show progress until the campaign ends or nothing can run any more."""
     shown, printed, idle = "", 0.0, 0
     with console.status("starting") as spinner:
         while True:
+            held.check(opened.store.database)
             if mended := crew.mend():
                 console.print(f"mended: {mended}")
             document = opened.store.document()
@@ -83,12 +145,14 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console) -> tuple[str
             if not console.is_terminal and line != shown and time.monotonic() - printed > QUIET_SECONDS:
                 console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True)
                 shown, printed = line, time.monotonic()
-            active = sum(counts.get(state, 0) for state in ("READY", "RESERVED", "RUNNING"))
+            active = sum(counts.get(state, 0) for state in ACTIVE)
             if document["state"] in ("done", "failed") and not active:
                 return document["state"], document["message"]
             idle = 0 if active else idle + 1
             if idle > 10:  # the launchpad may be between two states for a moment, not for ten
-                return "failed", _why_stuck(pad, opened.store.name)
+                is_held = any(counts.get(state) for state in HELD)
+                why = job_line(counts) if is_held else _why_stuck(pad, opened.store.name)
+                return "stuck" if is_held else "failed", why
             time.sleep(POLL_SECONDS)
 
 
@@ -118,7 +182,8 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     store.set_state("running")
     launches = opened.folder / "launches"
     launches.mkdir(parents=True, exist_ok=True)
-    run_locally(flow, store=job_store(), root_dir=Path(launches), create_folders=True)
+    with only_run(opened):
+        run_locally(flow, store=job_store(), root_dir=Path(launches), create_folders=True)
     document = store.document()
     if document["state"] == "running":
         failure = next(reversed(store.failures()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,25 @@ from entropy_flows.schemas import AgnosticParams
 
 FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")
 
+STATES = {
+    "COMPLETED": "completed",
+    "RUNNING": "running",
+    "READY": "ready",
+    "RESERVED": "reserved",
+    "WAITING": "waiting",
+    "FIZZLED": "fizzled (entropy-flows repair)",
+    "PAUSED": "paused (lpad resume_fws)",
+    "DEFUSED": "defused (lpad reignite_fws)",
+    "ARCHIVED": "archived (for good: submit under a new name)",
+}
+"""FireWorks' states in words, with what lets such a job go on where somebody has to do something."""
+ACTIVE = ("READY", "RESERVED", "RUNNING")
+"""States of jobs that run, or will without anybody's doing."""
+HELD = ("PAUSED", "DEFUSED", "ARCHIVED")
+"""States in which somebody has put a job by `lpad`, and in which it stays until somebody takes it out."""
+RELEASE = {"PAUSED": "resume_fws", "DEFUSED": "reignite_fws"}
+"""Commands of `lpad` that take jobs out of a state."""
+
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
     """Show a campaign's iterations, errors, whether more labels are worth it, early ends and failed labels.
@@ -30,12 +50,15 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         rows = label_rows(opened.store.labels(stage={"$ne": "import"}))
         counts = job_counts(opened.store.database, opened.store.name)
         engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.store.name})
-    reason = f": {document['message']}" if document["message"] else ""
-    console.print(f"[bold]{document['name']}[/bold] is {document['state']}{reason}")
+    console.print(f"[bold]{document['name']}[/bold] {standing(document, counts)}", soft_wrap=True)
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
     if counts and (document["state"] != "done" or set(counts) != {"COMPLETED"}):
         console.print(f"jobs: {job_line(counts)}", highlight=False)
+    for state, command_name in RELEASE.items():
+        if state in counts:
+            query = json.dumps({"spec.campaign": document["name"]})
+            console.print(f"{state} jobs go on with: lpad {command_name} -s {state} -q '{query}'", soft_wrap=True)
     if "FIZZLED" in counts:
         mend = f"entropy-flows repair {as_typed(file, folder)} --dry-run"
         console.print(f"[red]FIZZLED jobs: see `{mend}`[/red]", soft_wrap=True)
@@ -197,15 +220,29 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
 
 
 def job_counts(database: Database, campaign: str) -> dict[str, int]:
-    """State → number of a campaign's jobs on the launchpad."""
+    """State → number of a campaign's jobs on the launchpad.
+
+    A job that gathers a wide fan-out is PAUSED by the workers until all of it is there: it is counted as WAITING.
+    """
+    gathers = {"$and": [{"$eq": ["$state", "PAUSED"]}, {"$isArray": "$spec.needs"}]}
     stages: list[dict[str, Any]] = [
         {"$match": {"spec.campaign": campaign}},
-        {"$group": {"_id": "$state", "n": {"$sum": 1}}},
+        {"$group": {"_id": {"$cond": [gathers, "WAITING", "$state"]}, "n": {"$sum": 1}}},
     ]
     return {row["_id"]: row["n"] for row in database["fireworks"].aggregate(stages)}
 
 
 def job_line(counts: dict[str, int]) -> str:
-    """Jobs by state."""
-    order = ("COMPLETED", "RUNNING", "READY", "RESERVED", "WAITING", "FIZZLED")
-    return ", ".join(f"{counts[state]} {state.lower()}" for state in order if counts.get(state))
+    """Jobs by state, also by one that is not known here."""
+    order = [*STATES, *sorted(counts.keys() - STATES.keys())]
+    return ", ".join(f"{counts[state]} {STATES.get(state, state.lower())}" for state in order if counts.get(state))
+
+
+def standing(document: dict[str, Any], counts: dict[str, int]) -> str:
+    """How a campaign stands, in a few words: its state, or that nobody will do what is left of it."""
+    reason = f": {document['message']}" if document["message"] else ""
+    if document["state"] == "running" and counts and not any(counts.get(state) for state in ACTIVE):
+        held = {state: number for state, number in counts.items() if state in (*HELD, "FIZZLED")}
+        if held:
+            return f"stands still: {job_line(held)}"
+    return f"is {document['state']}{reason}"

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from entropy_flows.settings import settings
+
+MISSED_HEARTBEATS = 10
+"""Signs of life that a running job may fail to give before it is lost."""
 Document = dict[str, Any]
 
 
@@ -16,9 +20,7 @@ class Evidence:
     Attributes
     ----------
     dead
-        Names of workers that do not live any more.
-    host
-        The machine on which they are dead; None: on all.
+        Names of workers that do not live any more; no two have the same name, on whatever machine.
     expiry
         Seconds without a sign of life after which a running job is lost; None: never.
     queue
@@ -28,15 +30,13 @@ class Evidence:
     """
 
     dead: frozenset[str] = frozenset()
-    host: str | None = None
     expiry: float | None = None
     queue: frozenset[str] | None = None
     patience: float = 60.0
 
     def names(self, launch: Document) -> bool:
         """Whether a launch's worker is among the dead."""
-        worker = (launch.get("fworker") or {}).get("name")
-        return worker in self.dead and self.host in (None, launch.get("host"))
+        return (launch.get("fworker") or {}).get("name") in self.dead
 
     def against(self, launch: Document) -> str | None:
         """Why nobody works on a running or reserved launch any more; None if somebody may."""
@@ -84,6 +84,11 @@ class Finding:
 def finding(kind: str, job: Document, found: str, done: str, uuid: str | None = None) -> Finding:
     """What was found of a job, and what is done."""
     return Finding(kind, job["fw_id"], job["name"], found, done, tuple(job["launches"]), uuid)
+
+
+def usual_expiry() -> float:
+    """Seconds without a sign of life after which a running job is lost, unless something else is asked for."""
+    return MISSED_HEARTBEATS * settings().heartbeat
 
 
 def last_sign(document: Document) -> datetime | str:

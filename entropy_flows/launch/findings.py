@@ -22,7 +22,7 @@ MAX_ATTEMPTS = 5
 JOB_FIELDS = ("fw_id", "name", "state", "launches", "archived_launches", "updated_on")
 SPEC_FIELDS = ("spec.uuid", "spec.needs", "spec.chunk", "spec._unreadable", "spec._exception_details._stacktrace")
 STACKTRACE = "action.stored_data._exception._stacktrace"
-LAUNCH_FIELDS = ("launch_id", "fw_id", "state", "state_history", "fworker.name", "host", STACKTRACE)
+LAUNCH_FIELDS = ("launch_id", "fw_id", "state", "state_history", "fworker.name", STACKTRACE)
 
 
 def look(pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool = False) -> list[Finding]:

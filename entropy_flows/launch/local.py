@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from fireworks import LaunchPad
-from fireworks.utilities.fw_utilities import get_my_host
 
-from entropy_flows.launch.evidence import Evidence
+from entropy_flows.launch.evidence import Evidence, usual_expiry
 from entropy_flows.launch.repair import Mended, repair
-from entropy_flows.processes import dies_with_parent
+from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
 from entropy_flows.store import launchpad
 
@@ -42,10 +42,16 @@ class LocalWorkers:
     """
 
     def __init__(self, campaign: str, folder: Path, count: int | None = None, alone: bool = False):
-        self.campaign, self.folder, self.restarts, self.looked = campaign, folder, 0, time.monotonic()
-        self.pad, self.evidence = launchpad(), Evidence(patience=ALONE) if alone else Evidence(host=get_my_host())
+        self.campaign = campaign
+        self.folder = folder
+        self.restarts = 0
+        self.looked = time.monotonic()
+        self.pad = launchpad()
+        shared = Evidence(expiry=usual_expiry())
+        self.evidence = replace(shared, patience=ALONE) if alone else shared
         count = count or settings().workers or len(os.sched_getaffinity(0))
-        self.processes: dict[str, subprocess.Popen | None] = {f"{prefix(campaign)}{n}": None for n in range(count)}
+        names = [worker_name(campaign, process_name(), number) for number in range(count)]
+        self.processes: dict[str, subprocess.Popen | None] = dict.fromkeys(names)
 
     def __enter__(self) -> LocalWorkers:
         for name in self.processes:
@@ -103,11 +109,19 @@ class LocalWorkers:
             )
 
 
-def local_workers(pad: LaunchPad, campaign: str) -> list[str]:
-    """Names of all local workers that ever took a job of a campaign."""
-    return [name for name in pad.launches.distinct("fworker.name") if name and name.startswith(prefix(campaign))]
+def worker_name(campaign: str, process: str, number: int) -> str:
+    """Name of a local worker, which no other one has; it says which process started it, and ends with it."""
+    return f"{campaign}-local-{process}-{number}"
 
 
-def prefix(campaign: str) -> str:
-    """What the names of a campaign's local workers begin with."""
-    return f"{campaign}-local-"
+def local_workers(pad: LaunchPad, campaign: str) -> dict[str, str]:
+    """All local workers that ever took a job of a campaign: name → the process that started it."""
+    pattern = re.compile(re.escape(f"{campaign}-local-") + r"(?P<process>[0-9a-f]{8}-\d+-\d+)-\d+")
+    names = [name for name in pad.launches.distinct("fworker.name") if name]
+    return {name: found["process"] for name in names if (found := pattern.fullmatch(name))}
+
+
+def ended_workers(pad: LaunchPad, campaign: str) -> frozenset[str]:
+    """Names of those of them that do not live any more, because the process that started them has ended here."""
+    workers = local_workers(pad, campaign)
+    return frozenset(name for name, process in workers.items() if has_ended(process))

@@ -1,20 +1,25 @@
 """A lease: the right of one process, on any machine, to do something alone, for as long as it gives signs of life.
 
 The server's clock alone decides when it has run out. Its holder prolongs it from a thread. A holder that was stopped
-and wakes up after its time holds it no more: it cannot prolong it, and the server refuses what it writes.
+and wakes up after its time holds it no more: it cannot prolong it, and the server refuses what it writes. One that is
+seen to have ended, because it was a process of this machine, is not waited for.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
 
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from entropy_flows.processes import has_ended, process_name
 from entropy_flows.store.fence import NOW, Document, Fence, merge
 
 LEASES = "leases"
@@ -27,9 +32,25 @@ class LeaseLostError(RuntimeError):
     """A lease has run out before its holder was done."""
 
 
+class LeaseTakenError(RuntimeError):
+    """Another process holds a lease.
+
+    Attributes
+    ----------
+    holder
+        The lease's document: `host`, `process`, `since` and whatever else the holder has said of itself.
+    """
+
+    def __init__(self, holder: dict[str, Any]):
+        super().__init__(f"{holder['_id']} is held by {holder.get('process')} on {holder.get('host')}")
+        self.holder = holder
+
+
 @contextmanager
-def lease(database: Database, name: str) -> Iterator[Fence]:
-    """Hold a lease for the length of the block; whoever else holds it is waited for.
+def lease(
+    database: Database, name: str, *, patience: float | None = None, regain: bool = False, **about: Any
+) -> Iterator[Fence]:
+    """Hold a lease for the length of the block.
 
     Parameters
     ----------
@@ -37,6 +58,12 @@ def lease(database: Database, name: str) -> Iterator[Fence]:
         Connected database.
     name
         What is done alone.
+    patience
+        Seconds to wait for another holder; None: until its lease has run out.
+    regain
+        Take it up again after its time, if nobody else has taken it meanwhile.
+    **about
+        What others are told of the holder.
 
     Yields
     ------
@@ -45,43 +72,55 @@ def lease(database: Database, name: str) -> Iterator[Fence]:
 
     Raises
     ------
+    LeaseTakenError
+        If another process still holds it.
     LaunchLostError
         If the running job is not this launch's any more.
     """
-    holder = uuid.uuid4().hex
-    ours = {"_id": name, "holder": holder}
-    while not _take(database, ours):
-        time.sleep(POLL_SECONDS)
+    ours = {"_id": name, "holder": uuid.uuid4().hex}
+    _await(database, ours, about, patience)
+    query = ours if regain else {**ours, "$expr": {"$gt": ["$until", NOW]}}
     ended = threading.Event()
-    thread = threading.Thread(target=_prolong, args=(database, ours, ended), name=f"lease {name}", daemon=True)
+    thread = threading.Thread(target=_prolong, args=(database, query, ended), name=f"lease {name}", daemon=True)
     thread.start()
     try:
-        yield Fence(LEASES, _live(ours), LeaseLostError, f"the lease of {name} has run out")
+        yield Fence(LEASES, query, LeaseLostError, f"the lease of {name} has run out")
     finally:
         ended.set()
         thread.join()
         database[LEASES].delete_one(ours)
 
 
-def _take(database: Database, ours: Document) -> bool:
-    """Take a lease that nobody holds; whether it was taken."""
+def _await(database: Database, ours: Document, about: Document, patience: float | None) -> None:
+    """Return when the lease is ours."""
+    about = {"process": process_name(), "host": socket.gethostname(), **about, "since": datetime.now(UTC)}
+    start = time.monotonic()
+    while True:
+        holder = _take(database, {**ours, **about})
+        if holder is not None and holder["holder"] == ours["holder"]:
+            return
+        if holder is not None and has_ended(holder.get("process", "")):
+            database[LEASES].delete_one({"_id": holder["_id"], "holder": holder["holder"]})
+            continue
+        if holder is not None and patience is not None and time.monotonic() - start >= patience:
+            raise LeaseTakenError(holder)
+        time.sleep(POLL_SECONDS)
+
+
+def _take(database: Database, ours: Document) -> dict[str, Any] | None:
+    """Take a lease that nobody holds; its document afterwards."""
     milliseconds = round(1000 * LEASE_SECONDS)
     is_held = {"$gt": ["$until", {"$subtract": ["$$new.until", milliseconds]}]}
-    taken = {name: {"$cond": [is_held, f"${name}", f"$$new.{name}"]} for name in ("holder", "until")}
+    taken = [{"$replaceWith": {"$cond": [is_held, "$$ROOT", "$$new"]}}]
     until = {"until": {"$add": [NOW, milliseconds]}}
-    merge(database[LEASES], [ours], matched=[{"$set": taken}], computed=until)
-    return database[LEASES].find_one(ours) is not None
+    merge(database[LEASES], [ours], matched=taken, computed=until)
+    return database[LEASES].find_one({"_id": ours["_id"]})
 
 
-def _prolong(database: Database, ours: Document, ended: threading.Event) -> None:
-    """Give signs of life until the end, or until the lease has run out."""
+def _prolong(database: Database, query: Document, ended: threading.Event) -> None:
+    """Give signs of life until the end, or until the lease is lost."""
     until = {"until": {"$add": [NOW, round(1000 * LEASE_SECONDS)]}}
     while not ended.wait(LEASE_SECONDS / 4):
         with suppress(PyMongoError):  # the database may be away for a moment
-            if database[LEASES].update_one(_live(ours), [{"$set": until}]).matched_count == 0:
+            if database[LEASES].update_one(query, [{"$set": until}]).matched_count == 0:
                 return
-
-
-def _live(ours: Document) -> Document:
-    """Query for a lease of ours that has not run out."""
-    return {**ours, "$expr": {"$gt": ["$until", NOW]}}

@@ -16,14 +16,18 @@ from typing import Any
 
 from packaging.version import Version
 from pymongo import ASCENDING, UpdateOne
+from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import NotPrimaryError, OperationFailure
+from pymongo.errors import DuplicateKeyError, NotPrimaryError, OperationFailure
 
 from entropy_flows.store.arrays import ARRAYS
 from entropy_flows.store.connection import BLOBS, OUTPUTS, StoreError, refused
 
 SCHEMA = 2
 PACKAGE = "entropy_flows"
+
+INDEX_IN_THE_WAY = (85, 86)
+"""MongoDB's codes of an index that there is with other options, or with other keys under its name."""
 
 Indexes = dict[str, list[tuple[str, ...]]]
 UNIQUE: Indexes = {
@@ -65,18 +69,57 @@ class OldWorkerError(StoreError):
 def make_indexes(database: Database) -> None:
     """Make sure that the indexes exist; what they forbid cannot be written from then on.
 
+    One that somebody else has made with other options is left as it is where it serves: jobflow's own stores make some.
+
     Raises
     ------
     StoreError
-        If the database does not let them be made, for instance because it is read-only for this user.
+        If the database does not let them be made, for instance because it is read-only for this user, or because an
+        index is in the way.
     """
-    try:
-        for table in (UNIQUE, LOOKUP):
-            for collection, indexes in table.items():
+    for table in (UNIQUE, LOOKUP):
+        for name, indexes in table.items():
+            try:
+                there = database[name].index_information()
                 for keys in indexes:
-                    database[collection].create_index([(key, ASCENDING) for key in keys], unique=table is UNIQUE)
-    except (OperationFailure, NotPrimaryError) as err:
-        raise refused(database, err, "cannot prepare the collections") from None
+                    if not any(serves(index, keys, unique=table is UNIQUE) for index in there.values()):
+                        _make_index(database[name], keys, there, unique=table is UNIQUE)
+            except (OperationFailure, NotPrimaryError) as err:
+                raise refused(database, err, "cannot prepare the collections") from None
+
+
+def serves(index: dict[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
+    """Whether an index, as `index_information` tells it, does for a unique one over these keys, or for looking up."""
+    if [name for name, _ in index["key"]] != list(keys) or any(way not in (1, -1) for _, way in index["key"]):
+        return False
+    if any(index.get(option) for option in ("sparse", "partialFilterExpression", "hidden")):
+        return False
+    if index.get("collation", {}).get("locale", "simple") != "simple":  # it takes other strings for equal
+        return False
+    return bool(index.get("unique")) or not unique
+
+
+def _make_index(collection: Collection, keys: tuple[str, ...], there: dict[str, dict[str, Any]], unique: bool) -> None:
+    """Make an index; one of the same name or keys may be in the way."""
+    columns = [(key, ASCENDING) for key in keys]
+    usual = "_".join(f"{key}_{way}" for key, way in columns)
+    name = f"entropy_flows_{usual}" if usual in there else usual
+    try:
+        collection.create_index(columns, unique=unique, name=name)
+    except DuplicateKeyError:
+        raise StoreError(
+            f"collection {collection.name!r} has several documents of the same {', '.join(keys)}, where there may be "
+            f"one: keep the right one of each, or use another database"
+        ) from None
+    except OperationFailure as err:
+        if err.code not in INDEX_IN_THE_WAY:
+            raise
+        other = next((key for key, index in there.items() if dict(index["key"]).keys() == set(keys)), usual)
+        kind = "unique index" if unique else "index"
+        raise StoreError(
+            f"collection {collection.name!r} has an index {other!r} that keeps the {kind} over {', '.join(keys)} from "
+            f"being made: drop it in mongosh by db.getCollection({collection.name!r}).dropIndex({other!r})"
+        ) from None
 
 
 def require_current(document: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from entropy_flows.settings import settings
 from entropy_flows.store.connection import BLOBS, OUTPUTS
 from entropy_flows.store.fence import NOW
 from entropy_flows.store.lease import LEASE_SECONDS, LEASES
-from entropy_flows.store.schema import LOOKUP, UNIQUE
+from entropy_flows.store.schema import LOOKUP, UNIQUE, serves
 from entropy_flows.store.subject import Check, Subject, file_defect, lasting
 
 ACTIVE = ("RUNNING", "RESERVED")
@@ -232,11 +232,10 @@ def indexes(subject: Subject) -> Check:
     problems, count = [], 0
     for table, kind in ((UNIQUE, "unique index"), (LOOKUP, "index")):
         for collection, wanted in table.items():
-            found = subject.store.database[collection].index_information().values()
-            there = {tuple(key for key, _ in row["key"]): bool(row.get("unique")) for row in found}
+            there = subject.store.database[collection].index_information().values()
             for keys in wanted:
                 count += 1
-                if keys not in there or (table is UNIQUE and not there[keys]):
+                if not any(serves(index, keys, unique=table is UNIQUE) for index in there):
                     problems.append(f"{collection}: no {kind} on {', '.join(keys)}; `entropy-flows submit` makes it")
     return Check("indexes", count, problems)
 

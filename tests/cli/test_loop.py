@@ -202,10 +202,10 @@ def test_readme_queries_find_what_the_campaign_left(undisturbed):
 def test_kill_worker_then_command_line_and_the_ledger_is_the_same(undisturbed, tmp_path):
     path = campaign_file(tmp_path)
     first = subprocess.Popen([*PROGRAM, "run", str(path)], env=environment(), stdout=subprocess.DEVNULL)
-    worker = _wait_for(lambda: _workers(tmp_path, "mini-local-0"), 60)
+    worker = _wait_for(lambda: _workers(tmp_path, r"mini-local-\S+-0 "), 60)
     time.sleep(12)  # in the middle of the first explorations
     os.kill(worker[0], signal.SIGKILL)
-    _wait_for(lambda: [pid for pid in _workers(tmp_path, "mini-local-0") if pid != worker[0]], 60)
+    _wait_for(lambda: [pid for pid in _workers(tmp_path, r"mini-local-\S+-0 ") if pid != worker[0]], 60)
     time.sleep(15)
     first.send_signal(signal.SIGKILL)
     first.wait()
@@ -246,7 +246,33 @@ def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed
             assert done.returncode == 0, done.stdout
     assert not ids[0] & ids[1]
     assert found[0] == found[1] == ledger(undisturbed)[: len(found[0])]
-    assert {worker.removesuffix("-local-0") == campaign for worker, campaign in launched} == {True}
+    assert {worker.partition("-local-")[0] == campaign for worker, campaign in launched} == {True}
+
+
+@pytest.mark.slow
+def test_two_runs_of_two_folders_on_one_database(undisturbed, tmp_path):
+    """The second one says who has the campaign; killed, the first one is followed at once, and nothing ran twice."""
+    with embedded_server(tmp_path / "database") as uri:
+        shared = {**environment(), "ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(tmp_path / "cache")}
+        path = campaign_file(tmp_path, stop={"max_iterations": 1, "label_budget": 16})
+        first, second = ([*PROGRAM, "run", str(path), "-C", str(tmp_path / name)] for name in ("first", "second"))
+        client = MongoClient(uri)
+        db = client["entropy_flows"]
+        with child(first, env=shared, stdout=subprocess.DEVNULL) as running:
+            _wait_for(lambda: db.launches.find_one({"state": "RUNNING"}), 60)
+            refused = subprocess.run(second, env=shared, capture_output=True, text=True, check=False)
+            assert refused.returncode == 1
+            assert f"being run by another process: number {running.pid} on" in refused.stderr
+            assert f"folder {tmp_path / 'first'}" in refused.stderr
+            for _ in range(2):
+                subprocess.run([*PROGRAM, "repair", str(path), "-C", str(tmp_path / "third")], env=shared, check=True)
+            assert db.fireworks.count_documents({"archived_launches": {"$ne": []}}) == 0
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+        done = subprocess.run(second, env=shared, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert rows(db, "mini") == ledger(undisturbed)[: len(rows(db, "mini"))]
+        client.close()
 
 
 def test_label_engine_that_always_fails_ends_in_one_line(tmp_path):
@@ -283,7 +309,7 @@ def _workers(folder: Path, name: str) -> list[int]:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if "entropy_flows.launch.worker" in line and name in line and str(folder) in line:
+            if "entropy_flows.launch.worker" in line and re.search(name, line) and str(folder) in line:
                 found.append(int(entry.name))
     return found
 

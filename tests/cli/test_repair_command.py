@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from launchpads import finish, take
+from launchpads import ended_process, finish, take
 
 from entropy_flows import load_campaign
 from entropy_flows.cli import main
 from entropy_flows.cli.session import session
 from entropy_flows.launch import submit
-from entropy_flows.processes import locked
+from entropy_flows.launch.local import worker_name
+from entropy_flows.processes import process_name
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, launchpad
 
@@ -34,13 +35,13 @@ def command(tmp_path, monkeypatch, capsys):
     return run
 
 
-def started(store):
-    """A submitted campaign, one of whose jobs a local worker has taken."""
+def started(store, process=None):
+    """A submitted campaign, one of whose jobs a local worker has taken: of a process, or of one that has ended."""
     campaign = load_campaign(CAMPAIGN)
     submit(store, campaign, CAMPAIGN.parent)
     pad = launchpad()
     fw_id = pad.fireworks.find_one({"name": "explore", "state": "READY"})["fw_id"]
-    return pad, fw_id, take(pad, fw_id, f"{campaign.name}-local-0")
+    return pad, fw_id, take(pad, fw_id, worker_name(campaign.name, process or ended_process(), 0))
 
 
 def state(pad, fw_id):
@@ -51,9 +52,10 @@ def test_a_database_that_others_share(database, command, tmp_path):
     name = load_campaign(CAMPAIGN).name
     where = f"database '{database.name}' at {settings().uri.get_secret_value().rstrip('/')}"
     assert command() == (1, f"error: campaign '{name}' is not in {where}; submit it first")
-    pad, fw_id, _ = started(CampaignStore.open(name))
-    with locked(tmp_path / "folder" / "run.lock", "the test", 0):
-        assert command() == (0, "nothing to mend")  # its worker is somebody's
+    pad, fw_id, launch = started(CampaignStore.open(name), process_name())
+    assert command() == (0, "nothing to mend")  # its worker is somebody's, whatever folder that one uses
+    dead = {"fworker.name": worker_name(name, ended_process(), 0)}
+    pad.launches.update_one({"launch_id": launch}, {"$set": dead})
     code, printed = command("--dry-run")
     assert code == 0
     assert all(word in printed for word in ("explore", "its worker", "would be", "run again"))
@@ -66,10 +68,9 @@ def test_a_database_that_others_share(database, command, tmp_path):
 
 def test_silence_and_patience(database, command, tmp_path):
     name = load_campaign(CAMPAIGN).name
-    pad, fw_id, _ = started(CampaignStore.open(name))
-    with locked(tmp_path / "folder" / "run.lock", "the test", 0):
-        assert command("--expiry", "3600")[1] == "nothing to mend"
-        assert command("--expiry", "0", "--patience", "0")[1].endswith("lost jobs run again: 1")
+    pad, fw_id, _ = started(CampaignStore.open(name), process_name())
+    assert command("--expiry", "3600")[1] == "nothing to mend"
+    assert command("--expiry", "0", "--patience", "0")[1].endswith("lost jobs run again: 1")
     assert state(pad, fw_id) == "READY"
 
 

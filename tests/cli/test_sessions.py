@@ -1,16 +1,20 @@
 """Commands that read or mend make no database, and say where they looked; `status` shows the jobs of a campaign."""
 
+import os
 from pathlib import Path
 
 import pytest
 from commands import run
 from launchpads import take
 
+from entropy_flows.cli import run as run_command
 from entropy_flows.cli.session import session
-from entropy_flows.launch import submit
+from entropy_flows.cli.status import job_counts
+from entropy_flows.launch import local, submit
 from entropy_flows.schemas import load_campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, launchpad
+from entropy_flows.store.lease import lease
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "silicon_demo.yaml"
@@ -89,11 +93,82 @@ def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(database, monkeypa
     assert f"jobs: {ready} ready, {waiting} waiting" in status()
     assert "repair" not in status()
     fw_id = pad.fireworks.find_one({"name": "explore", "state": "READY"})["fw_id"]
-    pad.mark_fizzled(take(pad, fw_id, f"{campaign.name}-local-0"))
+    pad.mark_fizzled(take(pad, fw_id, "a worker"))
     text = status()
-    assert f"jobs: {ready - 1} ready, {waiting} waiting, 1 fizzled" in text
+    assert f"jobs: {ready - 1} ready, {waiting} waiting, 1 fizzled (entropy-flows repair)" in text
     assert f"see `entropy-flows repair {DEMO} -C {tmp_path} --dry-run`" in text
     pad.fireworks.update_many({}, {"$set": {"state": "COMPLETED"}})
     assert "completed" in status()
     store.set_state("done")
     assert "jobs:" not in status()
+
+
+def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, capsys, tmp_path):
+    campaign = load_campaign(DEMO)
+    store = CampaignStore(database, campaign.name)
+    submit(store, campaign, DEMO.parent)
+    pad = launchpad()
+    ready = [job["fw_id"] for job in pad.fireworks.find({"state": "READY"})]
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def status():
+        code, out, err = run(monkeypatch, capsys, "status", DEMO, "-C", tmp_path)
+        assert code == 0, err
+        return " ".join(out.split())
+
+    for fw_id in ready:
+        pad.pause_fw(fw_id)
+    text = status()
+    assert f"silicon-demo stands still: {len(ready)} paused (lpad resume_fws)" in text
+    assert """PAUSED jobs go on with: lpad resume_fws -s PAUSED -q '{"spec.campaign": "silicon-demo"}'""" in text
+    pad.resume_fw(ready[0])
+    assert "silicon-demo is running" in status()
+    assert f"jobs: 1 ready, {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, " in status()
+    for fw_id in ready:
+        pad.defuse_fw(fw_id)
+    assert f"stands still: {len(ready)} defused (lpad reignite_fws)" in status()
+    monkeypatch.setattr(local.subprocess, "Popen", lambda *_, **__: Idle())
+    monkeypatch.setattr(run_command, "POLL_SECONDS", 0.01)
+    code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
+    assert code == 1
+    assert f"silicon-demo stands still: {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, " in err
+    assert f"{len(ready)} defused (lpad reignite_fws)" in err
+    pad.reignite_fw(ready[0])
+    assert "silicon-demo is running" in status()
+    pad.archive_wf(ready[0])
+    text = status()
+    assert "stands still" in text
+    assert "archived (for good: submit under a new name)" in text
+    pad.fireworks.update_many({}, {"$set": {"state": "UNHEARD OF"}})
+    assert "unheard of" in status()
+
+
+class Idle:
+    """A worker that takes no job."""
+
+    def poll(self):
+        return None
+
+    def terminate(self):
+        pass
+
+    def wait(self, *_):
+        return 0
+
+
+def test_a_job_that_gathers_is_no_paused_one(database):
+    jobs = database["fireworks"]
+    jobs.insert_one({"spec": {"campaign": "ours", "needs": ["a"]}, "state": "PAUSED"})
+    jobs.insert_one({"spec": {"campaign": "ours"}, "state": "PAUSED"})
+    assert job_counts(database, "ours") == {"WAITING": 1, "PAUSED": 1}
+
+
+def test_another_run_has_the_campaign(database, monkeypatch, capsys, tmp_path):
+    name = load_campaign(DEMO).name
+    with lease(database, f"run/{name}", folder="/somewhere/else"):
+        code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
+    assert code == 1
+    assert f"campaign '{name}' is being run by another process: number {os.getpid()} on " in err
+    assert "folder /somewhere/else, since " in err
+    assert database["fireworks"].count_documents({}) == 0
+    assert database["leases"].count_documents({}) == 0

@@ -12,9 +12,17 @@ from entropy_flows.entropy import LocalBias
 from entropy_flows.explore import ExploreParams, condition_grid, draw_runs, explore
 from entropy_flows.faults import Terminated, answering_sigterm, saving_first
 from entropy_flows.fingerprints import GOM
-from entropy_flows.jobs.checkpoint import ExploreCheckpoint, forget_iteration, iteration_folder
+from entropy_flows.jobs.checkpoint import (
+    CheckpointFile,
+    ExploreCheckpoint,
+    checkpoint_folder,
+    forget_iteration,
+    iteration_folder,
+)
 from entropy_flows.potentials import OneByOne
+from entropy_flows.processes import locked
 from entropy_flows.settings import settings
+from entropy_flows.store.fence import Launch, running
 
 PARAMS = ExploreParams(temperatures=(600.0,), entropy_weights=(2.0, 5.0), steps=12, warm_up=2, ramp=2, snapshot_every=3)
 BIAS = LocalBias(GOM(cutoff=3.0, natx=8))
@@ -130,3 +138,46 @@ def test_an_iterations_checkpoints_are_deleted_with_it(monkeypatch, tmp_path):
     forget_iteration("ours", 3)
     assert [path.name for path in (tmp_path / "checkpoints" / "ours").iterdir()] == ["002"]
     settings.cache_clear()
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("ENTROPY_FLOWS_CACHE", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+def folder_of(launch):
+    with running(Launch(7, launch)):
+        return checkpoint_folder("ours", 1, "job")
+
+
+def test_the_next_launch_takes_a_jobs_checkpoints_over(cache):
+    first = folder_of(3)
+    old = CheckpointFile(first / "explore.checkpoint", b"i" * 32)
+    old.write(b"step 10")
+    assert folder_of(3) == first
+    second = folder_of(4)
+    assert not first.exists()
+    new = CheckpointFile(second / "explore.checkpoint", b"i" * 32)
+    assert new.read() == b"step 10"
+    new.write(b"step 20")
+    old.write(b"step 11")  # the worker of the first launch wakes up
+    assert new.read() == b"step 20"
+    assert folder_of(4) == second
+    forget_iteration("ours", 1)
+    assert not list((cache / "checkpoints" / "ours").iterdir())
+
+
+def test_a_folder_whose_lock_is_held_stays_with_its_launch(cache):
+    """A stopped worker holds it, and so does its training program, which goes on without it."""
+    first = folder_of(3)
+    with locked(first / "training" / "lock", "a training", patience=0):
+        second = folder_of(4)
+        assert first.exists()
+        assert not second.exists()
+        with locked(second / "training" / "lock", "the training again", patience=0):
+            pass
+    assert folder_of(5) != second
+    assert folder_of(5).exists()

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fireworks import FWAction, FWorker, Workflow
-from launchpads import ALIVE, DEAD, chained, finish, job, number, states, take
+from launchpads import ALIVE, DEAD, chained, ended_process, finish, job, number, states, take
 
 from entropy_flows.launch.evidence import Evidence
 from entropy_flows.launch.findings import MAX_ATTEMPTS
+from entropy_flows.launch.local import ended_workers, local_workers, worker_name
 from entropy_flows.launch.repair import Mended, repair, retry_stages
+from entropy_flows.processes import process_name
 from entropy_flows.store import CampaignStore, job_store, launchpad
 
 NAMES = ("first", "second", "third")
@@ -124,11 +126,18 @@ def test_the_living_are_left_alone(pad, chain):
     assert states(pad)["first"] == "RUNNING"
 
 
-def test_a_worker_of_the_same_name_elsewhere(pad, chain):
-    take(pad, chain[0])
-    nothing(pad, Evidence(dead=frozenset({DEAD}), host="another machine", patience=0))
-    here = pad.launches.find_one()["host"]
-    assert mend(pad, Evidence(dead=frozenset({DEAD}), host=here, patience=0)) == {"lost": 1}
+def test_local_workers_end_with_the_process_that_started_them(pad, chain):
+    """Names say whose they are: of two folders, of two machines, of two campaigns with names alike."""
+    alive = process_name()
+    ended = ended_process()
+    elsewhere = f"00000000-{ended.partition('-')[2]}"
+    names = [worker_name("ours", process, 0) for process in (alive, ended, elsewhere)]
+    others = [worker_name("ours-local", ended, 0), f"ours-local-{ended}", "ours-local-0", "ours-local-cluster"]
+    for name in [*names, *others]:
+        pad.rerun_fw(chain[0])
+        take(pad, chain[0], name)
+    assert local_workers(pad, "ours") == dict(zip(names, (alive, ended, elsewhere), strict=True))
+    assert ended_workers(pad, "ours") == {names[1]}
 
 
 def test_killed_while_taking_a_job(pad, chain):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
 
 from entropy_flows.launch import submit
 from entropy_flows.schemas import load_campaign
-from entropy_flows.store import CampaignStore, StoreError, launchpad, schema
+from entropy_flows.store import CampaignStore, StoreError, job_store, launchpad, schema
 from entropy_flows.store.schema import LOOKUP, SCHEMA, UNIQUE, OldWorkerError, migrate, refuse_old_worker
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -196,3 +197,54 @@ def test_who_continues_with_a_newer_version_raises_it(store, campaign, monkeypat
     refuse_old_worker(store.document())
     assert not store.create(campaign)
     assert store.document()["versions"]["entropy_flows"] == "99.1"
+
+
+JOBFLOW = {"blobs.files": [("metadata.blob_uuid",)], "labels": [("campaign", "converged")]}
+
+
+@pytest.mark.parametrize(
+    "options", [{"unique": True}, {"name": "mine"}, {"background": True}, {"expireAfterSeconds": 10**9}]
+)
+def test_an_index_that_serves_is_taken_as_it_is(store, campaign, database, options):
+    for collection, indexes in JOBFLOW.items():
+        for fields in indexes:
+            database[collection].create_index([(field, 1) for field in fields], **options)
+    before = {collection: database[collection].index_information() for collection in JOBFLOW}
+    assert store.create(campaign)
+    for collection in JOBFLOW:
+        assert before[collection].items() <= database[collection].index_information().items()
+        assert len(keys(database, collection)) == len(set(keys(database, collection)))
+
+
+@pytest.mark.parametrize(
+    "options", [{"sparse": True}, {"partialFilterExpression": {"split": "test"}}, {"unique": False}]
+)
+def test_an_index_that_does_not_serve_gets_another_beside_it(store, campaign, database, options):
+    database["labels"].create_index([("structure", 1), ("settings", 1)], **options)
+    assert store.create(campaign)
+    made = database["labels"].index_information().values()
+    assert sum(schema.serves(index, ("structure", "settings"), unique=True) for index in made) == 1
+
+
+def test_jobflows_own_stores_may_come_first(store, campaign, database):
+    with job_store() as jobs:
+        jobs.ensure_index("uuid")
+        jobs.additional_stores["data"].ensure_index("blob_uuid", unique=True)
+        jobs.additional_stores["data"].ensure_index("job_uuid")
+    assert store.create(campaign)
+
+
+def test_what_keeps_an_index_from_being_made_is_named(store, campaign, database):
+    database["labels"].insert_many([{"structure": "a", "settings": "b"} for _ in range(2)])
+    with pytest.raises(StoreError, match="'labels' has several documents of the same structure, settings"):
+        store.create(campaign)
+
+
+def test_an_index_that_is_in_the_way_is_named(store, campaign, monkeypatch):
+    def refuses(self, columns, **options):
+        raise OperationFailure("Index already exists with a different name", 85)
+
+    monkeypatch.setattr(Collection, "create_index", refuses)
+    monkeypatch.setattr(Collection, "index_information", lambda _: {"theirs": {"key": [("name", 1)]}})
+    with pytest.raises(StoreError, match=r"has an index 'theirs'.*getCollection\('campaigns'\)\.dropIndex\('theirs'\)"):
+        store.create(campaign)

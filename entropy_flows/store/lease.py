@@ -111,7 +111,7 @@ def _take(database: Database, ours: Document) -> dict[str, Any] | None:
     """Take a lease that nobody holds; its document afterwards."""
     milliseconds = round(1000 * LEASE_SECONDS)
     is_held = {"$gt": ["$until", {"$subtract": ["$$new.until", milliseconds]}]}
-    taken = [{"$replaceWith": {"$cond": [is_held, "$$ROOT", "$$new"]}}]
+    taken: list[Document] = [{"$replaceWith": {"$cond": [is_held, "$$ROOT", "$$new"]}}]
     until = {"until": {"$add": [NOW, milliseconds]}}
     merge(database[LEASES], [ours], matched=taken, computed=until)
     return database[LEASES].find_one({"_id": ours["_id"]})

@@ -9,7 +9,7 @@ interrupted is mended by doing it again. Workers and commands that only read ref
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -88,7 +88,7 @@ def make_indexes(database: Database) -> None:
                 raise refused(database, err, "cannot prepare the collections") from None
 
 
-def serves(index: dict[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
+def serves(index: Mapping[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
     """Whether an index, as `index_information` tells it, does for a unique one over these keys, or for looking up."""
     if [name for name, _ in index["key"]] != list(keys) or any(way not in (1, -1) for _, way in index["key"]):
         return False
@@ -99,7 +99,7 @@ def serves(index: dict[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
     return bool(index.get("unique")) or not unique
 
 
-def _make_index(collection: Collection, keys: tuple[str, ...], there: dict[str, dict[str, Any]], unique: bool) -> None:
+def _make_index(collection: Collection, keys: tuple[str, ...], there: Mapping[str, Any], unique: bool) -> None:
     """Make an index; one of the same name or keys may be in the way."""
     columns = [(key, ASCENDING) for key in keys]
     usual = "_".join(f"{key}_{way}" for key, way in columns)

@@ -213,18 +213,23 @@ def _name(job: dict[str, Any]) -> str:
 
 
 def leases(subject: Subject) -> Check:
-    """Rights to append that nobody has given back, by the server's clock; and those that would never end."""
+    """Rights to append that nobody has given back, by the server's clock; and those that would never end.
+
+    That of a `run` that was killed is told, and is no error: the next one takes it.
+    """
     ours = {"_id": {"$regex": f"/{re.escape(subject.store.name)}$"}}
     now = {"until": 1, "now": NOW}
     rows = list(subject.store.database[LEASES].aggregate([{"$match": ours}, {"$project": now}]))
     problems = []
+    wasted = []
     for row in rows:
         left = (row.get("until", 0) - row["now"]) / 1000
         if left < -LEASE_SECONDS:
-            problems.append(f"lease {row['_id']}: it ran out {-left:.0f} s ago and was not given back")
+            line = f"lease {row['_id']}: it ran out {-left:.0f} s ago and was not given back"
+            (wasted if row["_id"].startswith("run/") else problems).append(line)
         elif left > 2 * LEASE_SECONDS:
             problems.append(f"lease {row['_id']}: it would end in {left:.0f} s; nobody takes one for so long")
-    return Check("leases", len(rows), problems)
+    return Check("leases", len(rows), problems, wasted)
 
 
 def indexes(subject: Subject) -> Check:

@@ -22,7 +22,9 @@ def command(
     folder: FolderOption = None,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Compute again every fingerprint, not only 500 of them, every gain and split."),
+        typer.Option(
+            "--deep", help="Compute again all that follows: fingerprints beyond 500, covariances, gains, splits."
+        ),
     ] = False,
 ) -> None:
     """Check ledger, statistics, labels, models, jobs and files against one another. Nothing is changed.

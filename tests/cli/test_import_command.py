@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from ase.io import read, write
@@ -90,6 +91,41 @@ def test_labels_of_other_settings_are_not_exported(command, source, tmp_path):
     assert code == 1
     assert "has no labels yet" in printed
     assert command("verify")[0] == 0
+
+
+def test_the_products_own_file_for_mace_comes_back_whole(command, source, campaign, database, tmp_path):
+    """Numbers and splits; a bad frame and a bad cell are lines with their reasons."""
+    assert command("import", source, "--settings-as-engine")[0] == 0
+    assert command("export", tmp_path / "mace.xyz", "--format", "mace")[0] == 0
+    before = CampaignStore(database, load_campaign(campaign).name).splits()
+    frames = read(tmp_path / "mace.xyz", ":")
+    assert sorted(atoms.info["split"] for atoms in frames) == sorted(before.values())
+    lines = (tmp_path / "mace.xyz").read_text().splitlines(keepends=True)
+    lines[1] = lines[1].replace("REF_energy=", "REF_energy=****")
+    lines[7] = lines[6]  # two atoms in one place
+    (tmp_path / "mace.xyz").write_text("".join(lines))
+    config = yaml.safe_load(campaign.read_text()) | {"name": "next"}
+    campaign.write_text(yaml.safe_dump(config))
+    code, printed = command("import", tmp_path / "mace.xyz", "--settings-as-engine")
+    assert code == 0
+    for words in ("read 8", "entered 6", "skipped 2", "campaign's settings 6", "7 × REF_energy is read as energy"):
+        assert words in printed
+    assert "REF_energy is '****" in printed
+    assert "1 × bad_geometry: atoms 0 and 1 (Si, Si) are 0.000 Å apart" in printed
+    store = CampaignStore(database, "next")
+    assert sorted(store.splits().values()) == sorted(atoms.info["split"] for atoms in frames[2:])
+    for new, old in zip(store.frames(), frames[2:], strict=True):
+        assert new.get_potential_energy() == pytest.approx(old.info["REF_energy"], abs=1e-12)
+        np.testing.assert_allclose(new.get_forces(), old.arrays["REF_forces"], atol=1e-8)
+        np.testing.assert_allclose(new.get_stress(voigt=False), old.info["REF_stress"], atol=1e-12)
+
+
+def test_a_file_without_a_good_frame_is_refused(command, tmp_path, database):
+    (tmp_path / "bad.xyz").write_text("1\nenergy=-1.0\nSi 0 0 0\n" * 3)
+    code, printed = command("import", "bad.xyz")
+    assert code == 1
+    assert "nothing imported: none of 3 frames can be used; bad.xyz[0]: no forces" in printed
+    assert database["structures"].count_documents({}) == 0
 
 
 def test_strict_writes_nothing(command, source, database):

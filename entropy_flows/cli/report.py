@@ -8,6 +8,9 @@ import numpy as np
 import typer
 
 from entropy_flows.cli.calibration import calibration_tables
+from entropy_flows.cli.label_moments import HEADER as MOMENT_HEADER
+from entropy_flows.cli.label_moments import NOTE as MOMENT_NOTE
+from entropy_flows.cli.label_moments import moment_rows
 from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.physics import planned
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
@@ -40,6 +43,7 @@ def command(
             note += f" Advice ({advice.verdict}): {advice.text}."
         note += "".join(f" {line[0].upper()}{line[1:]}." for line in early_ends(iterations))
         tables, figures = _physics(opened)
+        moments = moment_rows(opened.store.frames(foreign={"$ne": True}))
         page = write_report(
             opened.folder / "report",
             document["name"],
@@ -49,6 +53,7 @@ def command(
                 ("Iterations", [header, *iteration_rows(iterations)], note),
                 ("Labels by condition", conditions, FLAGGED_NOTE),
                 ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
+                *([("Magnetic moments", [MOMENT_HEADER, *moments], MOMENT_NOTE)] if moments else []),
                 *calibration_tables(_calibrations(iterations)),
                 *tables,
             ],

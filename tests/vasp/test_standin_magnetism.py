@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp import Incar, Poscar
 from standin_files import final_moments
 
+from entropy_flows.cli.label_moments import moment_rows
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.explore import Condition, ExploreParams, Run, explore
 from entropy_flows.fingerprints import GOMParams
@@ -162,5 +163,8 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
             np.testing.assert_allclose(moments_of(frame.structure), moments)
             np.testing.assert_allclose(frame.label.magmoms, final_moments(moments))
             assert frame.label.total_magmom == pytest.approx(sum(final_moments(moments)))
+    rows_of_report = moment_rows(frames)
+    assert [row[:3] for row in rows_of_report] == [["afm-ii", "Ni", "6"], ["afm-ii", "O", "6"]]
+    assert rows_of_report[0][3:5] == ["2.00", "1.60"]
     assert engine_name(maker) == "VASP PBE+U"
     assert store.known_label(cells[0], settings_hash(maker))["magmoms"] == rows[0]["magmoms"]

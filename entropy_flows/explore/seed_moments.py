@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,20 @@ def given_moments(magmoms: Mapping[str, float] | Sequence[float], structure: Str
     if strange := sorted(set(magmoms) - there):
         raise ValueError(f"magmoms names {', '.join(strange)}, the cell has {', '.join(sorted(there))}")
     return moments_by_species(structure, magmoms, other=0.0)
+
+
+def states_without_atoms(structure: Structure, table: Mapping[str, float]) -> list[str]:
+    """Say of which elements a table has moments for oxidation states alone, which the atoms here do not have."""
+    notes = []
+    for symbol in sorted({site.specie.symbol for site in structure}):
+        names = {name for name in species_of(structure) if re.fullmatch(rf"{symbol}([\d.]*[+-])?", name)}
+        states = [key for key in table if re.fullmatch(rf"{symbol}[\d.]*[+-]", key)]
+        if states and symbol not in table and names - set(states):
+            notes.append(
+                f"the engine's MAGMOM has {', '.join(states)}, the file has {', '.join(sorted(names))}: these atoms "
+                f"start with {DEFAULT_MOMENT:g} μ_B; give oxidation states in the file, or `magmoms`"
+            )
+    return notes
 
 
 def bare(structure: Structure, moments: Array | None) -> Structure:

@@ -17,7 +17,14 @@ from pymatgen.core import Lattice, Structure
 from entropy_flows.conventions import Array
 from entropy_flows.explore.phases import Phase
 from entropy_flows.explore.seed_files import read_structure
-from entropy_flows.explore.seed_moments import DEFAULT_MOMENT, bare, file_moments, given_moments, not_carried
+from entropy_flows.explore.seed_moments import (
+    DEFAULT_MOMENT,
+    bare,
+    file_moments,
+    given_moments,
+    not_carried,
+    states_without_atoms,
+)
 from entropy_flows.moments import SITE_PROPERTY, moments_by_species, moments_of, set_moments
 
 
@@ -76,6 +83,7 @@ def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float
         by_table = table is not None and moments_of(structure) is None
         if by_table:
             set_moments(structure, moments_by_species(structure, table or {}, DEFAULT_MOMENT))
+            notes += states_without_atoms(structure, table or {})
     except ValueError as err:
         raise ValueError(f"phase {phase.name!r}: {err}") from err
     structure.remove_oxidation_states()

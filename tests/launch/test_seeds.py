@@ -86,6 +86,16 @@ def test_the_engines_table_goes_by_oxidation_state(tmp_path):
     assert any("Fe2+ and Fe3+ are one species" in warning for warning in warnings)
 
 
+def test_a_table_by_oxidation_state_needs_states_in_the_file(tmp_path):
+    label = {"engine": "vasp-pbe", "user_incar_settings": {"ISPIN": 2, "MAGMOM": {"Fe2+": 4, "Fe3+": -5}}}
+    cell = magnetite_like()
+    cell.remove_oxidation_states()
+    _, warnings = told(campaign(tmp_path, label, cell=cell), tmp_path)
+    assert warnings[0].startswith(
+        "phase 'rock': the engine's MAGMOM has Fe2+, Fe3+, the file has Fe: these atoms start"
+    )
+
+
 @pytest.mark.parametrize("tags", [{"MAGMOM": {"Ni": 3}}, {"MAGMOM": None}])
 def test_an_engine_that_writes_other_moments_is_refused(tmp_path, tags):
     """pymatgen takes the table of `user_incar_settings` before the sites' moments: the antiferromagnet were none."""

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from entropy_flows.faults import MachineError, is_machine_fault
 from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.params import Params
+from entropy_flows.potentials.names import check_sevennet, sevennet_key
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -51,8 +52,9 @@ class LabelParams(Params):
     """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by `maker`)."""
     maker: str | dict[str, Any] | None = None
     """Your own static Maker: its MSON dictionary, or "package.module:name" of a Maker or of a function making one."""
-    model: str = "SevenNet"
-    """Force field: one of atomate2's names, or the import path of an ASE calculator ("ase.calculators.emt.EMT")."""
+    model: str = "SevenNet-0"
+    """Force field: SevenNet-0 or another of SevenNet's names, one of atomate2's, or the import path of an ASE
+    calculator ("ase.calculators.emt.EMT")."""
     calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the force field's calculator, or of GPAW on top of its preset."""
     kpoint_length: float = Field(40.0, gt=0)
@@ -296,18 +298,23 @@ def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
     from atomate2.forcefields import MLFF
     from atomate2.forcefields.jobs import ForceFieldStaticMaker
 
-    if "." in model:
+    arguments = dict(calculator_kwargs)
+    if (key := sevennet_key(model)) is not None:
+        check_sevennet(model)
+        force_field: Any = MLFF.SevenNet
+        arguments = {"model": key, **arguments}
+    elif "." in model:
         module, _, name = model.rpartition(".")
         _imported(f"{module}:{name}")
-        force_field: Any = {"@module": module, "@callable": name}
+        force_field = {"@module": module, "@callable": name}
     else:
-        known = {
+        members = {
             alias: member for member in MLFF for alias in (member.name, member.value) if member.name != "Forcefield"
         }
-        if model not in known:
-            raise ValueError(f"unknown force field '{model}'; {_nearest(model, known)}")
-        force_field = known[model]
-    return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=dict(calculator_kwargs))
+        if model not in members:
+            raise ValueError(f"unknown force field '{model}'; {_nearest(model, ['SevenNet-0', *members])}")
+        force_field = members[model]
+    return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=arguments)
 
 
 def _vasp_handlers() -> dict[str, Any]:

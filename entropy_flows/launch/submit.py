@@ -15,7 +15,7 @@ from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.launch.task import add_once, is_added, to_workflow
-from entropy_flows.potentials import check_elements
+from entropy_flows.potentials import check_elements, split_model, with_arguments
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.store import CampaignStore, launchpad, same_engine
 
@@ -31,19 +31,21 @@ CLAIM_SECONDS = 15
 def locate_model(model: str, base: Path) -> str:
     """A model's name, or its path if it is a file, relative to the campaign file or shipped with the package.
 
+    Its keyword arguments stay behind it.
+
     Raises
     ------
     ValueError
         If it looks like a file and there is none.
     """
-    if not model.endswith((".zip", ".pt2", ".pth")) or model.startswith("nequip.net:"):
+    name, arguments = split_model(model)
+    if not name.endswith((".zip", ".pt2", ".pth")) or name.startswith("nequip.net:"):
         return model
-    shipped = Path(__file__).parents[1] / "models" / model.removeprefix("shipped:")
-    candidates = [shipped] if model.startswith("shipped:") else [base / model]
-    for path in candidates:
-        if path.is_file():
-            return str(path.resolve())
-    raise ValueError(f"model file {candidates[0]} does not exist")
+    shipped = Path(__file__).parents[1] / "models" / name.removeprefix("shipped:")
+    path = shipped if name.startswith("shipped:") else base / name
+    if not path.is_file():
+        raise ValueError(f"model file {path} does not exist")
+    return with_arguments(path.resolve(), arguments)
 
 
 def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None) -> Flow:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from entropy_flows.potentials.calculators import is_dotted, is_nequip, is_sevennet, load_calculator, make
-from entropy_flows.potentials.files import COMPILED_SUFFIX, compiled_for_batches, local_package
+from entropy_flows.potentials.calculators import check_name, load_calculator, make
+from entropy_flows.potentials.files import compiled_for_batches, local_package
+from entropy_flows.potentials.names import COMPILED_SUFFIX, is_dotted, is_nequip, is_sevennet, split_model
 from entropy_flows.potentials.onebyone import OneByOne
 from entropy_flows.potentials.scope import generators_untouched
 
@@ -72,16 +73,17 @@ def load_batch_model(model: str | Path, device: str = "cpu") -> BatchModel:
     ValueError, FileNotFoundError, ConnectionError
         As `load_calculator`.
     """
-    name = str(model)
+    check_name(str(model))
+    name, arguments = split_model(model)
     if is_nequip(name):
         return _load_nequip(local_package(name), device)
     if is_sevennet(name):
         from entropy_flows.potentials.sevennet import SevenNetModel
 
-        return SevenNetModel(load_calculator(name, device), device)
+        return SevenNetModel(load_calculator(model, device), device)
     if is_dotted(name):
-        return _load_dotted(name, device)
-    return OneByOne(load_calculator(name, device), device)
+        return _load_dotted(name, device, arguments)
+    return OneByOne(load_calculator(model, device), device)
 
 
 def _load_nequip(path: Path, device: str) -> BatchModel:
@@ -99,10 +101,10 @@ def _load_nequip(path: Path, device: str) -> BatchModel:
     return OneByOne(load_calculator(path, device), device)
 
 
-def _load_dotted(name: str, device: str) -> BatchModel:
+def _load_dotted(name: str, device: str, arguments: dict[str, Any]) -> BatchModel:
     from entropy_flows.potentials.torchsim import TorchSimModel, is_torchsim
 
-    made = make(name, device)
+    made = make(name, device, arguments)
     if is_torchsim(made):
         return TorchSimModel(made)
     if not hasattr(made, "get_property"):

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ase.calculators.calculator import Calculator
 
-from entropy_flows.potentials.files import (
+from entropy_flows.potentials.files import compiled_for_batches, local_package, model_elements
+from entropy_flows.potentials.names import (
     CHECKPOINT_SUFFIX,
     COMPILED_SUFFIX,
     NEQUIP_NET,
     PACKAGE_SUFFIX,
-    compiled_for_batches,
-    local_package,
-    model_elements,
+    check_sevennet,
+    is_dotted,
+    is_nequip,
+    is_sevennet,
+    split_model,
 )
 from entropy_flows.potentials.onebyone import BatchOfOne
 from entropy_flows.potentials.scope import default_dtype, generators_untouched, scoped
+from entropy_flows.yaml_text import shortened
 
 
 @generators_untouched()
@@ -51,54 +55,42 @@ def load_calculator(model: str | Path, device: str = "cpu") -> Calculator:
     ConnectionError
         If a published model cannot be reached.
     """
-    name = str(model)
-    check_name(name)
+    check_name(str(model))
+    name, arguments = split_model(model)
     if is_nequip(name):
         return _load_nequip(local_package(name), device)
     if is_sevennet(name):
-        return _load_sevennet(name, device)
+        return _load_sevennet(name, device, arguments)
     if name in _atomate2_names():
-        return _load_atomate2(name)
-    return _load_dotted(name, device)
+        return _load_atomate2(name, arguments)
+    return _load_dotted(name, device, arguments)
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that is none of those in this package's table; nothing is loaded or looked up.
+def check_name(model: str) -> None:
+    """Refuse a name that is none of those in this package's table; nothing is loaded or fetched.
 
     Raises
     ------
     ValueError
         Saying what was expected.
     """
-    if not (is_nequip(name) or is_sevennet(name) or name in _atomate2_names() or is_dotted(name)):
+    name, arguments = split_model(model)
+    if is_sevennet(name):
+        check_sevennet(name)
+    elif is_nequip(name):
+        if arguments:
+            raise ValueError(f"model '{name}' takes no arguments, got {', '.join(arguments)}: a package has its own")
+    elif name not in _atomate2_names() and not is_dotted(name):
         raise ValueError(
-            f"model '{name}' is not known; expected a path ending in {PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or "
+            f"model '{shortened(name)}' is not known; expected a path ending in {PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or "
             f"{CHECKPOINT_SUFFIX}, an id "
             f"'{NEQUIP_NET}group/model:version', a SevenNet name such as 'SevenNet-0', an import path of an ASE "
             f"calculator class, or one of atomate2's force fields: {', '.join(_atomate2_names())}"
         )
 
 
-def is_nequip(name: str) -> bool:
-    """Whether a name is that of a NequIP or Allegro model."""
-    return name.endswith((PACKAGE_SUFFIX, COMPILED_SUFFIX)) or name.startswith(NEQUIP_NET)
-
-
-def is_sevennet(name: str) -> bool:
-    """Whether a name is that of a model SevenNet knows, or of a checkpoint of it."""
-    return name.lower().startswith(("sevennet-", "7net-")) or name.endswith(CHECKPOINT_SUFFIX)
-
-
-def is_dotted(name: str) -> bool:
-    """Whether a name is an import path: a class is capitalised, a file's suffix is not; functions need a module."""
-    parts = name.split(".")
-    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        return False
-    return not parts[-1].islower() or importlib.util.find_spec(parts[0]) is not None
-
-
-def make(name: str, device: str) -> Any:
-    """Call what an import path names, with the device if it takes one."""
+def make(name: str, device: str, arguments: Mapping[str, Any]) -> Any:
+    """Call what an import path names, with its arguments, and with the device if it takes one."""
     module, _, attribute = name.rpartition(".")
     try:
         factory = getattr(importlib.import_module(module), attribute)
@@ -106,7 +98,11 @@ def make(name: str, device: str) -> Any:
         raise ValueError(f"model '{name}' cannot be imported as an ASE calculator class: {error}") from error
     if not callable(factory):
         raise ValueError(f"model '{name}' is a {type(factory).__name__}, expected a class or a function")
-    return factory(**({"device": device} if "device" in inspect.signature(factory).parameters else {}))
+    here = {"device": device} if "device" in inspect.signature(factory).parameters else {}
+    try:
+        return factory(**{**here, **arguments})
+    except TypeError as error:
+        raise ValueError(f"model '{name}' cannot be made with {dict(arguments) or 'no arguments'}: {error}") from error
 
 
 def _load_nequip(path: Path, device: str) -> Calculator:
@@ -124,30 +120,31 @@ def _load_nequip(path: Path, device: str) -> Calculator:
         return load(path, device=device, chemical_species_to_atom_type_map=model_elements(path) is not None or None)
 
 
-def _load_sevennet(name: str, device: str) -> Calculator:
+def _load_sevennet(name: str, device: str, arguments: Mapping[str, Any]) -> Calculator:
     try:
         from sevenn.calculator import SevenNetCalculator
     except ImportError as error:
         raise ValueError(f"model '{name}' needs SevenNet: pip install 'entropy_flows[teacher]'") from error
-    from entropy_flows.potentials.sevennet import checkpoint_file, checkpoint_of
+    from entropy_flows.potentials.sevennet import check_modality, checkpoint_file, checkpoint_of
 
-    source = checkpoint_of(checkpoint_file(name)).checkpoint_path  # in one line, if it is none
+    checkpoint = checkpoint_of(checkpoint_file(name))
+    check_modality(name, checkpoint, arguments)
     with default_dtype("float32"):
-        return scoped(SevenNetCalculator, "float32")(source, device=device)
+        return scoped(SevenNetCalculator, "float32")(checkpoint.checkpoint_path, device=device, **arguments)
 
 
-def _load_atomate2(name: str) -> Calculator:
+def _load_atomate2(name: str, arguments: Mapping[str, Any]) -> Calculator:
     from atomate2.forcefields.jobs import ForceFieldStaticMaker
 
     with default_dtype("float32"):
         try:
-            return ForceFieldStaticMaker(force_field_name=name).calculator
+            return ForceFieldStaticMaker(force_field_name=name, calculator_kwargs=dict(arguments)).calculator
         except ImportError as error:
             raise ValueError(f"force field '{name}' of atomate2 needs a package that is missing: {error}") from error
 
 
-def _load_dotted(name: str, device: str) -> Calculator:
-    calculator = make(name, device)
+def _load_dotted(name: str, device: str, arguments: Mapping[str, Any]) -> Calculator:
+    calculator = make(name, device, arguments)
     if not hasattr(calculator, "get_property"):
         raise ValueError(f"model '{name}' gives a {type(calculator).__name__}, expected an ASE calculator")
     return calculator

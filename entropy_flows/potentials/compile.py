@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from entropy_flows.potentials.files import COMPILED_SUFFIX, PACKAGE_SUFFIX, local_package, model_elements
+from entropy_flows.potentials.files import local_package, model_elements
+from entropy_flows.potentials.names import COMPILED_SUFFIX, PACKAGE_SUFFIX
 
 
 def compile_package(package: str | Path, output: str | Path, device: str = "cpu") -> Path:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ase.data import atomic_numbers
 
+from entropy_flows.potentials.names import (
+    CHECKPOINT_SUFFIX,
+    COMPILED_SUFFIX,
+    NEQUIP_NET,
+    PACKAGE_SUFFIX,
+    is_sevennet,
+    split_model,
+)
 from entropy_flows.yaml_text import MAX_BYTES, parse_yaml
-
-PACKAGE_SUFFIX = ".nequip.zip"
-COMPILED_SUFFIX = ".nequip.pt2"
-NEQUIP_NET = "nequip.net:"
-CHECKPOINT_SUFFIX = ".pth"
-"""Of SevenNet's checkpoints."""
 
 
 def local_package(model: str | Path) -> Path:
@@ -41,7 +45,7 @@ def local_package(model: str | Path) -> Path:
     ConnectionError
         If a published model cannot be reached.
     """
-    name = str(model)
+    name, _ = split_model(model)
     if name.startswith(NEQUIP_NET):
         return _fetch(name)
     path = Path(name).expanduser().resolve()
@@ -63,12 +67,16 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
     tuple of str or None
         Chemical symbols in the model's own order; None when the name does not tell (a foundation model covers most
         elements) or the model's type names are not elements.
-    """
-    if str(model).endswith(CHECKPOINT_SUFFIX):
-        from entropy_flows.potentials.sevennet import checkpoint_of, known_elements
 
-        return known_elements(checkpoint_of(local_package(model)))
-    if not str(model).endswith(PACKAGE_SUFFIX):
+    Raises
+    ------
+    ValueError
+        If the file is not of the kind that its name says, or the model needs another modality.
+    """
+    name, arguments = split_model(model)
+    if is_sevennet(name):
+        return _sevennet_elements(name, arguments)
+    if not name.endswith(PACKAGE_SUFFIX):
         return None
     try:
         with zipfile.ZipFile(local_package(model)) as archive:
@@ -81,6 +89,20 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{model} is not a NequIP package: {error}") from None
     return symbols if all(symbol in atomic_numbers for symbol in symbols) else None
+
+
+def _sevennet_elements(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Elements of a SevenNet model; None for one that is not on this machine, for nothing is fetched."""
+    if importlib.util.find_spec("sevenn") is None and not name.endswith(CHECKPOINT_SUFFIX):
+        return None
+    from entropy_flows.potentials.sevennet import check_modality, checkpoint_of, known_elements, local_checkpoint
+
+    path = local_checkpoint(name)
+    if path is None:
+        return None
+    checkpoint = checkpoint_of(path)
+    check_modality(name, checkpoint, arguments)
+    return known_elements(checkpoint)
 
 
 def _atom_types(metadata: bytes) -> list[str]:
@@ -103,7 +125,8 @@ def check_elements(model: str | Path, elements: Iterable[str], role: str) -> Non
     """
     known = model_elements(model)
     if known is not None and (missing := sorted(set(elements) - set(known))):
-        raise ValueError(f"{role} {Path(model).name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
+        name = Path(split_model(model)[0]).name
+        raise ValueError(f"{role} {name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
 
 
 def compiled_for_batches(path: Path) -> bool:

@@ -8,10 +8,13 @@ float64, for d itself.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import sevenn._keys as key
 import torch
 from ase.data import chemical_symbols
@@ -24,9 +27,14 @@ from entropy_flows.faults import is_machine_fault
 from entropy_flows.neighbors import neighbors
 from entropy_flows.potentials.batch import Evaluation
 from entropy_flows.potentials.elements import atom_types
-from entropy_flows.potentials.files import CHECKPOINT_SUFFIX, local_package
+from entropy_flows.potentials.files import local_package
+from entropy_flows.potentials.names import CHECKPOINT_SUFFIX, SEVENNET, check_sevennet, sevennet_key
 from entropy_flows.potentials.scope import default_dtype
+from entropy_flows.yaml_text import shortened
 
+_ARRAYS = [np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
+_ARRAYS += [(np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+"""What SevenNet's checkpoints hold beside tensors and plain values."""
 SMALLEST_VOLUME = 1e-3
 """Å³; SevenNet takes what is smaller for no volume and divides by this instead."""
 
@@ -47,26 +55,65 @@ def checkpoint_file(name: str) -> Path:
     FileNotFoundError
         If it is a path without a file.
     """
-    return local_package(name) if name.endswith(CHECKPOINT_SUFFIX) else Path(pretrained_name_to_path(name))
+    if name.endswith(CHECKPOINT_SUFFIX):
+        return local_package(name)
+    check_sevennet(name)
+    return Path(pretrained_name_to_path(str(sevennet_key(name))))
+
+
+def local_checkpoint(name: str) -> Path | None:
+    """A SevenNet model's checkpoint if it is on this machine already; errors as of `checkpoint_file`."""
+    if name.endswith(CHECKPOINT_SUFFIX):
+        return local_package(name)
+    check_sevennet(name)
+    in_wheel = str(sevennet_key(name)).removeprefix("7net-") in SEVENNET
+    return checkpoint_file(name) if in_wheel else None
 
 
 def checkpoint_of(path: Path) -> SevenNetCheckpoint:
     """Open a checkpoint.
 
+    SevenNet unpickles whatever is in it, so the file is read before as weights alone: tensors, arrays and plain values.
+    What passes can be unpickled without running anything.
+
     Raises
     ------
     ValueError
-        If it is not one of SevenNet's.
+        If it is not one of SevenNet's, or holds anything else.
     """
     checkpoint = SevenNetCheckpoint(path)
     try:
+        with torch.serialization.safe_globals(_ARRAYS):
+            torch.load(path, map_location="cpu", weights_only=True)
         checkpoint.config[key.TYPE_MAP]
     except Exception as error:  # whatever unpickling something else leads to
         if is_machine_fault(error):
             raise
-        reason = str(error).splitlines()[0] if str(error) else ""
-        raise ValueError(f"{path} is not a checkpoint of SevenNet: {type(error).__name__}: {reason}") from None
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        reason = shortened(str(error).partition("\n")[0], 200)
+        what = f"it names {named[1]}, which is not called" if named else f"{type(error).__name__}: {reason}"
+        raise ValueError(f"{path} is not a checkpoint of SevenNet: {what}") from None
     return checkpoint
+
+
+def check_modality(name: str, checkpoint: SevenNetCheckpoint, arguments: Mapping[str, Any]) -> None:
+    """Refuse a modality that a model does not have, or a model of several without one.
+
+    Raises
+    ------
+    ValueError
+        Naming those it has.
+    """
+    known = list(checkpoint.config.get(key.MODAL_MAP) or {}) if checkpoint.config.get(key.USE_MODALITY) else []
+    modal = arguments.get("modal")
+    if known and modal not in known:
+        chosen = "which is not given" if modal is None else f"which is not {modal!r}"
+        raise ValueError(
+            f"model '{name}' needs one of its modalities {', '.join(known)}, {chosen}; write {{name: {name}, modal: "
+            f"{known[0]}}}"
+        )
+    if modal is not None and not known:
+        raise ValueError(f"model '{name}' has no modalities, got modal {modal!r}")
 
 
 def known_elements(checkpoint: SevenNetCheckpoint) -> tuple[str, ...]:
@@ -87,9 +134,11 @@ class SevenNetModel:
 
     def __init__(self, calculator: Any, device: str = "cpu") -> None:
         self.model, self.device, self.cutoff = calculator.model, device, float(calculator.cutoff)
+        self.modality = None if calculator.modal is None else int(calculator.model.modal_map[calculator.modal])
         self.elements = tuple(int(number) for number in calculator.type_map)
         self.model.set_is_batch_data(True)
         self.model.requires_grad_(False)
+        self.model.eval_modal_map = False  # its number is given
         self._known: WeakKeyDictionary[Cells, dict[str, Tensor]] = WeakKeyDictionary()
 
     def __call__(self, batch: Batch) -> Evaluation:
@@ -117,7 +166,11 @@ class SevenNetModel:
         """What stays while atoms move."""
         atom_types(cells, self.elements, self.device)
         volumes = torch.where(cells.volumes < SMALLEST_VOLUME, torch.nan, cells.volumes)
+        modality = {}
+        if self.modality is not None:
+            modality[key.MODAL_TYPE] = torch.full((len(cells),), self.modality, device=cells.device)
         return {
+            **modality,
             key.NODE_FEATURE: cells.species,  # replaced by the model
             key.ATOMIC_NUMBERS: cells.species,
             key.BATCH: cells.owner,

@@ -18,6 +18,7 @@ from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_finger
 from entropy_flows.fingerprints.kinds import CLASSES
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params, one_line
+from entropy_flows.potentials import ModelName, split_model
 from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.select import SelectParams
@@ -91,10 +92,11 @@ class Campaign(IterationSettings):
     """Chemical symbols; their fixed order is that of the fingerprint's blocks."""
     seed: int = Field(42, ge=0)
     """Everything random follows from it."""
-    base_model: str
-    """A .nequip.zip or .pth file, a nequip.net id, SevenNet-0, or a name atomate2's forcefields know."""
-    student: str | None = None
-    """The model to fine-tune first, where no trainer takes the base model, or another is wanted."""
+    base_model: ModelName
+    """A .nequip.zip or .pth file, a nequip.net id, SevenNet-0, 7net-l3i5 or another of SevenNet's, a name atomate2's
+    forcefields know, or an import path; with keyword arguments a mapping, such as {name: 7net-mf-0, modal: PBE}."""
+    student: ModelName | None = None
+    """The model to fine-tune first, where no trainer takes the base model, or another is wanted; as `base_model`."""
     phases: tuple[Phase, ...] = Field(min_length=1)
     """Seed crystals."""
     global_fingerprint: FingerprintParams = GOMParams(cutoff=4.5, natx=200)
@@ -170,7 +172,10 @@ class Campaign(IterationSettings):
         paths = [("base_model", self.base_model), ("student", self.student)]
         paths += [(f"phase {phase.name!r}: file", phase.file) for phase in self.phases]
         for what, path in paths:
-            if path is not None and PurePath(normpath(path.removeprefix("shipped:"))).parts[:1] == ("..",):
+            if path is None:
+                continue
+            name = split_model(path)[0].removeprefix("shipped:")
+            if PurePath(normpath(name)).parts[:1] == ("..",):
                 raise ValueError(
                     f"{what} {path} leaves the folder of the campaign file; give its absolute path if that is meant"
                 )

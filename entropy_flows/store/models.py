@@ -13,7 +13,15 @@ from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.database import Database
 
-from entropy_flows.potentials import CHECKPOINT_SUFFIX, COMPILED_SUFFIX, NEQUIP_NET, PACKAGE_SUFFIX, model_sha256
+from entropy_flows.potentials import (
+    CHECKPOINT_SUFFIX,
+    COMPILED_SUFFIX,
+    NEQUIP_NET,
+    PACKAGE_SUFFIX,
+    model_sha256,
+    split_model,
+    with_arguments,
+)
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import check_launch
@@ -40,7 +48,8 @@ class Models:
         Returns
         -------
         str
-            Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model.
+            Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model; keyword arguments
+            stay behind it.
         """
         key = {"campaign": self.name, "iteration": iteration}
         return self._register("models", key, model, fields)
@@ -75,18 +84,19 @@ class Models:
             If the file is missing in the database or does not match its checksum, or the reference is a path: what is
             loaded runs as code, so a file is taken by its checksum only.
         """
-        if not reference.startswith("sha256:"):
-            if model_suffix(reference) and not reference.startswith(NEQUIP_NET):
-                raise StoreError(f"model {reference} is not in the database: it was no file when it was registered")
+        name, arguments = split_model(reference)
+        if not name.startswith("sha256:"):
+            if model_suffix(name) and not name.startswith(NEQUIP_NET):
+                raise StoreError(f"model {name} is not in the database: it was no file when it was registered")
             return reference
-        digest = reference.removeprefix("sha256:")
+        digest = name.removeprefix("sha256:")
         query = {"campaign": self.name, "sha256": digest}
         found = self.database["models"].find_one(query) or self.database["members"].find_one(query)
         if found is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
         path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"
         if path.is_file() and model_sha256(path) == digest:
-            return str(path)
+            return with_arguments(path, arguments)
         try:
             data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
         except (NoFile, CorruptGridFile):
@@ -97,16 +107,18 @@ class Models:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
             stream.write(data)
         os.replace(stream.name, path)  # another worker may be fetching the same file
-        return str(path)
+        return with_arguments(path, arguments)
 
     def _register(self, collection: str, key: dict[str, Any], model: str | Path, fields: dict[str, Any]) -> str:
         """Keep a model under its key, once; returns its reference."""
-        path = Path(model)
+        name, arguments = split_model(model)
+        path = Path(name)
         body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
         if path.is_file():
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
-            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": f"sha256:{digest}"}
+            reference = with_arguments(f"sha256:{digest}", arguments)
+            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": reference}
             body["name"] = path.name
         insert_once(self.database[collection], key, {**body, "created": datetime.now(UTC)})
         found = self.database[collection].find_one(key)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from gridfs import GridFSBucket
 
+from entropy_flows.potentials import split_model
 from entropy_flows.store.ledger import IMPORT, STAGES
 from entropy_flows.store.subject import Check, Subject, file_defect
 
@@ -147,7 +148,7 @@ def members(subject: Subject) -> Check:
 
 
 def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
-    if model["reference"] != f"sha256:{model['sha256']}":
+    if split_model(model["reference"])[0] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
     described = subject.store.database["models.files"].find_one({"_id": model["file"]}, {"metadata": 1})
     if described is not None and described.get("metadata", {}).get("sha256") != model["sha256"]:

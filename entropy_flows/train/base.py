@@ -141,7 +141,7 @@ def trainer_for(model: Model, name: str | None = None) -> Trainer:
             return trainer
     raise ValueError(
         f"{_shown(model)} cannot be fine-tuned: expected a .nequip.zip, a nequip.net: id, a SevenNet name or a .pth "
-        f"checkpoint of SevenNet; {known}"
+        f"checkpoint of SevenNet, of one modality; {known}"
     )
 
 

@@ -31,7 +31,7 @@ import yaml
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from entropy_flows.potentials import is_sevennet, model_sha256
+from entropy_flows.potentials import is_sevennet, model_sha256, split_model
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
@@ -78,8 +78,11 @@ METRICS = {"Energy": ("energy_mae", 1.0), "Force": ("forces_mae", 1.0), "Stress"
 
 
 def takes(model: Model) -> bool:
-    """Whether it is a name SevenNet knows, or a checkpoint of it."""
-    return not isinstance(model, dict) and is_sevennet(str(model))
+    """Whether it is a name SevenNet knows, or a checkpoint of it, and of one modality."""
+    if isinstance(model, dict):
+        return False
+    name, arguments = split_model(model)
+    return is_sevennet(name) and "modal" not in arguments
 
 
 def check(params: TrainParams) -> None:
@@ -111,7 +114,7 @@ def fine_tune(
     from entropy_flows.potentials.sevennet import checkpoint_file, checkpoint_of, known_elements
 
     started = time.monotonic()
-    workdir, source = Path(workdir).resolve(), checkpoint_file(str(base_model))
+    workdir, source = Path(workdir).resolve(), checkpoint_file(split_model(base_model)[0])
     checkpoint = checkpoint_of(source)
     if checkpoint.config.get("use_modality"):
         raise ValueError(f"{base_model} has several modalities; expected a SevenNet model with one")

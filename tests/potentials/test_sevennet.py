@@ -6,7 +6,14 @@ from ase.build import bulk
 from cells import rattled, skewed
 
 from entropy_flows.batch import Batch
-from entropy_flows.potentials import load_batch_model, load_calculator
+from entropy_flows.label import LabelParams, make_static_maker, settings_hash
+from entropy_flows.potentials import (
+    check_elements,
+    load_batch_model,
+    load_calculator,
+    model_elements,
+    with_arguments,
+)
 
 sevennet = pytest.importorskip("entropy_flows.potentials.sevennet", exc_type=ImportError)
 
@@ -67,3 +74,62 @@ def test_cells_without_neighbours_and_without_a_volume(model):
 def test_an_element_it_does_not_know(model):
     with pytest.raises(ValueError, match="does not know Po; its elements are"):
         model(Batch.of([bulk("Po", "sc", a=3.3)]))
+
+
+@pytest.mark.parametrize("modal", ["PBE", "R2SCAN"])
+def test_a_model_of_several_modalities(modal):
+    """Comes in SevenNet's wheel; both of its modalities, one by one and in a batch."""
+    name = with_arguments("7net-mf-0", {"modal": modal})
+    calculator, model = load_calculator(name), load_batch_model(name)
+    result = model(Batch.of(CELLS[:2]))
+    for index, atoms in enumerate(CELLS[:2]):
+        alone = atoms.copy()
+        alone.calc = calculator
+        assert result.energy[index].item() == pytest.approx(alone.get_potential_energy(), rel=1e-6)
+    assert calculator.modal == modal
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("7net-mf-0", "needs one of its modalities R2SCAN, PBE, which is not given; write {name: 7net-mf-0, modal: R2"),
+        ('SevenNet-MF-0?{"modal": "HSE"}', "needs one of its modalities R2SCAN, PBE, which is not 'HSE'"),
+        ('SevenNet-0?{"modal": "PBE"}', "has no modalities, got modal 'PBE'"),
+        ("7net-l3i55", "SevenNet has no model '7net-l3i55'; did you mean '7net-l3i5'?"),
+    ],
+)
+def test_what_a_name_cannot_be_is_told_without_loading(model, expected):
+    with pytest.raises(ValueError, match=r"SevenNet|7net") as caught:
+        check_elements(model, ["Si"], "base_model")
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SevenNet", "SevenNet-0", "7net-0", "SEVENNET-0", "7net-0_11jul2024"])
+def test_one_model_has_one_name(name):
+    """As a base model and as a label engine."""
+    assert sevennet.checkpoint_file(name) == sevennet.checkpoint_file("SevenNet-0")
+    label = make_static_maker(LabelParams(engine="forcefield", model=name))
+    if "_" not in name:
+        assert settings_hash(label) == settings_hash(make_static_maker(LabelParams(engine="forcefield")))
+    assert "Po" not in model_elements(name)
+
+
+class Intruder:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_is_weights_or_is_not_loaded(tmp_path, capsys, zipped):
+    """What would be called on unpickling is named, by the check and by a job alike."""
+    path = tmp_path / "model.pth"
+    content = torch.load(sevennet.checkpoint_file("SevenNet-0"), map_location="cpu", weights_only=False)
+    content["config"]["note"] = Intruder()
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    for load in (model_elements, load_calculator, load_batch_model):
+        with pytest.raises(ValueError, match=r"is not a checkpoint of SevenNet: it names .*print, which is not called"):
+            load(path)
+    assert "run" not in capsys.readouterr().out
+    path.write_bytes(b"anything")
+    with pytest.raises(ValueError, match="is not a checkpoint of SevenNet: UnpicklingError"):
+        model_elements(path)

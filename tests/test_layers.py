@@ -23,6 +23,7 @@ SHARED = {
     "faults",
     "digest",
     "yaml_text",
+    "modules",
     "vacuum",
 }
 CORE = {"fingerprints", "entropy"}

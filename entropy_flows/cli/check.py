@@ -22,9 +22,11 @@ from entropy_flows.label.engines import is_vasp
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.seeds import seed_warnings
 from entropy_flows.launch.submit import locate_model
+from entropy_flows.modules import use_folder
 from entropy_flows.moments import summary
 from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
 from entropy_flows.schemas import Campaign, load_settings
+from entropy_flows.schemas.named_code import modules_folder, named_code
 from entropy_flows.store import CampaignStore, same_engine
 from entropy_flows.train import trainer_for
 
@@ -43,14 +45,22 @@ def command(
     database: Annotated[
         bool, typer.Option("--database", help="Compare with the campaign of this name in the database, too.")
     ] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Import label engines and trainers of your own, which runs their code.")
+    ] = False,
     folder: FolderOption = None,
 ) -> None:
     """Validate a campaign file and print what would run and how large it is. Nothing is run.
 
+    Modules of your own that the file names are found, but not imported unless --load is given.
+
     Example: entropy-flows check carbon.yaml --inputs inputs --launchers launchers
     """
     console = Console()
-    campaign, seeds = preflight(file, console=console)
+    campaign, seeds = preflight(file, load=load, console=console)
+    unseen = [] if load else [code for code in named_code(campaign, file.parent) if not code.trusted]
+    for code in unseen:
+        _warn(console, f"{code.key} {code.path} was not looked into: importing it runs its code; check --load does")
     console.print(f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}")
     for role, name in _models(campaign).items():
         if name.startswith(NEQUIP_NET):
@@ -64,29 +74,37 @@ def command(
     for warning in vacuum_warnings(campaign, seeds):
         _warn(console, warning)
     console.print(_size_table(campaign, list(seeds)))
-    maker = make_static_maker(campaign.label)
-    console.print(f"labels by: {engine_name(maker)}")
     if budget := campaign.stop.label_budget:
         console.print(f"label budget: {budget}")
-    if is_vasp(maker):
-        _tell_vasp(console, maker, next(iter(seeds.values())), inputs)
-    elif inputs is not None:
-        raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
-    if database:
-        with session(file, folder, create=False) as opened:
-            console.print(_stored(opened.store, campaign, maker), soft_wrap=True, highlight=False)
+    if any(code.is_engine for code in unseen):
+        if inputs is not None or database:
+            raise ValueError(f"{'--inputs' if inputs else '--database'} needs the label engine: add --load")
+    else:
+        maker = make_static_maker(campaign.label)
+        console.print(f"labels by: {engine_name(maker)}")
+        if is_vasp(maker):
+            _tell_vasp(console, maker, next(iter(seeds.values())), inputs)
+        elif inputs is not None:
+            raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
+        if database:
+            with session(file, folder, create=False) as opened:
+                console.print(_stored(opened.store, campaign, maker), soft_wrap=True, highlight=False)
     if launchers is not None:
-        _tell_launchers(console, launchers, campaign)
+        _tell_launchers(console, launchers, campaign, load_engine=not any(code.is_engine for code in unseen))
     console.print("[green]ok[/green]")
 
 
-def preflight(file: Path, runs_here: bool = False, console: Console | None = None) -> tuple[Campaign, dict[str, Any]]:
+def preflight(
+    file: Path, load: bool = True, runs_here: bool = False, console: Console | None = None
+) -> tuple[Campaign, dict[str, Any]]:
     """Everything that must hold before a campaign starts; what is to be told of its seeds is told as a warning.
 
     Parameters
     ----------
     file
         Campaign file.
+    load
+        Whether modules of the user's own that it names are imported; else what needs them is not looked at.
     runs_here
         Whether this machine's own workers will run it, so that the label engine must be on it.
     console
@@ -109,21 +127,28 @@ def preflight(file: Path, runs_here: bool = False, console: Console | None = Non
         raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
     check_queue(campaign.queue)
     base = file.parent
+    unseen = set() if load else {code.key for code in named_code(campaign, base) if not code.trusted}
+    if load:
+        use_folder(modules_folder(campaign, base))
     models = {role: locate_model(name, base) for role, name in _models(campaign).items()}
     for role, model in models.items():
+        if role in unseen:
+            continue
         try:
             check_name(model)
         except ValueError as err:
             raise ValueError(f"{role}: {err}") from None
         check_elements(model, campaign.elements, role)
-    _check_training(campaign, models.get("student", models["base_model"]))
-    seeds = check_seeds(campaign, base)
+    _check_training(campaign, models.get("student", models["base_model"]), load)
+    load_engine = not unseen & {"label.maker", "label.model"}
+    seeds = check_seeds(campaign, base, load_engine)
     cells = {name: seed.cell for name, seed in seeds.items()}
     make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(cells.values()))))  # what it needs is installed
-    maker = make_static_maker(campaign.label)
-    check_engine(maker, {f"phase {name}": cell for name, cell in cells.items()})
-    if runs_here:
-        check_engine_here(maker)
+    maker = make_static_maker(campaign.label) if load_engine else None
+    if maker is not None:
+        check_engine(maker, {f"phase {name}": cell for name, cell in cells.items()})
+        if runs_here:
+            check_engine_here(maker)
     for warning in seed_warnings(seeds, maker):
         _warn(console or Console(), warning)
     return campaign, cells
@@ -134,13 +159,19 @@ def _models(campaign: Campaign) -> dict[str, str]:
     return {"base_model": campaign.base_model, **({"student": campaign.student} if campaign.student else {})}
 
 
-def _check_training(campaign: Campaign, model: str) -> None:
-    """Refuse a model that no trainer takes, or a recipe that its trainer has nothing for."""
+def _check_training(campaign: Campaign, model: str, load: bool) -> None:
+    """Refuse a model that no trainer takes, or a recipe that its trainer has nothing for.
+
+    A trainer of the user's own is asked only if it may be imported.
+    """
     role = "student" if campaign.student else "base_model"
-    recipes = [(role, campaign.iteration(number).train) for number in range(1, campaign.n_iterations + 1)]
+    last = min(campaign.n_iterations, max(1, len(campaign.iterations)))  # later ones are alike
+    recipes = [(role, campaign.iteration(number).train) for number in range(1, last + 1)]
     if campaign.curve.train is not None:
         recipes.append((f"curve.train, {role}", campaign.curve.train))
     for where, params in recipes:
+        if not load and "." in (params.trainer or ""):
+            continue
         try:
             trainer_for(model, params.trainer).check(params)
         except ValueError as err:
@@ -166,11 +197,11 @@ def _tell_vasp(console: Console, maker: Maker, cell: Any, folder: Path | None) -
         _warn(console, text)
 
 
-def _tell_launchers(console: Console, folder: Path, campaign: Campaign) -> None:
+def _tell_launchers(console: Console, folder: Path, campaign: Campaign, load_engine: bool) -> None:
     """What is wrong with the launcher files; a ValueError if they will not do."""
     from entropy_flows.launch.launchers_check import check_launchers
 
-    found = check_launchers(folder, campaign)
+    found = check_launchers(folder, campaign, load_engine)
     for warning in found.warnings:
         _warn(console, warning)
     for error in found.errors[:-1]:

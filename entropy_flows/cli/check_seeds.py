@@ -18,7 +18,7 @@ MIN_DISTANCE = 0.6
 """Shortest distance in a seed, as a fraction of the sum of covalent radii."""
 
 
-def check_seeds(campaign: Campaign, base: Path) -> dict[str, Seed]:
+def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, Seed]:
     """Build the seed cells of all phases.
 
     Parameters
@@ -27,6 +27,8 @@ def check_seeds(campaign: Campaign, base: Path) -> dict[str, Seed]:
         Its file's content.
     base
         Folder that paths in it start from.
+    load_engine
+        Whether the label engine may be imported, for the moments that its labels start from.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def check_seeds(campaign: Campaign, base: Path) -> dict[str, Seed]:
     ValueError
         In one line: which phase, what is wrong with it, and what was expected.
     """
-    seeds = campaign_seeds(campaign, base)
+    seeds = campaign_seeds(campaign, base, load_engine)
     for name, seed in seeds.items():
         cell = seed.cell
         if strange := sorted({site.specie.symbol for site in cell} - set(campaign.elements)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -13,19 +14,49 @@ TEMPLATES = ("silicon", "carbon", "nacl")
 
 def command(
     folder: Annotated[Path, typer.Argument(help="Folder to make; its campaign.yaml is the campaign.")],
-    template: Annotated[str, typer.Option(help=f"System to start from: {', '.join(TEMPLATES)}.")] = "silicon",
+    more: Annotated[
+        list[Path] | None, typer.Argument(help="Further crystals after --structure.", metavar="[FILE]...")
+    ] = None,
+    structure: Annotated[
+        list[Path] | None, typer.Option(help="Your own crystal (CIF, POSCAR, extended XYZ, …); several may follow.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help=f"Or a system to start from: {', '.join(TEMPLATES)}. Default: as FOLDER's name.")
+    ] = None,
 ) -> None:
-    """Write a commented campaign file.
+    """Write a commented campaign file: for crystals of your own, or of a system that comes with the package.
 
-    Example: entropy-flows init mine --template carbon
+    Example: entropy-flows init mgo --structure MgO.cif MgO-B2.vasp
     """
-    if template not in TEMPLATES:
-        raise ValueError(f"--template {template!r}: expected one of {', '.join(TEMPLATES)}")
+    structures = [*(structure or []), *(more or [])]
     target = folder / "campaign.yaml"
     if target.exists():
         raise ValueError(f"{target} exists; choose another folder")
-    text = (files("entropy_flows.cli") / "templates" / f"{template}.yaml").read_text()
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "".join(c if c.isalnum() or c in "_.-" else "-" for c in folder.resolve().name)
-    target.write_text(text.replace("name: CAMPAIGN", f"name: {name}"))
-    print(f"written: {target}\nnext:    entropy-flows check {target}")
+    if more and not structure:
+        raise ValueError(f"{more[0]}: give your own crystals behind --structure")
+    if structures and template is not None:
+        raise ValueError(f"--structure and --template {template} exclude each other")
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in folder.resolve().name)
+    name = name[:64] if name[:1].isalnum() else f"campaign{name}"[:64]
+    if structures:
+        from entropy_flows.cli.own_system import copy_structures, own_campaign
+
+        text = own_campaign(name, structures)
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_structures(structures, folder)
+    else:
+        text = _template(folder, template).replace("name: CAMPAIGN", f"name: {name}")
+        folder.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    print(f"written: {target}\nnext:    {shlex.join(['entropy-flows', 'check', str(target)])}")
+
+
+def _template(folder: Path, template: str | None) -> str:
+    """The text of a system's campaign file."""
+    system = template or folder.resolve().name
+    if system not in TEMPLATES:
+        known = ", ".join(TEMPLATES)
+        if template is not None:
+            raise ValueError(f"--template {template!r}: expected one of {known}")
+        raise ValueError(f"{folder}: which system? Give your crystals by --structure FILE …, or --template {known}")
+    return (files("entropy_flows.cli") / "templates" / f"{system}.yaml").read_text()

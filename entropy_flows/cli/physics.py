@@ -54,9 +54,9 @@ def command(
     for line in physics_reasons(models):
         console.print(f"[red]{line}[/red]", soft_wrap=True)
     if queue:
-        console.print(f"when they are done: entropy-flows physics {as_typed(file, folder)}", soft_wrap=True)
+        print(f"when they are done: entropy-flows physics {as_typed(file, folder)}")
     else:
-        console.print(f"{made} checks made now; next: entropy-flows report {as_typed(file, folder)}")
+        print(f"{made} checks made now; next: entropy-flows report {as_typed(file, folder)}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _submit(opened: Session, plan: Plan, console: Console) -> None:
         if not subject.in_memory:
             console.print(f"{subject.title} {BY_FILES}")
         elif missing:
-            added = submit_physics(opened.store, opened.campaign, subject, plan.cells)
+            added = submit_physics(opened.store, opened.campaign, subject, plan.cells, opened.file.parent)
             how = "submitted" if added else "submitted before, and not done"
             console.print(f"{subject.title}: {missing} of {number} checks {how}", highlight=False)
 

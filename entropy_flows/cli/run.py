@@ -43,7 +43,7 @@ def command(
         show(console, opened.store.iterations(), opened.store.failures())
     refuse_unfinished(opened.store.name, state, message)
     console.print(f"[green]{opened.store.name}: {message}[/green]")
-    console.print(f"next: entropy-flows report {as_typed(file, folder)}")
+    print(f"next: entropy-flows report {as_typed(file, folder)}")
 
 
 def refuse_unfinished(name: str, state: str, message: str | None) -> None:

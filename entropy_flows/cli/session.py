@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,8 +12,10 @@ from typing import Annotated
 
 import typer
 
+from entropy_flows.modules import use_folder
 from entropy_flows.processes import locked
 from entropy_flows.schemas import AnyCampaign, Campaign, load_settings
+from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect
 from entropy_flows.store.connection import configured_uri, database_name
@@ -56,8 +59,8 @@ def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> P
 
 
 def as_typed(file: Path, folder: Path | None) -> str:
-    """A campaign's file and folder as arguments of the next command."""
-    return f"{file} -C {folder}" if folder else str(file)
+    """A campaign's file and folder as arguments of the next command, quoted for a shell."""
+    return shlex.join([str(file), *(["-C", str(folder)] if folder else [])])
 
 
 def need_shared_database(what: str, otherwise: str = "") -> None:
@@ -94,6 +97,7 @@ def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Se
         If the file is not valid, or the database not to be had or in use.
     """
     campaign = load_settings(file)
+    use_folder(modules_folder(campaign, file.parent))
     home = campaign_folder(campaign, file, folder)
     embedded = settings().uri is None
     if not embedded:

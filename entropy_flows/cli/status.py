@@ -61,7 +61,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
             console.print(f"{state} jobs go on with: lpad {command_name} -s {state} -q '{query}'", soft_wrap=True)
     if "FIZZLED" in counts:
         mend = f"entropy-flows repair {as_typed(file, folder)} --dry-run"
-        console.print(f"[red]FIZZLED jobs: see `{mend}`[/red]", soft_wrap=True)
+        console.print(f"FIZZLED jobs: see `{mend}`", style="red", soft_wrap=True, markup=False, highlight=False)
     if isinstance(opened.settings, AgnosticParams):
         from entropy_flows.cli.agnostic import show_runs
 

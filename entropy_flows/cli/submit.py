@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entropy_flows.cli.check import preflight
-from entropy_flows.cli.session import CampaignFile, FolderOption, need_shared_database, session
+from entropy_flows.cli.session import CampaignFile, FolderOption, as_typed, need_shared_database, session
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -16,7 +16,6 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     need_shared_database("submit", ", or use `run`")
     preflight(file)
     with session(file, folder) as opened:
-        if submit(opened.store, opened.campaign, file.parent):
-            print(f"submitted {opened.campaign.name}; its state: entropy-flows status {file}")
-        else:
-            print(f"{opened.campaign.name} was submitted before; its state: entropy-flows status {file}")
+        added = submit(opened.store, opened.campaign, file.parent)
+    done = "is submitted" if added else "was submitted before"
+    print(f"{opened.campaign.name} {done}; its state: entropy-flows status {as_typed(file, folder)}")

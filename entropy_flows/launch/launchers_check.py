@@ -62,7 +62,7 @@ class Report:
         return None
 
 
-def check_launchers(folder: Path, campaign: Campaign) -> Report:
+def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) -> Report:
     """Look at everything that can be known before a job is submitted.
 
     Parameters
@@ -71,6 +71,8 @@ def check_launchers(folder: Path, campaign: Campaign) -> Report:
         Where the files are.
     campaign
         Whose jobs they are for.
+    load_engine
+        Whether a label engine of the user's own may be imported, to see what VASP needs of its queue.
 
     Returns
     -------
@@ -92,7 +94,7 @@ def check_launchers(folder: Path, campaign: Campaign) -> Report:
         _check_walltime(report, f"queue of stage {stage}", changes.get("walltime"), expiry)
         _check_changes(report, stage, changes, adapters[of_stages.get(stage, "cpu")])
     label = adapters[of_stages["label"]]
-    if label is not None and is_vasp(maker := make_static_maker(campaign.label)):
+    if load_engine and label is not None and is_vasp(maker := make_static_maker(campaign.label)):
         asked = {**label, **campaign.queue.get("label", {})}
         report.warnings += vasp_warnings(folder / queue_file(of_stages["label"]), asked, maker)
     _check_programs(report, {str(adapter.q_type) for adapter in adapters.values() if adapter is not None})

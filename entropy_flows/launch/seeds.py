@@ -23,7 +23,7 @@ _PRINTED = 1e-6
 """μ_B that INCAR's digits may differ by."""
 
 
-def campaign_seeds(campaign: Campaign, folder: Path) -> dict[str, Seed]:
+def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -> dict[str, Seed]:
     """Phase → seed, with moments as the label engine starts from them.
 
     A phase without moments of its own has those of the engine's table, if the engine is VASP with spin.
@@ -34,6 +34,8 @@ def campaign_seeds(campaign: Campaign, folder: Path) -> dict[str, Seed]:
         Its phases and its label engine.
     folder
         Where the phases' files start from.
+    load_engine
+        Whether the label engine may be imported for its table of moments.
 
     Raises
     ------
@@ -41,7 +43,10 @@ def campaign_seeds(campaign: Campaign, folder: Path) -> dict[str, Seed]:
         If a seed will not do; see `build_seed`.
     """
     table = None
-    if campaign.label.engine not in ("forcefield", "gpaw-pbe"):  # which have none, and may not be installed here
+    if load_engine and campaign.label.engine not in (
+        "forcefield",
+        "gpaw-pbe",
+    ):  # which have none, and may not be installed here
         table = moment_table(make_static_maker(campaign.label))
     return {phase.name: build_seed(phase, folder, table) for phase in campaign.phases}
 
@@ -57,16 +62,18 @@ def moment_table(maker: Maker) -> dict[str, float] | None:
     return dict(table) if isinstance(table, Mapping) else None
 
 
-def seed_warnings(seeds: Mapping[str, Seed], maker: Maker) -> list[str]:
+def seed_warnings(seeds: Mapping[str, Seed], maker: Maker | None) -> list[str]:
     """What is to be told of the seeds' files and moments, one sentence each, with the phase's name.
+
+    Without the label engine (None) it is what their files say alone.
 
     Raises
     ------
     ValueError
         If the engine writes other moments into INCAR than a seed has.
     """
-    vasp = is_vasp(maker)
-    spinless = _has_no_spin(maker)
+    vasp = maker is not None and is_vasp(maker)
+    spinless = maker is not None and _has_no_spin(maker)
     warnings = []
     for name, seed in seeds.items():
         notes = list(seed.notes)

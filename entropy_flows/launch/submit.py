@@ -17,6 +17,7 @@ from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import check_elements, split_model, with_arguments
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
+from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.store import CampaignStore, launchpad, same_engine
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: Activ
         flow = agnostic_flow(store, campaign)
     else:
         flow = build_flow(store, campaign, base, maker)
+    _with_modules(flow, modules_folder(campaign, base))
     workflow = to_workflow(flow)
     while not _claimed(store) and not is_added(pad, workflow):
         time.sleep(1)  # another process submits it now, or died doing so
@@ -124,7 +126,9 @@ def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: Activ
     return True
 
 
-def submit_physics(store: CampaignStore, campaign: Campaign, subject: Subject, cells: dict[str, Structure]) -> bool:
+def submit_physics(
+    store: CampaignStore, campaign: Campaign, subject: Subject, cells: dict[str, Structure], base: Path
+) -> bool:
     """Add a job that makes those physics checks of a model that are not there.
 
     Parameters
@@ -137,6 +141,8 @@ def submit_physics(store: CampaignStore, campaign: Campaign, subject: Subject, c
         The model.
     cells
         Phase → seed cell.
+    base
+        Folder of the campaign file.
 
     Returns
     -------
@@ -156,8 +162,15 @@ def submit_physics(store: CampaignStore, campaign: Campaign, subject: Subject, c
         {str(stage): changes for stage, changes in campaign.queue.items()},
     )
     flow.update_metadata({"campaign": store.name, "physics": subject.reference}, dynamic=True)
+    _with_modules(flow, modules_folder(campaign, base))
     pad.add_wf(to_workflow(flow))
     return True
+
+
+def _with_modules(flow: Flow, folder: str | None) -> None:
+    """Tell all jobs, also those that they add, where modules of the user's own lie."""
+    if folder is not None:
+        flow.update_metadata({"modules": folder}, dynamic=True)
 
 
 def _opened_launchpad() -> LaunchPad:

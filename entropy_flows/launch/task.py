@@ -13,6 +13,7 @@ FireWorks reads and writes the whole of it whenever one of its jobs changes its 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -20,13 +21,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fireworks import FWAction, LaunchPad, Workflow, explicit_serialize
+from fireworks.utilities.fw_serializers import recursive_serialize, serialize_fw
 from jobflow import Flow
 from jobflow.managers.fireworks import JobFiretask, flow_to_workflow
+from monty.json import MontyDecoder, jsanitize
 from pymongo.errors import ConnectionFailure
 
 from entropy_flows.faults import Terminated, answering_sigterm
 from entropy_flows.launch.fanout import is_complete, let_go_on, pause, without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
+from entropy_flows.modules import use_folder
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store, launchpad
 from entropy_flows.store.fence import Launch, LaunchLostError, check_launch, running
@@ -39,6 +43,16 @@ T = TypeVar("T")
 @explicit_serialize
 class StageTask(JobFiretask):
     """A jobflow job of a campaign."""
+
+    @serialize_fw
+    @recursive_serialize
+    def to_dict(self) -> dict[str, Any]:
+        """The task as the launchpad keeps it: its job as a text, revived by the worker that runs it and nobody else.
+
+        To revive a job imports the modules that it names, which whoever looks at the launchpad has no need of.
+        """
+        job = self["job"]
+        return {**self, "job": job if isinstance(job, str) else json.dumps(jsanitize(job.as_dict()))}
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Run the job; see the module for what may happen meanwhile."""
@@ -64,6 +78,9 @@ class StageTask(JobFiretask):
         if needs and gathering is None and not is_complete(pad, needs):
             pause(pad, self.fw_id, needs)
             return FWAction()
+        use_folder(fw_spec.get("modules"))
+        if isinstance(self["job"], str):
+            self["job"] = json.loads(self["job"], cls=MontyDecoder)
         action = super().run_task(fw_spec)
         check_launch(pad.db)
         if gathering is not None:

@@ -185,7 +185,7 @@ def test_init_writes_a_campaign_that_checks(template, tmp_path, monkeypatch, cap
     code, out, err = run(monkeypatch, capsys, "check", tmp_path / "mine" / "campaign.yaml")
     assert code == 0, err
     assert "mine" in out
-    code, _, err = run(monkeypatch, capsys, "init", tmp_path / "mine")
+    code, _, err = run(monkeypatch, capsys, "init", tmp_path / "mine", "--template", template)
     assert code == 1
     assert "exists" in err
 

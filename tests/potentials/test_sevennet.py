@@ -131,5 +131,5 @@ def test_a_checkpoint_is_weights_or_is_not_loaded(tmp_path, capsys, zipped):
             load(path)
     assert "run" not in capsys.readouterr().out
     path.write_bytes(b"anything")
-    with pytest.raises(ValueError, match="is not a checkpoint of SevenNet: UnpicklingError"):
+    with pytest.raises(ValueError, match="is not a checkpoint of SevenNet: "):
         model_elements(path)

@@ -1,0 +1,108 @@
+"""Code that a campaign file names by import paths: label engines, models and trainers of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entropy_flows.modules import is_installed, lies_beside
+from entropy_flows.potentials import split_model
+from entropy_flows.potentials.names import is_nequip, is_sevennet
+from entropy_flows.schemas.campaign import Campaign
+from entropy_flows.schemas.files import AnyCampaign
+
+TRUSTED = ("ase", "atomate2", "entropy_flows")
+"""Packages that are imported anyway: to import a class of theirs runs nothing of a campaign's."""
+PLAIN = (*TRUSTED, "custodian", "jobflow", "numpy", "pymatgen")
+"""Packages whose classes a Maker of atomate2's may be made of."""
+
+
+@dataclass(frozen=True)
+class NamedCode:
+    """An import path in a campaign file."""
+
+    key: str
+    """Where it stands."""
+    path: str
+    """As it is written."""
+    module: str
+    """The module that is imported."""
+    trusted: bool
+    """Whether importing it runs only what is imported anyway."""
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether it is of the label engine."""
+        return self.key.startswith("label.")
+
+
+def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
+    """The import paths of a file; nothing is imported.
+
+    Parameters
+    ----------
+    settings
+        The file's content.
+    folder
+        Where the file is.
+
+    Raises
+    ------
+    ValueError
+        If a module is neither installed nor in the folder.
+    """
+    paths = [*_engine(settings), *(_others(settings) if isinstance(settings, Campaign) else ())]
+    for code in paths:
+        if not lies_beside(code.module, folder) and not is_installed(code.module):
+            top = code.module.partition(".")[0]
+            raise ValueError(f"{code.key} {code.path}: module {top!r} is neither installed nor in the folder {folder}")
+    return paths
+
+
+def modules_folder(settings: AnyCampaign, folder: Path) -> str | None:
+    """The folder, if a module that a file in it names lies there."""
+    beside = any(lies_beside(code.module, folder) for code in named_code(settings, folder))
+    return str(folder.resolve()) if beside else None
+
+
+def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
+    label = settings.label
+    if label is None:
+        return
+    if isinstance(label.maker, dict):
+        module = str(label.maker.get("@module"))
+        trusted = all(name.partition(".")[0] in PLAIN for name in _modules(label.maker))
+        yield NamedCode("label.maker", f"{module}:{label.maker.get('@class')}", module, trusted)
+    elif label.maker is not None:
+        module, _, name = label.maker.partition(":")
+        is_class = name.rpartition(".")[2][:1].isupper()  # a function would be called
+        yield NamedCode("label.maker", label.maker, module, is_class and module.partition(".")[0] in TRUSTED)
+    elif label.engine == "forcefield" and "." in label.model:
+        module = label.model.rpartition(".")[0]
+        yield NamedCode("label.model", label.model, module, module.partition(".")[0] in TRUSTED)
+
+
+def _others(campaign: Campaign) -> Iterator[NamedCode]:
+    for key, model in (("base_model", campaign.base_model), ("student", campaign.student)):
+        name = split_model(model or "")[0]
+        is_path = "/" in name or name.endswith((".zip", ".pt2")) or is_nequip(name) or is_sevennet(name)
+        if "." in name and not is_path:
+            yield NamedCode(key, name, name.rpartition(".")[0], trusted=name.partition(".")[0] in TRUSTED)
+    recipes = {campaign.iteration(number).train.trainer for number in range(1, max(1, len(campaign.iterations)) + 1)}
+    recipes.add(campaign.curve.train.trainer if campaign.curve.train else None)
+    for trainer in sorted(name for name in recipes if name and "." in name):
+        yield NamedCode("train.trainer", trainer, trainer, trusted=False)
+
+
+def _modules(value: Any) -> Iterator[str]:
+    """Modules that a Maker's dictionary names."""
+    if isinstance(value, dict):
+        if "@module" in value:
+            yield str(value["@module"])
+        for item in value.values():
+            yield from _modules(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _modules(item)

@@ -1,5 +1,6 @@
 """A stage's job under FireWorks, with workers as processes of their own: what they survive, and what they refuse."""
 
+import json
 import os
 import signal
 import socket
@@ -125,7 +126,7 @@ def test_the_jobs_that_jobs_add_can_be_found_and_run_safely(pad, tmp_path):
     run_here(pad)
     for firework in pad.fireworks.find():
         assert firework["spec"]["campaign"] == "ours"
-        assert firework["spec"]["uuid"] == firework["spec"]["_tasks"][0]["job"]["uuid"]
+        assert firework["spec"]["uuid"] == json.loads(firework["spec"]["_tasks"][0]["job"])["uuid"]
         assert firework["spec"]["_tasks"][0]["_fw_name"] == "{{entropy_flows.launch.task.StageTask}}"
 
 

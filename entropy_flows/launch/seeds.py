@@ -72,8 +72,10 @@ def seed_warnings(seeds: Mapping[str, Seed], maker: Maker | None) -> list[str]:
     ValueError
         If the engine writes other moments into INCAR than a seed has.
     """
-    vasp = maker is not None and is_vasp(maker)
-    spinless = maker is not None and _has_no_spin(maker)
+    if maker is None:
+        return [f"phase {name!r}: {note}" for name, seed in seeds.items() for note in seed.notes]
+    vasp = is_vasp(maker)
+    spinless = _has_no_spin(maker)
     warnings = []
     for name, seed in seeds.items():
         notes = list(seed.notes)

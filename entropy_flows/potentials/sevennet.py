@@ -32,8 +32,11 @@ from entropy_flows.potentials.names import CHECKPOINT_SUFFIX, SEVENNET, check_se
 from entropy_flows.potentials.scope import default_dtype
 from entropy_flows.yaml_text import shortened
 
-_ARRAYS = [np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType]
-_ARRAYS += [(np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+_RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
+_ARRAYS: list[Any] = [
+    *(np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType),
+    *((_RECONSTRUCT, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+]
 """What SevenNet's checkpoints hold beside tensors and plain values."""
 SMALLEST_VOLUME = 1e-3
 """Å³; SevenNet takes what is smaller for no volume and divides by this instead."""

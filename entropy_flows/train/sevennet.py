@@ -114,7 +114,7 @@ def fine_tune(
     from entropy_flows.potentials.sevennet import checkpoint_file, checkpoint_of, known_elements
 
     started = time.monotonic()
-    workdir, source = Path(workdir).resolve(), checkpoint_file(split_model(base_model)[0])
+    workdir, source = Path(workdir).resolve(), checkpoint_file(split_model(str(base_model))[0])
     checkpoint = checkpoint_of(source)
     if checkpoint.config.get("use_modality"):
         raise ValueError(f"{base_model} has several modalities; expected a SevenNet model with one")

@@ -68,6 +68,16 @@ def mutations(database: Any, collections: list[str], depth: int = 99) -> Iterato
                     yield Mutation(collection, row["_id"], path, kind), _with(row, path, value)
 
 
+def missed(store: Any, pad: Any) -> list[str]:
+    """Changes that `verify` does not name, without a reason."""
+    collections = sorted(name for name in store.database.list_collection_names() if not name.startswith("system."))
+    return [
+        str(mutation)
+        for mutation, spoiled in mutations(store.database, collections, depth=2)
+        if reason(mutation) is None and outcome(store, pad, mutation, spoiled) is None
+    ]
+
+
 def outcome(store: Any, pad: Any, mutation: Mutation, spoiled: dict[str, Any]) -> str | None:
     """The line in which `verify` names a change; None if it does not. All is put back."""
     collection = store.database[mutation.collection]

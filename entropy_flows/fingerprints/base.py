@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from entropy_flows.batch import Batch
 from entropy_flows.conventions import Array
+from entropy_flows.digest import digest
 from entropy_flows.params import Params
 
 Pullback = Callable[[Array], tuple[Array, Array]]
@@ -125,7 +124,7 @@ class FingerprintBase(ABC):
     @property
     def settings_hash(self) -> str:
         """First 16 hex digits of the SHA-256 of `settings`."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(self.settings)[:16]
 
     def as_dict(self) -> dict[str, Any]:
         """MSON form."""

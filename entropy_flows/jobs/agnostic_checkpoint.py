@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from entropy_flows.digest import digest
 from entropy_flows.explore import Found, RevEM
 from entropy_flows.jobs.checkpoint import CheckpointFile
 
@@ -29,7 +29,7 @@ class SearchCheckpoint(CheckpointFile):
     """
 
     def __init__(self, path: Path, facts: Sequence[Any]):
-        super().__init__(path, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest())
+        super().__init__(path, bytes.fromhex(digest(facts)))
         self._started = time.process_time()
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from jobflow import job
 
+from entropy_flows.digest import digest
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import draw, draw_mixed
 from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
@@ -119,7 +118,7 @@ def point_sha256(parts: Mapping[str, Sequence[Atoms]], recipe: TrainParams, mode
     """
     cells = {part: [(atoms.info["name"], atoms.get_potential_energy()) for atoms in parts[part]] for part in parts}
     facts = [cells, recipe.identity("committee"), model]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return digest(facts)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ model, and not for each check, since loading a model takes longer than most chec
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +13,7 @@ from typing import Any, Literal
 from ase.calculators.calculator import Calculator
 from pymatgen.core import Structure
 
+from entropy_flows.digest import digest
 from entropy_flows.evaluate.physics import NEEDS, Check, Hardest, PhysicsParams, resolved, run_check
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
@@ -79,8 +78,7 @@ def wanted(params: PhysicsParams, cells: Mapping[str, Structure]) -> dict[tuple[
 
 def _settings(check: Check, params: PhysicsParams, cell: Structure) -> str:
     deciding = params.model_dump(mode="json", include=set(NEEDS[check]))
-    content = json.dumps({"check": check, "params": deciding, "cell": cell_hash(cell)}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest({"check": check, "params": deciding, "cell": cell_hash(cell)})
 
 
 def rows_of(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
+from entropy_flows.digest import digest
 from entropy_flows.faults import MachineError, is_machine_fault
 from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.params import Params
@@ -227,8 +228,7 @@ def settings_hash(maker: Maker) -> str:
     The same on every machine and in every process; not touched by the job's name, commands, walltimes, directories
     or parallelisation. A force field counts with its package's version, and a model file with its content.
     """
-    content = json.dumps(engine_settings(maker), sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return digest(engine_settings(maker), default=str)
 
 
 def engine_settings(maker: Maker) -> dict[str, Any]:

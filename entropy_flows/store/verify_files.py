@@ -220,8 +220,8 @@ def leases(subject: Subject) -> Check:
     ours = {"_id": {"$regex": f"/{re.escape(subject.store.name)}$"}}
     now = {"until": 1, "now": NOW}
     rows = list(subject.store.database[LEASES].aggregate([{"$match": ours}, {"$project": now}]))
-    problems = []
-    wasted = []
+    problems: list[str] = []
+    wasted: list[str] = []
     for row in rows:
         left = (row.get("until", 0) - row["now"]) / 1000
         if left < -LEASE_SECONDS:

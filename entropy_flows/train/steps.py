@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from entropy_flows.digest import digest
 from entropy_flows.potentials import load_calculator, model_sha256
 from entropy_flows.train.base import Progress, TrainResult
 from entropy_flows.train.dataset import (
@@ -118,7 +118,7 @@ def inputs_sha256(base: Any, data: Data, params: TrainParams, workdir: Path, dec
     files = {part: model_sha256(workdir / path) for part, path in data.files.items()}
     versions = {name: version(name) for name in decisive}
     facts = {"base": base, "data": files, "params": params.identity(), "versions": versions}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return digest(facts)
 
 
 def finished(workdir: Path, inputs: str, name: str) -> TrainResult | None:

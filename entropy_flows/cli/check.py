@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from entropy_flows.cli.check_cost import dataset_cost
 from entropy_flows.cli.check_seeds import check_seeds, vacuum_warnings
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.explore import condition_grid
@@ -74,6 +76,8 @@ def command(
     for warning in vacuum_warnings(campaign, seeds):
         _warn(console, warning)
     console.print(_size_table(campaign, list(seeds)))
+    cost = dataset_cost(campaign.dataset, [to_atoms(cell) for cell in seeds.values()], _candidates(campaign, seeds))
+    console.print(cost, soft_wrap=True, highlight=False)
     if budget := campaign.stop.label_budget:
         console.print(f"label budget: {budget}")
     if any(code.is_engine for code in unseen):
@@ -233,6 +237,12 @@ def _phase_table(seeds: dict[str, Any]) -> Table:
         row = [name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance]
         table.add_row(*row, *([moments[name]] if any(moments.values()) else []))
     return table
+
+
+def _candidates(campaign: Campaign, phases: Iterable[str]) -> int:
+    """How many snapshots all iterations explore, at most."""
+    parts = [campaign.iteration(number).explore for number in range(1, campaign.n_iterations + 1)]
+    return sum(len(condition_grid(part, list(phases))) * (part.steps // part.snapshot_every) for part in parts)
 
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:

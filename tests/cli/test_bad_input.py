@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,7 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "check", path)
     assert code == 0
     assert "teacher, not DFT" in out
+    assert re.search(r"fingerprints of d = \d+, of which the seeds populate \d+; .* kB a covariance; .* ms", out)
     assert list(tmp_path.iterdir()) == [path]
 
 

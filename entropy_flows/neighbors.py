@@ -34,7 +34,7 @@ from entropy_flows.conventions import Array
 CHUNK = 2**24
 """Distances worked on at once on a GPU: 128 MiB an array."""
 MOST_IMAGES = 100_000
-"""Images of a cell that are tried; a cell of two atoms and 3.9 × 3.9 × 0.1 Å has 2000 within 6 Å."""
+"""Images of a cell that are tried; a cell of two atoms and 3.9 × 3.9 × 0.1 Å has 3000 within 6 Å."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Neighbours: all of them, once, whatever the cell, on either path."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from cells import rattled, skewed
 
 import entropy_flows.neighbors as module
 from entropy_flows.batch import Batch
+from entropy_flows.geometry import shortest_distance
 from entropy_flows.neighbors import neighbors
 
 CELLS = {
@@ -84,3 +87,17 @@ def test_the_same_cells_with_atoms_elsewhere():
     fresh = Batch.of(moved.structures())
     for again, expected in zip(paths(moved, 4.0, False), paths(fresh, 4.0, False), strict=True):
         np.testing.assert_array_equal(again.vectors, expected.vectors)
+
+
+def test_cells_without_end_are_refused_at_once():
+    """A thin one has too many images, a dense one too many neighbours; a cell of half an Ångström is neither."""
+    thin = Atoms("Si", cell=[[300.0, 0, 0], [299.99, 0.05, 0], [0, 0, 5.0]], pbc=True)
+    start = time.process_time()
+    with pytest.raises(ValueError, match=r"Å thick: .* images of it lie within 6 Å, at most 100000 are tried"):
+        neighbors(Batch.of([rattled("Si"), thin]), 6.0)
+    dense = Atoms("Si2", [[0, 0, 0], [1.9, 1.9, 0]], cell=[3.86, 3.86, 0.01], pbc=True)
+    with pytest.raises(ValueError, match=r"2 atoms in 0.149 Å³ are 0.074 Å³ for each; at least 0.2 is expected"):
+        Batch.of([dense])
+    assert time.process_time() - start < 1.0
+    flat = Atoms("Si2", [[0, 0, 0], [1.9, 1.9, 0]], cell=[3.86, 3.86, 0.5], pbc=True)
+    assert shortest_distance(flat)[0] == pytest.approx(0.5)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from entropy_flows.cli.check_cost import dataset_cost
+from entropy_flows.cli.check_models import teacher_warnings
 from entropy_flows.cli.check_seeds import check_seeds, vacuum_warnings
 from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.explore import condition_grid
@@ -86,6 +87,9 @@ def command(
     else:
         maker = make_static_maker(campaign.label)
         console.print(f"labels by: {engine_name(maker)}")
+        located = {role: locate_model(model, file.parent) for role, model in _models(campaign).items()}
+        for warning in teacher_warnings(located, maker):
+            _warn(console, warning)
         if is_vasp(maker):
             _tell_vasp(console, maker, next(iter(seeds.values())), inputs)
         elif inputs is not None:

@@ -16,6 +16,7 @@ from entropy_flows.cli.physics import planned
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.cli.status import early_ends, iteration_rows
 from entropy_flows.evaluate import advise
+from entropy_flows.evaluate.succession import decision_lines
 
 FLAGGED_NOTE = (
     "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not trained on."
@@ -41,7 +42,8 @@ def command(
         note = "Errors are before → after fine-tuning, on the same held-out cells."
         if (advice := advise(iterations)) is not None:
             note += f" Advice ({advice.verdict}): {advice.text}."
-        note += "".join(f" {line[0].upper()}{line[1:]}." for line in early_ends(iterations))
+        lines = [*decision_lines(iterations), *early_ends(iterations)]
+        note += "".join(f" {line[0].upper()}{line[1:]}." for line in lines)
         tables, figures = _physics(opened)
         moments = moment_rows(opened.store.frames(foreign={"$ne": True}))
         page = write_report(
@@ -126,7 +128,9 @@ def _parities(opened: Session, iterations: list[dict[str, Any]]) -> tuple[Any, A
     if not done or not test:
         return None
     first = opened.store.model(-1) or opened.store.model(0)
-    models = [first, opened.store.model(done[-1])]
+    last = opened.store.model_in_use()
+    trained = last if last is not None and last["iteration"] > 0 else opened.store.model(done[-1])
+    models = [first, trained]
     before, after = (
         parity(test, load_calculator(opened.store.fetch_model(model["reference"]))) for model in models if model
     )

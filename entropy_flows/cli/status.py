@@ -14,6 +14,7 @@ from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, as_typed, stored
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
+from entropy_flows.evaluate.succession import decision_lines, model_words
 from entropy_flows.schemas import AgnosticParams
 
 FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")
@@ -82,6 +83,8 @@ def show(console: Console, iterations: list[dict[str, Any]], failures: list[dict
     console.print(iteration_table(iterations))
     for row in failures:
         console.print(f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]")
+    for line in decision_lines(iterations):
+        console.print(f"[yellow]{line}[/yellow]", highlight=False, soft_wrap=True)
     for line in early_ends(iterations):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -147,6 +150,14 @@ def _errors(name: str, scale: float, digits: int) -> Callable[[dict[str, Any]], 
     return value
 
 
+def _continues(doc: dict[str, Any]) -> str:
+    decision = doc.get("evaluate", {}).get("continues")
+    if decision is None:
+        return "–"
+    words = model_words(decision["iteration"]).removeprefix("the ").removeprefix("model of ")
+    return f"{words} (worse)" if decision["worse"] else words
+
+
 def _change(before: float | None, after: float | None, scale: float, digits: int) -> str:
     if before is None and after is None:
         return "–"
@@ -175,6 +186,7 @@ QUANTITIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "energy MAE, meV/atom": _errors("energy_mae", 1e3, 2),
     "force MAE, meV/Å": _errors("forces_mae", 1e3, 1),
     "stress MAE, GPa": _errors("stress_mae", GPA, 3),
+    "goes on from": _continues,
 }
 
 

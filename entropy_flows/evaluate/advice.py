@@ -2,7 +2,8 @@
 
     r = 1 − a_t/b_t                    fall of a MAE in the last iteration t, before b → after a on the same cells
     s = √((RMSE² − MAE²)/n) / MAE      relative standard error of a MAE over n cells: smaller changes are noise
-    a_1 Π_{u=2..t} a_u/b_u ∝ N^−β      error against cells trained on, each step on the same cells; fitted from t = 3 on
+    b_1 Π_u a_u/b_u ∝ N^−β             error against cells trained on, each step on the same cells, over the trainings
+                                       that a model comes from; fitted from t = 3 on
     f = 1 − (1 + m/N_t)^−(β + σ_β)     what that law promises, at best, for as many cells m as iteration t added
 
 It is *flat* if neither energy nor forces fell by more than their noise (r ≤ s), the law promises no more than that
@@ -29,8 +30,9 @@ QUANTITIES = {"energy_mae": ("energy MAE", "meV/atom"), "forces_mae": ("force MA
 class Advice:
     """What the numbers say, for a person to decide."""
 
-    verdict: Literal["early", "go on", "unclear", "flat"]
-    """early: one iteration shows no trend; unclear: the held-out cells are too few to tell."""
+    verdict: Literal["early", "worse", "go on", "unclear", "flat"]
+    """early: one iteration shows no trend; worse: the last training did harm; unclear: the held-out cells are too few
+    to tell."""
     text: str
     """With the numbers, in one or two sentences."""
 
@@ -98,6 +100,8 @@ def advise(iterations: Sequence[Mapping[str, Any]]) -> Advice | None:
     cells, rising, gains = last["evaluate"]["after"]["n"], *_gains(known)
     numbers = "; ".join(filter(None, [gains, *map(str, trends)]))
     numbers = f"{spent} (the last iteration's {_labels(known[-1:])}, {cells} held-out cells): {numbers}"
+    if last["evaluate"].get("continues", {}).get("worse"):
+        return Advice("worse", f"{numbers}: the last training made the model worse; look at `train` before more labels")
     if any(trend.fell for trend in trends):
         return Advice("go on", f"{numbers}: the error still falls")
     if any(trend.noise > BLIND for trend in trends) or not trends:
@@ -141,7 +145,7 @@ def _trend(documents: Sequence[Mapping[str, Any]], key: str) -> Trend | None:
     if not all(value for pair in pairs for value in pair):
         return None
     before, after = np.array(pairs, float).T
-    chained = after[0] * np.cumprod([1.0, *(after[1:] / before[1:])])
+    chained = _chained(documents, before, after)
     noise = np.array([_noise(doc["evaluate"]["after"], key) for doc in documents])
     trained = np.array([doc["train"]["cells"] for doc in documents], float)
     exponent, promised = None, None
@@ -150,6 +154,17 @@ def _trend(documents: Sequence[Mapping[str, Any]], key: str) -> Trend | None:
         promised = 1.0 - (2.0 - trained[-2] / trained[-1]) ** -sum(exponent)
     name, unit = QUANTITIES[key]
     return Trend(f"{name}, {unit}", 1e3 * before[-1], 1e3 * after[-1], noise[-1], exponent, promised)
+
+
+def _chained(documents: Sequence[Mapping[str, Any]], before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Errors of the iterations' models, each by the change from the model that its training started from."""
+    level = before[0]
+    levels = []
+    for document, change in zip(documents, after / before, strict=True):
+        levels.append(level * change)
+        if document["evaluate"].get("continues", {}).get("is_new", True):
+            level = levels[-1]
+    return np.array(levels)
 
 
 def _noise(errors: Mapping[str, Any], key: str) -> float:

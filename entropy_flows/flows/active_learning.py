@@ -25,7 +25,7 @@ from entropy_flows.jobs.checkpoint import forget_iteration
 from entropy_flows.jobs.common import StageMaker, document, with_stable_uuid
 from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import OutlierParams, labels_per_job, make_static_maker
-from entropy_flows.schemas import Campaign, StopParams, TrainDoc
+from entropy_flows.schemas import Campaign, EvaluateDoc, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore, same_engine
 
 
@@ -151,16 +151,17 @@ class ActiveLearningMaker(StageMaker):
         ledger = store.ledger(self.dataset)
         spent = ledger.requested(0, iteration)
         new = ledger.requested(iteration, iteration)
-        found = next((doc for doc in store.iterations() if doc["iteration"] == iteration), {})
-        validation = None if training is None or evaluated is None else found["evaluate"]["validation"]
+        evaluation = None if training is None else document(EvaluateDoc, evaluated)
+        validation = None if evaluation is None else evaluation.validation_in_use
         failure = next(iter(store.failures(iteration=iteration)), None)
         verdict = judge(iteration, self.last, self.stop, spent, new, validation, failure)
         store.set_state(verdict.state, verdict.message)
         forget_iteration(campaign, iteration)
         response = Response(output={"state": verdict.state, "message": verdict.message})
-        if verdict.state == "running" and training is not None:
+        if verdict.state == "running" and evaluation is not None:
             same_engine(store, self.engine)
-            response.addition = self._iteration(campaign, seeds, training.model, None, iteration + 1, spent)
+            model = evaluation.continues.model
+            response.addition = self._iteration(campaign, seeds, model, None, iteration + 1, spent)
         return response
 
     @property

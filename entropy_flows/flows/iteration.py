@@ -93,6 +93,8 @@ class IterationMaker(StageMaker):
             parent,
             trained.output,
             settings=context.engine_hash,
+            align_energies=self.train.params.align_energies,
+            continue_from=self.train.params.continue_from,
             members=[job.output for job in members],
         )
         return Flow(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Committee
+from entropy_flows.evaluate.succession import compare
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.potentials import load_calculator
-from entropy_flows.schemas import EvaluateDoc, TrainDoc
+from entropy_flows.schemas import ContinuesDoc, EvaluateDoc, TrainDoc
 from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore
+from entropy_flows.train.align import energy_shifts
+
+ZERO_CELLS = 64
+"""Training cells that the zero of a model's energies is fitted to, at most."""
 
 
 @dataclass
@@ -24,9 +31,12 @@ class EvaluateMaker(StageMaker):
 
     @stage_job(EvaluateDoc)
     def make(
-        self, campaign: str, iteration: int, before: str, trained: Any, settings: str, members: list[Any] | None = None
-    ) -> EvaluateDoc:
-        """Evaluate on the test cells of all iterations so far, and the new model on the validation cells too.
+        self, campaign: str, iteration: int, before: str, trained: Any, *, settings: str, align_energies: bool,
+        continue_from: Literal["better", "latest"], members: Sequence[Any] = (),
+    ) -> EvaluateDoc:  # fmt: skip
+        """Evaluate both models on the test cells of all iterations so far, and decide which to go on from.
+
+        The decision is by the validation cells: the test cells have no say in what becomes of a campaign.
 
         Parameters
         ----------
@@ -38,6 +48,10 @@ class EvaluateMaker(StageMaker):
             Training's document; None if it failed.
         settings
             Hash of the label engine's settings.
+        align_energies
+            Whether the model before is compared with its energies moved to the labels' zero, as a training does first.
+        continue_from
+            "better": go on from the model before if the new one is worse; "latest": from the new one in any case.
         members
             Documents of a committee's further members; only makes this job wait for them.
 
@@ -51,16 +65,45 @@ class EvaluateMaker(StageMaker):
             raise LostInputError("training failed, so there is no new model to evaluate")
         store = CampaignStore.open(campaign)
         so_far: dict[str, Any] = {"settings": settings, "iteration": {"$lte": iteration}}
-        test, val = store.frames(split="test", **so_far), store.frames(split="val", **so_far)
+        test = store.frames(split="test", **so_far)
+        val = store.frames(split="val", **so_far)
+        shifts = zero_shifts(store, before, so_far) if val and align_energies else {}
+        validation_before = model_errors(store, before, [shifted(atoms, shifts) for atoms in val])
+        validation = model_errors(store, training.model, val)
+        comparison = compare(validation_before, validation)
+        chosen = before if comparison.worse and continue_from == "better" else training.model
         result = EvaluateDoc(
             iteration=iteration,
             before=model_errors(store, before, test),
             after=model_errors(store, training.model, test),
-            validation=model_errors(store, training.model, val),
+            validation=validation,
+            validation_before=validation_before,
+            continues=ContinuesDoc(
+                model=chosen,
+                iteration=store.model_iteration(chosen),
+                is_new=chosen == training.model,
+                worse=comparison.worse,
+                reason=comparison.text,
+            ),
             calibration=calibration(store, iteration, test) if members else {},
         )
         store.record(iteration, evaluate=result.model_dump())
         return result
+
+
+def zero_shifts(store: CampaignStore, model: str, so_far: dict[str, Any]) -> dict[str, float]:
+    """Energy (eV) to add to a model's by element, fitted to some of the training cells."""
+    train = store.frames(split="train", **so_far)
+    step = -(-len(train) // ZERO_CELLS) or 1
+    return energy_shifts(train[::step], load_calculator(store.fetch_model(model), device=machine().device))
+
+
+def shifted(label: Atoms, shifts: Mapping[str, float]) -> Atoms:
+    """A labelled cell with its energy less the shifts of its atoms: a model without them has the errors of one with."""
+    energy = label.get_potential_energy() - sum(shifts.get(symbol, 0.0) for symbol in label.get_chemical_symbols())
+    moved = label.copy()
+    moved.calc = SinglePointCalculator(moved, **{**label.calc.results, "energy": energy})
+    return moved
 
 
 def calibration(store: CampaignStore, iteration: int, frames: list[Atoms]) -> dict[str, Any]:

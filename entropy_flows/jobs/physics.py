@@ -33,7 +33,7 @@ class Subject:
     """A model to check."""
 
     role: Role
-    """The model that was fine-tuned first, the last one, or what labels."""
+    """The model that was fine-tuned first, the one that the campaign goes on from, or what labels."""
     reference: str
     """Of the model in the store; "engine:" and a hash for an engine."""
     title: str
@@ -45,13 +45,12 @@ class Subject:
 
 
 def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
-    """What a campaign has to check: the model before and after, and the label engine if it is installed here."""
+    """What a campaign has to check: its first model, the one in use, and the label engine if it is installed here."""
     found = []
     if (first := store.model(-1) or store.model(0)) is not None:
         found.append(_model(store, "before", first, "before"))
-    done = [doc["iteration"] for doc in store.iterations() if doc["iteration"] > 0]
-    last = next((model for number in reversed(done) if (model := store.model(number)) is not None), None)
-    if last is not None:
+    last = store.model_in_use()
+    if last is not None and last["iteration"] > 0:
         found.append(_model(store, "after", last, f"after {last['iteration']}"))
     try:
         maker = make_static_maker(campaign.label)

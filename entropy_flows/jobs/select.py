@@ -89,7 +89,7 @@ class SelectMaker(StageMaker):
         order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
         verdicts: Counter[Verdict] = Counter()
         entries, gains, near = [], [], []
-        params, spread = self._committee(store, iteration)
+        params, spread = self._committee(store, model)
         candidates = Fingerprinted(pool, order, ledger.fingerprint, spread)
         centres = ledger.means(iteration, self.name) if params.needs_centres else None
         judged = Judged(make_selector(params)(candidates, statistics, budget, centres))
@@ -120,20 +120,22 @@ class SelectMaker(StageMaker):
         return result
 
     def _committee(
-        self, store: CampaignStore, iteration: int
+        self, store: CampaignStore, model: str
     ) -> tuple[SelectParams, Callable[[Sequence[Atoms]], np.ndarray] | None]:
         """The selector, and what gives cells their uncertainty if it goes by that.
 
-        The first iteration has no committee before it and falls back on the paper's filter.
+        The committee is that of the model that explored. A model that was not trained here (the base model, the
+        student) has none, and the choice falls back on the paper's filter.
         """
         if not self.params.needs_committee:
             return self.params, None
-        if iteration == 1:
+        trained_in = store.model_iteration(model)
+        if trained_in < 1:
             return self.params.model_copy(update={"selector": "logdet"}), None
-        models = store.committee(iteration - 1)
+        models = store.committee(trained_in)
         if len(models) < 2:
             raise ValueError(
-                f"selector {self.params.selector!r} needs two models or more of iteration {iteration - 1}, there is "
+                f"selector {self.params.selector!r} needs two models or more of iteration {trained_in}, there is "
                 f"{len(models)}: is train.committee set, and did its members fail?"
             )
         committee = Committee([store.fetch_model(model) for model in models], machine().device)

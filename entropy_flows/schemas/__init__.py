@@ -4,6 +4,7 @@ from entropy_flows.schemas.agnostic import AdmitDoc, AgnosticParams, AscendDoc, 
 from entropy_flows.schemas.campaign import Campaign, IterationSettings, StopParams, load_campaign
 from entropy_flows.schemas.curve import CurveParams, PointDoc
 from entropy_flows.schemas.documents import (
+    ContinuesDoc,
     EvaluateDoc,
     ExploreDoc,
     LabelDoc,
@@ -22,6 +23,7 @@ __all__ = [
     "AnyCampaign",
     "AscendDoc",
     "Campaign",
+    "ContinuesDoc",
     "CurveParams",
     "EvaluateDoc",
     "ExploreDoc",

@@ -131,6 +131,21 @@ class MemberDoc(Document):
     wall_seconds: float
 
 
+class ContinuesDoc(Document):
+    """Which model the campaign goes on from, and why."""
+
+    model: str
+    """Reference of the model in the store."""
+    iteration: int
+    """That it is registered under: 0 for the base model, −1 for the student."""
+    is_new: bool
+    """Whether it is the new model."""
+    worse: bool
+    """Whether the new model is worse than the one before."""
+    reason: str
+    """What the validation cells say, with the numbers."""
+
+
 class EvaluateDoc(Document):
     """Errors of the model before and after, on cells neither has seen."""
 
@@ -138,8 +153,17 @@ class EvaluateDoc(Document):
     before: dict[str, Any]
     after: dict[str, Any]
     validation: dict[str, Any]
+    """Of the new model, on the validation cells."""
+    validation_before: dict[str, Any]
+    """Of the model before on the validation cells, its energies moved to the labels' zero as a training does."""
+    continues: ContinuesDoc
     calibration: dict[str, Any] = {}
     """Of a committee, by "energy" and "forces": n, spearman, ratio, and spread and error of each held-out cell."""
+
+    @property
+    def validation_in_use(self) -> dict[str, Any]:
+        """Errors on the validation cells of the model that the campaign goes on from."""
+        return self.validation if self.continues.is_new else self.validation_before
 
 
 class PhysicsDoc(Document):

@@ -58,6 +58,29 @@ class Models:
         """The model document of an iteration."""
         return self.database["models"].find_one({"campaign": self.name, "iteration": iteration})
 
+    def model_iteration(self, reference: str) -> int:
+        """Iteration that a model is registered under, the last one if there are several.
+
+        Raises
+        ------
+        StoreError
+            If there is no model of this reference.
+        """
+        query = {"campaign": self.name, "reference": reference}
+        found = self.database["models"].find_one(query, {"iteration": 1}, sort=[("iteration", -1)])
+        if found is None:
+            raise StoreError(f"model {reference[:20]} of campaign {self.name!r} is not in the database")
+        return int(found["iteration"])
+
+    def model_in_use(self) -> dict[str, Any] | None:
+        """The model that the campaign goes on from: what its last evaluation decided for, else the latest model."""
+        decided = {"campaign": self.name, "evaluate.continues": {"$type": "object"}}
+        last = self.database["iterations"].find_one(decided, {"evaluate.continues": 1}, sort=[("iteration", -1)])
+        if last is not None:
+            return self.model(last["evaluate"]["continues"]["iteration"])
+        ours = {"campaign": self.name}
+        return self.database["models"].find_one(ours, sort=[("iteration", -1)])
+
     def save_member(self, iteration: int, member: int, model: str | Path, **fields: Any) -> str:
         """Register a further member (from 2) of an iteration's committee; returns its reference."""
         key = {"campaign": self.name, "iteration": iteration, "member": member}

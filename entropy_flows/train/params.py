@@ -120,6 +120,9 @@ class TrainParams(Params):
     """Governs the split and the order of the batches."""
     device: Device | None = None
     """Where training runs: cpu, cuda or cuda:1; None takes the worker's own device (ENTROPY_FLOWS_DEVICE)."""
+    continue_from: Literal["better", "latest"] = "better"
+    """Model that the next iteration explores with and trains from: the better one of the new model and that before, on
+    the validation cells (`evaluate.succession`), or the latest whatever its errors."""
     committee: PositiveInt = 1
     """Models trained in an iteration, alike but for their seeds, each a job of its own; the first is the iteration's
     model. For the selectors `committee` and `hybrid`, and for calibration in the report."""
@@ -139,8 +142,12 @@ class TrainParams(Params):
         return self.device or "cpu"
 
     def identity(self, *but: str) -> dict[str, Any]:
-        """What tells trainings apart, as plain types for a checksum: all `but` these, and not the device."""
-        return {**self.model_dump(mode="json", exclude=set(but)), "device": "cpu"}  # as in checksums that are stored
+        """What tells trainings apart, as plain types for a checksum: all `but` these, and no device.
+
+        What comes after a training (`continue_from`) does not tell it apart.
+        """
+        settings = self.model_dump(mode="json", exclude={"continue_from", *but})
+        return {**settings, "device": "cpu"}  # as in checksums that are stored
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

@@ -48,6 +48,26 @@ def test_status_advises_once_there_is_something_to_say(printed):
     assert "or stop" in text
 
 
+def test_a_worse_model_is_told_with_what_the_campaign_goes_on_from(database, printed, tmp_path):
+    printed("status", 2)
+    store = CampaignStore(database, load_campaign(DEMO).name)
+    decision = {
+        "model": "sha256:b",
+        "iteration": 0,
+        "is_new": False,
+        "worse": True,
+        "reason": "worse: energy MAE 9 → 45",
+    }
+    store.record(1, **{"evaluate.continues": decision})
+    told = "iteration 1: its model is worse: energy MAE 9 → 45; the campaign goes on from the base model"
+    text = printed("status", 0)
+    assert told in text
+    assert "base model (worse)" in text
+    printed("report", 0)
+    page = (tmp_path / "folder" / "report" / "index.html").read_text()
+    assert f"{told[0].upper()}{told[1:]}." in page
+
+
 def test_so_does_the_report(printed, tmp_path):
     printed("report", 2)
     page = (tmp_path / "folder" / "report" / "index.html").read_text()

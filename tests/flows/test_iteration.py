@@ -21,6 +21,7 @@ from entropy_flows.store import CampaignStore, Entry, job_store
 
 TEMPLATE = Path(entropy_flows.cli.__file__).parent / "templates" / "silicon.yaml"
 MODEL = "sha256:" + 64 * "a"
+BASE = "sha256:" + 64 * "b"
 CATEGORY = {
     "explore": "gpu",
     "anchor": "gpu",
@@ -231,14 +232,21 @@ def test_labels_are_added_as_a_detour(store, flow):
         assert (fw.spec["_category"], fw.spec["campaign"]) == (CATEGORY[fw.name], "silicon")
 
 
-def advanced(store, evaluate=None, failure=None, **changes):
+def evaluation(validation, before=None):
+    """The evaluation's document; the campaign goes on from the model before if its errors are given."""
+    model, number = (MODEL, 1) if before is None else (BASE, 0)
+    decision = {"model": model, "iteration": number, "is_new": before is None, "worse": before is not None}
+    errors = {"before": {"n": 0}, "after": {"n": 0}, "validation": validation, "validation_before": before or {"n": 0}}
+    return {"iteration": 1, **errors, "continues": {**decision, "reason": "as the validation cells say"}}
+
+
+def advanced(store, evaluate=None, failure=None, before=None, **changes):
     (advance,) = (job for job in jobs(build(**changes)) if job.name == "advance")
     store.record(1, runs=[{"wall_seconds": 12.0, "reason": None}, {"wall_seconds": 1.0, "reason": "exploded"}])
     results = (None, None)
     if evaluate is not None:
-        store.record(1, evaluate={"validation": evaluate})
         training = {"iteration": 1, "model": MODEL, "parent": MODEL, "trained_on": 1, "left_out": 0}
-        results = (training | {"epochs": 1, "wall_seconds": 1.0}, {"iteration": 1})
+        results = (training | {"epochs": 1, "wall_seconds": 1.0}, evaluation(evaluate, before))
     advance.function_args, advance.function_kwargs = (*advance.function_args[:3], *results), {}
     if failure is not None:
         store.add_failure(1, failure["stage"], failure["stage"], "uuid", failure["message"])
@@ -269,6 +277,22 @@ def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
     store.record(1, runs=[{"wall_seconds": 99.0, "reason": None}])  # run again, it adds the same
     again = advanced(store, {"energy_mae": 0.5, "forces_mae": 0.5}, explore=explore)
     assert {job.uuid for job in jobs(again.addition)} == {job.uuid for job in jobs(response.addition)}
+
+
+def test_a_worse_model_is_left_and_the_next_iteration_goes_on_from_the_one_before(store):
+    worse, before = {"energy_mae": 0.0448, "forces_mae": 0.3}, {"energy_mae": 0.0095, "forces_mae": 0.1}
+    response = advanced(store, worse, before=before)
+    given = {job.name: (job.function_args, job.function_kwargs) for job in jobs(response.addition)}
+    explored, trained, evaluated = (given[name] for name in ("explore", "train", "evaluate"))
+    assert explored[1]["model"] == trained[1]["model"] == evaluated[0][2] == BASE
+    better = advanced(store, worse)
+    assert {job.function_kwargs["model"] for job in jobs(better.addition) if job.name == "explore"} == {MODEL}
+
+
+def test_the_thresholds_are_for_the_model_that_the_campaign_goes_on_from(store):
+    response = advanced(store, {"energy_mae": 0.01, "forces_mae": 0.5}, before={"energy_mae": 1e-4, "forces_mae": 0.01})
+    assert response.addition is None
+    assert "0.10 meV/atom" in store.document()["message"]
 
 
 def test_a_good_model_ends_the_campaign(store):

@@ -50,6 +50,7 @@ def store(database):
     store = CampaignStore(database, "test")
     campaign = {"name": "test", "elements": ["Si"], "base_model": "SevenNet-0", "label": {"engine": "forcefield"}}
     store.create(Campaign.model_validate(campaign | {"phases": [{"name": "diamond", "file": "diamond.cif"}]}))
+    store.save_model(0, FACTS["model"])
     return store
 
 
@@ -135,7 +136,7 @@ def test_a_pool_that_is_no_multiple_of_the_chunk(store, fingerprinted, monkeypat
     assert fingerprinted == [16, 16, 16, 12]
 
 
-def test_the_first_iteration_has_no_committee_and_is_filtered(store):
+def test_a_model_that_was_not_trained_here_has_no_committee_and_its_pool_is_filtered(store):
     """Beside that, the job tells why it stopped before its budget was spent."""
     params = SelectParams(selector="hybrid", theta_min=0.3)
     doc, (accepted, *_) = run(params, 50), by_hand(SelectParams(theta_min=0.3), 50)
@@ -155,16 +156,17 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(store, t
 
     def second():
         with job_store() as outputs:
-            return maker.make("test", 2, batches, budget=6, **FACTS).run(store=outputs).output
+            return maker.make("test", 2, batches, budget=6, **{**FACTS, "model": reference}).run(store=outputs).output
 
+    (tmp_path / "1.nequip.zip").write_bytes(b"\1")
+    reference = store.save_model(1, tmp_path / "1.nequip.zip")
     assert second() is None
     (failure,) = store.failures()
-    assert "selector 'committee' needs two models or more of iteration 1, there is 0" in failure["message"]
-    for member in (1, 2, 3):
+    assert "selector 'committee' needs two models or more of iteration 1, there is 1" in failure["message"]
+    for member in (2, 3):
         file = tmp_path / f"{member}.nequip.zip"
         file.write_bytes(bytes([member]))
-        reference = store.save_model(1, file) if member == 1 else store.save_member(1, member, file)
-        assert Path(store.fetch_model(reference)).read_bytes() == bytes([member])
+        assert Path(store.fetch_model(store.save_member(1, member, file))).read_bytes() == bytes([member])
     assert len(set(store.committee(1))) == 3
     asked = []
 

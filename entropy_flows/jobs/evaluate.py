@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.evaluate import errors
@@ -67,15 +68,18 @@ class EvaluateMaker(StageMaker):
         so_far: dict[str, Any] = {"settings": settings, "iteration": {"$lte": iteration}}
         test = store.frames(split="test", **so_far)
         val = store.frames(split="val", **so_far)
-        shifts = zero_shifts(store, before, so_far) if val and align_energies else {}
-        validation_before = model_errors(store, before, [shifted(atoms, shifts) for atoms in val])
-        validation = model_errors(store, training.model, val)
+        old = load_calculator(store.fetch_model(before), device=machine().device)
+        new = load_calculator(store.fetch_model(training.model), device=machine().device)
+        train = store.frames(split="train", **so_far) if val and align_energies else []
+        shifts = zero_shifts(train, old)
+        validation_before = errors_on([shifted(atoms, shifts) for atoms in val], old)
+        validation = errors_on(val, new)
         comparison = compare(validation_before, validation)
         chosen = before if comparison.worse and continue_from == "better" else training.model
         result = EvaluateDoc(
             iteration=iteration,
-            before=model_errors(store, before, test),
-            after=model_errors(store, training.model, test),
+            before=errors_on(test, old),
+            after=errors_on(test, new),
             validation=validation,
             validation_before=validation_before,
             continues=ContinuesDoc(
@@ -91,11 +95,10 @@ class EvaluateMaker(StageMaker):
         return result
 
 
-def zero_shifts(store: CampaignStore, model: str, so_far: dict[str, Any]) -> dict[str, float]:
-    """Energy (eV) to add to a model's by element, fitted to some of the training cells."""
-    train = store.frames(split="train", **so_far)
+def zero_shifts(train: Sequence[Atoms], calculator: Calculator) -> dict[str, float]:
+    """Energy (eV) to add to a model's by element, fitted to some of the training cells; none without cells."""
     step = -(-len(train) // ZERO_CELLS) or 1
-    return energy_shifts(train[::step], load_calculator(store.fetch_model(model), device=machine().device))
+    return energy_shifts(train[::step], calculator) if train else {}
 
 
 def shifted(label: Atoms, shifts: Mapping[str, float]) -> Atoms:
@@ -115,8 +118,6 @@ def calibration(store: CampaignStore, iteration: int, frames: list[Atoms]) -> di
     return {name: found.as_dict() for name, found in committee.calibration(frames).items()}
 
 
-def model_errors(store: CampaignStore, model: str, frames: list[Atoms]) -> dict[str, Any]:
-    """Errors of a stored model; only {"n": 0} without cells."""
-    if not frames:
-        return {"n": 0}
-    return errors(frames, load_calculator(store.fetch_model(model), device=machine().device)).as_dict()
+def errors_on(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, Any]:
+    """Errors of a model; only {"n": 0} without cells."""
+    return errors(frames, calculator).as_dict() if frames else {"n": 0}

@@ -21,6 +21,7 @@ from entropy_flows.potentials import NEQUIP_NET, PACKAGE_SUFFIX, local_package, 
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
+from entropy_flows.train.dataset import with_a_pair
 from entropy_flows.train.folder import State, best_epoch, checkpoint_file, last_checkpoint, read_json, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
@@ -65,6 +66,8 @@ def fine_tune(
     package = None if isinstance(base_model, dict) else local_package(base_model)
     model = base_model if isinstance(base_model, dict) else packaged_model(Path(BASE))
     check_cells([*train, *val, *test], model["type_names"] if package is None else model_elements(package))
+    if package is None:
+        _check_pairs(train, float(model["r_max"]))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         data = write_data({"train": train, "val": val, "test": test}, params, workdir)
         base = model if package is None else model_sha256(package)
@@ -81,6 +84,15 @@ def fine_tune(
         state = _train(config, params, state, workdir, lock, reporter(workdir, params, on_progress))
         result = _package(state, data, workdir, lock)
         return keep(replace(result, wall_seconds=time.monotonic() - started), workdir)
+
+
+def _check_pairs(train: Sequence[Atoms], cutoff: float) -> None:
+    """Refuse a new model none of whose training cells has a neighbour pair: it is scaled by their mean number."""
+    _, lonely = with_a_pair(train, cutoff)
+    if len(lonely) == len(train):
+        raise ValueError(
+            f"none of {len(train)} training cells has a neighbour pair within the new model's cutoff of {cutoff:g} Å"
+        )
 
 
 def _train(

@@ -5,14 +5,18 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read
 
+from entropy_flows.train import TrainParams, fine_tune
 from entropy_flows.train.dataset import (
     assign_splits,
     count_edges,
+    count_reasons,
     energy_weights,
     stratified_split,
+    with_a_pair,
     within_edge_limit,
     write_extxyz,
 )
+from entropy_flows.train.recipe import small_allegro
 
 FRACTIONS = (0.8, 0.1, 0.1)
 
@@ -53,6 +57,19 @@ def test_cells_over_the_edge_limit_are_named_with_the_reason():
     assert kept == [small, small]
     assert left_out[0].position == 1
     assert left_out[0].reason == "too many edges: 48 within 3.0 Å, the limit is 12"
+
+
+def test_cells_without_a_pair_are_named_with_the_reason():
+    alone = Atoms("Cu", cell=[20] * 3, pbc=True)
+    molecule = Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2]])
+    kept, left_out = with_a_pair([alone, bulk("Cu"), Atoms("Cu"), molecule], cutoff=2.4)
+    assert kept == [molecule]
+    assert left_out[0] == (0, "no neighbour pair: none within the model's cutoff of 2.4 Å")
+    assert [item.position for item in left_out] == [0, 1, 2]
+    assert count_reasons([*left_out, (3, "too many edges: 9 within 7 Å, the limit is 8")]) == {
+        "no neighbour pair": 3,
+        "too many edges": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -118,3 +135,11 @@ def test_a_cell_without_forces_is_an_error(tmp_path):
 
     with pytest.raises(ValueError, match=r"cell 0 .* has no forces"):
         write_extxyz(tmp_path / "x.extxyz", [atoms], [1.0])
+
+
+def test_a_new_model_without_a_pair_to_learn_from_is_refused(tmp_path):
+    pytest.importorskip("allegro")
+    cells = [labelled(), labelled(-1.1)]
+    model = small_allegro(["Cu"], cutoff=2.0)
+    with pytest.raises(ValueError, match=r"none of 2 training cells has a neighbour pair within .* cutoff of 2 Å"):
+        fine_tune(cells, [], [], model, TrainParams(preset="small", max_epochs=1), tmp_path / "t")

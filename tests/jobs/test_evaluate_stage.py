@@ -1,0 +1,91 @@
+"""The evaluation decides which model the campaign goes on from, and every reader of it agrees."""
+
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from entropy_flows.entropy import DatasetParams
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs import EvaluateMaker
+from entropy_flows.jobs.physics import subjects
+from entropy_flows.schemas import Campaign, TrainDoc
+from entropy_flows.store import CampaignStore, Entry, job_store
+
+DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=8, elements=("Cu",)))
+GOOD, BAD = "ase.calculators.emt.EMT", "ase.calculators.lj.LennardJones"
+ZERO = 2.5
+"""eV an atom by which the labels' zero differs from EMT's."""
+
+
+@pytest.fixture
+def store(database):
+    """Copper labelled by EMT, from another zero of energy; EMT is registered as the base model."""
+    opened = CampaignStore(database, "copper")
+    config = {"name": "copper", "elements": ["Cu"], "base_model": GOOD, "label": {"engine": "forcefield"}}
+    config["label"]["model"] = GOOD
+    opened.create(Campaign.model_validate(config | {"phases": [{"name": "fcc", "file": "fcc.cif"}]}))
+    opened.save_model(0, GOOD)
+    ledger = opened.ledger(DATASET)
+    cells = [bulk("Cu", cubic=True, a=3.5 + 0.02 * n) for n in range(12)]
+    for seed, atoms in enumerate(cells):
+        atoms.rattle(0.1, seed=seed)
+    ledger.append(
+        1, "select", [Entry(f"{n}", to_structure(c), ledger.fingerprint(c), 0.1) for n, c in enumerate(cells)]
+    )
+    ids = [entry["_id"] for entry in ledger.entries()]
+    for entry, atoms in zip(opened.ledger_entries(ids), cells, strict=True):
+        atoms.calc = EMT()
+        energy = atoms.get_potential_energy() + ZERO * len(atoms)
+        forces = atoms.get_forces().tolist()
+        label = {"energy": energy, "free_energy": energy, "forces": forces, "converged": True, "reason": None}
+        opened.add_label(entry, "hash", label)
+    parts = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    opened.set_splits({str(n): part for n, part in enumerate(parts)})
+    return opened
+
+
+def evaluate(store, iteration, before, after, continue_from="better"):
+    store.save_model(iteration, after, parent=before)
+    facts = {"trained_on": 6, "left_out": 0, "epochs": 1, "wall_seconds": 1.0}
+    trained = TrainDoc(iteration=iteration, model=after, parent=before, **facts)
+    options = {"settings": "hash", "align_energies": True, "continue_from": continue_from}
+    with job_store() as outputs:
+        made = EvaluateMaker().make("copper", iteration, before, trained, **options)
+        return made.run(store=outputs).output
+
+
+def test_a_worse_model_is_left(store):
+    done = evaluate(store, 1, GOOD, BAD)
+    assert done.validation_before["energy_mae"] < 1e-6  # another zero is no error
+    assert done.before["energy_mae"] == pytest.approx(ZERO)
+    assert (done.continues.model, done.continues.iteration, done.continues.worse) == (GOOD, 0, True)
+    assert done.validation_in_use == done.validation_before
+    (document,) = store.iterations()
+    assert document["evaluate"]["continues"] == done.continues.model_dump()
+    assert store.model_in_use()["iteration"] == 0
+    assert [each.role for each in subjects(store, store.campaign())] == ["before", "engine"]
+
+
+def test_unless_told_otherwise(store):
+    done = evaluate(store, 1, GOOD, BAD, continue_from="latest")
+    assert (done.continues.model, done.continues.iteration, done.continues.worse) == (BAD, 1, True)
+    assert store.model_in_use()["iteration"] == 1
+    assert done.validation_in_use == done.validation
+
+
+def test_a_better_model_is_taken(store):
+    store.save_model(-1, BAD, role="student")
+    done = evaluate(store, 1, BAD, GOOD)
+    assert (done.continues.model, done.continues.is_new, done.continues.worse) == (GOOD, True, False)
+    assert [(each.role, each.title) for each in subjects(store, store.campaign())][:2] == [
+        ("before", "before"),
+        ("after", "after 1"),
+    ]
+
+
+def test_without_validation_cells_the_new_one_is_taken(store):
+    store.database["labels"].update_many({"split": "val"}, {"$set": {"split": "train"}})
+    done = evaluate(store, 1, GOOD, BAD)
+    assert (done.continues.model, done.continues.worse) == (BAD, False)
+    assert done.continues.reason == "no validation cell to compare the two models on"

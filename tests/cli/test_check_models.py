@@ -6,8 +6,8 @@ from entropy_flows.cli.check_models import identity, teacher_warnings
 from entropy_flows.label import LabelParams, make_static_maker
 
 
-def warned(model, **label):
-    return teacher_warnings({"base_model": model}, make_static_maker(LabelParams(engine="forcefield", **label)))
+def warned(base_model, **label):
+    return teacher_warnings({"base_model": base_model}, make_static_maker(LabelParams(engine="forcefield", **label)))
 
 
 @pytest.mark.parametrize("model", ["SevenNet-0", "sevennet-0", "7net-0"])

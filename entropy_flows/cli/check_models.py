@@ -34,8 +34,8 @@ def teacher_warnings(models: Mapping[str, str], maker: Maker) -> list[str]:
     """
     engine = {identity(name) for name in _engine_models(maker)}
     return [
-        f"{role} {Path(split_model(name)[0]).name} is the label engine, too: its errors against its own labels are zero, and "
-        f"fine-tuning can only make them larger. Give another engine under `label`, or another model"
+        f"{role} {Path(split_model(name)[0]).name} is the label engine, too: its errors against its own labels are "
+        f"zero, and fine-tuning can only make them larger. Give another engine under `label`, or another model"
         for role, name in models.items()
         if identity(name) in engine
     ]

@@ -7,8 +7,9 @@ VASP moves the ions once more after a step's forces, so the final cell of a run 
     E₀ = F + E₀' − F'         e_0_energy of the ionic step itself is wrong in some versions of VASP
 
 A step has converged if it took fewer electronic steps than NELM and F' changed by at most 10 EDIFF + 10⁻⁷ eV in the
-last of them: VASP stops below EDIFF, and the printed digits end at 10⁻⁸. With PSTRESS the stress is left out: whether
-P is in it is not written down.
+last of them: VASP stops below EDIFF, and the printed digits end at 10⁻⁸. It contradicts itself if |F − F'| is above
+10⁻⁴ eV + 10⁻⁷ |F|, but for dispersion corrections (IVDW), which enter F after the last electronic step. With PSTRESS
+the stress is left out: whether P is in it is not written down.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 NO_AB_INITIO = "no ab initio step in it (VASP's ML force field alone)"
+SAME_ENERGY = (1e-4, 1e-7)
+"""How far F may be apart in two places: eV, and relative."""
 _EDIFFS = 10.0
 _PRINTED = 1e-7  # eV
 _DEFAULT_NELM = 60
@@ -49,6 +52,8 @@ class IonicStep:
         How many; 0 if it is not known.
     unconverged
         Why the electronic steps have not converged, or None.
+    contradiction
+        Which of its numbers contradict each other, or None.
     note
         What was left out, or None.
     """
@@ -60,6 +65,7 @@ class IonicStep:
     structure: Structure | None
     electronic_steps: int
     unconverged: str | None = None
+    contradiction: str | None = None
     note: str | None = None
 
 
@@ -108,6 +114,7 @@ def read_step(calc: Any, index: int = -1) -> IonicStep | None:
         structure=cell,
         electronic_steps=count,
         unconverged=_unconverged(calc, tags, electronic, count),
+        contradiction=_contradiction(free_energy, electronic, tags),
         note=f"not read: PSTRESS is {tags['PSTRESS']} kBar" if tags.get("PSTRESS") else None,
     )
 
@@ -141,6 +148,18 @@ def _ground_state(electronic: list[Any], free_energy: float | None, tags: Mappin
     energies = [_number(value_at(step, "e_fr_energy")) for step in electronic]
     same = [n for n, energy in enumerate(energies) if energy is not None and abs(energy - free_energy) <= _PRINTED]
     return electronic[: same[-1] + 1] if same else electronic
+
+
+def _contradiction(free_energy: float | None, electronic: list[Any], tags: Mapping[str, Any]) -> str | None:
+    """Say how far F is from that of the last electronic step, or None if it is the same."""
+    last = _number(value_at(electronic, -1, "e_fr_energy"))
+    if free_energy is None or last is None or tags.get("IVDW") or tags.get("LVDW"):
+        return None
+    limit = SAME_ENERGY[0] + SAME_ENERGY[1] * abs(free_energy)
+    if abs(last - free_energy) <= limit:
+        return None
+    where = "in the last electronic step"
+    return f"F is {free_energy:.6f} eV in the ionic step and {last:.6f} eV {where}, {limit:.1e} allowed"
 
 
 def _unconverged(calc: Any, tags: Mapping[str, Any], electronic: list[Any], count: int) -> str | None:

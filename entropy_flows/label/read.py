@@ -129,6 +129,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
     forces = numbers.pop("forces")
     kbar = numbers.pop("kbar")
     unconverged = numbers.pop("unconverged", None)
+    contradiction = numbers.pop("contradiction", None)
     if energy is None or forces is None:
         missing = "energy" if energy is None else "forces"
         raise InconsistentOutputError(
@@ -144,7 +145,7 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
         if numbers["magmoms"] is not None:
             numbers["magmoms"] = numbers["magmoms"][order]
     n_atoms = len(forces)
-    defect = _defect(energy, forces, stress)
+    defect = _defect(energy, forces, stress) or (None if unconverged else contradiction)
     if defect or unconverged:
         reason = Reason.INCONSISTENT_OUTPUT if defect else Reason.SCF_NOT_CONVERGED
         numbers = _only(numbers, "wall_seconds", "provenance")
@@ -216,7 +217,7 @@ def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
         numbers |= {"forces": ionic.forces, "kbar": ionic.stress}
     if ionic.note is not None:
         numbers["kbar"] = None
-    return numbers | {"unconverged": ionic.unconverged}
+    return numbers | {"unconverged": ionic.unconverged, "contradiction": ionic.contradiction}
 
 
 def structure_of(doc: Any, step: int = -1) -> Structure:

@@ -88,7 +88,7 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
         doc = run_static(maker, structure.get_sorted_structure() if is_vasp(maker) else structure)
         label = read_label(doc, structure, free_energy=_free_energy(maker))
         looked_at = label.converged or label.reason is Reason.SCF_NOT_CONVERGED
-        return second_look(label, doc) if looked_at and is_vasp(maker) else label
+        return second_look(label) if looked_at and is_vasp(maker) else label
     except Exception as exc:
         if is_not_set_up(exc):
             words = not_started(".") or str(exc)

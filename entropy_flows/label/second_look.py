@@ -1,7 +1,6 @@
 """A second look at a VASP run that seems to have gone well: its files agree, and it is what was asked for.
 
     |F − F_OSZICAR|       ≤ 10⁻⁴ eV + 10⁻⁷ |F|   OSZICAR prints eight digits
-    |F − F_last|          ≤ 10⁻⁴ eV + 10⁻⁷ |F|   F_last after the last electronic step
     |Σ f_i|/n             ≤ 0.05 eV/Å            what coarse grids leave is five times smaller
 
     F     free energy of the ionic step in vasprun.xml (eV)
@@ -9,7 +8,7 @@
 
 Custodian mends runs by changing their settings, some of which decide the numbers (SIGMA, ENCUT, the k points): such a
 run is another calculation than its label's settings say. What only decides how the same numbers are reached is
-recorded. A dispersion correction (IVDW) enters F after the last electronic step, so F_last is not compared then.
+recorded.
 """
 
 from __future__ import annotations
@@ -20,23 +19,20 @@ from typing import Any
 
 import numpy as np
 
-from entropy_flows.label.document import value_at
+from entropy_flows.label.ionic import SAME_ENERGY
 from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason, corrections, handler_name, reason_of_handler
 
-_SAME_ENERGY = (1e-4, 1e-7)  # eV, and relative
 _NET_FORCE = 0.05  # eV/Å per atom
 
 
-def second_look(label: Label, doc: Any, directory: str | Path = ".") -> Label:
+def second_look(label: Label, directory: str | Path = ".") -> Label:
     """The label again, or a failed one that says what is wrong with it.
 
     Parameters
     ----------
     label
         Label of a VASP run.
-    doc
-        Its task document.
     directory
         Where it ran: custodian.json, OSZICAR, and INCAR and KPOINTS beside what they were before custodian's changes.
 
@@ -58,7 +54,7 @@ def second_look(label: Label, doc: Any, directory: str | Path = ".") -> Label:
     if changes := changed_settings(directory):
         by = ", ".join(_summary(one) for one in mended)
         return _failed(label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})")
-    if defect := _disagreement(label, doc, directory):
+    if defect := _disagreement(label, directory):
         return _failed(label, Reason.INCONSISTENT_OUTPUT, defect)
     return label
 
@@ -89,28 +85,18 @@ def _now_and_before(directory: Path, name: str) -> list[Path]:
     return pair if all(path.is_file() for path in pair) else []
 
 
-def _disagreement(label: Label, doc: Any, directory: Path) -> str | None:
+def _disagreement(label: Label, directory: Path) -> str | None:
     """Say which numbers contradict each other, or None."""
     if label.free_energy is None or label.forces is None:
         return None
-    calc = value_at(doc, "calcs_reversed", 0)
-    steps = [] if value_at(calc, "input", "incar", "IVDW") else _electronic_energies(calc)
-    others = {"the last electronic step": steps[-1] if steps else None, "OSZICAR": _oszicar_energy(directory)}
-    for name, energy in others.items():
-        limit = _SAME_ENERGY[0] + _SAME_ENERGY[1] * abs(label.free_energy)
-        if energy is not None and not abs(energy - label.free_energy) <= limit:
-            return f"F is {label.free_energy:.6f} eV in vasprun.xml and {energy:.6f} eV in {name}, {limit:.1e} allowed"
+    limit = SAME_ENERGY[0] + SAME_ENERGY[1] * abs(label.free_energy)
+    energy = _oszicar_energy(directory)
+    if energy is not None and not abs(energy - label.free_energy) <= limit:
+        return f"F is {label.free_energy:.6f} eV in vasprun.xml and {energy:.6f} eV in OSZICAR, {limit:.1e} allowed"
     net = float(np.linalg.norm(label.forces.sum(axis=0))) / label.n_atoms
     if net > _NET_FORCE:
         return f"the forces add up to {net:.3g} eV/Å per atom, at most {_NET_FORCE:g} wanted"
     return None
-
-
-def _electronic_energies(calc: Any) -> list[float]:
-    """F (eV) after each electronic step."""
-    steps = value_at(calc, "output", "ionic_steps", -1, "electronic_steps") or []
-    energies = [value_at(step, "e_fr_energy") for step in steps]
-    return [float(energy) for energy in energies if energy is not None]
 
 
 def _oszicar_energy(directory: Path) -> float | None:

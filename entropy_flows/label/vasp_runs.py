@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.label.compressed import open_binary
+from entropy_flows.label.compressed import DAMAGE, open_binary
 from entropy_flows.label.frame import Existing, sha256_of
 from entropy_flows.label.ionic import NO_AB_INITIO
 from entropy_flows.label.outcar import moments_beside
@@ -76,8 +76,13 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
 
 def is_run(path: Path) -> bool:
     """Whether a file is to be read as VASP's: it is XML, or is called so and holds nothing else that is known."""
-    with open_binary(path) as stream:
-        start = stream.read(256).lstrip(b"\xef\xbb\xbf\x00 \t\r\n")
+    try:
+        with open_binary(path) as stream:
+            start = stream.read(256).lstrip(b"\xef\xbb\xbf\x00 \t\r\n")
+    except DAMAGE as err:
+        if is_machine_fault(err):
+            raise
+        return _is_name(path.name)
     return start.startswith(b"<") or (_is_name(path.name) and not start[:1].isdigit())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import warnings
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 _SPACING = 4.0  # Å
+_SHELLS = ("sh", "bash", "zsh", "ksh", "csh", "tcsh")
 
 
 def check_engine(maker: Maker, cells: Mapping[str, Structure]) -> None:
@@ -57,9 +59,7 @@ def missing_here(maker: Maker) -> str | None:
     if potcar_library() is None and not _writes_spec(maker):
         return "no POTCARs: PMG_VASP_PSP_DIR in ~/.pmgrc.yaml names no folder"
     for command in _commands(maker):
-        words = shlex.split(os.path.expandvars(command))
-        programs = words[:1] + [word for word in words[1:] if "vasp" in os.path.basename(word).lower()]
-        missing = next((word for word in programs if shutil.which(word) is None), None)
+        missing = next((word for word in _programs(command) if shutil.which(word) is None), None)
         if missing is not None:
             return f"no {missing!r}, of VASP's command {command!r} (VASP_CMD in ~/.atomate2.yaml)"
     return None
@@ -137,6 +137,14 @@ def _commands(maker: Any) -> list[str]:
     given = getattr(maker, "run_vasp_kwargs", {})
     commands = [given.get("vasp_cmd") or SETTINGS.VASP_CMD, given.get("vasp_gamma_cmd") or SETTINGS.VASP_GAMMA_CMD]
     return [str(command) for command in commands]
+
+
+def _programs(command: str) -> list[str]:
+    """Programs of a command: its first word, and VASP itself after srun or mpirun."""
+    words = shlex.split(os.path.expandvars(command))
+    if words and os.path.basename(words[0]) in _SHELLS:
+        return words[:1]
+    return words[:1] + [word for word in words[1:] if re.fullmatch(r"(.*/)?vasp_\w+", word)]
 
 
 def _writes_spec(maker: Any) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from fake_potcars import write_potcars
 
-STANDIN = f"{sys.executable} {Path(__file__).with_name('standin.py')}"
+# As VASP does, an old OUTCAR goes at once: Python takes its time to start, and custodian's monitors read meanwhile.
+STANDIN = f"sh -c 'rm -f OUTCAR; exec {sys.executable} {Path(__file__).with_name('standin.py')}'"
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +19,7 @@ def potcars(tmp_path_factory):
 def vasp(potcars, tmp_path, monkeypatch):
     """Makes PBE static Makers that run the stand-in under custodian, whose polling is hurried up.
 
-    Its monitors look on only where a test gives handlers: so soon after a start they find the OUTCAR of the run before.
+    Its monitors look on only where a test gives handlers.
     """
     import pymatgen.io.vasp.inputs as inputs
 

@@ -55,6 +55,7 @@ def write_outcar_head() -> None:
         " vasp.6.4.2 20Jul23 (a stand-in, not VASP)\n running on    1 total cores\n"
         "   number of bands    NBANDS=     16\n"
         "   total plane-waves  NPLWV =      8000\n"
+        " number of electron      32.0000000 magnetization\n"
         "   IBRION =     -1    ionic relax: 0-MD 1-quasi-New 2-CG\n"
     )
 

@@ -96,6 +96,20 @@ def test_no_vasp(vasp, silicon, command, word):
 
 
 @pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("env -i vasp_std_of_nobody", "vasp_std_of_nobody"),
+        ("env -u HOME /nowhere/vasp_gam", "/nowhere/vasp_gam"),
+        ("env OUT=vasp.out true --job-name=vasp_x", None),
+        ("bash -c 'module load vasp; srun vasp_std'", None),
+    ],
+)
+def test_vasp_after_another_program(vasp, command, missing):
+    found = missing_here(vasp(vasp_cmd=command, vasp_gamma_cmd=command))
+    assert found is None if missing is None else found.startswith(f"no {missing!r}")
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "bash: line 1: vasp_std: command not found",

@@ -97,7 +97,7 @@ def only_run(opened: Session) -> Iterator[Fence]:
         with lease(database, f"run/{name}", patience=0, regain=True, folder=str(opened.folder)) as held:
             yield held
     except LeaseTakenError as err:
-        raise StoreError(f"campaign {name!r} is being run by another process: {_who(err.holder)}") from None
+        raise StoreError(f"campaign {name!r} is being run by {_who(err.holder)}") from None
     except LeaseLostError:
         raise StoreError(f"campaign {name!r}: this run was stopped, and another one has taken over meanwhile") from None
 
@@ -106,9 +106,9 @@ def _who(holder: dict[str, Any]) -> str:
     """Who runs a campaign, and what can be done."""
     from entropy_flows.store.lease import LEASE_SECONDS
 
-    number = holder["process"].split("-")[1]
+    _, number, _ = holder["process"].split("-")
     return (
-        f"number {number} on {holder['host']}, folder {holder['folder']}, since {holder['since']:%Y-%m-%d %H:%M} UTC; "
+        f"process {number} on {holder['host']} (folder {holder['folder']}) since {holder['since']:%Y-%m-%d %H:%M} UTC; "
         f"follow it with `entropy-flows status`. If that machine is down, try again in {LEASE_SECONDS:.0f} s"
     )
 

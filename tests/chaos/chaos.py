@@ -15,6 +15,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +35,7 @@ BIN = Path(sys.executable).parent
 CATEGORIES = ("cpu", "gpu", "dft")
 OUTSIDE = {
     "worker killed": "SIGKILL of a worker, anywhere",
+    "worker stopped": "SIGSTOP of a worker, anywhere, and SIGCONT when its job was given away",
     "scancel running": "scancel of a queue job that runs: SIGTERM",
     "scancel pending": "scancel of a queue job that waits",
     "qlaunch killed": "SIGKILL of a qlaunch",
@@ -43,6 +45,8 @@ OUTSIDE = {
     "slurmctld killed": "SIGKILL of SLURM's controller, back after 5 s",
     "slurmd killed": "SIGKILL of SLURM's node daemon, back after 5 s",
 }
+STOPPED_SECONDS = 60.0
+"""Longer than a job's expiry and what another worker then takes for most jobs."""
 STANDING = ("children", "addition", "arrays")
 """Deaths at places that few jobs come to: ordered from the beginning."""
 DUMP = """
@@ -249,14 +253,32 @@ class Chaos:
         return getattr(self, fault.replace(" ", "_"))()
 
     def worker_killed(self) -> bool:
+        return self.signalled("worker killed", signal.SIGKILL) is not None
+
+    def worker_stopped(self) -> bool:
+        pid = self.signalled("worker stopped", signal.SIGSTOP)
+        if pid is None:
+            return False
+        waker = threading.Timer(STOPPED_SECONDS, self.wake, [pid])
+        waker.daemon = True
+        waker.start()
+        return True
+
+    def wake(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        self.note("worker stopped, back")
+
+    def signalled(self, fault: str, number: int) -> int | None:
+        """Send a signal to a worker; its process, or None if there is no worker."""
         victims = [pid for pid, line in self.cluster.processes().items() if "rlaunch" in line and "python" in line]
         if not victims:
-            return False
+            return None
         pid = self.rng.choice(sorted(victims))
-        self.note("worker killed", self.job_of(pid))
+        self.note(fault, self.job_of(pid))
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        return True
+            os.kill(pid, number)
+        return pid
 
     def scancel(self, state: str) -> bool:
         victims = sorted(job for job, now in self.cluster.queued().items() if now == state.upper())
@@ -441,7 +463,8 @@ def plan(rng: random.Random) -> list[str]:
     """Each death twice, each fault from outside once or more, in random order; the rare ones early."""
     often = [name for name in deaths.PLACES if name not in STANDING]
     once = ["database away", "slurmctld killed", "slurmd killed", "disk full", "disk full"]
-    several = ["worker killed", "scancel running", "scancel pending", "qlaunch killed", "database killed"] * 2
+    workers = ["worker killed", "worker stopped", "scancel running", "scancel pending"]
+    several = [*workers, "qlaunch killed", "database killed"] * 2
     rest = [*often, *often, *once, *several]
     rng.shuffle(rest)
     return [*STANDING, *rest]

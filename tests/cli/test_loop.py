@@ -262,8 +262,8 @@ def test_two_runs_of_two_folders_on_one_database(undisturbed, tmp_path):
             _wait_for(lambda: db.launches.find_one({"state": "RUNNING"}), 60)
             refused = subprocess.run(second, env=shared, capture_output=True, text=True, check=False)
             assert refused.returncode == 1
-            assert f"being run by another process: number {running.pid} on" in refused.stderr
-            assert f"folder {tmp_path / 'first'}" in refused.stderr
+            assert f"is being run by process {running.pid} on" in refused.stderr
+            assert f"(folder {tmp_path / 'first'}) since" in refused.stderr
             for _ in range(2):
                 subprocess.run([*PROGRAM, "repair", str(path), "-C", str(tmp_path / "third")], env=shared, check=True)
             assert db.fireworks.count_documents({"archived_launches": {"$ne": []}}) == 0

@@ -10,7 +10,7 @@ from launchpads import take
 from entropy_flows.cli import run as run_command
 from entropy_flows.cli.session import session
 from entropy_flows.cli.status import job_counts
-from entropy_flows.launch import local, submit
+from entropy_flows.launch import LocalWorkers, submit
 from entropy_flows.schemas import load_campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, launchpad
@@ -127,7 +127,7 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     for fw_id in ready:
         pad.defuse_fw(fw_id)
     assert f"stands still: {len(ready)} defused (lpad reignite_fws)" in status()
-    monkeypatch.setattr(local.subprocess, "Popen", lambda *_, **__: Idle())
+    monkeypatch.setattr(LocalWorkers, "_start", lambda *_: Idle())
     monkeypatch.setattr(run_command, "POLL_SECONDS", 0.01)
     code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
     assert code == 1
@@ -168,7 +168,7 @@ def test_another_run_has_the_campaign(database, monkeypatch, capsys, tmp_path):
     with lease(database, f"run/{name}", folder="/somewhere/else"):
         code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
     assert code == 1
-    assert f"campaign '{name}' is being run by another process: number {os.getpid()} on " in err
-    assert "folder /somewhere/else, since " in err
+    assert f"campaign '{name}' is being run by process {os.getpid()} on " in err
+    assert "(folder /somewhere/else) since " in err
     assert database["fireworks"].count_documents({}) == 0
     assert database["leases"].count_documents({}) == 0

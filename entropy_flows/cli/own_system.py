@@ -24,8 +24,8 @@ NEAREST_SHELLS = {"local_fingerprint": (1.3, 3.0), "global_fingerprint": (1.9, 4
 """Cutoff of a fingerprint: so many times the largest distance between nearest neighbours, and at least so many Å."""
 WIDEST_GAP = 6.0
 """Å between planes of atoms in a direction along which a slab or wire is repeated."""
-SQUEEZED = 1.6
-"""Density of the hottest and most squeezed cells, over the seeds'."""
+SQUEEZED = 2.5
+"""Atoms near an atom of the hottest and most squeezed cells, over those in the seeds."""
 
 TEXT = """\
 # A campaign of entropy_flows: `entropy-flows check campaign.yaml`, then `entropy-flows run campaign.yaml`.

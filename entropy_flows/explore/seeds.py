@@ -77,6 +77,7 @@ def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float
         structure = bare(source, _moments_of_source(phase, source))
         if phase.primitive:
             structure = structure.get_primitive_structure(use_site_props=True)
+        _refuse_large(phase, len(structure))
         structure = structure.make_supercell(phase.supercell, in_place=False)
         if isinstance(phase.magmoms, tuple) and moments_of(structure) is None:
             _set_in_supercell(phase.magmoms, source, structure)
@@ -87,9 +88,15 @@ def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float
     except ValueError as err:
         raise ValueError(f"phase {phase.name!r}: {err}") from err
     structure.remove_oxidation_states()
-    if len(structure) > phase.max_atoms:
-        raise ValueError(f"phase {phase.name!r}: {len(structure)} atoms, more than max_atoms = {phase.max_atoms}")
     return Seed(structure, tuple(notes), by_table)
+
+
+def _refuse_large(phase: Phase, atoms: int) -> None:
+    """Refuse a supercell of a cell with so many atoms before it is built."""
+    repeated = np.array(phase.supercell, dtype=float)
+    copies = round(float(repeated.prod() if repeated.ndim == 1 else abs(np.linalg.det(repeated))))
+    if atoms * copies > phase.max_atoms:
+        raise ValueError(f"{atoms * copies} atoms, more than max_atoms = {phase.max_atoms}")
 
 
 def _from_file(phase: Phase, folder: Path) -> Structure:

@@ -20,7 +20,7 @@ from entropy_flows.schemas.documents import Document
 class WindowsParams(Params):
     """Volume windows of equal width, in units of the ground state's volume per atom; the defaults are paper B's."""
 
-    count: int = Field(17, ge=1)
+    count: int = Field(17, ge=1, le=1000)
     """How many."""
     lowest: float = Field(0.45, gt=0)
     """Where the first one begins."""

@@ -20,6 +20,7 @@ ELSEWHERE = {
     "launch/": "FireWorks' own documents, and the time of a submission, which has no seal",
 }
 HELPERS = {
+    "find_one_and_update": "FireWorks' own numbers of jobs and launches",
     "_insert": "`_chained` seals the entries",
     "_change_iteration": "`plan` seals what it decides; a count of labels that are being made has no seal",
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
+from pymongo.errors import DocumentTooLarge, OperationFailure
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.faults import is_machine_fault
@@ -14,7 +14,6 @@ from entropy_flows.fingerprints import GOMParams
 from entropy_flows.label import Label
 from entropy_flows.store import CampaignStore, Entry, StoreError, arrays
 from entropy_flows.store.arrays import INLINE_BYTES, Arrays, pack, unpack
-from entropy_flows.store.connection import is_duplicate
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.schema import make_indexes
 
@@ -123,7 +122,7 @@ def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(ledger, 
     within_a_file, before_its_document = Ledger(database, "test", DATASET), Ledger(database, "test", DATASET)
     insert = within_a_file.arrays.chunks.insert_many
     within_a_file.arrays.chunks = Stub(insert_many=lambda chunks: insert(chunks) if chunks[0]["n"] < 1 else dies())
-    before_its_document.fingerprints = Stub(find=lambda *_: [], bulk_write=dies)
+    before_its_document._write_fingerprints = lambda *_: (before_its_document.arrays.put(bytes(200)), dies())
     for book in (within_a_file, before_its_document):
         with pytest.raises(KeyboardInterrupt):
             book.append(2, "select", [entry("b")])
@@ -159,26 +158,6 @@ def test_an_entry_too_large_for_a_document_is_told_before_anything_is_written(le
             write()
         assert not is_machine_fault(caught.value)
     assert all(database[name].count_documents({}) == 0 for name in ("structures", "fingerprints", "leases"))
-
-
-@pytest.mark.parametrize(("code", "message"), [(11000, "other processes keep writing select"), (2, "no such luck")])
-def test_only_duplicates_are_a_race(ledger, code, message):
-    def fails(*_, **__):
-        errors = [{"index": 0, "code": code, "errmsg": "no such luck"}]
-        raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": []})
-
-    database = ledger.structures.database
-    ledger.structures = Stub(find_one=lambda *_: None, find=lambda *_: [], bulk_write=fails, database=database)
-    with pytest.raises(StoreError, match=message):
-        ledger.append(1, "select", [entry("a")])
-
-
-def test_what_a_duplicate_is():
-    mixed = [{"code": 11000, "errmsg": ""}, {"code": 2, "errmsg": ""}]
-    assert not is_duplicate(BulkWriteError({"writeErrors": mixed}))
-    assert not is_duplicate(BulkWriteError({"writeErrors": mixed[:1], "writeConcernErrors": [{"code": 64}]}))
-    assert not is_duplicate(BulkWriteError({"writeErrors": []}))
-    assert not is_duplicate(OperationFailure("no", 13))
 
 
 def test_a_document_too_large_is_not_the_machines_fault():

@@ -25,7 +25,7 @@ from entropy_flows.store.connection import StoreError, connect, refused
 from entropy_flows.store.fence import current_launch, merge, nested
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
-from entropy_flows.store.schema import SCHEMA, make_indexes, migrate, refuse_old_worker, require_current
+from entropy_flows.store.schema import SCHEMA, make_indexes, refuse_old_worker, require_current
 from entropy_flows.store.seals import insert_each_once, insert_once, replace, sealed, set_fields, setting
 
 CONDITION = ("phase", "temperature", "k", "pressure")
@@ -59,7 +59,7 @@ class CampaignStore(Models):
     # -- campaign --------------------------------------------------------------------------------------------------
 
     def create(self, campaign: AnyCampaign) -> bool:
-        """Register the campaign and make sure that the indexes exist; migrate one of an older version.
+        """Register the campaign and make sure that the indexes exist.
 
         Returns
         -------
@@ -69,7 +69,7 @@ class CampaignStore(Models):
         Raises
         ------
         StoreError
-            If a campaign of this name has a different configuration, the database is read-only, or a newer version of
+            If a campaign of this name has a different configuration, the database is read-only, or another version of
             this package has written the campaign.
         """
         make_indexes(self.database)
@@ -94,7 +94,7 @@ class CampaignStore(Models):
 
     def _continue(self, campaign: AnyCampaign) -> None:
         """Take up a campaign that exists: with the same configuration, as documents of this version."""
-        migrate(self.database, self.compare(campaign))
+        self.compare(campaign)
         self._set({"versions.entropy_flows": version("entropy_flows")})
 
     def exists(self) -> bool:
@@ -107,9 +107,10 @@ class CampaignStore(Models):
         Raises
         ------
         StoreError
-            If there is none, its configuration is another one, or a newer version of this package has written it.
+            If there is none, its configuration is another one, or another version of this package has written it.
         """
         found = self._raw()
+        require_current(found)
         refuse_old_worker(found)
         # a campaign goes on where it was told to train, unless the file says otherwise
         left_open = {"train": {"device"}} if isinstance(campaign, Campaign) and campaign.train.device is None else None

@@ -1,21 +1,21 @@
-"""The version of the stored documents: their indexes, the way from an older version, and who may work with them.
+"""The version of the stored documents: their indexes, and who may work with them.
 
-    1    released first; a failed stage was a field of its iteration's document, its job FIZZLED
+    1    a failed stage was a field of its iteration's document, its job FIZZLED
     2    a failed stage is a row of `failures`; each job carries its uuid, by which it is found
+    3    seals and the ledger's chain; fingerprints and covariances over their populated components
 
-A command that opens a campaign for writing migrates it, step by step. Each step can be done twice, so one that was
-interrupted is mended by doing it again. Workers and commands that only read refuse any version but this one.
+Until 1.0 there is one version and no way from an older one: a campaign of another version is refused by every command
+and worker, and goes on with the package that began it, or begins anew under another name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from packaging.version import Version
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, NotPrimaryError, OperationFailure
@@ -23,7 +23,7 @@ from pymongo.errors import DuplicateKeyError, NotPrimaryError, OperationFailure
 from entropy_flows.store.arrays import ARRAYS
 from entropy_flows.store.connection import BLOBS, OUTPUTS, StoreError, refused
 
-SCHEMA = 2
+SCHEMA = 3
 PACKAGE = "entropy_flows"
 
 INDEX_IN_THE_WAY = (85, 86)
@@ -128,16 +128,16 @@ def require_current(document: dict[str, Any]) -> None:
     Raises
     ------
     StoreError
-        If it is an older one; the message says how to migrate.
+        If it is an older one.
     OldWorkerError
         If it is a newer one.
     """
     _refuse_newer_schema(document)
-    found = document.get("schema", 1)
-    if found < SCHEMA:
+    version_there = document.get("schema", 1)
+    if version_there < SCHEMA:
         raise StoreError(
-            f"campaign {document['name']!r} was written by an older {PACKAGE} (schema {found}, this one needs "
-            f"{SCHEMA}); run `entropy-flows submit` with its campaign file once to migrate it (`run` does so too)"
+            f"campaign {document['name']!r} was written by an older {PACKAGE} (schema {version_there}, this one "
+            f"needs {SCHEMA}); go on with that version, or give the campaign a new name and import its labels"
         )
 
 
@@ -164,63 +164,3 @@ def _refuse_newer_schema(document: dict[str, Any]) -> None:
             f"campaign {document['name']!r} was written by a newer {PACKAGE} (schema {found}, this one knows "
             f"{SCHEMA}); upgrade this one"
         )
-
-
-def migrate(database: Database, document: dict[str, Any]) -> None:
-    """Bring a campaign's documents to this version; `document` is the campaign's own.
-
-    The workers of a campaign that is not done should have been stopped: its jobs are put on the launchpad anew.
-    """
-    for number in range(document.get("schema", 1), SCHEMA):
-        STEPS[number](database, document)
-        database["campaigns"].update_one({"name": document["name"]}, {"$set": {"schema": number + 1}})
-
-
-def _failures_become_rows(database: Database, document: dict[str, Any]) -> None:
-    """1 → 2.
-
-    The jobs of version 1 do not run any more. Where the campaign is done they only get their uuid, and its failures
-    become rows. Else they are deleted and submission adds the loop anew, from its first iteration: jobs that are done
-    return what they have stored, and those that failed are done again.
-    """
-    make_indexes(database)
-    name = document["name"]
-    ours = {"campaign": name, "failure": {"$exists": True}}
-    if document["state"] == "done":
-        for iteration in database["iterations"].find(ours):
-            _add_row(database, name, iteration["iteration"], iteration["failure"])
-        _name_jobs(database, name)
-    else:
-        _delete_jobs(database, name)
-    database["iterations"].update_many(ours, {"$unset": {"failure": True}})
-    database["campaigns"].update_one({"name": name}, {"$unset": {"submitted": True}})
-
-
-def _add_row(database: Database, name: str, iteration: int, failure: dict[str, str]) -> None:
-    stage = failure["stage"]
-    key = {"campaign": name, "uuid": f"schema-1/{iteration}/{stage}"}
-    body = {"iteration": iteration, "stage": stage, "place": stage, "message": failure["message"]}
-    database["failures"].replace_one(key, {**key, **body, "created": datetime.now(UTC)}, upsert=True)
-
-
-def _name_jobs(database: Database, name: str) -> None:
-    found = database["fireworks"].find({"spec.campaign": name}, {"spec._tasks.job.uuid": 1})
-    updates = [
-        UpdateOne({"_id": job["_id"]}, {"$set": {"spec.uuid": job["spec"]["_tasks"][0]["job"]["uuid"]}})
-        for job in found
-    ]
-    if updates:
-        database["fireworks"].bulk_write(updates)
-
-
-def _delete_jobs(database: Database, name: str) -> None:
-    """The campaign's jobs of version 1, which have no uuid; last of all what the others are found by."""
-    old = {"spec.campaign": name, "spec.uuid": {"$exists": False}}
-    ids = [job["fw_id"] for job in database["fireworks"].find(old, {"fw_id": 1})]
-    database["launches"].delete_many({"fw_id": {"$in": ids}})
-    database["workflows"].delete_many({"nodes": {"$in": ids}})
-    database["fireworks"].delete_many({"fw_id": {"$in": ids}})
-
-
-STEPS: dict[int, Callable[[Database, dict[str, Any]], None]] = {1: _failures_become_rows}
-"""Version → what leads from it to the next."""

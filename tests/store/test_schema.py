@@ -1,6 +1,5 @@
-"""Documents of an older version are migrated by who submits, and refused by everybody else in one line."""
+"""Documents of another version are refused in one line; indexes are made, or those that serve are taken."""
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,10 @@ from pymongo.errors import OperationFailure
 
 from entropy_flows.launch import submit
 from entropy_flows.schemas import load_campaign
-from entropy_flows.store import CampaignStore, StoreError, job_store, launchpad, schema
-from entropy_flows.store.schema import LOOKUP, SCHEMA, UNIQUE, OldWorkerError, migrate, refuse_old_worker
+from entropy_flows.store import CampaignStore, StoreError, job_store, schema
+from entropy_flows.store.schema import LOOKUP, SCHEMA, UNIQUE, OldWorkerError, refuse_old_worker
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FAILURE = {"stage": "train", "message": "TrainingError: the loss is not a number"}
 
 
 @pytest.fixture(scope="module")
@@ -26,145 +24,41 @@ def store(database, campaign):
     return CampaignStore(database, campaign.name)
 
 
-def downgrade(store, state):
-    """What version 1 would have left of a submitted campaign."""
-    database, where = store.database, {"name": store.name}
-    database["failures"].drop()
-    database["fireworks"].drop_indexes()
-    database["fireworks"].update_many({}, {"$unset": {"spec.uuid": True}})
-    new = {"schema": True, "config.categories": True, "config.queue": True, "config.explore.walltime": True}
-    database["campaigns"].update_one(where, {"$unset": new, "$set": {"state": state, "submitted": True}})
-    store.record(1, select={"accepted": 3}, failure=FAILURE)
-
-
-def content(database):
-    """All that is stored, but for what says when it was written."""
-    times = {"created", "updated", "updated_on", "created_on", "submitted", "_id"}
-    found = {}
-    for name in sorted(database.list_collection_names()):
-        rows = [{k: v for k, v in row.items() if k not in times} for row in database[name].find()]
-        found[name] = sorted(map(repr, rows))
-    return found
-
-
 def keys(database, collection):
     return [tuple(key for key, _ in index["key"]) for index in database[collection].index_information().values()]
 
 
-def test_a_new_campaign_is_of_this_version(store, campaign):
+def test_a_new_campaign_is_of_this_version_and_has_its_indexes(store, campaign, database):
     assert store.create(campaign)
-    assert store.document()["schema"] == SCHEMA == 2
-
-
-def test_a_campaign_that_runs_is_migrated_and_put_on_the_launchpad_anew(store, campaign, database):
-    submit(store, campaign, EXAMPLES)
-    jobs = database["fireworks"].count_documents({})
-    downgrade(store, "running")
-    with pytest.raises(StoreError) as caught:
-        store.document()
-    assert str(caught.value) == (
-        f"campaign '{campaign.name}' was written by an older entropy_flows (schema 1, this one needs 2); run "
-        f"`entropy-flows submit` with its campaign file once to migrate it (`run` does so too)"
-    )
-    assert submit(store, campaign, EXAMPLES)
-    assert store.document()["schema"] == 2
-    assert store.document()["state"] == "running"
-    (iteration,) = store.iterations()
-    assert "failure" not in iteration
-    assert iteration["select"] == {"accepted": 3}
-    assert store.failures() == []  # the job that failed is done again
-    assert database["fireworks"].count_documents({"spec.uuid": {"$exists": True}}) == jobs
-    assert database["fireworks"].count_documents({}) == jobs
-    assert database["workflows"].count_documents({}) == 1
-    assert not submit(store, campaign, EXAMPLES)
+    assert store.document()["schema"] == SCHEMA
     for table in (UNIQUE, LOOKUP):
         for collection, indexes in table.items():
             assert set(indexes) <= set(keys(database, collection)), collection
 
 
-def test_a_campaign_that_is_done_stays_done(store, campaign, database):
+@pytest.mark.parametrize("older", [{"$unset": {"schema": True}}, {"$set": {"schema": SCHEMA - 1}}])
+def test_an_older_version_is_refused_and_left_as_it_is(store, campaign, database, older):
     submit(store, campaign, EXAMPLES)
-    uuids = {fw["spec"]["uuid"] for fw in database["fireworks"].find()}
-    downgrade(store, "done")
-    assert not submit(store, campaign, EXAMPLES)
-    assert store.document()["state"] == "done"
-    assert {fw["spec"]["uuid"] for fw in database["fireworks"].find()} == uuids
-    (row,) = store.failures()
-    assert {name: row[name] for name in ("uuid", "iteration", "stage", "place", "message")} == {
-        "uuid": "schema-1/1/train", "iteration": 1, "place": "train", **FAILURE,
-    }  # fmt: skip
-
-
-class Killed(BaseException):
-    pass
-
-
-def killed_before_write(number, patched):
-    """Raise `Killed` instead of the write with this number (from 0) to any collection."""
-    done = itertools.count()
-
-    def counting(original):
-        def write(*args, **kwargs):
-            if next(done) == number:
-                raise Killed
-            return original(*args, **kwargs)
-
-        return write
-
-    for name in ("replace_one", "update_one", "update_many", "delete_many", "bulk_write"):
-        patched.setattr(Collection, name, counting(getattr(Collection, name)))
-
-
-@pytest.mark.parametrize("state", ["running", "done"])
-def test_a_migration_that_was_interrupted_is_done_again(store, campaign, database, monkeypatch, state):
-    submit(store, campaign, EXAMPLES)
-    downgrade(store, state)
-    document = database["campaigns"].find_one()
-    for number in itertools.count():
-        with monkeypatch.context() as patched:
-            killed_before_write(number, patched)
-            try:
-                migrate(database, document)
-                break
-            except Killed:
-                assert "schema" not in database["campaigns"].find_one()
-    assert number >= 4
-    once = content(database)
-    migrate(database, document)
-    assert content(database) == once
-    assert store.document()["schema"] == SCHEMA
-    assert len(store.failures()) == (state == "done")
-    assert (database["fireworks"].count_documents({}) > 0) == (state == "done")
-
-
-def test_other_campaigns_are_left_alone(store, campaign, database):
-    submit(store, campaign, EXAMPLES)
-    other = campaign.model_copy(update={"name": "other"})
-    submit(CampaignStore(database, "other"), other, EXAMPLES)
-    downgrade(store, "running")
-    before = database["fireworks"].count_documents({"spec.campaign": "other"})
-    submit(store, campaign, EXAMPLES)
-    assert database["fireworks"].count_documents({"spec.campaign": "other"}) == before > 0
-    assert launchpad().get_fw_ids({"spec.campaign": "other"})
+    database["campaigns"].update_one({}, older)
+    before = database["campaigns"].find_one()
+    jobs = database["fireworks"].count_documents({})
+    for refusing in (store.document, lambda: submit(store, campaign, EXAMPLES)):
+        with pytest.raises(StoreError, match=f"by an older entropy_flows .*this one needs {SCHEMA}.*a new name"):
+            refusing()
+    assert database["campaigns"].find_one() == before
+    assert database["fireworks"].count_documents({}) == jobs
 
 
 def test_a_newer_version_is_refused(store, campaign, database):
     store.create(campaign)
-    database["campaigns"].update_one({}, {"$set": {"schema": 3}})
-    expected = "was written by a newer entropy_flows (schema 3, this one knows 2); upgrade this one"
+    newer = SCHEMA + 1
+    database["campaigns"].update_one({}, {"$set": {"schema": newer}})
+    expected = f"was written by a newer entropy_flows (schema {newer}, this one knows {SCHEMA}); upgrade this one"
     for refusing in (store.document, lambda: store.create(campaign)):
         with pytest.raises(OldWorkerError, match="upgrade this one") as caught:
             refusing()
         assert str(caught.value) == f"campaign '{campaign.name}' {expected}"
-    assert database["campaigns"].find_one()["schema"] == 3
-
-
-def test_a_migrated_campaign_still_needs_the_same_settings(store, campaign, database):
-    store.create(campaign)
-    downgrade(store, "running")
-    with pytest.raises(StoreError, match="exists with other settings \\(seed\\)"):
-        store.create(campaign.model_copy(update={"seed": 7}))
-    assert "schema" not in database["campaigns"].find_one()
+    assert database["campaigns"].find_one()["schema"] == newer
 
 
 def test_settings_that_are_refused_now(store, campaign, database):

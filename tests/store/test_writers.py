@@ -16,7 +16,6 @@ ELSEWHERE = {
     "store/fence.py": "writes what it is given",
     "store/lease.py": "leases, which are no one's data",
     "store/arrays.py": "bytes, whose SHA-256 is in the document that names them",
-    "store/schema.py": "migrates the documents of an older version",
     "launch/": "FireWorks' own documents, and the time of a submission, which has no seal",
 }
 HELPERS = {

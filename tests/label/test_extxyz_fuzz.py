@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 from ase.io import write
 from cells import Spring, rattled
+from damage import Damage
 
 from entropy_flows.label.existing import read_extxyz
 
 FILES = 500
-NAMES = ("energy", "forces", "stress", "Lattice", "Properties", "pbc", "species", "pos")
-WORDS = ("********", "None", "nan", "-0.431D+02", "1e999", "-", '"', "{", "T", "0", "-1", "9" * 30, "Si1", "X")
+DAMAGE = Damage(
+    names=("energy", "forces", "stress", "Lattice", "Properties", "pbc", "species", "pos"),
+    words=("********", "None", "nan", "-0.431D+02", "1e999", "-", '"', "{", "T", "0", "-1", "9" * 30, "Si1", "X"),
+    lines=("8\n", "-2\n", "1000000000000\n", "2.0\n", "\n", "end of file\n"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,36 +31,6 @@ def whole(tmp_path_factory):
     return path.read_text().splitlines(keepends=True)
 
 
-def mutated(lines, rng):
-    """One to three changes of lines, words, keys or characters."""
-    lines = list(lines)
-    for _ in range(rng.integers(1, 4)):
-        if not lines:
-            return ""
-        number = int(rng.integers(len(lines)))
-        words = lines[number].split(" ")
-        kind = int(rng.integers(8))
-        if kind == 0:
-            del lines[number]
-        elif kind == 1:
-            lines.insert(number, lines[int(rng.integers(len(lines)))])
-        elif kind == 2:
-            words[int(rng.integers(len(words)))] = str(rng.choice(WORDS))
-            lines[number] = " ".join(words)
-        elif kind == 3:
-            lines[number] = lines[number][: int(rng.integers(len(lines[number]) + 1))] + "\n"
-        elif kind == 4:
-            lines[number] = lines[number].replace(str(rng.choice(NAMES)), str(rng.choice(NAMES)))
-        elif kind == 5:
-            position = int(rng.integers(len(lines[number])))
-            lines[number] = lines[number][:position] + str(rng.choice(WORDS)) + lines[number][position + 1 :]
-        elif kind == 6:
-            lines[number] = str(rng.choice(("8\n", "-2\n", "1000000000000\n", "2.0\n", "\n", "end of file\n")))
-        else:
-            lines = lines[:number]
-    return "".join(lines)
-
-
 def test_five_hundred_damaged_files(tmp_path, whole):
     rng = np.random.default_rng(18)
     path = tmp_path / "damaged.xyz"
@@ -65,7 +39,7 @@ def test_five_hundred_damaged_files(tmp_path, whole):
     read = 0
     refused = 0
     for _ in range(FILES):
-        path.write_text(mutated(whole, rng))
+        path.write_text(DAMAGE.of(whole, rng))
         start = time.process_time()
         try:
             frames = list(read_extxyz(path))

@@ -46,7 +46,9 @@ class StageMaker(Maker):
         super().__setattr__(name, value)
 
 
-def stage_job(schema: type[BaseModel], adds_jobs: bool = False) -> Callable[[Callable], Callable[..., Job]]:
+def stage_job(
+    schema: type[BaseModel], adds_jobs: bool = False, stable_uuid: bool = True
+) -> Callable[[Callable], Callable[..., Job]]:
     """Turn a Maker's `make(self, campaign, iteration, …)` into a stage's job.
 
     The job's uuid follows from campaign, iteration, the Maker's name and, where there is one, the argument `batch`:
@@ -63,6 +65,8 @@ def stage_job(schema: type[BaseModel], adds_jobs: bool = False) -> Callable[[Cal
     adds_jobs
         Whether it adds other jobs: it then does its work when it is run again, so as to add the same ones. Any other
         returns what it has stored.
+    stable_uuid
+        False for what people ask for again and again: each is a job of its own, and decides itself what is left to do.
     """
 
     def decorate(method: Callable) -> Callable[..., Job]:
@@ -96,6 +100,8 @@ def stage_job(schema: type[BaseModel], adds_jobs: bool = False) -> Callable[[Cal
             bound = signature.bind(self, *args, **kwargs).arguments
             batch = [bound["batch"]] if "batch" in bound else []
             made: Job = make_job(self, *args, **kwargs)
+            if not stable_uuid:
+                return made
             return with_stable_uuid(made, bound["campaign"], bound["iteration"], *batch)
 
         make.original = run  # type: ignore[attr-defined]  # what jobflow calls when the job is run

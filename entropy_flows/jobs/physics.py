@@ -144,7 +144,7 @@ class PhysicsMaker(StageMaker):
     name: str = "physics"
     params: PhysicsParams | None = None
 
-    @stage_job(PhysicsDoc)
+    @stage_job(PhysicsDoc, stable_uuid=False)
     def make(self, campaign: str, iteration: int, role: Role, cells: dict[str, Structure]) -> PhysicsDoc:
         """Make what is missing.
 

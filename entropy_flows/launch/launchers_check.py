@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from pymongo.errors import PyMongoError
+from ruamel.yaml.error import YAMLError as FireWorksYAMLError
 
 from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.label import make_static_maker
@@ -40,7 +41,10 @@ PINGS = 3
 """So many signs of life may be lost before a job is taken for lost."""
 
 
-UNREADABLE = (OSError, ImportError, AttributeError, LookupError, TypeError, ValueError, yaml.YAMLError, PyMongoError)
+UNREADABLE = (
+    *(OSError, ImportError, AttributeError, LookupError, TypeError, ValueError),
+    *(yaml.YAMLError, FireWorksYAMLError, PyMongoError),
+)
 """What FireWorks and jobflow raise for a file that is not what they expect."""
 
 

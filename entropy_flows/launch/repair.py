@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from fireworks import LaunchPad
-from pymongo.errors import PyMongoError
 
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.launch.evidence import Document, Evidence, Finding, age
 from entropy_flows.launch.findings import LAUNCH_FIELDS, look
 from entropy_flows.launch.lock import BusyError, held, wait
@@ -208,9 +208,9 @@ def _error(change: Callable[[], None]) -> str | None:
     """Make a change; what kept it from being made, unless it was the database."""
     try:
         change()
-    except PyMongoError:
-        raise
     except Exception as err:  # a job or an action that cannot be read here, also for want of a module, or applied
+        if is_machine_fault(err) and not isinstance(err, ImportError):
+            raise
         return f"{type(err).__name__}: {err}"
     return None
 

@@ -82,8 +82,8 @@ def check_name(model: str) -> None:
             raise ValueError(f"model '{name}' takes no arguments, got {', '.join(arguments)}: a package has its own")
     elif name not in _atomate2_names() and not is_dotted(name):
         raise ValueError(
-            f"model '{shortened(name)}' is not known; expected a path ending in {PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or "
-            f"{CHECKPOINT_SUFFIX}, an id "
+            f"model '{shortened(name, 200)}' is not known; expected a path ending in "
+            f"{PACKAGE_SUFFIX}, {COMPILED_SUFFIX} or {CHECKPOINT_SUFFIX}, an id "
             f"'{NEQUIP_NET}group/model:version', a SevenNet name such as 'SevenNet-0', an import path of an ASE "
             f"calculator class, or one of atomate2's force fields: {', '.join(_atomate2_names())}"
         )

@@ -53,7 +53,7 @@ def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
     ValueError
         If a module is neither installed nor in the folder.
     """
-    paths = [*_engine(settings), *(_others(settings) if isinstance(settings, Campaign) else ())]
+    paths = _import_paths(settings)
     for code in paths:
         if not lies_beside(code.module, folder) and not is_installed(code.module):
             top = code.module.partition(".")[0]
@@ -62,9 +62,16 @@ def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
 
 
 def modules_folder(settings: AnyCampaign, folder: Path) -> str | None:
-    """The folder, if a module that a file in it names lies there."""
-    beside = any(lies_beside(code.module, folder) for code in named_code(settings, folder))
+    """Return the folder if a module that a file in it names lies there.
+
+    A module that is nowhere is no matter here: who only looks at a campaign needs none of them.
+    """
+    beside = any(lies_beside(code.module, folder) for code in _import_paths(settings))
     return str(folder.resolve()) if beside else None
+
+
+def _import_paths(settings: AnyCampaign) -> list[NamedCode]:
+    return [*_engine(settings), *(_others(settings) if isinstance(settings, Campaign) else ())]
 
 
 def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:

@@ -99,7 +99,10 @@ def test_a_published_model_offline_says_what_to_do(monkeypatch):
 
 def test_elements_come_from_the_package():
     assert model_elements(SI_SMALL) == ("Si",)
-    assert model_elements("SevenNet-0") is None
+    elements = model_elements("SevenNet-0")
+    assert elements is not None
+    assert {"H", "Si", "Pu"} < set(elements)
+    assert "Rn" not in elements
 
 
 def test_a_zip_that_is_no_package_is_named(tmp_path):

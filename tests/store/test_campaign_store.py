@@ -301,4 +301,4 @@ def test_job_store_and_launchpad_are_on_the_same_database(database):
     assert database["blobs.files"].count_documents({}) == 1
     pad = launchpad()
     assert pad.fireworks.database.name == database.name
-    assert pad.launches.write_concern.document == {"w": 1, "j": True}
+    assert pad.launches.write_concern.document == {"w": "majority", "j": True}

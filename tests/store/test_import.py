@@ -79,7 +79,7 @@ def content(database):
 
 def problems(store):
     pad = launchpad()
-    return [line for check in verify(store, pad, everything=True) for line in check.problems]
+    return [line for check in verify(store, pad, deep=True) for line in check.problems]
 
 
 def test_imported_cells_are_entries_in_both_statistics(store):

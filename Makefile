@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: install demo gpaw dft-demo evidence test test-slow slurm test-slurm chaos lint docs bench bench-scale peers clean
+.PHONY: install demo gpaw dft-demo evidence test test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -71,6 +71,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=evidence $(BIN)/mypy evidence/*.py
+
+# how readable the package is, in counts
+style: install
+	$(BIN)/python tools/style.py
 
 docs: install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from entropy_flows.processes import has_ended, process_name
-from entropy_flows.store.fence import NOW, Document, Fence, merge
+from entropy_flows.store.fence import NOW, Document, Fence, check_launch, literal
 
 LEASES = "leases"
 LEASE_SECONDS = 60.0
@@ -108,12 +108,16 @@ def _await(database: Database, ours: Document, about: Document, patience: float 
 
 
 def _take(database: Database, ours: Document) -> dict[str, Any] | None:
-    """Take a lease that nobody holds; its document afterwards."""
-    milliseconds = round(1000 * LEASE_SECONDS)
-    is_held = {"$gt": ["$until", {"$subtract": ["$$new.until", milliseconds]}]}
-    taken: list[Document] = [{"$replaceWith": {"$cond": [is_held, "$$ROOT", "$$new"]}}]
-    until = {"until": {"$add": [NOW, milliseconds]}}
-    merge(database[LEASES], [ours], matched=taken, computed=until)
+    """Take a lease that nobody holds; its document afterwards.
+
+    By an upsert, which finds and writes in one step on every server. A `$merge` does not on the embedded one: there
+    two may take a lease at once, and one just given back may be there again, held by nobody.
+    """
+    check_launch(database)
+    until = {"until": {"$add": [NOW, round(1000 * LEASE_SECONDS)]}}
+    free = {"_id": ours["_id"], "$expr": {"$not": [{"$gt": ["$until", NOW]}]}}
+    with suppress(DuplicateKeyError):  # somebody holds it
+        database[LEASES].update_one(free, [{"$replaceWith": {**literal(ours), **until}}], upsert=True)
     return database[LEASES].find_one({"_id": ours["_id"]})
 
 

@@ -76,7 +76,7 @@ def test_an_element_it_does_not_know(model):
         model(Batch.of([bulk("Po", "sc", a=3.3)]))
 
 
-@pytest.mark.parametrize("modal", ["PBE", "R2SCAN"])
+@pytest.mark.parametrize("modal", ["PBE", pytest.param("R2SCAN", marks=pytest.mark.slow)])
 def test_a_model_of_several_modalities(modal):
     """Comes in SevenNet's wheel; both of its modalities, one by one and in a batch."""
     name = with_arguments("7net-mf-0", {"modal": modal})

@@ -163,7 +163,7 @@ def peak(count):
 
 
 def test_memory_does_not_grow_with_the_pool():
-    small, large = peak(5_000), peak(100_000)
+    small, large = peak(5_000), peak(30_000)
     assert large < 3 * 2**20
     assert abs(large - small) < 2**17
 

@@ -142,31 +142,30 @@ NO_PAIR = "no neighbour pair: none within the model's cutoff of 4 Å"
 ONE_EPOCH = TrainParams(preset="sevennet-0", max_epochs=1, align_energies=False)
 
 
+EDGE = max(energy_per_atom(atoms) for atoms in CELLS) + 0.05
+
+
 @pytest.mark.parametrize(
-    ("train", "val", "test", "left_out"),
+    ("train", "val", "test", "left_out", "bins"),
     [
-        (CELLS[:3], [alone()], [CELLS[4]], {"val": [(0, NO_PAIR)]}),
+        # SevenNet takes a list of files for each weight, and its statistics are by such lists
+        (
+            [*CELLS[:3], alone()], [alone()], [CELLS[4]],
+            {"train": [(3, NO_PAIR)], "val": [(0, NO_PAIR)]}, ((EDGE, 1.0), (None, 0.5)),
+        ),
         (
             [CELLS[0], alone(), CELLS[1]], [CELLS[4], alone(pbc=False)], [alone()],
-            {"train": [(1, NO_PAIR)], "val": [(1, NO_PAIR)]},
+            {"train": [(1, NO_PAIR)], "val": [(1, NO_PAIR)]}, None,
         ),
     ],
-    ids=["all of val", "some of each"],
+    ids=["all of val and all of a weight", "some of each"],
 )  # fmt: skip
-def test_cells_without_a_pair_are_left_out_of_training_and_validation(tmp_path, train, val, test, left_out):
-    result = fine_tune(train, val, test, small_sevennet(tmp_path / "base.pth"), ONE_EPOCH, tmp_path / "t")
+def test_cells_without_a_pair_are_left_out_of_training_and_validation(tmp_path, train, val, test, left_out, bins):
+    params = ONE_EPOCH if bins is None else ONE_EPOCH.model_copy(update={"weight_bins": bins})
+    assert energy_per_atom(alone()) > EDGE
+    result = fine_tune(train, val, test, small_sevennet(tmp_path / "base.pth"), params, tmp_path / "t")
     assert {part: cells for part, cells in result.left_out.items() if cells} == left_out
     assert np.isfinite([result.history[0]["val_loss"], *result.test.values()]).all()
-
-
-def test_a_weight_whose_only_cells_have_no_pair(tmp_path):
-    """SevenNet takes a list of files for each weight, and its statistics are by such lists."""
-    energies = [energy_per_atom(atoms) for atoms in TRAIN]
-    bins = ((max(energies) + 0.05, 1.0), (None, 0.5))
-    assert energy_per_atom(alone()) > max(energies) + 0.05
-    params = ONE_EPOCH.model_copy(update={"weight_bins": bins})
-    result = fine_tune([*TRAIN, alone()], VAL, [], small_sevennet(tmp_path / "base.pth"), params, tmp_path / "t")
-    assert [position for position, _ in result.left_out["train"]] == [len(TRAIN)]
 
 
 def test_nothing_but_cells_without_a_pair_is_refused(tmp_path):

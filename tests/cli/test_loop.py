@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 import yaml
 from ase.io import read
+from commands import run
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from entropy_flows.cli.session import session
 from entropy_flows.processes import child
+from entropy_flows.settings import settings
 from entropy_flows.store.embedded import embedded_server
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +74,20 @@ def command(*arguments: object, timeout: float = 280) -> subprocess.CompletedPro
         timeout=timeout,
         check=False,
     )
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Commands on the module's campaign in the test's own process: exit code, output and error."""
+    monkeypatch.setenv("COLUMNS", "200")
+    settings.cache_clear()
+
+    def call(*arguments):
+        settings.cache_clear()
+        return run(monkeypatch, capsys, *arguments)
+
+    yield call
+    settings.cache_clear()
 
 
 @contextmanager
@@ -137,34 +153,34 @@ def test_ledger_positions_are_gapless_and_test_cells_never_train(undisturbed):
     assert splits == ["test", "train", "val"]
 
 
-def test_running_again_repeats_nothing(undisturbed):
+def test_running_again_repeats_nothing(undisturbed, here):
     before = ledger(undisturbed)
-    done = command("run", undisturbed)
-    assert done.returncode == 0
-    assert "nothing is repeated" in done.stdout
+    code, out, _ = here("run", undisturbed)
+    assert code == 0
+    assert "nothing is repeated" in out
     assert ledger(undisturbed) == before
 
 
-def test_export_reads_back_with_energy_forces_and_stress(undisturbed, tmp_path):
+def test_export_reads_back_with_energy_forces_and_stress(undisturbed, here, tmp_path):
     target = tmp_path / "out.extxyz"
-    assert command("export", undisturbed, target).returncode == 0
+    assert here("export", undisturbed, target)[0] == 0
     frames = read(target, ":")
     assert len(frames) == len(ledger(undisturbed))
     for atoms in frames:
         assert np.isfinite(atoms.get_potential_energy())
         assert atoms.get_forces().shape == (len(atoms), 3)
         assert atoms.get_stress().shape == (6,)
-    again = command("export", undisturbed, target)
-    assert again.returncode == 1
-    assert "--overwrite" in again.stderr
+    code, _, err = here("export", undisturbed, target)
+    assert code == 1
+    assert "--overwrite" in err
 
 
-def test_status_and_report_show_the_iterations(undisturbed):
-    shown = command("status", undisturbed)
-    assert "SevenNet-0 (teacher, not DFT)" in shown.stdout
-    assert "energy MAE, meV/atom" in shown.stdout
-    done = command("report", undisturbed)
-    page = Path(re.search(r"report: (.*)", done.stdout).group(1))
+def test_status_and_report_show_the_iterations(undisturbed, here):
+    _, out, _ = here("status", undisturbed)
+    assert "SevenNet-0 (teacher, not DFT)" in out
+    assert "energy MAE, meV/atom" in out
+    _, out, _ = here("report", undisturbed)
+    page = Path(re.search(r"report: (.*)", out).group(1))
     text = page.read_text()
     for name in re.findall(r'src="([^"]+)"', text):
         assert (page.parent / name).stat().st_size > 5_000
@@ -172,14 +188,14 @@ def test_status_and_report_show_the_iterations(undisturbed):
     assert len(re.findall("<img", text)) == 5
 
 
-def test_the_report_knows_labels_that_are_in_no_part(undisturbed):
+def test_the_report_knows_labels_that_are_in_no_part(undisturbed, here):
     with database(undisturbed) as db:
         label = db.labels.find_one({"split": "train"})
         db.labels.update_one({"_id": label["_id"]}, {"$set": {"flagged": True}, "$unset": {"split": ""}})
     try:
-        done = command("report", undisturbed)
-        assert done.returncode == 0, done.stderr
-        assert "report: " in done.stdout
+        code, out, err = here("report", undisturbed)
+        assert code == 0, err
+        assert "report: " in out
     finally:
         with database(undisturbed) as db:
             db.labels.replace_one({"_id": label["_id"]}, label)

@@ -215,7 +215,7 @@ def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
     code += "from entropy_flows.cli import main; main()"
     program = [sys.executable, "-c", code, "bench-selectors", str(table)]
     options = ["-C", str(tmp_path / "b"), "--selectors", "random", "--sizes", "40", "--seeds", "1,2,3,4,5,6,7,8",
-               "--set", "target=hull", "--set", "network.steps=2000", "--workers", "1"]  # fmt: skip
+               "--set", "target=hull", "--set", "network.steps=500", "--workers", "1"]  # fmt: skip
     with child([*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not list((tmp_path / "b").glob("points/*.json")):

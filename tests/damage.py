@@ -1,8 +1,13 @@
 """Text files as users really have them: cut off, edited by hand, with stars where a number did not fit."""
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from entropy_flows.label.existing import Existing
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,41 @@ class Damage:
             lines[number] = str(rng.choice(self.lines))
         else:
             del lines[number:]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of many damaged files."""
+
+    read: int
+    refused: int
+    longest: str
+    slowest: float
+
+
+def read_damaged(
+    path: Path, text: str, damage: Damage, files: int, reader: Callable[[Path], Iterable[Existing]]
+) -> Outcome:
+    """Read a text again and again, damaged in another way each time; only ValueError may be raised."""
+    lines = text.splitlines(keepends=True)
+    rng = np.random.default_rng(18)
+    longest = ""
+    slowest = 0.0
+    read = refused = 0
+    for _ in range(files):
+        path.write_text(damage.of(lines, rng))
+        start = time.process_time()
+        try:
+            frames = list(reader(path))
+        except ValueError as err:
+            refused += 1
+            messages = [str(err)]
+        else:
+            messages = [frame.defect for frame in frames if frame.defect]
+            good = [frame for frame in frames if frame.defect is None]
+            read += len(good)
+            assert all(frame.label is not None for frame in good)
+        slowest = max(slowest, time.process_time() - start)
+        longest = max([longest, *messages], key=len)
+    print(f"{files} files: {read} frames read, {refused} refused, slowest {slowest:.3f} s, longest {len(longest)}")
+    return Outcome(read, refused, longest, slowest)

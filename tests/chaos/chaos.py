@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests" / part) for part in ("chaos", "slurm", "cli")]
+sys.path[:0] = [str(ROOT / "tests" / part) for part in (".", "chaos", "slurm", "cli")]
 
 import deaths  # noqa: E402
 import yaml  # noqa: E402

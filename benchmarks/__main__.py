@@ -24,7 +24,9 @@ BENCHMARKS = {
     "elements": "the global entropy with 1 to 6 elements: d, time, memory, stored bytes",
     "growth": "how both grow with atoms, neighbours, batch and length of the vector",
 }
-"""Each is a module beside this one with run(options) -> Section; the report has them in this order."""
+"""Each is a module beside this one with run(options) -> Section; the report has them in this
+order.
+"""
 
 EPILOG = """\
 examples:
@@ -40,10 +42,17 @@ benchmarks:
 def arguments() -> argparse.Namespace:
     epilog = EPILOG + "\n".join(f"  {name:<14} {what}" for name, what in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, epilog=epilog, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=epilog,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="this benchmark; may be repeated")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where fingerprints are computed")
+    parser.add_argument(
+        "--only", choices=BENCHMARKS, action="append", help="this benchmark; may be repeated"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where fingerprints are computed"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer cases, an eighth of the time")
     return parser.parse_args()
 
@@ -54,7 +63,10 @@ def main() -> None:
     folder = HERE.parent / "build" / "benchmarks" if given.quick else HERE
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(given.quick, given.device, folder, time.perf_counter())
-    stem, machine = f"results{options.suffix}", report.machine(given.device, libfp=libfp_client.version())
+    stem, machine = (
+        f"results{options.suffix}",
+        report.machine(given.device, libfp=libfp_client.version()),
+    )
     sections, text = {}, ""
     for name in given.only or BENCHMARKS:
         begun = time.perf_counter()

@@ -38,14 +38,19 @@ class Case:
     def cells(self, count: int, first: int = 1) -> list[Atoms]:
         """Different cells of this case."""
         structure, a = LATTICE[self.crystal]
-        cells = [bulk(self.crystal, structure, a=a, cubic=self.crystal == "NaCl") * self.repeat for _ in range(count)]
+        cells = [
+            bulk(self.crystal, structure, a=a, cubic=self.crystal == "NaCl") * self.repeat
+            for _ in range(count)
+        ]
         for seed, atoms in enumerate(cells, first):
             atoms.rattle(self.rattle, seed=seed)
         return cells
 
     def gom(self, cells: list[Atoms], **settings: Any) -> GOM:
         """Fingerprint with room for all eigenvalues of these cells."""
-        natx = max(int(np.bincount(neighbour_list("i", atoms, self.cutoff)).max()) + 1 for atoms in cells)
+        natx = max(
+            int(np.bincount(neighbour_list("i", atoms, self.cutoff)).max()) + 1 for atoms in cells
+        )
         return GOM(cutoff=self.cutoff, natx=natx, species=self.species, **settings)
 
     def single(self) -> Case:

@@ -57,13 +57,20 @@ def load(options: Options) -> dict[str, tuple[BatchModel, Callable[[], Calculato
         ("SevenNet-0", "SevenNet-0", "SevenNet-0"),
     ):
         if many is not None and one is not None:
-            models[name] = (load_batch_model(many, options.device), partial(load_calculator, one, options.device))
+            models[name] = (
+                load_batch_model(many, options.device),
+                partial(load_calculator, one, options.device),
+            )
     return models
 
 
 def compiled(options: Options, target: str) -> Path | None:
     """The small Allegro compiled once for this device, below build/; None without a compiler."""
-    path = Path("build") / "benchmarks" / f"si-small-{target}-{options.device}-{torch.__version__}.nequip.pt2"
+    path = (
+        Path("build")
+        / "benchmarks"
+        / f"si-small-{target}-{options.device}-{torch.__version__}.nequip.pt2"
+    )
     if path.exists():
         return path
     options.say(f"dynamics: compiling the small Allegro for {target}, a minute or two")
@@ -75,14 +82,18 @@ def compiled(options: Options, target: str) -> Path | None:
     command = [sys.executable, *how, str(PACKAGE), str(path), "--device", options.device]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        options.say(f"dynamics: not compiled: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        options.say(
+            f"dynamics: not compiled: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+        )
         return None
     return path
 
 
 def ensemble(model: BatchModel, count: int, k: float) -> Ensemble:
     """So many trajectories, each with its own seed, some steps after their start."""
-    runs = [Run(index, Condition("diamond", 1000.0, k, 0.0), "atom", index) for index in range(count)]
+    runs = [
+        Run(index, Condition("diamond", 1000.0, k, 0.0), "atom", index) for index in range(count)
+    ]
     cells = SI16.cells(min(count, 32))
     starts = [cells[index % len(cells)] for index in range(count)]
     made = Ensemble(runs, starts, model, LocalBias(GOM(**FINGERPRINT, device=model.device)), PARAMS)
@@ -98,24 +109,41 @@ def ase_dynamics(calculator: Calculator, k: float) -> ASELangevin:
     atoms.set_constraint(FixCom())
     rng = np.random.default_rng(0)
     friction = PARAMS.friction / units.fs
-    return ASELangevin(atoms, units.fs, temperature_K=1000.0, friction=friction, fixcm=False, rng=rng)
+    return ASELangevin(
+        atoms, units.fs, temperature_K=1000.0, friction=friction, fixcm=False, rng=rng
+    )
 
 
-def shares(options: Options, models: dict[str, tuple[BatchModel, Callable[[], Calculator]]]) -> Table:
+def shares(
+    options: Options, models: dict[str, tuple[BatchModel, Callable[[], Calculator]]]
+) -> Table:
     """(c): a step with k = 0 and k > 0."""
-    columns = ["base model", "batch", "k = 0, ms a step", "k = 2 eV, ms a step", "bias, ms", "its share, %"]
+    columns = [
+        "base model",
+        "batch",
+        "k = 0, ms a step",
+        "k = 2 eV, ms a step",
+        "bias, ms",
+        "its share, %",
+    ]
     rows = []
     for name, (model, _) in models.items():
         for count in (1, 8) if "SevenNet" in name or options.quick else (1, 8, 32):
             options.say(f"dynamics: share of the bias, {name}, batch of {count}")
             steps = {k: ensemble(model, count, k).advance for k in (0.0, 2.0)}
-            best = options.compete({str(k): options.turn(step) for k, step in steps.items()}, seconds=12.0)
+            best = options.compete(
+                {str(k): options.turn(step) for k, step in steps.items()}, seconds=12.0
+            )
             plain, biased = 1e3 * best["0.0"], 1e3 * best["2.0"]
-            rows.append([name, count, plain, biased, biased - plain, 100 * (biased - plain) / biased])
+            rows.append(
+                [name, count, plain, biased, biased - plain, 100 * (biased - plain) / biased]
+            )
     return Table("Share of the bias in a step", columns, rows)
 
 
-def throughput(options: Options, models: dict[str, tuple[BatchModel, Callable[[], Calculator]]]) -> Table:
+def throughput(
+    options: Options, models: dict[str, tuple[BatchModel, Callable[[], Calculator]]]
+) -> Table:
     """(d): trajectories times steps per second, k = 2 eV."""
     columns = ["base model", "batch", "steps · trajectories / s", "÷ ASE one by one"]
     sizes = [1, 4, 16, 32] if options.quick else [1, 4, 16, 32, 64, 128, 256]
@@ -124,25 +152,42 @@ def throughput(options: Options, models: dict[str, tuple[BatchModel, Callable[[]
     rows = []
     for name, (model, make) in models.items():
         turns: dict[str, Turn] = {"ASE": options.turn(ase_dynamics(make(), 2.0).step)}
-        for count in [size for size in sizes if size <= 8] if "SevenNet" in name and options.device == "cpu" else sizes:
+        for count in (
+            [size for size in sizes if size <= 8]
+            if "SevenNet" in name and options.device == "cpu"
+            else sizes
+        ):
             options.say(f"dynamics: {name}, batch of {count}")
             turns[str(count)] = options.turn(ensemble(model, count, 2.0).advance)
         best = options.compete(turns, seconds=40.0)
         single = 1 / best.pop("ASE")
         rows.append([name, "ASE", single, 1.0])
-        rows += [[name, int(count), int(count) / best[count], int(count) / best[count] / single] for count in best]
+        rows += [
+            [name, int(count), int(count) / best[count], int(count) / best[count] / single]
+            for count in best
+        ]
     return Table("Trajectories together", columns, rows)
 
 
-def conservation(options: Options, models: dict[str, tuple[BatchModel, Callable[[], Calculator]]]) -> Table:
+def conservation(
+    options: Options, models: dict[str, tuple[BatchModel, Callable[[], Calculator]]]
+) -> Table:
     """E_base − k S + kinetic energy without friction."""
-    columns = ["k, eV", "time step, fs", "drift, meV/atom/ps", "rms about it, meV/atom", "mean temperature, K"]
+    columns = [
+        "k, eV",
+        "time step, fs",
+        "drift, meV/atom/ps",
+        "rms about it, meV/atom",
+        "mean temperature, K",
+    ]
     model = next(iter(models.values()))[0]
     bias, rows = LocalBias(GOM(**FINGERPRINT, device=model.device)), []
     for k in (0.0, 5.0, 20.0):
         for timestep in (1.0, 0.25) if options.quick else (1.0, 0.5, 0.25):
             options.say(f"dynamics: energy conservation, k = {k}, {timestep} fs")
-            rows.append([k, timestep, *_drift(model, bias, k, timestep, 0.2 if options.quick else 1.0)])
+            rows.append(
+                [k, timestep, *_drift(model, bias, k, timestep, 0.2 if options.quick else 1.0)]
+            )
     note = (
         "Si16 without friction for 1 ps, from thermal cells with velocities of 1000 K; means over 4 trajectories, the "
         "drift a least-squares line."
@@ -150,9 +195,14 @@ def conservation(options: Options, models: dict[str, tuple[BatchModel, Callable[
     return Table("Energy conservation on E_explore", columns, rows, note=note)
 
 
-def _drift(model: BatchModel, bias: LocalBias, k: float, timestep: float, picoseconds: float) -> tuple[float, ...]:
+def _drift(
+    model: BatchModel, bias: LocalBias, k: float, timestep: float, picoseconds: float
+) -> tuple[float, ...]:
     batch = Batch.of(SI16.cells(4), model.device)
-    langevin, modes = Langevin(batch.cells, [1000.0] * 4, [1, 2, 3, 4], timestep, friction=0.0), ["atom"] * 4
+    langevin, modes = (
+        Langevin(batch.cells, [1000.0] * 4, [1, 2, 3, 4], timestep, friction=0.0),
+        ["atom"] * 4,
+    )
 
     def evaluate(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         base, pull = model(batch), bias(batch, modes)
@@ -180,7 +230,11 @@ def plot(table: Table, options: Options) -> str:
         (line,) = axis.loglog([row[1] for row in rows], [row[2] for row in rows], "o-", label=name)
         single = next(row[2] for row in table.rows if row[0] == name and row[1] == "ASE")
         axis.axhline(single, color=line.get_color(), linestyle=":", linewidth=1)
-    axis.set(xlabel="trajectories in a batch", ylabel="steps · trajectories / s", title="Si16, k = 2 eV; dotted: ASE")
+    axis.set(
+        xlabel="trajectories in a batch",
+        ylabel="steps · trajectories / s",
+        title="Si16, k = 2 eV; dotted: ASE",
+    )
     axis.legend(frameon=False)
     axis.grid(which="both", alpha=0.2)
     name = f"dynamics{options.suffix}.png"

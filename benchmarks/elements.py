@@ -53,8 +53,12 @@ def cells(elements: tuple[str, ...], count: int) -> list[Atoms]:
             atoms = bulk("Ni", cubic=True, a=3.6).repeat((2, 2, 1))
             atoms.symbols[:] = rng.choice(cations, len(atoms))
         else:
-            atoms = bulk("NaCl", "rocksalt", a=5.6 if anion == "Cl" else 4.2, cubic=True).repeat((2, 1, 1))
-            atoms.symbols[:] = [anion if atom.symbol == "Cl" else str(rng.choice(cations)) for atom in atoms]
+            atoms = bulk("NaCl", "rocksalt", a=5.6 if anion == "Cl" else 4.2, cubic=True).repeat(
+                (2, 1, 1)
+            )
+            atoms.symbols[:] = [
+                anion if atom.symbol == "Cl" else str(rng.choice(cations)) for atom in atoms
+            ]
         atoms.set_cell(atoms.cell * rng.uniform(0.95, 1.06), scale_atoms=True)
         atoms.positions += rng.normal(scale=0.2, size=atoms.positions.shape)
         made.append(atoms)
@@ -66,7 +70,9 @@ def run(options: Options) -> Section:
     table = Table("1 to 6 elements", COLUMNS)
     for name, elements in SYSTEMS.items():
         options.say(f"elements: {name}")
-        table.rows.append([name, len(elements), *measured(elements, FEW if options.quick else CELLS)])
+        table.rows.append(
+            [name, len(elements), *measured(elements, FEW if options.quick else CELLS)]
+        )
     return Section("Elements", TEXT.replace("\n", " "), [table])
 
 

@@ -29,16 +29,23 @@ turns; each shows its best time by the clock of its process, which others on the
 def run(options: Options) -> Section:
     """All tables."""
     tables = [*ours(options), *peers(options), precision.table(options)]
-    return Section("Fingerprint and S_local with forces and virial", TEXT.replace("\n", " "), tables)
+    return Section(
+        "Fingerprint and S_local with forces and virial", TEXT.replace("\n", " "), tables
+    )
 
 
 def ours(options: Options) -> list[Table]:
     """Ours beside the floor."""
     columns = ["cell", "r_c, Å", "rows of a matrix, mean", "max"]
-    columns += [f"{name}, {count}" for name in ("surface", "floor", "ratio") for count in ("one", BATCH)]
+    columns += [
+        f"{name}, {count}" for name in ("surface", "floor", "ratio") for count in ("one", BATCH)
+    ]
     ratios = Table("Surface against the floor", columns)
     kinds = ("values only", "with eigenvectors", "surface")
-    parts = Table("Parts", ["cell", "r_c, Å", *(f"{kind}, {count}" for kind in kinds for count in ("one", BATCH))])
+    parts = Table(
+        "Parts",
+        ["cell", "r_c, Å", *(f"{kind}, {count}" for kind in kinds for count in ("one", BATCH))],
+    )
     for case in QUICK if options.quick else CASES:
         options.say(f"fingerprint: {case.name}, r_c {case.cutoff} Å")
         cells = case.cells(BATCH)
@@ -49,7 +56,11 @@ def ours(options: Options) -> list[Table]:
         row = [1e3 * best[what, many] for what in ("surface", "floor") for many in (False, True)]
         row += [best["surface", many] / best["floor", many] for many in (False, True)]
         ratios.rows.append([case.name, case.cutoff, float(sizes.mean()), int(sizes.max()), *row])
-        times = [1e3 * best[what, many] for what in ("values", "vectors", "surface") for many in (False, True)]
+        times = [
+            1e3 * best[what, many]
+            for what in ("values", "vectors", "surface")
+            for many in (False, True)
+        ]
         parts.rows.append([case.name, case.cutoff, *times])
     ratios.note = f"{NACL64.name} has a matrix for each pair of species, three an atom."
     return [ratios, parts]
@@ -64,12 +75,19 @@ def measure(options: Options, gom: GOM, cells: list[Atoms]) -> dict[tuple[str, b
     }
     few, all_at_once = [[atoms] for atoms in cells[:ONES]], [cells]
     turns = {
-        (name, many): options.turn_of(work[name], all_at_once if many else few) for name in work for many in (0, 1)
+        (name, many): options.turn_of(work[name], all_at_once if many else few)
+        for name in work
+        for many in (0, 1)
     }
-    floors = {many: [Floor(gom, some) for some in (all_at_once if many else few)] for many in (0, 1)}
+    floors = {
+        many: [Floor(gom, some) for some in (all_at_once if many else few)] for many in (0, 1)
+    }
     turns |= {("floor", many): options.turn_of(Floor.solve, floors[many]) for many in (0, 1)}
     best = options.compete(turns, seconds=6.0)
-    return {(name, bool(many)): time / (len(cells) if many else 1) for (name, many), time in best.items()}
+    return {
+        (name, bool(many)): time / (len(cells) if many else 1)
+        for (name, many), time in best.items()
+    }
 
 
 def peers(options: Options) -> list[Table]:
@@ -81,18 +99,28 @@ def peers(options: Options) -> list[Table]:
     values = Table("Peers: values only, one cell a call", columns)
     with ExitStack() as stack:
         libfp = stack.enter_context(LibFP()) if built() else None
-        plain = stack.enter_context(LibFP(reference=True)) if built() and REFERENCE[0].exists() else None
+        plain = (
+            stack.enter_context(LibFP(reference=True))
+            if built() and REFERENCE[0].exists()
+            else None
+        )
         for case in [*(QUICK if options.quick else CASES), NACL64.single()]:
             options.say(f"peers: {case.name}, r_c {case.cutoff} Å, {case.species}")
-            for table, row in zip((surfaces, values), peer_rows(options, case, libfp, plain), strict=True):
-                table.rows.append([case.name + ", one matrix" * (case.species == "single"), case.cutoff, *row])
+            for table, row in zip(
+                (surfaces, values), peer_rows(options, case, libfp, plain), strict=True
+            ):
+                table.rows.append(
+                    [case.name + ", one matrix" * (case.species == "single"), case.cutoff, *row]
+                )
     name = f"libfp {libfp.name}" if libfp else "libfp (not built: make peers)"
     surfaces.note = (
         f"{name} computes fingerprints and their whole Jacobian in positions and strain, ours and autograd what "
         f"S_local needs of it. libfp has one matrix an atom for all species: the last row compares. Difference: the "
         f"largest of S_local, forces and virial between ours and autograd."
     )
-    values.note = "Difference: the largest between our fingerprints in libfp's conventions and libfp's."
+    values.note = (
+        "Difference: the largest between our fingerprints in libfp's conventions and libfp's."
+    )
     return [surfaces, values]
 
 
@@ -120,7 +148,11 @@ def peer_rows(
         best = theirs = {"plain": None, **options.compete(turns)}
     surfaces = [1e3 * best["ours"], *against(best["autograd"], best["ours"]), difference]
     surfaces += against(theirs["gradient"], best["ours"]) + against(theirs["plain"], best["ours"])
-    return surfaces, [1e3 * best["values"], *against(theirs["fingerprint"], best["values"]), distance]
+    return surfaces, [
+        1e3 * best["values"],
+        *against(theirs["fingerprint"], best["values"]),
+        distance,
+    ]
 
 
 def against(theirs: float | str | None, ours: float) -> list[object]:
@@ -130,9 +162,13 @@ def against(theirs: float | str | None, ours: float) -> list[object]:
 
 def equality(libfp: LibFP, atoms: Atoms, cutoff: float, natx: int) -> float:
     """Largest difference of fingerprints in libfp's conventions from libfp's."""
-    worst = float(np.abs(twin(cutoff, natx)(atoms) - libfp.arrays(atoms, cutoff, natx)["lfp"]).max())
+    worst = float(
+        np.abs(twin(cutoff, natx)(atoms) - libfp.arrays(atoms, cutoff, natx)["lfp"]).max()
+    )
     if not worst < 1e-10:
-        raise RuntimeError(f"fingerprints of {atoms.symbols} differ from libfp's by {worst}: no times are reported")
+        raise RuntimeError(
+            f"fingerprints of {atoms.symbols} differ from libfp's by {worst}: no times are reported"
+        )
     return worst
 
 
@@ -142,5 +178,7 @@ def agreement(gom: GOM, atoms: Atoms) -> float:
     pairs = zip((S[0], gradient, strain[0]), theirs, strict=True)
     worst = max(float((a - b).abs().max()) for a, b in pairs)
     if not worst < 1e-9:
-        raise RuntimeError(f"{gom} and autograd differ by {worst} on {atoms.symbols}: no times are reported")
+        raise RuntimeError(
+            f"{gom} and autograd differ by {worst} on {atoms.symbols}: no times are reported"
+        )
     return worst

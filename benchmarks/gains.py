@@ -19,7 +19,9 @@ one array, before anyone has computed these Σ."""
 
 def run(options: Options) -> Section:
     """Pools and streams."""
-    return Section("Information gain ΔH", TEXT.replace("\n", " "), [pools(options), streams(options)])
+    return Section(
+        "Information gain ΔH", TEXT.replace("\n", " "), [pools(options), streams(options)]
+    )
 
 
 def dataset(dim: int, mode: Mode, cells: int = 400) -> SufficientStatistics:
@@ -78,15 +80,24 @@ def check(stats: SufficientStatistics, candidates: np.ndarray) -> None:
     for candidate, gain in zip(candidates, stats.gains(list(candidates)), strict=True):
         grown = stats.copy()
         grown.add(candidate)
-        expected = np.linalg.slogdet(grown.covariance())[1] - np.linalg.slogdet(stats.covariance())[1]
+        expected = (
+            np.linalg.slogdet(grown.covariance())[1] - np.linalg.slogdet(stats.covariance())[1]
+        )
         if not abs(gain - expected) < 1e-8:
-            raise RuntimeError(f"the gain {gain} of a candidate of mode {stats.mode} is not {expected}")
+            raise RuntimeError(
+                f"the gain {gain} of a candidate of mode {stats.mode} is not {expected}"
+            )
 
 
 def streams(options: Options) -> Table:
     """One candidate after the other, some of them accepted."""
     fractions = (0.0, 0.01, 0.1, 1.0)
-    columns = ["mode", "d", "accept + next gain, ms", *(f"candidates/s, {f:.0%} accepted" for f in fractions)]
+    columns = [
+        "mode",
+        "d",
+        "accept + next gain, ms",
+        *(f"candidates/s, {f:.0%} accepted" for f in fractions),
+    ]
     note = "Candidates of a streamed pool are judged one by one, each against all that were accepted before it."
     table = Table("A stream", columns, note=note)
     for dim in LENGTHS[:2] if options.quick else LENGTHS:
@@ -96,7 +107,9 @@ def streams(options: Options) -> Table:
             turns = {f: options.turn(stream(stats, candidates, f)) for f in fractions}
             turns["accept"] = options.turn(accept(stats.copy(), candidates))
             best = options.compete(turns, seconds=3.0)
-            table.rows.append([mode, dim, 1e3 * best["accept"], *(len(candidates) / best[f] for f in fractions)])
+            table.rows.append(
+                [mode, dim, 1e3 * best["accept"], *(len(candidates) / best[f] for f in fractions)]
+            )
     return table
 
 
@@ -110,7 +123,9 @@ def accept(stats: SufficientStatistics, candidates: np.ndarray) -> Callable[[], 
     return work
 
 
-def stream(start: SufficientStatistics, candidates: np.ndarray, fraction: float) -> Callable[[], None]:
+def stream(
+    start: SufficientStatistics, candidates: np.ndarray, fraction: float
+) -> Callable[[], None]:
     """Judge each, accept the given fraction of them."""
     start.gain(candidates[0])  # what a data set keeps between gains is there
 

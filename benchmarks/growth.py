@@ -39,10 +39,21 @@ class Series:
 def run(options: Options) -> Section:
     """Series, their exponents, and a plot."""
     series = [atoms(options), neighbours(options), batches(options), lengths(options)]
-    columns = ["against", "of", "from", "to", "ms at the first", "ms at the last", "exponent", "upper half"]
+    columns = [
+        "against",
+        "of",
+        "from",
+        "to",
+        "ms at the first",
+        "ms at the last",
+        "exponent",
+        "upper half",
+    ]
     rows = [exponents(one, name) for one in series for name in one.y]
     picture = plot(series, options)
-    return Section("Growth", TEXT.replace("\n", " "), [Table("Exponents", columns, rows)], plots=[picture])
+    return Section(
+        "Growth", TEXT.replace("\n", " "), [Table("Exponents", columns, rows)], plots=[picture]
+    )
 
 
 def atoms(options: Options) -> Series:
@@ -52,7 +63,13 @@ def atoms(options: Options) -> Series:
         Case("Si", r, 4.5) for r in repeats
     ]
     y = [one_cell(options, case) for case in cases]
-    return Series("atoms (Si, r_c 4.5 Å)", "atoms in the cell", "ms a cell", [case.atoms for case in cases], gather(y))
+    return Series(
+        "atoms (Si, r_c 4.5 Å)",
+        "atoms in the cell",
+        "ms a cell",
+        [case.atoms for case in cases],
+        gather(y),
+    )
 
 
 def neighbours(options: Options) -> Series:
@@ -84,8 +101,16 @@ def lengths(options: Options) -> Series:
     for dim in x:
         options.say(f"growth: gains, d = {dim}")
         candidates, stats = pool(dim, 64), {mode: dataset(dim, mode) for mode in MODES}
-        turns = {f"gain per {mode}": options.turn(partial(stats[mode].gains, candidates)) for mode in MODES}
-        y.append({name: time / len(candidates) for name, time in options.compete(turns, seconds=2.0).items()})
+        turns = {
+            f"gain per {mode}": options.turn(partial(stats[mode].gains, candidates))
+            for mode in MODES
+        }
+        y.append(
+            {
+                name: time / len(candidates)
+                for name, time in options.compete(turns, seconds=2.0).items()
+            }
+        )
     return Series("length of the vector (16 atoms)", "d", "ms a gain", x, gather(y))
 
 
@@ -139,5 +164,7 @@ def plot(series: list[Series], options: Options) -> str:
     figure.savefig(options.folder / name, dpi=90)
     plt.close(figure)
     with Image.open(options.folder / name) as picture:
-        picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=32).save(options.folder / name, optimize=True)
+        picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=32).save(
+            options.folder / name, optimize=True
+        )
     return name

@@ -30,12 +30,18 @@ def run(options: Options) -> Section:
 
 def surfaces(options: Options) -> Table:
     """S_local with forces and virial."""
-    table = Table("S_local with forces and virial", ["cell", "r_c, Å", "one", "batch of 32", "autograd, one"])
+    table = Table(
+        "S_local with forces and virial", ["cell", "r_c, Å", "one", "batch of 32", "autograd, one"]
+    )
     for index, case in enumerate(CASES):
         if options.quick and case != C16:
             continue
         options.say(f"memory: {case.name}, r_c {case.cutoff} Å")
-        peaks = [probe("surface", index, 1), probe("surface", index, 32), probe("autograd", index, 1)]
+        peaks = [
+            probe("surface", index, 1),
+            probe("surface", index, 32),
+            probe("autograd", index, 1),
+        ]
         table.rows.append([case.name, case.cutoff, *peaks])
     return table
 
@@ -78,7 +84,11 @@ def main(kind: str, what: str, count: str) -> None:
         case = CASES[int(what)]
         cells = case.cells(int(count))
         gom = case.gom(cells)
-        call = surface if kind == "surface" else lambda gom, cells: [autograd_surface(gom, atoms) for atoms in cells]
+        call = (
+            surface
+            if kind == "surface"
+            else lambda gom, cells: [autograd_surface(gom, atoms) for atoms in cells]
+        )
         call(GOM(cutoff=3.0, natx=5), [bulk("Si")])
         work = lambda: call(gom, cells)  # noqa: E731
     ctypes.CDLL(None).malloc_trim(0)  # what was freed is given back

@@ -24,14 +24,30 @@ fingerprints, so that its error grows as these shrink: a rattle of 0.01 Å is a 
 
 def table(options: Options) -> Table:
     """Errors and time ratios of float32."""
-    columns = ["cell", "r_c, Å", "rattle, Å", "S_local", "its error", "largest force", "its largest error"]
-    result = Table("float32", [*columns, "time, float32 ÷ float64", "eigh alone"], note=NOTE.replace("\n", " "))
+    columns = [
+        "cell",
+        "r_c, Å",
+        "rattle, Å",
+        "S_local",
+        "its error",
+        "largest force",
+        "its largest error",
+    ]
+    result = Table(
+        "float32", [*columns, "time, float32 ÷ float64", "eigh alone"], note=NOTE.replace("\n", " ")
+    )
     for case in CASES[::2] if options.quick else CASES:
         options.say(f"float32: {case.name}, r_c {case.cutoff} Å, rattle {case.rattle} Å")
         cells = case.cells(8)
         gom = case.gom(cells, device=options.device)
-        exact, single = ([autograd_surface(gom, a, dtype) for a in cells] for dtype in (torch.float64, torch.float32))
-        error = [max(float((a[k] - b[k]).abs().max()) for a, b in zip(exact, single, strict=True)) for k in (0, 1)]
+        exact, single = (
+            [autograd_surface(gom, a, dtype) for a in cells]
+            for dtype in (torch.float64, torch.float32)
+        )
+        error = [
+            max(float((a[k] - b[k]).abs().max()) for a, b in zip(exact, single, strict=True))
+            for k in (0, 1)
+        ]
         best = times(options, gom, cells)
         row = [
             case.name,
@@ -53,6 +69,10 @@ def times(options, gom, cells):
     turns = {}
     for dtype in (torch.float32, torch.float64):
         cast = [stack.to(dtype) for stack in stacks]
-        turns["all", dtype] = options.turn(lambda dtype=dtype: autograd_surface(gom, cells[0], dtype))
-        turns["eigh", dtype] = options.turn(lambda cast=cast: [torch.linalg.eigh(stack) for stack in cast])
+        turns["all", dtype] = options.turn(
+            lambda dtype=dtype: autograd_surface(gom, cells[0], dtype)
+        )
+        turns["eigh", dtype] = options.turn(
+            lambda cast=cast: [torch.linalg.eigh(stack) for stack in cast]
+        )
     return options.compete(turns, seconds=2.0)

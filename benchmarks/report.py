@@ -67,8 +67,18 @@ def markdown(table: dict[str, Any]) -> str:
 
 def machine(device: str, packages: Iterable[str] = PACKAGES, **others: str) -> dict[str, Any]:
     """What the numbers depend on: the machine, these packages' versions, and those of others."""
-    facts = {"processor": _processor(), "cores": os.cpu_count(), "threads": 1, "device": _device(device)}
-    return facts | {"python": platform.python_version()} | {name: _version(name) for name in packages} | others
+    facts = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": 1,
+        "device": _device(device),
+    }
+    return (
+        facts
+        | {"python": platform.python_version()}
+        | {name: _version(name) for name in packages}
+        | others
+    )
 
 
 def write(
@@ -83,7 +93,9 @@ def write(
     """Write stem.json and stem.md, keeping other sections of an earlier run; returns the text."""
     path = folder / f"{stem}.json"
     earlier = json.loads(path.read_text()) if path.exists() else {}
-    merged = earlier | {name: {**_plain(section), "machine": machine} for name, section in sections.items()}
+    merged = earlier | {
+        name: {**_plain(section), "machine": machine} for name, section in sections.items()
+    }
     merged = {name: merged[name] for name in order if name in merged}
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
@@ -110,14 +122,18 @@ def _plain(section: Section) -> dict[str, Any]:
     """For JSON; numbers to five digits."""
     plain = asdict(section)
     for table in plain["tables"]:
-        table["rows"] = [[float(f"{x:.5g}") if isinstance(x, float) else x for x in row] for row in table["rows"]]
+        table["rows"] = [
+            [float(f"{x:.5g}") if isinstance(x, float) else x for x in row] for row in table["rows"]
+        ]
     return plain
 
 
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 

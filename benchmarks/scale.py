@@ -20,8 +20,21 @@ BENCHMARKS = {
     "workers": "jobs per second with 1 to 8 workers",
     "units": "what each step costs on its own",
 }
-"""Each is a module of benchmarks.scaling with run(options, folder) -> Section; the report has them in this order."""
-PACKAGES = ("fireworks", "jobflow", "maggma", "pymongo", "secantusdb", "atomate2", "pymatgen", "ase", "torch", "nequip")
+"""Each is a module of benchmarks.scaling with run(options, folder) -> Section; the report has
+them in this order.
+"""
+PACKAGES = (
+    "fireworks",
+    "jobflow",
+    "maggma",
+    "pymongo",
+    "secantusdb",
+    "atomate2",
+    "pymatgen",
+    "ase",
+    "torch",
+    "nequip",
+)
 EPILOG = """\
 examples:
   python -m benchmarks.scale                 everything: benchmarks/scaling.md, scaling.json and scaling.png
@@ -40,7 +53,9 @@ def arguments() -> argparse.Namespace:
         epilog=epilog,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="this benchmark; may be repeated")
+    parser.add_argument(
+        "--only", choices=BENCHMARKS, action="append", help="this benchmark; may be repeated"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller sizes")
     return parser.parse_args()
 
@@ -61,7 +76,13 @@ def main() -> None:
             section = import_module(f"benchmarks.scaling.{name}").run(options, files)
         section.seconds = time.perf_counter() - begun
         text = report.write(
-            folder, "scaling", machine, {name: section}, list(BENCHMARKS), "Scaling", "make bench-scale"
+            folder,
+            "scaling",
+            machine,
+            {name: section},
+            list(BENCHMARKS),
+            "Scaling",
+            "make bench-scale",
         )
     print("\n" + text)
     plot.draw(folder / "scaling.json", folder / "scaling.png")

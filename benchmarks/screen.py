@@ -24,14 +24,23 @@ Everything accepted enters both statistics. Each row is a process of its own, by
 
 def run(options: Options) -> Section:
     """Both modes, and pools of three sizes."""
-    columns = ["mode", "candidates", "accepted", "seconds", "of them making candidates", "peak memory, MiB"]
+    columns = [
+        "mode",
+        "candidates",
+        "accepted",
+        "seconds",
+        "of them making candidates",
+        "peak memory, MiB",
+    ]
     table = Table("A stream through the filter", columns)
     sizes = {"config": (10_000, 100_000, 1_000_000), "atom": (10_000, 100_000)}
     for mode, counts in sizes.items():
         for count in counts[:1] if options.quick else counts:
             options.say(f"screen: {count:,} candidates per {mode}")
             command = [sys.executable, "-m", "benchmarks.screen", mode, str(count)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=True)
+            done = subprocess.run(
+                command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=True
+            )
             accepted, *numbers = done.stdout.split()
             table.rows.append([mode, count, int(accepted), *map(float, numbers)])
     return Section("Screening", TEXT.replace("\n", " "), [table])
@@ -43,7 +52,9 @@ def candidates(mode: Mode, count: int) -> Iterator[Candidate]:
     for start in range(0, count, 1000):
         spread = rng.choice([0.02, 0.1, 0.3], size=(1000, 1, 1))
         block = fall * (1 + spread * (rng.random((1000, ATOMS, DIM), dtype=np.float32) - 0.5))
-        yield from (Candidate(f"{start + place}", q, mode) for place, q in enumerate(block[: count - start]))
+        yield from (
+            Candidate(f"{start + place}", q, mode) for place, q in enumerate(block[: count - start])
+        )
 
 
 def main(mode: Mode, count: int) -> None:

@@ -23,7 +23,9 @@ Seconds (wall clock) and peak memory of choosing among candidates of 4 atoms wit
 cells. Memory is what the process' rises by, above libraries and data set: the pool makes each candidate when it is
 asked for, so what a selector keeps of it counts. Half of the candidates are judged per atom, half per config.
 Uncertainties are there; what a committee costs to evaluate does not count."""
-NOTE = "`logdet` judges one after the other and ends with the budget; θ is 10⁻³ for it and `greedy`."
+NOTE = (
+    "`logdet` judges one after the other and ends with the budget; θ is 10⁻³ for it and `greedy`."
+)
 
 
 class MadePool:
@@ -49,7 +51,9 @@ class MadePool:
 def run(options: Options) -> Section:
     """All selectors that can be run here."""
     count, picks = (5_000, 100) if options.quick else (100_000, 1_000)
-    return Section("Cost of selection", TEXT.replace("\n", " "), [measured(count, picks, options.say)])
+    return Section(
+        "Cost of selection", TEXT.replace("\n", " "), [measured(count, picks, options.say)]
+    )
 
 
 def measured(count: int, picks: int, say=print) -> Table:
@@ -106,12 +110,17 @@ def one(name: str, count: int, picks: int) -> None:
         if selector is None:
             chosen = sum(1 for _ in pool) - count
         else:
-            chosen = sum(each.verdict == "accepted" for each in Judged(selector(pool, statistics, picks, centres)))
+            chosen = sum(
+                each.verdict == "accepted"
+                for each in Judged(selector(pool, statistics, picks, centres))
+            )
     print(chosen, peak.seconds, peak.mib)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.selection_cost", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.selection_cost", description=__doc__
+    )
     parser.add_argument("--candidates", type=int, default=100_000)
     parser.add_argument("--picks", type=int, default=1_000)
     parser.add_argument("--one", choices=("none", *NAMES), help="this selector, in this process")
@@ -121,7 +130,11 @@ def main() -> None:
         return
     table = measured(given.candidates, given.picks)
     for row in [table.columns, *table.rows]:
-        print("  ".join(f"{value:>28.4g}" if isinstance(value, float) else f"{value!s:>28}" for value in row))
+        print(
+            "  ".join(
+                f"{value:>28.4g}" if isinstance(value, float) else f"{value!s:>28}" for value in row
+            )
+        )
 
 
 if __name__ == "__main__":

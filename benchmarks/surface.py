@@ -29,7 +29,10 @@ class Floor:
         for atoms in cells:
             for matrix in (matrix for own in matrices(gom, atoms) for matrix in own):
                 by_size[len(matrix)].append(matrix)
-        self.stacks = [torch.from_numpy(np.stack(own)).to(gom.params.device) for _, own in sorted(by_size.items())]
+        self.stacks = [
+            torch.from_numpy(np.stack(own)).to(gom.params.device)
+            for _, own in sorted(by_size.items())
+        ]
         self.sizes = np.repeat(list(by_size), [len(own) for own in by_size.values()])
 
     def solve(self) -> None:
@@ -44,12 +47,18 @@ def matrices(gom: GOM, atoms: Atoms) -> list[list[np.ndarray]]:
     i, j, D = neighbour_list("ijD", atoms, cutoff=params.cutoff)
     radii = np.array([params.radius(symbol) for symbol in atoms.symbols])
     kinds = np.unique(atoms.numbers)
-    blocks = [(s, t) for k, s in enumerate(kinds) for t in kinds[k:]] if params.species == "pairs" else [kinds]
+    blocks = (
+        [(s, t) for k, s in enumerate(kinds) for t in kinds[k:]]
+        if params.species == "pairs"
+        else [kinds]
+    )
     found = []
     for atom in range(len(atoms)):
         members, d = np.append(atom, j[i == atom]), np.vstack([np.zeros(3), D[i == atom]])
         inside = [np.isin(atoms.numbers[members], block) for block in blocks]
-        found.append([_matrix(d[own], radii[members[own]], params.cutoff, params.exponent) for own in inside])
+        found.append(
+            [_matrix(d[own], radii[members[own]], params.cutoff, params.exponent) for own in inside]
+        )
     return found
 
 
@@ -69,4 +78,6 @@ def check_floor(gom: GOM, atoms: Atoms, tolerance: float = 1e-10) -> None:
             expected[: len(matrix)] = np.linalg.eigvalsh(matrix)[::-1]
             worst = np.abs(q[atom, block] - expected).max()
             if not worst < tolerance:
-                raise RuntimeError(f"matrices of {atoms.symbols} are not those of {gom}: eigenvalues differ by {worst}")
+                raise RuntimeError(
+                    f"matrices of {atoms.symbols} are not those of {gom}: eigenvalues differ by {worst}"
+                )

@@ -1,7 +1,7 @@
 """Contestants timed in turn, so that what else the machine does falls on all of them alike.
 
-The clock is that of the process on a CPU: with one thread and no waiting it shows what an idle machine's wall clock
-would. With a GPU it is the wall clock.
+The clock is that of the process on a CPU: with one thread and no waiting it shows what an idle
+machine's wall clock would. With a GPU it is the wall clock.
 """
 
 from __future__ import annotations

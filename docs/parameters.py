@@ -42,7 +42,14 @@ environment overrules.
 | --- | --- | --- | --- |
 | `ENTROPY_FLOWS_CONFIG_FILE` | path | `~/.entropy_flows.yaml` | Another settings file; only as a variable. |
 """
-WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "anything", Path: "path"}
+WORDS = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    Any: "anything",
+    Path: "path",
+}
 WORDS |= {SecretStr: "text"}
 SIGNS = {Gt: (">", "gt"), Ge: ("≥", "ge"), Lt: ("<", "lt"), Le: ("≤", "le")}
 
@@ -56,9 +63,14 @@ def text() -> str:
         for section, paths in _sections(schema).items():
             if section not in known:
                 where = ", ".join(f"`{path}`" for path in paths)
-                parts.append(f"### {section.__name__}\n\n{where}: {_summary(section)}\n\n{_table(section)}")
+                parts.append(
+                    f"### {section.__name__}\n\n{where}: {_summary(section)}\n\n{_table(section)}"
+                )
                 known.add(section)
-    rows = [_row(f"ENTROPY_FLOWS_{name.upper()}", field) for name, field in Settings.model_fields.items()]
+    rows = [
+        _row(f"ENTROPY_FLOWS_{name.upper()}", field)
+        for name, field in Settings.model_fields.items()
+    ]
     return "\n".join([*parts, SETTINGS + "".join(rows)])
 
 
@@ -82,7 +94,9 @@ def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
     """A class's own keys, then those it inherits."""
-    return dict(sorted(schema.model_fields.items(), key=lambda item: item[0] not in schema.__annotations__))
+    return dict(
+        sorted(schema.model_fields.items(), key=lambda item: item[0] not in schema.__annotations__)
+    )
 
 
 def _table(schema: type[BaseModel]) -> str:
@@ -91,8 +105,15 @@ def _table(schema: type[BaseModel]) -> str:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    meaning = field.description or " ".join(_summary(section) for section in _classes(field.annotation))
-    cells = [f"`{name}`", _type(field.annotation, field.metadata), _default(field), " ".join(meaning.split())]
+    meaning = field.description or " ".join(
+        _summary(section) for section in _classes(field.annotation)
+    )
+    cells = [
+        f"`{name}`",
+        _type(field.annotation, field.metadata),
+        _default(field),
+        " ".join(meaning.split()),
+    ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
@@ -103,7 +124,9 @@ def _summary(schema: type[BaseModel]) -> str:
 
 def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """A type in a YAML file's words, with its limits."""
-    if get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(annotation):
+    if get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(
+        annotation
+    ):
         others = tuple(arg for arg in get_args(annotation) if arg is not types.NoneType)
         return f"{_type(Union[others], metadata)} or null"  # noqa: UP007
     limits = " and ".join(limit for item in metadata for limit in _limits(item))
@@ -117,9 +140,13 @@ def _name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(map(_type, args))
     if origin is Literal:
-        return "stage" if set(args) == set(get_args(Stage)) else ", ".join(f"`{arg}`" for arg in args)
+        return (
+            "stage" if set(args) == set(get_args(Stage)) else ", ".join(f"`{arg}`" for arg in args)
+        )
     if origin is tuple:
-        return f"list of {_type(args[0])}" if args[-1] is ... else f"[{', '.join(map(_type, args))}]"
+        return (
+            f"list of {_type(args[0])}" if args[-1] is ... else f"[{', '.join(map(_type, args))}]"
+        )
     if origin is dict:
         return f"mapping of {_type(args[0])} to {_type(args[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

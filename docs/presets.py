@@ -37,8 +37,18 @@ where moments come from and where they go.
 """
 CELLS = {
     "Silicon, PBE": ("vasp-pbe", "Fd-3m", Lattice.cubic(5.43), {"Si": [0, 0, 0]}),
-    "NaCl, PBE": ("vasp-pbe", "Fm-3m", Lattice.cubic(5.64), {"Na": [0, 0, 0], "Cl": [0.5, 0.5, 0.5]}),
-    "Diamond, r²SCAN + rVV10": ("vasp-r2scan-rvv10", "Fd-3m", Lattice.cubic(3.57), {"C": [0, 0, 0]}),
+    "NaCl, PBE": (
+        "vasp-pbe",
+        "Fm-3m",
+        Lattice.cubic(5.64),
+        {"Na": [0, 0, 0], "Cl": [0.5, 0.5, 0.5]},
+    ),
+    "Diamond, r²SCAN + rVV10": (
+        "vasp-r2scan-rvv10",
+        "Fd-3m",
+        Lattice.cubic(3.57),
+        {"C": [0, 0, 0]},
+    ),
     "Graphite, r²SCAN + rVV10": (
         "vasp-r2scan-rvv10",
         "P6_3/mmc",

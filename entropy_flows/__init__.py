@@ -9,8 +9,8 @@ The loop (Wang, Rao and Zhu, arXiv 2605.20384, Algorithm 1):
     train      fine-tune the model on everything labelled so far
     evaluate   errors on cells held out for good; stop, or go round again
 
-A folder per stage holds the numerics; `jobs` and `flows` make atomate2-style Makers of them; `store` is the ledger in
-MongoDB; `cli` is the command `entropy-flows`.
+A folder per stage holds the numerics; `jobs` and `flows` make atomate2-style Makers of them;
+`store` is the ledger in MongoDB; `cli` is the command `entropy-flows`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Many cells as tensors on one device: what the fingerprints, the batched models and the dynamics take.
 
-Atoms of all cells are numbered through. What does not change while the atoms move (species, lattices, the images that a
-neighbour search has to look at) is worked out once and shared by all batches made with `Batch.at`.
+Atoms of all cells are numbered through. What does not change while the atoms move (species,
+lattices, the images that a neighbour search has to look at) is worked out once and shared by all
+batches made with `Batch.at`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from torch import Tensor
 from entropy_flows.conventions import Array
 
 LEAST_VOLUME = 0.2
-"""Å³ for each atom, several times less than hydrogen's at 10 TPa; environments of denser cells have no end."""
+"""Å³ for each atom, several times less than hydrogen's at 10 TPa; environments of denser cells
+have no end.
+"""
 
 
 class Cells:
@@ -38,7 +41,9 @@ class Cells:
         Of a neighbour search, by cutoff.
     """
 
-    def __init__(self, sizes: Sequence[int], numbers: Array, lattice: Array, pbc: Array, device: str) -> None:
+    def __init__(
+        self, sizes: Sequence[int], numbers: Array, lattice: Array, pbc: Array, device: str
+    ) -> None:
         self.sizes, self.device = list(sizes), torch.device(device)
         self.numbers, self.lattice, self.pbc = np.asarray(numbers, dtype=np.int64), lattice, pbc
         self.cache: dict[float, Any] = {}
@@ -76,7 +81,9 @@ class Cells:
         atoms = self.atoms(chosen)
         sizes = [self.sizes[index] for index in chosen]
         kept = list(chosen)
-        return Cells(sizes, self.numbers[atoms], self.lattice[kept], self.pbc[kept], str(self.device))
+        return Cells(
+            sizes, self.numbers[atoms], self.lattice[kept], self.pbc[kept], str(self.device)
+        )
 
     def atoms(self, chosen: Sequence[int]) -> np.ndarray:
         """Numbers of the atoms of some of the cells, cell by cell."""
@@ -108,8 +115,8 @@ class Batch:
         Raises
         ------
         ValueError
-            For a cell without atoms, positions or cell vectors that are not finite, periodic vectors without a volume,
-            or more atoms than there can be in its volume.
+            For a cell without atoms, positions or cell vectors that are not finite, periodic
+            vectors without a volume, or more atoms than there can be in its volume.
         """
         for atoms in structures:
             _check(atoms)
@@ -137,7 +144,12 @@ class Batch:
         positions, cells = self.positions.detach().cpu().numpy(), self.cells
         spans = zip(cells.first, cells.first[1:], strict=False)
         return [
-            Atoms(numbers=cells.numbers[a:b], positions=positions[a:b], cell=cells.lattice[i], pbc=cells.pbc[i])
+            Atoms(
+                numbers=cells.numbers[a:b],
+                positions=positions[a:b],
+                cell=cells.lattice[i],
+                pbc=cells.pbc[i],
+            )
             for i, (a, b) in enumerate(spans)
         ]
 
@@ -148,11 +160,15 @@ def _check(atoms: Atoms) -> None:
     positions, cell = atoms.positions, np.asarray(atoms.cell[:], dtype=float)
     if not np.isfinite(positions).all():
         worst = int(np.argmin(np.isfinite(positions).all(axis=1)))
-        raise ValueError(f"position of atom {worst} is {positions[worst].tolist()}; positions must be finite")
+        raise ValueError(
+            f"position of atom {worst} is {positions[worst].tolist()}; positions must be finite"
+        )
     if not np.isfinite(cell).all():
         raise ValueError(f"cell vectors are {cell.tolist()}; they must be finite")
     periodic = cell[atoms.pbc]
-    volume = float(np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0)))  # or area, or length; 1 for a molecule
+    volume = float(
+        np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))
+    )  # or area, or length; 1 for a molecule
     if not volume > 1e-6 * float(np.prod(np.linalg.norm(periodic, axis=1))):
         raise ValueError(
             f"the periodic vectors of cell {cell.tolist()} span a volume of {volume:g}; it must be positive"

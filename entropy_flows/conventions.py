@@ -7,7 +7,8 @@ length    Å                                           positions (n_atoms, 3)
 energy    eV
 force     eV/Å                                        (n_atoms, 3), minus the gradient of the energy
 stress    eV/Å³                                       (3, 3) or Voigt (6,) in the order xx yy zz yz xz xy;
-                                                      ASE's sign, σ = (1/V) ∂E/∂ε: a compressed solid is negative
+                                                      ASE's sign, σ = (1/V) ∂E/∂ε: a compressed
+                                                      solid is negative
 strain    1                                           r → (1 + ε) r for atoms and cell alike
 pressure  eV/Å³; GPa only in what people read         P = −tr σ / 3: a compressed solid is positive
 time      fs

@@ -2,8 +2,9 @@
 
     digest(x) = SHA-256 of x as JSON with sorted keys
 
-JSON keeps every bit of a float (`repr` is exact) and tells 1 from 1.0 from "1". What a database keeps beside JSON's
-types counts as the database keeps it: a date to the millisecond in UTC, bytes by their own SHA-256.
+JSON keeps every bit of a float (`repr` is exact) and tells 1 from 1.0 from "1". What a database
+keeps beside JSON's types counts as the database keeps it: a date to the millisecond in UTC, bytes
+by their own SHA-256.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Whose fault an error is, and how a process is asked to end.
 
-A stage that fails for a reason of its own leaves a row; a machine that fails (its database, disk, memory, queue) leaves
-nothing, and the job is run again elsewhere. SIGTERM, which a queue sends before it kills, is answered by saving.
+A stage that fails for a reason of its own leaves a row; a machine that fails (its database, disk,
+memory, queue) leaves nothing, and the job is run again elsewhere. SIGTERM, which a queue sends
+before it kills, is answered by saving.
 
-A fault is told by its class: ours derive from `MachineError`, those of other packages are listed here. Only where an
-error comes from a program that was run, or from a C library, are its words all there is.
+A fault is told by its class: ours derive from `MachineError`, those of other packages are listed
+here. Only where an error comes from a program that was run, or from a C library, are its words all
+there is.
 """
 
 from __future__ import annotations
@@ -22,13 +24,35 @@ from typing import Any
 MACHINE_ERRNO = frozenset(
     getattr(errno, name)
     for name in (
-        *("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE", "EROFS", "EACCES", "EPERM", "ENODEV", "ENXIO", "EREMOTEIO"),
+        *(
+            "ENOSPC",
+            "EDQUOT",
+            "EFBIG",
+            "EIO",
+            "ESTALE",
+            "EROFS",
+            "EACCES",
+            "EPERM",
+            "ENODEV",
+            "ENXIO",
+            "EREMOTEIO",
+        ),
         *("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOBUFS", "ENOLCK"),
-        *("ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ENOTCONN"),
+        *(
+            "ETIMEDOUT",
+            "EHOSTDOWN",
+            "EHOSTUNREACH",
+            "ENETDOWN",
+            "ENETUNREACH",
+            "ENETRESET",
+            "ENOTCONN",
+        ),
     )
     if hasattr(errno, name)
 )
-"""Disks and file systems; what a process may have; networks. A missing file (ENOENT) may be anybody's fault."""
+"""Disks and file systems; what a process may have; networks. A missing file (ENOENT) may be
+anybody's fault.
+"""
 GPU_MEMORY_WORDS = (
     "cuda out of memory",
     "cuda error: out of memory",
@@ -59,15 +83,40 @@ FOREIGN_FAULTS = {
         *("WriteConcernError", "WTimeoutError"),
     ),
 }
-"""Module → classes whose errors are the machine's; a module that nobody has imported raises nothing."""
+"""Module → classes whose errors are the machine's; a module that nobody has imported raises
+nothing.
+"""
 SERVER_CODES = frozenset(
-    {6, 7, 13, 18, 24, 46, 64, 89, 91, 112, 133, 134, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 14031}
+    {
+        6,
+        7,
+        13,
+        18,
+        24,
+        46,
+        64,
+        89,
+        91,
+        112,
+        133,
+        134,
+        189,
+        262,
+        9001,
+        10107,
+        11600,
+        11601,
+        11602,
+        13435,
+        13436,
+        14031,
+    }
 )
 """MongoDB's codes of what another time or another user may do.
 
-Host unreachable: 6, 7, 89, 9001; not authorized: 13, 18; locks and write conflicts: 24, 46, 112; no majority: 64, 133,
-134; shutting down or stepping down: 91, 189, 10107, 11600, 11602, 13435, 13436; interrupted or too slow: 262, 11601;
-disk full: 14031.
+Host unreachable: 6, 7, 89, 9001; not authorized: 13, 18; locks and write conflicts: 24, 46, 112; no
+majority: 64, 133, 134; shutting down or stepping down: 91, 189, 10107, 11600, 11602, 13435, 13436;
+interrupted or too slow: 262, 11601; disk full: 14031.
 """
 
 
@@ -85,13 +134,14 @@ def is_machine_fault(error: BaseException) -> bool:
     Parameters
     ----------
     error
-        What was caught. Whoever catches `Exception` of code that is not ours asks, and raises it again if so.
+        What was caught. Whoever catches `Exception` of code that is not ours asks, and raises it
+        again if so.
 
     Returns
     -------
     bool
-        False for what would happen again with the same input on any machine: a document that is too large, a key that
-        is there twice, a query that is malformed.
+        False for what would happen again with the same input on any machine: a document that is too
+        large, a key that is there twice, a query that is malformed.
     """
     return any(_is_fault(each) for each in _with_causes(error))
 
@@ -111,7 +161,9 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
 
 def _is_fault(error: BaseException) -> bool:
     """One error, without its causes."""
-    if isinstance(error, (MachineError, MemoryError, ImportError, ConnectionError, socket.gaierror)):
+    if isinstance(
+        error, (MachineError, MemoryError, ImportError, ConnectionError, socket.gaierror)
+    ):
         return True
     if isinstance(error, OSError) and error.errno in MACHINE_ERRNO:
         return True
@@ -138,12 +190,16 @@ def _loaded(module: str, *names: str) -> tuple[type[BaseException], ...]:
 
 def _is_servers(error: Any) -> bool:
     """Whether a database's answer is about the server or the connection, not about what it was asked."""
-    if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+    if error.has_error_label("RetryableWriteError") or error.has_error_label(
+        "TransientTransactionError"
+    ):
         return True
     details = getattr(error, "details", None) or {}
     writes = [write.get("code") for write in details.get("writeErrors", ())]
     concerns = details.get("writeConcernErrors")
-    return bool(concerns) or any(code in SERVER_CODES for code in (getattr(error, "code", None), *writes))
+    return bool(concerns) or any(
+        code in SERVER_CODES for code in (getattr(error, "code", None), *writes)
+    )
 
 
 class _Request:

@@ -19,7 +19,8 @@ from entropy_flows.neighbors import neighbors
 def shortest_distance(atoms: Atoms) -> tuple[float, float]:
     """Shortest interatomic distance: in Å, and as the smallest fraction of the sum of covalent radii.
 
-    Periodic images of an atom itself count. (inf, inf) if no pair is closer than the largest sum of radii plus 2 Å.
+    Periodic images of an atom itself count. (inf, inf) if no pair is closer than the largest sum of
+    radii plus 2 Å.
     """
     distances, ratios = shortest_distances(Batch.of([atoms]))
     return float(distances[0]), float(ratios[0])
@@ -33,7 +34,9 @@ def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
     ratio = d / (radii[pairs.centers] + radii[pairs.members])
     nothing = d.new_full((len(batch),), torch.inf)
     owner = batch.cells.owner[pairs.centers]
-    return nothing.scatter_reduce(0, owner, d, "amin"), nothing.scatter_reduce(0, owner, ratio, "amin")
+    return nothing.scatter_reduce(0, owner, d, "amin"), nothing.scatter_reduce(
+        0, owner, ratio, "amin"
+    )
 
 
 def to_atoms(structure: Structure) -> Atoms:
@@ -68,7 +71,8 @@ def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
     Parameters
     ----------
     atoms
-        With cell vectors; not changed. A calculator's results are not taken along: they are of the old density.
+        With cell vectors; not changed. A calculator's results are not taken along: they are of the
+        old density.
     volume_per_atom
         Å³.
 
@@ -78,9 +82,13 @@ def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
         If the cell has no atoms or no volume, or the new one is not a positive number.
     """
     if not (np.isfinite(volume_per_atom) and volume_per_atom > 0):
-        raise ValueError(f"volume per atom is {volume_per_atom}; it must be a positive number of Å³")
+        raise ValueError(
+            f"volume per atom is {volume_per_atom}; it must be a positive number of Å³"
+        )
     if len(atoms) == 0 or atoms.cell.rank < 3:
-        raise ValueError(f"a cell of {len(atoms)} atoms and {atoms.cell.rank} vectors has no volume per atom")
+        raise ValueError(
+            f"a cell of {len(atoms)} atoms and {atoms.cell.rank} vectors has no volume per atom"
+        )
     scaled = atoms.copy()
     factor = (volume_per_atom * len(atoms) / atoms.get_volume()) ** (1 / 3)
     scaled.set_cell(atoms.cell.array * factor, scale_atoms=False)
@@ -91,10 +99,11 @@ def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
 def cell_hash(structure: Structure) -> str:
     """SHA-256 of a cell as it stands: equal for equal calculations, whatever the campaign they are for.
 
-    Lattice vectors to 1e-6 Å, then the species and the fractional coordinates, modulo 1 and to 1e-8, in their order;
-    then the initial magnetic moments to 1e-6 μ_B, if there are any, since each order has an energy of its own.
-    Symmetry, rotations, permutations and the spin flip are not folded: what was calculated for one of these cells is,
-    row by row, what would be calculated for the other.
+    Lattice vectors to 1e-6 Å, then the species and the fractional coordinates, modulo 1 and to
+    1e-8, in their order; then the initial magnetic moments to 1e-6 μ_B, if there are any, since
+    each order has an energy of its own. Symmetry, rotations, permutations and the spin flip are not
+    folded: what was calculated for one of these cells is, row by row, what would be calculated for
+    the other.
     """
     matrix = np.round(structure.lattice.matrix, 6) + 0.0  # no -0.0
     fractions = np.round(np.mod(structure.frac_coords, 1.0), 8) % 1.0 + 0.0

@@ -32,8 +32,9 @@ def use_folder(folder: str | Path | None) -> None:
     Parameters
     ----------
     folder
-        Where a campaign's modules lie; None if it has none. A process may run jobs of several campaigns, whose modules
-        may have one name: what was imported from the folder before is forgotten.
+        Where a campaign's modules lie; None if it has none. A process may run jobs of several
+        campaigns, whose modules may have one name: what was imported from the folder before is
+        forgotten.
     """
     path = None if folder is None else str(Path(folder).resolve())
     if path == _Current.folder:

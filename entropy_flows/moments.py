@@ -3,8 +3,9 @@
     initial   where a spin-polarised calculation starts: a property of the cell, from the seed to the label
     final     what it ends with: a property of the label
 
-pymatgen keeps initial moments as the site property `magmom`, ASE as `Atoms.get_initial_magnetic_moments()`. A cell has
-a moment for each of its atoms, or none at all. Without spin-orbit coupling the axis itself has no meaning.
+pymatgen keeps initial moments as the site property `magmom`, ASE as
+`Atoms.get_initial_magnetic_moments()`. A cell has a moment for each of its atoms, or none at all.
+Without spin-orbit coupling the axis itself has no meaning.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def collinear(values: Iterable[Any]) -> Array:
     Returns
     -------
     ndarray
-        (n,) in μ_B. Of vectors, those along the positive direction of the axis' largest component are positive.
+        (n,) in μ_B. Of vectors, those along the positive direction of the axis' largest component
+        are positive.
 
     Raises
     ------
@@ -47,7 +49,9 @@ def collinear(values: Iterable[Any]) -> Array:
     rows = [_as_row(value, index) for index, value in enumerate(values)]
     if all(row.size == 1 for row in rows):
         return np.array([float(row[0]) for row in rows]) + 0.0  # no -0.0
-    vectors = np.array([row if row.size == 3 else _along_nothing(row, index) for index, row in enumerate(rows)])
+    vectors = np.array(
+        [row if row.size == 3 else _along_nothing(row, index) for index, row in enumerate(rows)]
+    )
     longest = vectors[int(np.argmax(np.linalg.norm(vectors, axis=1)))]
     if not longest.any():
         return np.zeros(len(vectors))
@@ -79,7 +83,9 @@ def _as_row(value: Any, index: int) -> Array:
 def _along_nothing(row: Array, index: int) -> Array:
     """The zero vector for an atom without a moment among atoms with vectors."""
     if row[0] != 0:
-        raise ValueError(f"magnetic moment of atom {index} is the number {row[0]:g}, those of others are vectors")
+        raise ValueError(
+            f"magnetic moment of atom {index} is the number {row[0]:g}, those of others are vectors"
+        )
     return np.zeros(3)
 
 
@@ -107,7 +113,9 @@ def species_of(structure: Structure) -> list[str]:
     names = []
     for site in structure:
         state = getattr(site.specie, "oxi_state", None)
-        names.append(site.specie.symbol if state is None else str(Species(site.specie.symbol, state)))
+        names.append(
+            site.specie.symbol if state is None else str(Species(site.specie.symbol, state))
+        )
     return names
 
 
@@ -123,8 +131,14 @@ def summary(structure: Structure) -> str:
     moments = moments_of(structure)
     if moments is None:
         return ""
-    counts = Counter(zip((site.specie.symbol for site in structure), np.round(moments, 2) + 0.0, strict=True))
+    counts = Counter(
+        zip((site.specie.symbol for site in structure), np.round(moments, 2) + 0.0, strict=True)
+    )
     by_element: dict[str, list[str]] = {}
-    for (symbol, moment), count in sorted(counts.items(), key=lambda item: (item[0][0], -item[0][1])):
-        by_element.setdefault(symbol, []).append(f"{count}×{moment:+.3g}" if moment else f"{count}×0")
+    for (symbol, moment), count in sorted(
+        counts.items(), key=lambda item: (item[0][0], -item[0][1])
+    ):
+        by_element.setdefault(symbol, []).append(
+            f"{count}×{moment:+.3g}" if moment else f"{count}×0"
+        )
     return ", ".join(f"{symbol} {' '.join(parts)}" for symbol, parts in by_element.items())

@@ -13,9 +13,10 @@ h_k    distance between the faces of the cell that lattice vector k connects, Å
 n      image. |n_k − ½| h_k ≤ r < r_c for any neighbour, hence the bound
 =====  ==============================================================================
 
-This grows with N² for a cell of N atoms, and with the images of thin cells; for the cells that density functional
-theory can label it is faster than sorting atoms into bins. On a CPU it is a compiled loop; on a GPU (2) is one matrix
-product over all pairs and images of hundreds of cells of one size.
+This grows with N² for a cell of N atoms, and with the images of thin cells; for the cells that
+density functional theory can label it is faster than sorting atoms into bins. On a CPU it is a
+compiled loop; on a GPU (2) is one matrix product over all pairs and images of hundreds of cells of
+one size.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from entropy_flows.conventions import Array
 CHUNK = 2**24
 """Distances worked on at once on a GPU: 128 MiB an array."""
 MOST_IMAGES = 100_000
-"""Images of a cell that are tried; a cell of two atoms and 3.9 × 3.9 × 0.1 Å has 3000 within 6 Å."""
+"""Images of a cell that are tried; a cell of two atoms and 3.9 × 3.9 × 0.1 Å has 3000 within 6
+Å.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ class _Group:
     twice: Tensor
     square: Tensor
     centers: Tensor
-    """Atom i (b N²,), atom j (b N²,), and where the cell's images begin in `translations` (b N²,)."""
+    """Atom i (b N²,), atom j (b N²,), and where the cell's images begin in `translations` (b
+    N²,).
+    """
     members: Tensor
     start: Tensor
 
@@ -159,8 +164,16 @@ def _loop(positions, first, lattices, inverses, reach, cutoff, itself):
                         break
                     if x * T[s, 0] + y * T[s, 1] + z * T[s, 2] + square[s] / 2 < limit:
                         centers[count], members[count] = i, j
-                        vectors[count, 0], vectors[count, 1], vectors[count, 2] = x + T[s, 0], y + T[s, 1], z + T[s, 2]
-                        shifts[count, 0], shifts[count, 1], shifts[count, 2] = u + n[s, 0], v + n[s, 1], w + n[s, 2]
+                        vectors[count, 0], vectors[count, 1], vectors[count, 2] = (
+                            x + T[s, 0],
+                            y + T[s, 1],
+                            z + T[s, 2],
+                        )
+                        shifts[count, 0], shifts[count, 1], shifts[count, 2] = (
+                            u + n[s, 0],
+                            v + n[s, 1],
+                            w + n[s, 2],
+                        )
                         count += 1
     return centers[:count], members[:count], vectors[:count], shifts[:count]
 
@@ -217,7 +230,9 @@ def _groups(cells: Cells, cutoff: float) -> list[_Group]:
             np.tile(atoms, (1, N)).ravel(),
             np.repeat(np.arange(b) * len(n), N * N),
         )
-        groups.append(_Group(*(torch.from_numpy(np.ascontiguousarray(a)).to(cells.device) for a in arrays)))
+        groups.append(
+            _Group(*(torch.from_numpy(np.ascontiguousarray(a)).to(cells.device) for a in arrays))
+        )
     return groups
 
 
@@ -227,7 +242,9 @@ def _search(group: _Group, positions: Tensor, cutoff: float, itself: bool) -> li
     rows = max(1, min(N, CHUNK // (N * S)))  # centres at once
     step = max(1, CHUNK // (N * N * S)) if rows == N else 1  # cells at once
     return [
-        _pairs(group, positions, (cell, min(cell + step, b)), (row, min(row + rows, N)), cutoff, itself)
+        _pairs(
+            group, positions, (cell, min(cell + step, b)), (row, min(row + rows, N)), cutoff, itself
+        )
         for cell in range(0, b, step)
         for row in range(0, N, rows)
     ]
@@ -252,11 +269,17 @@ def _pairs(
     close = r2 < (cutoff**2 - (d * d).sum(-1, keepdim=True))
     if not itself:
         row = torch.arange(rows[1] - rows[0], device=r.device)
-        close.view(len(lattice), len(row), N, S)[:, row, row + rows[0], S // 2] = False  # n = 0 is the middle one
+        close.view(len(lattice), len(row), N, S)[:, row, row + rows[0], S // 2] = (
+            False  # n = 0 is the middle one
+        )
     found = close.view(-1).nonzero()[:, 0]
     pair = found // S
     image, place = found - pair * S, pair + (cells[0] * N + rows[0]) * N
     vectors = d.view(-1, 3).index_select(0, pair)
-    vectors += group.translations.view(-1, 3).index_select(0, group.start.index_select(0, place) + image)
+    vectors += group.translations.view(-1, 3).index_select(
+        0, group.start.index_select(0, place) + image
+    )
     shifts = w.view(-1, 3).index_select(0, pair) + group.images.index_select(0, image)
-    return Pairs(group.centers.index_select(0, place), group.members.index_select(0, place), vectors, shifts)
+    return Pairs(
+        group.centers.index_select(0, place), group.members.index_select(0, place), vectors, shifts
+    )

@@ -19,8 +19,8 @@ MAX_CHARACTERS = 1400
 class Params(BaseModel):
     """Parameters of one stage.
 
-    A subclass is at once a Maker's field, a section of the campaign file and what the core function takes, so a
-    parameter is named, typed and documented in one place.
+    A subclass is at once a Maker's field, a section of the campaign file and what the core function
+    takes, so a parameter is named, typed and documented in one place.
 
     Raises
     ------
@@ -28,7 +28,9 @@ class Params(BaseModel):
         For a value out of range, or for an unknown key, naming the closest known one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -36,7 +38,9 @@ class Params(BaseModel):
         if not isinstance(data, dict):
             return data
         known = [field.alias or name for name, field in cls.model_fields.items()]
-        data = {key: value for key, value in data.items() if not str(key).startswith("@")}  # monty's class tags
+        data = {
+            key: value for key, value in data.items() if not str(key).startswith("@")
+        }  # monty's class tags
         for key in data:
             if key not in known and key not in cls.model_fields:
                 close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
@@ -74,7 +78,9 @@ def one_line(err: ValueError, kinds: Collection[str] = ()) -> str:
         if item["type"] == "too_short" and item["loc"] in inner:
             continue  # only because what was in it is wrong
         where = ".".join(shortened(str(key), 40) for key in item["loc"] if key not in kinds)
-        problems.append(f"{where + ': ' if where else ''}{shortened(_expected(item), 400)}{_input(item)}")
+        problems.append(
+            f"{where + ': ' if where else ''}{shortened(_expected(item), 400)}{_input(item)}"
+        )
     more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
     return screenful("; ".join(problems[:MAX_PROBLEMS])) + more
 
@@ -89,7 +95,11 @@ def _input(item: Any) -> str:
     value = item.get("input")
     if item["type"] == "value_error" or isinstance(value, dict):
         return ""
-    hint = "; YAML takes a bare yes, no, on or off for true or false: put it in quotes" if _is_word(item) else ""
+    hint = (
+        "; YAML takes a bare yes, no, on or off for true or false: put it in quotes"
+        if _is_word(item)
+        else ""
+    )
     return f" (got {shortened(repr(value))}{hint})"
 
 
@@ -102,9 +112,16 @@ def _expected(item: Any) -> str:
     kind, value = item["type"], item.get("input")
     if kind in ("tuple_type", "list_type"):
         scalar = isinstance(value, str | int | float)
-        return f"expected a list such as [{shortened(str(value), 40)}]" if scalar else "expected a list"
+        return (
+            f"expected a list such as [{shortened(str(value), 40)}]"
+            if scalar
+            else "expected a list"
+        )
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        schema = next((c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")), None)
+        schema = next(
+            (c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")),
+            None,
+        )
         key = next(iter(schema.model_fields)) if schema else "key"
         return f"expected a mapping such as {{{key}: …}}"
     return str(item["msg"]).removeprefix("Value error, ")

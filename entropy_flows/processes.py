@@ -70,7 +70,8 @@ def locked(path: Path, what: object, patience: float) -> Iterator[int]:
     Yields
     ------
     int
-        The file's descriptor. Handed to a child process, the lock lasts as long as that one as well.
+        The file's descriptor. Handed to a child process, the lock lasts as long as that one as
+        well.
 
     Raises
     ------
@@ -91,7 +92,9 @@ def locked(path: Path, what: object, patience: float) -> Iterator[int]:
                     ) from None
                 time.sleep(0.2)
             except OSError as err:
-                logger.warning("%s cannot be locked, two processes would not see each other: %s", path, err)
+                logger.warning(
+                    "%s cannot be locked, two processes would not see each other: %s", path, err
+                )
                 break
         yield stream.fileno()
 

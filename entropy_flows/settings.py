@@ -1,7 +1,7 @@
 """Where things are on this machine: the only reader of the environment and of ~/.entropy_flows.yaml.
 
-Credentials belong in ENTROPY_FLOWS_URI or in a settings file that only its owner can read; they are never written into
-a job, a log or a report.
+Credentials belong in ENTROPY_FLOWS_URI or in a settings file that only its owner can read; they are
+never written into a job, a log or a report.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from entropy_flows.yaml_text import read_yaml, shortened
 
@@ -24,7 +29,9 @@ Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 class Settings(BaseSettings):
     """Settings of one machine, read from ENTROPY_FLOWS_* and then from ~/.entropy_flows.yaml."""
 
-    model_config = SettingsConfigDict(env_prefix="ENTROPY_FLOWS_", extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ENTROPY_FLOWS_", extra="forbid", use_attribute_docstrings=True
+    )
 
     uri: SecretStr | None = None
     """MongoDB URI; unset, the command line starts an embedded server in the campaign's folder."""
@@ -33,13 +40,19 @@ class Settings(BaseSettings):
     cache: Path = Path("~/.cache/entropy_flows")
     """Folder for models fetched from the database."""
     device: Device = "cpu"
-    """Device for models, their training and fingerprints: cpu, cuda, or one of several, such as cuda:1."""
+    """Device for models, their training and fingerprints: cpu, cuda, or one of several, such as
+    cuda:1.
+    """
     workers: int | None = Field(None, ge=1)
     """Local workers started by `entropy-flows run`; None takes one per core."""
     heartbeat: float = Field(60.0, gt=0)
-    """Seconds between two signs of life of a running job; after ten without one `repair` takes it for lost."""
+    """Seconds between two signs of life of a running job; after ten without one `repair` takes
+    it for lost.
+    """
     patience: float = Field(900.0, ge=0)
-    """Seconds for which a worker waits for a database that does not answer before it gives its job up."""
+    """Seconds for which a worker waits for a database that does not answer before it gives its
+    job up.
+    """
     checkpoint: float = Field(60.0, ge=0)
     """Seconds between two checkpoints of an exploration."""
 
@@ -53,14 +66,18 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
-        path = Path(os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")).expanduser()
+        path = Path(
+            os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")
+        ).expanduser()
         if not path.is_file():
             return (init_settings, env_settings)
         content = read_yaml(path) or {}
         if not isinstance(content, dict):
             raise ValueError(f"{path}: expected a mapping of keys, got {type(content).__name__}")
         if "uri" in content and path.stat().st_mode & 0o077:
-            raise ValueError(f"{path} holds a database URI but others can read it; run: chmod 600 {path}")
+            raise ValueError(
+                f"{path} holds a database URI but others can read it; run: chmod 600 {path}"
+            )
         return (init_settings, env_settings, InitSettingsSource(settings_cls, content))
 
 
@@ -71,12 +88,16 @@ def settings() -> Settings:
     Raises
     ------
     ValueError
-        If a value is invalid; the message names the variable, never its value when it may hold a password.
+        If a value is invalid; the message names the variable, never its value when it may hold a
+        password.
     """
     try:
         return Settings()
     except ValidationError as err:
-        problems = [f"ENTROPY_FLOWS_{shortened(str(e['loc'][0]), 40).upper()}: {e['msg']}" for e in err.errors()]
+        problems = [
+            f"ENTROPY_FLOWS_{shortened(str(e['loc'][0]), 40).upper()}: {e['msg']}"
+            for e in err.errors()
+        ]
         more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise ValueError(f"invalid settings: {', '.join(problems[:MAX_PROBLEMS])}{more}") from None
 

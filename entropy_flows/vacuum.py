@@ -1,8 +1,9 @@
 """Seeds with a vacuum: slabs, wires, molecules and clusters, which have no volume that a pressure could change.
 
-Two atoms touch if they are no farther apart than the sum of their van der Waals radii and `GAP`. A crystal, also a
-layered or molecular one, is connected in this way along three directions; what repeats without contact has a vacuum.
-The number of directions is the rank of the lattice vectors that lead from an atom to its own image through contacts.
+Two atoms touch if they are no farther apart than the sum of their van der Waals radii and `GAP`. A
+crystal, also a layered or molecular one, is connected in this way along three directions; what
+repeats without contact has a vacuum. The number of directions is the rank of the lattice vectors
+that lead from an atom to its own image through contacts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Vacuum:
     kind: str
     """What the cell holds."""
     thickness: tuple[float, ...]
-    """Largest distance (Å) between atoms' planes along each lattice vector's normal that has no atom in it."""
+    """Largest distance (Å) between atoms' planes along each lattice vector's normal that has no
+    atom in it.
+    """
 
     def __str__(self) -> str:
         axis = int(np.argmax(self.thickness))
@@ -49,7 +52,12 @@ def _connected_directions(atoms: Atoms) -> int:
     """Rank of the lattice vectors along which contacts lead from an atom to its image, in the best connected part."""
     touching = _radii(atoms.numbers) + GAP / 2
     first, second, shifts = primitive_neighbor_list(
-        "ijS", (True, True, True), atoms.cell.array, atoms.positions, list(touching), self_interaction=False
+        "ijS",
+        (True, True, True),
+        atoms.cell.array,
+        atoms.positions,
+        list(touching),
+        self_interaction=False,
     )
     neighbours: list[list[tuple[int, Array]]] = [[] for _ in range(len(atoms))]
     for i, j, shift in zip(first, second, shifts, strict=True):
@@ -86,6 +94,8 @@ def _radii(numbers: Array) -> Array:
 
 def _largest_gap(atoms: Atoms, axis: int) -> float:
     """Largest distance (Å) between neighbouring planes of atoms, along the normal to the other two lattice vectors."""
-    height = atoms.get_volume() / np.linalg.norm(np.cross(*np.delete(atoms.cell.array, axis, axis=0)))
+    height = atoms.get_volume() / np.linalg.norm(
+        np.cross(*np.delete(atoms.cell.array, axis, axis=0))
+    )
     fractions = np.sort(atoms.get_scaled_positions(wrap=True)[:, axis])
     return float(height * np.diff(np.append(fractions, fractions[0] + 1)).max())

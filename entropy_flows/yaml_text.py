@@ -1,8 +1,9 @@
 """YAML that people write: read with limits, so that whatever is in a file is an error of one line, at once.
 
-A file is plain values: text, numbers, true and false, null, lists and mappings with text as keys. What YAML has beside
-(tags of programs' types, dates, sets), what MongoDB cannot hold (integers beyond 64 bits), and what is larger than any
-file of settings is refused. Limits are looked at event by event, before anything is built of them.
+A file is plain values: text, numbers, true and false, null, lists and mappings with text as keys.
+What YAML has beside (tags of programs' types, dates, sets), what MongoDB cannot hold (integers
+beyond 64 bits), and what is larger than any file of settings is refused. Limits are looked at event
+by event, before anything is built of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ MAX_DEPTH = 40
 MAX_VALUES = 100_000
 """Values in a file, each alias counted as what it stands for."""
 MAX_INTEGER = 2**63
-_PLAIN = tuple(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge"))
+_PLAIN = tuple(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("str", "int", "float", "bool", "null", "seq", "map", "merge")
+)
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
@@ -30,14 +34,18 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag not in _PLAIN:
-            raise ValueError(f"line {_line(node)}: {_kind(node)} is not taken; expected plain values")
+            raise ValueError(
+                f"line {_line(node)}: {_kind(node)} is not taken; expected plain values"
+            )
         if not isinstance(node, yaml.ScalarNode):
             return super().construct_object(node, deep)
         try:
             value = super().construct_object(node, deep)
         except (ValueError, KeyError):  # thousands of digits, or a tag that does not fit
             kind = node.tag.rpartition(":")[2]
-            raise ValueError(f"line {_line(node)}: '{shortened(node.value, 30)}' cannot be read as {kind}") from None
+            raise ValueError(
+                f"line {_line(node)}: '{shortened(node.value, 30)}' cannot be read as {kind}"
+            ) from None
         _check_scalar(value, node)
         return value
 
@@ -47,10 +55,16 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                shown = shortened(key.value) if isinstance(key, yaml.ScalarNode) else "of several values"
+                shown = (
+                    shortened(key.value)
+                    if isinstance(key, yaml.ScalarNode)
+                    else "of several values"
+                )
                 raise ValueError(f"line {_line(key)}: the key {shown} is no text; put it in quotes")
             if key.value in seen:
-                raise ValueError(f"line {_line(key)}: the key '{shortened(key.value)}' is given twice")
+                raise ValueError(
+                    f"line {_line(key)}: the key '{shortened(key.value)}' is given twice"
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -66,9 +80,13 @@ def read_yaml(path: Path) -> Any:
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected a YAML file")
     if not path.is_file():
-        raise ValueError(f"{path} does not exist" if not path.exists() else f"{path} is no regular file")
+        raise ValueError(
+            f"{path} does not exist" if not path.exists() else f"{path} is no regular file"
+        )
     if (size := path.stat().st_size) > MAX_BYTES:
-        raise ValueError(f"{path} has {size / 2**20:.1f} MiB; a file of settings has at most {MAX_BYTES / 2**20:.0f}")
+        raise ValueError(
+            f"{path} has {size / 2**20:.1f} MiB; a file of settings has at most {MAX_BYTES / 2**20:.0f}"
+        )
     try:
         data = path.read_bytes()
     except OSError as err:
@@ -85,7 +103,8 @@ def parse_yaml(text: str) -> Any:
     Raises
     ------
     ValueError
-        In one line: what is wrong, and in which line; nothing of the text but the name of a key or a tag is shown.
+        In one line: what is wrong, and in which line; nothing of the text but the name of a key or
+        a tag is shown.
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"it has {len(text)} characters; at most {MAX_BYTES} are taken")
@@ -98,7 +117,9 @@ def parse_yaml(text: str) -> Any:
         said = ", ".join(part for part in (err.context, err.problem) if part)
         raise ValueError(f"{where}{shortened(said, 200)}") from None
     except yaml.reader.ReaderError as err:
-        raise ValueError(f"character {err.position + 1}: a control character, which no text has") from None
+        raise ValueError(
+            f"character {err.position + 1}: a control character, which no text has"
+        ) from None
     except yaml.YAMLError as err:
         raise ValueError(shortened(str(err), 200)) from None
 
@@ -113,7 +134,9 @@ def parse_option(name: str, text: str) -> Any:
 
 def shortened(text: str, limit: int = 60) -> str:
     """A text in one line that can be printed, cut off at a number of characters."""
-    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text[: 4 * limit].split()))
+    line = "".join(
+        c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text[: 4 * limit].split())
+    )
     return line if len(line) <= limit and len(text) <= 4 * limit else f"{line[:limit]}…"
 
 
@@ -125,7 +148,9 @@ def _decoded(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as err:
         line = data.count(b"\n", 0, err.start) + 1
-        raise ValueError(f"line {line}: byte 0x{data[err.start]:02x} is not UTF-8; save the file as UTF-8") from None
+        raise ValueError(
+            f"line {line}: byte 0x{data[err.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
 
 
 def _check_size(events: Iterator[yaml.Event]) -> None:
@@ -142,7 +167,9 @@ def _check_size(events: Iterator[yaml.Event]) -> None:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 name = shortened(str(event.anchor))
-                raise ValueError(f"line {_line(event)}: the alias *{name} stands for itself or nothing")
+                raise ValueError(
+                    f"line {_line(event)}: the alias *{name} stands for itself or nothing"
+                )
             count += sizes[event.anchor]
         elif isinstance(event, yaml.NodeEvent):
             count += 1
@@ -151,7 +178,9 @@ def _check_size(events: Iterator[yaml.Event]) -> None:
             elif event.anchor is not None:
                 sizes[event.anchor] = 1
         if len(stack) > MAX_DEPTH:
-            raise ValueError(f"line {_line(event)}: more than {MAX_DEPTH} lists or mappings within one another")
+            raise ValueError(
+                f"line {_line(event)}: more than {MAX_DEPTH} lists or mappings within one another"
+            )
         if count > MAX_VALUES:
             raise ValueError(f"line {_line(event)}: more than {MAX_VALUES} values, aliases counted")
 
@@ -161,9 +190,13 @@ def _check_scalar(value: Any, node: yaml.ScalarNode) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"line {_line(node)}: {shortened(node.value)} is no finite number")
     if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
-        raise ValueError(f"line {_line(node)}: the integer {shortened(node.value, 30)} is beyond 64 bits")
+        raise ValueError(
+            f"line {_line(node)}: the integer {shortened(node.value, 30)} is beyond 64 bits"
+        )
     if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
-        raise ValueError(f"line {_line(node)}: '{shortened(value)}' has a character that no text has")
+        raise ValueError(
+            f"line {_line(node)}: '{shortened(value)}' has a character that no text has"
+        )
 
 
 def _kind(node: yaml.Node) -> str:

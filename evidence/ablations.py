@@ -1,7 +1,8 @@
 """What the paper leaves open, on NaCl: scaled fingerprints, refinement, the mix of modes, the share of anchors.
 
-Each variant is a campaign of 120 labels of its own seed, in the database of the system's evidence, tested on the same
-cells: those held out of the evidence's pool ("common"), and its independent test. Run `make evidence` first.
+Each variant is a campaign of 120 labels of its own seed, in the database of the system's evidence,
+tested on the same cells: those held out of the evidence's pool ("common"), and its independent
+test. Run `make evidence` first.
 
 Example: python evidence/ablations.py --folder runs/evidence
 """
@@ -28,7 +29,9 @@ from entropy_flows.schemas import Campaign
 
 LABELS, SIZE, SEED = 120, 60, 7
 MANY_NEAR = {"select": {"theta_min": 0.03}}
-"""A threshold that the filter ends at before the labels are spent: with less, nothing is left for refinement."""
+"""A threshold that the filter ends at before the labels are spent: with less, nothing is left
+for refinement.
+"""
 VARIANTS: dict[str, dict[str, Any]] = {
     "as in the paper": {},
     "standardised": {"global_fingerprint": {"scale": "standard"}},
@@ -45,11 +48,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run the variants and print their table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
-    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core"
+    )
     parser.add_argument("--system", choices=SYSTEMS, default="nacl", help="default: %(default)s")
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="default: all")
+    parser.add_argument(
+        "--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="default: all"
+    )
     args = parser.parse_args()
     console, rows, file = Console(), [], HERE / f"{args.system}.yaml"
     with session(file, args.folder / args.system) as opened:
@@ -58,7 +69,11 @@ def main() -> None:
             campaign = variant(opened, file, name, VARIANTS[name])
             part = opened.of(campaign)
             run(part, ActiveLearningMaker.from_campaign(campaign), args.workers, console)
-            pools = {"entropy": campaign.name, "independent": parts.independent.name, "common": opened.campaign.name}
+            pools = {
+                "entropy": campaign.name,
+                "independent": parts.independent.name,
+                "common": opened.campaign.name,
+            }
             curve = curve_of(campaign, pools)
             other = opened.of(curve)
             run(other, LearningCurveMaker.from_campaign(campaign, pools), args.workers, console)
@@ -91,7 +106,9 @@ def scale_of(opened: Session, kind: str) -> tuple[float, ...]:
     if kind == "standard":
         return standard_scale(prints)
     params = opened.campaign.dataset.fingerprint
-    assert isinstance(params, GOMParams), "the evidence's fingerprint is GOM: others have no matrices"
+    assert isinstance(params, GOMParams), (
+        "the evidence's fingerprint is GOM: others have no matrices"
+    )
     return block_scale(prints, params.natx)
 
 
@@ -105,7 +122,9 @@ def run(part: Session, maker: Any, workers: int, console: Console) -> None:
 
 def header() -> list[str]:
     """Of the table."""
-    errors = [f"{name}, {test}" for test in ("common", "independent") for name, _ in QUANTITIES.values()]
+    errors = [
+        f"{name}, {test}" for test in ("common", "independent") for name, _ in QUANTITIES.values()
+    ]
     work = ["labels", "refined in", "labels per CPU hour, explored", "refined"]
     return ["variant", *work, "log det Σ, per atom / config", *errors]
 
@@ -123,9 +142,21 @@ def row(name: str, part: Session, curve: Session) -> list[str]:
             cells.append("–" if found is None else str(found.scaled(scale)))
     told = f"{refined.get('accepted', 0)} of {refined.get('tried', 0)}"
     explored = sum(run["wall_seconds"] for run in document["runs"])
-    paid = (document["select"]["accepted"], explored), (refined.get("accepted"), refined.get("wall_seconds"))
-    rates = [f"{3600 * gained / seconds:.0f}" if gained and seconds else "–" for gained, seconds in paid]
-    return [name, str(labels), told, *rates, " / ".join(f"{after[mode]:.1f}" for mode in ("atom", "config")), *cells]
+    paid = (
+        (document["select"]["accepted"], explored),
+        (refined.get("accepted"), refined.get("wall_seconds")),
+    )
+    rates = [
+        f"{3600 * gained / seconds:.0f}" if gained and seconds else "–" for gained, seconds in paid
+    ]
+    return [
+        name,
+        str(labels),
+        told,
+        *rates,
+        " / ".join(f"{after[mode]:.1f}" for mode in ("atom", "config")),
+        *cells,
+    ]
 
 
 if __name__ == "__main__":

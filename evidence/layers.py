@@ -30,16 +30,34 @@ def layered(atoms: Atoms) -> bool:
 
 def main() -> None:
     """Print the table of carbon's pools."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
-    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
+    )
     args = parser.parse_args()
-    rows = [["pool", "cells", "max F < 2 eV/Å", "< 3 eV/Å", "from graphite", "of them layered", "by pressure (GPa)"]]
+    rows = [
+        [
+            "pool",
+            "cells",
+            "max F < 2 eV/Å",
+            "< 3 eV/Å",
+            "from graphite",
+            "of them layered",
+            "by pressure (GPa)",
+        ]
+    ]
     with session(HERE / "carbon.yaml", args.folder / "carbon") as opened:
         for name, campaign in Parts.of(opened).pools.items():
             frames = opened.store.of(campaign).frames()
             graphite = [atoms for atoms in frames if atoms.info["phase"] == "graphite"]
             pressures = Counter(f"{atoms.info['pressure']:g}" for atoms in frames)
-            counts = [len(frames), *(len(near_equilibrium(frames, limit)) for limit in (2.0, 3.0)), len(graphite)]
+            counts = [
+                len(frames),
+                *(len(near_equilibrium(frames, limit)) for limit in (2.0, 3.0)),
+                len(graphite),
+            ]
             told = ", ".join(f"{pressure}: {n}" for pressure, n in sorted(pressures.items()))
             rows.append([name, *map(str, [*counts, sum(map(layered, graphite))]), told])
     print(markdown(rows))

@@ -1,7 +1,7 @@
 """Rerun the paper's experiment on its three systems, a teacher in place of DFT: pools, learning curves, tables, plots.
 
-Hours on two cores; killed and run again it goes on. Writes a page of tables for each system, docs/evidence/*.md, and
-its plots from what there is by then.
+Hours on two cores; killed and run again it goes on. Writes a page of tables for each system,
+docs/evidence/*.md, and its plots from what there is by then.
 
 Example: python evidence/make.py --system silicon --workers 2
 """
@@ -23,7 +23,13 @@ from paper import PAPER
 from unseen import unseen_table
 
 from entropy_flows.cli.curve import Parts
-from entropy_flows.cli.curve_page import condition_tables, curve_tables, information_table, pools_of, start_of
+from entropy_flows.cli.curve_page import (
+    condition_tables,
+    curve_tables,
+    information_table,
+    pools_of,
+    start_of,
+)
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import QUANTITIES
@@ -40,11 +46,21 @@ PLOTS = ("curves", "coverage", "umap", "parity", "distance")
 
 def main() -> None:
     """Run, then write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
-    parser.add_argument("--system", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="default: all")
-    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
-    parser.add_argument("--tables", action="store_true", help="run nothing, write tables and plots of what there is")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
+    )
+    parser.add_argument(
+        "--system", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="default: all"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core"
+    )
+    parser.add_argument(
+        "--tables", action="store_true", help="run nothing, write tables and plots of what there is"
+    )
     args = parser.parse_args()
     if not args.tables:
         for system in args.system:
@@ -84,11 +100,18 @@ def system_page(system: str, opened: Session) -> list[str]:
         "**Before training.** The base model on both tests.\n",
         markdown(untrained(opened, parts)),
     ]
-    tables = [*curve_tables(points), unseen_table(opened, parts, points), *condition_tables(opened, parts, points)]
+    tables = [
+        *curve_tables(points),
+        unseen_table(opened, parts, points),
+        *condition_tables(opened, parts, points),
+    ]
     for title, rows, note in [*tables, information_table(opened, parts, pools_of(opened, parts))]:
         lines += [f"\n**{title}.** {note}\n", markdown(rows)]
     own = PAPER[system]
-    lines += [f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n", markdown(own["rows"])]
+    lines += [
+        f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n",
+        markdown(own["rows"]),
+    ]
     lines += [f"\n![{name}]({system}-{name}.png)" for name in PLOTS]
     return lines
 
@@ -103,7 +126,11 @@ def untrained(opened: Session, parts: Parts) -> list[list[str]]:
     for test, frames in tests.items():
         found = errors(frames, base)
         rows.append(
-            [test, str(len(frames)), *(f"{getattr(found, key) * scale:.2f}" for key, (_, scale) in QUANTITIES.items())]
+            [
+                test,
+                str(len(frames)),
+                *(f"{getattr(found, key) * scale:.2f}" for key, (_, scale) in QUANTITIES.items()),
+            ]
         )
     return rows
 
@@ -118,9 +145,13 @@ def costs(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> st
         failed = sum(not label["converged"] for label in labels)
         flagged = sum(bool(label.get("flagged")) for label in labels)
         counts.append(f"{name} {len(labels)} labels ({failed} failed, {flagged} flagged)")
-        hours["labels"] = hours.get("labels", 0.0) + sum(label["wall_seconds"] or 0.0 for label in labels) / 3600
+        hours["labels"] = (
+            hours.get("labels", 0.0) + sum(label["wall_seconds"] or 0.0 for label in labels) / 3600
+        )
         runs = [run for doc in store.iterations() for run in doc.get("runs", [])]
-        hours["dynamics"] = hours.get("dynamics", 0.0) + sum(run["wall_seconds"] for run in runs) / 3600
+        hours["dynamics"] = (
+            hours.get("dynamics", 0.0) + sum(run["wall_seconds"] for run in runs) / 3600
+        )
     told = ", ".join(f"{name} {value:.2f} h" for name, value in hours.items())
     return f"{'; '.join(counts)}; {len(points)} trainings. One core: {told}.\n"
 

@@ -1,7 +1,8 @@
 """A second in-distribution test: the cells of the entropy pool that no model of a seed has trained or validated with.
 
-The test set proper is a tenth of the pool, and a ratio of errors on so few cells depends on which they are. Of the
-largest models several times as many cells are left over, and the same ones for all methods of a seed.
+The test set proper is a tenth of the pool, and a ratio of errors on so few cells depends on which
+they are. Of the largest models several times as many cells are left over, and the same ones for all
+methods of a seed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def unseen_table(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]
     size, pool = max(point["size"] for point in points), parts.pools["entropy"]
     largest = [point for point in points if point["size"] == size]
     store = opened.store.of(parts.curve.name)
-    frames = [atoms for atoms in opened.store.of(pool).frames(**CHOSEN) if atoms.info["split"] != "val"]
+    frames = [
+        atoms for atoms in opened.store.of(pool).frames(**CHOSEN) if atoms.info["split"] != "val"
+    ]
     found: dict[str, list[Errors]] = {}
     counts = []
     for seed in dict.fromkeys(point["seed"] for point in largest):
@@ -37,8 +40,15 @@ def unseen_table(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]
     methods = list(found)
     rows = [["error", *methods, "random / entropy"]]
     for quantity, (title, scale) in QUANTITIES.items():
-        means = {name: Mean.of([getattr(each, quantity) for each in found[name]]).scaled(scale) for name in methods}
-        compared = str(Ratio.of(means["random"], means["entropy"])) if {"random", "entropy"} <= set(methods) else "–"
+        means = {
+            name: Mean.of([getattr(each, quantity) for each in found[name]]).scaled(scale)
+            for name in methods
+        }
+        compared = (
+            str(Ratio.of(means["random"], means["entropy"]))
+            if {"random", "entropy"} <= set(methods)
+            else "–"
+        )
         rows.append([title, *map(str, means.values()), compared])
     note = f"The entropy pool's cells that no model of the same seed was trained on or validated with: {counts}."
     return (f"All unseen cells, {size} cells trained on", rows, note)

@@ -1,8 +1,10 @@
 """Why a ratio is what it is: the same pools, trained otherwise.
 
-The trainings are those of the largest N of the evidence with one thing changed. Run `make evidence` first.
+The trainings are those of the largest N of the evidence with one thing changed. Run `make evidence`
+first.
 
-Example: python evidence/variations.py --system silicon --folder runs/evidence --student si-medium.nequip.zip
+Example: python evidence/variations.py --system silicon --folder runs/evidence --student
+si-medium.nequip.zip
 """
 
 from __future__ import annotations
@@ -41,17 +43,27 @@ def variations(campaign: Campaign, student: Path | None) -> dict[str, Campaign]:
         "mixed with any cells of the baseline": changed(campaign, of={"max_force": 1.0e3}),
     }
     if student is not None:
-        found["a larger student"] = changed(campaign).model_copy(update={"student": str(student.resolve())})
+        found["a larger student"] = changed(campaign).model_copy(
+            update={"student": str(student.resolve())}
+        )
     return found
 
 
 def main() -> None:
     """Run the variations and print their table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1])
-    parser.add_argument("--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core"
+    )
     parser.add_argument("--system", choices=SYSTEMS, default="silicon", help="default: %(default)s")
-    parser.add_argument("--student", type=Path, help="a larger model (examples/base_model/make_base.py)")
+    parser.add_argument(
+        "--student", type=Path, help="a larger model (examples/base_model/make_base.py)"
+    )
     parser.add_argument("--only", nargs="+", help="names of variations; default: all")
     args = parser.parse_args()
     console = Console()
@@ -62,15 +74,27 @@ def main() -> None:
             if args.only and name not in args.only:
                 continue
             curve = curve_of(campaign, parts.pools)
-            run(opened.of(curve), LearningCurveMaker.from_campaign(campaign, parts.pools), args.workers, console)
+            run(
+                opened.of(curve),
+                LearningCurveMaker.from_campaign(campaign, parts.pools),
+                args.workers,
+                console,
+            )
             rows.append(row(name, opened, curve))
     print(markdown([header(), *rows]))
 
 
 def changed(campaign: Campaign, of: dict[str, Any] | None = None, **changes: Any) -> Campaign:
     """The campaign with another recipe, or other fields of the curve, for the points of its largest N alone."""
-    recipe = TrainParams.model_validate((campaign.curve.train or campaign.train).model_dump() | changes)
-    points = {"sizes": (max(campaign.curve.sizes),), "methods": METHODS, "train": recipe, **(of or {})}
+    recipe = TrainParams.model_validate(
+        (campaign.curve.train or campaign.train).model_dump() | changes
+    )
+    points = {
+        "sizes": (max(campaign.curve.sizes),),
+        "methods": METHODS,
+        "train": recipe,
+        **(of or {}),
+    }
     return campaign.model_copy(update={"curve": campaign.curve.model_copy(update=points)})
 
 
@@ -89,7 +113,9 @@ def row(name: str, opened: Session, curve: Campaign) -> list[str]:
     scale = QUANTITIES["energy_mae"][1]
     errors, ratios = [], []
     for test in TESTS:
-        found = {key: mean.scaled(scale) for key, mean in summarise(points, test, "energy_mae").items()}
+        found = {
+            key: mean.scaled(scale) for key, mean in summarise(points, test, "energy_mae").items()
+        }
         errors += [str(found.get((method, size), "–")) for method in METHODS]
         for quantity in RATIOS.values():
             means = summarise(points, test, quantity)

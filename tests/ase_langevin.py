@@ -27,7 +27,9 @@ class Numbers:
         return stream.standard_normal((BLOCK, 2, self.size, 3))[place, which]
 
 
-def reference(run: Run, start: Atoms, surface: BiasedSurface, params: ExploreParams) -> tuple[np.ndarray, np.ndarray]:
+def reference(
+    run: Run, start: Atoms, surface: BiasedSurface, params: ExploreParams
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions and velocities (ASE's units) after each step of the run, warm-up and ramp included."""
     atoms, T = start.copy(), run.condition.temperature
     atoms.calc = surface

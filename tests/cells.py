@@ -50,7 +50,9 @@ def strained(atoms: Atoms, strain: np.ndarray) -> Atoms:
     return copy
 
 
-def numerical_gradient(function: Callable[[Atoms], float], atoms: Atoms, step: float = 1e-4) -> np.ndarray:
+def numerical_gradient(
+    function: Callable[[Atoms], float], atoms: Atoms, step: float = 1e-4
+) -> np.ndarray:
     """∂φ/∂r (n_atoms, 3), four-point central differences."""
     gradient = np.zeros((len(atoms), 3))
     for index in np.ndindex(gradient.shape):
@@ -63,7 +65,9 @@ def numerical_gradient(function: Callable[[Atoms], float], atoms: Atoms, step: f
     return gradient
 
 
-def numerical_strain_gradient(function: Callable[[Atoms], float], atoms: Atoms, step: float = 1e-4) -> np.ndarray:
+def numerical_strain_gradient(
+    function: Callable[[Atoms], float], atoms: Atoms, step: float = 1e-4
+) -> np.ndarray:
     """∂φ/∂ε (3, 3), four-point central differences."""
     gradient = np.zeros((3, 3))
     for index in np.ndindex(3, 3):

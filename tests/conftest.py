@@ -2,7 +2,12 @@
 
 import os
 
-for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+for threads in (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+):
     os.environ[threads] = "1"
 for name in [name for name in os.environ if name.startswith("ENTROPY_FLOWS_")]:
     del os.environ[name]

@@ -85,5 +85,7 @@ def read_damaged(
             assert all(frame.label is not None for frame in good)
         slowest = max(slowest, time.process_time() - start)
         longest = max([longest, *messages], key=len)
-    print(f"{files} files: {read} frames read, {refused} refused, slowest {slowest:.3f} s, longest {len(longest)}")
+    print(
+        f"{files} files: {read} frames read, {refused} refused, slowest {slowest:.3f} s, longest {len(longest)}"
+    )
     return Outcome(read, refused, longest, slowest)

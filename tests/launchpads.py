@@ -15,13 +15,20 @@ class Nothing(FiretaskBase):
 
 
 def job(name, parents=(), campaign="ours", **spec):
-    return Firework([Nothing()], spec={"campaign": campaign, "uuid": name, **spec}, name=name, parents=list(parents))
+    return Firework(
+        [Nothing()],
+        spec={"campaign": campaign, "uuid": name, **spec},
+        name=name,
+        parents=list(parents),
+    )
 
 
 def ended_process():
     """Name of a process of this machine that has ended."""
     code = "from entropy_flows.processes import process_name; print(process_name())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def chained(*names, **spec):
@@ -38,7 +45,9 @@ def number(pad, name):
 
 def take(pad, fw_id, worker=DEAD):
     """A worker takes a job; its launch."""
-    fw, launch_id = pad.checkout_fw(FWorker(worker, query={"spec.campaign": "ours"}), "launcher", fw_id=fw_id)
+    fw, launch_id = pad.checkout_fw(
+        FWorker(worker, query={"spec.campaign": "ours"}), "launcher", fw_id=fw_id
+    )
     assert fw.fw_id == fw_id
     return launch_id
 

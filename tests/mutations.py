@@ -52,7 +52,9 @@ class Mutation(NamedTuple):
         return f"{self.collection}: {'.'.join(self.path)} {self.kind}"
 
 
-def mutations(database: Any, collections: list[str], depth: int = 99) -> Iterator[tuple[Mutation, dict[str, Any]]]:
+def mutations(
+    database: Any, collections: list[str], depth: int = 99
+) -> Iterator[tuple[Mutation, dict[str, Any]]]:
     """A change of each field, and its deletion: once for each path, whichever document has it first.
 
     Fields within fields down to a depth: a seal covers all that is below it.
@@ -70,7 +72,9 @@ def mutations(database: Any, collections: list[str], depth: int = 99) -> Iterato
 
 def missed(store: Any, pad: Any) -> list[str]:
     """Changes that `verify` does not name, without a reason."""
-    collections = sorted(name for name in store.database.list_collection_names() if not name.startswith("system."))
+    collections = sorted(
+        name for name in store.database.list_collection_names() if not name.startswith("system.")
+    )
     return [
         str(mutation)
         for mutation, spoiled in mutations(store.database, collections, depth=2)
@@ -111,7 +115,13 @@ def _paths(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
     """Paths of all fields; of a list, those of its first item."""
     if before:
         yield before
-    items = value.items() if isinstance(value, dict) else [("0", value[0])] if isinstance(value, list) and value else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else [("0", value[0])]
+        if isinstance(value, list) and value
+        else ()
+    )
     for name, item in items:
         yield from _paths(item, (*before, name))
 

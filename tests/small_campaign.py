@@ -15,7 +15,15 @@ from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, Checks, Entry, job_store, launchpad, same_engine, subject
+from entropy_flows.store import (
+    CampaignStore,
+    Checks,
+    Entry,
+    job_store,
+    launchpad,
+    same_engine,
+    subject,
+)
 
 CONFIG = {
     "name": "test",
@@ -31,8 +39,14 @@ JOBS = [str(uuid.UUID(int=number)) for number in range(2)]
 def label(seed):
     rng = np.random.default_rng(seed)
     stress = rng.normal(size=(3, 3))
-    numbers = {"energy": -10.0 - seed, "free_energy": -10.5 - seed, "forces": rng.normal(size=(2, 3))}
-    return Label(n_atoms=2, converged=True, stress=stress + stress.T, pressure=-np.trace(stress), **numbers).as_dict()
+    numbers = {
+        "energy": -10.0 - seed,
+        "free_energy": -10.5 - seed,
+        "forces": rng.normal(size=(2, 3)),
+    }
+    return Label(
+        n_atoms=2, converged=True, stress=stress + stress.T, pressure=-np.trace(stress), **numbers
+    ).as_dict()
 
 
 @explicit_serialize
@@ -71,7 +85,9 @@ def built(model):
     store.add_label(entries[-1], "engine", Label.failed(2, next(iter(Reason)), "BRMIX").as_dict())
     store.record(1, select={"accepted": 4}, refine={"accepted": 1})
     store.record(1, label={"requested": 6, "labelled": 5, "failed": 1})
-    store.set_splits({entry["key"]: ("train", "val", "test")[entry["position"] % 3] for entry in entries})
+    store.set_splits(
+        {entry["key"]: ("train", "val", "test")[entry["position"] % 3] for entry in entries}
+    )
     model.write_bytes(os.urandom(300_000))
     store.save_model(1, model, parent=base, trained_up_to=5)
     append(store, 2, "select", 3)
@@ -82,7 +98,9 @@ def built(model):
 
 def append(store, iteration, stage, count):
     book = store.ledger(store.campaign().dataset)
-    cells = [rattled("Si", repeat=1, seed=100 * iteration + 10 * len(stage) + n) for n in range(count)]
+    cells = [
+        rattled("Si", repeat=1, seed=100 * iteration + 10 * len(stage) + n) for n in range(count)
+    ]
     prints = book.fingerprint(cells)
     keys = [f"{iteration:03d}/{stage}/{number:05d}" for number in range(count)]
     statistics = book.statistics(iteration, stage)["atom"]
@@ -90,7 +108,15 @@ def append(store, iteration, stage, count):
     for number, (key, cell, q) in enumerate(zip(keys, cells, prints, strict=True)):
         gain = None if stage == "anchor" else statistics.gain(q)
         statistics.add(q)
-        made.append(Entry(key, to_structure(cell), q, gain, {"mode": "atom", "temperature": 300.0, "step": number}))
+        made.append(
+            Entry(
+                key,
+                to_structure(cell),
+                q,
+                gain,
+                {"mode": "atom", "temperature": 300.0, "step": number},
+            )
+        )
     book.append(iteration, stage, made)
 
 
@@ -111,7 +137,13 @@ def run_jobs(pad):
 
 
 def store_output(job, output):
-    row = {"uuid": job, "index": 1, "name": "job", "metadata": {"campaign": "test"}, "output": output}
+    row = {
+        "uuid": job,
+        "index": 1,
+        "name": "job",
+        "metadata": {"campaign": "test"},
+        "output": output,
+    }
     with job_store() as jobs:
         jobs.update(row, save={"data": ["trajectories"]})
 
@@ -125,11 +157,20 @@ def furnish(store, pad):
     store.save_member(1, 2, file, parent=store.model(0)["reference"], training={"epochs": 3})
     place = {"method": "entropy", "size": 4, "seed": 1}
     store_output(str(uuid.UUID(int=2)), {"iteration": 1, "model": store.member(1, 2)["reference"]})
-    store_output(str(uuid.UUID(int=3)), {"iteration": 1, "model": store.model(1)["reference"], **place})
-    store.save_point(
-        {**place, "model": store.model(1)["reference"], "errors": {"test": {"energy": 0.1}}, "keys": ["a"]}
+    store_output(
+        str(uuid.UUID(int=3)), {"iteration": 1, "model": store.model(1)["reference"], **place}
     )
-    Checks(store.database, store.name).save("sha256:0", "eos", "diamond", "settings", result={"v": 1.0}, seconds=2.0)
+    store.save_point(
+        {
+            **place,
+            "model": store.model(1)["reference"],
+            "errors": {"test": {"energy": 0.1}},
+            "keys": ["a"],
+        }
+    )
+    Checks(store.database, store.name).save(
+        "sha256:0", "eos", "diamond", "settings", result={"v": 1.0}, seconds=2.0
+    )
     store.add_failure(2, "refine", "refine", "job", "ValueError: why")
     store.plan(2, "batch_size", 3)
     store.set_state("running", "so far")

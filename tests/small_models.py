@@ -12,10 +12,16 @@ from cells import Spring, rattled, strained
 
 def labelled(seed: int, stress: bool = True, zero: float = 0.0) -> Atoms:
     """Two atoms of silicon, strained and moved, labelled by springs; `zero` is added to each one's energy (eV)."""
-    atoms = strained(rattled(repeat=1, stdev=0.15, seed=seed), 0.05 * np.random.default_rng(seed).normal(size=(3, 3)))
+    atoms = strained(
+        rattled(repeat=1, stdev=0.15, seed=seed),
+        0.05 * np.random.default_rng(seed).normal(size=(3, 3)),
+    )
     source = atoms.copy()
     source.calc = Spring()
-    results = {"energy": source.get_potential_energy() + zero * len(atoms), "forces": source.get_forces()}
+    results = {
+        "energy": source.get_potential_energy() + zero * len(atoms),
+        "forces": source.get_forces(),
+    }
     if stress:
         results["stress"] = source.get_stress()
     atoms.calc = SinglePointCalculator(atoms, **results)

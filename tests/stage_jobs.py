@@ -48,9 +48,10 @@ class CountMaker(Maker):
     def make(self, campaign, iteration, path):
         runs = mark(path)
         if runs <= self.failures:
-            raise {"ValueError": ValueError, "OSError": lambda _: OSError(28, "No space left on device")}[self.error](
-                "no"
-            )
+            raise {
+                "ValueError": ValueError,
+                "OSError": lambda _: OSError(28, "No space left on device"),
+            }[self.error]("no")
         return Counted(iteration=iteration, runs=runs, trajectories=[[1.5, runs]])
 
 
@@ -85,7 +86,13 @@ class AllWritesMaker(Maker):
         store.record(iteration, train={"epoch": runs})
         cells = [to_structure(rattled("Si", repeat=1, seed=n)) for n in range(3)]
         entries = [
-            Entry(f"{iteration:03d}/select/{n:05d}", cell, np.full((len(cell), 4), n + 1.0), float(runs), {"run": runs})
+            Entry(
+                f"{iteration:03d}/select/{n:05d}",
+                cell,
+                np.full((len(cell), 4), n + 1.0),
+                float(runs),
+                {"run": runs},
+            )
             for n, cell in enumerate(cells)
         ]
         ledger = store.ledger(DATASET)
@@ -130,11 +137,17 @@ def fan_out(campaign, path, jobs, chunk):
     children = [with_stable_uuid(child(f"{path}{n}"), campaign, 1, "fan", n) for n in range(jobs)]
     ends = [
         with_stable_uuid(
-            gather(f"{path}-end{n}", [made.output for made in children[n : n + chunk]]), campaign, 1, "end", n
+            gather(f"{path}-end{n}", [made.output for made in children[n : n + chunk]]),
+            campaign,
+            1,
+            "end",
+            n,
         )
         for n in range(0, jobs, chunk)
     ]
-    last = with_stable_uuid(gather(f"{path}-last", [end.output for end in ends]), campaign, 1, "last")
+    last = with_stable_uuid(
+        gather(f"{path}-last", [end.output for end in ends]), campaign, 1, "last"
+    )
     for end in ends:
         end.metadata["chunk"] = last.uuid
     return Response(output=1, detour=Flow([*children, *ends, last]))

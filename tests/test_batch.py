@@ -7,7 +7,12 @@ from cells import skewed
 
 from entropy_flows.batch import Batch
 
-CELLS = [skewed("Si2C3", 2), bulk("Cu"), molecule("H2O"), Atoms(skewed("SiC2", 4), pbc=(True, False, True))]
+CELLS = [
+    skewed("Si2C3", 2),
+    bulk("Cu"),
+    molecule("H2O"),
+    Atoms(skewed("SiC2", 4), pbc=(True, False, True)),
+]
 
 
 def assert_equal(found, expected):

@@ -49,7 +49,20 @@ MACHINE = [
     UnreachableError("nobody answers"),
     MemoryError(),
     ModuleNotFoundError("No module named 'allegro'"),
-    *map(os_error, ("ENOSPC", "EDQUOT", "EIO", "ESTALE", "EROFS", "EMFILE", "ENOMEM", "EACCES", "ECONNREFUSED")),
+    *map(
+        os_error,
+        (
+            "ENOSPC",
+            "EDQUOT",
+            "EIO",
+            "ESTALE",
+            "EROFS",
+            "EMFILE",
+            "ENOMEM",
+            "EACCES",
+            "ECONNREFUSED",
+        ),
+    ),
     ConnectionError("cannot be fetched"),
     BrokenPipeError(errno.EPIPE, "Broken pipe"),
     LockedWorkflowError("locked"),
@@ -129,13 +142,21 @@ def test_a_class_of_the_same_name_is_not_the_class():
 
 def test_lack_of_memory():
     lacking = [error for error in MACHINE if is_out_of_memory(error)]
-    assert {type(error) for error in lacking} == {MemoryError, OSError, torch.OutOfMemoryError, RuntimeError}
-    assert all("llocate" in str(error) or type(error) in (MemoryError, OSError) for error in lacking)
+    assert {type(error) for error in lacking} == {
+        MemoryError,
+        OSError,
+        torch.OutOfMemoryError,
+        RuntimeError,
+    }
+    assert all(
+        "llocate" in str(error) or type(error) in (MemoryError, OSError) for error in lacking
+    )
 
 
 def test_nothing_heavy_is_imported_to_tell():
-    code = "import sys; from entropy_flows.faults import is_machine_fault; is_machine_fault(ValueError()); " + (
-        "print([name for name in ('torch', 'pymongo', 'fireworks') if name in sys.modules])"
+    code = (
+        "import sys; from entropy_flows.faults import is_machine_fault; is_machine_fault(ValueError()); "
+        + ("print([name for name in ('torch', 'pymongo', 'fireworks') if name in sys.modules])")
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -155,7 +176,9 @@ def broad(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
             types = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-            if any(each is None or (isinstance(each, ast.Name) and each.id in names) for each in types):
+            if any(
+                each is None or (isinstance(each, ast.Name) and each.id in names) for each in types
+            ):
                 yield node
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
             yield from [node for each in node.args if ast.unparse(each) in names]

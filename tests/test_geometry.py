@@ -30,7 +30,9 @@ def test_fingerprints_are_those_of_a_scaled_cutoff_and_radius():
 
 
 def test_the_original_stays_and_results_do_not_travel():
-    atoms = Atoms("Cu2", positions=[[0, 0, 0], [1.8, 1.8, 1.8]], cell=[3.6] * 3, pbc=True, info={"key": "a"})
+    atoms = Atoms(
+        "Cu2", positions=[[0, 0, 0], [1.8, 1.8, 1.8]], cell=[3.6] * 3, pbc=True, info={"key": "a"}
+    )
     atoms.calc = EMT()
     atoms.get_potential_energy()
     scaled = rescaled(atoms, 30.0)

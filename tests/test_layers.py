@@ -83,10 +83,18 @@ def test_the_core_does_without_database_and_workflow():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_only_settings_reads_the_environment(path):
     """Code that hands the environment on to a child process, or sets it for one, is told apart by hand."""
-    handing_on = {"settings.py", "cli/session.py", "cli/app.py", "launch/local.py", "train/process.py"}
+    handing_on = {
+        "settings.py",
+        "cli/session.py",
+        "cli/app.py",
+        "launch/local.py",
+        "train/process.py",
+    }
     if str(path.relative_to(PACKAGE)) not in handing_on:
         text = path.read_text()
         assert "os.environ" not in text

@@ -11,7 +11,9 @@ from entropy_flows.moments import collinear, moments_by_species, moments_of, set
 
 
 def rock_salt(moments=None):
-    cell = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    cell = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
     set_moments(cell, moments)
     return cell
 
@@ -64,7 +66,13 @@ def test_cells_carry_their_moments_between_pymatgen_and_ase():
 
 
 def test_vectors_of_ase_become_numbers_or_are_refused():
-    atoms = Atoms("Ni2", positions=[[0, 0, 0], [2, 0, 0]], cell=[4] * 3, pbc=True, magmoms=[[0, 0, 2], [0, 0, -2]])
+    atoms = Atoms(
+        "Ni2",
+        positions=[[0, 0, 0], [2, 0, 0]],
+        cell=[4] * 3,
+        pbc=True,
+        magmoms=[[0, 0, 2], [0, 0, -2]],
+    )
     np.testing.assert_array_equal(moments_of(to_structure(atoms)), [2, -2])
     atoms.set_initial_magnetic_moments([[0, 0, 2], [0, 2, 0]])
     with pytest.raises(ValueError, match="not collinear"):
@@ -72,7 +80,13 @@ def test_vectors_of_ase_become_numbers_or_are_refused():
 
 
 def test_magnetic_orders_are_different_calculations():
-    cells = [None, [2] * 4 + [0] * 4, [2, 2, -2, -2, 0, 0, 0, 0], [2, -2, 2, -2, 0, 0, 0, 0], [0] * 8]
+    cells = [
+        None,
+        [2] * 4 + [0] * 4,
+        [2, 2, -2, -2, 0, 0, 0, 0],
+        [2, -2, 2, -2, 0, 0, 0, 0],
+        [0] * 8,
+    ]
     assert len({cell_hash(rock_salt(moments)) for moments in cells}) == len(cells)
     assert cell_hash(rock_salt([2.0] * 8)) == cell_hash(rock_salt([2.0 + 1e-9] * 8))
     # as it was before there were moments: labels that exist are found

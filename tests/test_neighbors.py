@@ -47,7 +47,9 @@ def test_equals_ase(name, cutoff):
     expected = neighbor_list("ijDS", atoms, cutoff)
     for pairs in paths(Batch.of([atoms]), cutoff, itself=False):
         np.testing.assert_allclose(
-            rows(pairs.centers, pairs.members, pairs.vectors, pairs.shifts), rows(*expected), atol=1e-9
+            rows(pairs.centers, pairs.members, pairs.vectors, pairs.shifts),
+            rows(*expected),
+            atol=1e-9,
         )
         assert (np.diff(pairs.centers) >= 0).all()
 
@@ -63,7 +65,12 @@ def test_a_batch_is_its_cells(chunk, monkeypatch):
         for index, atoms in enumerate(cells):
             own, first = owner == index, batch.cells.first[index]
             alone = list(paths(Batch.of([atoms]), 2.9, itself=True))[which]
-            table = rows(pairs.centers[own] - first, pairs.members[own] - first, pairs.vectors[own], pairs.shifts[own])
+            table = rows(
+                pairs.centers[own] - first,
+                pairs.members[own] - first,
+                pairs.vectors[own],
+                pairs.shifts[own],
+            )
             np.testing.assert_allclose(
                 table, rows(alone.centers, alone.members, alone.vectors, alone.shifts), atol=1e-12
             )
@@ -76,14 +83,20 @@ def test_vectors_follow_from_shifts():
     batch = Batch.of(cells)
     pairs = neighbors(batch, 4.0)
     lattice = batch.cells.vectors[batch.cells.owner[pairs.centers]]
-    moved = batch.positions[pairs.members] + (pairs.shifts[:, None] @ lattice)[:, 0] - batch.positions[pairs.centers]
+    moved = (
+        batch.positions[pairs.members]
+        + (pairs.shifts[:, None] @ lattice)[:, 0]
+        - batch.positions[pairs.centers]
+    )
     np.testing.assert_allclose(moved, pairs.vectors, atol=1e-12)
 
 
 def test_the_same_cells_with_atoms_elsewhere():
     batch = Batch.of([rattled("Si")])
     neighbors(batch, 4.0)
-    moved = batch.at(batch.positions + 0.3 * torch.randn(batch.positions.shape, dtype=torch.float64))
+    moved = batch.at(
+        batch.positions + 0.3 * torch.randn(batch.positions.shape, dtype=torch.float64)
+    )
     fresh = Batch.of(moved.structures())
     for again, expected in zip(paths(moved, 4.0, False), paths(fresh, 4.0, False), strict=True):
         np.testing.assert_array_equal(again.vectors, expected.vectors)
@@ -93,10 +106,14 @@ def test_cells_without_end_are_refused_at_once():
     """A thin one has too many images, a dense one too many neighbours; a cell of half an Ångström is neither."""
     thin = Atoms("Si", cell=[[300.0, 0, 0], [299.99, 0.05, 0], [0, 0, 5.0]], pbc=True)
     start = time.process_time()
-    with pytest.raises(ValueError, match=r"Å thick: .* images of it lie within 6 Å, at most 100000 are tried"):
+    with pytest.raises(
+        ValueError, match=r"Å thick: .* images of it lie within 6 Å, at most 100000 are tried"
+    ):
         neighbors(Batch.of([rattled("Si"), thin]), 6.0)
     dense = Atoms("Si2", [[0, 0, 0], [1.9, 1.9, 0]], cell=[3.86, 3.86, 0.01], pbc=True)
-    with pytest.raises(ValueError, match=r"2 atoms in 0.149 Å³ are 0.074 Å³ for each; at least 0.2 is expected"):
+    with pytest.raises(
+        ValueError, match=r"2 atoms in 0.149 Å³ are 0.074 Å³ for each; at least 0.2 is expected"
+    ):
         Batch.of([dense])
     assert time.process_time() - start < 1.0
     flat = Atoms("Si2", [[0, 0, 0], [1.9, 1.9, 0]], cell=[3.86, 3.86, 0.5], pbc=True)

@@ -35,10 +35,16 @@ CRYSTALS = {
     "graphite": Graphite("C", latticeconstant={"a": 2.46, "c": 6.70}),
     "graphite, expanded": Graphite("C", latticeconstant={"a": 2.46, "c": 9.0}),
     "MoS2": crystal(
-        ["Mo", "S"], [(1 / 3, 2 / 3, 0.25), (1 / 3, 2 / 3, 0.621)], spacegroup=194, cellpar=HEXAGONAL[3.16]
+        ["Mo", "S"],
+        [(1 / 3, 2 / 3, 0.25), (1 / 3, 2 / 3, 0.621)],
+        spacegroup=194,
+        cellpar=HEXAGONAL[3.16],
     ),
     "sodalite": crystal(
-        ["Si", "O"], [(0.25, 0.5, 0), (0.1544, 0.1544, 0.5)], spacegroup=229, cellpar=[8.88] * 3 + [90] * 3
+        ["Si", "O"],
+        [(0.25, 0.5, 0), (0.1544, 0.1544, 0.5)],
+        spacegroup=229,
+        cellpar=[8.88] * 3 + [90] * 3,
     ),
     "methane": crystal(["C"], [(0, 0, 0)], spacegroup=225, cellpar=[5.84] * 3 + [90] * 3),
 }
@@ -54,7 +60,14 @@ def test_a_zeolite_with_a_cage_has_none():
     """Faujasite's supercage is 11 Å wide."""
     sites = [(0.1254, 0.9468, 0.0363), (0.1073, 0.8927, 0), (0.1742, 0.1742, 0.9680), (0.1783, 0.1783, 0.3225),
              (0.2526, 0.2526, 0.1435)]  # fmt: skip
-    assert vacuum_of(crystal(["Si", *"OOOO"], sites, spacegroup=227, setting=2, cellpar=[24.26] * 3 + [90] * 3)) is None
+    assert (
+        vacuum_of(
+            crystal(
+                ["Si", *"OOOO"], sites, spacegroup=227, setting=2, cellpar=[24.26] * 3 + [90] * 3
+            )
+        )
+        is None
+    )
 
 
 VACUUM = {
@@ -68,7 +81,11 @@ VACUUM = {
     "hydrogen": (boxed("H2", 8), "a molecule or cluster", 8.0),
     "cluster": (boxed("C60", 20), "a molecule or cluster", None),
     "atom": (Atoms("Si", cell=[12] * 3, pbc=True), "a molecule or cluster", 12.0),
-    "staggered": (Atoms("Si2", [[0] * 3, [7] * 3], cell=[14] * 3, pbc=True), "a molecule or cluster", 7.0),
+    "staggered": (
+        Atoms("Si2", [[0] * 3, [7] * 3], cell=[14] * 3, pbc=True),
+        "a molecule or cluster",
+        7.0,
+    ),
 }
 
 

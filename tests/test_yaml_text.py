@@ -10,7 +10,9 @@ from entropy_flows.yaml_text import MAX_BYTES, parse_yaml, read_yaml, shortened
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
 )
-MERGES = "m0: &m0 {a: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 10)}]}}\n" for n in range(1, 9))
+MERGES = "m0: &m0 {a: 1}\n" + "".join(
+    f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 10)}]}}\n" for n in range(1, 9)
+)
 REFUSED = {
     BOMB: "line 5: more than 100000 values, aliases counted",
     MERGES: "more than 100000 values, aliases counted",
@@ -62,7 +64,10 @@ def test_what_is_no_plain_yaml_is_a_line(text):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("{a: 1, b: [x, 2.5, null, yes], 'no': \"3\"}", {"a": 1, "b": ["x", 2.5, None, True], "no": "3"}),
+        (
+            "{a: 1, b: [x, 2.5, null, yes], 'no': \"3\"}",
+            {"a": 1, "b": ["x", 2.5, None, True], "no": "3"},
+        ),
         ("d: &d {a: 1, b: 2}\ne: {<<: *d, b: 3}", {"d": {"a": 1, "b": 2}, "e": {"a": 1, "b": 3}}),
         ("a: &x 9223372036854775807\nb: *x", {"a": 2**63 - 1, "b": 2**63 - 1}),
         ("", None),
@@ -110,7 +115,8 @@ def test_a_text_that_is_shown():
 
 
 @pytest.mark.parametrize(
-    "text", ["uri: 'mongodb://a:hunter2@h/\n", "uri: [mongodb://a:hunter2@h/\n", "- hunter2", "hunter2"]
+    "text",
+    ["uri: 'mongodb://a:hunter2@h/\n", "uri: [mongodb://a:hunter2@h/\n", "- hunter2", "hunter2"],
 )
 def test_a_damaged_file_of_settings_shows_nothing_of_it(text, tmp_path, monkeypatch):
     path = tmp_path / "settings.yaml"

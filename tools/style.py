@@ -99,7 +99,9 @@ PRIVATE_CLASSES = frozenset(
         "Subject",
     ]
 )
-PRIVATE_CONSTANTS = frozenset(["TOGETHER", "MOST", "FEW", "SAME", "DECISIVE", "SHOWN", "MANY", "OTHERS", "CHUNK"])
+PRIVATE_CONSTANTS = frozenset(
+    ["TOGETHER", "MOST", "FEW", "SAME", "DECISIVE", "SHOWN", "MANY", "OTHERS", "CHUNK"]
+)
 PRIVATE = PRIVATE_NAMES | PRIVATE_CLASSES | PRIVATE_CONSTANTS
 
 
@@ -224,7 +226,9 @@ def import_circles(sources: list[Source]) -> list[tuple[str, str]]:
     for source in sources:
         folder = source.path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(source.tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("entropy_flows."):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "entropy_flows."
+            ):
                 arrows.add((folder, str(node.module).split(".")[1]))
     return sorted((one, other) for one, other in arrows if one < other and (other, one) in arrows)
 
@@ -232,12 +236,18 @@ def import_circles(sources: list[Source]) -> list[tuple[str, str]]:
 def main() -> int:
     """Print the table; return 1 if a limit is exceeded and `--check` was given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="End with 1 where a limit is exceeded.")
+    parser.add_argument(
+        "--check", action="store_true", help="End with 1 where a limit is exceeded."
+    )
     parser.add_argument("--list", action="store_true", help="Print each place.")
     parser.add_argument("paths", nargs="*", type=Path, help="Folders or files; the whole package.")
     options = parser.parse_args()
     roots = [path.resolve() for path in options.paths] or [PACKAGE]
-    files = [file for root in roots for file in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
+    files = [
+        file
+        for root in roots
+        for file in ([root] if root.is_file() else sorted(root.rglob("*.py")))
+    ]
     sources = [Source.read(file) for file in files]
     exceeded = 0
     for name, (count, limit) in COUNTS.items():

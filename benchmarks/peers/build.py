@@ -1,7 +1,8 @@
 """Build libfp in a virtual environment of its own, build/peers: `make peers`.
 
-libfp is C with a setup.py that wants LAPACK at build time; nothing of it enters the environment of entropy_flows. If it
-cannot be built one line says how, and the benchmark goes on without. Standard library only.
+libfp is C with a setup.py that wants LAPACK at build time; nothing of it enters the environment of
+entropy_flows. If it cannot be built one line says how, and the benchmark goes on without. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ LIBFP = "libfp==4.0.1"
 
 def built() -> bool:
     """Whether build/peers has a libfp that can be imported."""
-    return PYTHON.exists() and subprocess.run([PYTHON, "-c", "import libfp"], capture_output=True).returncode == 0
+    return (
+        PYTHON.exists()
+        and subprocess.run([PYTHON, "-c", "import libfp"], capture_output=True).returncode == 0
+    )
 
 
 def build() -> str:
@@ -43,15 +47,21 @@ def build() -> str:
     ):
         run = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if run.returncode:
-            lines = [line for line in (run.stderr + run.stdout).splitlines() if "error" in line.lower()]
-            return (lines or [f"{command[-1]} failed"])[0].strip() + " (offline, or without python3-dev and LAPACK?)"
+            lines = [
+                line for line in (run.stderr + run.stdout).splitlines() if "error" in line.lower()
+            ]
+            return (lines or [f"{command[-1]} failed"])[
+                0
+            ].strip() + " (offline, or without python3-dev and LAPACK?)"
     return "" if built() else "it was built but does not import"
 
 
 def main() -> None:
     """Build, and say so."""
     missing = build()
-    print(f"libfp is not built: {missing}. Then: make peers" if missing else f"{LIBFP} is in {FOLDER}")
+    print(
+        f"libfp is not built: {missing}. Then: make peers" if missing else f"{LIBFP} is in {FOLDER}"
+    )
 
 
 if __name__ == "__main__":

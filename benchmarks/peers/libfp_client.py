@@ -1,6 +1,7 @@
 """Talk to libfp in its own process.
 
-How its conventions map to GOM(overlap="normalized", exponent=2, species="single", radii=RADII), from the C source:
+How its conventions map to GOM(overlap="normalized", exponent=2, species="single", radii=RADII),
+from the C source:
 
 ===============  ======================================================================================================
 libfp            here
@@ -38,10 +39,15 @@ RADII = {"C": 0.77, "N": 0.75, "O": 0.73, "Na": 1.54, "Si": 1.11, "Cl": 0.99}
 
 def twin(cutoff: float, natx: int) -> GOM:
     """Our fingerprint in libfp's conventions."""
-    return GOM(cutoff=cutoff, natx=natx, overlap="normalized", exponent=2, species="single", radii=RADII)
+    return GOM(
+        cutoff=cutoff, natx=natx, overlap="normalized", exponent=2, species="single", radii=RADII
+    )
 
 
-REFERENCE = [Path("/usr/lib/x86_64-linux-gnu") / name for name in ("lapack/liblapack.so.3", "blas/libblas.so.3")]
+REFERENCE = [
+    Path("/usr/lib/x86_64-linux-gnu") / name
+    for name in ("lapack/liblapack.so.3", "blas/libblas.so.3")
+]
 """Where Debian's liblapack3 and libblas3 put the reference implementation."""
 
 
@@ -55,7 +61,9 @@ class LibFP:
     """
 
     def __init__(self, reference: bool = False) -> None:
-        self.environment = os.environ | ({"LD_PRELOAD": ":".join(map(str, REFERENCE))} if reference else {})
+        self.environment = os.environ | (
+            {"LD_PRELOAD": ":".join(map(str, REFERENCE))} if reference else {}
+        )
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -77,7 +85,9 @@ class LibFP:
         """lfp, dfp and dfpe of a cell."""
         with tempfile.TemporaryDirectory() as folder:
             file = f"{folder}/arrays.npz"
-            self._ask(self.task(atoms, cutoff, natx) | {"want": "gradient", "seconds": 0.0, "file": file})
+            self._ask(
+                self.task(atoms, cutoff, natx) | {"want": "gradient", "seconds": 0.0, "file": file}
+            )
             with np.load(file) as arrays:
                 return dict(arrays)
 
@@ -110,7 +120,9 @@ class LibFP:
     def _line(self) -> dict[str, Any]:
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"libfp ended: {self.process.communicate()[1].strip() or 'without a word'}")
+            raise RuntimeError(
+                f"libfp ended: {self.process.communicate()[1].strip() or 'without a word'}"
+            )
         return json.loads(line)
 
 

@@ -2,11 +2,12 @@
 
 One JSON object a line comes in, one goes out:
 
-    {lattice (3, 3), positions (n, 3), types (n,) from 1, numbers, cutoff, natx, want, seconds, file}
-    → {seconds: of the fastest call, by the clock of the process}
+    {lattice (3, 3), positions (n, 3), types (n,) from 1, numbers, cutoff, natx, want, seconds,
+    file} → {seconds: of the fastest call, by the clock of the process}
 
-`want` is "fingerprint" or "gradient" (fingerprint, its derivatives in positions and strain); `file`, if given, receives
-the arrays lfp (n, natx), dfp (n, n, 3, natx) and dfpe (n, 6, natx) of the last call as npz.
+`want` is "fingerprint" or "gradient" (fingerprint, its derivatives in positions and strain);
+`file`, if given, receives the arrays lfp (n, natx), dfp (n, n, 3, natx) and dfpe (n, 6, natx) of
+the last call as npz.
 """
 
 import json
@@ -23,7 +24,13 @@ def call(task):
     settings = {"cutoff": task["cutoff"], "natx": task["natx"], "log": False, "orbital": "s"}
     if task["want"] == "fingerprint":
         return {"lfp": libfp.get_lfp(cell, **settings)}
-    return dict(zip(("lfp", "dfp", "dfpe"), libfp.get_dfp(cell, include_stress=True, **settings), strict=True))
+    return dict(
+        zip(
+            ("lfp", "dfp", "dfpe"),
+            libfp.get_dfp(cell, include_stress=True, **settings),
+            strict=True,
+        )
+    )
 
 
 def timed(task):
@@ -40,13 +47,19 @@ def blas():
     """Which library does libfp's linear algebra: the path of the loaded one."""
     with open("/proc/self/maps") as maps:
         paths = {line.split()[-1] for line in maps if "/" in line}
-    here = [path.split("/")[-1] for path in paths if "numpy" not in path and ("openblas" in path or "mkl" in path)]
+    here = [
+        path.split("/")[-1]
+        for path in paths
+        if "numpy" not in path and ("openblas" in path or "mkl" in path)
+    ]
     return min(here, default="reference LAPACK")
 
 
 def main():
     """Serve until the pipe closes; the first line out says who serves."""
-    print(json.dumps({"version": ".".join(map(str, libfp.get_version())), "blas": blas()}), flush=True)
+    print(
+        json.dumps({"version": ".".join(map(str, libfp.get_version())), "blas": blas()}), flush=True
+    )
     for line in sys.stdin:
         task = json.loads(line)
         seconds, arrays = timed(task)

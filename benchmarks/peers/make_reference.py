@@ -1,6 +1,7 @@
 """Write tests/fingerprints/libfp.json, libfp's own words on a few cells: `python -m benchmarks.peers.make_reference`.
 
-Beside cells and fingerprints it holds the derivatives of φ = Σ w q, w = sin(0, 1, 2, …), in positions and strain.
+Beside cells and fingerprints it holds the derivatives of φ = Σ w q, w = sin(0, 1, 2, …), in
+positions and strain.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ def skewed(symbols: str, seed: int, edge: float) -> Atoms:
     """A triclinic cell with atoms anywhere, outside of it too."""
     rng = np.random.default_rng(seed)
     cell = edge * (np.eye(3) + 0.3 * rng.normal(size=(3, 3)))
-    return Atoms(symbols, scaled_positions=rng.uniform(-1.5, 2.5, (len(Atoms(symbols)), 3)), cell=cell, pbc=True)
+    return Atoms(
+        symbols,
+        scaled_positions=rng.uniform(-1.5, 2.5, (len(Atoms(symbols)), 3)),
+        cell=cell,
+        pbc=True,
+    )
 
 
 CELLS = {
@@ -67,7 +73,9 @@ def main() -> None:
     with LibFP() as libfp:
         cells = {name: entry(libfp, *cell) for name, cell in CELLS.items()}
         data = {"libfp": libfp.name, "radii": RADII, "cells": cells}
-    FILE.write_text(json.dumps(data, indent=None).replace('], "', '],\n"').replace('}, "', '},\n\n"') + "\n")
+    FILE.write_text(
+        json.dumps(data, indent=None).replace('], "', '],\n"').replace('}, "', '},\n\n"') + "\n"
+    )
     for name, cell in cells.items():
         print(f"{name}: {difference(cell)}")
 

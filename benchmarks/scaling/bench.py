@@ -1,7 +1,7 @@
 """A server, a campaign of silicon on it, and workers as processes of their own.
 
-The model is the shipped one, a trajectory is seven steps, labels come from a Lennard-Jones potential: numbers without
-meaning, at a cost beside which the workflow's own is seen.
+The model is the shipped one, a trajectory is seven steps, labels come from a Lennard-Jones
+potential: numbers without meaning, at a cost beside which the workflow's own is seen.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ ALL_AT_ONCE = 5
 @contextmanager
 def server() -> Iterator[Path]:
     """An embedded server, configured as this machine's; gives the folder that holds its files and all others."""
-    with TemporaryDirectory(prefix="entropy-flows-scale-") as name, embedded_server(Path(name) / "database") as uri:
+    with (
+        TemporaryDirectory(prefix="entropy-flows-scale-") as name,
+        embedded_server(Path(name) / "database") as uri,
+    ):
         os.environ |= {"ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(Path(name) / "cache")}
         yield Path(name)
 
@@ -111,7 +114,9 @@ class Bench:
 
     def makers(self, **sections: dict[str, Any]) -> ActiveLearningMaker:
         """The Makers, some sections of the description changed."""
-        changed = {name: {**self.description[name], **changes} for name, changes in sections.items()}
+        changed = {
+            name: {**self.description[name], **changes} for name, changes in sections.items()
+        }
         campaign = Campaign.model_validate(self.description | changed)
         return ActiveLearningMaker.from_campaign(campaign)
 
@@ -123,7 +128,10 @@ class Bench:
             cells[-1].positions += rng.normal(scale=0.08, size=cells[-1].positions.shape)
         keys = (f"{iteration:03d}/explore/{number:05d}/00000" for number in range(count))
         prints = self.ledger.fingerprint(cells)
-        return [Entry(key, to_structure(cell), q, 0.1) for key, cell, q in zip(keys, cells, prints, strict=True)]
+        return [
+            Entry(key, to_structure(cell), q, 0.1)
+            for key, cell, q in zip(keys, cells, prints, strict=True)
+        ]
 
     def add(self, iteration: int, flow: Flow) -> Batch:
         """Put a flow on the launchpad."""
@@ -135,7 +143,14 @@ class Bench:
     def run_here(self) -> float:
         """Run the one job that is ready in this process; its seconds, from taking it to the end of what it adds."""
         started = time.perf_counter()
-        rapidfire(self.pad, FWorker("here"), nlaunches=1, m_dir=str(self.folder), strm_lvl="ERROR", local_redirect=True)
+        rapidfire(
+            self.pad,
+            FWorker("here"),
+            nlaunches=1,
+            m_dir=str(self.folder),
+            strm_lvl="ERROR",
+            local_redirect=True,
+        )
         return time.perf_counter() - started
 
 
@@ -162,7 +177,9 @@ class Workers:
             self.wait(self.warm_up(self.bench, 2 * self.count), "gather", 0)
             if set(self.local.processes) <= set(self.bench.pad.launches.distinct("fworker.name")):
                 return self
-        raise RuntimeError(f"not all of {self.count} workers took a job; see {self.bench.folder / 'logs'}")
+        raise RuntimeError(
+            f"not all of {self.count} workers took a job; see {self.bench.folder / 'logs'}"
+        )
 
     def __exit__(self, *_: object) -> None:
         self.local.__exit__()
@@ -170,30 +187,48 @@ class Workers:
     def wait(self, batch: Batch, name: str, *places: int) -> None:
         """Wait until the job of this name is completed, or those at all of these places in the iteration.
 
-        Asks for one job at a time by its uuid, which has an index: asking for a whole batch keeps the server busy.
+        Asks for one job at a time by its uuid, which has an index: asking for a whole batch keeps
+        the server busy.
         """
         deadline = time.monotonic() + PATIENCE
         for place in [[place] for place in places] or [[]]:
             awaited = with_stable_uuid(Job(print, name=name), NAME, batch.iteration, *place).uuid
-            while self.bench.pad.fireworks.find_one({"spec.uuid": awaited, "state": "COMPLETED"}, {"_id": 1}) is None:
+            while (
+                self.bench.pad.fireworks.find_one(
+                    {"spec.uuid": awaited, "state": "COMPLETED"}, {"_id": 1}
+                )
+                is None
+            ):
                 self._look()
                 if time.monotonic() > deadline:
-                    raise RuntimeError(f"job {name!r} of iteration {batch.iteration} was not done in {PATIENCE:.0f} s")
+                    raise RuntimeError(
+                        f"job {name!r} of iteration {batch.iteration} was not done in {PATIENCE:.0f} s"
+                    )
                 time.sleep(0.5)
 
     def _look(self) -> None:
         """Raise an error if a job or a worker has failed."""
-        failed = self.bench.pad.fireworks.find_one({"spec.campaign": NAME, "state": "FIZZLED"}, {"fw_id": 1, "name": 1})
+        failed = self.bench.pad.fireworks.find_one(
+            {"spec.campaign": NAME, "state": "FIZZLED"}, {"fw_id": 1, "name": 1}
+        )
         if failed is not None:
             raise RuntimeError(f"job {failed['fw_id']} ({failed['name']}) failed")
-        if any(process is None or process.poll() is not None for process in self.local.processes.values()):
+        if any(
+            process is None or process.poll() is not None
+            for process in self.local.processes.values()
+        ):
             raise RuntimeError(f"a worker has ended: {self._last_words()}")
 
     def _last_words(self) -> str:
         """The end of each ended worker's log, which goes with the folder."""
         processes = self.local.processes.items()
-        ended = [name for name, process in processes if process is None or process.poll() is not None]
-        logs = {name: (self.bench.folder / "logs" / f"{name}.log").read_text().splitlines() for name in ended}
+        ended = [
+            name for name, process in processes if process is None or process.poll() is not None
+        ]
+        logs = {
+            name: (self.bench.folder / "logs" / f"{name}.log").read_text().splitlines()
+            for name in ended
+        }
         return "; ".join(f"{name}: {' | '.join(lines[-8:])}" for name, lines in logs.items())
 
     def keep(self, count: int) -> None:

@@ -29,7 +29,15 @@ One iteration without training: trajectories of 7 steps with a snapshot each, se
 {LABEL_BATCH} a job; one worker. Body: seconds in the stage's own function (loading the model, the equations of
 state, 7 steps). Overhead: what else the worker spent from its first exploration to its last: taking jobs, and their
 bookkeeping."""
-COLUMNS = ["conditions", "a job", "jobs", "wall, s", "jobs/s", "body, ms a trajectory", "overhead, ms a trajectory"]
+COLUMNS = [
+    "conditions",
+    "a job",
+    "jobs",
+    "wall, s",
+    "jobs/s",
+    "body, ms a trajectory",
+    "overhead, ms a trajectory",
+]
 SIZES = [
     "conditions",
     "a job",
@@ -71,7 +79,9 @@ def add(bench: Bench, conditions: int, batch_size: int) -> Batch:
         "temperatures": [300 + 50 * n for n in range(temperatures)],
         "entropy_weights": [1 + 0.1 * n for n in range(weights)],
     }
-    makers = bench.makers(explore={**grid, "batch_size": batch_size}, label={"batch_size": LABEL_BATCH})
+    makers = bench.makers(
+        explore={**grid, "batch_size": batch_size}, label={"batch_size": LABEL_BATCH}
+    )
     iteration = bench.next_iteration()
     explore = makers.iterations[0].explore
     same = {"dataset": makers.dataset, "model": bench.model, "seed": SEED}
@@ -82,34 +92,54 @@ def add(bench: Bench, conditions: int, batch_size: int) -> Batch:
     outputs = [job.output for job in explored]
     selected = makers.iterations[0].select.make(NAME, iteration, outputs, budget=LABELS, **same)
     engine = settings_hash(makers.label.engine)
-    planned = makers.label.make(NAME, iteration, selected.output, settings=engine, budget=LABELS, **same)
+    planned = makers.label.make(
+        NAME, iteration, selected.output, settings=engine, budget=LABELS, **same
+    )
     return bench.add(iteration, Flow([*explored, selected, planned]))
 
 
 def durations(bench: Bench, batch: Batch, conditions: int) -> list[Any]:
     """Numbers of a row of the first table."""
-    explored, selected, planned = (times(bench, batch, name) for name in ("explore", "select", "plan"))
+    explored, selected, planned = (
+        times(bench, batch, name) for name in ("explore", "select", "plan")
+    )
     per_trajectory = [1e3 * seconds / conditions for seconds in (explored.body, explored.overhead)]
     per_job = 1e3 * explored.overhead / explored.jobs
-    return [explored.jobs, explored.wall, explored.rate, *per_trajectory, per_job, selected.wall, planned.wall]
+    return [
+        explored.jobs,
+        explored.wall,
+        explored.rate,
+        *per_trajectory,
+        per_job,
+        selected.wall,
+        planned.wall,
+    ]
 
 
 def extents(bench: Bench, batch: Batch) -> list[Any]:
     """Numbers of a row of the second table."""
     outputs = {name: output_sizes(bench, batch, name) for name in ("explore", "select")}
-    stored = {"iteration": max(sizes(bench.store.database["iterations"], {"iteration": batch.iteration}))}
+    stored = {
+        "iteration": max(sizes(bench.store.database["iterations"], {"iteration": batch.iteration}))
+    }
     documents = {**largest(bench, batch), **stored}
-    most = max(*documents.values(), *(document for several in outputs.values() for document, _ in several))
+    most = max(
+        *documents.values(), *(document for several in outputs.values() for document, _ in several)
+    )
     whole = [max(document + arrays for document, arrays in several) for several in outputs.values()]
     return [*(size / KB for size in (*whole, *documents.values())), 100 * most / LIMIT]
 
 
 def memory(bench: Bench, batch: Batch) -> str:
     """What selection holds at once: the explore outputs of the last row, and the cells that it makes of them."""
-    jobs = bench.pad.fireworks.find({"fw_id": {"$gte": batch.first}, "name": "explore"}, {"spec.uuid": 1})
+    jobs = bench.pad.fireworks.find(
+        {"fw_id": {"$gte": batch.first}, "name": "explore"}, {"spec.uuid": 1}
+    )
     with job_store() as store:
         tracemalloc.start()
-        outputs = [store.query_one({"uuid": job["spec"]["uuid"]}, load=True)["output"] for job in jobs]
+        outputs = [
+            store.query_one({"uuid": job["spec"]["uuid"]}, load=True)["output"] for job in jobs
+        ]
         batches = [document(ExploreDoc, output) for output in outputs]
         pool = [snapshot for doc in batches if doc is not None for snapshot in snapshots(doc)]
         held = tracemalloc.get_traced_memory()[0]

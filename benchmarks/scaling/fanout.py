@@ -27,7 +27,14 @@ chunks. One worker in this process plans and then does {TIMED} of the label jobs
 there. Overhead: what FireWorks, jobflow and the database take of a job. Locked: how long of that the workflow's lock is
 held, when no other worker can start or end a job of the same workflow, so that no number of workers does more jobs a
 second than "at most". Launch: the planning job's, which has in it what it adds to its own workflow."""
-COLUMNS = ["layout", "workflows", "plan, s", "overhead, ms a job", "locked, ms a job", "at most, jobs/s"]
+COLUMNS = [
+    "layout",
+    "workflows",
+    "plan, s",
+    "overhead, ms a job",
+    "locked, ms a job",
+    "at most, jobs/s",
+]
 
 
 def run(options: Options, folder: Path) -> Section:
@@ -37,7 +44,9 @@ def run(options: Options, folder: Path) -> Section:
     for layout, fan_out in (("one workflow", count), (f"chunks of {stage.FAN_OUT}", stage.FAN_OUT)):
         options.say(f"fanout: {layout}")
         with patch.object(stage, "FAN_OUT", fan_out):
-            table.rows.append([layout, *numbers(Bench(folder, f"fan_out_{fan_out}"), count, -(-count // fan_out))])
+            table.rows.append(
+                [layout, *numbers(Bench(folder, f"fan_out_{fan_out}"), count, -(-count // fan_out))]
+            )
     return Section("Fan-out", TEXT.replace("\n", " "), [table])
 
 
@@ -54,9 +63,19 @@ def numbers(bench: Bench, count: int, workflows: int) -> list[Any]:
             bench.run_here()
         wall = time.perf_counter() - started
     (document,) = (doc for doc in bench.store.iterations() if doc["iteration"] == batch.iteration)
-    body = sum(seconds for place, seconds in document["seconds"].items() if place.startswith("label/"))
+    body = sum(
+        seconds for place, seconds in document["seconds"].items() if place.startswith("label/")
+    )
     overhead, held, weigh = (wall - body) / TIMED, sum(locked) / TIMED, largest(bench, batch)
-    return [workflows, plan, 1e3 * overhead, 1e3 * held, workflows / held, weigh["workflow"] / KB, weigh["launch"] / KB]
+    return [
+        workflows,
+        plan,
+        1e3 * overhead,
+        1e3 * held,
+        workflows / held,
+        weigh["workflow"] / KB,
+        weigh["launch"] / KB,
+    ]
 
 
 @contextmanager

@@ -20,7 +20,15 @@ TEXT = """\
 Cells of 16 atoms that are in the ledger already; the planning job adds the label jobs and the gathering one, in chunks
 of 100 jobs; one worker. Body: seconds in the stage's own function, most of them atomate2's around a pair
 potential; overhead as above, of the label jobs."""
-COLUMNS = ["labels", "a job", "jobs", "wall, s", "jobs/s", "body, ms a label", "overhead, ms a label"]
+COLUMNS = [
+    "labels",
+    "a job",
+    "jobs",
+    "wall, s",
+    "jobs/s",
+    "body, ms a label",
+    "overhead, ms a label",
+]
 MORE = ["overhead, ms a job", "plan, s", "job, kB", "launch, kB", "workflow, kB", "largest, %"]
 
 
@@ -36,9 +44,12 @@ def run(options: Options, folder: Path) -> Section:
             batch = add(bench, count, size)
             workers.wait(batch, "gather", 0)
             label, plan = times(bench, batch, "label"), times(bench, batch, "plan")
-            took.rows.append([count, size, *numbers(label, count), plan.wall, *extents(bench, batch)])
+            took.rows.append(
+                [count, size, *numbers(label, count), plan.wall, *extents(bench, batch)]
+            )
             weighs[f"{size} a job"] = {
-                name: 1000 * (weight - before.get(name, 0)) / count for name, weight in weights(bench).items()
+                name: 1000 * (weight - before.get(name, 0)) / count
+                for name, weight in weights(bench).items()
             }
     took.note = "Last columns: the largest documents, and the largest of all as a share of MongoDB's 16 MiB."
     return Section("Labels", TEXT.replace("\n", " "), [took, database(weighs, bench, folder)])

@@ -35,8 +35,8 @@ class Times:
     body
         Seconds within the stage's own function, summed.
     overhead
-        The rest of the seconds that workers spent from their first to their last of these jobs, summed: FireWorks,
-        jobflow, and the database, between two jobs too.
+        The rest of the seconds that workers spent from their first to their last of these jobs,
+        summed: FireWorks, jobflow, and the database, between two jobs too.
     """
 
     jobs: int
@@ -53,15 +53,24 @@ class Times:
 def times(bench: Bench, batch: Batch, name: str) -> Times:
     """Times of the completed jobs of this name."""
     query = {"fw_id": {"$gte": batch.first}, "name": name, "state": "COMPLETED"}
-    numbers = [number for job in bench.pad.fireworks.find(query, {"launches": 1}) for number in job["launches"]]
+    numbers = [
+        number
+        for job in bench.pad.fireworks.find(query, {"launches": 1})
+        for number in job["launches"]
+    ]
     spells: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
     for launch in bench.pad.launches.find({"launch_id": {"$in": numbers}}):
-        at = {entry["state"]: datetime.fromisoformat(entry["created_on"]) for entry in launch["state_history"]}
+        at = {
+            entry["state"]: datetime.fromisoformat(entry["created_on"])
+            for entry in launch["state_history"]
+        }
         spells[launch["fworker"]["name"]].append((at["RUNNING"], at["COMPLETED"]))
     wall = _span(spell for several in spells.values() for spell in several)
     busy = sum(_span(several) for several in spells.values())
     (document,) = (doc for doc in bench.store.iterations() if doc["iteration"] == batch.iteration)
-    body = sum(seconds for place, seconds in document["seconds"].items() if place.split("/")[0] == name)
+    body = sum(
+        seconds for place, seconds in document["seconds"].items() if place.split("/")[0] == name
+    )
     return Times(len(numbers), wall, body, busy - body)
 
 
@@ -73,16 +82,25 @@ def _span(spells: Iterable[tuple[datetime, datetime]]) -> float:
 
 def sizes(collection: Collection, query: dict[str, Any] | None = None) -> list[int]:
     """Bytes of the documents."""
-    return [len(document.raw) for document in collection.with_options(codec_options=RAW).find(query or {})]
+    return [
+        len(document.raw)
+        for document in collection.with_options(codec_options=RAW).find(query or {})
+    ]
 
 
 def output_sizes(bench: Bench, batch: Batch, name: str) -> list[tuple[int, int]]:
     """Of the jobs of this name, bytes of the output's document and of its arrays in GridFS."""
-    jobs = bench.pad.fireworks.find({"fw_id": {"$gte": batch.first}, "name": name}, {"spec.uuid": 1})
-    found = list(bench.pad.db[OUTPUTS].find({"uuid": {"$in": [job["spec"]["uuid"] for job in jobs]}}))
+    jobs = bench.pad.fireworks.find(
+        {"fw_id": {"$gte": batch.first}, "name": name}, {"spec.uuid": 1}
+    )
+    found = list(
+        bench.pad.db[OUTPUTS].find({"uuid": {"$in": [job["spec"]["uuid"] for job in jobs]}})
+    )
     blobs = {
         file["metadata"]["job_uuid"]: file["length"]
-        for file in bench.pad.db[f"{BLOBS}.files"].find({"metadata.job_uuid": {"$in": [doc["uuid"] for doc in found]}})
+        for file in bench.pad.db[f"{BLOBS}.files"].find(
+            {"metadata.job_uuid": {"$in": [doc["uuid"] for doc in found]}}
+        )
     }
     return [(len(bson.encode(doc)), blobs.get(doc["uuid"], 0)) for doc in found]
 

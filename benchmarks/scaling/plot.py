@@ -50,7 +50,11 @@ def explorations(axis: Any, table: dict[str, Any]) -> None:
     for color, size in zip(("C0", "C1"), sorted(set(column(table, "a job"))), strict=True):
         rows = [row for row in table["rows"] if row[1] == size]
         for name, style in (("body", "s:"), ("overhead", "o-")):
-            axis.loglog(*points(table, rows, f"{name}, ms a trajectory"), color + style, label=f"{name}, {size} a job")
+            axis.loglog(
+                *points(table, rows, f"{name}, ms a trajectory"),
+                color + style,
+                label=f"{name}, {size} a job",
+            )
     axis.set(title="exploration", xlabel="conditions", ylabel="ms a trajectory")
 
 

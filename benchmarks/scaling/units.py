@@ -36,12 +36,24 @@ demo's and of the paper's length d."""
 
 def run(options: Options, folder: Path) -> Section:
     """Both tables."""
-    return Section("Units", TEXT.replace("\n", " "), [fan(options, folder), data(options, folder)], ["scaling.png"])
+    return Section(
+        "Units",
+        TEXT.replace("\n", " "),
+        [fan(options, folder), data(options, folder)],
+        ["scaling.png"],
+    )
 
 
 def fan(options: Options, folder: Path) -> Table:
     """FireWorks' own cost, against the size of the workflow."""
-    columns = ["jobs", "adding, s", "freeing them, s", "taking a job, ms", "ending it, ms", "workflow, kB"]
+    columns = [
+        "jobs",
+        "adding, s",
+        "freeing them, s",
+        "taking a job, ms",
+        "ending it, ms",
+        "workflow, kB",
+    ]
     table = Table("FireWorks, jobs in one workflow", columns)
     for size in SIZES[:2] if options.quick else SIZES:
         options.say(f"units: a workflow of {size}")
@@ -74,7 +86,9 @@ def data(options: Options, folder: Path) -> Table:
     unit_costs(Bench(folder, "first"), 2)  # compiles and imports
     for length in LENGTHS:
         options.say(f"units: data, d = {length}")
-        columns.append(unit_costs(Bench(folder, f"d{length}", length), FEW if options.quick else ENTRIES))
+        columns.append(
+            unit_costs(Bench(folder, f"d{length}", length), FEW if options.quick else ENTRIES)
+        )
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     return Table("Data, per 1000 structures", ["", *(f"d = {length}" for length in LENGTHS)], rows)
 
@@ -85,7 +99,10 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
     maker = bench.makers().label.engine
     settings = settings_hash(maker)
     cells = [bench.entries(iteration, count) for iteration in range(1, ROUNDS + 1)]
-    appends = [scale * seconds(partial(ledger.append, n, "select", some)) for n, some in enumerate(cells, 1)]
+    appends = [
+        scale * seconds(partial(ledger.append, n, "select", some))
+        for n, some in enumerate(cells, 1)
+    ]
     entries = list(ledger.entries(iteration=1))
     label = label_one(maker, cells[0][0].structure, bench.folder / "label").as_dict()
     found = {
@@ -101,15 +118,25 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     file = bench.folder / "train.extxyz"
-    found["write the training file, s"] = scale * seconds(lambda: write_extxyz(file, frames, [1.0] * len(frames)))
-    found |= {"training set in memory, MiB": scale * held / MIB, "training file, MB": scale * file.stat().st_size / 1e6}
-    for name, collection in (("fingerprints", ledger.fingerprints), ("structures", ledger.structures)):
+    found["write the training file, s"] = scale * seconds(
+        lambda: write_extxyz(file, frames, [1.0] * len(frames))
+    )
+    found |= {
+        "training set in memory, MiB": scale * held / MIB,
+        "training file, MB": scale * file.stat().st_size / 1e6,
+    }
+    for name, collection in (
+        ("fingerprints", ledger.fingerprints),
+        ("structures", ledger.structures),
+    ):
         found[f"{name}, MB"] = scale * sum(sizes(collection)) / ROUNDS / 1e6
     found["labels, MB"] = scale * sum(sizes(store.database["labels"])) / 1e6
     return found | {"covariance, kB": max(sizes(ledger.covariances)) / KB}
 
 
-def add_labels(store: CampaignStore, entries: list[dict[str, Any]], settings: str, label: dict[str, Any]) -> None:
+def add_labels(
+    store: CampaignStore, entries: list[dict[str, Any]], settings: str, label: dict[str, Any]
+) -> None:
     """The same label for all entries."""
     for entry in entries:
         store.add_label(entry, settings, label)

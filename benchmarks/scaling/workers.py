@@ -18,7 +18,13 @@ JOBS, FEW = 40, 12
 TEXT = """\
 Label jobs of one label each, all in one workflow, and jobs that do nothing, a workflow each. The machine has two cores,
 which the workers share with the database server."""
-COLUMNS = ["workers", "label jobs/s", "overhead, worker-ms a label job", "empty jobs/s", "worker-ms an empty job"]
+COLUMNS = [
+    "workers",
+    "label jobs/s",
+    "overhead, worker-ms a label job",
+    "empty jobs/s",
+    "worker-ms an empty job",
+]
 
 
 def run(options: Options, folder: Path) -> Section:

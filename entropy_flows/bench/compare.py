@@ -37,8 +37,15 @@ def areas(found: Curves, sizes: Sequence[int]) -> dict[int, float]:
     """Seed → A, of the seeds that have all sizes; empty for a single size."""
     if len(sizes) < 2:
         return {}
-    whole = {seed: [curve[n] for n in sizes] for seed, curve in found.items() if all(n in curve for n in sizes)}
-    return {seed: float(np.trapezoid(curve, sizes)) / (sizes[-1] - sizes[0]) for seed, curve in whole.items()}
+    whole = {
+        seed: [curve[n] for n in sizes]
+        for seed, curve in found.items()
+        if all(n in curve for n in sizes)
+    }
+    return {
+        seed: float(np.trapezoid(curve, sizes)) / (sizes[-1] - sizes[0])
+        for seed, curve in whole.items()
+    }
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
@@ -57,7 +64,9 @@ def change(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | No
     seeds = [seed for seed in ours if seed in theirs]
     if not seeds:
         return None
-    return float(np.mean([ours[seed] for seed in seeds]) / np.mean([theirs[seed] for seed in seeds]) - 1)
+    return float(
+        np.mean([ours[seed] for seed in seeds]) / np.mean([theirs[seed] for seed in seeds]) - 1
+    )
 
 
 def needed(found: Curves, sizes: Sequence[int], last: Mapping[int, float]) -> float | None:
@@ -75,8 +84,8 @@ def needed(found: Curves, sizes: Sequence[int], last: Mapping[int, float]) -> fl
     Returns
     -------
     float or None
-        None if it does not, or no seed has both. Over the seeds with all N that the selector has at all, so that each
-        point of the curve and the error are means over the same ones.
+        None if it does not, or no seed has both. Over the seeds with all N that the selector has at
+        all, so that each point of the curve and the error are means over the same ones.
     """
     own = [n for n in sizes if at(found, n)]
     seeds = [seed for seed, curve in found.items() if seed in last and all(n in curve for n in own)]

@@ -2,8 +2,8 @@
 
     mean m = Σ_k x_k p_k,   std [Σ_k x_k (p_k − m)²]^½,   range max p_k − min p_k      over elements k with fraction x_k
 
-The paper names the numbers 8 and 9 and what they are about, not the features. These are public values alone
-(pymatgen's elements) and the cell's volume; nothing that is an energy is among them.
+The paper names the numbers 8 and 9 and what they are about, not the features. These are public
+values alone (pymatgen's elements) and the cell's volume; nothing that is an energy is among them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def features(structure: Structure) -> dict[str, float]:
         name: {element: _value(element, name) for element in elements}
         for name in ("Z", "atomic_mass", "X", "atomic_radius", "mendeleev_no")
     }
-    number, mass, negativity, radius, mendeleev = (_statistics(values, x) for values in property_of.values())
+    number, mass, negativity, radius, mendeleev = (
+        _statistics(values, x) for values in property_of.values()
+    )
     radii = np.array(list(property_of["atomic_radius"].values()))
     packed = 4 / 3 * np.pi * float(x @ radii**3) * len(structure) / structure.volume
     return {
@@ -63,5 +65,7 @@ def _statistics(values: Mapping[Element, float], x: np.ndarray) -> dict[str, flo
 def _value(element: Element, name: str) -> float:
     value = getattr(element, name)
     if value is None or not np.isfinite(float(value)):
-        raise ValueError(f"{element.symbol} has {name} {value}; features need a number for each element")
+        raise ValueError(
+            f"{element.symbol} has {name} {value}; features need a number for each element"
+        )
     return float(value)

@@ -32,11 +32,17 @@ def fetch(system: str) -> list[Any]:
         raise ValueError(f"mp:{system} needs mp-api: pip install mp-api") from None
     try:
         with MPRester() as rester:  # takes the key from MP_API_KEY or pymatgen's settings
-            return list(rester.materials.summary.search(chemsys=system, num_sites=ATOMS, fields=list(FIELDS)))
+            return list(
+                rester.materials.summary.search(
+                    chemsys=system, num_sites=ATOMS, fields=list(FIELDS)
+                )
+            )
     except Exception as err:  # of mp-api, requests and what they read
         if isinstance(err, MemoryError):
             raise
-        raise ValueError(f"mp:{system}: Materials Project did not answer ({' '.join(str(err).split())})") from None
+        raise ValueError(
+            f"mp:{system}: Materials Project did not answer ({' '.join(str(err).split())})"
+        ) from None
 
 
 def write_table(documents: Iterable[Any], path: Path) -> int:
@@ -49,12 +55,18 @@ def write_table(documents: Iterable[Any], path: Path) -> int:
     """
     rows = []
     for document in sorted(documents, key=lambda document: str(document.material_id)):
-        if document.structure is None or getattr(document, TARGET) is None or document.band_gap is None:
+        if (
+            document.structure is None
+            or getattr(document, TARGET) is None
+            or document.band_gap is None
+        ):
             continue
         found = {"name": str(document.material_id), **features(document.structure)}
         rows.append({**found, TARGET: float(getattr(document, TARGET))})
     if not rows:
-        raise ValueError("Materials Project has no material with formation energy and band gap in this system")
+        raise ValueError(
+            "Materials Project has no material with formation energy and band gap in this system"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as stream:
         table = csv.DictWriter(stream, list(rows[0]))

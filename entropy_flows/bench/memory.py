@@ -24,10 +24,17 @@ class Peak:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.seconds = time.perf_counter() - self._started
-        self.mib = max(self._memory("VmHWM") - self._before, 0.0) if self._before == self._before else float("nan")
+        self.mib = (
+            max(self._memory("VmHWM") - self._before, 0.0)
+            if self._before == self._before
+            else float("nan")
+        )
 
     @staticmethod
     def _memory(field: str, reset: bool = False) -> float:

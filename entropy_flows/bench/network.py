@@ -3,17 +3,18 @@
     E/n = σ_E ⟨ f_k((q − μ)/s) ⟩ + μ_E,        f_k = W₃ relu(W₂ relu(W₁ x + b₁) + b₂) + b₃                           (1)
     loss = ⟨ (predicted − label)² ⟩ / σ_E²,    Adam
 
-⟨·⟩ is over a cell's atoms, or q is the cell's mean fingerprint (`NetworkParams.inputs`). Nothing of the candidates or
-of the test enters μ, s, μ_E, σ_E: all are of the cells trained on.
+⟨·⟩ is over a cell's atoms, or q is the cell's mean fingerprint (`NetworkParams.inputs`). Nothing of
+the candidates or of the test enters μ, s, μ_E, σ_E: all are of the cells trained on.
 
 =======  ==========================================================================================================
 symbol   meaning
 =======  ==========================================================================================================
 f_k      network k of M; the committee's prediction is the mean over k, its spread the standard deviation
 μ, s     mean of each component, and the largest standard deviation of any: one s for all, since a component that
-         hardly varies among the cells trained on would put a cell where it does off by electronvolts
-μ_E, σ_E mean and standard deviation of the labels
-=======  ==========================================================================================================
+         hardly varies among the cells trained on would put a cell where it does off by
+         electronvolts
+μ_E, σ_E mean and standard deviation of the labels =======
+==========================================================================================================
 """
 
 from __future__ import annotations
@@ -76,18 +77,27 @@ class Networks:
     def predict(self, prints: Sequence[Array]) -> Array:
         """Predictions (M, n) of each network for each cell."""
         with torch.no_grad():
-            parts = [self._forward(*self._inputs(prints[k : k + 512])).numpy() for k in range(0, len(prints), 512)]
+            parts = [
+                self._forward(*self._inputs(prints[k : k + 512])).numpy()
+                for k in range(0, len(prints), 512)
+            ]
         return np.concatenate(parts, axis=1).astype(float) * self.spread + self.mean
 
     def _train(
-        self, prints: Sequence[Array], labels: Array, params: NetworkParams, progress: list[float] | None
+        self,
+        prints: Sequence[Array],
+        labels: Array,
+        params: NetworkParams,
+        progress: list[float] | None,
     ) -> None:
         weights = [weight.requires_grad_() for layer in self.layers for weight in layer]
         optimizer = torch.optim.Adam(weights, lr=params.learning_rate)
         inputs, wanted = self._inputs(prints), torch.tensor(labels, dtype=torch.float32)
         for _ in range(params.steps):
             optimizer.zero_grad()
-            loss = ((self._forward(*inputs) - wanted) ** 2).mean(dim=1).sum()  # no network's gradient has another's
+            loss = (
+                ((self._forward(*inputs) - wanted) ** 2).mean(dim=1).sum()
+            )  # no network's gradient has another's
             loss.backward()
             optimizer.step()
             if progress is not None:
@@ -100,7 +110,11 @@ class Networks:
         rows, sizes = _rows(prints, self.inputs)
         owner = np.repeat(np.arange(len(sizes)), sizes)
         x = torch.tensor((rows - self.shift) / self.scale, dtype=torch.float32)
-        return x, torch.tensor(owner), torch.tensor(1 / np.repeat(sizes, sizes), dtype=torch.float32)
+        return (
+            x,
+            torch.tensor(owner),
+            torch.tensor(1 / np.repeat(sizes, sizes), dtype=torch.float32),
+        )
 
     def _forward(self, x: Tensor, owner: Tensor, share: Tensor) -> Tensor:
         """Standardised energies (M, n)."""
@@ -112,7 +126,9 @@ class Networks:
         return cells.index_add(1, owner, x[:, :, 0] * share)
 
 
-def _layer(members: int, inputs: int, outputs: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _layer(
+    members: int, inputs: int, outputs: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """He's start."""
     weight = torch.randn((members, inputs, outputs), generator=generator) * (2 / inputs) ** 0.5
     return weight, torch.zeros((members, 1, outputs))

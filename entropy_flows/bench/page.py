@@ -40,16 +40,23 @@ def tables(points: Points, pool: LabelledPool, params: BenchParams) -> list[Tabl
     found = [_errors(points, name, *known[name]) for name in known if _has(points, name)]
     if BASELINE in _methods(points):
         titles = TITLES if params.preset == "paper-c" else {}
-        found += [_summary(points, known["energy_mae"], titles), _tests(points, "energy_mae", known["energy_mae"][0])]
+        found += [
+            _summary(points, known["energy_mae"], titles),
+            _tests(points, "energy_mae", known["energy_mae"][0]),
+        ]
     return [*found, *_calibration(points), _cost(points), *_early(points)]
 
 
 def write_page(points: Points, pool: LabelledPool, params: BenchParams, folder: Path) -> Path:
     """Write tables and figures; returns the page."""
     known = {name: told for name, told in quantities(pool).items() if _has(points, name)}
-    figures = {"curves": (curves_plot(points, known), f"Learning curves. {SPREAD}")} if known else {}
+    figures = (
+        {"curves": (curves_plot(points, known), f"Learning curves. {SPREAD}")} if known else {}
+    )
     largest = max(point["size"] for point in points)
-    spreads = {p["method"]: p["calibration"] for p in points if p["size"] == largest and p["calibration"]}
+    spreads = {
+        p["method"]: p["calibration"] for p in points if p["size"] == largest and p["calibration"]
+    }
     if spreads and pool.quantity[1]:
         caption = f"The committee trained on {largest} cells: error against spread on held-out cells, the last seed."
         figures["calibration"] = (calibration_plot(spreads), caption)
@@ -68,8 +75,15 @@ def curves_plot(points: Points, known: Mapping[str, tuple[str, float]]) -> Figur
             sizes = [n for n in _sizes(points) if compare.at(found, n)]
             means = [Mean.of(list(compare.at(found, n).values())).scaled(scale) for n in sizes]
             bars = [mean.std for mean in means]
-            axis.errorbar(sizes, [mean.mean for mean in means], bars, fmt="o-", ms=4, capsize=3, label=method)
-        axis.set(xlabel="labelled cells", ylabel=title, xscale="log", yscale="linear" if "r2" in name else "log")
+            axis.errorbar(
+                sizes, [mean.mean for mean in means], bars, fmt="o-", ms=4, capsize=3, label=method
+            )
+        axis.set(
+            xlabel="labelled cells",
+            ylabel=title,
+            xscale="log",
+            yscale="linear" if "r2" in name else "log",
+        )
         axis.legend(fontsize=8)
     return figure
 
@@ -117,7 +131,10 @@ def _tests(points: Points, name: str, title: str) -> Table:
     base = compare.curves(points, BASELINE, name)
     rows = [["N", *methods]]
     for size in _sizes(points):
-        pairs = [_against(compare.at(compare.curves(points, m, name), size), compare.at(base, size)) for m in methods]
+        pairs = [
+            _against(compare.at(compare.curves(points, m, name), size), compare.at(base, size))
+            for m in methods
+        ]
         rows.append([str(size), *(f"{change} (p {p})" for change, p in pairs)])
     return (
         f"{title}: change against random",
@@ -128,22 +145,42 @@ def _tests(points: Points, name: str, title: str) -> Table:
 
 def _calibration(points: Points) -> list[Table]:
     """Spearman's ρ and ratio of the committees, where there are."""
-    rows = [["selector", "N", "quantity", "Spearman's ρ of spread and error", "rms error / rms spread"]]
+    rows = [
+        ["selector", "N", "quantity", "Spearman's ρ of spread and error", "rms error / rms spread"]
+    ]
     for method, size in dict.fromkeys((point["method"], point["size"]) for point in points):
-        own = [p["calibration"] for p in points if (p["method"], p["size"]) == (method, size) and p["calibration"]]
+        own = [
+            p["calibration"]
+            for p in points
+            if (p["method"], p["size"]) == (method, size) and p["calibration"]
+        ]
         for quantity in own[0] if own else ():
-            values = [{k: part[quantity][key] for k, part in enumerate(own)} for key in ("spearman", "ratio")]
-            kept = [{k: value for k, value in column.items() if value is not None} for column in values]
-            rows.append([method, str(size), quantity, *(_mean(column, 1.0, len(own)) for column in kept)])
-    note = (
-        "Of the committee trained on what was chosen, on held-out cells; a ratio above 1: it is surer than it may be."
-    )
+            values = [
+                {k: part[quantity][key] for k, part in enumerate(own)}
+                for key in ("spearman", "ratio")
+            ]
+            kept = [
+                {k: value for k, value in column.items() if value is not None} for column in values
+            ]
+            rows.append(
+                [method, str(size), quantity, *(_mean(column, 1.0, len(own)) for column in kept)]
+            )
+    note = "Of the committee trained on what was chosen, on held-out cells; a ratio above 1: it is surer than it may be."
     return [("Calibration of the committee", rows, note)] if len(rows) > 1 else []
 
 
 def _cost(points: Points) -> Table:
     """What choosing cost and gave."""
-    rows = [["selector", "N", "log det Σ, per atom", "log det Σ, per config", "seconds to choose", "MiB to choose"]]
+    rows = [
+        [
+            "selector",
+            "N",
+            "log det Σ, per atom",
+            "log det Σ, per config",
+            "seconds to choose",
+            "MiB to choose",
+        ]
+    ]
     for method, size in dict.fromkeys((point["method"], point["size"]) for point in points):
         own = {
             p["seed"]: {**p, **p["information"]}
@@ -163,9 +200,13 @@ def _cost(points: Points) -> Table:
 def _early(points: Points) -> list[Table]:
     """Selectors that stopped before they had what was wanted; nothing was trained on that."""
     rows = [
-        [p["method"], str(p["size"]), str(p["seed"]), str(len(p["chosen"])), p["reason"]] for p in points if p["reason"]
+        [p["method"], str(p["size"]), str(p["seed"]), str(len(p["chosen"])), p["reason"]]
+        for p in points
+        if p["reason"]
     ]
-    return [("Stopped early", [["selector", "N", "seed", "chosen", "why"], *rows], "")] if rows else []
+    return (
+        [("Stopped early", [["selector", "N", "seed", "chosen", "why"], *rows], "")] if rows else []
+    )
 
 
 def _against(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[str, str]:

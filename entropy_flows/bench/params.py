@@ -17,7 +17,8 @@ from entropy_flows.yaml_text import read_yaml
 Count = Annotated[int, Field(ge=1)]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # paper C: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, five seeds
+    # paper C: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, five
+    # seeds
     "paper-c": {
         "selectors": ("random", "committee", "kmeans", "hybrid"),
         "sizes": (30, 45, 60, 75, 90, 105, 120),
@@ -49,12 +50,15 @@ class NetworkParams(Params):
 class BenchParams(Params):
     """A pool, the selectors, the budget, and the student that shows what was chosen is worth.
 
-    With `initial` cells the choice goes in rounds: they are drawn at random, the same for all selectors, and each round
-    adds to what is there, up to the largest size. Without, each size is chosen from nothing at once.
+    With `initial` cells the choice goes in rounds: they are drawn at random, the same for all
+    selectors, and each round adds to what is there, up to the largest size. Without, each size is
+    chosen from nothing at once.
     """
 
     pool: str
-    """Extended XYZ with energies, and maybe forces and stress; or a table (.csv) with a column of targets."""
+    """Extended XYZ with energies, and maybe forces and stress; or a table (.csv) with a column
+    of targets.
+    """
     preset: Literal["none", "paper-c"] = "none"
     """paper-c: paper C's protocol."""
     selectors: tuple[Name, ...] = Field(("random", "logdet", "greedy"), min_length=1)
@@ -68,13 +72,19 @@ class BenchParams(Params):
     seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
     """Each governs the first cells, the order of the pool, the covariance modes and the student."""
     within: float | None = Field(None, gt=0)
-    """Only cells up to so much above the lowest energy per atom (eV/atom) are in the pool; None for all."""
+    """Only cells up to so much above the lowest energy per atom (eV/atom) are in the pool; None
+    for all.
+    """
     forces: bool = True
-    """Whether forces are read, trained on and tested; False for a pool whose forces are missing or not to be used."""
+    """Whether forces are read, trained on and tested; False for a pool whose forces are missing
+    or not to be used.
+    """
     base_model: str | None = None
     """The student: this model, fine-tuned; None for the networks."""
     train: TrainParams = TrainParams(preset="small")
-    """Recipe of the fine-tuning; `committee` is the number of models for `committee` and `hybrid`, at least 2."""
+    """Recipe of the fine-tuning; `committee` is the number of models for `committee` and
+    `hybrid`, at least 2.
+    """
     network: NetworkParams = NetworkParams()
     """The networks."""
     fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
@@ -118,10 +128,14 @@ class BenchParams(Params):
                 f"of cells drawn at random first"
             )
         if self.initial > min(self.sizes):
-            raise ValueError(f"initial is {self.initial}, more than the smallest of sizes, {min(self.sizes)}")
+            raise ValueError(
+                f"initial is {self.initial}, more than the smallest of sizes, {min(self.sizes)}"
+            )
         for name in ("selectors", "sizes", "seeds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(f"{name} names one twice: {', '.join(map(str, getattr(self, name)))}")
+                raise ValueError(
+                    f"{name} names one twice: {', '.join(map(str, getattr(self, name)))}"
+                )
         return self
 
     def with_selector(self, name: str) -> SelectParams:
@@ -147,7 +161,9 @@ def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
     if path.suffix in (".yaml", ".yml"):
         data = read_yaml(path)
         if not isinstance(data, dict) or "pool" not in data:
-            raise ValueError(f"{path}: expected a mapping with the key 'pool', the labelled cells' file")
+            raise ValueError(
+                f"{path}: expected a mapping with the key 'pool', the labelled cells' file"
+            )
         data["pool"] = str(path.parent / str(data["pool"]))
     for key, value in changes.items():
         _lay(data, key.split("."), value)
@@ -161,5 +177,7 @@ def _lay(data: dict[str, Any], keys: list[str], value: Any) -> None:
     for place, key in enumerate(keys[:-1], 1):
         data = data.setdefault(key, {})
         if not isinstance(data, dict):
-            raise ValueError(f"{'.'.join(keys)}: {'.'.join(keys[:place])} is {data!r}, which has no {keys[place]}")
+            raise ValueError(
+                f"{'.'.join(keys)}: {'.'.join(keys[:place])} is {data!r}, which has no {keys[place]}"
+            )
     data[keys[-1]] = value

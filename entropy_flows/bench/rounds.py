@@ -5,9 +5,10 @@ folder/
   prints.npz                     fingerprints and energies of the pool, computed once
   points/SELECTOR-N-SEED.json    a result; fine-tunings are in a folder of that name as long as they are needed
 
-A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one size without rounds.
-Chains need nothing of one another. Results are written as a whole, and fine-tunings resume: a kill loses nothing.
-In rounds what is chosen depends on the sizes before, so that only larger ones can be added to what is there.
+A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one
+size without rounds. Chains need nothing of one another. Results are written as a whole, and
+fine-tunings resume: a kill loses nothing. In rounds what is chosen depends on the sizes before, so
+that only larger ones can be added to what is there.
 """
 
 from __future__ import annotations
@@ -52,12 +53,18 @@ class Bench:
         Raises
         ------
         ValueError
-            If the pool cannot be used (`LabelledPool.of`), or the folder has another benchmark's results.
+            If the pool cannot be used (`LabelledPool.of`), or the folder has another benchmark's
+            results.
         """
         for name in self.params.selectors:
-            if isinstance(selector := make_selector(self.params.with_selector(name)), SkmatterSelector):
+            if isinstance(
+                selector := make_selector(self.params.with_selector(name)), SkmatterSelector
+            ):
                 selector.check()
-        facts = {**self.params.model_dump(mode="json", exclude=FREE), "train": self.params.train.identity()}
+        facts = {
+            **self.params.model_dump(mode="json", exclude=FREE),
+            "train": self.params.train.identity(),
+        }
         for source in ("pool", "base_model"):  # by content: a file may be moved
             if facts[source] and Path(facts[source]).is_file():
                 facts[source] = hashlib.sha256(Path(facts[source]).read_bytes()).hexdigest()
@@ -72,7 +79,9 @@ class Bench:
         if not prints.is_file() and not self.params.is_table:
             sizes = [len(q) for q in found.prints]
             with whole_file(prints) as file:
-                np.savez(file, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets)
+                np.savez(
+                    file, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets
+                )
         write_json(known, facts)
         return found
 
@@ -94,7 +103,9 @@ class Bench:
 
     def pool(self) -> LabelledPool:
         """What was prepared; its cells are read again where a model is to be trained on them."""
-        return LabelledPool.of(self.params, self._prints(), with_frames=self.params.base_model is not None)
+        return LabelledPool.of(
+            self.params, self._prints(), with_frames=self.params.base_model is not None
+        )
 
     def missing(self) -> Iterator[Chain]:
         """Chains that lack a result."""
@@ -109,7 +120,12 @@ class Bench:
     def points(self) -> list[dict[str, Any]]:
         """All results, small sizes first."""
         sizes = sorted(self.params.sizes)
-        order = [(name, size, seed) for size in sizes for seed in self.params.seeds for name in self.params.selectors]
+        order = [
+            (name, size, seed)
+            for size in sizes
+            for seed in self.params.seeds
+            for name in self.params.selectors
+        ]
         return [json.loads(self.point_file(*point).read_text()) for point in order]
 
     def point_file(self, selector: str, size: int, seed: int) -> Path:
@@ -134,12 +150,16 @@ class _Chain:
 
     def __init__(self, bench: Bench, pool: LabelledPool, selector: str, seed: int) -> None:
         self.bench, self.pool, self.selector, self.seed = bench, pool, selector, seed
-        self.params = bench.params.model_copy(update={"select": bench.params.with_selector(selector)})
+        self.params = bench.params.model_copy(
+            update={"select": bench.params.with_selector(selector)}
+        )
         """The benchmark's, with this selector's settings."""
         self.side = np.array(pool.parts["train"])
         """Places in the pool of what there is to choose from; `chosen` has numbers in this list."""
         self.own = [pool.prints[place] for place in self.side]
-        first = np.random.default_rng([seed, len(self.side)]).permutation(len(self.side))[: bench.params.initial]
+        first = np.random.default_rng([seed, len(self.side)]).permutation(len(self.side))[
+            : bench.params.initial
+        ]
         self.chosen: list[int] = first.tolist()
         self.seconds, self.mib, self.reason = 0.0, 0.0, ""
         self.last: tuple[int, Student] | None = None
@@ -155,7 +175,9 @@ class _Chain:
                 self.folders.add(file.with_suffix(""))
                 found = json.loads(file.read_text())
                 self.chosen = [number[place] for place in found["chosen"]]
-                self.seconds, self.mib, self.reason = (found[name] for name in ("selection_seconds", "mib", "reason"))
+                self.seconds, self.mib, self.reason = (
+                    found[name] for name in ("selection_seconds", "mib", "reason")
+                )
             else:
                 found = self._point(size)
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +202,9 @@ class _Chain:
             "reason": self.reason,
             "selection_seconds": self.seconds,
             "mib": self.mib,
-            "information": {mode: log_det(prints, self.params.regularization, mode) for mode in MODES},
+            "information": {
+                mode: log_det(prints, self.params.regularization, mode) for mode in MODES
+            },
             "wall_seconds": time.perf_counter() - started,
             **result,
         }
@@ -190,7 +214,9 @@ class _Chain:
         params = self.params
         while len(self.chosen) < size and not self.reason:
             wanted = min(params.batch or size, size - len(self.chosen)) if params.initial else size
-            student = self._student(len(self.chosen)) if self.params.select.needs_committee else None
+            student = (
+                self._student(len(self.chosen)) if self.params.select.needs_committee else None
+            )
             with Peak() as peak:
                 uncertainty = None if student is None else student.spread(self.side.tolist())
                 choice = choose(

@@ -39,10 +39,14 @@ class NetworkStudent:
     networks: Networks
 
     @classmethod
-    def trained(cls, pool: LabelledPool, params: BenchParams, places: Sequence[int], seed: int) -> NetworkStudent:
+    def trained(
+        cls, pool: LabelledPool, params: BenchParams, places: Sequence[int], seed: int
+    ) -> NetworkStudent:
         """Train on these cells."""
         chosen = list(places)
-        networks = Networks.trained([pool.prints[k] for k in chosen], pool.targets[chosen], params.network, seed)
+        networks = Networks.trained(
+            [pool.prints[k] for k in chosen], pool.targets[chosen], params.network, seed
+        )
         return cls(pool, networks)
 
     def spread(self, places: Sequence[int]) -> Array:
@@ -87,16 +91,34 @@ class ModelStudent:
 
     @classmethod
     def trained(
-        cls, pool: LabelledPool, params: BenchParams, places: Sequence[int], seed: int, members: int, folder: Path
+        cls,
+        pool: LabelledPool,
+        params: BenchParams,
+        places: Sequence[int],
+        seed: int,
+        members: int,
+        folder: Path,
     ) -> ModelStudent:
         """Fine-tune as many models as a committee has; killed and called again, goes on in its folder."""
         assert params.base_model is not None, "without one the networks are the student"
         changes = {} if params.forces else {"forces_coefficient": 0.0}
-        cells = {"train": [pool.frames[place] for place in places], "val": [pool.frames[k] for k in pool.parts["val"]]}
+        cells = {
+            "train": [pool.frames[place] for place in places],
+            "val": [pool.frames[k] for k in pool.parts["val"]],
+        }
         models = []
         for member in range(members):
-            recipe = TrainParams.model_validate({**params.train.model_dump(), **changes, "seed": seed + member})
-            done = fine_tune(cells["train"], cells["val"], [], params.base_model, recipe, folder / f"{member + 1}")
+            recipe = TrainParams.model_validate(
+                {**params.train.model_dump(), **changes, "seed": seed + member}
+            )
+            done = fine_tune(
+                cells["train"],
+                cells["val"],
+                [],
+                params.base_model,
+                recipe,
+                folder / f"{member + 1}",
+            )
             models.append(str(done.model))
         return cls(pool, params, models)
 
@@ -111,8 +133,15 @@ class ModelStudent:
         found = errors(frames, load_calculator(self.models[0])).as_dict()
         parts: dict[str, Any] = {}
         if len(self.models) > 1:
-            parts = {name: part.as_dict() for name, part in Committee(self.models).calibration(frames).items()}
+            parts = {
+                name: part.as_dict()
+                for name, part in Committee(self.models).calibration(frames).items()
+            }
         if not self.params.forces:
-            found = {name: value for name, value in found.items() if name == "n" or name.startswith("energy")}
+            found = {
+                name: value
+                for name, value in found.items()
+                if name == "n" or name.startswith("energy")
+            }
             parts.pop("forces", None)
         return {"errors": found, "calibration": parts}

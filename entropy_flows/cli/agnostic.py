@@ -16,28 +16,39 @@ from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.processes import locked
 from entropy_flows.schemas import AgnosticParams, load_agnostic
 
-AgnosticFile = Annotated[Path, typer.Argument(help="Settings of the data set (YAML).", metavar="DATASET.yaml")]
+AgnosticFile = Annotated[
+    Path, typer.Argument(help="Settings of the data set (YAML).", metavar="DATASET.yaml")
+]
 
 
 def command(
     file: AgnosticFile,
     folder: FolderOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Local workers. Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Local workers. Default: one per core.")
+    ] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Start no workers: submit, for `qlaunch` or `rlaunch`.")
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Run nothing: table, page and cells of what there is.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Run jobs again that failed on a machine.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Run nothing: table, page and cells of what there is.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Run jobs again that failed on a machine.")
+    ] = False,
     element: Annotated[
-        str | None, typer.Option(help="Write the cells for this element, too, at its ground state's volume.")
+        str | None,
+        typer.Option(help="Write the cells for this element, too, at its ground state's volume."),
     ] = None,
     volume: Annotated[
-        float | None, typer.Option(help="Its volume per atom (Å³). Default: ASE's reference crystal.")
+        float | None,
+        typer.Option(help="Its volume per atom (Å³). Default: ASE's reference crystal."),
     ] = None,
 ) -> None:
     """Fill volume windows with cells that add the most information (Rev-EM), label them if the file says how.
 
-    Ends with a table, a page, and the cells as extended XYZ in the folder `agnostic`. What is done is not done again.
+    Ends with a table, a page, and the cells as extended XYZ in the folder `agnostic`. What is done
+    is not done again.
 
     Example: entropy-flows agnostic tungsten.yaml -C runs/tungsten --workers 2
     """
@@ -49,7 +60,10 @@ def command(
     if queue:
         need_shared_database("--queue")
     console, opening = Console(), stored if show else session
-    with opening(file, folder) as opened, locked(opened.folder / "run.lock", "this data set", patience=3.0):
+    with (
+        opening(file, folder) as opened,
+        locked(opened.folder / "run.lock", "this data set", patience=3.0),
+    ):
         if queue:
             _submit(opened, console)
         elif not show:
@@ -66,10 +80,14 @@ def _check_windows(settings: AgnosticParams) -> None:
     from entropy_flows.explore import random_cells
 
     for window in settings.all_windows():
-        random_cells(settings.element, window, 1, settings.search, np.random.default_rng(settings.seed))
+        random_cells(
+            settings.element, window, 1, settings.search, np.random.default_rng(settings.seed)
+        )
 
 
-def _other(settings: AgnosticParams, element: str | None, volume: float | None) -> tuple[str, float] | None:
+def _other(
+    settings: AgnosticParams, element: str | None, volume: float | None
+) -> tuple[str, float] | None:
     """Another element and its volume per atom (Å³), if one was asked for."""
     from entropy_flows.explore import reference_state
 
@@ -94,7 +112,9 @@ def _submit(opened: Session, console: Console) -> None:
         console.print(f"{name}: {opened.store.document()['state']}")
 
 
-def _tell(opened: Session, settings: AgnosticParams, console: Console, other: tuple[str, float] | None) -> None:
+def _tell(
+    opened: Session, settings: AgnosticParams, console: Console, other: tuple[str, float] | None
+) -> None:
     from entropy_flows.cli.agnostic_page import stored_cells, write_cells, write_page
 
     show_runs(console, opened.store.iterations(), opened.store.failures())
@@ -102,10 +122,14 @@ def _tell(opened: Session, settings: AgnosticParams, console: Console, other: tu
         cells = stored_cells(opened, settings)
         for path, count in write_cells(opened, settings, cells, other):
             console.print(f"cells: {path} ({count})", soft_wrap=True, highlight=False)
-        console.print(f"page: {write_page(opened, settings, cells)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"page: {write_page(opened, settings, cells)}", soft_wrap=True, highlight=False
+        )
 
 
-def show_runs(console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]) -> None:
+def show_runs(
+    console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]
+) -> None:
     """Print a row for each search, and every job that failed."""
     from entropy_flows.cli.agnostic_page import run_rows
 

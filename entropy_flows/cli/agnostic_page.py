@@ -35,7 +35,9 @@ PAPER_CELLS, PAPER_CANDIDATES = 30_349, 17 * 2 * 25_000
 SAMPLE = 150
 """Cells whose Voronoi volumes are computed."""
 COORDINATION = 1.2
-"""Radius of the coordination number, in nearest-neighbour distances of the ground state (paper B, S1)."""
+"""Radius of the coordination number, in nearest-neighbour distances of the ground state (paper
+B, S1).
+"""
 
 
 def run_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -45,7 +47,9 @@ def run_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
         where = f"{run['window']}" + (f", part {run['part']}" if run["part"] else "")
         volume, r_min = f"{run['low']:.1f}–{run['high']:.1f}", f"{run['r_min']:.2f}"
         counts = [str(run[name]) for name in ("tried", "accepted", "close", "entropy")]
-        information = [f"{run[name][-1]:.2f}" if name in run else "–" for name in ("entropies", "random")]
+        information = [
+            f"{run[name][-1]:.2f}" if name in run else "–" for name in ("entropies", "random")
+        ]
         rows.append([where, run["mode"], volume, r_min, *counts, f"{run['k']:.3g}", *information])
     return rows
 
@@ -56,9 +60,18 @@ def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list
     accepted, tried = sum(run["accepted"] for run in runs), sum(run["tried"] for run in runs)
     speed = accepted / hours
     projected = f"{PAPER_CELLS / speed:.1f}" if accepted else "–"
-    rows = [["quantity", "value"], ["cells", str(admitted["cells"])], ["atoms", str(admitted["atoms"])]]
+    rows = [
+        ["quantity", "value"],
+        ["cells", str(admitted["cells"])],
+        ["atoms", str(admitted["atoms"])],
+    ]
     for mode, value in admitted["entropy"].items():
-        rows.append([f"log det Σ per {mode}; of as many random cells", f"{value:.2f}; {admitted['random'][mode]:.2f}"])
+        rows.append(
+            [
+                f"log det Σ per {mode}; of as many random cells",
+                f"{value:.2f}; {admitted['random'][mode]:.2f}",
+            ]
+        )
     return [
         *rows,
         ["candidates tried", str(tried)],
@@ -66,7 +79,10 @@ def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list
         ["processor time of the searches, h", f"{hours:.3f}"],
         ["cells per processor hour", f"{speed:.0f}"],
         [f"hours for {PAPER_CELLS:,} cells at this rate", projected],
-        [f"hours for paper B's {PAPER_CANDIDATES:,} candidates", f"{PAPER_CANDIDATES * hours / tried:.0f}"],
+        [
+            f"hours for paper B's {PAPER_CANDIDATES:,} candidates",
+            f"{PAPER_CANDIDATES * hours / tried:.0f}",
+        ],
     ]
 
 
@@ -84,7 +100,9 @@ def write_cells(
     if other is not None:
         symbol, volume = other
         moved = for_element(cells, symbol, settings.reference.volume, volume)
-        written.append(_written(opened.folder / "agnostic" / f"{settings.name}-{symbol}.extxyz", moved))
+        written.append(
+            _written(opened.folder / "agnostic" / f"{settings.name}-{symbol}.extxyz", moved)
+        )
     return written
 
 
@@ -93,7 +111,10 @@ def stored_cells(opened: Session, settings: AgnosticParams) -> list[Atoms]:
     found = []
     for entry in opened.store.ledger(settings.dataset).entries():
         atoms = to_atoms(Structure.from_dict(entry["structure"]))
-        origin = {name: entry["origin"][name] for name in ("window", "mode", "part", "candidate", "strength", "r_core")}
+        origin = {
+            name: entry["origin"][name]
+            for name in ("window", "mode", "part", "candidate", "strength", "r_core")
+        }
         atoms.info |= {"key": entry["key"], "gain": entry["gain"], **origin}
         found.append(atoms)
     return found
@@ -123,7 +144,9 @@ def write_page(opened: Session, settings: AgnosticParams, cells: list[Atoms]) ->
         ),
         ("Searches", run_rows(runs), "log det Σ of a search is of its own cells, in its own mode."),
     ]
-    figures: dict[str, Any] = {"information": (information_plot(runs), "What the cells tell, beside random ones.")}
+    figures: dict[str, Any] = {
+        "information": (information_plot(runs), "What the cells tell, beside random ones.")
+    }
     figures["distributions"] = _distributions(cells, settings, min(run["r_min"] for run in runs))
     engine = document.get("engine", {}).get("name")
     folder = opened.folder / "agnostic"
@@ -143,4 +166,7 @@ def _distributions(cells: list[Atoms], settings: AgnosticParams, closest: float)
     volumes = np.array([atoms.get_volume() / len(atoms) for atoms in cells])
     figure = distributions_plot(sizes, volumes, found.nearest, found.coordination, voronoi, closest)
     shortest = f"Shortest distance {found.nearest.min():.2f} Å."
-    return figure, f"{shortest} Coordination within {radius:.2f} Å; Voronoi volumes of {len(chosen)} cells."
+    return (
+        figure,
+        f"{shortest} Coordination within {radius:.2f} Å; Voronoi volumes of {len(chosen)} cells.",
+    )

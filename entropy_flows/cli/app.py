@@ -55,7 +55,10 @@ def main() -> None:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     except ConnectionFailure as err:
-        print(f"error: the database stopped answering ({type(err).__name__}); run again to continue", file=sys.stderr)
+        print(
+            f"error: the database stopped answering ({type(err).__name__}); run again to continue",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except Exception as err:
         if os.environ.get("ENTROPY_FLOWS_DEBUG"):

@@ -31,24 +31,34 @@ def command(
     ],
     folder: Annotated[Path, typer.Option("--folder", "-C", help="Where results go.")],
     base_model: Annotated[
-        str | None, typer.Option(help="Fine-tune this model (.nequip.zip, shipped:…). Default: small networks.")
+        str | None,
+        typer.Option(
+            help="Fine-tune this model (.nequip.zip, shipped:…). Default: small networks."
+        ),
     ] = None,
-    selectors: Annotated[str | None, typer.Option(help="Names, with commas between, or `all`.")] = None,
+    selectors: Annotated[
+        str | None, typer.Option(help="Names, with commas between, or `all`.")
+    ] = None,
     sizes: Annotated[str | None, typer.Option(help="Cells to choose.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Of choice and training.")] = None,
     preset: Annotated[str | None, typer.Option(help="paper-c: paper C's protocol.")] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other option as KEY=VALUE; repeat it for more.")
+        list[str] | None,
+        typer.Option("--set", help="Any other option as KEY=VALUE; repeat it for more."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: one per core.")
+    ] = None,
 ) -> None:
     """Choose N cells of a labelled pool by each selector, train on them, and compare errors on the same held-out cells.
 
-    The pool is split once: a fifth is the test, selectors choose from the rest (of which a tenth of the pool is for
-    validation with a base model). Everything is kept in the folder, so a command that was interrupted can be run again,
-    also with more selectors, sizes and seeds. All options are in docs/selectors.md.
+    The pool is split once: a fifth is the test, selectors choose from the rest (of which a tenth of
+    the pool is for validation with a base model). Everything is kept in the folder, so a command
+    that was interrupted can be run again, also with more selectors, sizes and seeds. All options
+    are in docs/selectors.md.
 
-    Example: entropy-flows bench-selectors si.extxyz.gz -C bench --selectors all --sizes 50,100 --set initial=25
+    Example: entropy-flows bench-selectors si.extxyz.gz -C bench --selectors all --sizes 50,100
+    --set initial=25
     """
     from entropy_flows.bench import Bench
     from entropy_flows.bench.page import tables, write_page
@@ -56,7 +66,9 @@ def command(
     named = {"base_model": base_model, "preset": preset}
     listed = {"selectors": selectors, "sizes": sizes, "seeds": seeds}
     changes: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    changes |= {key: list(_values(f"--{key}", text)) for key, text in listed.items() if text is not None}
+    changes |= {
+        key: list(_values(f"--{key}", text)) for key, text in listed.items() if text is not None
+    }
     changes |= dict(_change(text) for text in change or [])
     if str(pool).startswith("mp:"):
         pool = _materials(str(pool)[3:], folder)
@@ -93,7 +105,9 @@ def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
     params = load_bench(pool, changes)
     if params.base_model is None:
         return params
-    base = Path() if "base_model" in changes else pool.parent  # a file's paths are relative to the file
+    base = (
+        Path() if "base_model" in changes else pool.parent
+    )  # a file's paths are relative to the file
     return params.model_copy(update={"base_model": str(locate_model(params.base_model, base))})
 
 

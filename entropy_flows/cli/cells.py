@@ -35,7 +35,10 @@ def set_names(paths: Sequence[Path]) -> list[str]:
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError(f"{', '.join(map(str, paths))}: one is named twice")
     short = [_stem(path.name) for path in paths]
-    return [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]
+    return [
+        name if short.count(name) == 1 else str(path)
+        for name, path in zip(short, paths, strict=True)
+    ]
 
 
 def _stem(name: str) -> str:
@@ -47,7 +50,8 @@ def _stem(name: str) -> str:
 def cells_of(path: Path) -> list[Atoms]:
     """All cells of an extended XYZ file (or any other that ASE reads), or of a campaign's data set.
 
-    What is left out of an extended XYZ file, and what is read there under another name than the usual one, is printed.
+    What is left out of an extended XYZ file, and what is read there under another name than the
+    usual one, is printed.
 
     Raises
     ------
@@ -73,7 +77,9 @@ def show_reading(path: Path, left_out: Sequence[str], notes: Sequence[str]) -> N
     for line in left_out[:SHOWN_FRAMES]:
         print(f"left out: {line}", file=sys.stderr)
     if len(left_out) > SHOWN_FRAMES:
-        print(f"left out: {len(left_out) - SHOWN_FRAMES} more frames of {path.name}", file=sys.stderr)
+        print(
+            f"left out: {len(left_out) - SHOWN_FRAMES} more frames of {path.name}", file=sys.stderr
+        )
     for note in notes:
         print(f"{path.name}: {note}", file=sys.stderr)
 

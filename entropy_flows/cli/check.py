@@ -40,16 +40,28 @@ if TYPE_CHECKING:
 def command(
     file: CampaignFile,
     inputs: Annotated[
-        Path | None, typer.Option(help="Write the label engine's inputs for the first seed cell into this folder.")
+        Path | None,
+        typer.Option(
+            help="Write the label engine's inputs for the first seed cell into this folder."
+        ),
     ] = None,
     launchers: Annotated[
-        Path | None, typer.Option(help="Check the files that `entropy-flows launchers` wrote to this folder, too.")
+        Path | None,
+        typer.Option(
+            help="Check the files that `entropy-flows launchers` wrote to this folder, too."
+        ),
     ] = None,
     database: Annotated[
-        bool, typer.Option("--database", help="Compare with the campaign of this name in the database, too.")
+        bool,
+        typer.Option(
+            "--database", help="Compare with the campaign of this name in the database, too."
+        ),
     ] = False,
     load: Annotated[
-        bool, typer.Option("--load", help="Import label engines and trainers of your own, which runs their code.")
+        bool,
+        typer.Option(
+            "--load", help="Import label engines and trainers of your own, which runs their code."
+        ),
     ] = False,
     folder: FolderOption = None,
 ) -> None:
@@ -61,10 +73,17 @@ def command(
     """
     console = Console()
     campaign, seeds = preflight(file, load=load, console=console)
-    unseen = [] if load else [code for code in named_code(campaign, file.parent) if not code.trusted]
+    unseen = (
+        [] if load else [code for code in named_code(campaign, file.parent) if not code.trusted]
+    )
     for code in unseen:
-        _warn(console, f"{code.key} {code.path} was not looked into: importing it runs its code; check --load does")
-    console.print(f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}")
+        _warn(
+            console,
+            f"{code.key} {code.path} was not looked into: importing it runs its code; check --load does",
+        )
+    console.print(
+        f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}"
+    )
     for role, name in _models(campaign).items():
         if name.startswith(NEQUIP_NET):
             console.print(
@@ -77,17 +96,23 @@ def command(
     for warning in vacuum_warnings(campaign, seeds):
         _warn(console, warning)
     console.print(_size_table(campaign, list(seeds)))
-    cost = dataset_cost(campaign.dataset, [to_atoms(cell) for cell in seeds.values()], _candidates(campaign, seeds))
+    cost = dataset_cost(
+        campaign.dataset, [to_atoms(cell) for cell in seeds.values()], _candidates(campaign, seeds)
+    )
     console.print(cost, soft_wrap=True, highlight=False)
     if budget := campaign.stop.label_budget:
         console.print(f"label budget: {budget}")
     if any(code.is_engine for code in unseen):
         if inputs is not None or database:
-            raise ValueError(f"{'--inputs' if inputs else '--database'} needs the label engine: add --load")
+            raise ValueError(
+                f"{'--inputs' if inputs else '--database'} needs the label engine: add --load"
+            )
     else:
         maker = make_static_maker(campaign.label)
         console.print(f"labels by: {engine_name(maker)}")
-        located = {role: locate_model(model, file.parent) for role, model in _models(campaign).items()}
+        located = {
+            role: locate_model(model, file.parent) for role, model in _models(campaign).items()
+        }
         for warning in teacher_warnings(located, maker):
             _warn(console, warning)
         if is_vasp(maker):
@@ -96,9 +121,13 @@ def command(
             raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
         if database:
             with session(file, folder, create=False) as opened:
-                console.print(_stored(opened.store, campaign, maker), soft_wrap=True, highlight=False)
+                console.print(
+                    _stored(opened.store, campaign, maker), soft_wrap=True, highlight=False
+                )
     if launchers is not None:
-        _tell_launchers(console, launchers, campaign, load_engine=not any(code.is_engine for code in unseen))
+        _tell_launchers(
+            console, launchers, campaign, load_engine=not any(code.is_engine for code in unseen)
+        )
     console.print("[green]ok[/green]")
 
 
@@ -112,7 +141,8 @@ def preflight(
     file
         Campaign file.
     load
-        Whether modules of the user's own that it names are imported; else what needs them is not looked at.
+        Whether modules of the user's own that it names are imported; else what needs them is not
+        looked at.
     runs_here
         Whether this machine's own workers will run it, so that the label engine must be on it.
     console
@@ -132,10 +162,14 @@ def preflight(
     """
     campaign = load_settings(file)
     if not isinstance(campaign, Campaign):
-        raise ValueError(f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command")
+        raise ValueError(
+            f"{file} is a file of `entropy-flows agnostic`, not a campaign's: run it by that command"
+        )
     check_queue(campaign.queue)
     base = file.parent
-    unseen = set() if load else {code.key for code in named_code(campaign, base) if not code.trusted}
+    unseen = (
+        set() if load else {code.key for code in named_code(campaign, base) if not code.trusted}
+    )
     if load:
         use_folder(modules_folder(campaign, base))
     models = {role: locate_model(name, base) for role, name in _models(campaign).items()}
@@ -151,7 +185,9 @@ def preflight(
     load_engine = not unseen & {"label.maker", "label.model"}
     seeds = check_seeds(campaign, base, load_engine)
     cells = {name: seed.cell for name, seed in seeds.items()}
-    make_fingerprint(campaign.dataset.fingerprint)(to_atoms(next(iter(cells.values()))))  # what it needs is installed
+    make_fingerprint(campaign.dataset.fingerprint)(
+        to_atoms(next(iter(cells.values())))
+    )  # what it needs is installed
     maker = make_static_maker(campaign.label) if load_engine else None
     if maker is not None:
         check_engine(maker, {f"phase {name}": cell for name, cell in cells.items()})
@@ -164,7 +200,10 @@ def preflight(
 
 def _models(campaign: Campaign) -> dict[str, str]:
     """Role → name of the campaign's models."""
-    return {"base_model": campaign.base_model, **({"student": campaign.student} if campaign.student else {})}
+    return {
+        "base_model": campaign.base_model,
+        **({"student": campaign.student} if campaign.student else {}),
+    }
 
 
 def _check_training(campaign: Campaign, model: str, load: bool) -> None:
@@ -183,23 +222,35 @@ def _check_training(campaign: Campaign, model: str, load: bool) -> None:
         try:
             trainer_for(model, params.trainer).check(params)
         except ValueError as err:
-            other = "" if campaign.student else "; or give another model as `student` to be fine-tuned instead"
+            other = (
+                ""
+                if campaign.student
+                else "; or give another model as `student` to be fine-tuned instead"
+            )
             raise ValueError(f"{where}: {err}{other}") from None
 
 
 def _tell_vasp(console: Console, maker: Maker, cell: Any, folder: Path | None) -> None:
     """What VASP is given for a cell, written to a folder if there is one, and what this machine lacks to run it."""
-    from entropy_flows.label.vasp_inputs import planned_inputs  # pymatgen's VASP files take a second to import
+    from entropy_flows.label.vasp_inputs import (
+        planned_inputs,
+    )  # pymatgen's VASP files take a second to import
 
     inputs = planned_inputs(cell, maker)
-    console.print(f"INCAR: {json.dumps(dict(inputs.incar), default=str)}", soft_wrap=True, highlight=False)
+    console.print(
+        f"INCAR: {json.dumps(dict(inputs.incar), default=str)}", soft_wrap=True, highlight=False
+    )
     points = f"KSPACING {inputs.incar.get('KSPACING', 0.5)}"
     if inputs.kpoints is not None:
         points = f"{inputs.style} {inputs.mesh or f'{len(inputs.kpoints.kpts)} points'}"
-    console.print(f"k points: {points}; POTCAR: {', '.join(inputs.potcar)} ({inputs.potcar_functional})")
+    console.print(
+        f"k points: {points}; POTCAR: {', '.join(inputs.potcar)} ({inputs.potcar_functional})"
+    )
     if folder is not None:
         inputs.write(folder)
-        console.print(f"written: {folder}/{', '.join(sorted(path.name for path in folder.iterdir()))}")
+        console.print(
+            f"written: {folder}/{', '.join(sorted(path.name for path in folder.iterdir()))}"
+        )
     if (missing := missing_here(maker)) is not None:
         text = f"VASP cannot run on this machine: {missing}"
         _warn(console, text)
@@ -228,7 +279,9 @@ def _stored(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
         return f"database: reachable, no campaign {campaign.name!r} yet"
     state = store.compare(campaign)["state"]
     same_engine(store, maker, write=False)
-    return f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
+    return (
+        f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
+    )
 
 
 def _phase_table(seeds: dict[str, Any]) -> Table:
@@ -238,7 +291,13 @@ def _phase_table(seeds: dict[str, Any]) -> Table:
     table = Table(*columns, *(["moments μB"] if any(moments.values()) else []))
     for name, cell in seeds.items():
         distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
-        row = [name, cell.composition.reduced_formula, str(len(cell)), f"{cell.volume / len(cell):.2f}", distance]
+        row = [
+            name,
+            cell.composition.reduced_formula,
+            str(len(cell)),
+            f"{cell.volume / len(cell):.2f}",
+            distance,
+        ]
         table.add_row(*row, *([moments[name]] if any(moments.values()) else []))
     return table
 
@@ -246,18 +305,35 @@ def _phase_table(seeds: dict[str, Any]) -> Table:
 def _candidates(campaign: Campaign, phases: Iterable[str]) -> int:
     """How many snapshots all iterations explore, at most."""
     parts = [campaign.iteration(number).explore for number in range(1, campaign.n_iterations + 1)]
-    return sum(len(condition_grid(part, list(phases))) * (part.steps // part.snapshot_every) for part in parts)
+    return sum(
+        len(condition_grid(part, list(phases))) * (part.steps // part.snapshot_every)
+        for part in parts
+    )
 
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:
     """What each iteration explores, and how many labels there can be at its end."""
-    table = Table("iteration", "runs", "jobs", "MD steps", "candidates ≤", "labels so far ≤", "T K", "k eV", "P GPa")
+    table = Table(
+        "iteration",
+        "runs",
+        "jobs",
+        "MD steps",
+        "candidates ≤",
+        "labels so far ≤",
+        "T K",
+        "k eV",
+        "P GPa",
+    )
     in_all: int | None = 0
     for number in range(1, campaign.n_iterations + 1):
         part = campaign.iteration(number)
         explore = part.explore
         runs = len(condition_grid(explore, phases))
-        in_all = in_all + part.select.max_labels if in_all is not None and part.select.max_labels else None
+        in_all = (
+            in_all + part.select.max_labels
+            if in_all is not None and part.select.max_labels
+            else None
+        )
         limits = [limit for limit in (in_all, campaign.stop.label_budget) if limit is not None]
         table.add_row(
             str(number),

@@ -56,9 +56,15 @@ def _engine_models(maker: Any) -> list[str]:
     if meta is None:
         return []
     arguments = dict(maker.calculator_kwargs)
-    files = [str(value) for value in arguments.values() if isinstance(value, (str, Path)) and Path(value).is_file()]
+    files = [
+        str(value)
+        for value in arguments.values()
+        if isinstance(value, (str, Path)) and Path(value).is_file()
+    ]
     if files:
         return files
     name = str(arguments.pop("model", getattr(meta, "value", meta)))
-    plain = {key: value for key, value in arguments.items() if isinstance(value, (str, int, float, bool))}
+    plain = {
+        key: value for key, value in arguments.items() if isinstance(value, (str, int, float, bool))
+    }
     return [with_arguments(name, plain)]

@@ -70,16 +70,24 @@ def vacuum_warnings(campaign: Campaign, seeds: Mapping[str, Structure]) -> list[
     for name, cell in seeds.items():
         if (vacuum := vacuum_of(to_atoms(cell))) is None:
             continue
-        what = f"phase {name!r} is {vacuum}: the cell has a vacuum, V₀ (1 − P/B₀) has no meaning there"
+        what = (
+            f"phase {name!r} is {vacuum}: the cell has a vacuum, V₀ (1 − P/B₀) has no meaning there"
+        )
         under_pressure: set[float] = set()
         for number in range(1, max(1, len(campaign.iterations)) + 1):
             explore = campaign.iteration(number).explore
             if explore.phases is not None and name not in explore.phases:
                 continue
             if 0 not in explore.pressures:
-                raise ValueError(f"{what}; explore.pressures must have 0 for it (got {_listed(explore.pressures)})")
+                raise ValueError(
+                    f"{what}; explore.pressures must have 0 for it (got {_listed(explore.pressures)})"
+                )
             under_pressure |= set(explore.pressures) - {0}
-        refused = f"; its runs at {_listed(sorted(under_pressure))} GPa are refused" if under_pressure else ""
+        refused = (
+            f"; its runs at {_listed(sorted(under_pressure))} GPa are refused"
+            if under_pressure
+            else ""
+        )
         warnings.append(f"{what}. It is explored in its cell as it is, at P = 0{refused}")
     return warnings
 

@@ -11,12 +11,24 @@ from rich.console import Console
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.run import refuse_unfinished, run_workers
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, need_shared_database, session, stored
+from entropy_flows.cli.session import (
+    CampaignFile,
+    FolderOption,
+    Session,
+    need_shared_database,
+    session,
+    stored,
+)
 from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
-    from entropy_flows.flows import ActiveLearningMaker, IndependentTestMaker, LearningCurveMaker, RandomMDMaker
+    from entropy_flows.flows import (
+        ActiveLearningMaker,
+        IndependentTestMaker,
+        LearningCurveMaker,
+        RandomMDMaker,
+    )
     from entropy_flows.schemas import Campaign
 
     AnyMaker = ActiveLearningMaker | IndependentTestMaker | LearningCurveMaker | RandomMDMaker
@@ -60,17 +72,25 @@ class Parts:
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Local workers. Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Local workers. Default: one per core.")
+    ] = None,
     queue: Annotated[
-        bool, typer.Option("--queue", help="Start no workers: submit what can be submitted now, for `qlaunch`.")
+        bool,
+        typer.Option(
+            "--queue", help="Start no workers: submit what can be submitted now, for `qlaunch`."
+        ),
     ] = False,
-    show: Annotated[bool, typer.Option("--show", help="Run nothing: tables and page of what there is.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Run nothing: tables and page of what there is.")
+    ] = False,
 ) -> None:
     """Compare training on the campaign's cells with training on as many of random molecular dynamics.
 
-    Runs the campaign first if it has not run, then the baseline (same grid, k = 0, no filter), the independent test
-    and one training per method, size and seed, as the sections `independent` and `curve` of the file say. What is done
-    is not done again. The pools are campaigns of their own: FILE's name with .random-…, .independent-… and .curve-….
+    Runs the campaign first if it has not run, then the baseline (same grid, k = 0, no filter), the
+    independent test and one training per method, size and seed, as the sections `independent` and
+    `curve` of the file say. What is done is not done again. The pools are campaigns of their own:
+    FILE's name with .random-…, .independent-… and .curve-….
 
     Example: entropy-flows curve silicon/campaign.yaml --workers 2
     """
@@ -78,7 +98,10 @@ def command(
     if queue:
         need_shared_database("--queue")
     console, opening = Console(), stored if show else session
-    with opening(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
+    with (
+        opening(file, folder) as opened,
+        locked(opened.folder / "run.lock", "this campaign", patience=3.0),
+    ):
         if not show:
             _run(opened, console, workers, queue)
         _tell(opened, console)
@@ -99,7 +122,12 @@ def _run(opened: Session, console: Console, workers: int | None, queue: bool) ->
 
 def _steps(opened: Session) -> Iterator[Step]:
     """The campaign, its pools and its curve, each when the one before it has ended."""
-    from entropy_flows.flows import ActiveLearningMaker, IndependentTestMaker, LearningCurveMaker, RandomMDMaker
+    from entropy_flows.flows import (
+        ActiveLearningMaker,
+        IndependentTestMaker,
+        LearningCurveMaker,
+        RandomMDMaker,
+    )
 
     campaign = opened.campaign
     yield campaign, ActiveLearningMaker.from_campaign(campaign)

@@ -30,14 +30,19 @@ def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
     tables: list[Table] = []
     for test in tests:
         for quantity, (name, scale) in QUANTITIES.items():
-            found = {key: mean.scaled(scale) for key, mean in summarise(points, test, quantity).items()}
+            found = {
+                key: mean.scaled(scale) for key, mean in summarise(points, test, quantity).items()
+            }
             methods = list(dict.fromkeys(method for method, _ in found))
             if not methods:
                 continue
             compared = {"random", "entropy"} <= set(methods)
             rows = [["N", *methods, *(["random / entropy"] if compared else [])]]
             for size in sorted({size for _, size in found}):
-                row = [str(found[method, size]) if (method, size) in found else "–" for method in methods]
+                row = [
+                    str(found[method, size]) if (method, size) in found else "–"
+                    for method in methods
+                ]
                 if compared:
                     plain, ours = found.get(("random", size)), found.get(("entropy", size))
                     row.append(str(Ratio.of(plain, ours)) if plain and ours else "–")
@@ -55,19 +60,29 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
     store = opened.store.of(parts.curve.name)
     pools = pools_of(opened, parts)
     tables = [*curve_tables(points), *condition_tables(opened, parts, points)]
-    figures: dict[str, Any] = {"curves": (plots.curve_plot(points), "Errors against the number of training cells.")}
+    figures: dict[str, Any] = {
+        "curves": (plots.curve_plot(points), "Errors against the number of training cells.")
+    }
     if len(pools) > 1:
         tables.append(information_table(opened, parts, pools))
         groups = [name for name, prints in pools.items() for _ in prints]
         means = np.array([q.mean(axis=0) for prints in pools.values() for q in prints])
-        figures["coverage"] = (plots.coverage_plot(means, groups), "What the pools cover: principal components.")
+        figures["coverage"] = (
+            plots.coverage_plot(means, groups),
+            "What the pools cover: principal components.",
+        )
         if (places := coverage.umap(means)) is not None:
-            figures["umap"] = (plots.places_plot(places, groups, "UMAP"), "What the pools cover: UMAP.")
+            figures["umap"] = (
+                plots.places_plot(places, groups, "UMAP"),
+                "What the pools cover: UMAP.",
+            )
     figures |= _model_figures(opened, parts, points)
     document = store.document()
     engine = document.get("engine", {}).get("name", "")
     folder = opened.folder / "curve"
-    return write_report(folder, store.name, document["message"] or document["state"], [engine], tables, figures)
+    return write_report(
+        folder, store.name, document["message"] or document["state"], [engine], tables, figures
+    )
 
 
 def pools_of(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
@@ -77,7 +92,10 @@ def pools_of(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
     found = {}
     for name, campaign in parts.pools.items():
         part = opened.store.of(campaign)
-        labelled = {label["position"] for label in part.labels(converged=True, flagged={"$ne": True}, **CHOSEN)}
+        labelled = {
+            label["position"]
+            for label in part.labels(converged=True, flagged={"$ne": True}, **CHOSEN)
+        }
         if labelled:
             prints = _prints(opened, campaign).values()
             found[name] = [q for position, q in enumerate(prints) if position in labelled]
@@ -94,14 +112,21 @@ def _prints(opened: Session, campaign: str) -> dict[str, np.ndarray]:
 
 def information_table(opened: Session, parts: Parts, pools: dict[str, list[np.ndarray]]) -> Table:
     """log det Σ of equally many cells of each pool, and of the mixed one."""
-    size, params = min(len(pools[name]) for name in pools if name != "independent"), opened.campaign.curve
+    size, params = (
+        min(len(pools[name]) for name in pools if name != "independent"),
+        opened.campaign.curve,
+    )
     rows = [["pool", "cells", "log det Σ, per atom", "log det Σ, per config"]]
     near = _near_prints(opened, parts) if "random" in pools else []
-    draws, size = coverage.equal_draws(pools, near, size, params.near_share, max(params.sizes), range(POOL_DRAWS))
+    draws, size = coverage.equal_draws(
+        pools, near, size, params.near_share, max(params.sizes), range(POOL_DRAWS)
+    )
     for name, sets in draws.items():
         values = coverage.information(sets, opened.campaign.regularization)
         rows.append([name, str(size), *(str(values[mode]) for mode in ("atom", "config"))])
-    note = f"Mean ± standard deviation over {POOL_DRAWS} draws; without ±, the pool has no more cells."
+    note = (
+        f"Mean ± standard deviation over {POOL_DRAWS} draws; without ±, the pool has no more cells."
+    )
     return ("Information of equal-sized pools", rows, note)
 
 
@@ -115,7 +140,9 @@ def _near_prints(opened: Session, parts: Parts) -> list[np.ndarray]:
     return [prints[atoms.info["key"]] for atoms in frames]
 
 
-def condition_tables(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> list[Table]:
+def condition_tables(
+    opened: Session, parts: Parts, points: Sequence[dict[str, Any]]
+) -> list[Table]:
     """Errors before training and of the largest models, for each phase and temperature of the independent test."""
     from entropy_flows.evaluate import errors
     from entropy_flows.potentials import load_calculator
@@ -140,8 +167,18 @@ def condition_tables(opened: Session, parts: Parts, points: Sequence[dict[str, A
         title, scale = QUANTITIES[quantity]
         rows = [["phase", "T (K)", "cells", *methods]]
         for group, frames in sorted(groups.items()):
-            means = [Mean.of([getattr(each, quantity) for each in found[method, group]]) for method in methods]
-            rows.append([group[0], f"{group[1]:g}", str(len(frames)), *(str(mean.scaled(scale)) for mean in means)])
+            means = [
+                Mean.of([getattr(each, quantity) for each in found[method, group]])
+                for method in methods
+            ]
+            rows.append(
+                [
+                    group[0],
+                    f"{group[1]:g}",
+                    str(len(frames)),
+                    *(str(mean.scaled(scale)) for mean in means),
+                ]
+            )
         note = "0 K: the relaxed crystals, whose forces may vanish. Before: the model that the trainings start from."
         tables.append((f"{title}, independent test by condition, {size} cells", rows, note))
     return tables
@@ -154,7 +191,9 @@ def start_of(curve: CampaignStore) -> str:
     return str(found["reference"])
 
 
-def _model_figures(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _model_figures(
+    opened: Session, parts: Parts, points: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """Parity of the largest models on the independent test, and error against distance from the training cells."""
     from entropy_flows.evaluate import parity, plots
     from entropy_flows.potentials import load_calculator
@@ -174,12 +213,17 @@ def _model_figures(opened: Session, parts: Parts, points: Sequence[dict[str, Any
     where = f"Independent test, models of {size} cells, one seed."
     return {
         "parity": (plots.parities_plot(found), where),
-        "distance": (plots.distance_plot(found, distances), f"{where} Error against distance from the training set."),
+        "distance": (
+            plots.distance_plot(found, distances),
+            f"{where} Error against distance from the training set.",
+        ),
     }
 
 
 def _training_prints(opened: Session, names: Sequence[str]) -> list[np.ndarray]:
     """Fingerprints of cells named "campaign/key"."""
     places = [name.split("/", 1) for name in names]
-    prints = {campaign: _prints(opened, campaign) for campaign in {campaign for campaign, _ in places}}
+    prints = {
+        campaign: _prints(opened, campaign) for campaign in {campaign for campaign, _ in places}
+    }
     return [prints[campaign][key] for campaign, key in places]

@@ -17,7 +17,9 @@ from entropy_flows.store.uri import without_password
 
 def command(
     file: CampaignFile,
-    program: Annotated[list[str] | None, typer.Argument(help="Program to run with ENTROPY_FLOWS_URI set.")] = None,
+    program: Annotated[
+        list[str] | None, typer.Argument(help="Program to run with ENTROPY_FLOWS_URI set.")
+    ] = None,
     folder: FolderOption = None,
 ) -> None:
     """Open the campaign's database while a program runs, or until Ctrl-C.
@@ -30,7 +32,9 @@ def command(
             sys.exit(code)
         uri = settings().uri
         shown = without_password(uri.get_secret_value()) if uri else "?"
-        print(f"database {database_name()} at {shown}; campaign {opened.store.name}; Ctrl-C ends this")
+        print(
+            f"database {database_name()} at {shown}; campaign {opened.store.name}; Ctrl-C ends this"
+        )
         try:
             while True:
                 time.sleep(3600)

@@ -27,21 +27,34 @@ class Format(StrEnum):
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="The campaign file, or extended XYZ.", metavar="CAMPAIGN.yaml|CELLS")],
-    output: Annotated[Path, typer.Argument(help="File to write; for pacemaker and deepmd a folder.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="The campaign file, or extended XYZ.", metavar="CAMPAIGN.yaml|CELLS"),
+    ],
+    output: Annotated[
+        Path, typer.Argument(help="File to write; for pacemaker and deepmd a folder.")
+    ],
     format_: Annotated[Format, typer.Option("--format", help="Of the output.")] = Format.EXTXYZ,
     folder: FolderOption = None,
-    split: Annotated[str | None, typer.Option(help="Only this part of a campaign: train, val or test.")] = None,
-    flagged: Annotated[bool, typer.Option("--flagged", help="Also labels that were flagged as outliers.")] = False,
-    pacemaker: Annotated[
-        str | None, typer.Option(help="Changes of pacemaker's input: '{low: 3.0, atom_energies: {C: -1.3}}'.")
+    split: Annotated[
+        str | None, typer.Option(help="Only this part of a campaign: train, val or test.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    flagged: Annotated[
+        bool, typer.Option("--flagged", help="Also labels that were flagged as outliers.")
+    ] = False,
+    pacemaker: Annotated[
+        str | None,
+        typer.Option(help="Changes of pacemaker's input: '{low: 3.0, atom_energies: {C: -1.3}}'."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it exists.")
+    ] = False,
 ) -> None:
     """Write a campaign's good labels, or the cells of a file, for a program to train on.
 
-    Energies are free energies in eV, forces in eV/Å, stresses in eV/Å³ with ASE's sign (DeePMD: virials in eV).
-    Extended XYZ takes cells without labels too; the other formats leave them out, and say so.
+    Energies are free energies in eV, forces in eV/Å, stresses in eV/Å³ with ASE's sign (DeePMD:
+    virials in eV). Extended XYZ takes cells without labels too; the other formats leave them out,
+    and say so.
 
     Example: entropy-flows export silicon/campaign.yaml silicon.extxyz
 
@@ -62,7 +75,9 @@ def command(
     if partial.is_dir():  # which takes no file's place by itself
         output.unlink(missing_ok=True)
     partial.replace(output)
-    left = f"; {len(frames) - count} without energy and forces left out" if count < len(frames) else ""
+    left = (
+        f"; {len(frames) - count} without energy and forces left out" if count < len(frames) else ""
+    )
     print(f"{count} cells written to {output}{left}")
 
 
@@ -70,13 +85,17 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
     """The cells to export."""
     if not is_campaign(source):
         if split or flagged or folder:
-            raise ValueError(f"{source} is no campaign file: --split, --flagged and --folder are for campaigns")
+            raise ValueError(
+                f"{source} is no campaign file: --split, --flagged and --folder are for campaigns"
+            )
         return cells_of(source)
     with stored(source, folder) as opened:
         only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
         frames = opened.store.frames(flagged=flagged, **only)
     if not frames:
-        raise ValueError(f"campaign {opened.store.name} has no labels{f' in {split}' if split else ''} yet")
+        raise ValueError(
+            f"campaign {opened.store.name} has no labels{f' in {split}' if split else ''} yet"
+        )
     return frames
 
 
@@ -86,7 +105,9 @@ def _writer(format_: Format, pacemaker: str | None) -> Callable[[Sequence[Atoms]
     from entropy_flows.yaml_text import parse_option
 
     if pacemaker is not None and format_ != Format.PACEMAKER:
-        raise ValueError(f"--pacemaker changes the input of --format pacemaker, not of {format_.value}")
+        raise ValueError(
+            f"--pacemaker changes the input of --format pacemaker, not of {format_.value}"
+        )
     params = formats.PacemakerParams.model_validate(parse_option("--pacemaker", pacemaker or "{}"))
     writers: dict[Format, Callable[[Sequence[Any], Path], None]] = {
         Format.MACE: formats.write_mace,
@@ -101,7 +122,9 @@ def _writer(format_: Format, pacemaker: str | None) -> Callable[[Sequence[Atoms]
     def labelled_ones(frames: Sequence[Atoms], place: Path) -> int:
         known = [found for atoms in frames if (found := formats.labelled(atoms)) is not None]
         if not known:
-            raise ValueError(f"none of {len(frames)} cells has energy and forces, which {format_.value} needs")
+            raise ValueError(
+                f"none of {len(frames)} cells has energy and forces, which {format_.value} needs"
+            )
         writers[format_](known, place)
         return len(known)
 

@@ -39,32 +39,51 @@ class Format(StrEnum):
 def command(
     file: CampaignFile,
     source: Annotated[
-        str, typer.Argument(help="Extended XYZ file, vasprun.xml, folder of vasprun.xml files, or collection.")
+        str,
+        typer.Argument(
+            help="Extended XYZ file, vasprun.xml, folder of vasprun.xml files, or collection."
+        ),
     ],
     folder: FolderOption = None,
-    format: Annotated[Format | None, typer.Option(help="Default: told from what is in the file.")] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Default: told from what is in the file.")
+    ] = None,
     steps: Annotated[
-        str, typer.Option(help="Ionic steps of runs of VASP: last, all, or every:N. Each enters as a cell of its own.")
+        str,
+        typer.Option(
+            help="Ionic steps of runs of VASP: last, all, or every:N. Each enters as a cell of its own."
+        ),
     ] = "last",
     as_engine: Annotated[
         bool,
-        typer.Option("--settings-as-engine", help="The labels were made with the settings of the campaign's engine."),
+        typer.Option(
+            "--settings-as-engine",
+            help="The labels were made with the settings of the campaign's engine.",
+        ),
     ] = False,
     sequential: Annotated[
-        bool, typer.Option("--sequential", help="Only cells whose gain passes the campaign's threshold.")
+        bool,
+        typer.Option("--sequential", help="Only cells whose gain passes the campaign's threshold."),
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Write nothing if any frame cannot be used.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Write nothing if any frame cannot be used.")
+    ] = False,
     query: Annotated[str, typer.Option(help="Of the collection: a MongoDB query, as JSON.")] = "{}",
     uri_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the collection's URI. Default: this machine's.")
+        str | None,
+        typer.Option(
+            help="Environment variable with the collection's URI. Default: this machine's."
+        ),
     ] = None,
-    database: Annotated[str | None, typer.Option(help="Database of the collection. Default: this machine's.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Database of the collection. Default: this machine's.")
+    ] = None,
 ) -> None:
     """Import labelled cells. They enter the data set; their labels train if they are of the engine's settings.
 
-    Extended XYZ (eV, eV/Å, ASE's signs), a vasprun.xml or folders with these, and task documents of atomate2. Files
-    may be compressed by gzip, bzip2 or xz. What was imported before is left as it is, so a command that was
-    interrupted can be run again.
+    Extended XYZ (eV, eV/Å, ASE's signs), a vasprun.xml or folders with these, and task documents of
+    atomate2. Files may be compressed by gzip, bzip2 or xz. What was imported before is left as it
+    is, so a command that was interrupted can be run again.
 
     Example: entropy-flows import silicon/campaign.yaml known.extxyz.gz --settings-as-engine
     """
@@ -112,10 +131,14 @@ def _tasks(
     except ValueError as err:
         raise ValueError(f"--query {query!r} is not JSON: {err}") from None
     if not isinstance(wanted, dict):
-        raise ValueError(f'--query {query!r}: expected an object such as {{"metadata.tag": "silicon"}}')
+        raise ValueError(
+            f'--query {query!r}: expected an object such as {{"metadata.tag": "silicon"}}'
+        )
     opened = connect(None if uri_env is None else variable(uri_env), database)
     if not (count := opened[collection].count_documents(wanted)):
-        raise ValueError(f"collection {collection} of database {opened.name} has nothing for the query {query}")
+        raise ValueError(
+            f"collection {collection} of database {opened.name} has nothing for the query {query}"
+        )
     print(f"{count} documents of {collection} in {opened.name}")
     return read_tasks(opened[collection].find(wanted).sort("_id"), collection, rule)
 
@@ -157,19 +180,32 @@ def show(console: Console, report: ImportReport) -> None:
     table.columns[1].justify = "right"
     rows = [("read", report.read), ("entered", report.entered), ("there already", report.known)]
     rows += [("skipped", len(report.skipped)), ("labels of the campaign's settings", report.own)]
-    for name, value in [*rows, ("flagged as odd", report.flagged), ("cells in the data set", report.size)]:
+    for name, value in [
+        *rows,
+        ("flagged as odd", report.flagged),
+        ("cells in the data set", report.size),
+    ]:
         table.add_row(name, str(value))
     console.print(table)
     for mode, name in (("atom", "per atom"), ("config", "per configuration")):
-        console.print(f"log det Σ, {name}: {report.before[mode]:.2f} → {report.after[mode]:.2f}", highlight=False)
+        console.print(
+            f"log det Σ, {name}: {report.before[mode]:.2f} → {report.after[mode]:.2f}",
+            highlight=False,
+        )
     for reason, count in Counter(reason for _, reason in report.skipped).most_common():
         places = [place for place, said in report.skipped if said == reason]
         named = ", ".join(places[:SHOWN]) + (", …" if count > SHOWN else "")
-        console.print(f"[yellow]{count} × {escape(reason)}:[/yellow] {escape(named)}", soft_wrap=True)
+        console.print(
+            f"[yellow]{count} × {escape(reason)}:[/yellow] {escape(named)}", soft_wrap=True
+        )
     for note, count in report.notes.items():
         console.print(f"{count} × {escape(note)}", soft_wrap=True, highlight=False)
     unusable = [(source, reason) for source, reason in report.skipped if reason != NO_GAIN]
     if unusable and len(unusable) == report.read:
-        raise ValueError(f"nothing imported: none of {report.read} frames can be used; {': '.join(unusable[0])}")
+        raise ValueError(
+            f"nothing imported: none of {report.read} frames can be used; {': '.join(unusable[0])}"
+        )
     if report.entered + report.known > report.own:
-        console.print("labels of other settings are not trained on (--settings-as-engine: they are the engine's)")
+        console.print(
+            "labels of other settings are not trained on (--settings-as-engine: they are the engine's)"
+        )

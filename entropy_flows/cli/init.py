@@ -13,15 +13,22 @@ TEMPLATES = ("silicon", "carbon", "nacl")
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Folder to make; its campaign.yaml is the campaign.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to make; its campaign.yaml is the campaign.")
+    ],
     more: Annotated[
-        list[Path] | None, typer.Argument(help="Further crystals after --structure.", metavar="[FILE]...")
+        list[Path] | None,
+        typer.Argument(help="Further crystals after --structure.", metavar="[FILE]..."),
     ] = None,
     structure: Annotated[
-        list[Path] | None, typer.Option(help="Your own crystal (CIF, POSCAR, extended XYZ, …); several may follow.")
+        list[Path] | None,
+        typer.Option(help="Your own crystal (CIF, POSCAR, extended XYZ, …); several may follow."),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help=f"Or a system to start from: {', '.join(TEMPLATES)}. Default: as FOLDER's name.")
+        str | None,
+        typer.Option(
+            help=f"Or a system to start from: {', '.join(TEMPLATES)}. Default: as FOLDER's name."
+        ),
     ] = None,
 ) -> None:
     """Write a commented campaign file: for crystals of your own, or of a system that comes with the package.
@@ -36,7 +43,9 @@ def command(
         raise ValueError(f"{more[0]}: give your own crystals behind --structure")
     if structures and template is not None:
         raise ValueError(f"--structure and --template {template} exclude each other")
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in folder.resolve().name)
+    name = "".join(
+        c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in folder.resolve().name
+    )
     name = name[:64] if name[:1].isalnum() else f"campaign{name}"[:64]
     if structures:
         from entropy_flows.cli.own_system import copy_structures, own_campaign
@@ -58,5 +67,7 @@ def _template(folder: Path, template: str | None) -> str:
         known = ", ".join(TEMPLATES)
         if template is not None:
             raise ValueError(f"--template {template!r}: expected one of {known}")
-        raise ValueError(f"{folder}: which system? Give your crystals by --structure FILE …, or --template {known}")
+        raise ValueError(
+            f"{folder}: which system? Give your crystals by --structure FILE …, or --template {known}"
+        )
     return (files("entropy_flows.cli") / "templates" / f"{system}.yaml").read_text()

@@ -11,7 +11,16 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-HEADER = ["phase", "element", "atoms", "start |m|, μB", "end |m|, μB", "least", "most", "turned over"]
+HEADER = [
+    "phase",
+    "element",
+    "atoms",
+    "start |m|, μB",
+    "end |m|, μB",
+    "least",
+    "most",
+    "turned over",
+]
 NOTE = (
     "An atom turned over if its moment changed its sign and is larger than 0.3 μB: the label may be of another "
     "magnetic order than its phase. Moments of atoms are within spheres."
@@ -26,7 +35,8 @@ def moment_rows(frames: Iterable[Atoms]) -> list[list[str]]:
     Parameters
     ----------
     frames
-        Labelled cells, as `CampaignStore.frames` has them; those without final moments are passed over.
+        Labelled cells, as `CampaignStore.frames` has them; those without final moments are passed
+        over.
 
     Returns
     -------
@@ -49,4 +59,10 @@ def _row(phase: str, symbol: str, pairs: np.ndarray) -> list[str]:
     start, end = np.abs(pairs).T
     turned = (pairs.prod(axis=1) < 0) & (end > SMALL)
     means = [start.mean(), end.mean(), end.min(), end.max()]
-    return [phase, symbol, str(len(pairs)), *(f"{value:.2f}" for value in means), str(int(turned.sum()))]
+    return [
+        phase,
+        symbol,
+        str(len(pairs)),
+        *(f"{value:.2f}" for value in means),
+        str(int(turned.sum())),
+    ]

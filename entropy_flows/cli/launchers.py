@@ -12,51 +12,79 @@ import typer
 from entropy_flows.settings import settings
 
 PATH_LINE = f"export PATH={Path(sys.executable).parent}:$PATH"
-"""Sets up a job where nothing else was given: the programs beside the Python that wrote the files."""
+"""Sets up a job where nothing else was given: the programs beside the Python that wrote the
+files.
+"""
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Folder for the files, on a disk that all nodes share.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for the files, on a disk that all nodes share.")
+    ],
     scheduler: Annotated[str, typer.Option(help="slurm or pbs.")] = "slurm",
-    partition_gpu: Annotated[str, typer.Option(help="Partition (PBS: queue) for explore, refine, train.")] = "gpu",
+    partition_gpu: Annotated[
+        str, typer.Option(help="Partition (PBS: queue) for explore, refine, train.")
+    ] = "gpu",
     partition_dft: Annotated[str, typer.Option(help="Partition for labels.")] = "dft",
     partition_cpu: Annotated[str, typer.Option(help="Partition for the others.")] = "cpu",
     walltime_gpu: Annotated[str, typer.Option(help="HH:MM:SS or D-HH:MM:SS.")] = "24:00:00",
     walltime_dft: Annotated[str, typer.Option()] = "24:00:00",
     walltime_cpu: Annotated[str, typer.Option()] = "04:00:00",
-    gres: Annotated[str, typer.Option(help="GPUs of a gpu job, as SLURM writes it; '' for none.")] = "gpu:1",
+    gres: Annotated[
+        str, typer.Option(help="GPUs of a gpu job, as SLURM writes it; '' for none.")
+    ] = "gpu:1",
     device: Annotated[str, typer.Option(help="Device of gpu jobs: cuda, or cpu.")] = "cuda",
     ntasks_dft: Annotated[int, typer.Option(help="MPI ranks of a label's job.")] = 1,
     cpus_per_task_dft: Annotated[int, typer.Option(help="Cores, and threads, of each rank.")] = 1,
     account: Annotated[str | None, typer.Option(help="Account to charge.")] = None,
     module: Annotated[
-        list[str] | None, typer.Option(help="Module to load in every job; may be given several times, as those below.")
+        list[str] | None,
+        typer.Option(
+            help="Module to load in every job; may be given several times, as those below."
+        ),
     ] = None,
-    module_gpu: Annotated[list[str] | None, typer.Option(help="Module of gpu jobs alone, such as cuda.")] = None,
-    module_dft: Annotated[list[str] | None, typer.Option(help="Module of dft jobs alone, such as vasp.")] = None,
+    module_gpu: Annotated[
+        list[str] | None, typer.Option(help="Module of gpu jobs alone, such as cuda.")
+    ] = None,
+    module_dft: Annotated[
+        list[str] | None, typer.Option(help="Module of dft jobs alone, such as vasp.")
+    ] = None,
     module_cpu: Annotated[list[str] | None, typer.Option(help="Module of cpu jobs alone.")] = None,
     setup: Annotated[
         list[str] | None,
-        typer.Option(help="Shell line before the worker starts, may be given several times. Default: set PATH."),
+        typer.Option(
+            help="Shell line before the worker starts, may be given several times. Default: set PATH."
+        ),
     ] = None,
     lead: Annotated[int, typer.Option(help="Seconds from SIGTERM to the walltime's end.")] = 120,
     longest_job: Annotated[
         str | None,
-        typer.Option(help="HH:MM:SS: with less left, no other job is begun. Default: a sixth of the walltime."),
+        typer.Option(
+            help="HH:MM:SS: with less left, no other job is begun. Default: a sixth of the walltime."
+        ),
     ] = None,
     max_jobs: Annotated[int, typer.Option(help="Jobs of a category in the queue at a time.")] = 20,
     sleep: Annotated[int, typer.Option(help="Seconds between two looks for jobs.")] = 30,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
 ) -> None:
     """Write FireWorks' and jobflow's files for a cluster, with a README that has the commands.
 
-    Example: entropy-flows launchers launchers --account abc123 --ntasks-dft 64 --module-dft vasp/6.4
+    Example: entropy-flows launchers launchers --account abc123 --ntasks-dft 64 --module-dft
+    vasp/6.4
     """
     from entropy_flows.launch.launchers import Cluster, Queue, write_launchers
 
     cluster = Cluster(
         scheduler=scheduler,
-        gpu=Queue(partition_gpu, walltime_gpu, gres=gres or None, device=device, modules=tuple(module_gpu or ())),
+        gpu=Queue(
+            partition_gpu,
+            walltime_gpu,
+            gres=gres or None,
+            device=device,
+            modules=tuple(module_gpu or ()),
+        ),
         dft=Queue(
             partition_dft,
             walltime_dft,
@@ -74,5 +102,7 @@ def command(
         heartbeat=settings().heartbeat,
         sleep=sleep,
     )
-    written = write_launchers(cluster, folder, shlex.join(["entropy-flows", *sys.argv[1:]]), overwrite)
+    written = write_launchers(
+        cluster, folder, shlex.join(["entropy-flows", *sys.argv[1:]]), overwrite
+    )
     print(f"written: {folder}/ {', '.join(written)}\nnext:    {folder}/README.md")

@@ -21,7 +21,9 @@ BASE_MODEL = "SevenNet-0"
 SMALLEST, LARGEST = 16, 64
 """Atoms of a seed, where the crystal's cell allows it."""
 NEAREST_SHELLS = {"local_fingerprint": (1.3, 3.0), "global_fingerprint": (1.9, 4.5)}
-"""Cutoff of a fingerprint: so many times the largest distance between nearest neighbours, and at least so many Å."""
+"""Cutoff of a fingerprint: so many times the largest distance between nearest neighbours, and at
+least so many Å.
+"""
 WIDEST_GAP = 6.0
 """Å between planes of atoms in a direction along which a slab or wire is repeated."""
 SQUEEZED = 2.5
@@ -81,22 +83,33 @@ def own_campaign(name: str, paths: Sequence[Path]) -> str:
     Raises
     ------
     ValueError
-        If a file cannot be read or used as a seed, two have one name, or the base model lacks an element.
+        If a file cannot be read or used as a seed, two have one name, or the base model lacks an
+        element.
     """
     _refuse_equal_names(paths)
     cells = [read_structure(path) for path in paths]
-    elements = sorted({str(element.symbol) for cell in cells for element in cell.composition.elements}, key=_number)
+    elements = sorted(
+        {str(element.symbol) for cell in cells for element in cell.composition.elements},
+        key=_number,
+    )
     check_elements(BASE_MODEL, elements, "base_model")
     seeds = [cell.make_supercell(_supercell(cell), in_place=False) for cell in cells]
     radius = max(_nearest_distance(seed) for seed in seeds)
-    cutoffs = {key: max(least, round(shells * radius, 1)) for key, (shells, least) in NEAREST_SHELLS.items()}
+    cutoffs = {
+        key: max(least, round(shells * radius, 1))
+        for key, (shells, least) in NEAREST_SHELLS.items()
+    }
     natx = {key: max(_natx(seed, cutoff) for seed in seeds) for key, cutoff in cutoffs.items()}
     vacuum = any(vacuum_of(to_atoms(seed)) is not None for seed in seeds)
     return TEXT.format(
         name=name,
-        elements=", ".join(json.dumps(element) if element == "No" else element for element in elements),
+        elements=", ".join(
+            json.dumps(element) if element == "No" else element for element in elements
+        ),
         base_model=BASE_MODEL,
-        phases="".join(_phase(path, cell, seed) for path, cell, seed in zip(paths, cells, seeds, strict=True)),
+        phases="".join(
+            _phase(path, cell, seed) for path, cell, seed in zip(paths, cells, seeds, strict=True)
+        ),
         local_cutoff=cutoffs["local_fingerprint"],
         local_natx=natx["local_fingerprint"],
         global_cutoff=cutoffs["global_fingerprint"],
@@ -125,7 +138,9 @@ def _refuse_equal_names(paths: Sequence[Path]) -> None:
 def _phase_name(path: Path) -> str:
     """A file's name without what tells its format."""
     name = re.sub(r"(\.(gz|bz2|xz))?$", "", path.name)
-    stem = re.sub(r"\.(cif|vasp|poscar|xyz|extxyz|json|xml|xsf|res)$", "", name, flags=re.IGNORECASE)
+    stem = re.sub(
+        r"\.(cif|vasp|poscar|xyz|extxyz|json|xml|xsf|res)$", "", name, flags=re.IGNORECASE
+    )
     return re.sub(r"[^A-Za-z0-9_.+-]", "-", stem)
 
 
@@ -160,7 +175,9 @@ def _nearest_distance(cell: Structure) -> float:
     """Largest distance (Å) of an atom to its nearest neighbour; of a single atom in a vacuum 3 Å."""
     atoms = to_atoms(cell)
     centres, distances = neighbor_list("id", atoms, 7.0)
-    nearest = [distances[centres == index].min() for index in range(len(atoms)) if (centres == index).any()]
+    nearest = [
+        distances[centres == index].min() for index in range(len(atoms)) if (centres == index).any()
+    ]
     return float(max(nearest, default=3.0))
 
 

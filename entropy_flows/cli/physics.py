@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, as_typed, need_shared_database, stored
+from entropy_flows.cli.session import (
+    CampaignFile,
+    FolderOption,
+    Session,
+    as_typed,
+    need_shared_database,
+    stored,
+)
 from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
@@ -23,7 +30,11 @@ def command(
     folder: FolderOption = None,
     retry: Annotated[bool, typer.Option("--retry", help="Make checks again that failed.")] = False,
     queue: Annotated[
-        bool, typer.Option("--queue", help="Make none here: submit a job for each model, for `qlaunch` or `rlaunch`.")
+        bool,
+        typer.Option(
+            "--queue",
+            help="Make none here: submit a job for each model, for `qlaunch` or `rlaunch`.",
+        ),
     ] = False,
 ) -> None:
     """Check equation of state, elastic constants, phonons, phases and dynamics of the models; go on where it stopped.
@@ -47,7 +58,9 @@ def command(
             console.print(f"{forgotten} failed checks will be made again")
         if queue:
             _submit(opened, plan, console)
-        made = 0 if queue else sum(_check(opened, plan, subject, console) for subject in plan.subjects)
+        made = (
+            0 if queue else sum(_check(opened, plan, subject, console) for subject in plan.subjects)
+        )
         models = plan.models(opened)
     rows = physics_rows(models)
     console.print(shown("physics", rows))
@@ -74,7 +87,8 @@ class Plan:
 
         checks = Checks(opened.store.database, opened.campaign.name)
         found: dict[str, Any] = {
-            one.title: rows_of(checks, one.reference, self.params, self.cells) for one in self.subjects
+            one.title: rows_of(checks, one.reference, self.params, self.cells)
+            for one in self.subjects
         }
         return {title: rows for title, rows in found.items() if rows}
 
@@ -97,13 +111,18 @@ def _submit(opened: Session, plan: Plan, console: Console) -> None:
     from entropy_flows.launch.submit import submit_physics
     from entropy_flows.store import Checks
 
-    checks, number = Checks(opened.store.database, opened.campaign.name), len(wanted(plan.params, plan.cells))
+    checks, number = (
+        Checks(opened.store.database, opened.campaign.name),
+        len(wanted(plan.params, plan.cells)),
+    )
     for subject in plan.subjects:
         missing = number - len(rows_of(checks, subject.reference, plan.params, plan.cells))
         if not subject.in_memory:
             console.print(f"{subject.title} {BY_FILES}")
         elif missing:
-            added = submit_physics(opened.store, opened.campaign, subject, plan.cells, opened.file.parent)
+            added = submit_physics(
+                opened.store, opened.campaign, subject, plan.cells, opened.file.parent
+            )
             how = "submitted" if added else "submitted before, and not done"
             console.print(f"{subject.title}: {missing} of {number} checks {how}", highlight=False)
 
@@ -121,7 +140,11 @@ def _check(opened: Session, plan: Plan, subject: Subject, console: Console) -> i
         nonlocal done
         done += 1
         how = f"in {row['seconds']:.0f} s" if row["result"] else f"failed: {row['reason']}"
-        console.print(f"{subject.title} {done}/{number}: {check} of {phase} {how}", highlight=False, soft_wrap=True)
+        console.print(
+            f"{subject.title} {done}/{number}: {check} of {phase} {how}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     with console.status(f"{subject.title}: {number - there} of {number} checks to make"):
         made = check_model(checks, subject, plan.params, plan.cells, tell)

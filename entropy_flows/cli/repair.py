@@ -25,17 +25,28 @@ PATIENCE = 120.0
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
+    ] = False,
     expiry: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds after its last sign of life that a job is lost. Default: ten heartbeats."),
+        typer.Option(
+            min=0,
+            help="Seconds after its last sign of life that a job is lost. Default: ten heartbeats.",
+        ),
     ] = None,
     patience: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds for which a lock or a reservation may be a living worker's. Default: 120."),
+        typer.Option(
+            min=0,
+            help="Seconds for which a lock or a reservation may be a living worker's. Default: 120.",
+        ),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Also jobs that were given up, and the last iteration's failed stages.")
+        bool,
+        typer.Option(
+            "--retry", help="Also jobs that were given up, and the last iteration's failed stages."
+        ),
     ] = False,
 ) -> None:
     """Mend what killed workers, queues and databases left of a campaign's jobs; safe while others work on it.
@@ -59,7 +70,11 @@ def command(
 
 
 def gather(
-    opened: Session, pad: LaunchPad, idle: bool, expiry: float | None = None, patience: float | None = None
+    opened: Session,
+    pad: LaunchPad,
+    idle: bool,
+    expiry: float | None = None,
+    patience: float | None = None,
 ) -> Evidence:
     """What is known here of who is dead.
 
@@ -70,8 +85,8 @@ def gather(
     pad
         The launchpad.
     idle
-        No `run` works in the campaign's folder now. Where the database is the campaign's own there are no other workers
-        than its, and whatever is half done was left so.
+        No `run` works in the campaign's folder now. Where the database is the campaign's own there
+        are no other workers than its, and whatever is half done was left so.
     expiry, patience
         As of `Evidence`, in seconds; None takes the defaults.
     """

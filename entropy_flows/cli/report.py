@@ -18,9 +18,7 @@ from entropy_flows.cli.status import early_ends, iteration_rows
 from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines
 
-FLAGGED_NOTE = (
-    "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not trained on."
-)
+FLAGGED_NOTE = "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not trained on."
 
 
 def command(
@@ -54,8 +52,16 @@ def command(
             [
                 ("Iterations", [header, *iteration_rows(iterations)], note),
                 ("Labels by condition", conditions, FLAGGED_NOTE),
-                ("Yield by condition", _yield_rows(opened, iterations), "Candidates accepted, of those explored."),
-                *([("Magnetic moments", [MOMENT_HEADER, *moments], MOMENT_NOTE)] if moments else []),
+                (
+                    "Yield by condition",
+                    _yield_rows(opened, iterations),
+                    "Candidates accepted, of those explored.",
+                ),
+                *(
+                    [("Magnetic moments", [MOMENT_HEADER, *moments], MOMENT_NOTE)]
+                    if moments
+                    else []
+                ),
                 *calibration_tables(_calibrations(iterations)),
                 *tables,
             ],
@@ -68,7 +74,10 @@ def command(
 
 def _physics(opened: Session) -> tuple[list[Any], dict[str, Any]]:
     """Tables and figures of the physics checks, if any were made."""
-    if opened.store.database["checks"].count_documents({"campaign": opened.campaign.name}, limit=1) == 0:
+    if (
+        opened.store.database["checks"].count_documents({"campaign": opened.campaign.name}, limit=1)
+        == 0
+    ):
         return [], {}
     from entropy_flows.evaluate.physics.plots import physics_figures
     from entropy_flows.evaluate.physics.table import physics_reasons, physics_rows
@@ -77,22 +86,33 @@ def _physics(opened: Session) -> tuple[list[Any], dict[str, Any]]:
     if not models:
         return [], {}
     rows, reasons = physics_rows(models), "; ".join(physics_reasons(models))
-    return [("Physics", rows, f"Without a result: {reasons}." if reasons else "")], physics_figures(models)
+    return [("Physics", rows, f"Without a result: {reasons}." if reasons else "")], physics_figures(
+        models
+    )
 
 
-def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, Any]:
+def _figures(
+    opened: Session, iterations: list[dict[str, Any]], labels: list[dict[str, Any]]
+) -> dict[str, Any]:
     from entropy_flows.evaluate import plots
 
     campaign = opened.campaign
     gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
     thresholds = {number: campaign.iteration(number).select.least_gain for number in gains}
-    histories = {doc["iteration"]: doc["train"]["history"] for doc in iterations if doc.get("train", {}).get("history")}
+    histories = {
+        doc["iteration"]: doc["train"]["history"]
+        for doc in iterations
+        if doc.get("train", {}).get("history")
+    }
     figures: dict[str, Any] = {}
     parities = _parities(opened, iterations)
     if parities is not None:
         caption = "Held-out cells: base model and last model against the labels."
         figures["parity"] = (plots.parity_plot(*parities), caption)
-    figures["gains"] = (plots.gain_plot(gains, thresholds), "Gain of each accepted candidate when it was accepted.")
+    figures["gains"] = (
+        plots.gain_plot(gains, thresholds),
+        "Gain of each accepted candidate when it was accepted.",
+    )
     ledger = opened.store.ledger(campaign.dataset)
     entries = list(ledger.entries())
     if len(entries) > 2:
@@ -103,9 +123,14 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
         pressures = [label["pressure"] for label in stressed]
         energies = [label["energy"] / label["n_atoms"] for label in stressed]
         groups = [f"{label['stage']}, {label.get('split') or 'unused'}" for label in stressed]
-        figures["labels"] = (plots.pressure_plot(pressures, energies, groups), "Labels by realised pressure.")
+        figures["labels"] = (
+            plots.pressure_plot(pressures, energies, groups),
+            "Labels by realised pressure.",
+        )
     if calibrations := _calibrations(iterations):
-        caption = "Held-out cells: the error of the committee's mean against the spread of its members."
+        caption = (
+            "Held-out cells: the error of the committee's mean against the spread of its members."
+        )
         figures["calibration"] = (plots.calibration_plot(calibrations), caption)
     if histories:
         figures["training"] = (plots.training_plot(histories), "Loss during fine-tuning.")
@@ -114,7 +139,10 @@ def _figures(opened: Session, iterations: list[dict[str, Any]], labels: list[dic
 
 def _calibrations(iterations: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Iteration → what its committee's spread says of its error, where it had a committee."""
-    found = {f"iteration {doc['iteration']}": doc.get("evaluate", {}).get("calibration") for doc in iterations}
+    found = {
+        f"iteration {doc['iteration']}": doc.get("evaluate", {}).get("calibration")
+        for doc in iterations
+    }
     return {name: parts for name, parts in found.items() if parts}
 
 
@@ -132,7 +160,9 @@ def _parities(opened: Session, iterations: list[dict[str, Any]]) -> tuple[Any, A
     trained = last if last is not None and last["iteration"] > 0 else opened.store.model(done[-1])
     models = [first, trained]
     before, after = (
-        parity(test, load_calculator(opened.store.fetch_model(model["reference"]))) for model in models if model
+        parity(test, load_calculator(opened.store.fetch_model(model["reference"])))
+        for model in models
+        if model
     )
     return before, after
 
@@ -145,8 +175,13 @@ def _yield_rows(opened: Session, iterations: list[dict[str, Any]]) -> list[list[
             key = (run["phase"], run["temperature"], run["k"], run["pressure"])
             counts = explored.setdefault(key, [0, 0])
             counts[1] += run["snapshots"]
-    for entry in opened.store.ledger(opened.campaign.dataset).entries(stage={"$in": ["select", "refine"]}):
+    for entry in opened.store.ledger(opened.campaign.dataset).entries(
+        stage={"$in": ["select", "refine"]}
+    ):
         origin = entry["origin"]
         explored[(origin["phase"], origin["temperature"], origin["k"], origin["pressure"])][0] += 1
-    rows = [[phase, f"{T:g}", f"{k:g}", f"{P:g}", *map(str, counts)] for (phase, T, k, P), counts in explored.items()]
+    rows = [
+        [phase, f"{T:g}", f"{k:g}", f"{P:g}", *map(str, counts)]
+        for (phase, T, k, P), counts in explored.items()
+    ]
     return [["phase", "T, K", "k, eV", "P, GPa (nominal)", "accepted", "explored"], *rows]

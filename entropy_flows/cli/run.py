@@ -28,9 +28,15 @@ QUIET_SECONDS = 10.0
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Local workers. Default: one per core.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="In this process, without FireWorks, for debugging.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Run the failed jobs of a failed campaign again.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Local workers. Default: one per core.")
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="In this process, without FireWorks, for debugging.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Run the failed jobs of a failed campaign again.")
+    ] = False,
 ) -> None:
     """Run a campaign here, or continue one: nothing that is done is done again.
 
@@ -38,8 +44,13 @@ def command(
     """
     preflight(file, runs_here=True)
     console = Console()
-    with session(file, folder) as opened, locked(opened.folder / "run.lock", "this campaign", patience=3.0):
-        state, message = _run_locally(opened) if local else run_workers(opened, console, workers, retry)
+    with (
+        session(file, folder) as opened,
+        locked(opened.folder / "run.lock", "this campaign", patience=3.0),
+    ):
+        state, message = (
+            _run_locally(opened) if local else run_workers(opened, console, workers, retry)
+        )
         show(console, opened.store.iterations(), opened.store.failures())
     refuse_unfinished(opened.store.name, state, message)
     console.print(f"[green]{opened.store.name}: {message}[/green]")
@@ -94,12 +105,16 @@ def only_run(opened: Session) -> Iterator[Fence]:
     name = opened.store.name
     database = opened.store.database
     try:
-        with lease(database, f"run/{name}", patience=0, regain=True, folder=str(opened.folder)) as held:
+        with lease(
+            database, f"run/{name}", patience=0, regain=True, folder=str(opened.folder)
+        ) as held:
             yield held
     except LeaseTakenError as err:
         raise StoreError(f"campaign {name!r} is being run by {_who(err.holder)}") from None
     except LeaseLostError:
-        raise StoreError(f"campaign {name!r}: this run was stopped, and another one has taken over meanwhile") from None
+        raise StoreError(
+            f"campaign {name!r}: this run was stopped, and another one has taken over meanwhile"
+        ) from None
 
 
 def _who(holder: dict[str, Any]) -> str:
@@ -113,7 +128,9 @@ def _who(holder: dict[str, Any]) -> str:
     )
 
 
-def _taken_up(opened: Session, pad: Any, console: Console, retry: bool) -> tuple[str, str | None] | None:
+def _taken_up(
+    opened: Session, pad: Any, console: Console, retry: bool
+) -> tuple[str, str | None] | None:
     """Mend what the last run has left; the campaign's end if it has ended."""
     from entropy_flows.launch import repair
     from entropy_flows.launch.repair import retry_stages
@@ -130,7 +147,9 @@ def _taken_up(opened: Session, pad: Any, console: Console, retry: bool) -> tuple
     return document["state"], document["message"]
 
 
-def _follow(opened: Session, pad: Any, crew: Any, console: Console, held: Fence) -> tuple[str, str | None]:
+def _follow(
+    opened: Session, pad: Any, crew: Any, console: Console, held: Fence
+) -> tuple[str, str | None]:
     """Show progress until the campaign ends or nothing can run any more."""
     shown, printed, idle = "", 0.0, 0
     with console.status("starting") as spinner:
@@ -142,8 +161,14 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console, held: Fence)
             counts = job_counts(opened.store.database, opened.store.name)
             line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
             spinner.update(line)
-            if not console.is_terminal and line != shown and time.monotonic() - printed > QUIET_SECONDS:
-                console.print(f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True)
+            if (
+                not console.is_terminal
+                and line != shown
+                and time.monotonic() - printed > QUIET_SECONDS
+            ):
+                console.print(
+                    f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True
+                )
                 shown, printed = line, time.monotonic()
             active = sum(counts.get(state, 0) for state in ACTIVE)
             if document["state"] in ("done", "failed") and not active:
@@ -157,7 +182,9 @@ def _follow(opened: Session, pad: Any, crew: Any, console: Console, held: Fence)
 
 
 def _why_stuck(pad: Any, campaign: str) -> str:
-    fizzled = pad.fireworks.find_one({"spec.campaign": campaign, "state": "FIZZLED"}, sort=[("fw_id", -1)])
+    fizzled = pad.fireworks.find_one(
+        {"spec.campaign": campaign, "state": "FIZZLED"}, sort=[("fw_id", -1)]
+    )
     if fizzled is None:
         return "no job can run; see `lpad get_fws -s WAITING`"
     launch = pad.launches.find_one({"fw_id": fizzled["fw_id"]}, sort=[("launch_id", -1)]) or {}
@@ -187,6 +214,10 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     document = store.document()
     if document["state"] == "running":
         failure = next(reversed(store.failures()), None)
-        reason = f"{failure['stage']}: {failure['message']}" if failure else "a job failed, see the log above"
+        reason = (
+            f"{failure['stage']}: {failure['message']}"
+            if failure
+            else "a job failed, see the log above"
+        )
         return "failed", reason
     return document["state"], document["message"]

@@ -21,10 +21,16 @@ from entropy_flows.store import CampaignStore, StoreError, connect
 from entropy_flows.store.connection import configured_uri, database_name
 from entropy_flows.store.uri import without_password
 
-CampaignFile = Annotated[Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")]
+CampaignFile = Annotated[
+    Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")
+]
 FolderOption = Annotated[
     Path | None,
-    typer.Option("--folder", "-C", help="The campaign's folder. Default: named like the campaign, beside its file."),
+    typer.Option(
+        "--folder",
+        "-C",
+        help="The campaign's folder. Default: named like the campaign, beside its file.",
+    ),
 ]
 
 LOCK_SECONDS = 30.0
@@ -45,7 +51,9 @@ class Session:
     def campaign(self) -> Campaign:
         """The campaign; a ValueError if the file is of `entropy-flows agnostic`, for which a command has no use."""
         if not isinstance(self.settings, Campaign):
-            raise ValueError(f"{self.file} is a file of `entropy-flows agnostic`; this command needs a campaign's")
+            raise ValueError(
+                f"{self.file} is a file of `entropy-flows agnostic`; this command needs a campaign's"
+            )
         return self.settings
 
     def of(self, campaign: Campaign) -> Session:
@@ -66,7 +74,9 @@ def as_typed(file: Path, folder: Path | None) -> str:
 def need_shared_database(what: str, otherwise: str = "") -> None:
     """Refuse, with a StoreError, to submit to a database that ends with the command."""
     if settings().uri is None:
-        raise StoreError(f"{what} needs a database that workers can reach: set ENTROPY_FLOWS_URI{otherwise}")
+        raise StoreError(
+            f"{what} needs a database that workers can reach: set ENTROPY_FLOWS_URI{otherwise}"
+        )
 
 
 @contextmanager
@@ -88,8 +98,9 @@ def stored(file: Path, folder: Path | None) -> Iterator[Session]:
 def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Session]:
     """Open a campaign's database for the length of the block.
 
-    With no URI configured it is the embedded server: the one that another command runs now, or one started here, on a
-    new database if `create` says so. The URI is put in this process's environment, where workers find it.
+    With no URI configured it is the embedded server: the one that another command runs now, or one
+    started here, on a new database if `create` says so. The URI is put in this process's
+    environment, where workers find it.
 
     Raises
     ------
@@ -118,7 +129,9 @@ def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Se
         note.write_text(uri)
         try:
             with _configured(uri, home):
-                yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
+                yield Session(
+                    campaign, file, home, CampaignStore(connect(), campaign.name), embedded
+                )
         finally:
             note.unlink(missing_ok=True)
 
@@ -126,7 +139,9 @@ def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Se
 def _missing(name: str, home: Path, embedded: bool) -> StoreError:
     """That a campaign is not in the database, and which one that is: cron and new shells have other settings."""
     if embedded:
-        return StoreError(f"campaign {name!r} is not in the embedded database of {home}; ENTROPY_FLOWS_URI is not set")
+        return StoreError(
+            f"campaign {name!r} is not in the embedded database of {home}; ENTROPY_FLOWS_URI is not set"
+        )
     where = f"database {database_name()!r} at {without_password(configured_uri())}"
     return StoreError(f"campaign {name!r} is not in {where}; submit it first")
 

@@ -30,11 +30,15 @@ STATES = {
     "DEFUSED": "defused (lpad reignite_fws)",
     "ARCHIVED": "archived (for good: submit under a new name)",
 }
-"""FireWorks' states in words, with what lets such a job go on where somebody has to do something."""
+"""FireWorks' states in words, with what lets such a job go on where somebody has to do
+something.
+"""
 ACTIVE = ("READY", "RESERVED", "RUNNING")
 """States of jobs that run, or will without anybody's doing."""
 HELD = ("PAUSED", "DEFUSED", "ARCHIVED")
-"""States in which somebody has put a job by `lpad`, and in which it stays until somebody takes it out."""
+"""States in which somebody has put a job by `lpad`, and in which it stays until somebody takes
+it out.
+"""
 RELEASE = {"PAUSED": "resume_fws", "DEFUSED": "reignite_fws"}
 """Commands of `lpad` that take jobs out of a state."""
 
@@ -50,7 +54,9 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         iterations, failures = opened.store.iterations(), opened.store.failures()
         rows = label_rows(opened.store.labels(stage={"$ne": "import"}))
         counts = job_counts(opened.store.database, opened.store.name)
-        engines = opened.store.database["labels"].distinct("provenance.engine", {"campaign": opened.store.name})
+        engines = opened.store.database["labels"].distinct(
+            "provenance.engine", {"campaign": opened.store.name}
+        )
     console.print(f"[bold]{document['name']}[/bold] {standing(document, counts)}", soft_wrap=True)
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
@@ -59,10 +65,19 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     for state, command_name in RELEASE.items():
         if state in counts:
             query = json.dumps({"spec.campaign": document["name"]})
-            console.print(f"{state} jobs go on with: lpad {command_name} -s {state} -q '{query}'", soft_wrap=True)
+            console.print(
+                f"{state} jobs go on with: lpad {command_name} -s {state} -q '{query}'",
+                soft_wrap=True,
+            )
     if "FIZZLED" in counts:
         mend = f"entropy-flows repair {as_typed(file, folder)} --dry-run"
-        console.print(f"FIZZLED jobs: see `{mend}`", style="red", soft_wrap=True, markup=False, highlight=False)
+        console.print(
+            f"FIZZLED jobs: see `{mend}`",
+            style="red",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
     if isinstance(opened.settings, AgnosticParams):
         from entropy_flows.cli.agnostic import show_runs
 
@@ -78,11 +93,15 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         console.print(early)
 
 
-def show(console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]) -> None:
+def show(
+    console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]
+) -> None:
     """Print the iterations' table, and every job that failed, also where its iteration went on without it."""
     console.print(iteration_table(iterations))
     for row in failures:
-        console.print(f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]")
+        console.print(
+            f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]"
+        )
     for line in decision_lines(iterations):
         console.print(f"[yellow]{line}[/yellow]", highlight=False, soft_wrap=True)
     for line in early_ends(iterations):
@@ -92,7 +111,11 @@ def show(console: Console, iterations: list[dict[str, Any]], failures: list[dict
 def early_ends(iterations: list[dict[str, Any]]) -> list[str]:
     """Why selection ended before an iteration's budget was spent, where it did."""
     reasons = {doc["iteration"]: doc.get("select", {}).get("reason") for doc in iterations}
-    return [f"iteration {number}, selection ended early: {reason}" for number, reason in reasons.items() if reason]
+    return [
+        f"iteration {number}, selection ended early: {reason}"
+        for number, reason in reasons.items()
+        if reason
+    ]
 
 
 def label_table(rows: list[list[str]]) -> Table:
@@ -117,7 +140,8 @@ def iteration_table(iterations: list[dict[str, Any]]) -> Table:
 def iteration_rows(iterations: list[dict[str, Any]]) -> list[list[str]]:
     """A quantity and its value in each iteration.
 
-    Errors are before → after the iteration's fine-tuning, on the same held-out cells, which no model was trained on.
+    Errors are before → after the iteration's fine-tuning, on the same held-out cells, which no
+    model was trained on.
     """
     return [[name, *(value(doc) for doc in iterations)] for name, value in QUANTITIES.items()]
 
@@ -128,7 +152,11 @@ def _count(stage: str, name: str) -> Callable[[dict[str, Any]], str]:
 
 def _rejected(doc: dict[str, Any]) -> str:
     select = doc.get("select")
-    return str(select["rejected"] + select["near"] - doc.get("refine", {}).get("accepted", 0)) if select else "–"
+    return (
+        str(select["rejected"] + select["near"] - doc.get("refine", {}).get("accepted", 0))
+        if select
+        else "–"
+    )
 
 
 def _entropy(mode: str) -> Callable[[dict[str, Any]], str]:
@@ -145,7 +173,9 @@ def _entropy(mode: str) -> Callable[[dict[str, Any]], str]:
 def _errors(name: str, scale: float, digits: int) -> Callable[[dict[str, Any]], str]:
     def value(doc: dict[str, Any]) -> str:
         evaluate = doc.get("evaluate", {})
-        return _change(evaluate.get("before", {}).get(name), evaluate.get("after", {}).get(name), scale, digits)
+        return _change(
+            evaluate.get("before", {}).get(name), evaluate.get("after", {}).get(name), scale, digits
+        )
 
     return value
 
@@ -215,7 +245,11 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
         return f"{len(searches)} searches begun, {ended} ended: accepted {accepted} of {tried} candidates"
     doc = iterations[-1]
     parts = [f"iteration {doc['iteration']}"]
-    for stage, words in (("explore", "explored {} batches"), ("independent", "{} batches"), ("point", "{} points")):
+    for stage, words in (
+        ("explore", "explored {} batches"),
+        ("independent", "{} batches"),
+        ("point", "{} points"),
+    ):
         if done := sum(name.startswith(stage) for name in doc.get("seconds", {})):
             parts.append(words.format(done))
     if select := doc.get("select"):
@@ -223,7 +257,9 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
     if refine := doc.get("refine"):
         parts.append(f"refined in {refine['accepted']} of {refine['tried']}")
     if label := doc.get("label"):
-        parts.append(f"labels {label.get('labelled', 0)}/{label['requested']}, failed {label.get('failed', 0)}")
+        parts.append(
+            f"labels {label.get('labelled', 0)}/{label['requested']}, failed {label.get('failed', 0)}"
+        )
     if train := doc.get("train"):
         parts.append(f"training epoch {train['epoch']}/{train['max_epochs']}")
     if doc.get("evaluate"):
@@ -234,7 +270,8 @@ def stage_line(iterations: list[dict[str, Any]]) -> str:
 def job_counts(database: Database, campaign: str) -> dict[str, int]:
     """State → number of a campaign's jobs on the launchpad.
 
-    A job that gathers a wide fan-out is PAUSED by the workers until all of it is there: it is counted as WAITING.
+    A job that gathers a wide fan-out is PAUSED by the workers until all of it is there: it is
+    counted as WAITING.
     """
     gathers = {"$and": [{"$eq": ["$state", "PAUSED"]}, {"$isArray": "$spec.needs"}]}
     stages: list[dict[str, Any]] = [
@@ -247,7 +284,11 @@ def job_counts(database: Database, campaign: str) -> dict[str, int]:
 def job_line(counts: dict[str, int]) -> str:
     """Jobs by state, also by one that is not known here."""
     order = [*STATES, *sorted(counts.keys() - STATES.keys())]
-    return ", ".join(f"{counts[state]} {STATES.get(state, state.lower())}" for state in order if counts.get(state))
+    return ", ".join(
+        f"{counts[state]} {STATES.get(state, state.lower())}"
+        for state in order
+        if counts.get(state)
+    )
 
 
 def standing(document: dict[str, Any], counts: dict[str, int]) -> str:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from entropy_flows.cli.check import preflight
-from entropy_flows.cli.session import CampaignFile, FolderOption, as_typed, need_shared_database, session
+from entropy_flows.cli.session import (
+    CampaignFile,
+    FolderOption,
+    as_typed,
+    need_shared_database,
+    session,
+)
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -18,4 +24,6 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     with session(file, folder) as opened:
         added = submit(opened.store, opened.campaign, file.parent)
     done = "is submitted" if added else "was submitted before"
-    print(f"{opened.campaign.name} {done}; its state: entropy-flows status {as_typed(file, folder)}")
+    print(
+        f"{opened.campaign.name} {done}; its state: entropy-flows status {as_typed(file, folder)}"
+    )

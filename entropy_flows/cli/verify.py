@@ -23,13 +23,15 @@ def command(
     deep: Annotated[
         bool,
         typer.Option(
-            "--deep", help="Compute again all that follows: fingerprints beyond 500, covariances, gains, splits."
+            "--deep",
+            help="Compute again all that follows: fingerprints beyond 500, covariances, gains, splits.",
         ),
     ] = False,
 ) -> None:
     """Check ledger, statistics, labels, models, jobs and files against one another. Nothing is changed.
 
-    The exit code is 1 if anything is wrong. What is only wasted (room, or a result that was lost and told) is shown.
+    The exit code is 1 if anything is wrong. What is only wasted (room, or a result that was lost
+    and told) is shown.
 
     Example: entropy-flows verify silicon/campaign.yaml
     """
@@ -41,11 +43,18 @@ def command(
         checks = verify(opened.store, launchpad(), deep=deep, on_progress=bars.show)
     console.print(summary(checks))
     for check in checks:
-        for lines, colour, what in ((check.problems, "red", "wrong"), (check.wasted, "yellow", "wasted")):
+        for lines, colour, what in (
+            (check.problems, "red", "wrong"),
+            (check.wasted, "yellow", "wasted"),
+        ):
             for line in lines[:SHOWN]:
-                console.print(f"[{colour}]{check.name}, {what}:[/{colour}] {escape(line)}", soft_wrap=True)
+                console.print(
+                    f"[{colour}]{check.name}, {what}:[/{colour}] {escape(line)}", soft_wrap=True
+                )
             if len(lines) > SHOWN:
-                console.print(f"[{colour}]{check.name}, {what}:[/{colour}] and {len(lines) - SHOWN} more")
+                console.print(
+                    f"[{colour}]{check.name}, {what}:[/{colour}] and {len(lines) - SHOWN} more"
+                )
     wrong = sum(len(check.problems) for check in checks)
     if wrong:
         console.print(f"[red]{opened.store.name}: {wrong} things are wrong[/red]")
@@ -69,7 +78,10 @@ class _Bars:
 
     def __init__(self, console: Console):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._progress, self._tasks = Progress(*columns, console=console, transient=True), dict[str, TaskID]()
+        self._progress, self._tasks = (
+            Progress(*columns, console=console, transient=True),
+            dict[str, TaskID](),
+        )
 
     def __enter__(self) -> _Bars:
         self._progress.start()

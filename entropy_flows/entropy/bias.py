@@ -91,8 +91,8 @@ class GlobalBias:
     statistics
         The dataset D in each mode; referred to, not copied.
     gradient
-        "exact": the derivative. "paper": the printed force formula, which treats N, μ and Σ as if the candidate did not
-        move them.
+        "exact": the derivative. "paper": the printed force formula, which treats N, μ and Σ as if
+        the candidate did not move them.
     """
 
     name = "gain"
@@ -111,13 +111,17 @@ class GlobalBias:
         """Log det Σ(D ∪ {cell}), ΔH and the derivatives; the statistics work on the CPU, cell by cell."""
         spectra = self.fingerprint.spectra(batch)
         gains, entropies, gradients = [], [], []
-        for q, mode in zip(np.split(spectra.q.cpu().numpy(), batch.cells.first[1:-1]), modes, strict=True):
+        for q, mode in zip(
+            np.split(spectra.q.cpu().numpy(), batch.cells.first[1:-1]), modes, strict=True
+        ):
             statistics = self.statistics[mode]
             gains.append(statistics.gain(q))
             entropies.append(statistics.entropy())
             exact = self.gradient == "exact"
             gradients.append(statistics.gradient(q) if exact else statistics.paper_gradient(q))
-        gain, entropy, w = (spectra.q.new_tensor(np.array(x)) for x in (gains, entropies, np.concatenate(gradients)))
+        gain, entropy, w = (
+            spectra.q.new_tensor(np.array(x)) for x in (gains, entropies, np.concatenate(gradients))
+        )
         return Pull(entropy + gain, gain, *spectra.pullback(w))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:

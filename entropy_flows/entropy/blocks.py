@@ -1,6 +1,7 @@
 """The vectors of many cells as stacks that fit the cache: what is screened at once.
 
-A cell has fingerprints (n_atoms, d) and counts as m vectors: its atoms' in mode "atom", their mean in mode "config".
+A cell has fingerprints (n_atoms, d) and counts as m vectors: its atoms' in mode "atom", their mean
+in mode "config".
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from entropy_flows.conventions import Array
 from entropy_flows.entropy.support import Support
 
 BLOCK_BYTES, BLOCK_ROWS = 2**19, 128
-"""A stack has so many bytes, to fit the second-level cache, but so many vectors, for an efficient matrix product."""
+"""A stack has so many bytes, to fit the second-level cache, but so many vectors, for an
+efficient matrix product.
+"""
 
 LARGEST = 1e100
 """Of a fingerprint: squares, and sums of them, stay finite."""
@@ -58,7 +61,9 @@ class Group:
         if not self.averaged:
             return np.array(chosen, dtype=np.float64)
         means = np.empty((len(chosen), 1, len(support)))
-        for mean, q in zip(means, chosen, strict=True):  # copying cells of all sizes together first takes longer
+        for mean, q in zip(
+            means, chosen, strict=True
+        ):  # copying cells of all sizes together first takes longer
             np.dot(weights(len(q)), np.asarray(q, dtype=np.float64), out=mean)
         return means
 
@@ -69,7 +74,9 @@ def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:
     if isinstance(cells, np.ndarray):
         if cells.ndim != 3 or cells.shape[1] == 0 or cells.shape[2] != dim:
             needed = f"(n_candidates, n_atoms, {dim}), n_atoms at least 1"
-            raise ValueError(f"candidates have shape {cells.shape}; as one array they must be {needed}")
+            raise ValueError(
+                f"candidates have shape {cells.shape}; as one array they must be {needed}"
+            )
         return [Group(cells, np.arange(len(cells)), 1 if averaged else cells.shape[1], averaged)]
     shapes = list(map(np.shape, cells))
     for shape in set(shapes):
@@ -82,7 +89,9 @@ def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:
 def check_shape(shape: tuple[int, ...], dim: int) -> None:
     """Refuse what is not (n_atoms, dim)."""
     if len(shape) != 2 or shape[0] == 0 or shape[1] != dim:
-        raise ValueError(f"fingerprints have shape {shape}; they must be (n_atoms, {dim}), n_atoms at least 1")
+        raise ValueError(
+            f"fingerprints have shape {shape}; they must be (n_atoms, {dim}), n_atoms at least 1"
+        )
 
 
 def check_values(q: Array, name: str = "fingerprint") -> None:
@@ -92,7 +101,9 @@ def check_values(q: Array, name: str = "fingerprint") -> None:
     if not np.isfinite(largest[worst]):
         raise ValueError(f"{name} of atom {worst} is not finite")
     if not largest[worst] <= LARGEST:
-        raise ValueError(f"{name} of atom {worst} reaches {largest[worst]:.3g}; it must not exceed {LARGEST:g}")
+        raise ValueError(
+            f"{name} of atom {worst} reaches {largest[worst]:.3g}; it must not exceed {LARGEST:g}"
+        )
 
 
 @lru_cache(maxsize=64)

@@ -2,8 +2,8 @@
 
     S_local = (1/N) Σ_i log(N δ_i),    δ_i = min_{j≠i} ‖q_i − q_j‖
 
-log δ diverges where two atoms see the same environment, as in any perfect crystal. Below a floor δ₀ it is continued by
-its own Taylor series in t = (δ/δ₀)²
+log δ diverges where two atoms see the same environment, as in any perfect crystal. Below a floor δ₀
+it is continued by its own Taylor series in t = (δ/δ₀)²
 
     log δ  →  log δ₀ + ½ [(t − 1) − ½ (t − 1)²]    for t < 1                                                         (1)
     ∂ log δ_i / ∂q_i = s_i (q_i − q_j) = −∂ log δ_i / ∂q_j,    s = 1/δ² above the floor, (2 − t)/δ₀² below it        (2)
@@ -36,11 +36,12 @@ FLOOR = 1e-3
 def local_entropy(q: Array, *, floor: float = FLOOR) -> tuple[float, Array]:
     """S_local of a cell and its derivative.
 
-    Above the floor this is the paper's formula to the last digit. Below it, value, slope and curvature stay continuous;
-    the derivative is at most 1.09/(N · floor) for each atom and goes to zero with δ. A perfect crystal has
-    S = log(N · floor) − 3/4 and no bias force, where the bare logarithm has −∞ and a force made of round-off. The
-    default lies below the δ of thermal crystals (silicon at a cutoff of 3 Å has a median of 0.005 when its atoms are
-    displaced by 0.03 Å, of 0.02 at 0.1 Å), so that it acts only while a symmetric start breaks up.
+    Above the floor this is the paper's formula to the last digit. Below it, value, slope and
+    curvature stay continuous; the derivative is at most 1.09/(N · floor) for each atom and goes to
+    zero with δ. A perfect crystal has S = log(N · floor) − 3/4 and no bias force, where the bare
+    logarithm has −∞ and a force made of round-off. The default lies below the δ of thermal crystals
+    (silicon at a cutoff of 3 Å has a median of 0.005 when its atoms are displaced by 0.03 Å, of
+    0.02 at 0.1 Å), so that it acts only while a symmetric start breaks up.
 
     Parameters
     ----------
@@ -52,17 +53,21 @@ def local_entropy(q: Array, *, floor: float = FLOOR) -> tuple[float, Array]:
     Returns
     -------
     S, dS_dq
-        The entropy, and its derivative (n_atoms, dim). An atom alone in its cell has nothing to differ from and counts
-        as δ = 0: S is the constant log(floor) − 3/4 and the derivative zero.
+        The entropy, and its derivative (n_atoms, dim). An atom alone in its cell has nothing to
+        differ from and counts as δ = 0: S is the constant log(floor) − 3/4 and the derivative zero.
     """
     q = np.asarray(q, dtype=np.float64)
     if q.ndim != 2 or len(q) == 0:
-        raise ValueError(f"fingerprints have shape {q.shape}; they must be (n_atoms, dim) with at least 1 atom")
+        raise ValueError(
+            f"fingerprints have shape {q.shape}; they must be (n_atoms, dim) with at least 1 atom"
+        )
     S, dS_dq = local_entropies(torch.from_numpy(q), [len(q)], floor=floor)
     return float(S[0]), dS_dq.numpy()
 
 
-def local_entropies(q: Tensor, sizes: Sequence[int], *, floor: float = FLOOR) -> tuple[Tensor, Tensor]:
+def local_entropies(
+    q: Tensor, sizes: Sequence[int], *, floor: float = FLOOR
+) -> tuple[Tensor, Tensor]:
     """S_local (n_cells,) of a batch of cells and its derivative (n_atoms, dim).
 
     Parameters
@@ -135,7 +140,9 @@ def _of_equal_size(q: Tensor, floor: float) -> tuple[Tensor, Tensor]:
     B, N, dim = q.shape
     if N == 1:
         return q.new_full((B,), float(np.log(floor)) - 0.75), torch.zeros_like(q)
-    distance = torch.cdist(q, q, compute_mode="donot_use_mm_for_euclid_dist")  # products would cancel
+    distance = torch.cdist(
+        q, q, compute_mode="donot_use_mm_for_euclid_dist"
+    )  # products would cancel
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     delta, j = distance.min(dim=2)
     above = delta.clamp(min=floor)

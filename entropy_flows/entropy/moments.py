@@ -2,7 +2,8 @@
 
     N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + C_m + (N m/N') (ν − μ)(ν − μ)ᵀ                               (1)
 
-for m more vectors with mean ν and scatter C_m. They are kept for the components S that were populated (`support`).
+for m more vectors with mean ν and scatter C_m. They are kept for the components S that were
+populated (`support`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from entropy_flows.entropy.support import Components, Support
 Mode = Literal["atom", "config"]
 MODES: tuple[Mode, ...] = ("atom", "config")
 
-_HEADER = struct.Struct("<4sHHIQdI")  # magic, version, mode, d, N, λ, number of populated components
+_HEADER = struct.Struct(
+    "<4sHHIQdI"
+)  # magic, version, mode, d, N, λ, number of populated components
 _MAGIC, _VERSION = b"EFSS", 2
 _DIGEST = hashlib.sha256().digest_size
 
@@ -34,7 +37,8 @@ class Moments:
     regularization
         λ > 0.
     mode
-        "atom": every atom's fingerprint counts. "config": a cell counts as one vector, its atoms' mean.
+        "atom": every atom's fingerprint counts. "config": a cell counts as one vector, its atoms'
+        mean.
     """
 
     def __init__(self, dim: int, regularization: float = 1e-3, mode: Mode = "atom") -> None:
@@ -83,7 +87,9 @@ class Moments:
         for name in ("dim", "regularization", "mode"):
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
-                raise ValueError(f"cannot merge statistics of {name} {theirs!r} into those of {name} {ours!r}")
+                raise ValueError(
+                    f"cannot merge statistics of {name} {theirs!r} into those of {name} {ours!r}"
+                )
         if other.n:
             self._cover(other._support.components)
             places = self._support.places(other._support.components)
@@ -101,13 +107,15 @@ class Moments:
     def to_bytes(self) -> bytes:
         """Write the content: equal content gives equal bytes, in whatever order the components were populated.
 
-        A little-endian header, the populated components, their mean, the upper triangle of their scatter by rows, and a
-        SHA-256 of all these.
+        A little-endian header, the populated components, their mean, the upper triangle of their
+        scatter by rows, and a SHA-256 of all these.
         """
         components = self.populated
         places = self._support.places(components)
         mode = MODES.index(self.mode)
-        header = _HEADER.pack(_MAGIC, _VERSION, mode, self.dim, self.n, self.regularization, len(components))
+        header = _HEADER.pack(
+            _MAGIC, _VERSION, mode, self.dim, self.n, self.regularization, len(components)
+        )
         triangle = self._scatter[np.ix_(places, places)][np.triu_indices(len(components))]
         numbers = np.concatenate([self._mean[places], triangle]).astype("<f8") + 0.0  # -0 is 0
         payload = header + components.astype("<u4").tobytes() + numbers.tobytes()
@@ -118,14 +126,22 @@ class Moments:
         """Inverse of `to_bytes`, to the last bit; a ValueError if the data are not what was written."""
         payload, digest = data[:-_DIGEST], data[-_DIGEST:]
         if len(payload) < _HEADER.size or payload[:4] != _MAGIC:
-            raise ValueError(f"{len(data)} bytes that do not begin with {_MAGIC!r} are no sufficient statistics")
+            raise ValueError(
+                f"{len(data)} bytes that do not begin with {_MAGIC!r} are no sufficient statistics"
+            )
         if hashlib.sha256(payload).digest() != digest:
             raise ValueError("sufficient statistics are damaged: their checksum does not match")
         _, version, mode, dim, n, regularization, count = _HEADER.unpack_from(payload)
         if version != _VERSION:
-            raise ValueError(f"sufficient statistics have format version {version}; this code reads {_VERSION}")
-        components = np.frombuffer(payload, dtype="<u4", offset=_HEADER.size, count=count).astype(np.intp)
-        numbers = np.frombuffer(payload, dtype="<f8", offset=_HEADER.size + 4 * count).astype(np.float64)
+            raise ValueError(
+                f"sufficient statistics have format version {version}; this code reads {_VERSION}"
+            )
+        components = np.frombuffer(payload, dtype="<u4", offset=_HEADER.size, count=count).astype(
+            np.intp
+        )
+        numbers = np.frombuffer(payload, dtype="<f8", offset=_HEADER.size + 4 * count).astype(
+            np.float64
+        )
         statistics = cls(dim, regularization, MODES[mode])
         statistics._cover(components)
         statistics.n = n

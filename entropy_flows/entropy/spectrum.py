@@ -1,21 +1,24 @@
 """Determinant and inverse of C + σ I for any shift σ, while the scatter C grows by a few columns at a time.
 
-C₀ = V diag(e) Vᵀ was decomposed some time ago; W are the columns that came since. For any σ, exactly,
+C₀ = V diag(e) Vᵀ was decomposed some time ago; W are the columns that came since. For any σ,
+exactly,
 
     A = C₀ + W Wᵀ + σ I = V D^{1/2} (I + S Sᵀ) D^{1/2} Vᵀ,    D = e + σ,    S = D^{−1/2} Vᵀ W                        (1)
     log det A = Σ_j log D_j + log det K,    K = I + Sᵀ S = L Lᵀ                                                     (2)
     A⁻¹ = F Fᵀ,    F = V D^{−1/2} (I − S L⁻ᵀ (L + I)⁻¹ Sᵀ)                                                          (3)
 
-so that a new column costs its product with V, and a new σ a p × p Cholesky decomposition. C is decomposed afresh once
-p > d/2, where forming K begins to cost more than it saves, or once rounding may count. With unit roundoff u and the
-worst cases |δ(VᵀW)| ≤ u d |W|, |δ(SᵀS)| ≤ u d |S|², |δ(L Lᵀ)| ≤ u p tr K (Frobenius norms), and because ‖K⁻¹‖ ≤ 1 and
+so that a new column costs its product with V, and a new σ a p × p Cholesky decomposition. C is
+decomposed afresh once p > d/2, where forming K begins to cost more than it saves, or once rounding
+may count. With unit roundoff u and the worst cases |δ(VᵀW)| ≤ u d |W|, |δ(SᵀS)| ≤ u d |S|², |δ(L
+Lᵀ)| ≤ u p tr K (Frobenius norms), and because ‖K⁻¹‖ ≤ 1 and
 |S K⁻¹| ≤ √p/2,
 
     |δ log det K| ≤ ε = u (d + p) (p + τ + √p ρ),    τ = |S|²,    ρ = |W| / √min D                                  (4)
 
-to first order in u. The gain of one vector has log det K at two shifts (2 ε), log(1 + |Fᵀ U|²) with the same δK (ε) and
-the rounding of (3) itself, which subtracts no squares: at most ε of |Fᵀ U| (2 ε). 5 ε in all, beside the rounding that
-a fresh decomposition has; for m vectors the last part grows with |Fᵀ U|.
+to first order in u. The gain of one vector has log det K at two shifts (2 ε), log(1 + |Fᵀ U|²) with
+the same δK (ε) and the rounding of (3) itself, which subtracts no squares: at most ε of |Fᵀ U| (2
+ε). 5 ε in all, beside the rounding that a fresh decomposition has; for m vectors the last part
+grows with |Fᵀ U|.
 
 =======  ==========================================================================================================
 symbol   meaning
@@ -41,7 +44,9 @@ from scipy.linalg import eigh, solve_triangular
 from entropy_flows.conventions import Array
 
 TOLERANCE = 1e-10
-"""Largest ε, equation (4): what came since the decomposition puts a gain off by 5e-10 at worst (measured: 1e-13)."""
+"""Largest ε, equation (4): what came since the decomposition puts a gain off by 5e-10 at worst
+(measured: 1e-13).
+"""
 MOST_COLUMNS = 0.5
 """Largest p/d. Measured with an acceptance and a gain in turn: at d = 200 and 600, cells of one to 64 vectors, 0.35 to
 0.75 cost at most 25 % more than the best; 0.1 and 1 up to 1.9 times as much."""
@@ -49,7 +54,9 @@ _UNIT = 2.0**-53
 _SQUARED = 1e5
 """Largest |Z|² of which the Gram matrix is used: u |Z|² = 1e-11."""
 _KEPT = 8
-"""Shifts whose factors are kept: one per size of cell, when cells of several sizes are judged in turn."""
+"""Shifts whose factors are kept: one per size of cell, when cells of several sizes are judged in
+turn.
+"""
 
 
 class Spectrum:
@@ -70,14 +77,20 @@ class Spectrum:
     @classmethod
     def of(cls, scatter: Array) -> Self:
         """Decompose C (d, d)."""
-        e, V = eigh(scatter, driver="evd") if scatter.any() else (np.zeros(len(scatter)), np.eye(len(scatter)))
+        e, V = (
+            eigh(scatter, driver="evd")
+            if scatter.any()
+            else (np.zeros(len(scatter)), np.eye(len(scatter)))
+        )
         return cls(np.maximum(e, 0.0), V, np.empty((0, len(e))))
 
     def grown(self, rows: Array, shift: float) -> Spectrum | None:
         """C + rowsᵀ rows; None if a fresh decomposition is due, judged at the smallest shift to come."""
         if len(self.columns) + len(rows) > MOST_COLUMNS * len(self.values):
             return None
-        grown = Spectrum(self.values, self.vectors, np.concatenate([self.columns, rows @ self.vectors]))
+        grown = Spectrum(
+            self.values, self.vectors, np.concatenate([self.columns, rows @ self.vectors])
+        )
         return grown if grown.rounding(shift) <= TOLERANCE else None
 
     def padded(self, places: NDArray[np.intp], dim: int) -> Spectrum:
@@ -132,7 +145,11 @@ class Shifted:
         """Z (n, d) → Z Fᵀ, so that (X F) Fᵀ = X A⁻¹."""
         if len(self._S):
             half = solve_triangular(self._raised, self._S @ Z.T, lower=True, check_finite=False)
-            Z = Z - solve_triangular(self._L, half, lower=True, trans="T", check_finite=False).T @ self._S
+            Z = (
+                Z
+                - solve_triangular(self._L, half, lower=True, trans="T", check_finite=False).T
+                @ self._S
+            )
         return Z * self._scale @ self._vectors.T
 
     @cached_property
@@ -145,7 +162,11 @@ class Shifted:
         if not len(self._S):
             return Z
         half = solve_triangular(self._L, self._S @ Z.T, lower=True, check_finite=False)
-        return Z - solve_triangular(self._raised, half, lower=True, trans="T", check_finite=False).T @ self._S
+        return (
+            Z
+            - solve_triangular(self._raised, half, lower=True, trans="T", check_finite=False).T
+            @ self._S
+        )
 
 
 def log_det(Z: Array) -> Array:

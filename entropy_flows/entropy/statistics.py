@@ -2,7 +2,8 @@
 
     H(D) = log det Σ,    Σ = C/N + λ I,    C = Σ_i (q_i − μ)(q_i − μ)ᵀ,    μ = (1/N) Σ_i q_i                         (1)
 
-Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c of m vectors with mean ν changes it to
+Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c of m vectors with mean
+ν changes it to
 
     N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ,    U_i = q_i − ν + s (ν − μ),    s = √(N/N')           (2)
 
@@ -10,13 +11,14 @@ Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c 
 
     ΔH = log det(C + N'λ I) − log det(C + Nλ I) − d log(N'/N) + log det(1 + Z Zᵀ),    Z = Uᵀ F                       (3)
 
-with F Fᵀ = (C + N'λ I)⁻¹, exact. `spectrum` has F and the determinants at any N' from one eigendecomposition, and goes
-on having them while cells are added. The derivative is
+with F Fᵀ = (C + N'λ I)⁻¹, exact. `spectrum` has F and the determinants at any N' from one
+eigendecomposition, and goes on having them while cells are added. The derivative is
 
     ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 Σ_j T_ij [(1 + Z Zᵀ)⁻¹ Z Fᵀ]_j,    T_ij = δ_ij − (1 − s)/m              (4)
 
-since U T has the columns q_i − μ'. All of this is done with the components S alone that are populated; the others add
-(d − |S|) log λ to H and nothing to ΔH (`support`). A candidate's new components join S before it is judged.
+since U T has the columns q_i − μ'. All of this is done with the components S alone that are
+populated; the others add (d − |S|) log λ to H and nothing to ΔH (`support`). A candidate's new
+components join S before it is judged.
 
 =======  ==========================================================================================================
 symbol   meaning
@@ -53,7 +55,8 @@ class SufficientStatistics(Moments):
     regularization
         λ > 0.
     mode
-        "atom": every atom's fingerprint counts. "config": a cell counts as one vector, its atoms' mean.
+        "atom": every atom's fingerprint counts. "config": a cell counts as one vector, its atoms'
+        mean.
 
     Notes
     -----
@@ -85,7 +88,8 @@ class SufficientStatistics(Moments):
     def gains(self, candidates: Sequence[Array] | Array) -> Array:
         """ΔH (n_candidates,) of adding each of the cells alone.
 
-        Cells of any sizes as a list of (n_atoms, d), or cells of one size as one array (n_candidates, n_atoms, d).
+        Cells of any sizes as a list of (n_atoms, d), or cells of one size as one array
+        (n_candidates, n_atoms, d).
         """
         sorted_by_size = groups(candidates, self.dim, self.mode)
         self._cover(populated_in(candidates, self.dim))
@@ -95,7 +99,9 @@ class SufficientStatistics(Moments):
                 drift = self.drift(group.m)
                 whiten = self._at(group.m).whitener(len(group.members) * group.m)
                 for which, vectors in group.stacks(self._support):
-                    columns = self._columns(vectors).reshape(len(vectors) * group.m, len(self._support))
+                    columns = self._columns(vectors).reshape(
+                        len(vectors) * group.m, len(self._support)
+                    )
                     gains[which] = drift + log_det(whiten(columns).reshape(vectors.shape))
         if not np.isfinite(gains).all():
             worst = int(np.argmin(np.isfinite(gains)))
@@ -126,8 +132,9 @@ class SufficientStatistics(Moments):
     def paper_gradient(self, q: Array) -> Array:
         """(2/N) Σ⁻¹ (q_i − μ) with the N, μ and Σ of the dataset alone, spread over the atoms (n_atoms, d).
 
-        This is the printed force formula. It misses that the candidate itself moves N, μ and Σ; it agrees with
-        `gradient` once the candidate hardly does, N ≫ m and (q − μ)ᵀ Σ⁻¹ (q − μ) ≪ N, and is too large before.
+        This is the printed force formula. It misses that the candidate itself moves N, μ and Σ; it
+        agrees with `gradient` once the candidate hardly does, N ≫ m and (q − μ)ᵀ Σ⁻¹ (q − μ) ≪ N,
+        and is too large before.
         """
         if self.n == 0:
             raise ValueError(

@@ -1,12 +1,14 @@
 """The components of a fingerprint that statistics are kept over.
 
-With several elements most components are 0 for every atom: a spectrum has as many eigenvalues as its matrix has rows,
-and 0 beyond. Such a component has mean and scatter 0 and is not correlated with any other, so
+With several elements most components are 0 for every atom: a spectrum has as many eigenvalues as
+its matrix has rows, and 0 beyond. Such a component has mean and scatter 0 and is not correlated
+with any other, so
 
     log det Σ = log det Σ_SS + (d − |S|) log λ                                                                      (1)
 
-where S may be any set of components that has all that were ever populated in it. A gain has no part from the others,
-and neither has its derivative: Σ is even in a component that is new, so that ∂ΔH/∂q = 0 where q and all data are 0.
+where S may be any set of components that has all that were ever populated in it. A gain has no part
+from the others, and neither has its derivative: Σ is even in a component that is new, so that
+∂ΔH/∂q = 0 where q and all data are 0.
 
 =======  ==============================================
 symbol   meaning

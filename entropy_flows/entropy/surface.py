@@ -34,9 +34,10 @@ from entropy_flows.fingerprints import Fingerprint
 class BiasedSurface(Calculator):
     """E_base − k B: what both surfaces share.
 
-    Besides ASE's properties, `results` holds "base_energy", "base_forces" and the bias's measure by its name. With
-    k = 0 the fingerprints are left alone, and the measure is computed only if it is asked for by name:
-    `calculator.get_property("entropy", atoms)`. Stress needs a periodic cell and a base calculator that has it.
+    Besides ASE's properties, `results` holds "base_energy", "base_forces" and the bias's measure by
+    its name. With k = 0 the fingerprints are left alone, and the measure is computed only if it is
+    asked for by name: `calculator.get_property("entropy", atoms)`. Stress needs a periodic cell and
+    a base calculator that has it.
     """
 
     def __init__(self, base: Calculator, bias: Bias, k: float, mode: Mode = "atom") -> None:
@@ -44,7 +45,15 @@ class BiasedSurface(Calculator):
         self.base, self.bias, self._modes = base, bias, (mode,)
         self.k = k
         optional = ["stress"] if "stress" in base.implemented_properties else []
-        own = ["energy", "free_energy", "forces", *optional, "base_energy", "base_forces", bias.name]
+        own = [
+            "energy",
+            "free_energy",
+            "forces",
+            *optional,
+            "base_energy",
+            "base_forces",
+            bias.name,
+        ]
         self.implemented_properties = own
 
     @property
@@ -71,16 +80,24 @@ class BiasedSurface(Calculator):
         self.results = self._base_results(current, "stress" in wanted)
         if self.k == 0:
             if self.bias.name in wanted:
-                self.results[self.bias.name] = float(self.bias.measure(self._batch(current), self._modes)[0])
+                self.results[self.bias.name] = float(
+                    self.bias.measure(self._batch(current), self._modes)[0]
+                )
             return
         pull = self.bias(self._batch(current), self._modes)
-        value, gradient, strain = float(pull.value[0]), pull.gradient.cpu().numpy(), pull.strain[0].cpu().numpy()
+        value, gradient, strain = (
+            float(pull.value[0]),
+            pull.gradient.cpu().numpy(),
+            pull.strain[0].cpu().numpy(),
+        )
         self.results[self.bias.name] = float(pull.measure[0])
         self.results["energy"] -= self.k * value
         self.results["free_energy"] -= self.k * value
         self.results["forces"] = self.results["forces"] + self.k * gradient
         if "stress" in self.results:
-            self.results["stress"] = self.results["stress"] - self.k / current.get_volume() * to_voigt(strain)
+            self.results["stress"] = self.results[
+                "stress"
+            ] - self.k / current.get_volume() * to_voigt(strain)
 
     def _batch(self, atoms: Atoms) -> Batch:
         return Batch.of([atoms], self.bias.fingerprint.device)
@@ -93,7 +110,10 @@ class BiasedSurface(Calculator):
     def _base_results(self, atoms: Atoms, stress: bool) -> dict[str, Any]:
         """Energy, forces, and stress if asked for or at hand."""
         base = self.base
-        energy, forces = float(base.get_property("energy", atoms)), np.array(base.get_property("forces", atoms))
+        energy, forces = (
+            float(base.get_property("energy", atoms)),
+            np.array(base.get_property("forces", atoms)),
+        )
         results = {"energy": energy, "base_energy": energy, "forces": forces, "base_forces": forces}
         periodic = atoms.pbc.any() and atoms.cell.rank == 3
         if periodic and stress and "stress" in base.implemented_properties:
@@ -119,7 +139,9 @@ class ExploreSurface(BiasedSurface):
         Of `local_entropy`.
     """
 
-    def __init__(self, base: Calculator, fingerprint: Fingerprint, k: float, *, floor: float = FLOOR) -> None:
+    def __init__(
+        self, base: Calculator, fingerprint: Fingerprint, k: float, *, floor: float = FLOOR
+    ) -> None:
         super().__init__(base, LocalBias(fingerprint, floor), k)
 
 
@@ -137,9 +159,10 @@ class RefineSurface(BiasedSurface):
     k
         eV.
     gradient
-        "exact": the derivative of the energy. "paper": the printed force formula, which treats N, μ and Σ as if the
-        candidate did not move them; forces and stress then are not the derivative of the energy, by a factor that is
-        large while the dataset is small, and a line search may fail.
+        "exact": the derivative of the energy. "paper": the printed force formula, which treats N, μ
+        and Σ as if the candidate did not move them; forces and stress then are not the derivative
+        of the energy, by a factor that is large while the dataset is small, and a line search may
+        fail.
     """
 
     def __init__(
@@ -152,7 +175,12 @@ class RefineSurface(BiasedSurface):
         gradient: Literal["exact", "paper"] = "exact",
     ) -> None:
         self.statistics = statistics
-        super().__init__(base, GlobalBias(fingerprint, {statistics.mode: statistics}, gradient), k, statistics.mode)
+        super().__init__(
+            base,
+            GlobalBias(fingerprint, {statistics.mode: statistics}, gradient),
+            k,
+            statistics.mode,
+        )
 
     def reset(self) -> None:
         """Forget results."""

@@ -6,11 +6,11 @@
                                        that a model comes from; fitted from t = 3 on
     f = 1 − (1 + m/N_t)^−(β + σ_β)     what that law promises, at best, for as many cells m as iteration t added
 
-It is *flat* if neither energy nor forces fell by more than their noise (r ≤ s), the law promises no more than that
-(f ≤ s), and the gain ΔH per label does not rise: cells of a known kind gain less and less, and a gain that rises says
-that new ground is being found. A noise above `BLIND` is no evidence of anything. Errors are
-those of the test cells, which had no say in the training; in a MAE of force components n counts cells, for those of one
-cell err together.
+It is *flat* if neither energy nor forces fell by more than their noise (r ≤ s), the law promises no
+more than that (f ≤ s), and the gain ΔH per label does not rise: cells of a known kind gain less and
+less, and a gain that rises says that new ground is being found. A noise above `BLIND` is no
+evidence of anything. Errors are those of the test cells, which had no say in the training; in a MAE
+of force components n counts cells, for those of one cell err together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import Any, Literal
 import numpy as np
 
 BLIND = 0.25
-"""Relative noise of a MAE above which an unchanged error is not called flat: nine cells or fewer."""
+"""Relative noise of a MAE above which an unchanged error is not called flat: nine cells or
+fewer.
+"""
 QUANTITIES = {"energy_mae": ("energy MAE", "meV/atom"), "forces_mae": ("force MAE", "meV/Å")}
 
 
@@ -67,9 +69,7 @@ class Trend:
     def __str__(self) -> str:
         change = 100.0 * (self.after / self.before - 1.0)
         quantity, unit = self.name.split(", ")
-        text = (
-            f"{quantity} {self.before:.3g} → {self.after:.3g} {unit} ({change:+.0f} %, noise ±{100 * self.noise:.0f} %"
-        )
+        text = f"{quantity} {self.before:.3g} → {self.after:.3g} {unit} ({change:+.0f} %, noise ±{100 * self.noise:.0f} %"
         if self.exponent is None:
             return f"{text})"
         return f"{text}; falls as N^−({self.exponent[0]:.2f} ± {self.exponent[1]:.2f}))"
@@ -81,15 +81,20 @@ def advise(iterations: Sequence[Mapping[str, Any]]) -> Advice | None:
     Parameters
     ----------
     iterations
-        Documents of the iterations, in order, with `select` (gains), `label`, `train` (cells) and `evaluate` (errors
-        before and after on the test cells); those without held-out cells count for nothing.
+        Documents of the iterations, in order, with `select` (gains), `label`, `train` (cells) and
+        `evaluate` (errors before and after on the test cells); those without held-out cells count
+        for nothing.
 
     Returns
     -------
     Advice or None
         None if no iteration was evaluated on held-out cells.
     """
-    known = [doc for doc in iterations if doc.get("evaluate", {}).get("after", {}).get("n") and doc.get("train")]
+    known = [
+        doc
+        for doc in iterations
+        if doc.get("evaluate", {}).get("after", {}).get("n") and doc.get("train")
+    ]
     if not known:
         return None
     last = known[-1]
@@ -99,19 +104,28 @@ def advise(iterations: Sequence[Mapping[str, Any]]) -> Advice | None:
     trends = [trend for key in QUANTITIES if (trend := _trend(known, key)) is not None]
     cells, rising, gains = last["evaluate"]["after"]["n"], *_gains(known)
     numbers = "; ".join(filter(None, [gains, *map(str, trends)]))
-    numbers = f"{spent} (the last iteration's {_labels(known[-1:])}, {cells} held-out cells): {numbers}"
+    numbers = (
+        f"{spent} (the last iteration's {_labels(known[-1:])}, {cells} held-out cells): {numbers}"
+    )
     if last["evaluate"].get("continues", {}).get("worse"):
-        return Advice("worse", f"{numbers}: the last training made the model worse; look at `train` before more labels")
+        return Advice(
+            "worse",
+            f"{numbers}: the last training made the model worse; look at `train` before more labels",
+        )
     if any(trend.fell for trend in trends):
         return Advice("go on", f"{numbers}: the error still falls")
     if any(trend.noise > BLIND for trend in trends) or not trends:
         return Advice("unclear", f"{numbers}: {cells} held-out cells are too few to see a change")
     if any(trend.may_fall for trend in trends):
         return Advice(
-            "go on", f"{numbers}: no fall beyond the noise, but over all iterations the law still promises one"
+            "go on",
+            f"{numbers}: no fall beyond the noise, but over all iterations the law still promises one",
         )
     if rising:
-        return Advice("go on", f"{numbers}: the error is flat, but a label's gain rises, so new ground is being found")
+        return Advice(
+            "go on",
+            f"{numbers}: the error is flat, but a label's gain rises, so new ground is being found",
+        )
     return Advice(
         "flat",
         f"{numbers}: no fall beyond the noise. More labels of this kind will buy little: explore elsewhere (higher k, "
@@ -129,11 +143,17 @@ def _labels(documents: Sequence[Mapping[str, Any]]) -> str:
 
 def _gains(documents: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
     """Whether the mean gain of an accepted cell rose beyond its standard error, and the means in words."""
-    lists = [np.asarray(gains, float) for doc in documents if (gains := doc.get("select", {}).get("gains"))]
+    lists = [
+        np.asarray(gains, float)
+        for doc in documents
+        if (gains := doc.get("select", {}).get("gains"))
+    ]
     if not lists:
         return False, ""
     words = "gain per label " + " → ".join(f"{gains.mean():.2g}" for gains in lists)
-    if min(map(len, lists[-2:])) < 2 or len(lists) < 2:  # a single gain has no spread to rise beyond
+    if (
+        min(map(len, lists[-2:])) < 2 or len(lists) < 2
+    ):  # a single gain has no spread to rise beyond
         return False, words
     error = np.sqrt(sum(gains.var(ddof=1) / len(gains) for gains in lists[-2:]))
     return bool(lists[-1].mean() - lists[-2].mean() > error), words
@@ -153,10 +173,14 @@ def _trend(documents: Sequence[Mapping[str, Any]], key: str) -> Trend | None:
         exponent = _power_law(trained, chained, noise)
         promised = 1.0 - (2.0 - trained[-2] / trained[-1]) ** -sum(exponent)
     name, unit = QUANTITIES[key]
-    return Trend(f"{name}, {unit}", 1e3 * before[-1], 1e3 * after[-1], noise[-1], exponent, promised)
+    return Trend(
+        f"{name}, {unit}", 1e3 * before[-1], 1e3 * after[-1], noise[-1], exponent, promised
+    )
 
 
-def _chained(documents: Sequence[Mapping[str, Any]], before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _chained(
+    documents: Sequence[Mapping[str, Any]], before: np.ndarray, after: np.ndarray
+) -> np.ndarray:
     """Errors of the iterations' models, each by the change from the model that its training started from."""
     level = before[0]
     levels = []
@@ -175,5 +199,7 @@ def _noise(errors: Mapping[str, Any], key: str) -> float:
 
 def _power_law(cells: np.ndarray, errors: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
     """β and σ_β of ln E = c − β ln N, each point weighted by its noise."""
-    (slope, _), covariance = np.polyfit(np.log(cells), np.log(errors), 1, w=1.0 / noise, cov="unscaled")
+    (slope, _), covariance = np.polyfit(
+        np.log(cells), np.log(errors), 1, w=1.0 / noise, cov="unscaled"
+    )
     return -float(slope), float(np.sqrt(covariance[0, 0]))

@@ -15,7 +15,12 @@ BINS = 60
 
 
 def distributions_plot(
-    sizes: Array, volumes: Array, nearest: Array, coordination: Array, voronoi: Array, closest: float
+    sizes: Array,
+    volumes: Array,
+    nearest: Array,
+    coordination: Array,
+    voronoi: Array,
+    closest: float,
 ) -> Figure:
     """Histograms as in paper B's Fig. S1.
 
@@ -44,7 +49,9 @@ def distributions_plot(
     axes[3].legend(fontsize=8)
     axes[4].hist(coordination, np.arange(-0.5, coordination.max() + 1.5))
     axes[4].set(xlabel="coordination number", ylabel="atoms")
-    axes[5].hist2d(volumes, sizes, (BINS // 2, np.arange(sizes.min() - 0.5, sizes.max() + 1)), cmin=1)
+    axes[5].hist2d(
+        volumes, sizes, (BINS // 2, np.arange(sizes.min() - 0.5, sizes.max() + 1)), cmin=1
+    )
     axes[5].set(xlabel="volume per atom (Å³)", ylabel="atoms in the cell", title="cells")
     return figure
 
@@ -55,7 +62,8 @@ def information_plot(runs: Sequence[Mapping[str, Any]]) -> Figure:
     Parameters
     ----------
     runs
-        Each with `window`, `mode`, and log det Σ after each cell: `entropies`, and `random` for random cells.
+        Each with `window`, `mode`, and log det Σ after each cell: `entropies`, and `random` for
+        random cells.
     """
     modes = list(dict.fromkeys(run["mode"] for run in runs))
     order = sorted({run["window"] for run in runs})
@@ -65,9 +73,15 @@ def information_plot(runs: Sequence[Mapping[str, Any]]) -> Figure:
             if run["mode"] == mode:
                 colour = colormaps["viridis"](order.index(run["window"]) / max(1, len(order) - 1))
                 count = np.arange(1, len(run["entropies"]) + 1)
-                axis.plot(count, run["entropies"], color=colour, lw=1.4, label=f"window {run['window']}")
+                axis.plot(
+                    count, run["entropies"], color=colour, lw=1.4, label=f"window {run['window']}"
+                )
                 axis.plot(count[: len(run["random"])], run["random"], color=colour, lw=0.9, ls="--")
-        axis.set(xlabel="cells", ylabel="log det Σ", title=f"per {mode}; dashed: random cells of the window")
+        axis.set(
+            xlabel="cells",
+            ylabel="log det Σ",
+            title=f"per {mode}; dashed: random cells of the window",
+        )
         handles, names = axis.get_legend_handles_labels()
         once = dict(zip(names, handles, strict=True))
         axis.legend(once.values(), once.keys(), fontsize=6, ncols=2)

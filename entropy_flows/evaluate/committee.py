@@ -3,8 +3,9 @@
     u_E = s(E_k) / n            u_F = [ (1/3n) Σ_iα s(F_k,iα)² ]^½                                                  (1)
     e_E = |⟨E⟩ − E| / n         e_F = [ (1/3n) Σ_iα (⟨F_iα⟩ − F_iα)² ]^½                                            (2)
 
-Calibration compares the two over cells that no member was trained on: Spearman's ρ, whether a larger spread means a
-larger error, and the ratio rms(e) / rms(u), which is 1 where the spread is as large as the error.
+Calibration compares the two over cells that no member was trained on: Spearman's ρ, whether a
+larger spread means a larger error, and the ratio rms(e) / rms(u), which is 1 where the spread is as
+large as the error.
 
 =======  ==========================================================================================================
 symbol   meaning
@@ -80,7 +81,9 @@ class Committee:
 
     def __init__(self, models: Sequence[str | Path], device: str = "cpu") -> None:
         if len(models) < 2:
-            raise ValueError(f"a committee of {len(models)} models has no spread; expected two or more")
+            raise ValueError(
+                f"a committee of {len(models)} models has no spread; expected two or more"
+            )
         self.members = [load_batch_model(model, device) for model in models]
         self.device = device
 
@@ -89,13 +92,18 @@ class Committee:
 
     def predict(self, cells: Sequence[Atoms]) -> tuple[Array, list[Array]]:
         """Energies per atom (M, n_cells) in eV, and the forces (M, n_atoms, 3) of each cell in eV/Å."""
-        energies, forces = np.empty((len(self), len(cells))), [np.empty((len(self), len(each), 3)) for each in cells]
+        energies, forces = (
+            np.empty((len(self), len(cells))),
+            [np.empty((len(self), len(each), 3)) for each in cells],
+        )
         for start in range(0, len(cells), TOGETHER):
             batch = Batch.of(list(cells[start : start + TOGETHER]), device=self.device)
             for k, member in enumerate(self.members):
                 found = member(batch)
                 parts = np.split(found.forces.cpu().numpy(), batch.cells.first[1:-1])
-                for place, (energy, own) in enumerate(zip(found.energy.tolist(), parts, strict=True), start):
+                for place, (energy, own) in enumerate(
+                    zip(found.energy.tolist(), parts, strict=True), start
+                ):
                     energies[k, place], forces[place][k] = energy / len(own), own
         return energies, forces
 
@@ -108,10 +116,16 @@ class Committee:
         """Of energy and forces, on labelled cells that no member was trained on."""
         energies, forces = self.predict(cells)
         label = np.array([atoms.get_potential_energy() / len(atoms) for atoms in cells])
-        off = [own.mean(axis=0) - atoms.get_forces() for own, atoms in zip(forces, cells, strict=True)]
+        off = [
+            own.mean(axis=0) - atoms.get_forces() for own, atoms in zip(forces, cells, strict=True)
+        ]
         return {
-            "energy": Calibration.of(energies.std(axis=0, ddof=1), np.abs(energies.mean(axis=0) - label)),
-            "forces": Calibration.of(_spread(forces), np.array([np.sqrt(np.mean(each**2)) for each in off])),
+            "energy": Calibration.of(
+                energies.std(axis=0, ddof=1), np.abs(energies.mean(axis=0) - label)
+            ),
+            "forces": Calibration.of(
+                _spread(forces), np.array([np.sqrt(np.mean(each**2)) for each in off])
+            ),
         }
 
 

@@ -69,8 +69,8 @@ def equal_draws(
     share
         Of the mixed pool, what is from `near`.
     least
-        Where `near` suffices for no mixed pool of so many cells, there is none; else all are compared at the size for
-        which it suffices.
+        Where `near` suffices for no mixed pool of so many cells, there is none; else all are
+        compared at the size for which it suffices.
     seeds
         One a draw. A pool that has no more cells is taken once, as it is: it has no spread.
     """

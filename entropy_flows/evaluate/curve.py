@@ -37,7 +37,9 @@ class Mean:
     def of(cls, values: Sequence[float]) -> Mean:
         """Mean and sample standard deviation."""
         array = np.asarray(values, dtype=float)
-        return cls(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array))
+        return cls(
+            float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array)
+        )
 
     def scaled(self, factor: float) -> Mean:
         """The same in another unit."""
@@ -45,7 +47,11 @@ class Mean:
 
     def __str__(self) -> str:
         digits = 3 if abs(self.mean) < 1 else 2 if abs(self.mean) < 10 else 1
-        return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}" if self.n > 1 else f"{self.mean:.{digits}f}"
+        return (
+            f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
+            if self.n > 1
+            else f"{self.mean:.{digits}f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ class Ratio:
         return f"{self.value:.2f}" if self.error is None else f"{self.value:.2f} ± {self.error:.2f}"
 
 
-def summarise(points: Iterable[Mapping[str, Any]], test: str, quantity: str) -> dict[tuple[str, int], Mean]:
+def summarise(
+    points: Iterable[Mapping[str, Any]], test: str, quantity: str
+) -> dict[tuple[str, int], Mean]:
     """Mean over the seeds of an error, by method and size.
 
     Parameters
@@ -83,8 +91,8 @@ def summarise(points: Iterable[Mapping[str, Any]], test: str, quantity: str) -> 
     Returns
     -------
     dict
-        (method, size) → mean, by method and then by size, whichever was done first; without points that have no such
-        error.
+        (method, size) → mean, by method and then by size, whichever was done first; without points
+        that have no such error.
     """
     values: dict[tuple[str, int], list[float]] = {}
     for point in points:
@@ -111,7 +119,9 @@ def draw(pool: Sequence[ItemT], size: int, seed: int, what: str = "the pool") ->
 NEAR = "the near-equilibrium part of the baseline (max|F| < curve.max_force)"
 
 
-def draw_mixed(entropy: Sequence[ItemT], near: Sequence[ItemT], size: int, share: float, seed: int) -> list[ItemT]:
+def draw_mixed(
+    entropy: Sequence[ItemT], near: Sequence[ItemT], size: int, share: float, seed: int
+) -> list[ItemT]:
     """Most from the entropy pool, a share from near-equilibrium cells of the random one (paper A, section 4.4.5)."""
     few = round(share * size)
     return draw(entropy, size - few, seed, "the entropy pool") + draw(near, few, seed, NEAR)

@@ -2,8 +2,8 @@
 
     D = log det Σ,   Σ the covariance plus λ I of all atoms' vectors ("per atom") or of the cells' means ("per config")
 
-Density is what most of a fingerprint's spread comes from: a set that is compressed has larger vectors than one that is
-not, whatever the order of its atoms. So
+Density is what most of a fingerprint's spread comes from: a set that is compressed has larger
+vectors than one that is not, whatever the order of its atoms. So
 
     window     a set's cells with |V/V_eq − 1| ≤ w are kept                                                          (1)
     "set"      all cells are scaled by V_ref/V_eq                                                                    (2)
@@ -15,12 +15,14 @@ V_eq     of the set: that of its cell of least energy per atom if all have energ
 V_ref    one for all sets: the first one's V_eq, unless another is given
 =======  ==============================================================================================================
 
-(1) and (2) are the paper's: it says that the distribution of densities within a set still differs, which after (3) it
-would not. They commute, since (2) leaves V/V_eq as it was. With (3) the window has to come first, for afterwards every
-cell has the one density, and what is left is arrangement alone.
+(1) and (2) are the paper's: it says that the distribution of densities within a set still differs,
+which after (3) it would not. They commute, since (2) leaves V/V_eq as it was. With (3) the window
+has to come first, for afterwards every cell has the one density, and what is left is arrangement
+alone.
 
-log det Σ grows with the number of vectors until that is well above their length, so the full sets are shown beside
-draws of equally many vectors of each: atoms of all cells per atom, cells per config.
+log det Σ grows with the number of vectors until that is well above their length, so the full sets
+are shown beside draws of equally many vectors of each: atoms of all cells per atom, cells per
+config.
 """
 
 from __future__ import annotations
@@ -118,7 +120,11 @@ def volume_per_atom(atoms: Atoms) -> float:
 def equilibrium_volume(cells: Sequence[Atoms]) -> tuple[float, str]:
     """V_eq of a set, Å³ per atom, and what it is in words."""
     energies = [energy_of(atoms) for atoms in cells]
-    known = [energy / len(atoms) for energy, atoms in zip(energies, cells, strict=True) if energy is not None]
+    known = [
+        energy / len(atoms)
+        for energy, atoms in zip(energies, cells, strict=True)
+        if energy is not None
+    ]
     median = float(np.median([volume_per_atom(atoms) for atoms in cells]))
     if len(known) < len(cells):
         return median, f"median: {len(cells) - len(known)} of {len(cells)} without energy"
@@ -161,8 +167,14 @@ def comparable(sets: Mapping[str, Sequence[Atoms]], params: DiversityParams) -> 
         own, rule = equilibria[name]
         kept = [atoms for atoms in cells if _inside(volume_per_atom(atoms) / own, params.window)]
         if len(kept) < 2:
-            within = "" if params.window is None else f" within {params.window:.0%} of V_eq = {own:.3g} Å³ per atom"
-            raise ValueError(f"{name} has {len(kept)} of {len(cells)} cells{within}; at least 2 are needed")
+            within = (
+                ""
+                if params.window is None
+                else f" within {params.window:.0%} of V_eq = {own:.3g} Å³ per atom"
+            )
+            raise ValueError(
+                f"{name} has {len(kept)} of {len(cells)} cells{within}; at least 2 are needed"
+            )
         alike = [_scaled(_like(atoms, symbol), own, reference, params.rescale) for atoms in kept]
         found.append(CellSet(name, len(cells), own, rule, alike))
     return found
@@ -172,12 +184,17 @@ def _scaled(atoms: Atoms, equilibrium: float, reference: float, rescale: Rescale
     """Equation (2), (3), or neither."""
     if rescale == "none":
         return atoms
-    return rescaled(atoms, reference * volume_per_atom(atoms) / equilibrium if rescale == "set" else reference)
+    return rescaled(
+        atoms, reference * volume_per_atom(atoms) / equilibrium if rescale == "set" else reference
+    )
 
 
 def common_species(sets: Mapping[str, Sequence[Atoms]]) -> str | None:
     """The element that all atoms are taken for: the first set's, if each set has one element; else none."""
-    species = [{symbol for atoms in cells for symbol in atoms.get_chemical_symbols()} for cells in sets.values()]
+    species = [
+        {symbol for atoms in cells for symbol in atoms.get_chemical_symbols()}
+        for cells in sets.values()
+    ]
     return min(species[0]) if all(len(own) == 1 for own in species) else None
 
 
@@ -196,7 +213,9 @@ def vectors_of(prints: Sequence[Array]) -> dict[Mode, Array]:
     return {"atom": np.concatenate(prints), "config": np.array([q.mean(axis=0) for q in prints])}
 
 
-def diversities(prints: Mapping[str, Sequence[Array]], params: DiversityParams) -> dict[str, Diversity]:
+def diversities(
+    prints: Mapping[str, Sequence[Array]], params: DiversityParams
+) -> dict[str, Diversity]:
     """Compare sets by their fingerprints.
 
     Parameters
@@ -207,19 +226,26 @@ def diversities(prints: Mapping[str, Sequence[Array]], params: DiversityParams) 
         λ and draws.
     """
     vectors = {name: vectors_of(own) for name, own in prints.items()}
-    drawn: dict[Mode, int] = {mode: min(len(own[mode]) for own in vectors.values()) for mode in MODES}
+    drawn: dict[Mode, int] = {
+        mode: min(len(own[mode]) for own in vectors.values()) for mode in MODES
+    }
     seeds = range(params.seed, params.seed + params.draws)
     found = {}
     for name, own in vectors.items():
         equal = {
             mode: Mean.of(
-                [log_det([_drawn(own[mode], drawn[mode], seed)], params.regularization, "atom") for seed in seeds]
+                [
+                    log_det([_drawn(own[mode], drawn[mode], seed)], params.regularization, "atom")
+                    for seed in seeds
+                ]
             )
             for mode in MODES
         }
         full = {mode: log_det([own[mode]], params.regularization, "atom") for mode in MODES}
         nothing = own["atom"].shape[1] * float(np.log(params.regularization))
-        found[name] = Diversity({mode: len(own[mode]) for mode in MODES}, full, equal, drawn, nothing)
+        found[name] = Diversity(
+            {mode: len(own[mode]) for mode in MODES}, full, equal, drawn, nothing
+        )
     return found
 
 

@@ -31,7 +31,13 @@ def diversity_plot(found: Mapping[str, Diversity]) -> Figure:
         label = f"{own[0].drawn[mode]} {'atoms' if mode == 'atom' else 'cells'} of each"
         bars = [mean.std for mean in means]
         axis.errorbar(
-            [mean.mean for mean in means], places, xerr=bars, fmt="o", color="#1a73e8", capsize=3, label=label
+            [mean.mean for mean in means],
+            places,
+            xerr=bars,
+            fmt="o",
+            color="#1a73e8",
+            capsize=3,
+            label=label,
         )
         axis.set(yticks=places, yticklabels=list(found), xlabel="log det Σ", title=TITLES[mode])
         axis.invert_yaxis()
@@ -48,7 +54,9 @@ def cover_plot(prints: Mapping[str, Sequence[Array]], seed: int = 0) -> Figure:
         places, share = _projected({name: own[mode] for name, own in vectors.items()}, seed)
         for row, name in enumerate(prints):
             axis = grid[row, column]
-            others = np.concatenate([np.zeros((0, 2)), *(own for other, own in places.items() if other != name)])
+            others = np.concatenate(
+                [np.zeros((0, 2)), *(own for other, own in places.items() if other != name)]
+            )
             axis.plot(*others.T, ".", ms=2, color="#c8ccd0", label="the others")
             axis.plot(*places[name].T, ".", ms=3, color=f"C{row}", label=name)
             labels = [f"PC{n + 1} ({100 * part:.0f} % of variance)" for n, part in enumerate(share)]
@@ -68,7 +76,9 @@ def _projected(vectors: Mapping[str, Array], seed: int) -> tuple[dict[str, Array
     components = np.unique(np.concatenate([[0, 1], *(populated(own) for own in draws.values())]))
     shown = {name: own[:, components] for name, own in draws.items()}
     center = np.mean([own.mean(axis=0) for own in shown.values()], axis=0)
-    covariance = np.mean([(own - center).T @ (own - center) / len(own) for own in shown.values()], axis=0)
+    covariance = np.mean(
+        [(own - center).T @ (own - center) / len(own) for own in shown.values()], axis=0
+    )
     values, axes = np.linalg.eigh(covariance)
     share = values[::-1][:2] / max(values.sum(), 1e-300)
     return {name: (own - center) @ axes[:, ::-1][:, :2] for name, own in shown.items()}, share

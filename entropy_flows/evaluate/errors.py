@@ -3,7 +3,8 @@
     MAE = ⟨|x' - x|⟩,   RMSE = ⟨(x' - x)²⟩^½,   R² = 1 - Σ (x' - x)² / Σ (x - ⟨x⟩)²
 
 x   label, x' prediction: the energy per atom of a cell (eV/atom), a force component (eV/Å), or a stress component
-    (eV/Å³, Voigt order); averages over cells, over all components of all atoms, over six components of all cells
+    (eV/Å³, Voigt order); averages over cells, over all components of all atoms, over six components
+    of all cells
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def errors(frames: Sequence[Atoms], calculator: Calculator) -> Errors:
     Parameters
     ----------
     frames
-        Cells with energy, forces and maybe stress in a single-point calculator; they are not changed.
+        Cells with energy, forces and maybe stress in a single-point calculator; they are not
+        changed.
     calculator
         The model.
 
@@ -105,8 +107,13 @@ def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
         predicted = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         predicted.calc = calculator
         energies.append([atoms.get_potential_energy() / len(label) for atoms in (label, predicted)])
-        forces.append([atoms.get_forces(apply_constraint=False).ravel() for atoms in (label, predicted)])
-        if label.calc.results.get("stress") is not None and "stress" in calculator.implemented_properties:
+        forces.append(
+            [atoms.get_forces(apply_constraint=False).ravel() for atoms in (label, predicted)]
+        )
+        if (
+            label.calc.results.get("stress") is not None
+            and "stress" in calculator.implemented_properties
+        ):
             stresses.append([atoms.get_stress() for atoms in (label, predicted)])
     return Parity(
         energy=np.array(energies, dtype=float).T,

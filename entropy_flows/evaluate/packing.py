@@ -42,7 +42,8 @@ def packing(cells: Sequence[Atoms], radius: float, reach: float) -> Packing:
     cells
         Periodic cells.
     radius
-        Within which neighbours are counted (Å); paper B takes 1.2 times the ground state's nearest-neighbour distance.
+        Within which neighbours are counted (Å); paper B takes 1.2 times the ground state's
+        nearest-neighbour distance.
     reach
         How far a nearest neighbour is looked for (Å).
     """
@@ -51,20 +52,30 @@ def packing(cells: Sequence[Atoms], radius: float, reach: float) -> Packing:
     for start in range(0, len(cells), CHUNK):
         batch = Batch.of(cells[start : start + CHUNK])
         pairs = neighbors(batch, max(radius, reach))
-        r, nothing = pairs.vectors.norm(dim=1), torch.full((len(batch.positions),), torch.inf, dtype=torch.float64)
+        r, nothing = (
+            pairs.vectors.norm(dim=1),
+            torch.full((len(batch.positions),), torch.inf, dtype=torch.float64),
+        )
         nearest.append(nothing.scatter_reduce(0, pairs.centers, r, "amin").numpy())
-        counts.append(np.bincount(pairs.centers.numpy()[r.numpy() < radius], minlength=len(nothing)).astype(float))
+        counts.append(
+            np.bincount(pairs.centers.numpy()[r.numpy() < radius], minlength=len(nothing)).astype(
+                float
+            )
+        )
     return Packing(np.concatenate(nearest), np.concatenate(counts))
 
 
 def voronoi_volumes(atoms: Atoms) -> Array:
     """Volume (n_atoms,) in Å³ of the part of space that is nearer to an atom than to any other.
 
-    Qhull has the diagram of the atoms and all their images within twice the farthest that a point can be from an atom,
-    which is at most half the root of the sum of the squares of three lattice vectors.
+    Qhull has the diagram of the atoms and all their images within twice the farthest that a point
+    can be from an atom, which is at most half the root of the sum of the squares of three lattice
+    vectors.
     """
     pairs = neighbors(Batch.of([atoms]), float(np.linalg.norm(atoms.cell.lengths())))
-    images = np.unique(np.column_stack([pairs.shifts.numpy(), pairs.members.numpy()]).astype(int), axis=0)
+    images = np.unique(
+        np.column_stack([pairs.shifts.numpy(), pairs.members.numpy()]).astype(int), axis=0
+    )
     others = images[images[:, :3].any(axis=1)]
     around = atoms.positions[others[:, 3]] + others[:, :3] @ atoms.cell.array
     diagram = Voronoi(np.concatenate([atoms.positions, around]))

@@ -44,7 +44,9 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     for name, (figure, _) in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=150)
-    template = Environment(autoescape=True).from_string((files(__package__) / "report.html").read_text())
+    template = Environment(autoescape=True).from_string(
+        (files(__package__) / "report.html").read_text()
+    )
     page = folder / "index.html"
     page.write_text(
         template.render(

@@ -3,11 +3,13 @@
     ln ρ = ½ ln(a_E/b_E) + ½ ln(a_F/b_F)        mean relative change of two MAEs by a training, before b → after a
     s    = ½ (s_E² + s_F²)^½                    its standard error
 
-The new model is *worse* if ln ρ > s. One of the two may rise where the other falls by as large a factor.
+The new model is *worse* if ln ρ > s. One of the two may rise where the other falls by as large a
+factor.
 
 b, a      MAE of the energy per atom (E), and of force components (F), on the same validation cells; none counts as less
           than `FLOOR`, below which it is rounding
-s_E, s_F  relative standard error of a, as in `advice`; not below that of normally distributed errors of n cells
+s_E, s_F  relative standard error of a, as in `advice`; not below that of normally distributed
+errors of n cells
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ FLOOR = {"energy_mae": 1e-4, "forces_mae": 1e-3}
 """eV/atom, eV/Å."""
 UNITS = {"energy_mae": ("energy MAE", "meV/atom"), "forces_mae": ("force MAE", "meV/Å")}
 NORMAL = float(np.sqrt(np.pi / 2 - 1))
-"""Relative standard deviation of |x| of a normal variable: √n times the relative standard error of a MAE."""
+"""Relative standard deviation of |x| of a normal variable: √n times the relative standard error
+of a MAE.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
     Parameters
     ----------
     before, after
-        Errors on the same validation cells, as `Errors.as_dict` gives them (eV/atom, eV/Å); {"n": 0} without cells.
+        Errors on the same validation cells, as `Errors.as_dict` gives them (eV/atom, eV/Å); {"n":
+        0} without cells.
 
     Returns
     -------
@@ -52,12 +57,17 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
     if not cells:
         return Comparison(False, "no validation cell to compare the two models on")
     numbers = ", ".join(
-        f"{UNITS[key][0]} {1e3 * before[key]:.3g} → {1e3 * after[key]:.3g} {UNITS[key][1]}" for key in FLOOR
+        f"{UNITS[key][0]} {1e3 * before[key]:.3g} → {1e3 * after[key]:.3g} {UNITS[key][1]}"
+        for key in FLOOR
     )
     where = f"{numbers} on {cells} validation cell{'s' if cells > 1 else ''}"
     if not _finite(after) or not _finite(before):
         return Comparison(not _finite(after), f"{'better' if _finite(after) else 'worse'}: {where}")
-    change = float(np.mean([np.log(max(after[key], low) / max(before[key], low)) for key, low in FLOOR.items()]))
+    change = float(
+        np.mean(
+            [np.log(max(after[key], low) / max(before[key], low)) for key, low in FLOOR.items()]
+        )
+    )
     noise = 0.5 * float(np.linalg.norm([_relative_error(after, key) for key in FLOOR]))
     verdict = "worse" if change > noise else "better" if change < -noise else "no worse"
     return Comparison(verdict == "worse", f"{verdict}: {where}")
@@ -83,10 +93,14 @@ def decision_lines(iterations: list[dict[str, Any]]) -> list[str]:
         decision = doc.get("evaluate", {}).get("continues", {})
         if decision.get("worse"):
             goes_on = f"the campaign goes on from {model_words(decision['iteration'])}"
-            lines.append(f"iteration {doc['iteration']}: its model is {decision['reason']}; {goes_on}")
+            lines.append(
+                f"iteration {doc['iteration']}: its model is {decision['reason']}; {goes_on}"
+            )
     return lines
 
 
 def model_words(iteration: int) -> str:
     """A model by the iteration that it is registered under."""
-    return {-1: "the student", 0: "the base model"}.get(iteration, f"the model of iteration {iteration}")
+    return {-1: "the student", 0: "the base model"}.get(
+        iteration, f"the model of iteration {iteration}"
+    )

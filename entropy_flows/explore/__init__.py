@@ -11,10 +11,22 @@ from entropy_flows.explore.cells import (
     reference_state,
     windows,
 )
-from entropy_flows.explore.conditions import Condition, ExploreParams, Run, condition_grid, draw_runs
+from entropy_flows.explore.conditions import (
+    Condition,
+    ExploreParams,
+    Run,
+    condition_grid,
+    draw_runs,
+)
 from entropy_flows.explore.dynamics import Ensemble, explore
 from entropy_flows.explore.independent import IndependentParams, equilibrium, relaxed
-from entropy_flows.explore.phases import EquationOfState, Phase, compressed, equation_of_state, prescale
+from entropy_flows.explore.phases import (
+    EquationOfState,
+    Phase,
+    compressed,
+    equation_of_state,
+    prescale,
+)
 from entropy_flows.explore.revem import Found, RevEM, RevEMParams, StrengthParams, random_cells
 from entropy_flows.explore.seeds import Seed, build_seed, seed_cell
 from entropy_flows.explore.trajectory import Trajectory

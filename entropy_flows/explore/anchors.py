@@ -1,7 +1,7 @@
 """Anchors: near-equilibrium snapshots of plain dynamics that bypass the filter (paper A, section 4.4.5).
 
-The log-determinant criterion turns down what is common, and near-equilibrium cells are; a fifth of the budget spent on
-them restored carbon's forces and stresses in the paper.
+The log-determinant criterion turns down what is common, and near-equilibrium cells are; a fifth of
+the budget spent on them restored carbon's forces and stresses in the paper.
 """
 
 from __future__ import annotations

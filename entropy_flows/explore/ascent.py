@@ -10,10 +10,12 @@ C       the candidate: its atoms move, its cell does not
 K       weight of the entropy; V_core has no unit, and K none
 ======  ==============================================================================================================
 
-Several candidates move at once, each on its own F against the same S: one call of the fingerprint has them all. The
-optimiser is ASE's FIRE, one for each cell. Of a cell the place of highest F is returned, not the last.
+Several candidates move at once, each on its own F against the same S: one call of the fingerprint
+has them all. The optimiser is ASE's FIRE, one for each cell. Of a cell the place of highest F is
+returned, not the last.
 
-Source: Subramanyam and Perez (paper B), equation 4 and section 2.1, which leaves the optimiser open.
+Source: Subramanyam and Perez (paper B), equation 4 and section 2.1, which leaves the optimiser
+open.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.params import Params
 
 FIRST_STEP = 0.5
-"""FIRE's first time step: forces of (1) are of the order 1/Å, not those of bonds, for which its 0.1 is meant."""
+"""FIRE's first time step: forces of (1) are of the order 1/Å, not those of bonds, for which its
+0.1 is meant.
+"""
 
 
 class AscentParams(Params):
@@ -109,7 +113,9 @@ def ascend(cells: Sequence[Atoms], hill: Hill, params: AscentParams) -> list[Ato
         Copies, each where it was highest.
     """
     moving = [atoms.copy() for atoms in cells]
-    climbers = [FIRE(atoms, logfile=None, dt=FIRST_STEP, maxstep=params.max_step) for atoms in moving]
+    climbers = [
+        FIRE(atoms, logfile=None, dt=FIRST_STEP, maxstep=params.max_step) for atoms in moving
+    ]
     best, places = np.full(len(cells), -np.inf), [atoms.positions.copy() for atoms in cells]
     active, batch = list(range(len(cells))), Batch.of(moving)
     for step in range(params.max_steps + 1):
@@ -137,5 +143,9 @@ def ascend(cells: Sequence[Atoms], hill: Hill, params: AscentParams) -> list[Ato
 
 def _moved(batch: Batch, kept: Sequence[bool], positions: Sequence[np.ndarray]) -> Batch:
     """The cells that are kept, with their atoms elsewhere; what is known of the cells stays known if all are."""
-    cells = batch.cells if all(kept) else batch.cells.take([place for place, stays in enumerate(kept) if stays])
+    cells = (
+        batch.cells
+        if all(kept)
+        else batch.cells.take([place for place, stays in enumerate(kept) if stays])
+    )
     return Batch(cells, torch.from_numpy(np.concatenate(positions)).to(cells.device))

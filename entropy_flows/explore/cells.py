@@ -11,8 +11,9 @@ V_k        the window's smallest volume per atom: the exclusion volume ∝ R_cor
 c          R_core of a sphere packing of unit volume per atom, see `CLOSE_PACKED` and `Reference.core`
 =========  ===========================================================================================================
 
-Source: Subramanyam and Perez (paper B), section 5.1. Its 17 windows between 0.45 and 3 V₀ are each 0.15 V₀ wide. It
-says neither what c is nor what shapes are drawn; what is done here is in the docstrings.
+Source: Subramanyam and Perez (paper B), section 5.1. Its 17 windows between 0.45 and 3 V₀ are each
+0.15 V₀ wide. It says neither what c is nor what shapes are drawn; what is done here is in the
+docstrings.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from entropy_flows.params import Params
 TOUCHING = 0.75
 """R_core in units of the ground state's nearest-neighbour distance at the same density.
 
-For tungsten R_min of the densest window is then 1.4 Å, near the 1.5 Å at which the potentials of paper B switch to
+For tungsten R_min of the densest window is then 1.4 Å, near the 1.5 Å at which the potentials of
+paper B switch to
 their core repulsion; at 1 a disordered cell would have to be a perfect sphere packing."""
 CLOSE_PACKED = TOUCHING * 2 ** (1 / 6)
 """c = 0.84 of close-packed spheres, whose nearest-neighbour distance is 2^{1/6} V^{1/3}."""
@@ -42,7 +44,9 @@ R_MIN = 0.9
 """R_min in units of R_core (paper B)."""
 DRAWS = 1000
 """Shapes drawn before a cell is given up."""
-_TRANSLATIONS = np.array([n for n in itertools.product(range(-2, 3), repeat=3) if any(n)], dtype=float)
+_TRANSLATIONS = np.array(
+    [n for n in itertools.product(range(-2, 3), repeat=3) if any(n)], dtype=float
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,19 @@ class ShapeParams(Params):
         if not 1 <= self.atoms[0] <= self.atoms[1]:
             raise ValueError(f"atoms {self.atoms}: expected (fewest, most) with 1 ≤ fewest ≤ most")
         if not 0 < self.angles[0] <= 90 <= self.angles[1] < 180:
-            raise ValueError(f"angles {self.angles}: expected 0 < smallest ≤ 90 ≤ largest < 180 degrees")
+            raise ValueError(
+                f"angles {self.angles}: expected 0 < smallest ≤ 90 ≤ largest < 180 degrees"
+            )
         return self
 
 
 def windows(
-    v0: float, n: int = 17, lowest: float = 0.45, highest: float = 3.0, core: float = CLOSE_PACKED, first: int = 0
+    v0: float,
+    n: int = 17,
+    lowest: float = 0.45,
+    highest: float = 3.0,
+    core: float = CLOSE_PACKED,
+    first: int = 0,
 ) -> list[Window]:
     """Equation (1).
 
@@ -141,8 +152,8 @@ def reference_state(symbol: str) -> Reference:
 def random_cell(symbol: str, window: Window, shape: ShapeParams, rng: np.random.Generator) -> Atoms:
     """A cell of random size, shape, volume and positions.
 
-    A shape whose shortest translation is below R_core, or which is flatter than allowed, is drawn again: no motion of
-    the atoms could part an atom from its own image.
+    A shape whose shortest translation is below R_core, or which is flatter than allowed, is drawn
+    again: no motion of the atoms could part an atom from its own image.
 
     Parameters
     ----------
@@ -172,7 +183,12 @@ def random_cell(symbol: str, window: Window, shape: ShapeParams, rng: np.random.
         lattice = cellpar_to_cell([*lengths, *angles])
         lattice *= (count * volume / abs(np.linalg.det(lattice))) ** (1 / 3)
         if shortest_translation(lattice) >= window.r_core:
-            return Atoms([symbol] * count, scaled_positions=rng.uniform(size=(count, 3)), cell=lattice, pbc=True)
+            return Atoms(
+                [symbol] * count,
+                scaled_positions=rng.uniform(size=(count, 3)),
+                cell=lattice,
+                pbc=True,
+            )
     raise ValueError(
         f"no cell of {count} atoms and {volume:.2f} Å³ each in {DRAWS} draws: shortest translation ≥ "
         f"{window.r_core:.2f} Å does not go with angles {shape.angles} and aspect {shape.aspect:g}"

@@ -32,15 +32,21 @@ class ExploreParams(Params):
     entropy_weights: tuple[EntropyWeight, ...] = Field((2.0, 5.0, 10.0), min_length=1)
     """Weights k of the entropy term (eV); 0 is plain molecular dynamics."""
     pressures: tuple[Pressure, ...] = Field((0.0,), min_length=1)
-    """Nominal pressures (GPa): they scale the seed's volume through the base model's equation of state."""
+    """Nominal pressures (GPa): they scale the seed's volume through the base model's equation of
+    state.
+    """
     surface: Literal["local", "global"] = "local"
-    """Entropy that biases the dynamics: of the cell itself (Eq. 6) or of the cell within the data set (Eq. 7)."""
+    """Entropy that biases the dynamics: of the cell itself (Eq. 6) or of the cell within the
+    data set (Eq. 7).
+    """
     steps: int = Field(300, ge=1)
     """Sampled steps of a run, at full k."""
     warm_up: int = Field(50, ge=0)
     """Steps at k = 0 before: from a perfect crystal the full bias starts with hundreds of eV/Å."""
     ramp: int = Field(100, ge=0)
-    """Steps over which k then rises linearly. With warm_up and ramp 0 the run starts as in the paper."""
+    """Steps over which k then rises linearly. With warm_up and ramp 0 the run starts as in the
+    paper.
+    """
     snapshot_every: int = Field(10, ge=1)
     """Steps between candidates."""
     timestep: float = Field(1.0, gt=0, le=10)
@@ -48,15 +54,21 @@ class ExploreParams(Params):
     friction: float = Field(0.01, gt=0)
     """Langevin friction (1/fs)."""
     per_atom_fraction: float = Field(0.6, ge=0, le=1)
-    """Chance that a run's candidates are judged in per-atom mode; per-config otherwise (section 2.2.2)."""
+    """Chance that a run's candidates are judged in per-atom mode; per-config otherwise (section
+    2.2.2).
+    """
     max_temperature: float = Field(30_000.0, gt=0)
     """Instantaneous temperature (K) above which a run has exploded."""
     min_distance: float = Field(0.55, gt=0, lt=1)
-    """Shortest distance, as a fraction of the sum of covalent radii, under which a run has collapsed."""
+    """Shortest distance, as a fraction of the sum of covalent radii, under which a run has
+    collapsed.
+    """
     batch_size: int = Field(8, ge=1)
     """Runs per job; with a `walltime`, of the first iteration only."""
     walltime: float | None = Field(None, gt=0)
-    """Longest an exploration job should take (s): from the second iteration on as many runs per job as fit into it."""
+    """Longest an exploration job should take (s): from the second iteration on as many runs per
+    job as fit into it.
+    """
 
     @property
     def all_steps(self) -> int:
@@ -102,30 +114,41 @@ def grid_phases(params: ExploreParams, phases: Sequence[str]) -> list[str]:
     Raises
     ------
     ValueError
-        If there is no phase, one is asked for that the campaign does not have, or the grid has too many conditions.
+        If there is no phase, one is asked for that the campaign does not have, or the grid has too
+        many conditions.
     """
     chosen = list(phases) if params.phases is None else list(params.phases)
     if not chosen:
         raise ValueError("phases: the list is empty; at least one seed phase is needed")
     if unknown := [name for name in chosen if name not in phases]:
-        raise ValueError(f"explore.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(phases)})")
-    count = len(chosen) * len(params.pressures) * len(params.temperatures) * len(params.entropy_weights)
+        raise ValueError(
+            f"explore.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(phases)})"
+        )
+    count = (
+        len(chosen) * len(params.pressures) * len(params.temperatures) * len(params.entropy_weights)
+    )
     if count > MAX_CONDITIONS:
-        raise ValueError(f"explore: {count} conditions (phases × P × T × k); at most {MAX_CONDITIONS} are run")
+        raise ValueError(
+            f"explore: {count} conditions (phases × P × T × k); at most {MAX_CONDITIONS} are run"
+        )
     return chosen
 
 
 def condition_grid(params: ExploreParams, phases: Sequence[str]) -> list[Condition]:
     """All conditions, phases outermost, in the order in which they are judged; errors as in `grid_phases`."""
-    grid = product(grid_phases(params, phases), params.pressures, params.temperatures, params.entropy_weights)
+    grid = product(
+        grid_phases(params, phases), params.pressures, params.temperatures, params.entropy_weights
+    )
     return [Condition(phase, T, k, P) for phase, P, T, k in grid]
 
 
-def draw_runs(conditions: Sequence[Condition], per_atom_fraction: float, seed: Sequence[int]) -> list[Run]:
+def draw_runs(
+    conditions: Sequence[Condition], per_atom_fraction: float, seed: Sequence[int]
+) -> list[Run]:
     """Give each condition its covariance mode and its own random stream.
 
-    A run's stream depends on `seed` and the run's index alone, so neither the batch it is in nor the number of workers
-    changes it.
+    A run's stream depends on `seed` and the run's index alone, so neither the batch it is in nor
+    the number of workers changes it.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
     V_core = Σ_pairs f(r),    f(r) = 1 + cos(π r/R_core) for r < R_core, else 0                                   (1)
     ∂V_core/∂r_i = Σ_j g(r_ij) (r_j − r_i),    g(r) = −f'(r)/r = (π/R_core)² sinc(r/R_core)                       (2)
 
-with sinc(x) = sin(πx)/(πx). Pairs of atoms with periodic images, also with an atom's own, count once each; f and f' are
-zero at R_core, and (2) stays finite where two atoms meet.
+with sinc(x) = sin(πx)/(πx). Pairs of atoms with periodic images, also with an atom's own, count
+once each; f and f' are zero at R_core, and (2) stays finite where two atoms meet.
 
 Source: Subramanyam and Perez (paper B), sections 2.1 and 5.1.
 """
@@ -47,7 +47,9 @@ def core_repulsion(batch: Batch, r_core: float) -> Core:
     r = pairs.vectors.norm(dim=1)
     owner = batch.cells.owner[pairs.centers]
     value = batch.positions.new_zeros(len(batch))
-    value.index_add_(0, owner, 0.5 * (1 + torch.cos(math.pi / r_core * r)))  # each pair is there from both its ends
+    value.index_add_(
+        0, owner, 0.5 * (1 + torch.cos(math.pi / r_core * r))
+    )  # each pair is there from both its ends
     pull = (math.pi / r_core) ** 2 * torch.sinc(r / r_core)
     gradient = torch.zeros_like(batch.positions)
     gradient.index_add_(0, pairs.centers, pull[:, None] * pairs.vectors)

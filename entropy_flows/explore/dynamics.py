@@ -5,10 +5,10 @@
 k(t)  0 during the warm-up, then rising linearly over the ramp, then the condition's k (eV)
 B     the local entropy of the cell (surface "local") or log det Σ(D ∪ {cell}) (surface "global")
 
-One evaluation of the base model and one of the bias serve all cells of the batch. Each trajectory has its own
-temperature, k, mode and random numbers, so it does not depend on its batch mates beyond the rounding of the model's own
-sums. One that fails, explodes or collapses leaves the batch with its reason, and the others go on. The integrator is in
-`langevin`.
+One evaluation of the base model and one of the bias serve all cells of the batch. Each trajectory
+has its own temperature, k, mode and random numbers, so it does not depend on its batch mates beyond
+the rounding of the model's own sums. One that fails, explodes or collapses leaves the batch with
+its reason, and the others go on. The integrator is in `langevin`.
 """
 
 from __future__ import annotations
@@ -135,7 +135,9 @@ class Ensemble:
         self.step += 1
         self.batch, self.v = moved, half
         if not bool(torch.isfinite(moved.positions).all()):
-            self._leave(self._judge("exploded: positions are not finite", self._largest(moved.positions)))
+            self._leave(
+                self._judge("exploded: positions are not finite", self._largest(moved.positions))
+            )
             if not self.alive:
                 return
         k = self._weights(self.step)
@@ -170,24 +172,38 @@ class Ensemble:
                 setattr(record, name, value)
         if not self.alive:
             return
-        self._hold(Batch.of([self.records[index].start for index in self.alive], self.evaluator.model.device))
+        self._hold(
+            Batch.of(
+                [self.records[index].start for index in self.alive], self.evaluator.model.device
+            )
+        )
         device = self.batch.positions.device
-        arrays = {name: torch.tensor(np.asarray(array), device=device) for name, array in state["arrays"].items()}
+        arrays = {
+            name: torch.tensor(np.asarray(array), device=device)
+            for name, array in state["arrays"].items()
+        }
         self.batch, self.v = self.batch.at(arrays.pop("positions")), arrays.pop("velocities")
         self.now = Forces.of(arrays)
 
     def _hold(self, batch: Batch) -> None:
         """Take a batch, and the integrator that belongs to it."""
         runs = [self.records[index].run for index in self.alive]
-        temperatures, seeds = [run.condition.temperature for run in runs], [run.seed for run in runs]
+        temperatures, seeds = (
+            [run.condition.temperature for run in runs],
+            [run.seed for run in runs],
+        )
         self.batch = batch
-        self.langevin = Langevin(batch.cells, temperatures, seeds, self.params.timestep, self.params.friction)
+        self.langevin = Langevin(
+            batch.cells, temperatures, seeds, self.params.timestep, self.params.friction
+        )
 
     def _weights(self, step: int) -> Tensor:
         """k of each cell (B,) during a step, eV."""
         runs = [self.records[index].run for index in self.alive]
         share = _ramp(step, self.params.ramp)
-        return torch.tensor([share * run.condition.k for run in runs], dtype=torch.float64, device=self._device)
+        return torch.tensor(
+            [share * run.condition.k for run in runs], dtype=torch.float64, device=self._device
+        )
 
     @property
     def _device(self) -> torch.device:
@@ -228,9 +244,16 @@ class Ensemble:
             distances, ratios = shortest_distances(self.batch)
             shortest = distances.tolist()
             collapsed = self._judge("{}", -ratios, -self.params.min_distance)
-            self._leave({p: f"collapsed at step {self.step}: shortest distance {shortest[p]:.2f} Å" for p in collapsed})
+            self._leave(
+                {
+                    p: f"collapsed at step {self.step}: shortest distance {shortest[p]:.2f} Å"
+                    for p in collapsed
+                }
+            )
             kept = [place for place in range(len(shortest)) if place not in collapsed]
-            self._snapshot([shortest[place] for place in kept], [temperatures[place] for place in kept])
+            self._snapshot(
+                [shortest[place] for place in kept], [temperatures[place] for place in kept]
+            )
 
     def _snapshot(self, distances: list[float], temperatures: list[float]) -> None:
         if not self.alive:
@@ -238,7 +261,9 @@ class Ensemble:
         spans = np.split(self.batch.positions.cpu().numpy(), self.batch.cells.first[1:-1])
         norms = self._largest(self.now.forces.norm(dim=1, keepdim=True)).tolist()
         values = (self.now.energy.tolist(), temperatures, norms, distances, spans)
-        for index, energy, temperature, force, distance, positions in zip(self.alive, *values, strict=True):
+        for index, energy, temperature, force, distance, positions in zip(
+            self.alive, *values, strict=True
+        ):
             record = self.records[index]
             record.closest = min(record.closest, distance)
             record.snapshot(
@@ -261,7 +286,11 @@ class Ensemble:
         if not kept:
             return
         atoms = torch.from_numpy(self.batch.cells.atoms(kept)).to(self._device)
-        self.now, self.v, self.batch = self.now.take(kept, atoms), self.v[atoms], self.batch.take(kept)
+        self.now, self.v, self.batch = (
+            self.now.take(kept, atoms),
+            self.v[atoms],
+            self.batch.take(kept),
+        )
         self.langevin = self.langevin.take(kept, self.batch.cells)
 
     def _tell(self, index: int) -> None:

@@ -65,7 +65,9 @@ class Evaluator:
     def __init__(self, model: BatchModel, bias: Bias | None, modes: Sequence[Mode]) -> None:
         self.model, self.bias, self.modes = model, bias, modes
         self._most = 2**31
-        self._parts: WeakKeyDictionary[Cells, dict[tuple[int, ...], tuple[Cells, Tensor]]] = WeakKeyDictionary()
+        self._parts: WeakKeyDictionary[Cells, dict[tuple[int, ...], tuple[Cells, Tensor]]] = (
+            WeakKeyDictionary()
+        )
 
     def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Forces:
         """Model, and bias of the cells with k ≠ 0; `runs` numbers the runs that the cells belong to."""
@@ -73,7 +75,9 @@ class Evaluator:
 
     def with_bias(self, batch: Batch, runs: Sequence[int], now: Forces, k: Tensor) -> Forces:
         """The same with the bias, if it is needed and not there yet."""
-        places = tuple(place for place, weight in enumerate(k.tolist()) if weight and place not in now.failures)
+        places = tuple(
+            place for place, weight in enumerate(k.tolist()) if weight and place not in now.failures
+        )
         if self.bias is None or not places or now.gradient is not None:
             return now
         modes = [self.modes[runs[place]] for place in places]
@@ -102,7 +106,9 @@ class Evaluator:
             return self._halves(batch)
         try:
             result = self.model(batch)
-        except Exception as err:  # a model may refuse in many ways; who is to blame shows when cells are alone
+        except (
+            Exception
+        ) as err:  # a model may refuse in many ways; who is to blame shows when cells are alone
             may_be_size = len(batch) > 1 and is_out_of_memory(err)
             if is_machine_fault(err) and not may_be_size:
                 raise
@@ -122,6 +128,12 @@ class Evaluator:
         middle = (len(batch) + 1) // 2
         parts = tuple(range(middle)), tuple(range(middle, len(batch)))
         left, right = (self._model(self._part(batch, places)[0]) for places in parts)
-        failures = {**left.failures, **{middle + place: reason for place, reason in right.failures.items()}}
-        energy, forces = torch.cat([left.energy, right.energy]), torch.cat([left.forces, right.forces])
+        failures = {
+            **left.failures,
+            **{middle + place: reason for place, reason in right.failures.items()},
+        }
+        energy, forces = (
+            torch.cat([left.energy, right.energy]),
+            torch.cat([left.forces, right.forces]),
+        )
         return Forces(energy, forces, None, failures)

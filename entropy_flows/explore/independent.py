@@ -109,9 +109,13 @@ def relaxed(atoms: Atoms, pressure: float, model: Calculator, params: Independen
     converged = search.run(fmax=params.fmax, steps=params.relax_steps)
     ratio = cell.get_volume() / atoms.get_volume()
     if not RELAXED_VOLUME[0] < ratio < RELAXED_VOLUME[1]:
-        raise ValueError(f"the relaxation at {pressure:g} GPa ran away: {ratio:.2f} of the seed's volume")
+        raise ValueError(
+            f"the relaxation at {pressure:g} GPa ran away: {ratio:.2f} of the seed's volume"
+        )
     if not converged:
-        raise ValueError(f"not relaxed at {pressure:g} GPa in {params.relax_steps} steps (fmax {params.fmax:g} eV/Å)")
+        raise ValueError(
+            f"not relaxed at {pressure:g} GPa in {params.relax_steps} steps (fmax {params.fmax:g} eV/Å)"
+        )
     return cell
 
 

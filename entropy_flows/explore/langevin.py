@@ -2,8 +2,9 @@
 
     dr = v dt,    dv = P [F/m − γ v] dt + P √(2 γ k_B T/m) dW                                                       (1)
 
-Scheme of Vanden-Eijnden and Ciccotti, Chem. Phys. Lett. 429, 310 (2006), which ASE has as `ase.md.langevin`; of second
-order, and velocity Verlet at γ = 0. With independent normal numbers ξ and η for each coordinate and step
+Scheme of Vanden-Eijnden and Ciccotti, Chem. Phys. Lett. 429, 310 (2006), which ASE has as
+`ase.md.langevin`; of second order, and velocity Verlet at γ = 0. With independent normal numbers ξ
+and η for each coordinate and step
 
     v½ = v + c₁ P F(r)/m − c₂ v + P R_v,     R_v = c₃ ξ − c₄ η                                                       (2)
     r' = r + h v½ + P R_r,                   R_r = c₅ η                                                              (3)
@@ -18,7 +19,8 @@ h        time step;  γ friction;  σ = √(2 γ k_B T/m)
 P        takes the motion of the centre of mass out: u → u − Σ m u / Σ m. A cell of one atom keeps it
 ξ, η     from a stream of the trajectory's own seed, in blocks of steps that are seeded apart: what a step draws depends
          on the seed and the step alone, not on the batch, nor on where a resumed run started
-=======  ==========================================================================================================
+=======
+==========================================================================================================
 """
 
 from __future__ import annotations
@@ -55,14 +57,24 @@ class Langevin:
     """
 
     def __init__(
-        self, cells: Cells, temperatures: Sequence[float], seeds: Sequence[int], timestep: float, friction: float
+        self,
+        cells: Cells,
+        temperatures: Sequence[float],
+        seeds: Sequence[int],
+        timestep: float,
+        friction: float,
     ) -> None:
         self.cells, self.temperatures, self.seeds = cells, list(temperatures), list(seeds)
         self.timestep, self.friction = timestep, friction
         h, gamma = timestep * units.fs, friction / units.fs
         self.h = h
         self.masses = torch.from_numpy(atomic_masses[cells.numbers]).to(cells.device)[:, None]
-        kT = units.kB * torch.tensor(self.temperatures, dtype=torch.float64, device=cells.device)[cells.owner, None]
+        kT = (
+            units.kB
+            * torch.tensor(self.temperatures, dtype=torch.float64, device=cells.device)[
+                cells.owner, None
+            ]
+        )
         self._spread = (kT / self.masses).sqrt()
         sigma = (2 * gamma * kT / self.masses).sqrt()
         self.c1, self.c2 = h / 2 - h**2 * gamma / 8, h * gamma / 2 - h**2 * gamma**2 / 8
@@ -77,24 +89,37 @@ class Langevin:
 
     def take(self, chosen: Sequence[int], cells: Cells) -> Langevin:
         """The integrator of some of the cells."""
-        temperatures, seeds = [self.temperatures[index] for index in chosen], [self.seeds[index] for index in chosen]
+        temperatures, seeds = (
+            [self.temperatures[index] for index in chosen],
+            [self.seeds[index] for index in chosen],
+        )
         return Langevin(cells, temperatures, seeds, self.timestep, self.friction)
 
     def velocities(self) -> Tensor:
         """Velocities to start with (n, 3), from Maxwell and Boltzmann's distribution, in ASE's units."""
         parts = [_stream(seed, 0).standard_normal((size, 3)) for seed, size in self._cells()]
-        return self.project(self._spread * torch.from_numpy(np.concatenate(parts)).to(self.masses.device))
+        return self.project(
+            self._spread * torch.from_numpy(np.concatenate(parts)).to(self.masses.device)
+        )
 
     def first(self, batch: Batch, v: Tensor, forces: Tensor, step: int) -> tuple[Batch, Tensor]:
         """Equations (2) and (3): where the atoms are after step number `step` ≥ 0, and v½."""
         xi, eta = self._normal(step)
-        half = v + self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta) - self.c2 * v
+        half = (
+            v
+            + self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
+            - self.c2 * v
+        )
         return batch.at(batch.positions + self.h * half + self.project(self.c5 * eta)), half
 
     def second(self, half: Tensor, forces: Tensor, step: int) -> Tensor:
         """Equation (4)."""
         xi, eta = self._normal(step)
-        return half + self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta) - self.c2 * half
+        return (
+            half
+            + self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
+            - self.c2 * half
+        )
 
     def kinetic_energies(self, v: Tensor) -> Tensor:
         """½ Σ m v² of each cell (B,), eV."""
@@ -117,7 +142,10 @@ class Langevin:
         """ξ and η of a step (2, n, 3)."""
         block, place = divmod(step, BLOCK)
         if block != self._block:
-            parts = [_stream(seed, block + 1).standard_normal((BLOCK, 2, size, 3)) for seed, size in self._cells()]
+            parts = [
+                _stream(seed, block + 1).standard_normal((BLOCK, 2, size, 3))
+                for seed, size in self._cells()
+            ]
             self._noise = torch.from_numpy(np.concatenate(parts, axis=2)).to(self.masses.device)
             self._block = block
         return self._noise[place]

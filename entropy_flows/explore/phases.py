@@ -52,7 +52,9 @@ class Phase(Params):
     name: str
     """Short name used in the grid and in the database."""
     file: str | None = None
-    """A file with one cell: CIF, POSCAR or what else pymatgen reads, or extended XYZ; relative to the campaign file."""
+    """A file with one cell: CIF, POSCAR or what else pymatgen reads, or extended XYZ; relative
+    to the campaign file.
+    """
     spacegroup: str | int | None = None
     """International symbol or number, with `lattice` and `sites`."""
     lattice: Lengths | None = None
@@ -61,7 +63,9 @@ class Phase(Params):
     primitive: bool = False
     """Reduce to the primitive cell before building the supercell."""
     supercell: tuple[int, int, int] | tuple[Row, Row, Row] = (1, 1, 1)
-    """Repetitions along the lattice vectors, or a matrix whose rows are the new vectors in terms of the old ones."""
+    """Repetitions along the lattice vectors, or a matrix whose rows are the new vectors in terms
+    of the old ones.
+    """
     magmoms: dict[str, float] | tuple[float, ...] | None = None
     """Initial magnetic moments (μ_B): by element or oxidation state ({Fe2+: 4, Fe3+: 5}; what is not named has 0); or a
     list, one for each atom of `file` or of `sites`, which symmetry and supercell repeat, or of the supercell."""
@@ -72,7 +76,9 @@ class Phase(Params):
     def _one_source(self) -> Phase:
         built = self.spacegroup is not None and self.lattice is not None and self.sites
         if (self.file is None) == (not built):
-            raise ValueError(f"phase {self.name!r}: give either `file`, or `spacegroup`, `lattice` and `sites`")
+            raise ValueError(
+                f"phase {self.name!r}: give either `file`, or `spacegroup`, `lattice` and `sites`"
+            )
         return self
 
     @field_validator("supercell", mode="before")
@@ -80,10 +86,14 @@ class Phase(Params):
     def _repetitions_or_matrix(cls, supercell: Any) -> Any:
         shape = f"supercell {supercell} must be three positive integers, or a 3×3 matrix of integers with a volume"
         numbers = np.array(supercell, dtype=object)
-        whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers.ravel())
+        whole = all(
+            isinstance(number, int) and not isinstance(number, bool) for number in numbers.ravel()
+        )
         if numbers.shape not in ((3,), (3, 3)) or not whole:
             raise ValueError(shape)
-        volume = min(numbers) if numbers.ndim == 1 else round(abs(np.linalg.det(numbers.astype(float))))
+        volume = (
+            min(numbers) if numbers.ndim == 1 else round(abs(np.linalg.det(numbers.astype(float))))
+        )
         if volume < 1:
             raise ValueError(shape)
         return supercell
@@ -129,11 +139,15 @@ def equation_of_state(
     start = centre = atoms.get_volume()
     for _ in range(attempts):
         volumes = centre * np.linspace(1 - strain, 1 + strain, points)
-        energies = model(Batch.of([_scaled(atoms, volume) for volume in volumes], model.device)).energy.tolist()
+        energies = model(
+            Batch.of([_scaled(atoms, volume) for volume in volumes], model.device)
+        ).energy.tolist()
         lowest = int(np.argmin(energies))
         if 0 < lowest < points - 1:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                v0, _, b0 = BirchMurnaghanFit(volumes, energies, eos="birchmurnaghan").fit(warn=False)
+                v0, _, b0 = BirchMurnaghanFit(volumes, energies, eos="birchmurnaghan").fit(
+                    warn=False
+                )
             if b0 > 0 and volumes[0] <= v0 <= volumes[-1]:
                 return EquationOfState(float(v0) / len(atoms), float(b0 / units.GPa))
         centre = volumes[lowest]

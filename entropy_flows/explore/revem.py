@@ -7,10 +7,12 @@ For one volume window and one mode, from a few random cells on:
     rejected if log det Σ(S ∪ C) ≤ log det Σ(S)                                               K rises after a few
     else S ← S ∪ C
 
-`lockstep` candidates are moved at once, against the S and with the K at the beginning of their batch, and are judged
-one after the other, each against S as it is by then; with lockstep = 1 this is the paper's loop to the letter.
+`lockstep` candidates are moved at once, against the S and with the K at the beginning of their
+batch, and are judged one after the other, each against S as it is by then; with lockstep = 1 this
+is the paper's loop to the letter.
 
-The paper tunes K "empirically on the fly" and gives no numbers; those of `StrengthParams` are this package's.
+The paper tunes K "empirically on the fly" and gives no numbers; those of `StrengthParams` are this
+package's.
 
 Source: Subramanyam and Perez, npj Comput. Mater. 11, 218 (2025), sections 2.1 and 5.1.
 """
@@ -166,17 +168,25 @@ class RevEM:
 
     def advance(self) -> None:
         """One batch of candidates, after the random cells if there are none yet."""
-        self.statistics = SufficientStatistics.from_bytes(self.statistics.to_bytes())  # bits of one that is resumed
+        self.statistics = SufficientStatistics.from_bytes(
+            self.statistics.to_bytes()
+        )  # bits of one that is resumed
         if not self.found:
-            first = random_cells(self.symbol, self.window, self.params.bootstrap, self.params, self.rng)
+            first = random_cells(
+                self.symbol, self.window, self.params.bootstrap, self.params, self.rng
+            )
             for atoms, q in zip(first, self.fingerprint(first), strict=True):
                 self._add(atoms, q, 0, 0.0)
         count = min(self.params.lockstep, self.params.iterations - self.done)
-        starts = [random_cell(self.symbol, self.window, self.params.shape, self.rng) for _ in range(count)]
+        starts = [
+            random_cell(self.symbol, self.window, self.params.shape, self.rng) for _ in range(count)
+        ]
         k = self.k
         objective = Objective(k, self.window.r_core, self.fingerprint, self.statistics)
         raised = ascend(starts, objective, self.params.ascent)
-        for atoms, q, keeps in zip(raised, self.fingerprint(raised), apart(raised, self.window), strict=True):
+        for atoms, q, keeps in zip(
+            raised, self.fingerprint(raised), apart(raised, self.window), strict=True
+        ):
             self.done += 1
             verdict: Verdict = self._judge(atoms, q, k) if keeps else "close"
             self.counts[verdict] += 1
@@ -186,7 +196,9 @@ class RevEM:
     def _judge(self, atoms: Atoms, q: Array, k: float) -> Verdict:
         return "accepted" if self._add(atoms, q, self.done, k, above=0.0) else "entropy"
 
-    def _add(self, atoms: Atoms, q: Array, candidate: int, k: float, above: float = -np.inf) -> bool:
+    def _add(
+        self, atoms: Atoms, q: Array, candidate: int, k: float, above: float = -np.inf
+    ) -> bool:
         """Take a cell with fingerprints q into the data set, if its gain is above this."""
         gain = self.statistics.gain(q)
         if not gain > above:
@@ -216,7 +228,9 @@ class RevEM:
         self.found = list(state["found"])
 
 
-def random_cells(symbol: str, window: Window, count: int, params: RevEMParams, rng: np.random.Generator) -> list[Atoms]:
+def random_cells(
+    symbol: str, window: Window, count: int, params: RevEMParams, rng: np.random.Generator
+) -> list[Atoms]:
     """Random cells of a window in which no pair is closer than R_min: drawn, and parted by V_core alone.
 
     Raises
@@ -230,7 +244,9 @@ def random_cells(symbol: str, window: Window, count: int, params: RevEMParams, r
         size = min(params.lockstep, count - len(found))
         cells = [random_cell(symbol, window, params.shape, rng) for _ in range(size)]
         parted = ascend(cells, parting(window.r_core), params.ascent)
-        found += [atoms for atoms, keeps in zip(parted, apart(parted, window), strict=True) if keeps]
+        found += [
+            atoms for atoms, keeps in zip(parted, apart(parted, window), strict=True) if keeps
+        ]
         drawn += size
     if len(found) == count:
         return found

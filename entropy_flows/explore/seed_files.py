@@ -38,10 +38,15 @@ def read_structure(path: Path) -> Structure:
     Raises
     ------
     ValueError
-        In one line: if there is no file, it cannot be read, or it has sites that are partly occupied.
+        In one line: if there is no file, it cannot be read, or it has sites that are partly
+        occupied.
     """
     if not path.is_file():
-        raise ValueError(f"{path} is a folder, expected a file" if path.is_dir() else f"file {path} does not exist")
+        raise ValueError(
+            f"{path} is a folder, expected a file"
+            if path.is_dir()
+            else f"file {path} does not exist"
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     with warnings.catch_warnings(record=True) as caught:
@@ -51,7 +56,9 @@ def read_structure(path: Path) -> Structure:
         except Exception as err:  # parsers stumble in many ways
             if is_machine_fault(err):
                 raise
-            raise ValueError(f"{path} is not a structure file that can be read: {_reason(err, caught)}") from None
+            raise ValueError(
+                f"{path} is not a structure file that can be read: {_reason(err, caught)}"
+            ) from None
     if not structure.is_ordered:
         site = next(site for site in structure if not site.is_ordered)
         raise ValueError(
@@ -90,7 +97,9 @@ def _extended_xyz(text: str) -> Atoms:
         raise ValueError(f"it has {len(frames)} cells; expected one")
     atoms: Atoms = frames[0]
     if atoms.cell.rank < 3 or not atoms.pbc.all():
-        raise ValueError('it is not periodic in three directions; expected Lattice="…" and no pbc, or pbc="T T T"')
+        raise ValueError(
+            'it is not periodic in three directions; expected Lattice="…" and no pbc, or pbc="T T T"'
+        )
     found = atoms.calc.results.get("magmoms") if atoms.calc else None
     if found is not None and not atoms.has("initial_magmoms"):
         atoms.set_initial_magnetic_moments(found)
@@ -104,7 +113,9 @@ def _with_all_it_says(atoms: Atoms) -> Structure:
         structure.add_site_property("charge", atoms.get_initial_charges().tolist())
     if atoms.constraints:
         held = {index for constraint in atoms.constraints for index in constraint.get_indices()}
-        structure.add_site_property("selective_dynamics", [[index not in held] * 3 for index in range(len(atoms))])
+        structure.add_site_property(
+            "selective_dynamics", [[index not in held] * 3 for index in range(len(atoms))]
+        )
     return structure
 
 
@@ -112,8 +123,12 @@ def _refuse_classes(value: Any) -> None:
     """Refuse a class of any other package: to read it would import the package and call the class."""
     if isinstance(value, dict):
         module = value.get("@module")
-        if module is not None and not any(f"{module}.".startswith(f"{name}.") for name in _HARMLESS):
-            raise ValueError(f"it names the module {shortened(str(module))!r}, which is not imported for a seed")
+        if module is not None and not any(
+            f"{module}.".startswith(f"{name}.") for name in _HARMLESS
+        ):
+            raise ValueError(
+                f"it names the module {shortened(str(module))!r}, which is not imported for a seed"
+            )
         for item in value.values():
             _refuse_classes(item)
     elif isinstance(value, list):
@@ -124,4 +139,6 @@ def _refuse_classes(value: Any) -> None:
 def _reason(err: Exception, caught: list[warnings.WarningMessage]) -> str:
     """What is wrong, with what the parser has only warned of."""
     told = [str(warning.message) for warning in caught if "ccupanc" in str(warning.message)]
-    return "; ".join(shortened(text, 200) for text in dict.fromkeys([str(err) or type(err).__name__, *told][:3]))
+    return "; ".join(
+        shortened(text, 200) for text in dict.fromkeys([str(err) or type(err).__name__, *told][:3])
+    )

@@ -10,7 +10,13 @@ import numpy as np
 from pymatgen.core import Structure
 
 from entropy_flows.conventions import Array
-from entropy_flows.moments import SITE_PROPERTY, collinear, moments_by_species, set_moments, species_of
+from entropy_flows.moments import (
+    SITE_PROPERTY,
+    collinear,
+    moments_by_species,
+    set_moments,
+    species_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +43,9 @@ def file_moments(structure: Structure) -> Array | None:
     return None
 
 
-def given_moments(magmoms: Mapping[str, float] | Sequence[float], structure: Structure) -> Array | None:
+def given_moments(
+    magmoms: Mapping[str, float] | Sequence[float], structure: Structure
+) -> Array | None:
     """Moments (n,) in μ_B that a phase gives by species, or atom by atom.
 
     Returns
@@ -54,7 +62,9 @@ def given_moments(magmoms: Mapping[str, float] | Sequence[float], structure: Str
         return np.array(magmoms, dtype=float) if len(magmoms) == len(structure) else None
     there = {*species_of(structure), *(site.specie.symbol for site in structure)}
     if strange := sorted(set(magmoms) - there):
-        raise ValueError(f"magmoms names {', '.join(strange)}, the cell has {', '.join(sorted(there))}")
+        raise ValueError(
+            f"magmoms names {', '.join(strange)}, the cell has {', '.join(sorted(there))}"
+        )
     return moments_by_species(structure, magmoms, other=0.0)
 
 
@@ -62,7 +72,9 @@ def states_without_atoms(structure: Structure, table: Mapping[str, float]) -> li
     """Say of which elements a table has moments for oxidation states alone, which the atoms here do not have."""
     notes = []
     for symbol in sorted({site.specie.symbol for site in structure}):
-        names = {name for name in species_of(structure) if re.fullmatch(rf"{symbol}([\d.]*[+-])?", name)}
+        names = {
+            name for name in species_of(structure) if re.fullmatch(rf"{symbol}([\d.]*[+-])?", name)
+        }
         states = [key for key in table if re.fullmatch(rf"{symbol}[\d.]*[+-]", key)]
         if states and symbol not in table and names - set(states):
             notes.append(
@@ -91,15 +103,21 @@ def not_carried(structure: Structure) -> list[str]:
     charge = structure.charge
     from_states = sum(getattr(site.specie, "oxi_state", None) or 0 for site in structure)
     if min(abs(charge), abs(charge - from_states)) > _ROUNDING:
-        raise ValueError(f"the cell has a charge of {charge:+g}; labels are of neutral cells, so set it to 0")
+        raise ValueError(
+            f"the cell has a charge of {charge:+g}; labels are of neutral cells, so set it to 0"
+        )
     properties: dict[str, list[Any]] = {}
     for site in structure:
         for name, value in site.properties.items():
             properties.setdefault(name, []).append(value)
     notes = []
     if abs(charge) > _ROUNDING:
-        notes.append(f"its oxidation states add up to {from_states:+g}; labels are of neutral cells")
-    if any(not np.all(flags) for flags in properties.get("selective_dynamics", []) if flags is not None):
+        notes.append(
+            f"its oxidation states add up to {from_states:+g}; labels are of neutral cells"
+        )
+    if any(
+        not np.all(flags) for flags in properties.get("selective_dynamics", []) if flags is not None
+    ):
         notes.append("its selective dynamics are not carried: all atoms move")
     if any(np.any(charge) for charge in properties.get("charge", []) if charge is not None):
         notes.append("the charges of its sites are not carried")

@@ -1,7 +1,8 @@
 """Seed cells: a phase's file or space group made a supercell, with its magnetic moments.
 
-Moments come, the first that there is, from the phase's `magmoms`, from the file's sites or species, or from the label
-engine's table. What else a file says is not carried: it is told, or refused where it would decide the labels.
+Moments come, the first that there is, from the phase's `magmoms`, from the file's sites or species,
+or from the label engine's table. What else a file says is not carried: it is told, or refused where
+it would decide the labels.
 """
 
 from __future__ import annotations
@@ -47,12 +48,16 @@ class Seed:
     moments_of_table: bool
 
 
-def seed_cell(phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None) -> Structure:
+def seed_cell(
+    phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None
+) -> Structure:
     """Build a phase's supercell; arguments and errors as of `build_seed`."""
     return build_seed(phase, folder, table).cell
 
 
-def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None) -> Seed:
+def build_seed(
+    phase: Phase, folder: Path | str = ".", table: Mapping[str, float] | None = None
+) -> Seed:
     """Build a phase's supercell.
 
     Parameters
@@ -62,14 +67,14 @@ def build_seed(phase: Phase, folder: Path | str = ".", table: Mapping[str, float
     folder
         Where its file's path starts from.
     table
-        The label engine's initial moments (μ_B) by oxidation state or element, for a phase that has none of its own;
-        what it does not name has 0.6. None for an engine without spin.
+        The label engine's initial moments (μ_B) by oxidation state or element, for a phase that has
+        none of its own; what it does not name has 0.6. None for an engine without spin.
 
     Raises
     ------
     ValueError
-        If the file cannot be read, the cell has more than `max_atoms` atoms or a charge, or the moments are not
-        collinear, or not as many as atoms.
+        If the file cannot be read, the cell has more than `max_atoms` atoms or a charge, or the
+        moments are not collinear, or not as many as atoms.
     """
     source = _from_file(phase, Path(folder)) if phase.file is not None else _from_spacegroup(phase)
     try:
@@ -112,14 +117,18 @@ def _from_spacegroup(phase: Phase) -> Structure:
     cell, spacegroup = phase.lattice, phase.spacegroup
     assert cell is not None, "the validator sees to it"
     assert spacegroup is not None
-    lattice = Lattice.from_parameters(cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma)
+    lattice = Lattice.from_parameters(
+        cell.a, cell.b or cell.a, cell.c or cell.a, cell.alpha, cell.beta, cell.gamma
+    )
     species = [element for element, coords in (phase.sites or {}).items() for _ in coords]
     coords = [xyz for coords in (phase.sites or {}).values() for xyz in coords]
     properties: dict[str, Sequence[Any]] = {}
     if isinstance(phase.magmoms, tuple) and len(phase.magmoms) == len(species):
         properties[SITE_PROPERTY] = phase.magmoms
     try:
-        return Structure.from_spacegroup(spacegroup, lattice, species, coords, site_properties=properties)
+        return Structure.from_spacegroup(
+            spacegroup, lattice, species, coords, site_properties=properties
+        )
     except ValueError as err:
         raise ValueError(f"phase {phase.name!r}: {err}") from err
 

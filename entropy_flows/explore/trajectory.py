@@ -23,8 +23,9 @@ class Trajectory:
     numbers, cell
         Atomic numbers (n_atoms,) and the fixed cell (3, 3) in Å.
     steps, positions, energies, temperatures, max_forces
-        Per snapshot: sampled step, positions (n_snapshots, n_atoms, 3) in Å, the model's energy (eV) without bias,
-        instantaneous temperature (K), largest force (eV/Å) of the model without bias.
+        Per snapshot: sampled step, positions (n_snapshots, n_atoms, 3) in Å, the model's energy
+        (eV) without bias, instantaneous temperature (K), largest force (eV/Å) of the model without
+        bias.
     mean_temperature
         Over the sampled steps (K); its excess over the target shows a k that overheats.
     min_distance
@@ -34,8 +35,8 @@ class Trajectory:
     wall_seconds
         The run's share of the time that its batch took.
     magmoms
-        Initial magnetic moments (n_atoms,) in μ_B of the cell that it started from, which all its snapshots have: atoms
-        keep their places and carry them along. None for a cell without.
+        Initial magnetic moments (n_atoms,) in μ_B of the cell that it started from, which all its
+        snapshots have: atoms keep their places and carry them along. None for a cell without.
     """
 
     run: Run
@@ -64,7 +65,13 @@ class Trajectory:
     def snapshots(self) -> Iterable[tuple[int, Atoms]]:
         """(sampled step, cell) of each snapshot."""
         for step, positions in zip(self.steps, self.positions, strict=True):
-            atoms = Atoms(numbers=self.numbers, positions=positions, cell=self.cell, pbc=True, magmoms=self.magmoms)
+            atoms = Atoms(
+                numbers=self.numbers,
+                positions=positions,
+                cell=self.cell,
+                pbc=True,
+                magmoms=self.magmoms,
+            )
             yield int(step), atoms
 
 
@@ -90,7 +97,9 @@ class Record:
 
     run: Run
     start: Atoms
-    kept: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in Trajectory.PER_SNAPSHOT})
+    kept: dict[str, list[Any]] = field(
+        default_factory=lambda: {name: [] for name in Trajectory.PER_SNAPSHOT}
+    )
     heat: float = 0.0
     sampled: int = 0
     closest: float = float("inf")

@@ -38,7 +38,9 @@ class Spectra:
         if self.adjoint is None:
             raise ValueError("spectra without eigenvectors have no pullback: ask for vectors=True")
         if w.shape != self.q.shape:
-            raise ValueError(f"weights have shape {tuple(w.shape)}; the fingerprints have {tuple(self.q.shape)}")
+            raise ValueError(
+                f"weights have shape {tuple(w.shape)}; the fingerprints have {tuple(self.q.shape)}"
+            )
         return self.adjoint(w.contiguous())
 
 
@@ -128,7 +130,11 @@ class FingerprintBase(ABC):
 
     def as_dict(self) -> dict[str, Any]:
         """MSON form."""
-        return {"@module": type(self).__module__, "@class": type(self).__name__, **self.params.model_dump(mode="json")}
+        return {
+            "@module": type(self).__module__,
+            "@class": type(self).__name__,
+            **self.params.model_dump(mode="json"),
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -153,7 +159,9 @@ class FingerprintBase(ABC):
         spectra = self.spectra([atoms])
 
         def pullback(w: Array) -> tuple[Array, Array]:
-            gradient, strain = spectra.pullback(torch.as_tensor(w, dtype=torch.float64, device=self.device))
+            gradient, strain = spectra.pullback(
+                torch.as_tensor(w, dtype=torch.float64, device=self.device)
+            )
             return gradient.cpu().numpy(), strain[0].cpu().numpy()
 
         return spectra.q.cpu().numpy(), pullback

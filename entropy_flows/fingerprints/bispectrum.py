@@ -14,11 +14,13 @@ w_k        `weights`; 1 where there is one element
 `rfac0`    share of the four-dimensional sphere onto which 0 … R_ik is mapped
 =========  ==========================================================================================================
 
-These are SNAP's conventions, with rcutfac = `cutoff`, rmin0 = 0, and the components of an atom alone taken off, which
-no covariance sees. Neighbours of another element count by another weight; the centre's own is not in q_i.
+These are SNAP's conventions, with rcutfac = `cutoff`, rmin0 = 0, and the components of an atom
+alone taken off, which no covariance sees. Neighbours of another element count by another weight;
+the centre's own is not in q_i.
 
-Source: Thompson et al., J. Comput. Phys. 285, 316 (2015). The defaults of `cutoff` and `rfac0` are those of SNAP's
-tungsten (Wood and Thompson, 2017); for another element scale the cutoff with the lengths of its bonds.
+Source: Thompson et al., J. Comput. Phys. 285, 316 (2015). The defaults of `cutoff` and `rfac0` are
+those of SNAP's tungsten (Wood and Thompson, 2017); for another element scale the cutoff with the
+lengths of its bonds.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ class BispectrumParams(Params):
         for name, table in (("radius", self.radii), ("weight", self.weights)):
             for symbol, value in (table or {}).items():
                 if symbol not in atomic_numbers or not value > 0:
-                    raise ValueError(f"{name} {value} of '{symbol}': expected a positive number of a known element")
+                    raise ValueError(
+                        f"{name} {value} of '{symbol}': expected a positive number of a known element"
+                    )
         self.tabulated(self.elements or ())
         return self
 
@@ -77,15 +81,23 @@ class BispectrumParams(Params):
             If an element is not this data set's, or has no number, or several are not told apart.
         """
         species = sorted(set(symbols))
-        if strange := [symbol for symbol in species if self.elements and symbol not in self.elements]:
-            raise ValueError(f"element '{strange[0]}' is not among the elements ({', '.join(self.elements or ())})")
+        if strange := [
+            symbol for symbol in species if self.elements and symbol not in self.elements
+        ]:
+            raise ValueError(
+                f"element '{strange[0]}' is not among the elements ({', '.join(self.elements or ())})"
+            )
         if len(species) > 1 and self.weights is None:
             raise ValueError(
                 f"{', '.join(species)} are all alike to a bispectrum without weights: give weights={{symbol: number}}"
             )
         for name, table in (("radii", self.radii), ("weights", self.weights)):
-            if missing := [symbol for symbol in species if table is not None and symbol not in table]:
-                raise ValueError(f"no number for element '{missing[0]}': {name} has {', '.join(table or ())}")
+            if missing := [
+                symbol for symbol in species if table is not None and symbol not in table
+            ]:
+                raise ValueError(
+                    f"no number for element '{missing[0]}': {name} has {', '.join(table or ())}"
+                )
         radii = [0.5 if self.radii is None else self.radii[symbol] for symbol in symbols]
         return radii, [1.0 if self.weights is None else self.weights[symbol] for symbol in symbols]
 
@@ -115,7 +127,11 @@ class Bispectrum(FingerprintBase):
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that determines the vectors, in JSON types."""
-        return {"fingerprint": "bispectrum", "version": 1, **self.params.model_dump(mode="json", exclude={"kind"})}
+        return {
+            "fingerprint": "bispectrum",
+            "version": 1,
+            **self.params.model_dump(mode="json", exclude={"kind"}),
+        }
 
     def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
         """Fingerprints of a batch of cells.
@@ -130,13 +146,17 @@ class Bispectrum(FingerprintBase):
         batch = cells if isinstance(cells, Batch) else Batch.of(cells)
         form = Form(self.params.cutoff, self.params.twojmax, self.params.rfac0)
         held = [
-            Cell.of(atoms, form, *self.params.tabulated(atoms.get_chemical_symbols())) for atoms in batch.structures()
+            Cell.of(atoms, form, *self.params.tabulated(atoms.get_chemical_symbols()))
+            for atoms in batch.structures()
         ]
         device, sizes = batch.positions.device, batch.cells.sizes
         q = torch.from_numpy(np.concatenate([components(cell, form) for cell in held])).to(device)
 
         def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
-            parts = [pulled_back(cell, form, own.cpu().numpy()) for cell, own in zip(held, w.split(sizes), strict=True)]
+            parts = [
+                pulled_back(cell, form, own.cpu().numpy())
+                for cell, own in zip(held, w.split(sizes), strict=True)
+            ]
             gradients, strains = zip(*parts, strict=True)
             found = (np.concatenate(gradients), np.array(strains))
             return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)

@@ -1,9 +1,11 @@
 """Gaussian overlap matrix (GOM) fingerprint with s orbitals.
 
-    q_i = the natx largest eigenvalues, descending and padded with zeros, of the overlap matrix of atom i's environment
+    q_i = the natx largest eigenvalues, descending and padded with zeros, of the overlap matrix of
+    atom i's environment
 
-With several species an atom has one matrix per pair (or per species), each over the members of these species only, and
-its spectra are concatenated in order of atomic number. The matrices and the adjoint are in `overlap`.
+With several species an atom has one matrix per pair (or per species), each over the members of
+these species only, and its spectra are concatenated in order of atomic number. The matrices and the
+adjoint are in `overlap`.
 """
 
 from __future__ import annotations
@@ -41,16 +43,20 @@ class GOMParams(Params):
     species: Literal["pairs", "center", "single"] = "pairs"
     """Which members a matrix has; several matrices are concatenated in order of atomic number.
 
-    "pairs": for each s ≤ t, the members of species s or t. "center": for each t, the centre and the members of species
-    t. "single": one matrix of all members. In "pairs" the centre is a member like any other: it is in the matrix only
-    if its own species is s or t.
+    "pairs": for each s ≤ t, the members of species s or t. "center": for each t, the centre and the
+    members of species t. "single": one matrix of all members. In "pairs" the centre is a member
+    like any other: it is in the matrix only if its own species is s or t.
     """
     elements: tuple[str, ...] | None = None
-    """Species of the data set, in any order. None: each cell's own, which is safe for one set of species only."""
+    """Species of the data set, in any order. None: each cell's own, which is safe for one set of
+    species only.
+    """
     radii: dict[str, float] | None = None
     """Covalent radii in Å by symbol; None: ASE's table."""
     scale: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """What each component, or each matrix's whole spectrum, is divided by; see `scale`. None: raw, as in the paper."""
+    """What each component, or each matrix's whole spectrum, is divided by; see `scale`. None:
+    raw, as in the paper.
+    """
     device: str = "cpu"
     """Torch device of the eigenvalue problems."""
 
@@ -71,19 +77,23 @@ class GOMParams(Params):
         """Covalent radius of an element in Å."""
         if self.radii is not None:
             if symbol not in self.radii:
-                raise ValueError(f"no radius for element '{symbol}': radii has {', '.join(self.radii)}")
+                raise ValueError(
+                    f"no radius for element '{symbol}': radii has {', '.join(self.radii)}"
+                )
             return self.radii[symbol]
         radius = float(covalent_radii[atomic_numbers[symbol]])
         if radius == covalent_radii[0]:  # ASE's placeholder for an element without data
-            raise ValueError(f"no tabulated covalent radius for element '{symbol}': give one in radii")
+            raise ValueError(
+                f"no tabulated covalent radius for element '{symbol}': give one in radii"
+            )
         return radius
 
 
 class GOM(FingerprintBase):
     """GOM fingerprint; takes the fields of `GOMParams` as keywords.
 
-    An atom's vector depends on its own environment only: matrices are padded to sizes fixed by their own row count, so
-    the same cell gives the same numbers alone and in any batch.
+    An atom's vector depends on its own environment only: matrices are padded to sizes fixed by
+    their own row count, so the same cell gives the same numbers alone and in any batch.
 
     Examples
     --------
@@ -96,7 +106,11 @@ class GOM(FingerprintBase):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._dim = None if self.params.elements is None else self._count(len(self.params.elements)) * self.params.natx
+        self._dim = (
+            None
+            if self.params.elements is None
+            else self._count(len(self.params.elements)) * self.params.natx
+        )
         if self.params.species == "single":
             self._dim = self.params.natx
         self._known: WeakKeyDictionary[Cells, Blocks] = WeakKeyDictionary()
@@ -118,7 +132,11 @@ class GOM(FingerprintBase):
     def settings(self) -> dict[str, Any]:
         """Everything that determines the vectors, in JSON types."""
         idle = {"device"} if self.params.scale else {"device", "scale"}
-        return {"fingerprint": "gom", "version": 1, **self.params.model_dump(mode="json", exclude=idle)}
+        return {
+            "fingerprint": "gom",
+            "version": 1,
+            **self.params.model_dump(mode="json", exclude=idle),
+        }
 
     def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
         """Fingerprints of a batch of cells on the device.
@@ -137,7 +155,9 @@ class GOM(FingerprintBase):
         self._dim = len(blocks.allowed) * self.params.natx
         pairs = neighbors(batch, self.params.cutoff, itself=True)
         backend = overlap_cpu if batch.cells.device.type == "cpu" else overlap
-        return self._scaled(backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors))
+        return self._scaled(
+            backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors)
+        )
 
     def _scaled(self, raw: Spectra) -> Spectra:
         """q/s, and ∂φ/∂r = (∂q/∂r)ᵀ (w/s)."""
@@ -155,7 +175,9 @@ class GOM(FingerprintBase):
         return Spectra(raw.q / s, raw.sizes, None if adjoint is None else lambda w: adjoint(w / s))
 
     def _count(self, species: int) -> int:
-        return {"single": 1, "center": species, "pairs": species * (species + 1) // 2}[self.params.species]
+        return {"single": 1, "center": species, "pairs": species * (species + 1) // 2}[
+            self.params.species
+        ]
 
     def _blocks_of(self, cells: Cells) -> Blocks:
         """What the matrices of these cells are made of; a ValueError for species that the settings do not allow."""
@@ -165,17 +187,23 @@ class GOM(FingerprintBase):
             if self.params.species != "single" and len(cells) > 1:
                 for own in np.split(cells.numbers, cells.first[1:-1]):
                     if not np.array_equal(np.unique(own), present):
-                        raise ValueError("cells of different elements in one call: give elements=(...)")
+                        raise ValueError(
+                            "cells of different elements in one call: give elements=(...)"
+                        )
         else:
             numbers = np.array([atomic_numbers[symbol] for symbol in self.params.elements])
             for number in present:
                 if number not in numbers:
                     allowed = ", ".join(self.params.elements)
-                    raise ValueError(f"element '{chemical_symbols[number]}' is not among the elements ({allowed})")
+                    raise ValueError(
+                        f"element '{chemical_symbols[number]}' is not among the elements ({allowed})"
+                    )
         radii = np.array([self.params.radius(chemical_symbols[number]) for number in numbers])
         gamma, log_c = self._form.tables(0.5 / radii**2)
         species = np.searchsorted(numbers, cells.numbers)
-        return Blocks(species, gamma, log_c, self._allowed(len(numbers)), own=self.params.species == "center")
+        return Blocks(
+            species, gamma, log_c, self._allowed(len(numbers)), own=self.params.species == "center"
+        )
 
     def _allowed(self, count: int) -> NDArray[np.bool_]:
         """Species of each block's members (blocks, species)."""

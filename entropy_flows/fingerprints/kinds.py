@@ -25,7 +25,11 @@ def _without_default(given: Any) -> Any:
 
 def kind_of(given: Any) -> str:
     """Kind of settings, be they read from a file or made already."""
-    return given.get("kind", DEFAULT) if isinstance(given, Mapping) else getattr(given, "kind", DEFAULT)
+    return (
+        given.get("kind", DEFAULT)
+        if isinstance(given, Mapping)
+        else getattr(given, "kind", DEFAULT)
+    )
 
 
 FingerprintParams = Annotated[

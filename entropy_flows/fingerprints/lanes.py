@@ -1,8 +1,9 @@
 """Eight numbers as one value in compiled code: every operation is done to all of them at once.
 
-Numba has no such type. In LLVM it is a vector of eight doubles, which becomes one register of AVX-512, two of AVX2 or
-four of NEON. Products are fused with sums only where `plus` and `minus` say so: left to the compiler, one loop would
-round differently from another, and a matrix' bits would depend on its lane.
+Numba has no such type. In LLVM it is a vector of eight doubles, which becomes one register of
+AVX-512, two of AVX2 or four of NEON. Products are fused with sums only where `plus` and `minus` say
+so: left to the compiler, one loop would round differently from another, and a matrix' bits would
+depend on its lane.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ _operator(operator.truediv, "fdiv")
 
 def _call(builder, name, result, *arguments):
     function = ir.FunctionType(result, [VECTOR] * len(arguments))
-    return builder.call(get_or_insert_function(builder.module, function, f"llvm.{name}.v{LANES}f64"), arguments)
+    return builder.call(
+        get_or_insert_function(builder.module, function, f"llvm.{name}.v{LANES}f64"), arguments
+    )
 
 
 def _address(context, builder, signature, args):
@@ -86,7 +89,9 @@ def every(typing, number):
 
     def emit(context, builder, signature, args):
         first = builder.insert_element(ZERO, args[0], ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, ZERO, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+        return builder.shuffle_vector(
+            first, ZERO, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        )
 
     return lanes(types.float64), emit
 
@@ -106,7 +111,9 @@ def size(typing, x):
 @intrinsic
 def plus(typing, x, a, b):
     """x + ab, rounded once where the processor can: never left to the compiler, which chooses anew in every loop."""
-    return lanes(lanes, lanes, lanes), lambda c, b, s, args: _call(b, "fmuladd", VECTOR, *args[1:], args[0])
+    return lanes(lanes, lanes, lanes), lambda c, b, s, args: _call(
+        b, "fmuladd", VECTOR, *args[1:], args[0]
+    )
 
 
 @intrinsic
@@ -122,10 +129,14 @@ def minus(typing, x, a, b):
 @intrinsic
 def largest(typing, x):
     """Largest of the lanes."""
-    return types.float64(lanes), lambda c, b, s, args: _call(b, "vector.reduce.fmax", ir.DoubleType(), args[0])
+    return types.float64(lanes), lambda c, b, s, args: _call(
+        b, "vector.reduce.fmax", ir.DoubleType(), args[0]
+    )
 
 
 @intrinsic
 def where(typing, x, yes, no):
     """Yes in lanes with x > 0, no in others."""
-    return lanes(lanes, lanes, lanes), lambda c, b, s, args: b.select(b.fcmp_ordered(">", args[0], ZERO), *args[1:])
+    return lanes(lanes, lanes, lanes), lambda c, b, s, args: b.select(
+        b.fcmp_ordered(">", args[0], ZERO), *args[1:]
+    )

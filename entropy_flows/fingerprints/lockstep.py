@@ -1,21 +1,22 @@
 """Eigenvalues and eigenvectors of many small symmetric matrices, eight at a time in lockstep on a CPU.
 
-LAPACK spends most of its time on a small matrix away from arithmetic. Here element (i, j) of eight matrices is one
-vector of eight lanes, and every operation of EISPACK's tred2 and tql2 is done to all lanes at once: A becomes Q T Qᵀ
-with T tridiagonal, one row after the other, the last first,
+LAPACK spends most of its time on a small matrix away from arithmetic. Here element (i, j) of eight
+matrices is one vector of eight lanes, and every operation of EISPACK's tred2 and tql2 is done to
+all lanes at once: A becomes Q T Qᵀ with T tridiagonal, one row after the other, the last first,
 
     H = 1 − v vᵀ/h,    v = (A_i0, …, A_i,i−1 − g),    g = −sign(A_i,i−1) |A_i,0…i−1|,    h = |v|²/2                  (1)
     p = A v/h,    q = p − (vᵀp/2h) v,    H A H = A − v qᵀ − q vᵀ,    Q = H_n−1 … H_1                                 (2)
 
-and T becomes diagonal by implicit QL with Wilkinson's shift σ on the block k … m that does not decouple,
+and T becomes diagonal by implicit QL with Wilkinson's shift σ on the block k … m that does not
+decouple,
 
     σ = d_k − e_k / (γ + sign(γ) √(γ² + 1)),    γ = (d_k+1 − d_k) / 2e_k                                             (3)
     T ← J T Jᵀ,    J = J_k … J_m−1,    J_i turns columns i and i + 1 of Q by (c, s)                                  (4)
 
-A lane has its own shift and its own block. Where a rotation is none of its business, it turns by c = 1, s = 0, so that
-a matrix has the same bits in any lane and beside any others. These may be larger: a matrix fills the last rows and
-columns of its lane, and the zeros before them change nothing. Rotations of two sweeps are kept and applied together,
-while a row of Q is in registers.
+A lane has its own shift and its own block. Where a rotation is none of its business, it turns by c
+= 1, s = 0, so that a matrix has the same bits in any lane and beside any others. These may be
+larger: a matrix fills the last rows and columns of its lane, and the zeros before them change
+nothing. Rotations of two sweeps are kept and applied together, while a row of Q is in registers.
 
 =======  ===============================================================================================================
 symbol   meaning
@@ -26,8 +27,9 @@ k, m     ends of a lane's block, the lowest with |e_i| > ε ‖T‖ throughout, 
 C, S     c and s of two sweeps, (2, n)
 =======  ===============================================================================================================
 
-Sources: R. S. Martin, C. Reinsch, J. H. Wilkinson, Numer. Math. 11, 181 (1968); A. Dubrulle, R. S. Martin,
-J. H. Wilkinson, Numer. Math. 12, 377 (1968); G. H. Golub, C. F. Van Loan, Matrix Computations, sections 8.3.1-8.3.5.
+Sources: R. S. Martin, C. Reinsch, J. H. Wilkinson, Numer. Math. 11, 181 (1968); A. Dubrulle, R. S.
+Martin, J. H. Wilkinson, Numer. Math. 12, 377 (1968); G. H. Golub, C. F. Van Loan, Matrix
+Computations, sections 8.3.1-8.3.5.
 """
 
 from __future__ import annotations
@@ -38,7 +40,18 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from entropy_flows.fingerprints.lanes import LANES, every, get, largest, minus, plus, put, root, size, where
+from entropy_flows.fingerprints.lanes import (
+    LANES,
+    every,
+    get,
+    largest,
+    minus,
+    plus,
+    put,
+    root,
+    size,
+    where,
+)
 
 LARGEST = 80
 """Size up to which this is at least 2.5 times faster than LAPACK when the lanes are full."""
@@ -53,19 +66,23 @@ compiled = njit(cache=True, error_model="numpy")
 def eigh_many(M: Any, values: Any, V: Any = None, sweeps: int = SWEEPS) -> None:
     """Write ascending eigenvalues (B, n), and eigenvectors as rows of V (B, n, n), of symmetric M (B, n, n)."""
     sizes = np.full(len(M), M.shape[1])
-    eigh_mixed(sizes, M.reshape(-1), values.reshape(-1), None if V is None else V.reshape(-1), sweeps)
+    eigh_mixed(
+        sizes, M.reshape(-1), values.reshape(-1), None if V is None else V.reshape(-1), sweeps
+    )
 
 
 def eigh_mixed(sizes: Any, M: Any, values: Any, V: Any = None, sweeps: int = SWEEPS) -> None:
     """The same for matrices of ascending sizes that lie one after another in M, as do results in values and V.
 
-    The lower triangles of M are read. A matrix with an element that is not finite has NaN for a result. The values are
-    the same with and without V.
+    The lower triangles of M are read. A matrix with an element that is not finite has NaN for a
+    result. The values are the same with and without V.
     """
     vectors = V is not None
     for b in np.flatnonzero(_solve(sizes, M, values, V if vectors else M[:0], vectors, sweeps)):
         n, place, element = sizes[b], sizes[:b].sum(), (sizes[:b] ** 2).sum()
-        values[place : place + n], columns = np.linalg.eigh(M[element : element + n * n].reshape(n, n))
+        values[place : place + n], columns = np.linalg.eigh(
+            M[element : element + n * n].reshape(n, n)
+        )
         if vectors:
             V[element : element + n * n] = columns.T.reshape(-1)
 
@@ -106,7 +123,9 @@ def _solve(sizes, M, values, V, vectors, sweeps):
                 if vectors:
                     row = element + m * size
                     for k in range(size):  # no zero keeps a sign
-                        V[row + k] = Q[((empty + k) * stride + source) * LANES + lane] + defect[lane]
+                        V[row + k] = (
+                            Q[((empty + k) * stride + source) * LANES + lane] + defect[lane]
+                        )
             place, element = place + size, element + size**2
     return unsolved
 
@@ -161,7 +180,8 @@ def _scale(A, unit, defect, n):
 def _tridiagonalise(A, d, e, p, q, n):
     """Equations (1) and (2); leaves v_i in row i of A, and 1/h in place of its diagonal element.
 
-    The update of A by a reflection and the product of the result with the next one's v are one pass.
+    The update of A by a reflection and the product of the result with the next one's v are one
+    pass.
     """
     zero, one = every(0.0), every(1.0)
     for c in range(n):
@@ -258,7 +278,10 @@ def _diagonalise(Q, d, e, C, S, n, stride, vectors, sweeps):
             put(C, i, one)
             put(S, i, zero)
         for sweep in range(2):
-            top, bottom = int(largest(m)), n - int(largest(where(k + one, every(float(n)) - k, zero)))
+            top, bottom = (
+                int(largest(m)),
+                n - int(largest(where(k + one, every(float(n)) - k, zero))),
+            )
             _sweep(d, e, C, S, sweep * n, k, m, g, bottom, top)
             high, low = max(high, top), min(low, bottom)
             k, m, g = _block(d, e, tolerance, n)
@@ -292,7 +315,11 @@ def _sweep(d, e, C, S, start, k, m, g, bottom, top):
     s, c, p = one, one, zero
     for i in range(top - 1, bottom - 1, -1):
         here, d_i, d_next = every(float(i)), get(d, i), get(d, i + 1)
-        active, first, final = where(k - here, zero, m - here), m - here - one, where(size(here - k), zero, one)
+        active, first, final = (
+            where(k - here, zero, m - here),
+            m - here - one,
+            where(size(here - k), zero, one),
+        )
         f, b = s * get(e, i), c * get(e, i)
         h = plus(f * f, g, g)
         turned, inverse = h - every(TINY), one / h

@@ -1,17 +1,20 @@
 """Gaussian overlap matrices of environments: their spectra, and the adjoint of these.
 
-The environment S_i of atom i holds all atoms, periodic images and i itself within the cutoff r_c. Over a, b in S_i
+The environment S_i of atom i holds all atoms, periodic images and i itself within the cutoff r_c.
+Over a, b in S_i
 
     M_ab = f_a O_ab f_b,    O_ab = c_ab exp(−γ_ab r_ab²),    f_a = u_a^p,    u_a = 1 − r_ia²/r_c²                    (1)
     q_i  = the natx largest eigenvalues of M, descending, padded with zeros
 
-The logarithm of M is bilinear in features of its members, so that a matrix costs one product and one exponential:
+The logarithm of M is bilinear in features of its members, so that a matrix costs one product and
+one exponential:
 
     log M_ab = X_a · Y_b                                                                                             (2)
     X_a = (d_a, |d_a|², 1) in the block of a's species, 0 in the others; then l_a
     Y_b = (2γ d_b, −γ, l_b + log c − γ |d_b|²) in every species' block; then 1
 
-For a scalar φ with ∂φ/∂q_i = g and M = V diag(q) Vᵀ (Hellmann–Feynman, summed over the spectrum before anything else)
+For a scalar φ with ∂φ/∂q_i = g and M = V diag(q) Vᵀ (Hellmann–Feynman, summed over the spectrum
+before anything else)
 
     dφ = Σ_ab P_ab dM_ab = Σ_ab G_ab d(log M_ab),    P = V diag(g) Vᵀ,    G_ab = P_ab M_ab                           (3)
     ∂φ/∂d_a = 2 [ (GY)_a1..3 + 2 d_a (GY)_a4 + l'_a d_a (G1)_a ]                                                     (4)
@@ -27,9 +30,9 @@ p          exponent of the cutoff function;  l = p log u,  dl = l' d · dd  with
 P          one matrix per environment; degenerate eigenvalues are harmless as long as g treats them alike
 =========  =====================================================================================================
 
-Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded to a multiple of 8 rows
-for all of this but the eigenvalue problem, which is solved at a matrix' own size: it is by far the dearest part, and
-grows with the cube.
+Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded to a
+multiple of 8 rows for all of this but the eigenvalue problem, which is solved at a matrix' own
+size: it is by far the dearest part, and grows with the cube.
 """
 
 from __future__ import annotations
@@ -86,7 +89,9 @@ class Blocks:
     """Whether the centre is a member whatever its species."""
 
 
-def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool) -> Spectra:
+def spectra(
+    batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
+) -> Spectra:
     """Spectra of all environments of a batch on its device.
 
     Parameters
@@ -100,8 +105,8 @@ def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, v
     natx
         Eigenvalues kept of each matrix.
     vectors
-        Whether the adjoint is wanted. The eigenvectors and matrices of the whole batch then stay alive: 16 n² bytes for
-        each matrix of n rows.
+        Whether the adjoint is wanted. The eigenvectors and matrices of the whole batch then stay
+        alive: 16 n² bytes for each matrix of n rows.
     """
     n, count = len(batch.cells.numbers), len(blocks.allowed)
     rows = Rows(pairs, blocks, form)
@@ -117,7 +122,9 @@ def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, v
         weights = w.view(n, count, natx).transpose(0, 1).reshape(count * n, natx)
         by_row = torch.zeros_like(rows.d)
         for group in solved:
-            by_row.index_add_(0, group.members.view(-1), group.gradient(weights.index_select(0, group.matrices)))
+            by_row.index_add_(
+                0, group.members.view(-1), group.gradient(weights.index_select(0, group.matrices))
+            )
         return rows.scatter(by_row, batch.cells)
 
     in_order = q.view(count, n, natx).transpose(0, 1).reshape(n, -1)
@@ -142,7 +149,9 @@ class Rows:
         gamma, log_c = self._tensor(blocks.gamma), self._tensor(blocks.log_c)
         d = torch.cat([pairs.vectors, pairs.vectors.new_zeros(1, 3)])
         square = (d * d).sum(-1, keepdim=True)
-        u = (1 - square / form.cutoff**2).clamp(min=1e-30)  # round-off may put a member on the cutoff
+        u = (1 - square / form.cutoff**2).clamp(
+            min=1e-30
+        )  # round-off may put a member on the cutoff
         log = form.exponent * u.log()
         log[-1] = NEVER
         self.d, self.slope = d, -2 * form.exponent / form.cutoff**2 / u
@@ -150,7 +159,9 @@ class Rows:
         g, c = gamma[self.species][:, :, None], log_c[self.species][:, :, None]  # (R + 1, s, 1)
         right = torch.cat([2 * g * d[:, None], -g, log[:, None] + c - g * square[:, None]], dim=2)
         left = right.new_zeros(len(d), s, 5)
-        left[torch.arange(len(d), device=d.device), self.species] = torch.cat([d, square, one], dim=1)
+        left[torch.arange(len(d), device=d.device), self.species] = torch.cat(
+            [d, square, one], dim=1
+        )
         self.left = torch.cat([left.flatten(1), log], dim=1)
         self.right = torch.cat([right.flatten(1), one], dim=1)
 
@@ -161,7 +172,9 @@ class Rows:
         """Rows that the matrices of a block have, in order."""
         chosen = self._tensor(blocks.allowed[block])[self.species[:-1]]
         if blocks.own:
-            chosen = chosen | ((self.pairs.members == self.pairs.centers) & ~self.pairs.vectors.any(dim=1))
+            chosen = chosen | (
+                (self.pairs.members == self.pairs.centers) & ~self.pairs.vectors.any(dim=1)
+            )
         return chosen.nonzero()[:, 0]
 
     def gradient(self, rows: Tensor, product: Tensor) -> Tensor:
@@ -178,7 +191,9 @@ class Rows:
         gradient = by_row.new_zeros(len(cells.numbers), 3)
         gradient.index_add_(0, members, by_row).index_add_(0, centers, by_row, alpha=-1)
         outer = (by_row[:, :, None] * self.pairs.vectors[:, None, :]).flatten(1)
-        strain = by_row.new_zeros(len(cells), 9).index_add_(0, cells.owner.index_select(0, centers), outer)
+        strain = by_row.new_zeros(len(cells), 9).index_add_(
+            0, cells.owner.index_select(0, centers), outer
+        )
         return gradient, strain.view(-1, 3, 3)
 
 
@@ -195,7 +210,9 @@ class Group:
         (first, last, size) of matrices of one size.
     """
 
-    def __init__(self, rows: Rows, matrices: Tensor, members: Tensor, spans: list[tuple[int, int, int]]) -> None:
+    def __init__(
+        self, rows: Rows, matrices: Tensor, members: Tensor, spans: list[tuple[int, int, int]]
+    ) -> None:
         self.rows, self.matrices, self.members, self.spans = rows, matrices, members, spans
         self.vectors = self.matrix = self.right = torch.empty(0)
 
@@ -212,7 +229,9 @@ class Group:
         for first, last, size in self.spans:
             part = M[first:last, :size, :size]
             if vectors:
-                values[first:last, L - size :], self.vectors[first:last, :size, L - size :] = torch.linalg.eigh(part)
+                values[first:last, L - size :], self.vectors[first:last, :size, L - size :] = (
+                    torch.linalg.eigh(part)
+                )
             else:
                 values[first:last, L - size :] = torch.linalg.eigvalsh(part)
         return values.flip(-1)[:, :natx].clamp(min=0)  # round-off → 0
@@ -237,7 +256,9 @@ def _grouped(rows: Rows, blocks: Blocks, n: int) -> Iterator[Group]:
     for start, stop, spans in _spans(sizes.tolist()):
         matrices, size = order[start:stop], sizes[start:stop, None]
         column = torch.arange(-(-spans[-1][2] // GRAIN) * GRAIN, device=centers.device)
-        slot = torch.where(column < size, first.index_select(0, matrices)[:, None] + column, len(row) - 1)
+        slot = torch.where(
+            column < size, first.index_select(0, matrices)[:, None] + column, len(row) - 1
+        )
         yield Group(rows, matrices, row.index_select(0, slot.view(-1)).view(slot.shape), spans)
 
 

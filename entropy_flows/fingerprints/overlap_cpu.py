@@ -1,7 +1,8 @@
 """The overlap matrices of `overlap` on a CPU: its equations as compiled loops around `lockstep`, LAPACK and BLAS.
 
-Matrices lie side by side in order of size, so that the eigenvalue problem of all of them is one call. The rest is done
-one matrix at a time, in the innermost cache. With M, P and G = P ∘ M of `overlap`
+Matrices lie side by side in order of size, so that the eigenvalue problem of all of them is one
+call. The rest is done one matrix at a time, in the innermost cache. With M, P and G = P ∘ M of
+`overlap`
 
     log M_ab = l_a + l_b + log c_ab − γ_ab r_ab²                                                                     (1)
     ∂φ/∂d_a = 2 l'_a d_a Σ_b G_ab − 4 Σ_b γ_ab G_ab (d_a − d_b)                                                      (2)
@@ -28,7 +29,9 @@ CHUNK = 2**24
 """Matrix elements kept at once when only the values are wanted: 128 MiB."""
 
 
-def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool) -> Spectra:
+def spectra(
+    batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
+) -> Spectra:
     """Spectra of all environments; arguments as in `overlap.spectra`."""
     n, cells = len(batch.cells.numbers), batch.cells
     centers, members, d = pairs.centers.numpy(), pairs.members.numpy(), pairs.vectors.numpy()
@@ -41,7 +44,9 @@ def spectra(batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, v
     for lo, hi in steps:
         part = slice(lo, hi)
         M = np.empty(element0[hi] - element0[lo])
-        _assemble(sizes[part], rows, row0[part], d, species, gamma, log_c, form.cutoff, form.exponent, M)
+        _assemble(
+            sizes[part], rows, row0[part], d, species, gamma, log_c, form.cutoff, form.exponent, M
+        )
         torch.from_numpy(M).exp_()  # many at once: several times faster than one by one
         values, V = _decompose(sizes[part], M, vectors)
         _spread(order[part], sizes[part], values, q, natx, n)
@@ -70,7 +75,8 @@ def _cut(starts: Any, limit: int) -> list[tuple[int, int]]:
 def _decompose(sizes: Any, M: Any, vectors: bool) -> tuple[Any, Any]:
     """Ascending eigenvalues, and eigenvectors as rows, of matrices of ascending sizes that lie side by side.
 
-    A matrix' own size alone decides between `lockstep` and LAPACK: its results have the same bits in any batch.
+    A matrix' own size alone decides between `lockstep` and LAPACK: its results have the same bits
+    in any batch.
     """
     values, V = np.empty(sizes.sum()), np.empty(len(M) if vectors else 0)
     small = np.searchsorted(sizes, LARGEST, side="right")
@@ -83,7 +89,9 @@ def _decompose(sizes: Any, M: Any, vectors: bool) -> tuple[Any, Any]:
         matrices = torch.from_numpy(M[element : ends[1]].reshape(shape))
         e = torch.from_numpy(values[place : ends[0]].reshape(count, size))
         if vectors:  # LAPACK writes vectors column by column: into V without a copy
-            torch.linalg.eigh(matrices, out=(e, torch.from_numpy(V[element : ends[1]].reshape(shape)).mT))
+            torch.linalg.eigh(
+                matrices, out=(e, torch.from_numpy(V[element : ends[1]].reshape(shape)).mT)
+            )
         else:
             torch.linalg.eigvalsh(matrices, out=e)
         place, element = ends
@@ -124,7 +132,12 @@ def _plan(n, centers, members, d, species, allowed, own):
 def _assemble(sizes, rows, row0, d, species, gamma, log_c, cutoff, exponent, M):
     """Fill in the logarithms of the matrices, equation (1), one after another."""
     longest = sizes[-1]
-    x, y, z, s = np.empty(longest), np.empty(longest), np.empty(longest), np.zeros(longest, dtype=np.int64)
+    x, y, z, s = (
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        np.zeros(longest, dtype=np.int64),
+    )
     log = np.empty(longest)
     g, c = np.empty((len(gamma), longest)), np.empty((len(gamma), longest))
     element = 0
@@ -134,13 +147,17 @@ def _assemble(sizes, rows, row0, d, species, gamma, log_c, cutoff, exponent, M):
             row = rows[row0[k] + a]
             x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
             log[a] = exponent * np.log(_inside(x[a], y[a], z[a], cutoff))
-            for t in range(len(gamma)):  # what a row of species t meets at a: looked up once, not in the inner loop
+            for t in range(
+                len(gamma)
+            ):  # what a row of species t meets at a: looked up once, not in the inner loop
                 g[t, a], c[t, a] = gamma[t, s[a]], log_c[t, s[a]] + log[a]
         for a in range(size):
             line, ga, ca = M[element : element + size], g[s[a]], c[s[a]]
             xa, ya, za, la = x[a], y[a], z[a], log[a]
             for b in range(size):
-                line[b] = la + ca[b] - ga[b] * ((xa - x[b]) ** 2 + (ya - y[b]) ** 2 + (za - z[b]) ** 2)
+                line[b] = (
+                    la + ca[b] - ga[b] * ((xa - x[b]) ** 2 + (ya - y[b]) ** 2 + (za - z[b]) ** 2)
+                )
             element += size
 
 
@@ -162,18 +179,51 @@ def _spread(order, sizes, values, q, natx, n):
 
 
 @compiled
-def _adjoint(w, order, sizes, rows, row0, M, V, natx, members, d, species, gamma, cutoff, exponent, owner, cells):
+def _adjoint(
+    w,
+    order,
+    sizes,
+    rows,
+    row0,
+    M,
+    V,
+    natx,
+    members,
+    d,
+    species,
+    gamma,
+    cutoff,
+    exponent,
+    owner,
+    cells,
+):
     """Gradient (n, 3) and strain gradient (cells, 3, 3) of φ with ∂φ/∂q = w."""
     n, longest = len(w), sizes[-1]
     gradient, strain = np.zeros((n, 3)), np.zeros((cells, 3, 3))
-    x, y, z, s = np.empty(longest), np.empty(longest), np.empty(longest), np.zeros(longest, dtype=np.int64)
-    g, scratch, product = np.empty((len(gamma), longest)), np.empty(longest**2), np.empty(longest**2)
+    x, y, z, s = (
+        np.empty(longest),
+        np.empty(longest),
+        np.empty(longest),
+        np.zeros(longest, dtype=np.int64),
+    )
+    g, scratch, product = (
+        np.empty((len(gamma), longest)),
+        np.empty(longest**2),
+        np.empty(longest**2),
+    )
     element = 0
     for k in range(len(order)):
         size, block, i = sizes[k], order[k] // n, order[k] % n
         here = slice(element, element + size * size)
-        vectors, matrix, element = V[here].reshape(size, size), M[here].reshape(size, size), here.stop
-        scaled, P = scratch[: size * size].reshape(size, size), product[: size * size].reshape(size, size)
+        vectors, matrix, element = (
+            V[here].reshape(size, size),
+            M[here].reshape(size, size),
+            here.stop,
+        )
+        scaled, P = (
+            scratch[: size * size].reshape(size, size),
+            product[: size * size].reshape(size, size),
+        )
         for m in range(size):
             rank = size - 1 - m  # eigenvalues ascend, w descends
             weight = w[i, block * natx + rank] if rank < natx else 0.0
@@ -193,7 +243,9 @@ def _adjoint(w, order, sizes, rows, row0, M, V, natx, members, d, species, gamma
                 h = ga[b] * G
                 total, pull = total + G, pull + h
                 tx, ty, tz = tx + h * x[b], ty + h * y[b], tz + h * z[b]
-            along = -4 * exponent / cutoff**2 / _inside(x[a], y[a], z[a], cutoff) * total - 4 * pull  # (2)
+            along = (
+                -4 * exponent / cutoff**2 / _inside(x[a], y[a], z[a], cutoff) * total - 4 * pull
+            )  # (2)
             force = (along * x[a] + 4 * tx, along * y[a] + 4 * ty, along * z[a] + 4 * tz)
             for c in range(3):
                 gradient[members[row], c] += force[c]

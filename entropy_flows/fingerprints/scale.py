@@ -3,9 +3,9 @@
     standardised   s_c = standard deviation of component c over all atoms
     per matrix     s_b = root mean square of those of matrix b's components
 
-log det (Σ + λ) sees a component only where its variance is above λ: raw eigenvalues differ by orders of magnitude, so
-the small ones, of many neighbours far away, count for nothing. Standardised, all count alike; per matrix, those of one
-pair of species keep their proportions.
+log det (Σ + λ) sees a component only where its variance is above λ: raw eigenvalues differ by
+orders of magnitude, so the small ones, of many neighbours far away, count for nothing.
+Standardised, all count alike; per matrix, those of one pair of species keep their proportions.
 """
 
 from __future__ import annotations

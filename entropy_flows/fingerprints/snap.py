@@ -4,12 +4,13 @@
     φ = Σ_i w_i · B_i                  a SNAP potential in which every atom is a type with coefficients of its own:
                                        `pair_style snap` has F = −∂φ/∂r, and a virial W = −∂φ/∂ε
 
-LAMMPS wants a lattice of lower-triangular rows. With C (rows) the cell's vectors and C = L Qᵀ, its atoms are at r Q:
+LAMMPS wants a lattice of lower-triangular rows. With C (rows) the cell's vectors and C = L Qᵀ, its
+atoms are at r Q:
 
     ∂φ/∂r = −F Qᵀ,      ∂φ/∂ε = −Q W Qᵀ,      W = V · (pressure tensor of atoms at rest)
 
-The vectors are reduced first, so that L is not skewed; the infinite crystal is the same. Images within the cutoff, an
-atom's own among them, are LAMMPS' ghost atoms.
+The vectors are reduced first, so that L is not skewed; the infinite crystal is the same. Images
+within the cutoff, an atom's own among them, are LAMMPS' ghost atoms.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ class Cell:
         """Turn a cell, and leave empty space where it does not repeat."""
         if not atoms.pbc.all():
             atoms = atoms.copy()
-            atoms.center(vacuum=form.rcutfac * max(radii) + 0.1, axis=tuple(np.flatnonzero(~atoms.pbc)))
+            atoms.center(
+                vacuum=form.rcutfac * max(radii) + 0.1, axis=tuple(np.flatnonzero(~atoms.pbc))
+            )
         lattice, turn = _turned(np.ascontiguousarray(atoms.cell.array).tobytes())
         fractions = np.linalg.solve(lattice.T, (atoms.positions @ turn).T).T
         return cls(lattice, turn, (fractions - np.floor(fractions)) @ lattice, radii, weights)
@@ -167,7 +170,9 @@ def _lammps(cell: Cell) -> Iterator[Any]:
         numbers = list(range(1, n + 1))
         made = lmp.create_atoms(n, numbers, numbers, cell.positions.ravel().tolist())
         if made != n:
-            raise RuntimeError(f"LAMMPS took {made} of {n} atoms in the cell {cell.lattice.tolist()}")
+            raise RuntimeError(
+                f"LAMMPS took {made} of {n} atoms in the cell {cell.lattice.tolist()}"
+            )
         yield lmp
 
 

@@ -4,7 +4,12 @@ from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.agnostic import RevEMMaker
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.learning_curve import LearningCurveMaker, curve_of
-from entropy_flows.flows.pools import IndependentTestMaker, RandomMDMaker, independent_pool, random_pool
+from entropy_flows.flows.pools import (
+    IndependentTestMaker,
+    RandomMDMaker,
+    independent_pool,
+    random_pool,
+)
 from entropy_flows.flows.stopping import Verdict, judge
 
 __all__ = [

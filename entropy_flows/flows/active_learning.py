@@ -38,8 +38,8 @@ class ActiveLearningMaker(StageMaker):
     name
         Name of the flow.
     iterations
-        One IterationMaker per iteration; the last one serves those that follow. What holds for one iteration alone is
-        held there, the budget of labels by its `select.params`.
+        One IterationMaker per iteration; the last one serves those that follow. What holds for one
+        iteration alone is held there, the budget of labels by its `select.params`.
     dataset
         Fingerprint and regularisation of the covariance, one for the whole campaign.
     label
@@ -72,7 +72,9 @@ class ActiveLearningMaker(StageMaker):
         """The Makers a campaign file describes; change any of them before calling `make`."""
         engine = campaign.label
         static_maker = make_static_maker(engine)
-        batch = LabelBatchMaker(static_maker=static_maker, min_distance=engine.min_distance, ladder=engine.ladder)
+        batch = LabelBatchMaker(
+            static_maker=static_maker, min_distance=engine.min_distance, ladder=engine.ladder
+        )
         numbers = range(1, max(1, len(campaign.iterations)) + 1)
         return cls(
             name=campaign.name,
@@ -83,7 +85,10 @@ class ActiveLearningMaker(StageMaker):
             last=campaign.n_iterations,
             stop=campaign.stop,
             seed=campaign.seed,
-            categories={**CATEGORIES, **{str(stage): name for stage, name in campaign.categories.items()}},
+            categories={
+                **CATEGORIES,
+                **{str(stage): name for stage, name in campaign.categories.items()},
+            },
             queue={str(stage): dict(changes) for stage, changes in campaign.queue.items()},
         )
 
@@ -121,10 +126,18 @@ class ActiveLearningMaker(StageMaker):
         student
             Reference of the package to fine-tune where `model` is not one.
         """
-        return configured(self._iteration(campaign, seeds, model, student, 1, 0), self.categories, self.queue)
+        return configured(
+            self._iteration(campaign, seeds, model, student, 1, 0), self.categories, self.queue
+        )
 
     def _iteration(
-        self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None, iteration: int, spent: int
+        self,
+        campaign: str,
+        seeds: dict[str, Structure],
+        model: str,
+        student: str | None,
+        iteration: int,
+        spent: int,
     ) -> Flow:
         """One iteration and the job that decides on the next; `spent` labels were asked for before."""
         context = CampaignContext(
@@ -137,14 +150,21 @@ class ActiveLearningMaker(StageMaker):
         )
         stages = self._sized(campaign, iteration)
         inner = stages.make(context, iteration, model, student, self.budget(iteration, spent))
-        decided = self.advance(campaign, iteration, seeds, inner.output["trained"], inner.output["evaluated"])
+        decided = self.advance(
+            campaign, iteration, seeds, inner.output["trained"], inner.output["evaluated"]
+        )
         decided.name = "advance"  # jobflow would name it after this Maker
         with_stable_uuid(decided, campaign, iteration)
         return Flow([inner, decided], name=f"{campaign}: iteration {iteration}")
 
     @job
     def advance(
-        self, campaign: str, iteration: int, seeds: dict[str, Structure], trained: Any, evaluated: Any
+        self,
+        campaign: str,
+        iteration: int,
+        seeds: dict[str, Structure],
+        trained: Any,
+        evaluated: Any,
     ) -> Response:
         """End the campaign, or add the next iteration."""
         store, training = CampaignStore.open(campaign), document(TrainDoc, trained)
@@ -188,8 +208,14 @@ class ActiveLearningMaker(StageMaker):
         store = CampaignStore.open(campaign)
         before = self._of(self.iterations, iteration - 1).explore.params
         explored = [doc for doc in store.iterations() if doc["iteration"] == iteration - 1]
-        seconds = [run["wall_seconds"] for doc in explored for run in doc["runs"] if run["reason"] is None]
-        fitting = params.runs_within_walltime(sum(seconds) / len(seconds) / before.all_steps) if seconds else None
+        seconds = [
+            run["wall_seconds"] for doc in explored for run in doc["runs"] if run["reason"] is None
+        ]
+        fitting = (
+            params.runs_within_walltime(sum(seconds) / len(seconds) / before.all_steps)
+            if seconds
+            else None
+        )
         size = store.plan(iteration, "batch_size", fitting or params.batch_size)
         resized = params.model_copy(update={"batch_size": size})
         return replace(maker, explore=replace(maker.explore, params=resized))

@@ -58,7 +58,9 @@ class RevEMMaker(StageMaker):
         label = None
         if (chosen := settings.label) is not None:
             static = make_static_maker(chosen)
-            given = chosen.min_distance if "min_distance" in chosen.model_fields_set else 0.0  # R_min has seen to it
+            given = (
+                chosen.min_distance if "min_distance" in chosen.model_fields_set else 0.0
+            )  # R_min has seen to it
             batch = LabelBatchMaker(static_maker=static, min_distance=given, ladder=chosen.ladder)
             label = LabelMaker(batch=batch, batch_size=labels_per_job(chosen, static))
         return cls(
@@ -68,7 +70,10 @@ class RevEMMaker(StageMaker):
             dataset=settings.dataset,
             batches=settings.batches(),
             seed=settings.seed,
-            categories={**CATEGORIES, **{str(stage): name for stage, name in settings.categories.items()}},
+            categories={
+                **CATEGORIES,
+                **{str(stage): name for stage, name in settings.categories.items()},
+            },
             queue={str(stage): dict(changes) for stage, changes in settings.queue.items()},
         )
 
@@ -106,13 +111,20 @@ class RevEMMaker(StageMaker):
         planned = self._labels(campaign, admitted)
         end = FinishMaker().make(campaign, 1, admitted.output, [plan.output for plan in planned])
         with_stable_uuid(end, campaign, 1)
-        return configured(Flow([*searches, admitted, *planned, end], name=campaign), self.categories, self.queue)
+        return configured(
+            Flow([*searches, admitted, *planned, end], name=campaign), self.categories, self.queue
+        )
 
     def _labels(self, campaign: str, admitted: Job) -> list[Job]:
         """One plan for each search's cells: it adds the jobs that label them."""
         if self.label is None:
             return []
-        same = {"dataset": self.dataset, "settings": settings_hash(self.label.engine), "seed": self.seed}
+        same = {
+            "dataset": self.dataset,
+            "settings": settings_hash(self.label.engine),
+            "seed": self.seed,
+        }
         return [
-            self.label.make(campaign, number, admitted.output, **same) for number in range(1, len(self.batches) + 1)
+            self.label.make(campaign, number, admitted.output, **same)
+            for number in range(1, len(self.batches) + 1)
         ]

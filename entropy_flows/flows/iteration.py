@@ -24,15 +24,17 @@ from entropy_flows.jobs.common import StageMaker
 class IterationMaker(StageMaker):
     """The stages of an iteration in order (paper A, Algorithm 1, lines 4 to 22).
 
-    Each parameter is held by one stage: the threshold of the gain by `select`, what is explored by `explore`, the share
-    of the anchors by `anchor`. What is one for the whole campaign comes with its context.
+    Each parameter is held by one stage: the threshold of the gain by `select`, what is explored by
+    `explore`, the share of the anchors by `anchor`. What is one for the whole campaign comes with
+    its context.
 
     Parameters
     ----------
     name
         Name of the flow.
     explore, anchor, select, refine, train, evaluate
-        The stages. With `train.params.committee` above 1, its further members are trained beside the model.
+        The stages. With `train.params.committee` above 1, its further members are trained beside
+        the model.
     top_ups
         Times that failed labels are replaced.
     """
@@ -123,13 +125,24 @@ class IterationMaker(StageMaker):
         explore = self.explore.params
         return [
             self.anchor.make(
-                context.name, iteration, batch, context.seeds, explore=explore, model=model, seed=context.seed
+                context.name,
+                iteration,
+                batch,
+                context.seeds,
+                explore=explore,
+                model=model,
+                seed=context.seed,
             )
             for batch in range(self.anchor.batches(explore, context.phases))
         ]
 
     def _choice(
-        self, context: CampaignContext, iteration: int, explored: list, model: str, budget: int | None
+        self,
+        context: CampaignContext,
+        iteration: int,
+        explored: list,
+        model: str,
+        budget: int | None,
     ) -> list[Job]:
         """Selection, and refinement of what it nearly took, for the budget that the anchors leave."""
         share = 1 - self.anchor.params.fraction
@@ -137,7 +150,9 @@ class IterationMaker(StageMaker):
         same = {"dataset": context.dataset, "model": model, "budget": driven}
         selected = self.select.make(context.name, iteration, explored, seed=context.seed, **same)
         theta = self.select.params.least_gain
-        refined = self.refine.make(context.name, iteration, selected.output, theta_min=theta, **same)
+        refined = self.refine.make(
+            context.name, iteration, selected.output, theta_min=theta, **same
+        )
         return [selected, refined]
 
     def _labels(
@@ -167,5 +182,9 @@ class IterationMaker(StageMaker):
         theta = self.select.params.least_gain
         for number in range(1, self.top_ups + 1):
             top_up = TopUpMaker(f"top_up_{number}", context.label)
-            jobs.append(top_up.make(context.name, iteration, jobs[-1].output, outputs, theta_min=theta, **same))
+            jobs.append(
+                top_up.make(
+                    context.name, iteration, jobs[-1].output, outputs, theta_min=theta, **same
+                )
+            )
         return jobs

@@ -67,12 +67,16 @@ class LearningCurveMaker(StageMaker):
             queue=loop.queue,
         )
 
-    def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
+    def make(
+        self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
+    ) -> Flow:
         """The curve's flow; arguments as in `ActiveLearningMaker.make`, of which the seeds are not used."""
         settings = settings_hash(self.engine)
         points = [
             self.point.make(campaign, 1, batch, point, self.pools, student or model, settings)
             for batch, point in enumerate(self.point.params.points())
         ]
-        end = with_stable_uuid(EndCurveMaker().make(campaign, 1, [point.output for point in points]), campaign, 1)
+        end = with_stable_uuid(
+            EndCurveMaker().make(campaign, 1, [point.output for point in points]), campaign, 1
+        )
         return configured(Flow([*points, end], name=campaign), self.categories, self.queue)

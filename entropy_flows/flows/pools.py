@@ -1,7 +1,7 @@
 """Pools of labels to compare with: random molecular dynamics, and the independent test.
 
-A pool is a campaign of its own, named after the one it belongs to, in the same database: it is queried, verified,
-repaired and exported like any other, and the label cache spans both.
+A pool is a campaign of its own, named after the one it belongs to, in the same database: it is
+queried, verified, repaired and exported like any other, and the label cache spans both.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def random_pool(campaign: Campaign, size: int) -> Campaign:
 
 def independent_pool(campaign: Campaign) -> Campaign:
     """The independent test as a campaign; a changed section `independent` is another one."""
-    return campaign.model_copy(update={"name": f"{campaign.name}.independent-{digest(campaign.independent)}"})
+    return campaign.model_copy(
+        update={"name": f"{campaign.name}.independent-{digest(campaign.independent)}"}
+    )
 
 
 def digest(*facts: Any) -> str:
@@ -106,7 +108,9 @@ class PoolMaker(StageMaker, ABC):
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
         """The jobs that find the cells."""
 
-    def make(self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None) -> Flow:
+    def make(
+        self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
+    ) -> Flow:
         """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""
         settings = settings_hash(self.engine)
         sources = self.sources(campaign, seeds, model)
@@ -114,16 +118,20 @@ class PoolMaker(StageMaker, ABC):
         same = {"dataset": self.dataset, "model": model, "seed": self.seed}
         selected = self.select.make(campaign, 1, outputs, budget=self.size, **same)
         planned = self.label.make(campaign, 1, selected.output, settings=settings, **same)
-        closed = with_stable_uuid(self.close.make(campaign, 1, planned.output, model, settings), campaign, 1)
-        return configured(Flow([*sources, selected, planned, closed], name=campaign), self.categories, self.queue)
+        closed = with_stable_uuid(
+            self.close.make(campaign, 1, planned.output, model, settings), campaign, 1
+        )
+        return configured(
+            Flow([*sources, selected, planned, closed], name=campaign), self.categories, self.queue
+        )
 
 
 @dataclass
 class RandomMDMaker(PoolMaker):
     """The baseline: the campaign's own condition grids with k = 0, and no filter (paper A, section 4.2).
 
-    Each condition keeps as many trajectories as it has entropy weights, so the pools come from equally many. All of
-    them run on the base model: nothing is trained in between.
+    Each condition keeps as many trajectories as it has entropy weights, so the pools come from
+    equally many. All of them run on the base model: nothing is trained in between.
 
     Parameters
     ----------
@@ -146,7 +154,9 @@ class RandomMDMaker(PoolMaker):
     def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
         """Explorations of all grids."""
         return [
-            maker.make(campaign, number, batch, seeds, dataset=self.dataset, model=model, seed=self.seed)
+            maker.make(
+                campaign, number, batch, seeds, dataset=self.dataset, model=model, seed=self.seed
+            )
             for number, maker in enumerate(self.explore, 1)
             for batch in range(maker.batches(list(seeds)))
         ]
@@ -181,4 +191,6 @@ class IndependentTestMaker(PoolMaker):
 
 def unbiased(explore: ExploreParams) -> ExploreParams:
     """The same grid with k = 0 in place of each entropy weight."""
-    return explore.model_copy(update={"entropy_weights": tuple(0.0 for _ in explore.entropy_weights), "ramp": 0})
+    return explore.model_copy(
+        update={"entropy_weights": tuple(0.0 for _ in explore.entropy_weights), "ramp": 0}
+    )

@@ -8,13 +8,17 @@ from typing import Any
 from jobflow import Flow
 
 CATEGORIES = {
-    **dict.fromkeys(("explore", "anchor", "independent", "refine", "train", "member", "point", "physics"), "gpu"),
+    **dict.fromkeys(
+        ("explore", "anchor", "independent", "refine", "train", "member", "point", "physics"), "gpu"
+    ),
     "label": "dft",
 }
 """Stage → FireWorks category; the others run on `cpu`."""
 
 
-def configured(flow: Flow, categories: Mapping[str, str], queue: Mapping[str, dict[str, Any]]) -> Flow:
+def configured(
+    flow: Flow, categories: Mapping[str, str], queue: Mapping[str, dict[str, Any]]
+) -> Flow:
     """Set each job's worker category and changes of the queue adapter, also those of the jobs that jobs add."""
     for stage in ("", *sorted({*categories, *queue})):  # "" is part of every name: the general rule
         config: dict[str, Any] = {"_category": categories.get(stage, "cpu")}

@@ -48,7 +48,9 @@ def judge(
     if stop.energy_mae is not None and energy is not None and energy < stop.energy_mae:
         good = stop.forces_mae is None or (forces is not None and forces < stop.forces_mae)
         if good:
-            return Verdict("done", f"validation energy MAE {1e3 * energy:.2f} meV/atom is below the threshold")
+            return Verdict(
+                "done", f"validation energy MAE {1e3 * energy:.2f} meV/atom is below the threshold"
+            )
     if stop.label_budget is not None and labels >= stop.label_budget:
         return Verdict("done", f"the label budget of {stop.label_budget} is spent")
     if new == 0:

@@ -16,8 +16,8 @@ from entropy_flows.formats.labelled import Labelled
 def write_deepmd(frames: Sequence[Labelled], folder: Path) -> None:
     """One system for each formula, all with the same type map.
 
-    A system has virials for all of its cells or for none, and repeats in space or does not. Where cells differ in
-    that, each kind has a folder of its own.
+    A system has virials for all of its cells or for none, and repeats in space or does not. Where
+    cells differ in that, each kind has a folder of its own.
 
     Raises
     ------

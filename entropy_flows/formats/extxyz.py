@@ -24,8 +24,8 @@ def write_extxyz(frames: Sequence[Atoms], file: Path) -> None:
 def write_mace(frames: Sequence[Labelled], file: Path) -> None:
     """Labels under the names that MACE reads by default, so that no calculator's energies are taken for them.
 
-    `config_type` is that of the cell, else its phase; MACE can weigh and report by it. Whatever else a cell carries
-    (its split, where it comes from) is kept.
+    `config_type` is that of the cell, else its phase; MACE can weigh and report by it. Whatever
+    else a cell carries (its split, where it comes from) is kept.
     """
     cells = []
     for frame in frames:
@@ -40,6 +40,8 @@ def write_mace(frames: Sequence[Labelled], file: Path) -> None:
             atoms.arrays["REF_magmoms"] = frame.magmoms
         if frame.total_magmom is not None:
             atoms.info["REF_magmom"] = frame.total_magmom
-        atoms.info["config_type"] = str(frame.info.get("config_type", frame.info.get("phase", DEFAULT_TYPE)))
+        atoms.info["config_type"] = str(
+            frame.info.get("config_type", frame.info.get("phase", DEFAULT_TYPE))
+        )
         cells.append(atoms)
     write(file, cells, format="extxyz")

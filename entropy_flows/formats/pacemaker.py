@@ -7,9 +7,9 @@ Weights are pacemaker's EnergyBasedWeightingPolicy, of ΔE = E/N − min E/N:
     w ∝ 1/(ΔE + DE)², then scaled so that cells with ΔE < DElow have the share wlow of all;
     forces: the same, times 1/(|F|² + DF);        dropped: ΔE ≥ DEup, or an atom with |F| > DFup
 
-The numbers are those of the paper's supplement (S5), which has one input for all its elements and a few lines that
-differ. An element that is not among them gets those of tungsten's thresholds, its cutoff of 6 Å, and pacemaker's own
-choice of core repulsion (`repulsion: auto`), as do alloys.
+The numbers are those of the paper's supplement (S5), which has one input for all its elements and a
+few lines that differ. An element that is not among them gets those of tungsten's thresholds, its
+cutoff of 6 Å, and pacemaker's own choice of core repulsion (`repulsion: auto`), as do alloys.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class PacemakerParams(Params):
     up: float | None = Field(None, gt=0)
     """DEup in eV/atom: cells above are dropped; 10 to 40, 20 where the paper has none."""
     force_up: float | None = Field(None, gt=0)
-    """DFup in eV/Å: cells with a larger force are dropped; 20 to 100, 100 where the paper has none."""
+    """DFup in eV/Å: cells with a larger force are dropped; 20 to 100, 100 where the paper has
+    none.
+    """
     low_share: float = Field(0.75, gt=0, le=1)
     """wlow."""
     force_share: float = Field(0.1, ge=0, le=1)
@@ -68,7 +70,9 @@ class PacemakerParams(Params):
     """e_s in eV by symbol."""
 
 
-def write_pacemaker(frames: Sequence[Labelled], folder: Path, params: PacemakerParams | None = None) -> None:
+def write_pacemaker(
+    frames: Sequence[Labelled], folder: Path, params: PacemakerParams | None = None
+) -> None:
     """Write data.pckl.gzip and input.yaml; `pacemaker input.yaml` in the folder fits.
 
     Raises
@@ -85,14 +89,20 @@ def write_pacemaker(frames: Sequence[Labelled], folder: Path, params: PacemakerP
         "ase_atoms": [frame.atoms for frame in frames],
         "energy": [frame.energy for frame in frames],
         "forces": [frame.forces for frame in frames],
-        "energy_corrected": [frame.energy - _of_atoms(frame, params.atom_energies) for frame in frames],
+        "energy_corrected": [
+            frame.energy - _of_atoms(frame, params.atom_energies) for frame in frames
+        ],
     }
     table = pd.DataFrame(columns)
-    table.columns = pd.Index(list(columns), dtype=object)  # older pandas do not read the newer ones' strings
+    table.columns = pd.Index(
+        list(columns), dtype=object
+    )  # older pandas do not read the newer ones' strings
     folder.mkdir(parents=True, exist_ok=True)
     table.to_pickle(folder / DATA, compression="gzip", protocol=4)
     elements = sorted({symbol for frame in frames for symbol in frame.atoms.get_chemical_symbols()})
-    text = yaml.safe_dump(pacemaker_input(elements, params), sort_keys=False, default_flow_style=None, width=100)
+    text = yaml.safe_dump(
+        pacemaker_input(elements, params), sort_keys=False, default_flow_style=None, width=100
+    )
     (folder / INPUT).write_text(text)
 
 
@@ -118,31 +128,63 @@ def pacemaker_input(elements: Sequence[str], params: PacemakerParams) -> dict[st
         "reftype": "all",
         "seed": params.seed,
     }
-    loss = {"kappa": params.force_share, "L1_coeffs": 1e-9, "L2_coeffs": 1e-11, "w1_coeffs": 1.0, "w2_coeffs": 1.0}
+    loss = {
+        "kappa": params.force_share,
+        "L1_coeffs": 1e-9,
+        "L2_coeffs": 1e-11,
+        "w1_coeffs": 1.0,
+        "w2_coeffs": 1.0,
+    }
     loss |= {"w0_rad": 1e-9, "w1_rad": 1e-9, "w2_rad": 1e-9}
-    fit: dict[str, Any] = {"loss": loss, "weighting": weighting, "optimizer": "BFGS", "maxiter": 800, "fit_cycles": 1}
+    fit: dict[str, Any] = {
+        "loss": loss,
+        "weighting": weighting,
+        "optimizer": "BFGS",
+        "maxiter": 800,
+        "fit_cycles": 1,
+    }
     fit |= {"noise_relative_sigma": 1e-4, "ladder_step": [10, 0.1], "ladder_type": "power_order"}
     if alone not in CORES:
         fit["repulsion"] = "auto"
     return {
         "cutoff": cutoff,
         "seed": params.seed,
-        "data": {"filename": DATA} | ({"test_size": params.test_share} if params.test_share else {}),
+        "data": {"filename": DATA}
+        | ({"test_size": params.test_share} if params.test_share else {}),
         "potential": _basis(elements, cutoff, CORES.get(alone)),
         "fit": fit,
         "backend": {"evaluator": "tensorpot", "batch_size": 1000},
     }
 
 
-def _basis(elements: Sequence[str], cutoff: float, core: Mapping[str, float] | None) -> dict[str, Any]:
+def _basis(
+    elements: Sequence[str], cutoff: float, core: Mapping[str, float] | None
+) -> dict[str, Any]:
     """387 functions for one element, as in the paper."""
-    embedding: dict[str, Any] = {"ndensity": 2, "npot": "FinnisSinclairShiftedScaled", "fs_parameters": [1, 1, 1, 0.5]}
-    bond: dict[str, Any] = {"rcut": cutoff, "dcut": 0.01, "NameOfCutoffFunction": "cos", "radbase": "SBessel"}
+    embedding: dict[str, Any] = {
+        "ndensity": 2,
+        "npot": "FinnisSinclairShiftedScaled",
+        "fs_parameters": [1, 1, 1, 0.5],
+    }
+    bond: dict[str, Any] = {
+        "rcut": cutoff,
+        "dcut": 0.01,
+        "NameOfCutoffFunction": "cos",
+        "radbase": "SBessel",
+    }
     bond["radparameters"] = [5.25]  # pacemaker's own number
     if core is not None:
         embedding |= {"rho_core_cut": core["rho"], "drho_core_cut": core["drho"]}
-        bond |= {"r_in": core["r_in"], "delta_in": core["delta_in"], "core-repulsion": [core["repulsion"], 5.0]}
-    functions = {"nradmax_by_orders": [20, 4, 4, 2, 1], "lmax_by_orders": [0, 3, 3, 1, 1], "coefs_init": "zero"}
+        bond |= {
+            "r_in": core["r_in"],
+            "delta_in": core["delta_in"],
+            "core-repulsion": [core["repulsion"], 5.0],
+        }
+    functions = {
+        "nradmax_by_orders": [20, 4, 4, 2, 1],
+        "lmax_by_orders": [0, 3, 3, 1, 1],
+        "coefs_init": "zero",
+    }
     return {
         "deltaSplineBins": 0.001,
         "elements": list(elements),

@@ -73,8 +73,17 @@ class AscendMaker(StageMaker):
         stream = [seed, place.index, MODES.index(mode), part]
         empty = SufficientStatistics(fingerprint.dim, regularization, mode)
         run = RevEM(element, place, empty, fingerprint, self.params, np.random.default_rng(stream))
-        told = [element, window, stream, self.params.model_dump(mode="json"), fingerprint.settings_hash, regularization]
-        file = SearchCheckpoint(checkpoint_folder(campaign, iteration, current_uuid()) / "search.checkpoint", told)
+        told = [
+            element,
+            window,
+            stream,
+            self.params.model_dump(mode="json"),
+            fingerprint.settings_hash,
+            regularization,
+        ]
+        file = SearchCheckpoint(
+            checkpoint_folder(campaign, iteration, current_uuid()) / "search.checkpoint", told
+        )
         file.resume(run, element)
         self._tell(store, iteration, {**_place(place, mode, part), **_progress(run)})
 
@@ -120,7 +129,13 @@ class AdmitMaker(StageMaker):
 
     @stage_job(AdmitDoc)
     def make(
-        self, campaign: str, iteration: int, element: str, batches: list[Any], *, dataset: DatasetParams
+        self,
+        campaign: str,
+        iteration: int,
+        element: str,
+        batches: list[Any],
+        *,
+        dataset: DatasetParams,
     ) -> AdmitDoc:
         """Admit them.
 
@@ -151,8 +166,14 @@ class AdmitMaker(StageMaker):
             entries = list(_entries(run, element, ledger.fingerprint))
             ledger.append(run.iteration, "select", entries)
             after = _entropies(ledger.statistics(run.iteration, "refine"))
-            store.record(run.iteration, select=_selected(run, before, after).model_dump(exclude={"trajectories"}))
-            cells, atoms = cells + len(entries), atoms + sum(len(entry.structure) for entry in entries)
+            store.record(
+                run.iteration,
+                select=_selected(run, before, after).model_dump(exclude={"trajectories"}),
+            )
+            cells, atoms = (
+                cells + len(entries),
+                atoms + sum(len(entry.structure) for entry in entries),
+            )
         return AdmitDoc(
             iteration=iteration,
             batches=len(runs),
@@ -170,7 +191,9 @@ class FinishMaker(StageMaker):
     name: str = "finish"
 
     @job
-    def make(self, campaign: str, iteration: int, admitted: Any, labelled: list[Any]) -> dict[str, Any]:
+    def make(
+        self, campaign: str, iteration: int, admitted: Any, labelled: list[Any]
+    ) -> dict[str, Any]:
         """End it; `labelled` makes this job wait for the labels."""
         store, doc = CampaignStore.open(campaign), document(AdmitDoc, admitted)
         if doc is None:
@@ -179,7 +202,9 @@ class FinishMaker(StageMaker):
             store.set_state("failed", message)
             return {"message": message}
         lost = len(store.failures(stage="ascend"))
-        message = f"{doc.cells} cells, {doc.atoms} atoms" + (f"; {lost} runs failed (see failures)" if lost else "")
+        message = f"{doc.cells} cells, {doc.atoms} atoms" + (
+            f"; {lost} runs failed (see failures)" if lost else ""
+        )
         if labelled:
             good = sum(1 for _ in store.labels(converged=True))
             message += f"; {good} labels"
@@ -192,7 +217,14 @@ class FinishMaker(StageMaker):
 
 def _place(window: Window, mode: Mode, part: int) -> dict[str, Any]:
     radii = {"r_core": window.r_core, "r_min": window.r_min}
-    return {"window": window.index, "low": window.low, "high": window.high, **radii, "mode": mode, "part": part}
+    return {
+        "window": window.index,
+        "low": window.low,
+        "high": window.high,
+        **radii,
+        "mode": mode,
+        "part": part,
+    }
 
 
 def _progress(run: RevEM) -> dict[str, Any]:
@@ -203,10 +235,16 @@ def _progress(run: RevEM) -> dict[str, Any]:
 def _cell(found: Found) -> dict[str, Any]:
     """A cell as plain data."""
     told = {"candidate": found.candidate, "k": found.k, "gain": found.gain}
-    return {**told, "cell": found.atoms.cell.array.tolist(), "positions": found.atoms.positions.tolist()}
+    return {
+        **told,
+        "cell": found.atoms.cell.array.tolist(),
+        "positions": found.atoms.positions.tolist(),
+    }
 
 
-def _information(cells: Sequence[Atoms], fingerprint: Fingerprint, regularization: float, mode: Mode) -> dict[str, Any]:
+def _information(
+    cells: Sequence[Atoms], fingerprint: Fingerprint, regularization: float, mode: Mode
+) -> dict[str, Any]:
     """Log det Σ after each of some random cells in one mode, and the statistics of all in both."""
     found = {one: SufficientStatistics(fingerprint.dim, regularization, one) for one in MODES}
     curve = []
@@ -215,7 +253,9 @@ def _information(cells: Sequence[Atoms], fingerprint: Fingerprint, regularizatio
             for statistics in found.values():
                 statistics.add(q)
             curve.append(found[mode].entropy())
-    packed = {one: base64.b64encode(statistics.to_bytes()).decode() for one, statistics in found.items()}
+    packed = {
+        one: base64.b64encode(statistics.to_bytes()).decode() for one, statistics in found.items()
+    }
     return {"random": curve, "statistics": packed}
 
 
@@ -226,12 +266,25 @@ def _entries(run: AscendDoc, element: str, fingerprint: Fingerprint) -> Iterator
     for start in range(0, len(run.trajectories), CHUNK):
         rows = run.trajectories[start : start + CHUNK]
         cells = [
-            Atoms([element] * len(row["positions"]), positions=row["positions"], cell=row["cell"], pbc=True)
+            Atoms(
+                [element] * len(row["positions"]),
+                positions=row["positions"],
+                cell=row["cell"],
+                pbc=True,
+            )
             for row in rows
         ]
-        for number, (row, atoms, q) in enumerate(zip(rows, cells, fingerprint(cells), strict=True), start):
+        for number, (row, atoms, q) in enumerate(
+            zip(rows, cells, fingerprint(cells), strict=True), start
+        ):
             source = {**place, "candidate": row["candidate"], "strength": row["k"]}
-            yield Entry(f"{run.iteration:03d}/revem/{number:05d}", to_structure(atoms), q, row["gain"], source)
+            yield Entry(
+                f"{run.iteration:03d}/revem/{number:05d}",
+                to_structure(atoms),
+                q,
+                row["gain"],
+                source,
+            )
 
 
 def _selected(run: AscendDoc, before: dict[str, float], after: dict[str, float]) -> SelectDoc:
@@ -256,7 +309,9 @@ def _entropies(statistics: dict[Mode, SufficientStatistics]) -> dict[str, float]
 
 def _merged(runs: Sequence[AscendDoc], mode: Mode) -> SufficientStatistics:
     """Statistics of the random cells of all runs."""
-    parts = [SufficientStatistics.from_bytes(base64.b64decode(run.statistics[mode])) for run in runs]
+    parts = [
+        SufficientStatistics.from_bytes(base64.b64decode(run.statistics[mode])) for run in runs
+    ]
     whole = parts[0].copy()
     for part in parts[1:]:
         whole.merge(part)

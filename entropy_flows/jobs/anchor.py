@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 
 from pymatgen.core import Structure
 
-from entropy_flows.explore import AnchorParams, ExploreParams, condition_grid, draw_runs, keep_near_equilibrium
+from entropy_flows.explore import (
+    AnchorParams,
+    ExploreParams,
+    condition_grid,
+    draw_runs,
+    keep_near_equilibrium,
+)
 from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.explore import Prescaled, batch_of, count_batches, explore_batch
 from entropy_flows.potentials import load_batch_model
@@ -55,7 +61,8 @@ class AnchorMaker(StageMaker):
     ) -> ExploreDoc:  # fmt: skip
         """Run one batch of the anchors' conditions; arguments as in `ExploreMaker.make`.
 
-        `explore` is the exploration whose phases, times and (by default) temperatures and pressures are used.
+        `explore` is the exploration whose phases, times and (by default) temperatures and pressures
+        are used.
         """
         plain = self.plain(explore)
         store = CampaignStore.open(campaign)

@@ -1,9 +1,9 @@
 """Where a long job keeps what it has done so far, and the exploration's file there.
 
-The folder is below the cache, by campaign, iteration, job and launch. Where workers share that disk, whoever runs the
-job next takes the folder over and goes on from there; where they do not, it starts again. So a worker that was given up
-for dead and wakes up writes into no folder of the one that has its job now. A file that is damaged or belongs to other
-inputs is ignored.
+The folder is below the cache, by campaign, iteration, job and launch. Where workers share that
+disk, whoever runs the job next takes the folder over and goes on from there; where they do not, it
+starts again. So a worker that was given up for dead and wakes up writes into no folder of the one
+that has its job now. A file that is damaged or belongs to other inputs is ignored.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ DIGEST = 32
 def checkpoint_folder(campaign: str, iteration: int, uuid: str) -> Path:
     """Folder of a job's checkpoints for the launch that runs; not made.
 
-    What an earlier launch has left is moved there, unless a process still holds a lock in it: one that was stopped may
-    go on at any time, and its program goes on without it.
+    What an earlier launch has left is moved there, unless a process still holds a lock in it: one
+    that was stopped may go on at any time, and its program goes on without it.
     """
     job = iteration_folder(campaign, iteration) / uuid
     launch = current_launch()
@@ -130,11 +130,20 @@ class ExploreCheckpoint(CheckpointFile):
         What the batch is made of; a state of anything else is not taken up.
     """
 
-    def __init__(self, path: Path, runs: Sequence[Run], starts: Sequence[Atoms], params: ExploreParams, model: str):
+    def __init__(
+        self,
+        path: Path,
+        runs: Sequence[Run],
+        starts: Sequence[Atoms],
+        params: ExploreParams,
+        model: str,
+    ):
         facts = [model, params.model_dump(mode="json"), [str(run) for run in runs]]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for atoms in starts:
-            digest.update(atoms.numbers.tobytes() + atoms.positions.tobytes() + atoms.cell.array.tobytes())
+            digest.update(
+                atoms.numbers.tobytes() + atoms.positions.tobytes() + atoms.cell.array.tobytes()
+            )
         super().__init__(path, digest.digest())
 
     def load(self) -> dict[str, Any] | None:

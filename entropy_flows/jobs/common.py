@@ -28,8 +28,9 @@ class LostInputError(RuntimeError):
 class StageMaker(Maker):
     """Base of the Makers: a field that there is not cannot be set.
 
-    What is one fact for several stages is held by the flow that makes their jobs, and handed to each with its job. A
-    value that was written to a Maker which does not hold it would be lost without a word.
+    What is one fact for several stages is held by the flow that makes their jobs, and handed to
+    each with its job. A value that was written to a Maker which does not hold it would be lost
+    without a word.
 
     Raises
     ------
@@ -42,7 +43,9 @@ class StageMaker(Maker):
     def __setattr__(self, name: str, value: Any) -> None:
         known = [each.name for each in fields(self)]
         if name not in known:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}; its fields: {', '.join(known)}")
+            raise AttributeError(
+                f"{type(self).__name__} has no field {name!r}; its fields: {', '.join(known)}"
+            )
         super().__setattr__(name, value)
 
 
@@ -51,22 +54,24 @@ def stage_job(
 ) -> Callable[[Callable], Callable[..., Job]]:
     """Turn a Maker's `make(self, campaign, iteration, …)` into a stage's job.
 
-    The job's uuid follows from campaign, iteration, the Maker's name and, where there is one, the argument `batch`:
-    made twice, it is the same job.
+    The job's uuid follows from campaign, iteration, the Maker's name and, where there is one, the
+    argument `batch`: made twice, it is the same job.
 
-    A stage that fails for a reason of its own leaves a row in `failures` and ends with the output None, which the
-    stages after it take for a lost input; the last one ends the campaign with the reason. What the machine did wrong is
-    raised: the job is then run again. Arrays go to the `data` store, the wall time to the iteration's document.
+    A stage that fails for a reason of its own leaves a row in `failures` and ends with the output
+    None, which the stages after it take for a lost input; the last one ends the campaign with the
+    reason. What the machine did wrong is raised: the job is then run again. Arrays go to the `data`
+    store, the wall time to the iteration's document.
 
     Parameters
     ----------
     schema
         Document that the stage returns.
     adds_jobs
-        Whether it adds other jobs: it then does its work when it is run again, so as to add the same ones. Any other
-        returns what it has stored.
+        Whether it adds other jobs: it then does its work when it is run again, so as to add the
+        same ones. Any other returns what it has stored.
     stable_uuid
-        False for what people ask for again and again: each is a job of its own, and decides itself what is left to do.
+        False for what people ask for again and again: each is a job of its own, and decides itself
+        what is left to do.
     """
 
     def decorate(method: Callable) -> Callable[..., Job]:
@@ -75,7 +80,11 @@ def stage_job(
         @functools.wraps(method)
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
             bound = signature.bind(self, *args, **kwargs).arguments
-            store, iteration, uuid = CampaignStore.open(bound["campaign"]), bound["iteration"], current_uuid()
+            store, iteration, uuid = (
+                CampaignStore.open(bound["campaign"]),
+                bound["iteration"],
+                current_uuid(),
+            )
             if not adds_jobs and (done := document(schema, stored_output(uuid))) is not None:
                 return done
             place = f"{self.name}/{bound['batch']}" if "batch" in bound else self.name
@@ -90,7 +99,9 @@ def stage_job(
                 store.add_failure(iteration, self.name, place, uuid, f"{type(err).__name__}: {err}")
                 return None
             store.forget_failures([uuid])
-            store.record(iteration, **{f"seconds.{place.replace('.', '_')}": time.perf_counter() - started})
+            store.record(
+                iteration, **{f"seconds.{place.replace('.', '_')}": time.perf_counter() - started}
+            )
             return result
 
         make_job = job(run, data="trajectories")
@@ -118,7 +129,11 @@ def current_uuid() -> str:
 
 def with_stable_uuid(made: Job, campaign: str, iteration: int, *key: Any) -> Job:
     """Give a job the uuid that follows from campaign, iteration, name and `key`: emitted twice, it is the same job."""
-    made.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, ("job", campaign, iteration, made.name, *key))))))
+    made.set_uuid(
+        str(
+            uuid.uuid5(NAMESPACE, "/".join(map(str, ("job", campaign, iteration, made.name, *key))))
+        )
+    )
     return made
 
 

@@ -58,8 +58,8 @@ class PointMaker(StageMaker):
         point
             Method, N and seed.
         pools
-            "entropy", "random", "independent", "common" → campaign whose labels they are; those not needed may be
-            missing.
+            "entropy", "random", "independent", "common" → campaign whose labels they are; those not
+            needed may be missing.
         model
             Reference of the model to start from, among this campaign's.
         settings
@@ -90,7 +90,9 @@ class PointMaker(StageMaker):
                 epochs=result.epochs,
                 wall_seconds=result.wall_seconds,
                 keys=[atoms.info["name"] for atoms in cells],
-                errors={test: errors(frames, calculator).as_dict() for test, frames in tests.items()},
+                errors={
+                    test: errors(frames, calculator).as_dict() for test, frames in tests.items()
+                },
             )
         store.save_point(doc.model_dump())
         return doc
@@ -100,7 +102,9 @@ def _taken_over(
     store: CampaignStore, known: dict[str, Any], parent: str, batch: int, place: dict[str, Any]
 ) -> PointDoc:
     """Another curve's point at a place of this one, with a copy of its model."""
-    store.save_model(batch + 1, store.of(known["campaign"]).fetch_model(known["model"]), parent=parent, **place)
+    store.save_model(
+        batch + 1, store.of(known["campaign"]).fetch_model(known["model"]), parent=parent, **place
+    )
     return PointDoc.model_validate({name: known[name] for name in PointDoc.model_fields} | place)
 
 
@@ -116,7 +120,10 @@ def point_sha256(parts: Mapping[str, Sequence[Atoms]], recipe: TrainParams, mode
     model
         Reference of the model to start from.
     """
-    cells = {part: [(atoms.info["name"], atoms.get_potential_energy()) for atoms in parts[part]] for part in parts}
+    cells = {
+        part: [(atoms.info["name"], atoms.get_potential_energy()) for atoms in parts[part]]
+        for part in parts
+    }
     facts = [cells, recipe.identity("committee"), model]
     return digest(facts)
 
@@ -145,12 +152,18 @@ class Pools:
             everything = [self.cells("entropy", part, {}) for part in ("train", "val")]
             return draw(everything[0], size, seed, "the campaign"), everything[1]
         if method != "mixed":
-            return draw(self.cells(method, "train"), size, seed, f"the {method} pool"), self.cells(method, "val")
+            return draw(self.cells(method, "train"), size, seed, f"the {method} pool"), self.cells(
+                method, "val"
+            )
         share = self.params.near_share
         near = {part: self._near(part) for part in ("train", "val")}
         cells = draw_mixed(self.cells("entropy", "train"), near["train"], size, share, seed)
         held = self.cells("entropy", "val")
-        few = min(len(near["val"]), round(share / (1 - share) * len(held))) if share < 1 else len(near["val"])
+        few = (
+            min(len(near["val"]), round(share / (1 - share) * len(held)))
+            if share < 1
+            else len(near["val"])
+        )
         return cells, held + near["val"][:few]
 
     def tests(self) -> dict[str, list[Atoms]]:
@@ -178,7 +191,9 @@ class Pools:
 
 def near_equilibrium(frames: Sequence[Atoms], max_force: float) -> list[Atoms]:
     """Labelled cells with max|F_i| < `max_force` (eV/Å): the baseline's share of the mixed pool."""
-    return [atoms for atoms in frames if np.linalg.norm(atoms.get_forces(), axis=1).max() < max_force]
+    return [
+        atoms for atoms in frames if np.linalg.norm(atoms.get_forces(), axis=1).max() < max_force
+    ]
 
 
 @dataclass
@@ -192,7 +207,9 @@ class EndCurveMaker(StageMaker):
         """End it; `points` makes this job wait for them."""
         store = CampaignStore.open(campaign)
         done, failed = len(store.points()), len(store.failures(stage="point"))
-        message = f"{done} of {len(points)} points" + (f", {failed} failed (see failures)" if failed else "")
+        message = f"{done} of {len(points)} points" + (
+            f", {failed} failed (see failures)" if failed else ""
+        )
         store.set_state("done" if done else "failed", message)
         forget_iteration(campaign, iteration)
         return {"points": done, "message": message}

@@ -37,7 +37,8 @@ class EvaluateMaker(StageMaker):
     ) -> EvaluateDoc:  # fmt: skip
         """Evaluate both models on the test cells of all iterations so far, and decide which to go on from.
 
-        The decision is by the validation cells: the test cells have no say in what becomes of a campaign.
+        The decision is by the validation cells: the test cells have no say in what becomes of a
+        campaign.
 
         Parameters
         ----------
@@ -50,9 +51,11 @@ class EvaluateMaker(StageMaker):
         settings
             Hash of the label engine's settings.
         align_energies
-            Whether the model before is compared with its energies moved to the labels' zero, as a training does first.
+            Whether the model before is compared with its energies moved to the labels' zero, as a
+            training does first.
         continue_from
-            "better": go on from the model before if the new one is worse; "latest": from the new one in any case.
+            "better": go on from the model before if the new one is worse; "latest": from the new
+            one in any case.
         members
             Documents of a committee's further members; only makes this job wait for them.
 
@@ -103,7 +106,9 @@ def zero_shifts(train: Sequence[Atoms], calculator: Calculator) -> dict[str, flo
 
 def shifted(label: Atoms, shifts: Mapping[str, float]) -> Atoms:
     """A labelled cell with its energy less the shifts of its atoms: a model without them has the errors of one with."""
-    energy = label.get_potential_energy() - sum(shifts.get(symbol, 0.0) for symbol in label.get_chemical_symbols())
+    energy = label.get_potential_energy() - sum(
+        shifts.get(symbol, 0.0) for symbol in label.get_chemical_symbols()
+    )
     moved = label.copy()
     moved.calc = SinglePointCalculator(moved, **{**label.calc.results, "energy": energy})
     return moved

@@ -46,7 +46,8 @@ class ExploreMaker(StageMaker):
     fingerprint
         Of the local entropy.
     stream
-        Random stream of the runs: others for pools that are compared, which else would have trajectories in common.
+        Random stream of the runs: others for pools that are compared, which else would have
+        trajectories in common.
     """
 
     name: str = "explore"
@@ -61,7 +62,9 @@ class ExploreMaker(StageMaker):
     def runs(self, phases: list[str], iteration: int, seed: int) -> list[Run]:
         """The grid's runs in an iteration of a campaign with this seed."""
         streams = (seed, iteration) if self.stream is None else (seed, iteration, self.stream)
-        return draw_runs(condition_grid(self.params, phases), self.params.per_atom_fraction, streams)
+        return draw_runs(
+            condition_grid(self.params, phases), self.params.per_atom_fraction, streams
+        )
 
     @stage_job(ExploreDoc)
     def make(
@@ -86,8 +89,13 @@ class ExploreMaker(StageMaker):
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         runs = batch_of(self.runs(list(seeds), iteration, seed), self.params, batch)
-        starts, bias = Prescaled.of_campaign(store, seeds, model, base), self._bias(store, iteration, dataset)
-        doc = explore_batch((campaign, iteration, batch), runs, starts, base, model, bias, self.params)
+        starts, bias = (
+            Prescaled.of_campaign(store, seeds, model, base),
+            self._bias(store, iteration, dataset),
+        )
+        doc = explore_batch(
+            (campaign, iteration, batch), runs, starts, base, model, bias, self.params
+        )
         return doc.model_copy(update={"equations_of_state": starts.told()})
 
     def _bias(self, store: CampaignStore, iteration: int, dataset: DatasetParams) -> Bias:
@@ -116,8 +124,9 @@ class Prescaled:
     seeds
         Phase → seed cell.
     base
-        Model of the equations of state: the campaign's base model, so that a pressure is the same volume in each
-        iteration. A model that has just learned from far-away cells may be wrong at the crystals' own minima.
+        Model of the equations of state: the campaign's base model, so that a pressure is the same
+        volume in each iteration. A model that has just learned from far-away cells may be wrong at
+        the crystals' own minima.
     """
 
     def __init__(self, seeds: Mapping[str, Structure], base: BatchModel):
@@ -125,12 +134,16 @@ class Prescaled:
         self.eos: dict[str, EquationOfState] = {}
 
     @classmethod
-    def of_campaign(cls, store: CampaignStore, seeds: Mapping[str, Structure], model: str, loaded: BatchModel) -> Self:
+    def of_campaign(
+        cls, store: CampaignStore, seeds: Mapping[str, Structure], model: str, loaded: BatchModel
+    ) -> Self:
         """With the campaign's base model, which is loaded if it is not `model`, loaded already."""
         first = store.model(0)
         if first is None or first["reference"] == model:
             return cls(seeds, loaded)
-        return cls(seeds, load_batch_model(store.fetch_model(first["reference"]), device=settings().device))
+        return cls(
+            seeds, load_batch_model(store.fetch_model(first["reference"]), device=settings().device)
+        )
 
     def __call__(self, run: Run) -> Atoms:
         """The cell that a run starts from; one with a vacuum starts as it is.
@@ -138,7 +151,8 @@ class Prescaled:
         Raises
         ------
         ValueError
-            If the model does not bind the phase, the pressure is too high, or a cell with a vacuum has a pressure.
+            If the model does not bind the phase, the pressure is too high, or a cell with a vacuum
+            has a pressure.
         """
         phase, pressure = run.condition.phase, run.condition.pressure
         atoms = to_atoms(self.seeds[phase])
@@ -151,13 +165,18 @@ class Prescaled:
         if phase not in self.eos:
             atoms = to_atoms(self.seeds[phase])
             if (vacuum := vacuum_of(atoms)) is not None:
-                raise ValueError(f"phase {phase!r} is {vacuum}: no volume of its cell stands for a pressure")
+                raise ValueError(
+                    f"phase {phase!r} is {vacuum}: no volume of its cell stands for a pressure"
+                )
             self.eos[phase] = equation_of_state(atoms, self.base)
         return self.eos[phase]
 
     def told(self) -> dict[str, dict[str, float]]:
         """All that were fitted, as plain numbers."""
-        return {phase: {"volume": e.volume, "bulk_modulus": e.bulk_modulus} for phase, e in self.eos.items()}
+        return {
+            phase: {"volume": e.volume, "bulk_modulus": e.bulk_modulus}
+            for phase, e in self.eos.items()
+        }
 
 
 def explore_batch(
@@ -172,8 +191,8 @@ def explore_batch(
 ) -> ExploreDoc:
     """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such.
 
-    `place` is campaign, iteration and batch; `start` gives a run's cell; `model` is the reference that `base` was
-    loaded from. A job that was stopped goes on from its last checkpoint.
+    `place` is campaign, iteration and batch; `start` gives a run's cell; `model` is the reference
+    that `base` was loaded from. A job that was stopped goes on from its last checkpoint.
     """
     campaign, iteration, batch = place
     starts: dict[int, Atoms] = {}
@@ -181,7 +200,9 @@ def explore_batch(
     for run in runs:
         try:
             starts[run.index] = start(run)
-        except Exception as err:  # a model may refuse a phase in many ways; its runs end, the others go on
+        except (
+            Exception
+        ) as err:  # a model may refuse a phase in many ways; its runs end, the others go on
             if is_machine_fault(err):
                 raise
             refused[run.index] = str(err) or type(err).__name__
@@ -190,7 +211,9 @@ def explore_batch(
     file = checkpoint_folder(campaign, iteration, current_uuid()) / "explore.checkpoint"
     checkpoint = ExploreCheckpoint(file, usable, cells, params, model)
     with saving_first():
-        trajectories = explore(usable, cells, base, bias, params, on_step=checkpoint.step, resume=checkpoint.load())
+        trajectories = explore(
+            usable, cells, base, bias, params, on_step=checkpoint.step, resume=checkpoint.load()
+        )
     kept = [keep(trajectory) for trajectory in trajectories]
     done = {trajectory.run.index: trajectory for trajectory in kept}
     return ExploreDoc(
@@ -207,7 +230,11 @@ def snapshots(doc: ExploreDoc) -> Iterator[tuple[RunDoc, int, Atoms, float]]:
     runs = {run.index: run for run in doc.runs}
     for packed in doc.trajectories:
         rows = zip(packed["steps"], packed["positions"], packed["max_forces"], strict=True)
-        cell = {"numbers": packed["numbers"], "cell": packed["cell"], "magmoms": packed.get("magmoms")}
+        cell = {
+            "numbers": packed["numbers"],
+            "cell": packed["cell"],
+            "magmoms": packed.get("magmoms"),
+        }
         for step, positions, force in rows:
             atoms = Atoms(positions=positions, pbc=True, **cell)
             yield runs[packed["index"]], int(step), atoms, float(force)
@@ -215,7 +242,10 @@ def snapshots(doc: ExploreDoc) -> Iterator[tuple[RunDoc, int, Atoms, float]]:
 
 def origin(run: RunDoc, step: int, model: str, **more: object) -> dict[str, object]:
     """Where a snapshot came from, as the ledger keeps it."""
-    condition = {name: getattr(run, name) for name in ("phase", "temperature", "k", "pressure", "mode", "seed")}
+    condition = {
+        name: getattr(run, name)
+        for name in ("phase", "temperature", "k", "pressure", "mode", "seed")
+    }
     return {**condition, "run": run.index, "step": step, "model": model, **more}
 
 

@@ -20,7 +20,14 @@ from entropy_flows.explore import (
 )
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
-from entropy_flows.jobs.explore import Prescaled, batch_of, count_batches, describe, explore_batch, pack
+from entropy_flows.jobs.explore import (
+    Prescaled,
+    batch_of,
+    count_batches,
+    describe,
+    explore_batch,
+    pack,
+)
 from entropy_flows.potentials import BatchModel, BatchOfOne, load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings
@@ -59,18 +66,30 @@ class IndependentMaker(StageMaker):
 
     @stage_job(ExploreDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], model: str, seed: int
+        self,
+        campaign: str,
+        iteration: int,
+        batch: int,
+        seeds: dict[str, Structure],
+        model: str,
+        seed: int,
     ) -> ExploreDoc:
         """Run one batch; arguments as in `ExploreMaker.make`."""
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         grid = condition_grid(self.plain, list(seeds))
-        runs = batch_of(draw_runs(grid, 1.0, (seed, iteration, INDEPENDENT_STREAM)), self.plain, batch)
+        runs = batch_of(
+            draw_runs(grid, 1.0, (seed, iteration, INDEPENDENT_STREAM)), self.plain, batch
+        )
         starts = _Relaxed(seeds, base, self.params)
         keep = self.params.late_snapshots
-        doc = explore_batch((campaign, iteration, batch), runs, starts, base, model, None, self.plain, keep)
+        doc = explore_batch(
+            (campaign, iteration, batch), runs, starts, base, model, None, self.plain, keep
+        )
         still = [
-            equilibrium(len(grid) + run.index, run.condition.phase, run.condition.pressure, starts(run))
+            equilibrium(
+                len(grid) + run.index, run.condition.phase, run.condition.pressure, starts(run)
+            )
             for run in runs
             if run.condition.temperature == self.plain.temperatures[0] and starts.known(run)
         ]
@@ -87,7 +106,11 @@ class _Relaxed:
     """Starting cells: each phase at equilibrium under its pressure, relaxed once."""
 
     def __init__(self, seeds: Mapping[str, Structure], base: BatchModel, params: IndependentParams):
-        self.prescaled, self.calculator, self.params = Prescaled(seeds, base), BatchOfOne(base), params
+        self.prescaled, self.calculator, self.params = (
+            Prescaled(seeds, base),
+            BatchOfOne(base),
+            params,
+        )
         self._cells: dict[tuple[str, float], Atoms] = {}
 
     def __call__(self, run: Run) -> Atoms:

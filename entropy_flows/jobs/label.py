@@ -1,8 +1,8 @@
 """The label jobs: one plans, one labels a batch, one gathers.
 
-How many labels there are follows from what selection accepted, so the planning job adds the others as a detour: the
-jobs after it wait for them. Each label is one job (or a part of one): a label made of two jobs, the first of which
-fails, would leave the gathering job waiting for ever.
+How many labels there are follows from what selection accepted, so the planning job adds the others
+as a detour: the jobs after it wait for them. Each label is one job (or a part of one): a label made
+of two jobs, the first of which fails, would leave the gathering job waiting for ever.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class LabelBatchMaker(StageMaker):
     static_maker
         Any atomate2 static Maker: VASP, forcefields, ASE, CP2K, …
     min_distance
-        Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated.
+        Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not
+        calculated.
     ladder
         Times that a VASP run whose electronic steps ran out is done again by other means.
     """
@@ -55,16 +56,25 @@ class LabelBatchMaker(StageMaker):
     def engine(self) -> Maker:
         """The static Maker; an error if none was given."""
         if self.static_maker is None:
-            raise ValueError("LabelBatchMaker has no static_maker: give it any atomate2 static Maker")
+            raise ValueError(
+                "LabelBatchMaker has no static_maker: give it any atomate2 static Maker"
+            )
         return self.static_maker
 
     @stage_job(LabelDoc)
-    def make(self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str) -> LabelDoc:
+    def make(
+        self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str
+    ) -> LabelDoc:
         """Label the structures with these ids, unless they have their label already, or another campaign has it."""
         store = CampaignStore.open(campaign)
         same_engine(store, self.engine)  # as it is on this worker
-        entries = [e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)]
-        known = {e["_id"]: store.known_label(Structure.from_dict(e["structure"]), settings) for e in entries}
+        entries = [
+            e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)
+        ]
+        known = {
+            e["_id"]: store.known_label(Structure.from_dict(e["structure"]), settings)
+            for e in entries
+        }
         for entry in entries:
             if (label := known[entry["_id"]]) is not None:
                 store.add_label(entry, settings, label)
@@ -89,7 +99,13 @@ class GatherMaker(StageMaker):
 
     @stage_job(LabelDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, batches: list[Any], settings: str, requested: int
+        self,
+        campaign: str,
+        iteration: int,
+        batch: int,
+        batches: list[Any],
+        settings: str,
+        requested: int,
     ) -> LabelDoc:
         """Count.
 
@@ -108,7 +124,9 @@ class GatherMaker(StageMaker):
         """
         store = CampaignStore.open(campaign)
         result = count(store.labels(settings, iteration=iteration), iteration, requested)
-        store.record(iteration, **{f"label.{name}": value for name, value in result.model_dump().items()})
+        store.record(
+            iteration, **{f"label.{name}": value for name, value in result.model_dump().items()}
+        )
         return result
 
 
@@ -124,7 +142,8 @@ class TallyMaker(StageMaker):
         docs = [doc for doc in (document(LabelDoc, value) for value in batches) if doc is not None]
         reasons: Counter[str] = sum((Counter(doc.reasons) for doc in docs), Counter())
         totals = {
-            name: sum(getattr(doc, name) for doc in docs) for name in ("requested", "labelled", "failed", "anchors")
+            name: sum(getattr(doc, name) for doc in docs)
+            for name in ("requested", "labelled", "failed", "anchors")
         }
         return LabelDoc(iteration=iteration, reasons=dict(reasons), **totals)
 
@@ -189,12 +208,18 @@ class LabelMaker(StageMaker):
         wanted = wanted if budget is None else min(wanted, budget - chosen)
         entries = self._pick(anchored, iteration, wanted, model, ledger.fingerprint, seed)
         ledger.append(iteration, "anchor", entries)
-        ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage={"$in": PLANNED})]
+        ids = [
+            entry["_id"] for entry in ledger.entries(iteration=iteration, stage={"$in": PLANNED})
+        ]
         store.record(iteration, **{"label.requested": len(ids), "label.anchors": len(entries)})
-        planned = LabelDoc(iteration=iteration, requested=len(ids), labelled=0, failed=0, anchors=len(entries))
+        planned = LabelDoc(
+            iteration=iteration, requested=len(ids), labelled=0, failed=0, anchors=len(entries)
+        )
         return Response(output=planned, detour=self.jobs(campaign, iteration, ids, settings))
 
-    def jobs(self, campaign: str, iteration: int, ids: list[str], settings: str, before: int = 0) -> Flow:
+    def jobs(
+        self, campaign: str, iteration: int, ids: list[str], settings: str, before: int = 0
+    ) -> Flow:
         """The jobs that label these structures, and the one that gathers.
 
         Parameters
@@ -208,25 +233,40 @@ class LabelMaker(StageMaker):
         before
             Labels of this iteration that were asked for before.
         """
-        groups = [ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)]
+        groups = [
+            ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)
+        ]
         jobs = [
             self.batch.make(campaign, iteration, number, structures, settings)
             for number, structures in enumerate(groups, before)
         ]
         starts = range(0, len(jobs), FAN_OUT) if len(jobs) > FAN_OUT else ()
         chunks = [[label.output for label in jobs[start : start + FAN_OUT]] for start in starts]
-        tallies = [TallyMaker().make(campaign, iteration, n, chunk) for n, chunk in enumerate(chunks, before)]
+        tallies = [
+            TallyMaker().make(campaign, iteration, n, chunk)
+            for n, chunk in enumerate(chunks, before)
+        ]
         waits_for = [job.output for job in tallies or jobs]
-        gather = GatherMaker().make(campaign, iteration, before, waits_for, settings, requested=before + len(ids))
+        gather = GatherMaker().make(
+            campaign, iteration, before, waits_for, settings, requested=before + len(ids)
+        )
         for tally in tallies:
             tally.metadata["chunk"] = gather.uuid
         return Flow([*jobs, *tallies, gather], name=f"labels {iteration}")
 
     def _pick(
-        self, anchored: Sequence[Any], iteration: int, wanted: int, model: str, fingerprint: Any, seed: int
+        self,
+        anchored: Sequence[Any],
+        iteration: int,
+        wanted: int,
+        model: str,
+        fingerprint: Any,
+        seed: int,
     ) -> list[Entry]:
         """`wanted` anchors at random from what the dynamics left, in the order of drawing."""
-        batches = [doc for doc in (document(ExploreDoc, value) for value in anchored) if doc is not None]
+        batches = [
+            doc for doc in (document(ExploreDoc, value) for value in anchored) if doc is not None
+        ]
         pool = [snapshot for doc in batches for snapshot in snapshots(doc)] if wanted > 0 else []
         order = np.random.default_rng([seed, iteration, 2]).permutation(len(pool))[: max(wanted, 0)]
         entries = []

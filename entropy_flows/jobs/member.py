@@ -18,7 +18,8 @@ from entropy_flows.train import TrainParams, fine_tune
 class MemberMaker(StageMaker):
     """Train one more model on what the iteration's model is trained on, in another order.
 
-    Member 1 is the iteration's model itself. Members need nothing of each other, so workers share them.
+    Member 1 is the iteration's model itself. Members need nothing of each other, so workers share
+    them.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """The physics job: the checks of one model that are not in the database yet, a row each.
 
-A row is kept as soon as its check is made, so a job that was killed and is run again makes what is left. One job for a
-model, and not for each check, since loading a model takes longer than most checks.
+A row is kept as soon as its check is made, so a job that was killed and is run again makes what is
+left. One job for a model, and not for each check, since loading a model takes longer than most
+checks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from entropy_flows.digest import digest
 from entropy_flows.evaluate.physics import NEEDS, Check, Hardest, PhysicsParams, resolved, run_check
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
-from entropy_flows.label import EngineError, engine_calculator, engine_name, make_static_maker, settings_hash
+from entropy_flows.label import (
+    EngineError,
+    engine_calculator,
+    engine_name,
+    make_static_maker,
+    settings_hash,
+)
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import Campaign, PhysicsDoc
 from entropy_flows.settings import settings as machine
@@ -33,7 +40,9 @@ class Subject:
     """A model to check."""
 
     role: Role
-    """The model that was fine-tuned first, the one that the campaign goes on from, or what labels."""
+    """The model that was fine-tuned first, the one that the campaign goes on from, or what
+    labels.
+    """
     reference: str
     """Of the model in the store; "engine:" and a hash for an engine."""
     title: str
@@ -58,21 +67,32 @@ def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
         return found
     reference = f"engine:{settings_hash(maker)}"
     in_memory = hasattr(maker, "calculator_meta")
-    found.append(Subject("engine", reference, engine_name(maker), lambda: engine_calculator(maker), in_memory))
+    found.append(
+        Subject(
+            "engine", reference, engine_name(maker), lambda: engine_calculator(maker), in_memory
+        )
+    )
     return found
 
 
 def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: str) -> Subject:
     reference = document["reference"]
     return Subject(
-        role, reference, title, lambda: load_calculator(store.fetch_model(reference), device=machine().device)
+        role,
+        reference,
+        title,
+        lambda: load_calculator(store.fetch_model(reference), device=machine().device),
     )
 
 
 def wanted(params: PhysicsParams, cells: Mapping[str, Structure]) -> dict[tuple[Check, str], str]:
     """(check, phase) → hash of all that decides its result beside the model; `params` as `resolved` gives them."""
     chosen = list(cells) if params.phases is None else params.phases
-    return {(check, phase): _settings(check, params, cells[phase]) for check in params.checks for phase in chosen}
+    return {
+        (check, phase): _settings(check, params, cells[phase])
+        for check in params.checks
+        for phase in chosen
+    }
 
 
 def _settings(check: Check, params: PhysicsParams, cell: Structure) -> str:
@@ -85,7 +105,11 @@ def rows_of(
 ) -> dict[tuple[Check, str], dict[str, Any]]:
     """(check, phase) → row, of those wanted that are there."""
     there = {(row["check"], row["phase"], row["settings"]): row for row in checks.find(model=model)}
-    return {key: there[(*key, code)] for key, code in wanted(params, cells).items() if (*key, code) in there}
+    return {
+        key: there[(*key, code)]
+        for key, code in wanted(params, cells).items()
+        if (*key, code) in there
+    }
 
 
 def check_model(
@@ -122,8 +146,15 @@ def check_model(
         return 0
     for (check, phase), code in missing.items():
         outcome = run_check(check, to_atoms(cells[phase]), calculator, params)
-        row = {"result": outcome.result, "reason": outcome.reason, "seconds": outcome.seconds, "title": subject.title}
-        checks.save(subject.reference, check, phase, code, **row, params=params.model_dump(mode="json"))
+        row = {
+            "result": outcome.result,
+            "reason": outcome.reason,
+            "seconds": outcome.seconds,
+            "title": subject.title,
+        }
+        checks.save(
+            subject.reference, check, phase, code, **row, params=params.model_dump(mode="json")
+        )
         if on_done is not None:
             on_done(check, phase, row)
     return len(missing)
@@ -145,7 +176,9 @@ class PhysicsMaker(StageMaker):
     params: PhysicsParams | None = None
 
     @stage_job(PhysicsDoc, stable_uuid=False)
-    def make(self, campaign: str, iteration: int, role: Role, cells: dict[str, Structure]) -> PhysicsDoc:
+    def make(
+        self, campaign: str, iteration: int, role: Role, cells: dict[str, Structure]
+    ) -> PhysicsDoc:
         """Make what is missing.
 
         Parameters
@@ -174,5 +207,9 @@ class PhysicsMaker(StageMaker):
         rows = rows_of(checks, subject.reference, params, cells)
         failed = sum(row["result"] is None for row in rows.values())
         return PhysicsDoc(
-            iteration=iteration, model=subject.reference, made=made, found=len(rows) - made, failed=failed
+            iteration=iteration,
+            model=subject.reference,
+            made=made,
+            found=len(rows) - made,
+            failed=failed,
         )

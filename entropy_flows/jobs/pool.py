@@ -35,7 +35,9 @@ class ClosePoolMaker(StageMaker):
     outliers: OutlierParams = field(default_factory=OutlierParams)
 
     @job
-    def make(self, campaign: str, iteration: int, labelled: Any, model: str, settings: str) -> dict[str, Any]:
+    def make(
+        self, campaign: str, iteration: int, labelled: Any, model: str, settings: str
+    ) -> dict[str, Any]:
         """Close the pool; `labelled` only makes this job wait for the labels."""
         store = CampaignStore.open(campaign)
         flag_odd(store, iteration, model, settings, self.outliers)
@@ -44,7 +46,9 @@ class ClosePoolMaker(StageMaker):
         failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
         reasons = "".join(f", {count} × {reason}" for reason, count in failed.items())
         sizes = ", ".join(f"{len(cells)} {part}" for part, cells in parts.items())
-        message = f"pool of {len(frames)} labels ({sizes}){reasons}" if frames else f"no label{reasons}"
+        message = (
+            f"pool of {len(frames)} labels ({sizes}){reasons}" if frames else f"no label{reasons}"
+        )
         store.set_state("done" if frames else "failed", message)
         forget_iteration(campaign, iteration)
         return {"labels": len(frames), "message": message}

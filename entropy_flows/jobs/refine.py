@@ -65,7 +65,11 @@ class RefineMaker(StageMaker):
         ledger = store.ledger(dataset)
         statistics = ledger.statistics(iteration, self.name)
         left = len(chosen.trajectories) if budget is None else budget - chosen.accepted
-        near = chosen.trajectories[: self.params.max_candidates] if self.params.enabled and left > 0 else []
+        near = (
+            chosen.trajectories[: self.params.max_candidates]
+            if self.params.enabled and left > 0
+            else []
+        )
         base = load_calculator(store.fetch_model(model), device=settings().device)
         entries: list[Entry] = []
         refused: Counter[str] = Counter()
@@ -74,7 +78,9 @@ class RefineMaker(StageMaker):
             if len(entries) >= left:
                 break
             source, atoms = dict(candidate["origin"]), to_atoms(candidate["structure"])
-            refined = refine(atoms, base, ledger.fingerprint, statistics[source["mode"]], self.params)
+            refined = refine(
+                atoms, base, ledger.fingerprint, statistics[source["mode"]], self.params
+            )
             steps += refined.steps
             gains.append((refined.gain_before, refined.gain_after))
             refused.update([refined.refused] if refined.refused else [])
@@ -82,7 +88,9 @@ class RefineMaker(StageMaker):
                 q = ledger.fingerprint(refined.atoms)
                 source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
                 key = candidate["key"].replace("explore", self.name)
-                entries.append(Entry(key, to_structure(refined.atoms), q, refined.gain_after, source))
+                entries.append(
+                    Entry(key, to_structure(refined.atoms), q, refined.gain_after, source)
+                )
                 for stats in statistics.values():
                     stats.add(q)
         seconds = time.perf_counter() - started

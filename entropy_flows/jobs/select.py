@@ -78,7 +78,9 @@ class SelectMaker(StageMaker):
             If no batch left a document.
         """
         store = CampaignStore.open(campaign)
-        batches = [doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None]
+        batches = [
+            doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None
+        ]
         if not batches:
             raise LostInputError("every exploration batch failed; see the failed explore jobs")
         runs = [run.model_dump() for doc in batches for run in doc.runs]
@@ -86,7 +88,9 @@ class SelectMaker(StageMaker):
         pool = snapshots_of(batches)
         statistics = ledger.statistics(iteration, self.name)
         before = {mode: stats.entropy() for mode, stats in statistics.items()}
-        order = self.params.judging_order(len(pool), np.random.default_rng([seed, iteration, len(pool)]))
+        order = self.params.judging_order(
+            len(pool), np.random.default_rng([seed, iteration, len(pool)])
+        )
         verdicts: Counter[Verdict] = Counter()
         entries, gains, near = [], [], []
         params, spread = self._committee(store, model)
@@ -99,7 +103,9 @@ class SelectMaker(StageMaker):
             source = origin(run, step, model)
             if decision.verdict is Verdict.ACCEPTED:
                 gains.append(decision.gain)
-                entries.append(Entry(key, to_structure(atoms), decision.candidate.q, decision.gain, source))
+                entries.append(
+                    Entry(key, to_structure(atoms), decision.candidate.q, decision.gain, source)
+                )
             elif decision.verdict is Verdict.NEAR:
                 near.append({"key": key, "origin": source, "structure": to_structure(atoms)})
         ledger.append(iteration, self.name, entries)
@@ -124,8 +130,8 @@ class SelectMaker(StageMaker):
     ) -> tuple[SelectParams, Callable[[Sequence[Atoms]], np.ndarray] | None]:
         """The selector, and what gives cells their uncertainty if it goes by that.
 
-        The committee is that of the model that explored. A model that was not trained here (the base model, the
-        student) has none, and the choice falls back on the paper's filter.
+        The committee is that of the model that explored. A model that was not trained here (the
+        base model, the student) has none, and the choice falls back on the paper's filter.
         """
         if not self.params.needs_committee:
             return self.params, None

@@ -60,33 +60,57 @@ class TopUpMaker(StageMaker):
         store = CampaignStore.open(campaign)
         ledger = store.ledger(dataset)
         first = ledger.position(iteration, PLANNED[0])
-        before, planned = (ledger.position(iteration, stage) - first for stage in (self.name, "top_up_1"))
+        before, planned = (
+            ledger.position(iteration, stage) - first for stage in (self.name, "top_up_1")
+        )
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
         done = count(store.labels_of(earlier, settings), iteration, before)
         missing = planned - done.labelled  # what failed in an earlier round was replaced there
-        entries = self._replacements(ledger, iteration, explored, GreedySelector(theta_min), missing, model)
+        entries = self._replacements(
+            ledger, iteration, explored, GreedySelector(theta_min), missing, model
+        )
         ledger.append(iteration, self.name, entries)
-        store.record(iteration, **{f"top_up.{self.name}": {"missing": missing, "replaced": len(entries)}})
+        store.record(
+            iteration, **{f"top_up.{self.name}": {"missing": missing, "replaced": len(entries)}}
+        )
         if not entries:
             return done
         ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage=self.name)]
         store.record(iteration, **{"label.requested": before + len(ids)})
-        return Response(output=done, detour=self.label.jobs(campaign, iteration, ids, settings, before))
+        return Response(
+            output=done, detour=self.label.jobs(campaign, iteration, ids, settings, before)
+        )
 
     def _replacements(
-        self, ledger: Any, iteration: int, explored: list[Any], selector: GreedySelector, wanted: int, model: str
+        self,
+        ledger: Any,
+        iteration: int,
+        explored: list[Any],
+        selector: GreedySelector,
+        wanted: int,
+        model: str,
     ) -> list[Entry]:
         """The best of what was explored and is not in the data set, refined or not."""
         if wanted == 0:
             return []
         others = ledger.entries(iteration=iteration, stage={"$ne": self.name})
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
-        batches = [doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None]
+        batches = [
+            doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None
+        ]
         pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
         candidates = Fingerprinted(pool, range(len(pool)), ledger.fingerprint)
         entries = []
         for chosen in selector(candidates, ledger.statistics(iteration, self.name), wanted):
             key, run, step, atoms = pool[chosen.index]
             own = key.replace("explore", self.name)
-            entries.append(Entry(own, to_structure(atoms), chosen.candidate.q, chosen.gain, origin(run, step, model)))
+            entries.append(
+                Entry(
+                    own,
+                    to_structure(atoms),
+                    chosen.candidate.q,
+                    chosen.gain,
+                    origin(run, step, model),
+                )
+            )
         return entries

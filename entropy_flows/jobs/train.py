@@ -36,7 +36,14 @@ class TrainMaker(StageMaker):
 
     @stage_job(TrainDoc)
     def make(
-        self, campaign: str, iteration: int, labelled: Any, *, model: str, settings: str, outliers: OutlierParams
+        self,
+        campaign: str,
+        iteration: int,
+        labelled: Any,
+        *,
+        model: str,
+        settings: str,
+        outliers: OutlierParams,
     ) -> TrainDoc:
         """Split what is new, train, and keep the model in the database.
 
@@ -63,7 +70,10 @@ class TrainMaker(StageMaker):
         if done is not None:
             return TrainDoc.model_validate(done["training"])
         parts = training_cells(store, iteration, model, settings, self.params, outliers)
-        store.record(iteration, train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs})
+        store.record(
+            iteration,
+            train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs},
+        )
         result = fine_tune(
             parts["train"],
             parts["val"],
@@ -85,19 +95,28 @@ class TrainMaker(StageMaker):
             parent=model,
             trained_on=len(parts["train"]),
             left_out=len(result.left_out.get("train", [])),
-            left_out_reasons=count_reasons(result.left_out.get("train", []) + result.left_out.get("val", [])),
+            left_out_reasons=count_reasons(
+                result.left_out.get("train", []) + result.left_out.get("val", [])
+            ),
             epochs=result.epochs,
             wall_seconds=result.wall_seconds,
         )
         last = max(atoms.info["position"] for frames in parts.values() for atoms in frames)
-        store.save_model(iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last)
+        store.save_model(
+            iteration, result.model, parent=model, training=doc.model_dump(), trained_up_to=last
+        )
         stored = store.model(iteration)
         assert stored is not None, "it was there or has just been written"
         return TrainDoc.model_validate(stored["training"])
 
 
 def training_cells(
-    store: CampaignStore, iteration: int, model: str, settings: str, params: TrainParams, outliers: OutlierParams
+    store: CampaignStore,
+    iteration: int,
+    model: str,
+    settings: str,
+    params: TrainParams,
+    outliers: OutlierParams,
 ) -> dict[str, list[Atoms]]:
     """What an iteration trains on, by part: the same for all members of a committee, whichever comes first.
 
@@ -110,12 +129,17 @@ def training_cells(
     frames = store.frames(settings=settings, iteration={"$lte": iteration})
     if not frames:
         failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in failed.items()) or "none was accepted"
+        reasons = (
+            ", ".join(f"{count} × {reason}" for reason, count in failed.items())
+            or "none was accepted"
+        )
         raise ValueError(f"no label to train on: {reasons}")
     return assign_parts(store, frames, iteration, params)
 
 
-def flag_odd(store: CampaignStore, iteration: int, model: str, settings: str, outliers: OutlierParams) -> None:
+def flag_odd(
+    store: CampaignStore, iteration: int, model: str, settings: str, outliers: OutlierParams
+) -> None:
     """Flag an iteration's odd labels; `model` was never trained on them, so it knows nothing of them."""
     frames = store.frames(flagged=True, settings=settings, iteration=iteration)
     compare = outliers.enabled and len(frames) >= outliers.fewest
@@ -132,7 +156,11 @@ def assign_parts(
 
     What an interrupted run of the job assigned follows from the same cells as the rest.
     """
-    assigned = {atoms.info["key"]: atoms.info["split"] for atoms in frames if atoms.info["iteration"] < iteration}
+    assigned = {
+        atoms.info["key"]: atoms.info["split"]
+        for atoms in frames
+        if atoms.info["iteration"] < iteration
+    }
     assigned = {key: part for key, part in assigned.items() if part} | store.given_splits()
     computed = assign_splits(
         assigned,
@@ -141,8 +169,17 @@ def assign_parts(
         params.fractions,
         params.seed,
     )
-    draw = {"fractions": list(params.fractions), "seed": params.seed, "end": frames[-1].info["position"] + 1}
-    store.plan(iteration, "split", {**draw, "cells": len(frames), "assigned": len(assigned)})  # for `verify --deep`
+    draw = {
+        "fractions": list(params.fractions),
+        "seed": params.seed,
+        "end": frames[-1].info["position"] + 1,
+    }
+    store.plan(
+        iteration, "split", {**draw, "cells": len(frames), "assigned": len(assigned)}
+    )  # for `verify --deep`
     store.set_splits({key: part for key, part in computed.items() if key not in assigned})
     splits = store.splits()
-    return {part: [atoms for atoms in frames if splits[atoms.info["key"]] == part] for part in ("train", "val", "test")}
+    return {
+        part: [atoms for atoms in frames if splits[atoms.info["key"]] == part]
+        for part in ("train", "val", "test")
+    }

@@ -1,8 +1,8 @@
 """Labels: energies, forces and stresses of accepted structures, from VASP or any atomate2 static Maker.
 
-`dft` has the papers' input sets, `engines` makes a static Maker of the parameters, `run` runs it as one job,
-`read` turns its task document into a `Label`, and `reasons` says why there is none. Names are looked up on first use:
-atomate2 takes seconds to import.
+`dft` has the papers' input sets, `engines` makes a static Maker of the parameters, `run` runs it as
+one job, `read` turns its task document into a `Label`, and `reasons` says why there is none. Names
+are looked up on first use: atomate2 takes seconds to import.
 """
 
 from __future__ import annotations

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 _NOT_HERE = {
     b"\x1f\x9d": "compress (.Z)",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -44,7 +48,9 @@ def open_binary(path: Path) -> IO[bytes]:
         head = stream.read(8)
     for magic, name in _NOT_HERE.items():
         if head.startswith(magic):
-            raise ValueError(f"{path} is compressed by {name}; expected gzip, bzip2, xz or no compression")
+            raise ValueError(
+                f"{path} is compressed by {name}; expected gzip, bzip2, xz or no compression"
+            )
     for magic, opener in _OPENERS.items():
         if head.startswith(magic):
             return cast("IO[bytes]", opener(path, "rb"))

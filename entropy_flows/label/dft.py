@@ -1,6 +1,7 @@
 r"""The papers' VASP single points as atomate2 input sets, to be nested in `StaticMaker(input_set_generator=...)`.
 
-Silicon and NaCl are labelled with PBE, carbon with r²SCAN + rVV10; plane-wave cutoff 600 eV, Gaussian smearing
+Silicon and NaCl are labelled with PBE, carbon with r²SCAN + rVV10; plane-wave cutoff 600 eV,
+Gaussian smearing
 0.05 eV, electronic convergence 1e-6 eV, stress on, and no spin polarisation unless it is asked for. The k points are
 an explicit mesh centred at Γ,
 
@@ -12,13 +13,15 @@ an explicit mesh centred at Γ,
 
 which gives 7³ for conventional silicon and 11³ for conventional diamond.
 
-atomate2's own static settings (PBEsol, spin-polarised, tetrahedra, 680 eV) are overridden tag by tag; None removes a
-tag. What a user gives in `user_incar_settings` or `user_kpoints_settings` has the last word. r²SCAN + rVV10 needs
-VASP's `vdw_kernel.bindat` in the run's directory before VASP 6.4.3.
+atomate2's own static settings (PBEsol, spin-polarised, tetrahedra, 680 eV) are overridden tag by
+tag; None removes a tag. What a user gives in `user_incar_settings` or `user_kpoints_settings` has
+the last word. r²SCAN + rVV10 needs VASP's `vdw_kernel.bindat` in the run's directory before VASP
+6.4.3.
 
-With ISPIN = 2 (`spin`), MAGMOM is the initial moments of the cell's atoms, in their order; atoms of a cell that has
-none get those of the table by element, pymatgen's or the user's. LORBIT = 10 has the final ones written to OUTCAR.
-`hubbard_u` is U_eff = U − J of Dudarev's form (LDAUTYPE = 2), by element and so by whatever order a cell has.
+With ISPIN = 2 (`spin`), MAGMOM is the initial moments of the cell's atoms, in their order; atoms of
+a cell that has none get those of the table by element, pymatgen's or the user's. LORBIT = 10 has
+the final ones written to OUTCAR. `hubbard_u` is U_eff = U − J of Dudarev's form (LDAUTYPE = 2), by
+element and so by whatever order a cell has.
 """
 
 from __future__ import annotations
@@ -53,7 +56,8 @@ _SINGLE_POINT: dict[str, Any] = {
     "LCHARG": False,
     "LWAVE": False,
 }
-# atomate2's habits that change the physics or only fill the disk (projections, potentials, core densities).
+# atomate2's habits that change the physics or only fill the disk (projections, potentials, core
+# densities).
 _REMOVED: dict[str, None] = dict.fromkeys(
     ("KSPACING", "EDIFFG", "LVTOT", "LAECHG", "LELF", "LMIXTAU", "LASPH", "IVDW", "LDAUPRINT")
 )
@@ -89,8 +93,8 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     spin
         Whether ISPIN is 2; the same as ISPIN in `user_incar_settings`.
     hubbard_u
-        U_eff (eV) by element, on its d states, or the f states of lanthanides and actinides, or the p states of
-        elements of the main groups.
+        U_eff (eV) by element, on its d states, or the f states of lanthanides and actinides, or the
+        p states of elements of the main groups.
     **kwargs
         Whatever atomate2's `VaspInputGenerator` takes, such as `user_incar_settings`.
     """
@@ -105,7 +109,9 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     def __post_init__(self) -> None:
         """Put the +U tables, by element, in place of atomate2's, which are for oxides and fluorides alone."""
         super().__post_init__()
-        self._config_dict["INCAR"] |= hubbard_tables(self.hubbard_u, self.user_incar_settings.get("LDAUU") or {})
+        self._config_dict["INCAR"] |= hubbard_tables(
+            self.hubbard_u, self.user_incar_settings.get("LDAUU") or {}
+        )
 
     @property
     def is_spin_polarised(self) -> bool:
@@ -128,10 +134,15 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     def incar(self) -> Incar:
         """The INCAR, with what pymatgen leaves out of it or takes from elsewhere.
 
-        IBRION and ISIF are said in static runs, too. The cell's own moments come before any table of MAGMOM.
+        IBRION and ISIF are said in static runs, too. The cell's own moments come before any table
+        of MAGMOM.
         """
         incar = super().incar
-        kept = {tag: _SINGLE_POINT[tag] for tag in ("IBRION", "ISIF") if tag not in self.user_incar_settings}
+        kept = {
+            tag: _SINGLE_POINT[tag]
+            for tag in ("IBRION", "ISIF")
+            if tag not in self.user_incar_settings
+        }
         assert self.structure is not None, "pymatgen sees to it"
         moments = moments_of(self.structure)
         if self.is_spin_polarised and moments is not None:
@@ -142,7 +153,9 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     def kpoints_updates(self) -> Kpoints:  # type: ignore[override]
         """The explicit mesh of the structure at hand."""
         if self.structure is None:
-            raise ValueError("the k-point mesh depends on the cell: give the input set a structure first")
+            raise ValueError(
+                "the k-point mesh depends on the cell: give the input set a structure first"
+            )
         mesh = kpoint_mesh(self.structure.lattice, self.kpoint_length)
         kpoints = Kpoints.gamma_automatic(mesh)
         kpoints.comment = f"Gamma-centred, length {self.kpoint_length:g} A"

@@ -46,4 +46,10 @@ def is_success(state: Any) -> bool:
     """Whether a state, a word or a truth value, says that a calculation went well; None says nothing against it."""
     if state is None or isinstance(state, bool):
         return state is not False
-    return text_of(state).rsplit(".", 1)[-1].strip().lower() in ("successful", "success", "completed", "true", "1")
+    return text_of(state).rsplit(".", 1)[-1].strip().lower() in (
+        "successful",
+        "success",
+        "completed",
+        "true",
+        "1",
+    )

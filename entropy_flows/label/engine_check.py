@@ -71,7 +71,8 @@ def writes_no_inputs(maker: Maker, structure: Structure) -> str | None:
     Returns
     -------
     str or None
-        What it raises for the ordinary cell; None if it is this cell's fault, or if it does write them.
+        What it raises for the ordinary cell; None if it is this cell's fault, or if it does write
+        them.
     """
     if not is_vasp(maker) or _fault_of(maker, structure) is None:
         return None
@@ -127,7 +128,9 @@ def _check_potcars(maker: Maker, structure: Structure) -> None:
             if is_machine_fault(err):
                 raise
             where = f"POTCAR {symbol} ({planned.potcar_functional}) in {potcar_library()}"
-            raise EngineError(f"{engine_name(maker)} has no {where}: {' '.join(str(err).split())}") from None
+            raise EngineError(
+                f"{engine_name(maker)} has no {where}: {' '.join(str(err).split())}"
+            ) from None
 
 
 def _commands(maker: Any) -> list[str]:
@@ -135,7 +138,10 @@ def _commands(maker: Any) -> list[str]:
     from atomate2 import SETTINGS
 
     given = getattr(maker, "run_vasp_kwargs", {})
-    commands = [given.get("vasp_cmd") or SETTINGS.VASP_CMD, given.get("vasp_gamma_cmd") or SETTINGS.VASP_GAMMA_CMD]
+    commands = [
+        given.get("vasp_cmd") or SETTINGS.VASP_CMD,
+        given.get("vasp_gamma_cmd") or SETTINGS.VASP_GAMMA_CMD,
+    ]
     return [str(command) for command in commands]
 
 

@@ -36,10 +36,9 @@ _OPTIONS = {
     "forcefield": {"model", "calculator_kwargs"},
     "custom": {"maker"},
 }
-# Of a Maker this package does not know, every field counts but what only names, runs, copies or stores.
-_NOT_PHYSICS = (
-    r"@version|name|tags|ionic_step_data|store_trajectory|write_additional_data|(run|copy|task|stop)_.*kwargs"
-)
+# Of a Maker this package does not know, every field counts but what only names, runs, copies or
+# stores.
+_NOT_PHYSICS = r"@version|name|tags|ionic_step_data|store_trajectory|write_additional_data|(run|copy|task|stop)_.*kwargs"
 
 
 class EngineError(MachineError):
@@ -50,9 +49,13 @@ class LabelParams(Params):
     """Which engine labels, and how many structures a job takes."""
 
     engine: str = "vasp-pbe"
-    """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by `maker`)."""
+    """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by
+    `maker`).
+    """
     maker: str | dict[str, Any] | None = None
-    """Your own static Maker: its MSON dictionary, or "package.module:name" of a Maker or of a function making one."""
+    """Your own static Maker: its MSON dictionary, or "package.module:name" of a Maker or of a
+    function making one.
+    """
     model: str = "SevenNet-0"
     """Force field: SevenNet-0 or another of SevenNet's names, one of atomate2's, or the import path of an ASE
     calculator ("ase.calculators.emt.EMT")."""
@@ -61,7 +64,9 @@ class LabelParams(Params):
     kpoint_length: float = Field(40.0, gt=0)
     """Length ℓ of the VASP and GPAW presets' k-point rule (Å)."""
     spin: bool = False
-    """Whether a VASP preset is spin-polarised (ISPIN = 2); MAGMOM is the moments of the cell, see `phases.magmoms`."""
+    """Whether a VASP preset is spin-polarised (ISPIN = 2); MAGMOM is the moments of the cell,
+    see `phases.magmoms`.
+    """
     hubbard_u: dict[str, float] = Field(default_factory=dict)
     """U_eff = U − J (eV) by element, on top of a VASP preset (Dudarev), such as {Ni: 6.2}: on d states, on f states of
     lanthanides and actinides."""
@@ -81,15 +86,23 @@ class LabelParams(Params):
     """How a VASP preset runs: command, custodian handlers, walltime; see atomate2's `run_vasp`. The presets leave out
     LargeSigmaHandler and PositiveEnergyErrorHandler, which take a metal or a squeezed cell for a bad run."""
     batch_size: int | None = Field(None, ge=1)
-    """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a label."""
+    """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a
+    label.
+    """
     top_up: int = Field(0, ge=0, le=3)
-    """Times that an iteration replaces its failed labels by the best candidates left, on top of `max_labels`."""
+    """Times that an iteration replaces its failed labels by the best candidates left, on top of
+    `max_labels`.
+    """
     outliers: OutlierParams = Field(default_factory=OutlierParams)
     """When a label is flagged instead of trained on."""
     ladder: int = Field(2, ge=0, le=3)
-    """Settings tried at most, one after the other, when VASP's electronic steps run out; see `label.ladder`."""
+    """Settings tried at most, one after the other, when VASP's electronic steps run out; see
+    `label.ladder`.
+    """
     min_distance: float = Field(0.5, ge=0, lt=1)
-    """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not calculated."""
+    """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not
+    calculated.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -127,10 +140,17 @@ class LabelParams(Params):
         if (self.maker is None) == (kind == "custom"):
             raise ValueError("give `maker` with engine 'custom', and only with it")
         others = set().union(*_OPTIONS.values()) - _OPTIONS[kind]
-        defaults = {key: type(self).model_fields[key].get_default(call_default_factory=True) for key in others}
-        if idle := sorted(key for key, default in defaults.items() if getattr(self, key) != default):
+        defaults = {
+            key: type(self).model_fields[key].get_default(call_default_factory=True)
+            for key in others
+        }
+        if idle := sorted(
+            key for key, default in defaults.items() if getattr(self, key) != default
+        ):
             hint = "; set it on the Maker itself" if kind == "custom" else ""
-            raise ValueError(f"{', '.join(idle)} would have no effect with engine '{self.engine}'{hint}")
+            raise ValueError(
+                f"{', '.join(idle)} would have no effect with engine '{self.engine}'{hint}"
+            )
         return self
 
 
@@ -165,9 +185,15 @@ def make_static_maker(params: LabelParams) -> Maker:
 
     from entropy_flows.label.dft import PBEStaticSetGenerator, R2SCANrVV10StaticSetGenerator
 
-    generators = {"vasp-pbe": PBEStaticSetGenerator, "vasp-r2scan-rvv10": R2SCANrVV10StaticSetGenerator}
+    generators = {
+        "vasp-pbe": PBEStaticSetGenerator,
+        "vasp-r2scan-rvv10": R2SCANrVV10StaticSetGenerator,
+    }
     generator = generators[params.engine](**params.model_dump(include=set(_VASP_OWN)))
-    return StaticMaker(input_set_generator=generator, run_vasp_kwargs={**_vasp_handlers(), **params.run_vasp_kwargs})
+    return StaticMaker(
+        input_set_generator=generator,
+        run_vasp_kwargs={**_vasp_handlers(), **params.run_vasp_kwargs},
+    )
 
 
 def _check_tags(tags: dict[str, Any]) -> None:
@@ -175,16 +201,22 @@ def _check_tags(tags: dict[str, Any]) -> None:
     for tag in _BY_ELEMENT:
         if tags.get(tag) is not None and not isinstance(tags[tag], dict):
             hint = "; moments atom by atom are `magmoms` of a phase" if tag == "MAGMOM" else ""
-            raise EngineError(f"{tag} {tags[tag]!r}: expected a value for each element, such as {{Ni: 2}}{hint}")
+            raise EngineError(
+                f"{tag} {tags[tag]!r}: expected a value for each element, such as {{Ni: 2}}{hint}"
+            )
     if any(tags.get(tag) for tag in ("LSORBIT", "LNONCOLLINEAR")):
-        raise EngineError("LSORBIT and LNONCOLLINEAR: only collinear moments are carried from cell to cell")
+        raise EngineError(
+            "LSORBIT and LNONCOLLINEAR: only collinear moments are carried from cell to cell"
+        )
 
 
 def labels_per_job(params: LabelParams, maker: Maker | None = None) -> int:
     """Structures a job labels: one for electronic structure through files, several for a calculator in memory."""
     if params.batch_size is not None:
         return params.batch_size
-    in_memory = params.engine == "forcefield" or (maker is not None and hasattr(maker, "calculator_meta"))
+    in_memory = params.engine == "forcefield" or (
+        maker is not None and hasattr(maker, "calculator_meta")
+    )
     return _CHEAP_BATCH if in_memory else 1
 
 
@@ -194,8 +226,8 @@ def engine_name(maker: Maker) -> str:
     Returns
     -------
     str
-        "VASP PBE", "VASP r2SCAN+rVV10", "SevenNet-0 (teacher, not DFT)"; what a Maker says of itself in
-        `engine_name`; the class of any other Maker.
+        "VASP PBE", "VASP r2SCAN+rVV10", "SevenNet-0 (teacher, not DFT)"; what a Maker says of
+        itself in `engine_name`; the class of any other Maker.
     """
     if isinstance(own := getattr(maker, "engine_name", None), str):
         return own
@@ -205,11 +237,19 @@ def engine_name(maker: Maker) -> str:
         tags = resolved_incar(maker)
         names = {"PE": "PBE", "PS": "PBEsol", "R2SCAN": "r2SCAN"}
         functional = str(tags.get("METAGGA") or tags.get("GGA") or "POTCAR's functional")
-        correction = ("+rVV10" if tags.get("METAGGA") else "+vdW-DF") if tags.get("LUSE_VDW") else ""
+        correction = (
+            ("+rVV10" if tags.get("METAGGA") else "+vdW-DF") if tags.get("LUSE_VDW") else ""
+        )
         hybrid = "hybrid " if tags.get("LHFCALC") else ""
         table = tags.get("LDAUU")
-        by_element = [v for v in table.values() if not isinstance(v, dict)] if isinstance(table, dict) else []
-        hubbard = "+U" if any(by_element) else ""  # not of atomate2's own tables, which most cells have no use for
+        by_element = (
+            [v for v in table.values() if not isinstance(v, dict)]
+            if isinstance(table, dict)
+            else []
+        )
+        hubbard = (
+            "+U" if any(by_element) else ""
+        )  # not of atomate2's own tables, which most cells have no use for
         return f"VASP {hybrid}{names.get(functional.upper(), functional)}{correction}{hubbard}"
     if (meta := getattr(maker, "calculator_meta", None)) is None:
         return type(maker).__name__
@@ -218,15 +258,20 @@ def engine_name(maker: Maker) -> str:
     if str(meta).split(".")[0] in ("gpaw", "tblite", "xtb", "dftbplus", "pyscf", "psi4", "abinit"):
         return name  # electronic structure behind an ASE calculator
     if model:
-        name = model.replace("7net", "SevenNet") if model.startswith("7net") else f"{name} {Path(model).name}"
+        name = (
+            model.replace("7net", "SevenNet")
+            if model.startswith("7net")
+            else f"{name} {Path(model).name}"
+        )
     return f"{name} (teacher, not DFT)"
 
 
 def settings_hash(maker: Maker) -> str:
     """SHA-256 of what decides an engine's numbers.
 
-    The same on every machine and in every process; not touched by the job's name, commands, walltimes, directories
-    or parallelisation. A force field counts with its package's version, and a model file with its content.
+    The same on every machine and in every process; not touched by the job's name, commands,
+    walltimes, directories or parallelisation. A force field counts with its package's version, and
+    a model file with its content.
     """
     return digest(engine_settings(maker), default=str)
 
@@ -274,7 +319,9 @@ def _custom_maker(given: str | dict[str, Any]) -> Maker:
             except Exception as exc:
                 if is_machine_fault(exc):
                     raise
-                raise ValueError(f"label engine '{where}' cannot be made without arguments: {exc}") from exc
+                raise ValueError(
+                    f"label engine '{where}' cannot be made without arguments: {exc}"
+                ) from exc
     if not isinstance(found, Maker):
         raise ValueError(f"label engine '{where}' is a {type(found).__name__}, not a jobflow Maker")
     return found
@@ -284,7 +331,9 @@ def _imported(path: str) -> Any:
     """Import "package.module:name"."""
     module, _, name = path.partition(":")
     if not name:
-        raise ValueError(f"label engine '{path}' is not an import path; write 'package.module:name'")
+        raise ValueError(
+            f"label engine '{path}' is not an import path; write 'package.module:name'"
+        )
     try:
         found = importlib.import_module(module)
         for attribute in name.split("."):
@@ -309,10 +358,15 @@ def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
         force_field = {"@module": module, "@callable": name}
     else:
         members = {
-            alias: member for member in MLFF for alias in (member.name, member.value) if member.name != "Forcefield"
+            alias: member
+            for member in MLFF
+            for alias in (member.name, member.value)
+            if member.name != "Forcefield"
         }
         if model not in members:
-            raise ValueError(f"unknown force field '{model}'; {_nearest(model, ['SevenNet-0', *members])}")
+            raise ValueError(
+                f"unknown force field '{model}'; {_nearest(model, ['SevenNet-0', *members])}"
+            )
         force_field = members[model]
     return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=arguments)
 
@@ -320,12 +374,17 @@ def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
 def _vasp_handlers() -> dict[str, Any]:
     """atomate2's custodian handlers but for two that take a hard cell for a bad run.
 
-    LargeSigmaHandler makes another calculation of a metal, PositiveEnergyErrorHandler refuses what is squeezed enough.
+    LargeSigmaHandler makes another calculation of a metal, PositiveEnergyErrorHandler refuses what
+    is squeezed enough.
     """
     from atomate2.vasp.run import DEFAULT_HANDLERS
 
     others = ("LargeSigmaHandler", "PositiveEnergyErrorHandler")
-    return {"handlers": [handler for handler in DEFAULT_HANDLERS if type(handler).__name__ not in others]}
+    return {
+        "handlers": [
+            handler for handler in DEFAULT_HANDLERS if type(handler).__name__ not in others
+        ]
+    }
 
 
 def _gpaw_maker(params: LabelParams) -> Maker:

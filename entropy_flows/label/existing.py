@@ -4,7 +4,8 @@
     vasprun.xml       ionic steps, the last one or others; E₀, F, forces and stress as `ionic` has them
     task documents    whatever `read_label` reads, in jobflow's store or as they are
 
-Each frame is a cell with its label, or with the reason why it has none: one bad frame costs no other.
+Each frame is a cell with its label, or with the reason why it has none: one bad frame costs no
+other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.tasks import read_tasks
 from entropy_flows.label.vasp_runs import find_runs, is_run, read_run, read_vasprun
 
-__all__ = ["Existing", "is_run_of", "read_extxyz", "read_files", "read_run", "read_tasks", "read_vasprun"]
+__all__ = [
+    "Existing",
+    "is_run_of",
+    "read_extxyz",
+    "read_files",
+    "read_run",
+    "read_tasks",
+    "read_vasprun",
+]
 
 
 def read_files(path: Path, rule: StepRule = LAST) -> Iterator[Existing]:
@@ -45,11 +54,15 @@ def read_files(path: Path, rule: StepRule = LAST) -> Iterator[Existing]:
         If there is no such file, or nothing to import in it.
     """
     if not path.exists():
-        raise ValueError(f"{path} does not exist; expected an extended XYZ file, a vasprun.xml, or a folder of these")
+        raise ValueError(
+            f"{path} does not exist; expected an extended XYZ file, a vasprun.xml, or a folder of these"
+        )
     if path.is_dir():
         runs = find_runs(path)
         if not runs:
-            raise ValueError(f"{path} has no vasprun.xml, nor is there one below it (compressed, .relax2 or linked)")
+            raise ValueError(
+                f"{path} has no vasprun.xml, nor is there one below it (compressed, .relax2 or linked)"
+            )
         for run in runs:
             yield from read_run(run, str(run.relative_to(path)), rule)
     elif is_run(path):

@@ -1,7 +1,8 @@
 """Cells of extended XYZ files with what labels they have, for every command that reads such files.
 
-A frame is a cell, or the reason why it cannot be used: one bad frame costs no other. What labels may be called, and in
-which units they may be, is in `label_keys`; stresses that no cell can have are refused by `stress_limit`.
+A frame is a cell, or the reason why it cannot be used: one bad frame costs no other. What labels
+may be called, and in which units they may be, is in `label_keys`; stresses that no cell can have
+are refused by `stress_limit`.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ class XYZFrame:
     index
         Its number in the file, from 0.
     atoms
-        The cell; a calculator has its energy, free_energy (eV), forces (eV/Å) and stress (eV/Å³), what there is of
-        them; `info` and `arrays` have the other keys and columns. None if the frame cannot be used.
+        The cell; a calculator has its energy, free_energy (eV), forces (eV/Å) and stress (eV/Å³),
+        what there is of them; `info` and `arrays` have the other keys and columns. None if the
+        frame cannot be used.
     defect
         Why it cannot be used.
     notes
@@ -215,7 +217,9 @@ def _with_label(existing: Existing, atoms: Atoms) -> Existing:
         total_magmom=results.get("magmom"),
         provenance={"info": texts} if texts else {},
     )
-    return replace(existing, structure=to_structure(atoms), label=label, split=_split(atoms.info.get("split")))
+    return replace(
+        existing, structure=to_structure(atoms), label=label, split=_split(atoms.info.get("split"))
+    )
 
 
 def _split(value: Any) -> str | None:

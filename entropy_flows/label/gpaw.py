@@ -1,14 +1,15 @@
 r"""Density functional theory without a licence: single points in plane waves by GPAW.
 
-The papers' settings (see `dft`) in GPAW's words: PBE, no spin, a plane-wave cutoff, Gaussian smearing, the same
-explicit mesh centred at Γ, stress on. GPAW and its PAW setups are the optional extra `gpaw`.
+The papers' settings (see `dft`) in GPAW's words: PBE, no spin, a plane-wave cutoff, Gaussian
+smearing, the same explicit mesh centred at Γ, stress on. GPAW and its PAW setups are the optional
+extra `gpaw`.
 
     energy       E₀, extrapolated to zero smearing
     free_energy  F, whose derivatives forces and stress are
     smearing     σ, GPAW's Methfessel-Paxton occupations of order 0: half a complementary error function
 
-Each cell is calculated from scratch, on one core: started from the wave functions of the cell before, its numbers
-would depend on what that was.
+Each cell is calculated from scratch, on one core: started from the wave functions of the cell
+before, its numbers would depend on what that was.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ LOG = "gpaw.txt"
 _PRESET: dict[str, Any] = {
     "xc": "PBE",
     "spinpol": False,
-    "convergence": {"energy": 1e-6, "density": 1e-5, "eigenstates": 1e-9},  # eV and electrons per electron, eV²
+    "convergence": {
+        "energy": 1e-6,
+        "density": 1e-5,
+        "eigenstates": 1e-9,
+    },  # eV and electrons per electron, eV²
     "maxiter": 200,
 }
 # How the same numbers are reached, not which.
@@ -61,7 +66,8 @@ class GPAWStaticMaker(AseRelaxMaker):
     smearing
         σ of Gaussian smearing (eV).
     walltime
-        Time (s) after which a calculation is given up; looked at between electronic steps. None for no limit.
+        Time (s) after which a calculation is given up; looked at between electronic steps. None for
+        no limit.
     calculator_kwargs
         Arguments of GPAW on top of these (xc, setups, convergence, mixer, …).
     """
@@ -99,7 +105,9 @@ class GPAWStaticMaker(AseRelaxMaker):
             "version": gpaw.__version__,
             "setups": _digest(tuple(str(path) for path in gpaw.setup_paths if Path(path).is_dir())),
             "kpoint_length": self.kpoint_length,
-            "parameters": {key: value for key, value in self.parameters().items() if key not in _NOT_PHYSICS},
+            "parameters": {
+                key: value for key, value in self.parameters().items() if key not in _NOT_PHYSICS
+            },
         }
 
     def _get_calculator(self) -> Calculator:
@@ -123,24 +131,39 @@ def installed_gpaw() -> ModuleType:
             f"then CC=g++ pip install 'entropy_flows[gpaw]', which compiles it"
         ) from exc
     if not any(Path(path).is_dir() for path in gpaw.setup_paths):
-        raise EngineError("GPAW has no PAW setups: pip install gpaw-data, or name their folder in GPAW_SETUP_PATH")
+        raise EngineError(
+            "GPAW has no PAW setups: pip install gpaw-data, or name their folder in GPAW_SETUP_PATH"
+        )
     return gpaw
 
 
 class _FromScratch(Calculator):
     """ASE's view of GPAW: all properties of a cell in one calculation, of which nothing is left for the next."""
 
-    def __init__(self, gpaw: ModuleType, parameters: dict[str, Any], kpoint_length: float, walltime: float | None):
+    def __init__(
+        self,
+        gpaw: ModuleType,
+        parameters: dict[str, Any],
+        kpoint_length: float,
+        walltime: float | None,
+    ):
         super().__init__()
         self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
-        self._gpaw, self._arguments, self._length, self._walltime = gpaw, parameters, kpoint_length, walltime
+        self._gpaw, self._arguments, self._length, self._walltime = (
+            gpaw,
+            parameters,
+            kpoint_length,
+            walltime,
+        )
 
     @property
     def name(self) -> str:
         """Code and version, which the task document keeps."""
         return f"GPAW {self._gpaw.__version__}"
 
-    def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
+    def calculate(
+        self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes
+    ) -> None:
         """Run GPAW in the current directory.
 
         Raises
@@ -148,10 +171,13 @@ class _FromScratch(Calculator):
         EngineError
             If an element has no setup here.
         TimeoutError
-            If the walltime is over. GPAW's KohnShamConvergenceError, if the electronic steps ran out.
+            If the walltime is over. GPAW's KohnShamConvergenceError, if the electronic steps ran
+            out.
         """
         super().calculate(atoms, properties, system_changes)
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)  # no magnetic moments: spin is off
+        bare = Atoms(
+            atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True
+        )  # no magnetic moments: spin is off
         mesh = kpoint_mesh(Lattice(bare.cell.array), self._length)
         gpaw = self._gpaw.GPAW(kpts={"size": mesh, "gamma": True}, txt=LOG, **self._arguments)
         try:
@@ -185,7 +211,9 @@ def _digest(folders: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(Path(folder).iterdir()):
-            if path.is_file() and "basis" not in path.name:  # a basis is where LCAO starts from, not plane waves
+            if (
+                path.is_file() and "basis" not in path.name
+            ):  # a basis is where LCAO starts from, not plane waves
                 digest.update(path.name.encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -1,15 +1,16 @@
 """One ionic step of a VASP run: cell, energies, forces and stress of one moment, and whether it converged.
 
-VASP moves the ions once more after a step's forces, so the final cell of a run is not that of its last step. In one
-<calculation>, with F' and E₀' of its last electronic step,
+VASP moves the ions once more after a step's forces, so the final cell of a run is not that of its
+last step. In one <calculation>, with F' and E₀' of its last electronic step,
 
     F  = e_fr_energy − P V    P = PSTRESS and V the volume: VASP adds the product to the energy of the ionic step
     E₀ = F + E₀' − F'         e_0_energy of the ionic step itself is wrong in some versions of VASP
 
-A step has converged if it took fewer electronic steps than NELM and F' changed by at most 10 EDIFF + 10⁻⁷ eV in the
-last of them: VASP stops below EDIFF, and the printed digits end at 10⁻⁸. It contradicts itself if |F − F'| is above
-10⁻⁴ eV + 10⁻⁷ |F|, but for dispersion corrections (IVDW), which enter F after the last electronic step. With PSTRESS
-the stress is left out: whether P is in it is not written down.
+A step has converged if it took fewer electronic steps than NELM and F' changed by at most 10 EDIFF
++ 10⁻⁷ eV in the last of them: VASP stops below EDIFF, and the printed digits end at 10⁻⁸. It
+contradicts itself if |F − F'| is above 10⁻⁴ eV + 10⁻⁷ |F|, but for dispersion corrections (IVDW),
+which enter F after the last electronic step. With PSTRESS the stress is left out: whether P is in
+it is not written down.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ class IonicStep:
 
 def tags_of(calc: Any) -> dict[str, Any]:
     """INCAR tags of a calculation, on top of the parameters that VASP made of them."""
-    return {**(value_at(calc, "input", "parameters") or {}), **(value_at(calc, "input", "incar") or {})}
+    return {
+        **(value_at(calc, "input", "parameters") or {}),
+        **(value_at(calc, "input", "incar") or {}),
+    }
 
 
 def ions_move(tags: Mapping[str, Any]) -> bool:
@@ -119,7 +123,9 @@ def read_step(calc: Any, index: int = -1) -> IonicStep | None:
     )
 
 
-def _extrapolated(step: Any, free_energy: float | None, electronic: list[Any], added: float) -> float | None:
+def _extrapolated(
+    step: Any, free_energy: float | None, electronic: list[Any], added: float
+) -> float | None:
     """E₀ (eV) of a step, by the difference that its last electronic step has where there is one."""
     last_free = _number(value_at(electronic, -1, "e_fr_energy"))
     last_energy = _number(value_at(electronic, -1, "e_0_energy"))
@@ -137,20 +143,30 @@ def _added_by_pressure(
     if cell is None or total is None or not pressure:
         return 0.0
     last = _number(value_at(electronic, -1, "e_fr_energy"))
-    return 0.0 if last is not None and abs(total - last) <= _PRINTED else pressure * cell.volume / KBAR
+    return (
+        0.0 if last is not None and abs(total - last) <= _PRINTED else pressure * cell.volume / KBAR
+    )
 
 
-def _ground_state(electronic: list[Any], free_energy: float | None, tags: Mapping[str, Any]) -> list[Any]:
+def _ground_state(
+    electronic: list[Any], free_energy: float | None, tags: Mapping[str, Any]
+) -> list[Any]:
     """Electronic steps up to the one that the ionic step's energy is of: those of linear response come after it."""
     response = tags.get("LEPSILON") or tags.get("IBRION") in _LINEAR_RESPONSE
     if not response or free_energy is None:
         return electronic
     energies = [_number(value_at(step, "e_fr_energy")) for step in electronic]
-    same = [n for n, energy in enumerate(energies) if energy is not None and abs(energy - free_energy) <= _PRINTED]
+    same = [
+        n
+        for n, energy in enumerate(energies)
+        if energy is not None and abs(energy - free_energy) <= _PRINTED
+    ]
     return electronic[: same[-1] + 1] if same else electronic
 
 
-def _contradiction(free_energy: float | None, electronic: list[Any], tags: Mapping[str, Any]) -> str | None:
+def _contradiction(
+    free_energy: float | None, electronic: list[Any], tags: Mapping[str, Any]
+) -> str | None:
     """Say how far F is from that of the last electronic step, or None if it is the same."""
     last = _number(value_at(electronic, -1, "e_fr_energy"))
     if free_energy is None or last is None or tags.get("IVDW") or tags.get("LVDW"):
@@ -162,13 +178,17 @@ def _contradiction(free_energy: float | None, electronic: list[Any], tags: Mappi
     return f"F is {free_energy:.6f} eV in the ionic step and {last:.6f} eV {where}, {limit:.1e} allowed"
 
 
-def _unconverged(calc: Any, tags: Mapping[str, Any], electronic: list[Any], count: int) -> str | None:
+def _unconverged(
+    calc: Any, tags: Mapping[str, Any], electronic: list[Any], count: int
+) -> str | None:
     """Say why the electronic steps have not converged, or None."""
     limit = int(tags.get("NELM") or _DEFAULT_NELM)
     failed = not is_success(value_at(calc, "has_vasp_completed"))
     if count >= limit:
         return f"VASP stopped after {count} electronic steps (NELM {limit}) short of EDIFF"
-    if failed and not (ions_move(tags) and count):  # of a relaxation it says that the ions have not come to rest
+    if failed and not (
+        ions_move(tags) and count
+    ):  # of a relaxation it says that the ions have not come to rest
         return f"the run is said to have failed; it has {count} electronic steps (NELM {limit})"
     ediff = _number(tags.get("EDIFF"))
     energies = [_number(value_at(step, "e_fr_energy")) for step in electronic]
@@ -180,7 +200,9 @@ def _unconverged(calc: Any, tags: Mapping[str, Any], electronic: list[Any], coun
     change = abs(energies[-1] - before)
     if change <= _EDIFFS * ediff + _PRINTED:
         return None
-    return f"F changed by {change:.3g} eV in the last of {count} electronic steps, EDIFF is {ediff:g}"
+    return (
+        f"F changed by {change:.3g} eV in the last of {count} electronic steps, EDIFF is {ediff:g}"
+    )
 
 
 def _structure(value: Any) -> Structure | None:

@@ -10,8 +10,9 @@ stress        stress                                eV/Å³, ASE's sign; 9 value
 virial        virial, virials                       eV; −V stress
 ============  ====================================  =========================================================
 
-Each also with the name of where it is from before or behind it: REF_energy (MACE), dft_force (GAP), stress_vasp. What
-a key such as `energy_unit` says of a unit is converted, or refused. Two keys of one quantity have to agree.
+Each also with the name of where it is from before or behind it: REF_energy (MACE), dft_force (GAP),
+stress_vasp. What a key such as `energy_unit` says of a unit is converted, or refused. Two keys of
+one quantity have to agree.
 """
 
 from __future__ import annotations
@@ -53,8 +54,13 @@ _ENERGY_UNITS = {
     "kcal/mol": units.kcal / units.mol,
     "kj/mol": units.kJ / units.mol,
 }
-_LENGTH_UNITS = {**dict.fromkeys(("a", "aa", "ang", "angstrom", "angstroms"), 1.0), "bohr": units.Bohr}
-_FORCE_UNITS = {f"{e}/{r}": x / y for e, x in _ENERGY_UNITS.items() for r, y in _LENGTH_UNITS.items()}
+_LENGTH_UNITS = {
+    **dict.fromkeys(("a", "aa", "ang", "angstrom", "angstroms"), 1.0),
+    "bohr": units.Bohr,
+}
+_FORCE_UNITS = {
+    f"{e}/{r}": x / y for e, x in _ENERGY_UNITS.items() for r, y in _LENGTH_UNITS.items()
+}
 _STRESS_UNITS = {f"ev/{r}3": 1.0 for r, y in _LENGTH_UNITS.items() if y == 1.0}
 _UNITS = {
     "energy": _ENERGY_UNITS,
@@ -63,7 +69,9 @@ _UNITS = {
     "stress": _STRESS_UNITS,
     "virial": _ENERGY_UNITS,
 }
-_OURS = {"metal", "ase", "ev"} | set(_STRESS_UNITS) | {r for r, y in _LENGTH_UNITS.items() if y == 1.0}
+_OURS = (
+    {"metal", "ase", "ev"} | set(_STRESS_UNITS) | {r for r, y in _LENGTH_UNITS.items() if y == 1.0}
+)
 _OURS |= {f"ev/{r}" for r, y in _LENGTH_UNITS.items() if y == 1.0}
 """Words for the units that are taken for granted."""
 
@@ -75,7 +83,8 @@ class LabelKeys:
     Attributes
     ----------
     results
-        energy, free_energy (eV), forces (n_atoms, 3) in eV/Å and stress (3, 3) in eV/Å³: what there is of them.
+        energy, free_energy (eV), forces (n_atoms, 3) in eV/Å and stress (3, 3) in eV/Å³: what there
+        is of them.
     keys
         The keys that these were read from.
     notes
@@ -99,7 +108,9 @@ def quantity_of(key: str) -> str | None:
     return _NAMES.get(name)
 
 
-def read_label_keys(values: Mapping[str, str], columns: Mapping[str, np.ndarray], volume: float) -> LabelKeys:
+def read_label_keys(
+    values: Mapping[str, str], columns: Mapping[str, np.ndarray], volume: float
+) -> LabelKeys:
     """Label of a frame's keys and columns.
 
     Parameters
@@ -179,7 +190,9 @@ def _agreed(quantity: str, readings: Mapping[str, Any]) -> Any:
 def _in_words(quantity: str, *keys: str) -> str:
     if any(quantity_of(key) == "virial" for key in keys):
         return "the stress in eV/Å³ (a virial is −V stress)"
-    return {"energy": "the energy in eV", "free_energy": "the free energy in eV"}.get(quantity, f"the {quantity}")
+    return {"energy": "the energy in eV", "free_energy": "the free energy in eV"}.get(
+        quantity, f"the {quantity}"
+    )
 
 
 def _unit_factors(values: Mapping[str, str]) -> dict[str, float]:
@@ -192,7 +205,10 @@ def _unit_factors(values: Mapping[str, str]) -> dict[str, float]:
         quantity = quantity_of(subject)
         if quantity is not None:
             factors[quantity] = _factor(quantity, key, text)
-        elif subject == "" and not {_normalized(word) for word in re.split(r"[,;\s]+", text.strip())} <= _OURS:
+        elif (
+            subject == ""
+            and not {_normalized(word) for word in re.split(r"[,;\s]+", text.strip())} <= _OURS
+        ):
             raise FrameError(f"{key} is {quoted(text)}; eV and Å are expected")
         elif subject in _LENGTHS and _LENGTH_UNITS.get(_normalized(text)) != 1.0:
             raise FrameError(f"{key} is {quoted(text)}; Å is expected")
@@ -219,7 +235,9 @@ def _factor(quantity: str, key: str, text: str) -> float:
             f"{key} is {quoted(text)}; eV/Å³ in ASE's sign (negative under compression) is expected, since other units "
             f"come with either sign: divide GPa by {GPA:.2f}, kBar by {10 * GPA:.1f}, VASP's kBar by {-10 * GPA:.1f}"
         )
-    raise FrameError(f"{key} is {quoted(text)}; expected one of {', '.join(list(_UNITS[quantity])[:8])}")
+    raise FrameError(
+        f"{key} is {quoted(text)}; expected one of {', '.join(list(_UNITS[quantity])[:8])}"
+    )
 
 
 def _normalized(unit: str) -> str:

@@ -1,7 +1,8 @@
 """What is tried when VASP's electronic steps run out: settings that lead to the same numbers another way.
 
-Each step is one run more, in a folder of its own, and custodian does not climb its own ladder of algorithms on it. A
-converged result does not depend on any of these tags, so the label keeps its settings' hash.
+Each step is one run more, in a folder of its own, and custodian does not climb its own ladder of
+algorithms on it. A converged result does not depend on any of these tags, so the label keeps its
+settings' hash.
 """
 
 from __future__ import annotations
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
 
 # Custodian has tried ALGO = All and a small BMIX by then; VASP's manual goes on with smaller steps.
 STEPS: tuple[dict[str, Any], ...] = (
-    {"ALGO": "All", "TIME": 0.2, "NELM": 300},  # direct minimisation, half the trial step; no mixing to slosh
-    {"ALGO": "Normal", "AMIX": 0.05, "BMIX": 1e-4, "NELMDL": -12, "NELM": 400},  # nearly linear mixing, late
+    {
+        "ALGO": "All",
+        "TIME": 0.2,
+        "NELM": 300,
+    },  # direct minimisation, half the trial step; no mixing to slosh
+    {
+        "ALGO": "Normal",
+        "AMIX": 0.05,
+        "BMIX": 1e-4,
+        "NELMDL": -12,
+        "NELM": 400,
+    },  # nearly linear mixing, late
     {"ALGO": "Damped", "TIME": 0.1, "NELM": 500},
 )
 _CLIMBERS = ("UnconvergedErrorHandler", "NonConvergingErrorHandler")

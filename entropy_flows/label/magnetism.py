@@ -2,9 +2,9 @@
 
     E = E_DFT + Σ_i U_eff/2 Tr(n_i − n_i²)        U_eff = U − J, LDAUTYPE = 2 (Dudarev et al., PRB 57, 1505 (1998))
 
-n_i is the density matrix of the states with quantum number l of atom i. VASP takes U, J and l species by species, in
-the order of POSCAR; pymatgen makes these lists of the tables, cell by cell, and leaves LDAU out of a cell in which no
-element has a U.
+n_i is the density matrix of the states with quantum number l of atom i. VASP takes U, J and l
+species by species, in the order of POSCAR; pymatgen makes these lists of the tables, cell by cell,
+and leaves LDAU out of a cell in which no element has a U.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _ORBITALS = {"s": 0, "p": 1, "d": 2, "f": 3}
 
 def spin_tags(polarised: bool) -> dict[str, Any]:
     """Tags for a calculation with spin, or without; None removes one. LORBIT = 10 prints the atoms' moments."""
-    return {"ISPIN": 2, "LORBIT": 10} if polarised else {"ISPIN": None, "MAGMOM": None, "LORBIT": None}
+    return (
+        {"ISPIN": 2, "LORBIT": 10} if polarised else {"ISPIN": None, "MAGMOM": None, "LORBIT": None}
+    )
 
 
 def hubbard_tags(on: bool) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The order of atoms and the orientation in which a calculation gives a cell back.
 
-VASP sorts atoms by species and turns left-handed cells by inversion, so atoms are matched and vectors turned back.
+VASP sorts atoms by species and turns left-handed cells by inversion, so atoms are matched and
+vectors turned back.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _SAME_SITE = 1e-2  # Å
 def alignment(calculated: Structure, submitted: Structure) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """Order of atoms and rotation that carry the document's forces to the submitted structure.
 
-    Cells as rows: L_calculated R = L_submitted with R orthogonal, possibly an inversion; a force row f becomes f R.
+    Cells as rows: L_calculated R = L_submitted with R orthogonal, possibly an inversion; a force
+    row f becomes f R.
 
     Parameters
     ----------
@@ -40,10 +42,14 @@ def alignment(calculated: Structure, submitted: Structure) -> tuple[NDArray[np.i
         If the two are not the same cell with the same atoms.
     """
     if len(calculated) != len(submitted):
-        raise InconsistentOutputError(f"the task document has {len(calculated)} atoms, the structure {len(submitted)}")
+        raise InconsistentOutputError(
+            f"the task document has {len(calculated)} atoms, the structure {len(submitted)}"
+        )
     turn: NDArray[Any] = np.linalg.solve(calculated.lattice.matrix, submitted.lattice.matrix)
     if np.abs(turn @ turn.T - np.eye(3)).max() > _SAME_CELL:
-        raise InconsistentOutputError("the task document's cell is not the submitted one: was it relaxed?")
+        raise InconsistentOutputError(
+            "the task document's cell is not the submitted one: was it relaxed?"
+        )
     for exact in (np.eye(3), -np.eye(3)):
         if np.abs(turn - exact).max() < _SAME_CELL:
             turn = exact  # without the noise of printed digits
@@ -52,6 +58,10 @@ def alignment(calculated: Structure, submitted: Structure) -> tuple[NDArray[np.i
     numbers = [np.array([site.specie.Z for site in s]) for s in (submitted, calculated)]
     distances[numbers[0][:, None] != numbers[1][None]] = np.inf
     order: NDArray[np.intp] = np.argmin(distances, axis=1)
-    if distances[np.arange(len(order)), order].max() > _SAME_SITE or len(set(order.tolist())) < len(order):
-        raise InconsistentOutputError("the task document's atoms are not the submitted ones: were they moved?")
+    if distances[np.arange(len(order)), order].max() > _SAME_SITE or len(set(order.tolist())) < len(
+        order
+    ):
+        raise InconsistentOutputError(
+            "the task document's atoms are not the submitted ones: were they moved?"
+        )
     return order, turn

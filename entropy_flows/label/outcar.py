@@ -26,8 +26,8 @@ def moments_beside(vasprun: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        `magnetization`, one {"tot": μ_B} for each atom, and `total_magnetization`; empty without an OUTCAR of the same
-        run that can be read, and for moments that are not collinear.
+        `magnetization`, one {"tot": μ_B} for each atom, and `total_magnetization`; empty without an
+        OUTCAR of the same run that can be read, and for moments that are not collinear.
     """
     if (path := _outcar(vasprun)) is None:
         return {}

@@ -5,10 +5,11 @@ r"""Labels that had better be looked at before a model is trained on them.
     s = max |σ_label − σ_model|       largest error of a stress component (eV/Å³), of labels that have a stress
     z = 0.6745 (x − median x)/MAD x   modified z-score of r, of e and of s, over the labels of an iteration
 
-with MAD the median of |x − median x|. A label is odd where |z_r|, z_e or z_s exceeds `deviation`: the median and the
-MAD do not move when a few labels are wrong, as a mean and a standard deviation would (Iglewicz and Hoaglin, 1993, who
-take 3.5; cells chosen for being different have long tails, so the default is 20). A model's constant offset drops out.
-Beside that, forces, energies and stresses have absolute limits, and a stress has that of `stress_limit`.
+with MAD the median of |x − median x|. A label is odd where |z_r|, z_e or z_s exceeds `deviation`:
+the median and the MAD do not move when a few labels are wrong, as a mean and a standard deviation
+would (Iglewicz and Hoaglin, 1993, who take 3.5; cells chosen for being different have long tails,
+so the default is 20). A model's constant offset drops out. Beside that, forces, energies and
+stresses have absolute limits, and a stress has that of `stress_limit`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ QUANTITIES = {
     "force": (1e-2, "force {:.4g} eV/Å from the model's"),
     "stress": (1e-3, "stress {:.4g} eV/Å³ from the model's"),
 }
-"""Least MAD (eV/atom, eV/Å, eV/Å³), so that rounding makes no outliers beside a nearly exact model; and words."""
+"""Least MAD (eV/atom, eV/Å, eV/Å³), so that rounding makes no outliers beside a nearly exact
+model; and words.
+"""
 
 
 class OutlierParams(Params):
@@ -46,14 +49,18 @@ class OutlierParams(Params):
     max_energy: float = Field(1000.0, gt=0)
     """Largest |F| per atom (eV), whatever the zero of the engine's energies is."""
     max_stress: float = Field(10.0, gt=0)
-    """Largest stress component (eV/Å³; 10 are 1.6 TPa). What the distances in a cell allow is a limit, too."""
+    """Largest stress component (eV/Å³; 10 are 1.6 TPa). What the distances in a cell allow is a
+    limit, too.
+    """
     deviation: float = Field(20.0, gt=0)
     """Largest modified z-score of the distance from the model that the training starts from."""
     fewest: int = Field(10, ge=3)
     """Labels without which there is no z-score to speak of."""
 
 
-def odd_labels(frames: Sequence[Atoms], model: Calculator | None, params: OutlierParams) -> dict[int, str]:
+def odd_labels(
+    frames: Sequence[Atoms], model: Calculator | None, params: OutlierParams
+) -> dict[int, str]:
     """Which of an iteration's labels are odd, and why.
 
     Parameters
@@ -99,7 +106,9 @@ def _beyond_limits(atoms: Atoms, params: OutlierParams) -> Iterator[str]:
         yield defect
 
 
-def _far_from(model: Calculator, frames: Sequence[Atoms], params: OutlierParams) -> Iterator[tuple[int, str]]:
+def _far_from(
+    model: Calculator, frames: Sequence[Atoms], params: OutlierParams
+) -> Iterator[tuple[int, str]]:
     """Index of each label that is unusually far from a model, and how far; nothing of too few labels."""
     if len(frames) < params.fewest:
         return
@@ -114,7 +123,10 @@ def _far_from(model: Calculator, frames: Sequence[Atoms], params: OutlierParams)
             score = np.abs(score)
         for index, deviation in zip(given, score, strict=True):
             if deviation > params.deviation:
-                yield int(index), f"{words.format(values[index])}, {deviation:.0f} times the usual deviation"
+                yield (
+                    int(index),
+                    f"{words.format(values[index])}, {deviation:.0f} times the usual deviation",
+                )
 
 
 def _distances(label: Atoms, model: Calculator) -> tuple[float, float, float]:

@@ -1,8 +1,9 @@
 """Whether a run of VASP is the campaign's own: its inputs are those that the campaign's Maker writes for its cell.
 
-INCAR is compared by the tags that decide the numbers of one ionic step, to the digits that vasprun.xml has of them.
-How ions move decides nothing, as long as the cell is fixed: the plane waves of a run with ISIF ≥ 3 are those of its
-first cell. A tag that vasprun.xml does not repeat from INCAR is looked up among its parameters.
+INCAR is compared by the tags that decide the numbers of one ionic step, to the digits that
+vasprun.xml has of them. How ions move decides nothing, as long as the cell is fixed: the plane
+waves of a run with ISIF ≥ 3 are those of its first cell. A tag that vasprun.xml does not repeat
+from INCAR is looked up among its parameters.
 
     N_i = max(1, ⌈2π |b_i| / KSPACING⌉)    within 1, as versions of VASP round differently
 
@@ -61,20 +62,29 @@ def is_run_of(frame: Existing, maker: Maker) -> bool:
         return False
     mesh = frame.label.provenance.get("kpoints") or {}
     return (
-        _same_incar(frame.inputs, planned.incar, _order(frame.structure), planned.poscar.site_symbols)
+        _same_incar(
+            frame.inputs, planned.incar, _order(frame.structure), planned.poscar.site_symbols
+        )
         and _same_kpoints(mesh, frame.inputs.get("kpoints"), planned, frame.structure.lattice)
         and _same_potcars(frame.inputs, planned)
     )
 
 
 def _same_incar(
-    inputs: Mapping[str, Any], planned: Mapping[str, Any], order: Sequence[str], planned_order: Sequence[str]
+    inputs: Mapping[str, Any],
+    planned: Mapping[str, Any],
+    order: Sequence[str],
+    planned_order: Sequence[str],
 ) -> bool:
     """Whether INCAR's tags are the planned ones; `order` and `planned_order` are the species of the two POSCARs."""
     from entropy_flows.label.vasp_settings import deciding_tags
 
-    written = _by_species(deciding_tags(_of_one_step(inputs.get("incar") or {}), mended=True), order)
-    parameters = _by_species(deciding_tags(_of_one_step(inputs.get("parameters") or {}), mended=True), order)
+    written = _by_species(
+        deciding_tags(_of_one_step(inputs.get("incar") or {}), mended=True), order
+    )
+    parameters = _by_species(
+        deciding_tags(_of_one_step(inputs.get("parameters") or {}), mended=True), order
+    )
     ours = _by_species(deciding_tags(planned, mended=True), planned_order)
     if any(tag not in ours for tag in written):
         return False
@@ -99,9 +109,16 @@ def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:
     from entropy_flows.label.ionic import ions_move
     from entropy_flows.label.vasp_settings import MOTION
 
-    if not ions_move(incar) or int(incar.get("ISIF", 0 if incar.get("IBRION") == 0 else 2)) > _FIXED_CELL:
+    if (
+        not ions_move(incar)
+        or int(incar.get("ISIF", 0 if incar.get("IBRION") == 0 else 2)) > _FIXED_CELL
+    ):
         return dict(incar)
-    return {tag: value for tag, value in incar.items() if tag not in MOTION and not tag.startswith("ML_")}
+    return {
+        tag: value
+        for tag, value in incar.items()
+        if tag not in MOTION and not tag.startswith("ML_")
+    }
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -110,7 +127,9 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, bool) or isinstance(other, bool) or not isinstance(one, (int, float)):
         return one == other
-    return isinstance(other, (int, float)) and math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_PRINTED)
+    return isinstance(other, (int, float)) and math.isclose(
+        one, other, rel_tol=_RELATIVE, abs_tol=_PRINTED
+    )
 
 
 def _same_kpoints(mesh: Mapping[str, Any], written: Any, planned: Inputs, lattice: Lattice) -> bool:
@@ -155,4 +174,6 @@ def _within_one(divisions: Sequence[int], spacing: float, lattice: Lattice) -> b
 def _same_potcars(inputs: Mapping[str, Any], planned: Inputs) -> bool:
     pbe = {str(kind).upper().endswith("PBE") for kind in inputs.get("potcar_type") or []}
     functional = planned.potcar_functional.upper()
-    return sorted(inputs.get("potcar") or []) == sorted(planned.potcar) and pbe == {functional.startswith("PBE")}
+    return sorted(inputs.get("potcar") or []) == sorted(planned.potcar) and pbe == {
+        functional.startswith("PBE")
+    }

@@ -7,8 +7,9 @@
     pressure       GPa       −tr(stress)/3, positive under compression
     magmoms        μ_B       (n,) of the atoms at the end, in the order of the structure that was submitted
 
-VASP and atomate2's ASE and force-field documents store kBar with the opposite sign: stress = −kBar/1602.18. VASP sorts
-atoms by species and turns left-handed cells by inversion, so atoms are matched and vectors turned back.
+VASP and atomate2's ASE and force-field documents store kBar with the opposite sign: stress =
+−kBar/1602.18. VASP sorts atoms by species and turns left-handed cells by inversion, so atoms are
+matched and vectors turned back.
 """
 
 from __future__ import annotations
@@ -56,12 +57,14 @@ class Label:
     pressure
         GPa, positive under compression.
     magmoms, total_magmom
-        Final collinear magnetic moments of the atoms (n,), and of the cell, in μ_B; None where the engine gives none.
-        Those of the atoms are within spheres and do not add up to that of the cell.
+        Final collinear magnetic moments of the atoms (n,), and of the cell, in μ_B; None where the
+        engine gives none. Those of the atoms are within spheres and do not add up to that of the
+        cell.
     wall_seconds
         Time the calculation took (s).
     provenance
-        What made it: code, version, functional tags, cutoff, k points, pseudopotentials; or force field and version.
+        What made it: code, version, functional tags, cutoff, k points, pseudopotentials; or force
+        field and version.
     """
 
     n_atoms: int
@@ -87,7 +90,8 @@ class Label:
         """Plain JSON: arrays as nested lists, the reason as a string."""
         row = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
-            k: v.tolist() if isinstance(v, np.ndarray) else str(v) if k == "reason" and v else v for k, v in row.items()
+            k: v.tolist() if isinstance(v, np.ndarray) else str(v) if k == "reason" and v else v
+            for k, v in row.items()
         }
 
     @classmethod
@@ -95,20 +99,28 @@ class Label:
         """Inverse of `as_dict`."""
         row = {key: value for key, value in data.items() if not key.startswith("@")}
         row["reason"] = Reason(row["reason"]) if row.get("reason") else None
-        row |= {k: np.array(row[k], dtype=float) for k in ("forces", "stress", "magmoms") if row.get(k) is not None}
+        row |= {
+            k: np.array(row[k], dtype=float)
+            for k in ("forces", "stress", "magmoms")
+            if row.get(k) is not None
+        }
         return cls(**row)
 
 
-def read_label(doc: Any, structure: Structure | None = None, free_energy: float | None = None, step: int = -1) -> Label:
+def read_label(
+    doc: Any, structure: Structure | None = None, free_energy: float | None = None, step: int = -1
+) -> Label:
     """Label of a task document.
 
     Parameters
     ----------
     doc
-        VASP's TaskDoc, a force-field or ASE structure document, or the dictionary form of either. Of other codes'
-        documents energy and forces are read; their stress is not, as its unit and sign are not agreed upon.
+        VASP's TaskDoc, a force-field or ASE structure document, or the dictionary form of either.
+        Of other codes' documents energy and forces are read; their stress is not, as its unit and
+        sign are not agreed upon.
     structure
-        What was submitted: forces come back in its order and orientation. None takes the document as it is.
+        What was submitted: forces come back in its order and orientation. None takes the document
+        as it is.
     free_energy
         F (eV), for engines whose document has no place for it.
     step
@@ -117,7 +129,8 @@ def read_label(doc: Any, structure: Structure | None = None, free_energy: float 
     Returns
     -------
     Label
-        Not converged, with a reason, if the electronic steps ran out or the numbers are not finite or absurd.
+        Not converged, with a reason, if the electronic steps ran out or the numbers are not finite
+        or absurd.
 
     Raises
     ------
@@ -174,11 +187,15 @@ def _numbers_of_others(doc: Any) -> dict[str, Any]:
     if name is not None:
         numbers["wall_seconds"] = value_at(doc, "output", "elapsed_time")
         version = value_at(doc, "forcefield_version")
-        return numbers | {"provenance": {"code": str(name).removeprefix("MLFF."), "version": version}}
+        return numbers | {
+            "provenance": {"code": str(name).removeprefix("MLFF."), "version": version}
+        }
     code = type(doc).__module__ + "." + type(doc).__name__
     numbers["kbar"] = None
     numbers["provenance"] = {"code": code, "stress": "not read: unit and sign unknown"}
-    numbers["unconverged"] = None if is_success(value_at(doc, "state")) else "the task's state is not 'successful'"
+    numbers["unconverged"] = (
+        None if is_success(value_at(doc, "state")) else "the task's state is not 'successful'"
+    )
     return numbers
 
 
@@ -251,7 +268,9 @@ def structure_of(doc: Any, step: int = -1) -> Structure:
                 f"import the run's vasprun.xml instead"
             )
     structure = (
-        value_at(doc, "output", "structure") or value_at(doc, "structure") or value_at(doc, "output", "mol_or_struct")
+        value_at(doc, "output", "structure")
+        or value_at(doc, "structure")
+        or value_at(doc, "output", "mol_or_struct")
     )
     if structure is None:
         raise InconsistentOutputError("the task document has no structure")
@@ -262,14 +281,18 @@ def structure_of(doc: Any, step: int = -1) -> Structure:
     return structure
 
 
-def _defect(energy: float, forces: NDArray[np.float64], stress: NDArray[np.float64] | None) -> str | None:
+def _defect(
+    energy: float, forces: NDArray[np.float64], stress: NDArray[np.float64] | None
+) -> str | None:
     """Say what is not physics in the numbers, or None."""
     largest = {"energy per atom": abs(energy) / len(forces), "force": np.abs(forces).max()}
     if stress is not None:
         largest["stress"] = np.abs(stress).max()
     for name, value in largest.items():
         if not value <= _ABSURD[name]:  # catches NaN too
-            return f"largest {name} is {value:.3g}, at most {_ABSURD[name]:g} wanted (eV, eV/Å, eV/Å³)"
+            return (
+                f"largest {name} is {value:.3g}, at most {_ABSURD[name]:g} wanted (eV, eV/Å, eV/Å³)"
+            )
     return None
 
 

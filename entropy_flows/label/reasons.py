@@ -1,8 +1,9 @@
 """Failure as data: why a label failed, in a fixed vocabulary.
 
-Cells full of entropy fail often (27 % of paper A's random carbon cells did not converge), so a failed label is a row
-like any other. It is found before the run (`check_geometry`), in the exception that ended it
-(`reason_from_exception`), or in its numbers (`read_label`); `run.label_one` goes through the three.
+Cells full of entropy fail often (27 % of paper A's random carbon cells did not converge), so a
+failed label is a row like any other. It is found before the run (`check_geometry`), in the
+exception that ended it (`reason_from_exception`), or in its numbers (`read_label`); `run.label_one`
+goes through the three.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 
 _EVIDENCE_LENGTH = 1000
-_VOLUME_WINDOW = (0.5, 1000.0)  # per atom, in units of its covalent sphere; diamond is 3.1, rock salt 1.9
+_VOLUME_WINDOW = (
+    0.5,
+    1000.0,
+)  # per atom, in units of its covalent sphere; diamond is 3.1, rock salt 1.9
 
 
 class Reason(StrEnum):
@@ -64,9 +68,15 @@ _BY_NAME = {
 
 # What they say, for exceptions whose class says nothing; the order is the order of trust.
 _BY_TEXT = (
-    (Reason.OUT_OF_MEMORY, ("out of memory", "out_of_memory", "oom-kill", "exceed memory limit", "cannot allocate")),
+    (
+        Reason.OUT_OF_MEMORY,
+        ("out of memory", "out_of_memory", "oom-kill", "exceed memory limit", "cannot allocate"),
+    ),
     (Reason.WALLTIME, ("due to time limit", "walltime", "timed out")),
-    (Reason.SCF_NOT_CONVERGED, ("did not converge", "not converged", "unconverged", "failed to converge")),
+    (
+        Reason.SCF_NOT_CONVERGED,
+        ("did not converge", "not converged", "unconverged", "failed to converge"),
+    ),
 )
 
 # A shell, srun, mpirun or the loader, of an executable that is not there or lacks its libraries.
@@ -79,14 +89,22 @@ _NOT_STARTED = (
 )
 
 # A traceback that ends in one of these was reading what the engine wrote.
-_PARSERS = ("emmet/core", "pymatgen/io/vasp/outputs", "pymatgen/io/cp2k/outputs", "pymatgen/io/aims", "ase/io", "xml/")
+_PARSERS = (
+    "emmet/core",
+    "pymatgen/io/vasp/outputs",
+    "pymatgen/io/cp2k/outputs",
+    "pymatgen/io/aims",
+    "ase/io",
+    "xml/",
+)
 
 
 def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tuple[Reason, str]:
     """Reason and evidence of a failed static calculation.
 
-    Custodian gives up with the same exception for many troubles ("max errors reached"), so its log is asked where
-    the exception's class says nothing, and the engine's last words are searched for a lack of memory.
+    Custodian gives up with the same exception for many troubles ("max errors reached"), so its log
+    is asked where the exception's class says nothing, and the engine's last words are searched for
+    a lack of memory.
 
     Parameters
     ----------
@@ -102,11 +120,19 @@ def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tu
     """
     directory = Path(directory)
     correction = _last_correction(directory)
-    last_words = " | ".join(filter(None, (_tail(directory / name) for name in ("std_err.txt", "vasp.out"))))
+    last_words = " | ".join(
+        filter(None, (_tail(directory / name) for name in ("std_err.txt", "vasp.out")))
+    )
     said = " ".join(f"{type(e).__name__}: {e}" for e in _chain(exc))
-    evidence = "; ".join(filter(None, (said, correction and f"custodian: {correction}", last_words)))[:_EVIDENCE_LENGTH]
+    evidence = "; ".join(
+        filter(None, (said, correction and f"custodian: {correction}", last_words))
+    )[:_EVIDENCE_LENGTH]
 
-    for text in (said, correction, last_words):  # memory first: what follows an allocation failure is its echo
+    for text in (
+        said,
+        correction,
+        last_words,
+    ):  # memory first: what follows an allocation failure is its echo
         if any(word in text.lower() for word in _BY_TEXT[0][1]):
             return Reason.OUT_OF_MEMORY, evidence
     for name in _names(exc):
@@ -131,15 +157,18 @@ def check_geometry(structure: Structure, min_distance_fraction: float = 0.5) -> 
     structure
         The candidate.
     min_distance_fraction
-        Shortest distance allowed, periodic images of an atom itself included, as a fraction of the sum of the two
-        covalent radii.
+        Shortest distance allowed, periodic images of an atom itself included, as a fraction of the
+        sum of the two covalent radii.
 
     Returns
     -------
     str or None
-        The defect in words with its numbers: non-finite positions or cell, an absurd volume, overlapping atoms.
+        The defect in words with its numbers: non-finite positions or cell, an absurd volume,
+        overlapping atoms.
     """
-    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
+    if not (
+        np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()
+    ):
         return "positions or cell are not finite"
     radii = covalent_radii[[site.specie.Z for site in structure]]
     filling = structure.volume / (4 / 3 * np.pi * (radii**3).sum())
@@ -173,7 +202,9 @@ def _names(exc: BaseException) -> list[str]:
     """Names that say what happened: custodian's handler or validator first, then the classes with their bases."""
     names = []
     for e in _chain(exc):
-        names += [type(getattr(e, key)).__name__ for key in ("handler", "validator") if hasattr(e, key)]
+        names += [
+            type(getattr(e, key)).__name__ for key in ("handler", "validator") if hasattr(e, key)
+        ]
         names += [cls.__name__ for cls in type(e).__mro__]
     return names
 
@@ -181,7 +212,10 @@ def _names(exc: BaseException) -> list[str]:
 def corrections(directory: str | Path) -> list[dict[str, Any]]:
     """What custodian did to the last job in a directory, [] without a log that can be read."""
     directory = Path(directory)
-    for path, opener in ((directory / "custodian.json", open), (directory / "custodian.json.gz", gzip.open)):
+    for path, opener in (
+        (directory / "custodian.json", open),
+        (directory / "custodian.json.gz", gzip.open),
+    ):
         if path.is_file():
             try:
                 with opener(path, "rt") as file:
@@ -205,7 +239,11 @@ def handler_name(correction: dict[str, Any]) -> str:
 def _last_correction(directory: Path) -> str:
     """Get handler and errors of the last thing custodian tried, "" without a log or a correction."""
     found = corrections(directory)
-    return f"{handler_name(found[-1])} {' '.join(map(str, found[-1].get('errors') or []))}".strip() if found else ""
+    return (
+        f"{handler_name(found[-1])} {' '.join(map(str, found[-1].get('errors') or []))}".strip()
+        if found
+        else ""
+    )
 
 
 def _tail(path: Path, length: int = 300) -> str:
@@ -230,7 +268,9 @@ def is_not_set_up(exc: BaseException, directory: str | Path = ".") -> bool:
         return True
     frames = traceback.extract_tb(exc.__traceback__)
     origin = frames[-1].filename.replace("\\", "/") if frames else ""
-    if isinstance(exc, FileNotFoundError) and origin.endswith(("subprocess.py", "pymatgen/io/vasp/inputs.py")):
+    if isinstance(exc, FileNotFoundError) and origin.endswith(
+        ("subprocess.py", "pymatgen/io/vasp/inputs.py")
+    ):
         return True
     return not_started(directory) is not None
 
@@ -256,4 +296,6 @@ def _is_bad_document(exc: BaseException) -> bool:
 
 def _raised_by_a_parser(exc: BaseException) -> bool:
     frames = traceback.extract_tb(exc.__traceback__)
-    return bool(frames) and any(parser in frames[-1].filename.replace("\\", "/") for parser in _PARSERS)
+    return bool(frames) and any(
+        parser in frames[-1].filename.replace("\\", "/") for parser in _PARSERS
+    )

@@ -1,7 +1,7 @@
 """One label as one job: a static Maker's calculation run inside ours, and its failure made a label too.
 
-The nested Maker's calculation runs in the current directory, through the function under its `@job` decorator; a Maker
-that needs several jobs is refused.
+The nested Maker's calculation runs in the current directory, through the function under its `@job`
+decorator; a Maker that needs several jobs is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from entropy_flows.label.engine_check import writes_no_inputs
 from entropy_flows.label.engines import EngineError, engine_name, is_vasp
 from entropy_flows.label.ladder import ladder_steps, with_changes
 from entropy_flows.label.read import Label, read_label
-from entropy_flows.label.reasons import Reason, check_geometry, is_not_set_up, not_started, reason_from_exception
+from entropy_flows.label.reasons import (
+    Reason,
+    check_geometry,
+    is_not_set_up,
+    not_started,
+    reason_from_exception,
+)
 from entropy_flows.label.second_look import second_look
 
 if TYPE_CHECKING:
@@ -49,8 +55,8 @@ def label_one(
     min_distance
         See `check_geometry`.
     ladder
-        Times that a VASP run whose electronic steps ran out is done again with other means to the same end, each in
-        a folder of its own (`again_1`, …); see `ladder`.
+        Times that a VASP run whose electronic steps ran out is done again with other means to the
+        same end, each in a folder of its own (`again_1`, …); see `ladder`.
 
     Returns
     -------
@@ -60,8 +66,9 @@ def label_one(
     Raises
     ------
     EngineError
-        If the engine is not in order on this worker (packages, executable, pseudopotentials): every structure would
-        fail, and none is to blame. Interrupts and what else the machine did wrong (a full disk) pass through as well.
+        If the engine is not in order on this worker (packages, executable, pseudopotentials): every
+        structure would fail, and none is to blame. Interrupts and what else the machine did wrong
+        (a full disk) pass through as well.
     """
     physics = {"settings": maker.physics()} if hasattr(maker, "physics") else {}
     known: dict[str, Any] = {"provenance": {"engine": engine_name(maker), **physics}}
@@ -78,13 +85,16 @@ def label_one(
             tried.append(changes)
     known["provenance"] |= {**label.provenance, **({"ladder": tried} if tried else {})}
     seconds = None if tried else label.wall_seconds  # the engine knows only its last run
-    return replace(label, provenance=known["provenance"], wall_seconds=seconds or time.perf_counter() - start)
+    return replace(
+        label, provenance=known["provenance"], wall_seconds=seconds or time.perf_counter() - start
+    )
 
 
 def _attempt(maker: Maker, structure: Structure) -> Label:
     """Label of one run in the current directory, or why there is none."""
     try:
-        # atomate2's sets mean to sort and do not (0.1.5): one POTCAR for each run of equal atoms would be the price
+        # atomate2's sets mean to sort and do not (0.1.5): one POTCAR for each run of equal atoms
+        # would be the price
         doc = run_static(maker, structure.get_sorted_structure() if is_vasp(maker) else structure)
         label = read_label(doc, structure, free_energy=_free_energy(maker))
         looked_at = label.converged or label.reason is Reason.SCF_NOT_CONVERGED
@@ -92,11 +102,15 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
     except Exception as exc:
         if is_not_set_up(exc):
             words = not_started(".") or str(exc)
-            raise EngineError(f"{engine_name(maker)} cannot run here: {' '.join(words.split())}") from exc
+            raise EngineError(
+                f"{engine_name(maker)} cannot run here: {' '.join(words.split())}"
+            ) from exc
         if (fault := writes_no_inputs(maker, structure)) is not None:
             raise EngineError(f"{engine_name(maker)} writes no cell's inputs: {fault}") from exc
         reason, evidence = reason_from_exception(exc)
-        if is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY:  # that depends on the cell as well
+        if (
+            is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY
+        ):  # that depends on the cell as well
             raise
         return Label.failed(len(structure), reason, evidence)
 
@@ -110,7 +124,10 @@ def label_batch(
     """
     single = len(structures) == 1
     folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
-    return [label_one(maker, s, folder, min_distance, ladder) for s, folder in zip(structures, folders, strict=True)]
+    return [
+        label_one(maker, s, folder, min_distance, ladder)
+        for s, folder in zip(structures, folders, strict=True)
+    ]
 
 
 def run_static(maker: Maker, structure: Structure) -> Any:
@@ -119,8 +136,8 @@ def run_static(maker: Maker, structure: Structure) -> Any:
     Parameters
     ----------
     maker
-        A Maker whose `make(structure)` is one job. Hand in the same object for many structures: ASE-based Makers
-        keep their calculator, so a model is loaded once.
+        A Maker whose `make(structure)` is one job. Hand in the same object for many structures:
+        ASE-based Makers keep their calculator, so a model is loaded once.
     structure
         The cell.
 
@@ -143,18 +160,23 @@ def run_static(maker: Maker, structure: Structure) -> Any:
             result = _call(result)
     if isinstance(result, Response):
         if result.replace or result.detour or result.addition:
-            raise EngineError(f"{type(maker).__name__}'s job starts further jobs; a label must be one job")
+            raise EngineError(
+                f"{type(maker).__name__}'s job starts further jobs; a label must be one job"
+            )
         result = result.output
     if isinstance(result, (Flow, Job, list)):
         what = type(result).__name__
-        raise EngineError(f"{type(maker).__name__}.make gives a {what}; a label must be one job of one structure")
+        raise EngineError(
+            f"{type(maker).__name__}.make gives a {what}; a label must be one job of one structure"
+        )
     return result
 
 
 def engine_calculator(maker: Maker) -> Calculator | None:
     """The calculator of an engine that works in memory, for what is no label; None for one that works through files.
 
-    GPAW's calculator is not handed out: a relaxation with it takes hours, and belongs on a worker of its own.
+    GPAW's calculator is not handed out: a relaxation with it takes hours, and belongs on a worker
+    of its own.
     """
     if not hasattr(maker, "calculator_meta"):
         return None

@@ -6,9 +6,9 @@
     F     free energy of the ionic step in vasprun.xml (eV)
     f_i   force on atom i of n (eV/Å)
 
-Custodian mends runs by changing their settings, some of which decide the numbers (SIGMA, ENCUT, the k points): such a
-run is another calculation than its label's settings say. What only decides how the same numbers are reached is
-recorded.
+Custodian mends runs by changing their settings, some of which decide the numbers (SIGMA, ENCUT, the
+k points): such a run is another calculation than its label's settings say. What only decides how
+the same numbers are reached is recorded.
 """
 
 from __future__ import annotations
@@ -34,18 +34,22 @@ def second_look(label: Label, directory: str | Path = ".") -> Label:
     label
         Label of a VASP run.
     directory
-        Where it ran: custodian.json, OSZICAR, and INCAR and KPOINTS beside what they were before custodian's changes.
+        Where it ran: custodian.json, OSZICAR, and INCAR and KPOINTS beside what they were before
+        custodian's changes.
 
     Returns
     -------
     Label
-        With custodian's harmless corrections in the provenance; or `walltime` and the like where custodian gave up
-        without an error, `inconsistent_output`. One that has not converged stays so, for custodian's reason if any.
+        With custodian's harmless corrections in the provenance; or `walltime` and the like where
+        custodian gave up without an error, `inconsistent_output`. One that has not converged stays
+        so, for custodian's reason if any.
     """
     directory = Path(directory)
     mended = corrections(directory)
     if mended:
-        label = replace(label, provenance={**label.provenance, "custodian": [_summary(one) for one in mended]})
+        label = replace(
+            label, provenance={**label.provenance, "custodian": [_summary(one) for one in mended]}
+        )
     for one in mended:
         if not one.get("actions") and not one.get("skipped"):
             return _failed(label, reason_of_handler(one), f"custodian gave up: {_summary(one)}")
@@ -53,7 +57,9 @@ def second_look(label: Label, directory: str | Path = ".") -> Label:
         return label
     if changes := changed_settings(directory):
         by = ", ".join(_summary(one) for one in mended)
-        return _failed(label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})")
+        return _failed(
+            label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})"
+        )
     if defect := _disagreement(label, directory):
         return _failed(label, Reason.INCONSISTENT_OUTPUT, defect)
     return label
@@ -69,10 +75,15 @@ def changed_settings(directory: Path) -> list[str]:
     if pair := _now_and_before(directory, "INCAR"):
         now, before = (deciding_tags(Incar.from_file(path), mended=True) for path in pair)
         differ = sorted(tag for tag in {*now, *before} if now.get(tag) != before.get(tag))
-        changes += [f"{tag} {before.get(tag, 'default')} → {now.get(tag, 'default')}" for tag in differ]
+        changes += [
+            f"{tag} {before.get(tag, 'default')} → {now.get(tag, 'default')}" for tag in differ
+        ]
     if pair := _now_and_before(directory, "KPOINTS"):
         mesh, asked = (Kpoints.from_file(path) for path in pair)
-        said = [f"{k.style.name} {np.array(k.kpts).tolist()} {np.array(k.kpts_shift).tolist()}" for k in (asked, mesh)]
+        said = [
+            f"{k.style.name} {np.array(k.kpts).tolist()} {np.array(k.kpts_shift).tolist()}"
+            for k in (asked, mesh)
+        ]
         changes += [] if said[0] == said[1] else [f"KPOINTS {said[0]} → {said[1]}"]
     return changes
 
@@ -119,4 +130,10 @@ def _summary(correction: dict[str, Any]) -> str:
 
 
 def _failed(label: Label, reason: Reason, evidence: str) -> Label:
-    return Label.failed(label.n_atoms, reason, evidence, wall_seconds=label.wall_seconds, provenance=label.provenance)
+    return Label.failed(
+        label.n_atoms,
+        reason,
+        evidence,
+        wall_seconds=label.wall_seconds,
+        provenance=label.provenance,
+    )

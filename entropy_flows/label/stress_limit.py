@@ -14,10 +14,10 @@ W₀      6 eV: bonds, whose largest tension is about a fifth of a bulk modulus
 c       1.5
 ======  =======================================================================
 
-A stress in kBar or GPa that is taken for eV/Å³ is 1602 or 160 times too large and breaks (3), unless it is small.
-At rest the limit is between 14 GPa (potassium) and 770 GPa (diamond). Equations of state up to 2.5 TPa (Vinet; 25
-elements from He to U, down to a fifth of their volume at rest) reach 0.96 of it for xenon at 660 GPa, less than 0.6 for
-all others.
+A stress in kBar or GPa that is taken for eV/Å³ is 1602 or 160 times too large and breaks (3),
+unless it is small. At rest the limit is between 14 GPa (potassium) and 770 GPa (diamond). Equations
+of state up to 2.5 TPa (Vinet; 25 elements from He to U, down to a fifth of their volume at rest)
+reach 0.96 of it for xenon at 660 GPa, less than 0.6 for all others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Magnetic moments in task documents and files: where a calculation started, and what it ended with.
 
-VASP prints the final moments of its last ionic step to OUTCAR, not to vasprun.xml: per atom, within spheres
-(LORBIT ≥ 10), and of the whole cell. ASE's calculators give those of the atoms with the results of each step.
+VASP prints the final moments of its last ionic step to OUTCAR, not to vasprun.xml: per atom, within
+spheres (LORBIT ≥ 10), and of the whole cell. ASE's calculators give those of the atoms with the
+results of each step.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def final_moments(doc: Any, n_atoms: int, step: int = -1) -> dict[str, Any]:
     Returns
     -------
     dict
-        magmoms, (n,) in μ_B, and total_magmom, of the cell; None where there are none, or where they are not collinear.
+        magmoms, (n,) in μ_B, and total_magmom, of the cell; None where there are none, or where
+        they are not collinear.
     """
     if not is_vasp_task(doc):
         of_step = value_at(doc, "output", "ionic_steps", step, "magmoms")

@@ -13,10 +13,20 @@ from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.task_moments import initial_moments
 from entropy_flows.moments import set_moments
 
-_RUN_SPECIFIC = ("kpoints", "n_kpoints", "electronic_steps", "directory", "version", "free_energy", "stress")
+_RUN_SPECIFIC = (
+    "kpoints",
+    "n_kpoints",
+    "electronic_steps",
+    "directory",
+    "version",
+    "free_energy",
+    "stress",
+)
 
 
-def read_tasks(rows: Iterable[Mapping[str, Any]], collection: str, rule: StepRule = LAST) -> Iterator[Existing]:
+def read_tasks(
+    rows: Iterable[Mapping[str, Any]], collection: str, rule: StepRule = LAST
+) -> Iterator[Existing]:
     """Task documents, as atomate2 stores them through jobflow or as they are.
 
     Parameters
@@ -79,10 +89,16 @@ def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Ex
     if structure is None:
         return Existing(place, source, defect=f"{label.reason}: {label.evidence}")
     if len(structure) != label.n_atoms or not structure.is_ordered:
-        return Existing(place, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites")
+        return Existing(
+            place, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites"
+        )
     structure = structure.copy()
-    set_moments(structure, initial_moments(task, label.n_atoms))  # those of a final cell are no start
-    settings = {name: value for name, value in label.provenance.items() if name not in _RUN_SPECIFIC}
+    set_moments(
+        structure, initial_moments(task, label.n_atoms)
+    )  # those of a final cell are no start
+    settings = {
+        name: value for name, value in label.provenance.items() if name not in _RUN_SPECIFIC
+    }
     calculations = task.get("calcs_reversed") if isinstance(task, Mapping) else None
     inputs = dict(calculations[0].get("input") or {}) if calculations else None
     return Existing(place, source, structure, label, settings, inputs)

@@ -59,7 +59,9 @@ class Inputs:
         """Write INCAR, KPOINTS, POSCAR and POTCAR.spec in place of those that are there."""
         directory.mkdir(parents=True, exist_ok=True)
         for name in _FILES:
-            (directory / name).unlink(missing_ok=True)  # a KPOINTS of before would win over KSPACING
+            (directory / name).unlink(
+                missing_ok=True
+            )  # a KPOINTS of before would win over KSPACING
         self.incar.write_file(directory / "INCAR")
         if self.kpoints is not None:
             self.kpoints.write_file(str(directory / "KPOINTS"))
@@ -92,7 +94,9 @@ def planned_inputs(structure: Structure, maker: Maker) -> Inputs:
     generator = input_set_of(maker)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are said where the files are used
-        files = generator.get_input_set(structure.get_sorted_structure(), potcar_spec=True)  # sorted, as it is run
+        files = generator.get_input_set(
+            structure.get_sorted_structure(), potcar_spec=True
+        )  # sorted, as it is run
         incar = Incar(files["INCAR"])
         if takes_site_updates(maker):
             incar.update(SETTINGS.VASP_INCAR_UPDATES)
@@ -118,7 +122,8 @@ def write_inputs(structure: Structure, maker: Maker, directory: str | Path) -> d
     Returns
     -------
     dict
-        incar (dict), kpoints (mesh as a list of int, or None), potcar (symbols), potcar_functional, n_atoms.
+        incar (dict), kpoints (mesh as a list of int, or None), potcar (symbols), potcar_functional,
+        n_atoms.
     """
     inputs = planned_inputs(structure, maker)
     inputs.write(Path(directory))
@@ -137,7 +142,9 @@ def input_set_of(maker: Maker) -> VaspInputSet:
 
     generator = getattr(maker, "input_set_generator", None)
     if not isinstance(generator, VaspInputSet):
-        raise ValueError(f"{type(maker).__name__} has no VASP input set: there are no input files to write")
+        raise ValueError(
+            f"{type(maker).__name__} has no VASP input set: there are no input files to write"
+        )
     return copy.deepcopy(generator)
 
 

@@ -14,7 +14,8 @@ _MESHES = ("gamma", "monkhorst")
 def vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance of a label of VASP.
 
-    The run type says r²SCAN with and without rVV10 alike, so the tags that tell them apart are kept beside it.
+    The run type says r²SCAN with and without rVV10 alike, so the tags that tell them apart are kept
+    beside it.
 
     Parameters
     ----------
@@ -28,16 +29,33 @@ def vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
     dict
         Plain JSON.
     """
-    kept = ("GGA", "METAGGA", "LUSE_VDW", "BPARAM", "CPARAM", "IVDW", "LASPH", "LHFCALC", "ISPIN", "ISMEAR", "SIGMA")
+    kept = (
+        "GGA",
+        "METAGGA",
+        "LUSE_VDW",
+        "BPARAM",
+        "CPARAM",
+        "IVDW",
+        "LASPH",
+        "LHFCALC",
+        "ISPIN",
+        "ISMEAR",
+        "SIGMA",
+    )
     return {
         "code": "VASP",
         "version": value_at(calc, "vasp_version"),
         "run_type": text_of(value_at(calc, "run_type")),
-        **{tag: tags[tag] for tag in (*kept, "ENCUT", "EDIFF", "PREC") if tags.get(tag) is not None},
+        **{
+            tag: tags[tag] for tag in (*kept, "ENCUT", "EDIFF", "PREC") if tags.get(tag) is not None
+        },
         "kpoints": _mesh(value_at(calc, "input", "kpoints")),
         "n_kpoints": value_at(calc, "input", "nkpoints"),
         "potcar": value_at(calc, "input", "potcar") or None,
-        "potcar_titles": [value_at(p, "titel") for p in value_at(calc, "input", "potcar_spec") or []] or None,
+        "potcar_titles": [
+            value_at(p, "titel") for p in value_at(calc, "input", "potcar_spec") or []
+        ]
+        or None,
         "electronic_steps": None,
         "directory": value_at(calc, "dir_name"),
     }
@@ -48,7 +66,9 @@ def _mesh(kpoints: Any) -> dict[str, Any] | None:
     if kpoints is None:
         return None
     style = value_at(kpoints, "style") or value_at(kpoints, "generation_style")
-    name = style.name if isinstance(style, Enum) else text_of(style)  # the values of pymatgen's styles are numbers
+    name = (
+        style.name if isinstance(style, Enum) else text_of(style)
+    )  # the values of pymatgen's styles are numbers
     points = value_at(kpoints, "kpts") or value_at(kpoints, "kpoints") or []
     if len(points) == 1 and name.lower().startswith(_MESHES):
         return {"style": name, "mesh": [int(n) for n in points[0]]}

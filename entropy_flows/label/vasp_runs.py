@@ -68,7 +68,9 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
         for number, step in output.steps.items():
             name = place if rule.every is None else f"{place} step {number}"
             is_last = number == output.n_steps and output.damage is None
-            outcar = moments_beside(path) if is_last and output.head.parameters.get("ISPIN") == 2 else {}
+            outcar = (
+                moments_beside(path) if is_last and output.head.parameters.get("ISPIN") == 2 else {}
+            )
             yield _frame(step, shared, name, source | {"step": number}, outcar)
     if (defect := _defect(output, rule)) is not None:
         yield Existing(place, source, defect=defect)
@@ -107,12 +109,18 @@ def _is_name(name: str) -> bool:
 
 
 def _frame(
-    step: dict[str, Any] | str, shared: dict[str, Any], place: str, source: dict[str, Any], outcar: dict[str, Any]
+    step: dict[str, Any] | str,
+    shared: dict[str, Any],
+    place: str,
+    source: dict[str, Any],
+    outcar: dict[str, Any],
 ) -> Existing:
     if isinstance(step, str):
         return Existing(place, source, defect=step)
     if not step["electronic_steps"]:
-        reason = NO_AB_INITIO if shared["input"]["incar"].get("ML_LMLFF") else "no electronic step in it"
+        reason = (
+            NO_AB_INITIO if shared["input"]["incar"].get("ML_LMLFF") else "no electronic step in it"
+        )
         return Existing(place, source, defect=reason)
     calculation = {**shared, "output": {"ionic_steps": [step], "outcar": outcar}}
     task = {"output": {"structure": shared["structure"]}, "calcs_reversed": [calculation]}

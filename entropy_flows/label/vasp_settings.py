@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jobflow import Maker
     from pymatgen.io.vasp.sets import VaspInputSet
 
-# How fast, what is written, and by which way the same numbers are reached; not which numbers come out.
+# How fast, what is written, and by which way the same numbers are reached; not which numbers come
+# out.
 _NOT_PHYSICS = {
     *("NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALU", "LSCALAPACK", "NWRITE", "SYSTEM"),
     *("LWAVE", "LCHARG", "LVTOT", "LVHAR", "LORBIT", "LELF", "LAECHG"),
@@ -23,19 +24,48 @@ _NOT_PHYSICS = {
     *("AMIX", "BMIX", "AMIN", "AMIX_MAG", "BMIX_MAG", "IMIX", "INIMIX", "MAXMIX", "MIXPRE", "WC"),
     *("LMIXTAU", "LMAXMIX"),
 }
-# Custodian's repairs that leave the numbers alone: more bands than too few, and the whole mesh in place of its
+# Custodian's repairs that leave the numbers alone: more bands than too few, and the whole mesh in
+# place of its
 # irreducible part. Asked for by a user, they stay part of the settings.
 _HARMLESS_REPAIRS = {"NBANDS", "ISYM", "SYMPREC"}
 # How the ions move from one ionic step to the next: idle where they do not.
 MOTION = {
-    *("NSW", "IBRION", "ISIF", "EDIFFG", "POTIM", "NFREE", "IWAVPR", "NBLOCK", "KBLOCK", "APACO", "NPACO"),
-    *("SMASS", "MDALGO", "TEBEG", "TEEND", "ANDERSEN_PROB", "LANGEVIN_GAMMA", "LANGEVIN_GAMMA_L", "PMASS"),
+    *(
+        "NSW",
+        "IBRION",
+        "ISIF",
+        "EDIFFG",
+        "POTIM",
+        "NFREE",
+        "IWAVPR",
+        "NBLOCK",
+        "KBLOCK",
+        "APACO",
+        "NPACO",
+    ),
+    *(
+        "SMASS",
+        "MDALGO",
+        "TEBEG",
+        "TEEND",
+        "ANDERSEN_PROB",
+        "LANGEVIN_GAMMA",
+        "LANGEVIN_GAMMA_L",
+        "PMASS",
+    ),
 }
 _TABLES = ("MAGMOM", "LDAUU", "LDAUJ", "LDAUL")  # by element
 _SELF_CONSISTENT = 10  # ICHARG below it says where to start, above it what to keep
 _PROBES = ([4.0, 4.0, 4.0], [3.0, 5.5, 23.0])  # Å; two cells tell one mesh rule from another
 _FLAGS = (
-    *("auto_ismear", "auto_ispin", "auto_lreal", "auto_kspacing", "standardize", "reduce_structure"),
+    *(
+        "auto_ismear",
+        "auto_ispin",
+        "auto_lreal",
+        "auto_kspacing",
+        "standardize",
+        "reduce_structure",
+    ),
     *("constrain_total_magmom", "use_structure_charge"),
 )
 
@@ -47,7 +77,9 @@ def vasp_settings(maker: Maker) -> dict[str, Any]:
     return {
         "code": "VASP",
         "incar": deciding_tags(resolved_incar(maker)),
-        "kpoints": [m and {"style": str(m.style), "kpts": np.asarray(m.kpts).tolist()} for m in meshes],
+        "kpoints": [
+            m and {"style": str(m.style), "kpts": np.asarray(m.kpts).tolist()} for m in meshes
+        ],
         "potcar_functional": generator.user_potcar_functional,
         "potcar": dict(generator._config_dict["POTCAR"]),
         "flags": {flag: getattr(generator, flag, None) for flag in _FLAGS},
@@ -67,19 +99,26 @@ def resolved_incar(maker: Maker) -> dict[str, Any]:
     Returns
     -------
     dict
-        Tag to value, removed tags absent; MAGMOM and LDAU tags are tables by element and absent where unused.
+        Tag to value, removed tags absent; MAGMOM and LDAU tags are tables by element and absent
+        where unused.
     """
     from atomate2 import SETTINGS
 
     generator = _on_a_probe(maker, _PROBES[0])
-    updates = {**generator._config_dict["INCAR"], **generator.incar_updates, **generator.user_incar_settings}
+    updates = {
+        **generator._config_dict["INCAR"],
+        **generator.incar_updates,
+        **generator.user_incar_settings,
+    }
     given = {tag: value for tag, value in updates.items() if value is not None}
     tags = _written(generator, given)
     if given.get("LDAU"):  # of no use to silicon
         tags |= {tag: value for tag, value in given.items() if tag.startswith("LDAU")}
     tags |= {tag: given[tag] for tag in _TABLES if tag in tags and tag in given}
     if takes_site_updates(maker):
-        tags |= {tag: value for tag, value in SETTINGS.VASP_INCAR_UPDATES.items() if value is not None}
+        tags |= {
+            tag: value for tag, value in SETTINGS.VASP_INCAR_UPDATES.items() if value is not None
+        }
     if tags.get("ISPIN", 1) == 1:
         tags.pop("MAGMOM", None)
     return tags
@@ -94,7 +133,11 @@ def _written(generator: VaspInputSet, given: dict[str, Any]) -> dict[str, Any]:
         except Exception as err:  # a set may know some elements alone
             if is_machine_fault(err):
                 raise
-            return {tag: value for tag, value in given.items() if given.get("LDAU") or not tag.startswith("LDAU")}
+            return {
+                tag: value
+                for tag, value in given.items()
+                if given.get("LDAU") or not tag.startswith("LDAU")
+            }
 
 
 def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, Any]:
@@ -117,7 +160,9 @@ def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, A
         idle = idle | MOTION
     tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
     if not isinstance(tags.get("MAGMOM"), Mapping):
-        tags.pop("MAGMOM", None)  # a table belongs to the engine, a list to the cell that has these moments
+        tags.pop(
+            "MAGMOM", None
+        )  # a table belongs to the engine, a list to the cell that has these moments
     if tags.get("ICHARG", _SELF_CONSISTENT) < _SELF_CONSISTENT:
         del tags["ICHARG"]
     return tags
@@ -127,7 +172,9 @@ def _canonical(value: Any) -> Any:
     """Make one value of VASP's several spellings: 600 and 600.0, Pe and PE."""
     if isinstance(value, str):
         return value.upper()
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    return (
+        float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    )
 
 
 def _on_a_probe(maker: Maker, abc: Sequence[float]) -> VaspInputSet:

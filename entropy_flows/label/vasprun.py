@@ -1,7 +1,7 @@
 """vasprun.xml as a stream: its head by pymatgen, then one ionic step after the other.
 
-A step is whole once its </calculation> is read, whatever becomes of the file after it. Steps of VASP's ML force field
-stand outside of <calculation> and are only counted.
+A step is whole once its </calculation> is read, whatever becomes of the file after it. Steps of
+VASP's ML force field stand outside of <calculation> and are only counted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class VaspOutput:
     head
         Everything before the first step: INCAR, parameters, k points, atoms, pseudopotentials.
     steps
-        Number, from 1, of each step that was asked for → pymatgen's dictionary of it, or why it is not readable.
+        Number, from 1, of each step that was asked for → pymatgen's dictionary of it, or why it is
+        not readable.
     n_steps
         Whole ab initio steps.
     n_force_field
@@ -106,7 +107,13 @@ def _head(path: Path) -> Vasprun:
     content, has_steps = _before_first_step(path)
     root = _ROOT.search(content)
     if root is None or root[1] != b"modeling":
-        found = "nothing" if not content.strip() else f"<{root[1].decode()}>" if root else repr(content[:40])[1:]
+        found = (
+            "nothing"
+            if not content.strip()
+            else f"<{root[1].decode()}>"
+            if root
+            else repr(content[:40])[1:]
+        )
         raise VasprunError(f"no vasprun.xml: expected <modeling>, got {found}")
     head = Vasprun.__new__(Vasprun)  # its constructor wants a whole file with steps
     head.filename = path
@@ -122,7 +129,9 @@ def _head(path: Path) -> Vasprun:
     except Exception as err:  # a head that was cut off or overwritten ends in many ways
         if is_machine_fault(err):
             raise
-        raise VasprunError(f"cut off or damaged before its first ionic step: {_one_line(err)}") from None
+        raise VasprunError(
+            f"cut off or damaged before its first ionic step: {_one_line(err)}"
+        ) from None
     if not atoms:
         raise VasprunError("there are no atoms in it")
     return head
@@ -141,7 +150,9 @@ def _before_first_step(path: Path) -> tuple[bytes, bool]:
     except DAMAGE as err:
         if is_machine_fault(err):
             raise
-        raise VasprunError(f"cut off or damaged before its first ionic step: {_one_line(err)}") from None
+        raise VasprunError(
+            f"cut off or damaged before its first ionic step: {_one_line(err)}"
+        ) from None
     return bytes(content), False
 
 

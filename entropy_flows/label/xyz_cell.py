@@ -11,7 +11,15 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
 from entropy_flows.conventions import Array
-from entropy_flows.label.xyz_text import FrameError, as_float, floats, is_number, key_values, quoted, typed
+from entropy_flows.label.xyz_text import (
+    FrameError,
+    as_float,
+    floats,
+    is_number,
+    key_values,
+    quoted,
+    typed,
+)
 from entropy_flows.neighbors import check_thickness
 
 _DEFAULT_COLUMNS = "species:S:1:pos:R:3"
@@ -52,7 +60,8 @@ def parse_frame(lines: Sequence[str]) -> ParsedFrame:
     Raises
     ------
     FrameError
-        If the number of lines, the columns, a species, a position or the lattice is not what it should be.
+        If the number of lines, the columns, a species, a position or the lattice is not what it
+        should be.
     """
     size = _size(lines)
     _check_end(lines[2:])
@@ -114,7 +123,9 @@ def _take(values: dict[str, str], name: str) -> str | None:
     return texts.pop() if texts else None
 
 
-def _columns(properties: str, rows: list[list[str]]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _columns(
+    properties: str, rows: list[list[str]]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Columns (n_atoms, k) of text and their kinds, by name."""
     fields = properties.split(":")
     triples = list(zip(fields[::3], fields[1::3], fields[2::3], strict=False))
@@ -131,7 +142,10 @@ def _columns(properties: str, rows: list[list[str]]) -> tuple[dict[str, np.ndarr
             raise FrameError(f"atom {index} has {len(row)} columns; Properties has {sum(widths)}")
     table = np.array(rows, dtype=object)
     ends = np.cumsum(widths)
-    columns = {name: table[:, end - width : end] for name, width, end in zip(names, widths, ends, strict=True)}
+    columns = {
+        name: table[:, end - width : end]
+        for name, width, end in zip(names, widths, ends, strict=True)
+    }
     return columns, {name: kind for name, kind, _ in triples}
 
 
@@ -143,12 +157,16 @@ def _species(columns: dict[str, np.ndarray]) -> tuple[list[int], tuple[str, ...]
         raise FrameError("there is no species column")
     if column is None:
         assert given is not None
-        texts = [chemical_symbols[int(text)] if _is_atomic_number(text) else text for text in given[:, 0]]
+        texts = [
+            chemical_symbols[int(text)] if _is_atomic_number(text) else text for text in given[:, 0]
+        ]
     else:
         texts = list(column[:, 0])
     for index, text in enumerate(texts):
         if atomic_numbers.get(_ISOTOPES.get(text, text), 0) == 0:
-            raise FrameError(f"species of atom {index} is {quoted(text)}, which is no element's symbol")
+            raise FrameError(
+                f"species of atom {index} is {quoted(text)}, which is no element's symbol"
+            )
     isotopes = sorted(set(texts) & set(_ISOTOPES))
     notes = tuple(f"{symbol} is read as {_ISOTOPES[symbol]}" for symbol in isotopes)
     return [atomic_numbers[_ISOTOPES.get(text, text)] for text in texts], notes
@@ -185,7 +203,8 @@ def other_columns(
     Returns
     -------
     tuple
-        Arrays (n_atoms,) or (n_atoms, k) by name, and the names of columns whose texts are not of their kind.
+        Arrays (n_atoms,) or (n_atoms, k) by name, and the names of columns whose texts are not of
+        their kind.
     """
     arrays = {}
     unreadable = []

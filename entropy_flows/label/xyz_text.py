@@ -1,6 +1,7 @@
 """Extended XYZ as text: its lines, the frames that they make, and the keys and values of a comment line.
 
-A frame begins with a line that is a whole number and nothing else, so that a damaged one ends before the next:
+A frame begins with a line that is a whole number and nothing else, so that a damaged one ends
+before the next:
 
     2                                                            number of atoms
     Lattice="…" Properties=species:S:1:pos:R:3 energy=-43.1      comment line: keys and values
@@ -55,8 +56,8 @@ def raw_frames(path: Path) -> Iterator[list[str] | FrameError]:
     Yields
     ------
     list or FrameError
-        A frame's lines, of which the first should be its number of atoms. In place of the last frame of a compressed
-        file that is cut off or damaged, an error that says so.
+        A frame's lines, of which the first should be its number of atoms. In place of the last
+        frame of a compressed file that is cut off or damaged, an error that says so.
 
     Raises
     ------
@@ -82,7 +83,9 @@ def raw_frames(path: Path) -> Iterator[list[str] | FrameError]:
     if not count and not frame:
         raise ValueError(f"{path} is empty; expected extended XYZ")
     if not count and not _COUNT.fullmatch(frame[0]):
-        raise ValueError(f"{path} is not extended XYZ: expected a number of atoms, got {quoted(frame[0])}")
+        raise ValueError(
+            f"{path} is not extended XYZ: expected a number of atoms, got {quoted(frame[0])}"
+        )
     yield frame
 
 
@@ -110,8 +113,8 @@ codecs.register_error("entropy_flows.latin1", _as_latin1)
 def key_values(comment: str) -> list[tuple[str, str]]:
     """Keys and values of a comment line in their order, values as text.
 
-    Values may stand in double or single quotes, braces or brackets, with a backslash before a quote in them. A key
-    alone has the value "T".
+    Values may stand in double or single quotes, braces or brackets, with a backslash before a quote
+    in them. A key alone has the value "T".
 
     Raises
     ------
@@ -204,7 +207,9 @@ def floats(column: np.ndarray | None, name: str, shape: tuple[int, int]) -> Arra
     finite = np.isfinite(numbers)
     if not finite.all():
         atom, component = np.argwhere(~finite)[0]
-        raise FrameError(f"{name} of atom {atom} is {quoted(column[atom, component])}; a finite number is needed")
+        raise FrameError(
+            f"{name} of atom {atom} is {quoted(column[atom, component])}; a finite number is needed"
+        )
     return numbers
 
 

@@ -26,7 +26,8 @@ class Evidence:
     queue
         Identifiers of the queue's jobs; None if there is no queue, or it does not answer.
     patience
-        Seconds for which something half done may be a living worker's: a lock, a reservation, a job being added.
+        Seconds for which something half done may be a living worker's: a lock, a reservation, a job
+        being added.
     """
 
     dead: frozenset[str] = frozenset()
@@ -101,7 +102,14 @@ def last_sign(document: Document) -> datetime | str:
 
 def reservation(launch: Document) -> str | None:
     """The queue's identifier of a launch."""
-    return next((str(entry["reservation_id"]) for entry in launch["state_history"] if "reservation_id" in entry), None)
+    return next(
+        (
+            str(entry["reservation_id"])
+            for entry in launch["state_history"]
+            if "reservation_id" in entry
+        ),
+        None,
+    )
 
 
 def age(when: datetime | str) -> float:

@@ -1,8 +1,9 @@
 """Wide fan-outs: a thousand labels are ten workflows of a hundred, and the job that gathers them waits for all.
 
-FireWorks locks, reads and writes the whole workflow whenever one of its jobs starts or ends, so the time for that grows
-with the number of its jobs, and no other of them can do the same meanwhile. A job that a Maker has marked as the end of
-a chunk (metadata `chunk`: the uuid of the job that gathers) becomes, with the jobs before it, a workflow of its own.
+FireWorks locks, reads and writes the whole workflow whenever one of its jobs starts or ends, so the
+time for that grows with the number of its jobs, and no other of them can do the same meanwhile. A
+job that a Maker has marked as the end of a chunk (metadata `chunk`: the uuid of the job that
+gathers) becomes, with the jobs before it, a workflow of its own.
 
     the gathering job, started     a chunk has no output yet → pause, look once more, go on if all have one
     the end of a chunk, done       all chunks have an output → let the gathering job go on
@@ -32,7 +33,8 @@ def without_chunks(workflow: Workflow) -> tuple[list[Workflow], Workflow]:
     list of Workflow
         One per chunk.
     Workflow
-        The rest. The spec of the gathering job and of the chunks' ends says in `needs` for which jobs it waits.
+        The rest. The spec of the gathering job and of the chunks' ends says in `needs` for which
+        jobs it waits.
     """
     ends = defaultdict(list)
     for fw_id, firework in workflow.id_fw.items():

@@ -20,12 +20,20 @@ from entropy_flows.launch.needs import waiting_for_nothing, without_arrays
 MAX_ATTEMPTS = 5
 """Failures of a job by its machine after which only `--retry` runs it again."""
 JOB_FIELDS = ("fw_id", "name", "state", "launches", "archived_launches", "updated_on")
-SPEC_FIELDS = ("spec.uuid", "spec.needs", "spec.chunk", "spec._unreadable", "spec._exception_details._stacktrace")
+SPEC_FIELDS = (
+    "spec.uuid",
+    "spec.needs",
+    "spec.chunk",
+    "spec._unreadable",
+    "spec._exception_details._stacktrace",
+)
 STACKTRACE = "action.stored_data._exception._stacktrace"
 LAUNCH_FIELDS = ("launch_id", "fw_id", "state", "state_history", "fworker.name", STACKTRACE)
 
 
-def look(pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool = False) -> list[Finding]:
+def look(
+    pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool = False
+) -> list[Finding]:
     """What is wrong with a workflow's jobs.
 
     Parameters
@@ -33,18 +41,25 @@ def look(pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool = F
     pad
         The launchpad.
     workflow
-        Its document. While others work on it, what is found may be work in progress: hold its lock, and look again.
+        Its document. While others work on it, what is found may be work in progress: hold its lock,
+        and look again.
     evidence
         Who is dead.
     retry
         Run jobs again, however often they failed.
     """
     told = {int(fw_id): state for fw_id, state in workflow["fw_states"].items()}
-    around = {"fw_id": {"$gte": min(told), "$lte": max(told)}}  # naming thousands of jobs costs seconds
+    around = {
+        "fw_id": {"$gte": min(told), "$lte": max(told)}
+    }  # naming thousands of jobs costs seconds
     found = pad.fireworks.find(around, (*JOB_FIELDS, *SPEC_FIELDS))
     jobs = {job["fw_id"]: job for job in found if job["fw_id"] in told}
-    doubtful = [job for fw_id, job in sorted(jobs.items()) if not _is_settled(job["state"], told[fw_id])]
-    numbers = [number for job in doubtful for number in (*job["launches"], *job["archived_launches"])]
+    doubtful = [
+        job for fw_id, job in sorted(jobs.items()) if not _is_settled(job["state"], told[fw_id])
+    ]
+    numbers = [
+        number for job in doubtful for number in (*job["launches"], *job["archived_launches"])
+    ]
     documents = pad.launches.find({"launch_id": {"$in": numbers}}, LAUNCH_FIELDS)
     launches = {launch["launch_id"]: launch for launch in documents}
     judged = (judge(job, told[job["fw_id"]], launches, evidence, retry) for job in doubtful)
@@ -61,7 +76,11 @@ def judge(
     launch = _deciding([launches[number] for number in job["launches"] if number in launches])
     state, ended = job["state"], None if launch is None else launch["state"]
     named = launch is not None and evidence.names(launch)
-    settling = state in ("RUNNING", "RESERVED") and not named and age(last_sign(launch or job)) <= evidence.patience
+    settling = (
+        state in ("RUNNING", "RESERVED")
+        and not named
+        and age(last_sign(launch or job)) <= evidence.patience
+    )
     if ended == "COMPLETED":
         found = f"it has ended, {_says(state, told)}"
         return None if settling else finding("ended", job, found, "told to its workflow")
@@ -80,7 +99,11 @@ def judge(
 
 def _failed(job: Document, told: str | None, launches: dict[int, Document], retry: bool) -> Finding:
     """A job that its machine failed is run again, but not for ever."""
-    known = [launches[number] for number in sorted({*job["archived_launches"], *job["launches"]}) if number in launches]
+    known = [
+        launches[number]
+        for number in sorted({*job["archived_launches"], *job["launches"]})
+        if number in launches
+    ]
     traces = [trace for trace in map(_trace, known) if trace]
     unread = (job["spec"].get("_exception_details") or {}).get("_stacktrace")
     attempts = len(traces) + job["spec"].get("_unreadable", 0)
@@ -88,7 +111,9 @@ def _failed(job: Document, told: str | None, launches: dict[int, Document], retr
     if attempts < MAX_ATTEMPTS or retry:
         return finding("failed", job, f"failed: {reason}", "run again")
     if (job["state"], told) != ("FIZZLED", "FIZZLED"):
-        return finding("ended", job, f"it has failed, {_says(job['state'], told)}", "told to its workflow")
+        return finding(
+            "ended", job, f"it has failed, {_says(job['state'], told)}", "told to its workflow"
+        )
     remedy = "given up: mend the cause, then repair --retry"
     return finding("given up", job, f"failed {attempts} times: {reason}", remedy)
 

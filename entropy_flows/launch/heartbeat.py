@@ -1,7 +1,7 @@
 """A running job's signs of life, and its end when the job was given to another.
 
-FireWorks' own ping dies with the first write that fails, for instance while the database restarts, and its job then
-looks lost for as long as it still runs.
+FireWorks' own ping dies with the first write that fails, for instance while the database restarts,
+and its job then looks lost for as long as it still runs.
 """
 
 from __future__ import annotations
@@ -49,10 +49,17 @@ class Heartbeat:
                 if not self.launch.fence.holds(self.pad.db):
                     self.abandon()
                 self.pad.ping_launch(self.launch.number)
-            except (PyMongoError, ValueError):  # ValueError: FireWorks' word for a launch that is not there
+            except (
+                PyMongoError,
+                ValueError,
+            ):  # ValueError: FireWorks' word for a launch that is not there
                 continue
 
     def abandon(self) -> None:
         """End this process: what it still does, another one does as well."""
-        print(f"job {self.launch.fw_id} was given to another worker; this one ends", file=sys.stderr, flush=True)
+        print(
+            f"job {self.launch.fw_id} was given to another worker; this one ends",
+            file=sys.stderr,
+            flush=True,
+        )
         os._exit(1)

@@ -1,6 +1,7 @@
 """What the launcher files say: jinja templates, filled in by `entropy_flows.launch.launchers`.
 
-No file holds a URI: the names ENTROPY_FLOWS_URI and ENTROPY_FLOWS_DATABASE in them stand for this machine's settings.
+No file holds a URI: the names ENTROPY_FLOWS_URI and ENTROPY_FLOWS_DATABASE in them stand for this
+machine's settings.
 """
 
 LAUNCHPAD = """\

@@ -1,7 +1,8 @@
 """The files that let FireWorks run campaigns in a cluster's queues, filled in for one cluster.
 
-A category of jobs has a worker file and two queue files: one queue job for each job (`qlaunch -r`), and one that takes
-one job after another (`qlaunch`). The worker is the batch process itself, so the queue's SIGTERM reaches it.
+A category of jobs has a worker file and two queue files: one queue job for each job (`qlaunch -r`),
+and one that takes one job after another (`qlaunch`). The worker is the batch process itself, so the
+queue's SIGTERM reaches it.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class Cluster:
     lead
         Seconds from SIGTERM to the walltime's end.
     longest
-        Longest job, HH:MM:SS: a queue job that takes many begins none when less than this is left. None takes a sixth
-        of the walltime.
+        Longest job, HH:MM:SS: a queue job that takes many begins none when less than this is left.
+        None takes a sixth of the walltime.
     max_jobs
         Jobs of a category in the queue at a time.
     heartbeat
@@ -111,7 +112,9 @@ class Cluster:
         own = [module for queue in self.queues.values() for module in queue.modules]
         for line in (*self.modules, *own, *self.setup):
             if "$$" in line or not line.isprintable():
-                raise ValueError(f"setup {line!r}: expected one printable line without $$, which FireWorks would drop")
+                raise ValueError(
+                    f"setup {line!r}: expected one printable line without $$, which FireWorks would drop"
+                )
 
     @property
     def queues(self) -> dict[str, Queue]:
@@ -120,7 +123,9 @@ class Cluster:
 
     def longest_job(self, category: str) -> int:
         """Seconds that a category's longest job may take."""
-        return seconds(self.longest) if self.longest else seconds(self.queues[category].walltime) // 6
+        return (
+            seconds(self.longest) if self.longest else seconds(self.queues[category].walltime) // 6
+        )
 
     def timeout(self, category: str) -> int:
         """Seconds after which a queue job of this category begins no further job.
@@ -140,7 +145,9 @@ class Cluster:
         return left
 
 
-def launcher_files(cluster: Cluster, folder: Path, command: str = "entropy-flows launchers") -> dict[str, str]:
+def launcher_files(
+    cluster: Cluster, folder: Path, command: str = "entropy-flows launchers"
+) -> dict[str, str]:
     """File name → text.
 
     Parameters
@@ -158,19 +165,25 @@ def launcher_files(cluster: Cluster, folder: Path, command: str = "entropy-flows
         If the folder's path has characters that a batch script would take apart.
     """
     if not re.fullmatch(r"/[\w./+@%:=,-]*", str(folder)):
-        raise ValueError(f"folder {folder}: expected an absolute path without blanks and shell characters")
+        raise ValueError(
+            f"folder {folder}: expected an absolute path without blanks and shell characters"
+        )
     common = {
         "cluster": cluster,
         "folder": folder,
         "loops": LOOPS,
         "pbs": cluster.scheduler == "pbs",
-        "ping": int(cluster.heartbeat) if cluster.heartbeat == int(cluster.heartbeat) else cluster.heartbeat,
+        "ping": int(cluster.heartbeat)
+        if cluster.heartbeat == int(cluster.heartbeat)
+        else cluster.heartbeat,
     }
     found = {"my_launchpad.yaml": texts.LAUNCHPAD, "jobflow.yaml": _fill(texts.JOBFLOW, **common)}
     found["FW_config.yaml"] = _fill(texts.FW_CONFIG, **common)
     stages = {category: _stages(category) for category in cluster.queues}
     for category in cluster.queues:
-        found[worker_file(category)] = _fill(texts.FWORKER, category=category, stages=stages[category])
+        found[worker_file(category)] = _fill(
+            texts.FWORKER, category=category, stages=stages[category]
+        )
         for pull in (False, True):
             found[queue_file(category, pull)] = _fill(
                 texts.QADAPTER, **common, **_qadapter(cluster, folder, category, pull)
@@ -189,7 +202,9 @@ def launcher_files(cluster: Cluster, folder: Path, command: str = "entropy-flows
     return found
 
 
-def write_launchers(cluster: Cluster, folder: Path, command: str, overwrite: bool = False) -> list[str]:
+def write_launchers(
+    cluster: Cluster, folder: Path, command: str, overwrite: bool = False
+) -> list[str]:
     """Write all files, or none; arguments as in `launcher_files`.
 
     Returns
@@ -228,7 +243,9 @@ def seconds(walltime: str) -> int:
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", walltime)
     if not found:
-        raise ValueError(f"walltime {walltime!r}: expected HH:MM:SS or D-HH:MM:SS, such as 24:00:00 or 2-00:00:00")
+        raise ValueError(
+            f"walltime {walltime!r}: expected HH:MM:SS or D-HH:MM:SS, such as 24:00:00 or 2-00:00:00"
+        )
     days, hours, minutes, rest = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
@@ -294,5 +311,7 @@ def _stages(category: str) -> str:
 
 
 def _fill(text: str, **values: object) -> str:
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment = Environment(
+        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
     return environment.from_string(text).render(**values)

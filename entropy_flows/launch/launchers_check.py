@@ -62,7 +62,9 @@ class Report:
         except FileNotFoundError:
             self.errors.append(f"{path} is missing; `entropy-flows launchers` writes it")
         except UNREADABLE as err:
-            self.errors.append(f"{path} cannot be read: {type(err).__name__}: {' '.join(str(err).split())[:200]}")
+            self.errors.append(
+                f"{path} cannot be read: {type(err).__name__}: {' '.join(str(err).split())[:200]}"
+            )
         return None
 
 
@@ -76,7 +78,8 @@ def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) 
     campaign
         Whose jobs they are for.
     load_engine
-        Whether a label engine of the user's own may be imported, to see what VASP needs of its queue.
+        Whether a label engine of the user's own may be imported, to see what VASP needs of its
+        queue.
 
     Returns
     -------
@@ -85,15 +88,22 @@ def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) 
     """
     report = Report()
     if not folder.is_dir():
-        report.errors.append(f"{folder} is not a folder; `entropy-flows launchers {folder}` makes it")
+        report.errors.append(
+            f"{folder} is not a folder; `entropy-flows launchers {folder}` makes it"
+        )
         return report
     _check_passwords(report, folder)
     _check_database(report, folder / "my_launchpad.yaml", campaign)
     _check_job_store(report, folder / "jobflow.yaml")
     expiry = _check_config(report, folder / "FW_config.yaml")
-    of_stages = {**CATEGORIES, **{str(stage): category for stage, category in campaign.categories.items()}}
+    of_stages = {
+        **CATEGORIES,
+        **{str(stage): category for stage, category in campaign.categories.items()},
+    }
     categories = sorted({"cpu", *of_stages.values()})
-    adapters = {category: _check_category(report, folder, category, expiry) for category in categories}
+    adapters = {
+        category: _check_category(report, folder, category, expiry) for category in categories
+    }
     for stage, changes in campaign.queue.items():
         _check_walltime(report, f"queue of stage {stage}", changes.get("walltime"), expiry)
         _check_changes(report, stage, changes, adapters[of_stages.get(stage, "cpu")])
@@ -101,7 +111,9 @@ def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) 
     if load_engine and label is not None and is_vasp(maker := make_static_maker(campaign.label)):
         asked = {**label, **campaign.queue.get("label", {})}
         report.warnings += vasp_warnings(folder / queue_file(of_stages["label"]), asked, maker)
-    _check_programs(report, {str(adapter.q_type) for adapter in adapters.values() if adapter is not None})
+    _check_programs(
+        report, {str(adapter.q_type) for adapter in adapters.values() if adapter is not None}
+    )
     return report
 
 
@@ -120,24 +132,42 @@ def _check_database(report: Report, path: Path, campaign: Campaign) -> None:
     host, name = pad
     try:
         if name not in (DATABASE_NAME, database_name()):
-            report.errors.append(f"{path}: database {name!r}, but {database_name()!r} is configured")
+            report.errors.append(
+                f"{path}: database {name!r}, but {database_name()!r} is configured"
+            )
         if host != URI_NAME and "journal=true" not in host.lower():
-            report.errors.append(f"{path}: host without journal=true; a killed server loses acknowledged writes")
+            report.errors.append(
+                f"{path}: host without journal=true; a killed server loses acknowledged writes"
+            )
         if host != URI_NAME and journaled(host) != journaled(configured_uri()):
-            report.errors.append(f"{path}: another host than that of ENTROPY_FLOWS_URI; write {URI_NAME} for it")
+            report.errors.append(
+                f"{path}: another host than that of ENTROPY_FLOWS_URI; write {URI_NAME} for it"
+            )
         database = connect()
     except StoreError as err:
         report.errors.append(str(err))
         return
     if database["campaigns"].find_one({"name": campaign.name}, {"_id": 1}) is None:
-        report.warnings.append(f"campaign {campaign.name!r} is not in the database yet: entropy-flows submit")
+        report.warnings.append(
+            f"campaign {campaign.name!r} is not in the database yet: entropy-flows submit"
+        )
         return
-    unique = {collection: set(_keys(database[collection].index_information().values())) for collection in UNIQUE}
-    missing = [f"{name} {keys}" for name, wanted in UNIQUE.items() for keys in wanted if keys not in unique[name]]
+    unique = {
+        collection: set(_keys(database[collection].index_information().values()))
+        for collection in UNIQUE
+    }
+    missing = [
+        f"{name} {keys}"
+        for name, wanted in UNIQUE.items()
+        for keys in wanted
+        if keys not in unique[name]
+    ]
     if ("fw_id",) not in _keys(launchpad().fireworks.index_information().values()):
         missing.append("fireworks ('fw_id',)")
     if missing:
-        report.errors.append(f"indexes missing in the database: {'; '.join(missing)}; entropy-flows submit makes them")
+        report.errors.append(
+            f"indexes missing in the database: {'; '.join(missing)}; entropy-flows submit makes them"
+        )
 
 
 def _check_job_store(report: Report, path: Path) -> None:
@@ -148,9 +178,13 @@ def _check_job_store(report: Report, path: Path) -> None:
     except StoreError:
         return  # a missing or malformed URI is told once
     store = report.read(path, _job_store)
-    collection = None if store is None else (store.docs_store.database, store.docs_store.collection_name)
+    collection = (
+        None if store is None else (store.docs_store.database, store.docs_store.collection_name)
+    )
     if collection and collection != (name, OUTPUTS):
-        report.errors.append(f"{path}: outputs in {'.'.join(collection)}, but they are in {name}.{OUTPUTS}")
+        report.errors.append(
+            f"{path}: outputs in {'.'.join(collection)}, but they are in {name}.{OUTPUTS}"
+        )
 
 
 def _keys(indexes: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -163,7 +197,9 @@ def _check_config(report: Report, path: Path) -> float:
     from fireworks import fw_config
 
     config = report.read(path, _mapping) or {}
-    if unknown := sorted(key for key in config if key != "ADD_USER_PACKAGES" and not hasattr(fw_config, key)):
+    if unknown := sorted(
+        key for key in config if key != "ADD_USER_PACKAGES" and not hasattr(fw_config, key)
+    ):
         report.errors.append(f"{path}: FireWorks does not know {', '.join(unknown)}")
     if config and config.get("MongoClient") is not ConfiguredClient:
         report.errors.append(
@@ -176,7 +212,9 @@ def _check_config(report: Report, path: Path) -> float:
     ping = config.get("PING_TIME_SECS", fw_config.PING_TIME_SECS)
     for what, beat in (("PING_TIME_SECS", ping), ("ENTROPY_FLOWS_HEARTBEAT", settings().heartbeat)):
         if beat * PINGS > expiry:
-            report.errors.append(f"{path}: RUN_EXPIRATION_SECS {expiry:g} is less than {PINGS} × {what} {beat:g}")
+            report.errors.append(
+                f"{path}: RUN_EXPIRATION_SECS {expiry:g} is less than {PINGS} × {what} {beat:g}"
+            )
     return float(expiry)
 
 
@@ -210,7 +248,9 @@ def _check_category(report: Report, folder: Path, category: str, expiry: float) 
         return None
     worker = report.read(folder / worker_file(category), _worker)
     if worker is not None and worker != category:
-        report.errors.append(f"{folder / worker_file(category)}: category {worker!r}, expected {category!r}")
+        report.errors.append(
+            f"{folder / worker_file(category)}: category {worker!r}, expected {category!r}"
+        )
     found = None
     for pull in (False, True):
         path = folder / queue_file(category, pull)
@@ -221,9 +261,13 @@ def _check_category(report: Report, folder: Path, category: str, expiry: float) 
         total = _check_walltime(report, str(path), adapter.get("walltime"), expiry)
         timeout = re.search(r"rapidfire.*--timeout[ =](\d+)", adapter.get("rocket_launch") or "")
         if total and timeout and int(timeout[1]) >= total:
-            report.errors.append(f"{path}: --timeout {timeout[1]} s is not less than the walltime, {total} s")
+            report.errors.append(
+                f"{path}: --timeout {timeout[1]} s is not less than the walltime, {total} s"
+            )
         if pull and not timeout:
-            report.errors.append(f"{path}: no `rapidfire --timeout` in rocket_launch: it begins jobs until the end")
+            report.errors.append(
+                f"{path}: no `rapidfire --timeout` in rocket_launch: it begins jobs until the end"
+            )
         if total:
             _check_signal(report, path, adapter, total)
     return found
@@ -245,7 +289,9 @@ def _check_changes(report: Report, stage: str, changes: Mapping[str, Any], adapt
         return
     keys = template_keys(Path(adapter.template_file).read_text())
     if unknown := [key for key in changes if key not in keys]:
-        report.errors.append(f"queue of stage {stage}: {', '.join(unknown)} not in {adapter.template_file}")
+        report.errors.append(
+            f"queue of stage {stage}: {', '.join(unknown)} not in {adapter.template_file}"
+        )
 
 
 def _check_rocket(report: Report, path: Path, adapter: Any, category: str) -> None:
@@ -254,14 +300,20 @@ def _check_rocket(report: Report, path: Path, adapter: Any, category: str) -> No
     files = dict(re.findall(r"(?<=\s)(-[lw]|--\w+_file)[ =](\S+)", launch))
     worker = files.get("-w") or files.get("--fworker_file")
     if worker is None:
-        report.errors.append(f"{path}: rocket_launch names no worker file (-w); it would take jobs of every category")
+        report.errors.append(
+            f"{path}: rocket_launch names no worker file (-w); it would take jobs of every category"
+        )
     elif Path(worker).name != worker_file(category):
-        report.errors.append(f"{path}: rocket_launch starts a worker of {worker}, expected {worker_file(category)}")
+        report.errors.append(
+            f"{path}: rocket_launch starts a worker of {worker}, expected {worker_file(category)}"
+        )
     for named in files.values():
         if not Path(named).is_file():
             report.errors.append(f"{path}: {named} in rocket_launch does not exist")
     if not re.match(r"\s*exec\s", launch):
-        report.warnings.append(f"{path}: rocket_launch without `exec`: SIGTERM does not reach the worker")
+        report.warnings.append(
+            f"{path}: rocket_launch without `exec`: SIGTERM does not reach the worker"
+        )
 
 
 def _check_walltime(report: Report, where: str, walltime: Any, expiry: float) -> int | None:
@@ -274,7 +326,9 @@ def _check_walltime(report: Report, where: str, walltime: Any, expiry: float) ->
         report.errors.append(f"{where}: {err}")
         return None
     if expiry > total:
-        report.errors.append(f"{where}: walltime {walltime} is less than RUN_EXPIRATION_SECS, {expiry:g} s")
+        report.errors.append(
+            f"{where}: walltime {walltime} is less than RUN_EXPIRATION_SECS, {expiry:g} s"
+        )
     return total
 
 
@@ -284,10 +338,14 @@ def _check_signal(report: Report, path: Path, adapter: Any, total: int) -> None:
         found = re.fullmatch(r"B:(?:SIG)?TERM@(\d+)", str(adapter.get("signal")))
         lead = int(found[1]) if found else 0
     else:
-        found = re.search(r"\btimeout .*--signal=(?:SIG)?TERM\s+(\d+)\s", adapter.get("rocket_launch") or "")
+        found = re.search(
+            r"\btimeout .*--signal=(?:SIG)?TERM\s+(\d+)\s", adapter.get("rocket_launch") or ""
+        )
         lead = total - int(found[1]) if found else 0
     if not 0 < lead < total:
-        report.errors.append(f"{path}: no SIGTERM before the walltime is over, so no checkpoint (signal: B:TERM@120)")
+        report.errors.append(
+            f"{path}: no SIGTERM before the walltime is over, so no checkpoint (signal: B:TERM@120)"
+        )
 
 
 def _check_programs(report: Report, kinds: set[str]) -> None:
@@ -297,7 +355,9 @@ def _check_programs(report: Report, kinds: set[str]) -> None:
             report.errors.append(f"{name} is not on PATH: pip install fireworks")
     for kind in sorted(kinds):
         if not shutil.which(name := SUBMIT.get(kind, "qsub")):
-            report.warnings.append(f"{name} is not on PATH: nothing can be submitted to {kind} from here")
+            report.warnings.append(
+                f"{name} is not on PATH: nothing can be submitted to {kind} from here"
+            )
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -339,6 +399,8 @@ def _adapter(path: Path) -> Any:
 
     data = yaml.safe_load(path.read_text())
     # FireWorks looks for a class by this name in all its modules, its tests among them
-    adapter = CommonAdapter.from_dict(data) if data["_fw_name"] == "CommonAdapter" else load_object(data)
+    adapter = (
+        CommonAdapter.from_dict(data) if data["_fw_name"] == "CommonAdapter" else load_object(data)
+    )
     adapter.get_script_str(".")
     return adapter

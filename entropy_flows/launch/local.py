@@ -23,7 +23,9 @@ MAX_RESTARTS = 20
 LOOK_SECONDS = 10.0
 """Between two looks at what workers have left that cannot be told at once from work in progress."""
 ALONE = 10.0
-"""Seconds after which what looks half done is no work in progress, where all workers are of this machine."""
+"""Seconds after which what looks half done is no work in progress, where all workers are of this
+machine.
+"""
 
 
 class LocalWorkers:
@@ -80,7 +82,11 @@ class LocalWorkers:
         RuntimeError
             If workers keep dying.
         """
-        dead = [name for name, process in self.processes.items() if process is not None and process.poll() is not None]
+        dead = [
+            name
+            for name, process in self.processes.items()
+            if process is not None and process.poll() is not None
+        ]
         if not dead and time.monotonic() - self.looked < LOOK_SECONDS:
             return Mended()
         self.restarts += len(dead)

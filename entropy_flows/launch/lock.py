@@ -1,7 +1,8 @@
 """A workflow's lock, as FireWorks takes it, and what is left of it when its holder died.
 
-FireWorks marks a workflow `locked` while it reads and writes its jobs, for milliseconds to seconds, and knows no owner.
-A holder is dead when the workflow is locked at every look for a while, and nobody has written it meanwhile.
+FireWorks marks a workflow `locked` while it reads and writes its jobs, for milliseconds to seconds,
+and knows no owner. A holder is dead when the workflow is locked at every look for a while, and
+nobody has written it meanwhile.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def held(pad: LaunchPad, workflow_id: Any, patience: float) -> Iterator[bool]:
     try:
         yield "locked" in seen
     finally:  # True: FireWorks' own word for it, which it writes whenever it saves the workflow
-        pad.workflows.update_one({"_id": workflow_id, "locked": {"$in": [mine, True]}}, {"$unset": {"locked": ""}})
+        pad.workflows.update_one(
+            {"_id": workflow_id, "locked": {"$in": [mine, True]}}, {"$unset": {"locked": ""}}
+        )
 
 
 def wait(pad: LaunchPad, workflow_id: Any, patience: float) -> dict[str, Any]:
@@ -75,7 +78,9 @@ def wait(pad: LaunchPad, workflow_id: Any, patience: float) -> dict[str, Any]:
     limit = patience + SECONDS_PER_JOB * len(whole["nodes"])
     start = since = time.monotonic()
     before: dict[str, Any] = {}
-    while (seen := pad.workflows.find_one({"_id": workflow_id}, {"locked": 1, "updated_on": 1})) is not None:
+    while (
+        seen := pad.workflows.find_one({"_id": workflow_id}, {"locked": 1, "updated_on": 1})
+    ) is not None:
         now = time.monotonic()
         if seen != before:
             before, since = seen, now
@@ -84,7 +89,9 @@ def wait(pad: LaunchPad, workflow_id: Any, patience: float) -> dict[str, Any]:
         if now - start > limit + BUSY_SECONDS:
             break
         time.sleep(LOOK_SECONDS)
-    raise BusyError(f"workflow {workflow_id} could not be locked in {time.monotonic() - start:.0f} s")
+    raise BusyError(
+        f"workflow {workflow_id} could not be locked in {time.monotonic() - start:.0f} s"
+    )
 
 
 def _take(pad: LaunchPad, seen: dict[str, Any], mine: str) -> bool:

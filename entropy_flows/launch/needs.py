@@ -24,24 +24,46 @@ def waiting_for_nothing(
         if job["state"] not in ("WAITING", "PAUSED") or age(job["updated_on"]) <= patience:
             continue
         parents, needs = ahead.get(str(fw_id), []), job["spec"].get("needs")
-        if job["state"] == "WAITING" and all(told[str(parent)] == "COMPLETED" for parent in parents):
-            findings.append(finding("waiting", job, "WAITING, but all before it is COMPLETED", "let go on"))
-        if job["state"] == "PAUSED" and needs and "chunk" not in job["spec"] and is_complete(pad, needs):
-            findings.append(finding("waiting", job, "PAUSED, but all it gathers is there", "let go on"))
+        if job["state"] == "WAITING" and all(
+            told[str(parent)] == "COMPLETED" for parent in parents
+        ):
+            findings.append(
+                finding("waiting", job, "WAITING, but all before it is COMPLETED", "let go on")
+            )
+        if (
+            job["state"] == "PAUSED"
+            and needs
+            and "chunk" not in job["spec"]
+            and is_complete(pad, needs)
+        ):
+            findings.append(
+                finding("waiting", job, "PAUSED, but all it gathers is there", "let go on")
+            )
     return findings
 
 
-def without_arrays(pad: LaunchPad, workflow: Document, jobs: dict[int, Document], again: set[int]) -> list[Finding]:
+def without_arrays(
+    pad: LaunchPad, workflow: Document, jobs: dict[int, Document], again: set[int]
+) -> list[Finding]:
     """Completed jobs whose arrays are missing where a job that is still to run, maybe again, will ask for them."""
-    asking = again | {fw_id for fw_id, job in jobs.items() if job["state"] in ("WAITING", "READY", "FIZZLED")}
+    asking = again | {
+        fw_id for fw_id, job in jobs.items() if job["state"] in ("WAITING", "READY", "FIZZLED")
+    }
     findings: dict[int, Finding] = {}
     while asking:
-        parents = {int(fw_id) for fw_id, after in workflow["links"].items() if asking & set(after)} & set(jobs)
-        asked = {jobs[i]["spec"].get("uuid"): jobs[i] for i in parents if jobs[i]["state"] == "COMPLETED"}
+        parents = {
+            int(fw_id) for fw_id, after in workflow["links"].items() if asking & set(after)
+        } & set(jobs)
+        asked = {
+            jobs[i]["spec"].get("uuid"): jobs[i] for i in parents if jobs[i]["state"] == "COMPLETED"
+        }
         lost = {asked[uuid]["fw_id"]: asked[uuid] for uuid in dangling(pad, asked)}
         asking = lost.keys() - findings.keys()  # run again, these ask for others' arrays themselves
         found = "COMPLETED, but the arrays of its output are missing"
-        findings |= {i: finding("arrays", lost[i], found, "run again", lost[i]["spec"]["uuid"]) for i in asking}
+        findings |= {
+            i: finding("arrays", lost[i], found, "run again", lost[i]["spec"]["uuid"])
+            for i in asking
+        }
     return list(findings.values())
 
 

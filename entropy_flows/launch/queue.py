@@ -22,7 +22,9 @@ SLURM_ENDED = frozenset(
         "TIMEOUT",
     )
 )
-"""States in which SLURM lists a job that runs no more; COMPLETING may last for days on a node that broke down."""
+"""States in which SLURM lists a job that runs no more; COMPLETING may last for days on a node
+that broke down.
+"""
 PBS_ENDED = frozenset("CEFX")
 """Completed, exiting, finished, expired."""
 
@@ -33,8 +35,8 @@ def queue_jobs() -> frozenset[str] | None:
     Returns
     -------
     frozenset of str or None
-        As FireWorks keeps them: the number alone. None if this machine has no queue or it does not answer, from which
-        nothing follows.
+        As FireWorks keeps them: the number alone. None if this machine has no queue or it does not
+        answer, from which nothing follows.
     """
     if shutil.which("squeue"):
         return _slurm(_ask("squeue", "--noheader", "--format=%i %T"))
@@ -61,6 +63,8 @@ def _pbs(listing: str | None) -> frozenset[str] | None:
 def _ask(*command: str) -> str | None:
     """What a command prints; None if it fails or does not end."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,7 +1,7 @@
 """What a campaign's `queue` section may change: the keys that FireWorks' queue adapter has a line for in its template.
 
-FireWorks leaves out any other key with a warning in qlaunch's log, and the queue job then has the settings of the queue
-file: a training whose `wall_time` was to be two days gets one.
+FireWorks leaves out any other key with a warning in qlaunch's log, and the queue job then has the
+settings of the queue file: a training whose `wall_time` was to be two days gets one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def check_queue(queue: Mapping[Stage, Mapping[str, str | int]]) -> None:
     Raises
     ------
     ValueError
-        For a key that neither SLURM's template nor a PBS template has, or a walltime that YAML has made a number.
+        For a key that neither SLURM's template nor a PBS template has, or a walltime that YAML has
+        made a number.
     """
     if not queue:
         return

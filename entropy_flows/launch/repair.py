@@ -1,12 +1,13 @@
 """Mend what dead workers left on the launchpad, while others work on it or not.
 
-Each workflow with something wrong is mended under its lock, from what its jobs are then (`findings`); a lock whose
-holder is dead is taken over (`lock`). Two things belong to no workflow:
+Each workflow with something wrong is mended under its lock, from what its jobs are then
+(`findings`); a lock whose holder is dead is taken over (`lock`). Two things belong to no workflow:
 
 - *left*: launches of jobs that went on without them;
-- *orphan*: jobs in no workflow, inserted by a worker that died before it saved theirs. The job that adds them adds them
-  again. They are told from jobs that are being added by their age, and because every lock that was held when they were
-  seen has been free since.
+- *orphan*: jobs in no workflow, inserted by a worker that died before it saved theirs. The job that
+  adds them adds them
+  again. They are told from jobs that are being added by their age, and because every lock that was
+  held when they were seen has been free since.
 
 Everything a job writes is written by key, so a job that runs twice costs time and nothing else.
 """
@@ -44,7 +45,9 @@ AGAIN = ("lost", "reserved", "failed", "arrays")
 OPEN = ["RUNNING", "RESERVED"]
 LOOKS = 20
 RERUN_CHUNK = 100
-"""Jobs after which a workflow is saved: while nothing is written, a long repair looks like a dead one."""
+"""Jobs after which a workflow is saved: while nothing is written, a long repair looks like a
+dead one.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,18 @@ class Mended:
 
     def __str__(self) -> str:
         words = {**MENDED, **TOLD}
-        return ", ".join(f"{words[kind]}: {n}" for kind, n in self.counts.items()) or "nothing to mend"
+        return (
+            ", ".join(f"{words[kind]}: {n}" for kind, n in self.counts.items()) or "nothing to mend"
+        )
 
 
 def repair(
-    pad: LaunchPad, campaign: str, evidence: Evidence | None = None, *, dry_run: bool = False, retry: bool = False
+    pad: LaunchPad,
+    campaign: str,
+    evidence: Evidence | None = None,
+    *,
+    dry_run: bool = False,
+    retry: bool = False,
 ) -> Mended:
     """Find and mend what dead workers left of a campaign's jobs.
 
@@ -90,9 +100,14 @@ def repair(
     """
     evidence = evidence or Evidence()
     jobs = list(
-        pad.fireworks.find({"spec.campaign": campaign}, {"fw_id": 1, "name": 1, "launches": 1, "created_on": 1})
+        pad.fireworks.find(
+            {"spec.campaign": campaign}, {"fw_id": 1, "name": 1, "launches": 1, "created_on": 1}
+        )
     )
-    ours, fields = {"nodes": {"$in": [job["fw_id"] for job in jobs]}}, {"links": 0, "parent_links": 0, "fw_states": 0}
+    ours, fields = (
+        {"nodes": {"$in": [job["fw_id"] for job in jobs]}},
+        {"links": 0, "parent_links": 0, "fw_states": 0},
+    )
     workflows = list(pad.workflows.find(ours, fields))
     findings = _left(pad, jobs, evidence, dry_run)
     for workflow in workflows:
@@ -114,15 +129,28 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
     dry_run
         Only find.
     """
-    rows = store.failures(stage={"$ne": "physics"})  # no part of the loop: `physics --queue` submits it anew
+    rows = store.failures(
+        stage={"$ne": "physics"}
+    )  # no part of the loop: `physics --queue` submits it anew
     last = max((row["iteration"] for row in [*rows, *store.iterations()]), default=0)
     messages = {row["uuid"]: row["message"] for row in rows if row["iteration"] == last}
-    query = {"spec.campaign": store.name, "spec.uuid": {"$in": list(messages)}, "state": "COMPLETED"}
+    query = {
+        "spec.campaign": store.name,
+        "spec.uuid": {"$in": list(messages)},
+        "state": "COMPLETED",
+    }
     findings = [
         Finding(
-            "stage", job["fw_id"], job["name"], messages[job["spec"]["uuid"]], "run again", uuid=job["spec"]["uuid"]
+            "stage",
+            job["fw_id"],
+            job["name"],
+            messages[job["spec"]["uuid"]],
+            "run again",
+            uuid=job["spec"]["uuid"],
         )
-        for job in pad.fireworks.find(query, {"fw_id": 1, "name": 1, "spec.uuid": 1}).sort("fw_id", 1)
+        for job in pad.fireworks.find(query, {"fw_id": 1, "name": 1, "spec.uuid": 1}).sort(
+            "fw_id", 1
+        )
     ]
     if findings and not dry_run:
         store.set_state("running")
@@ -132,7 +160,9 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
     return Mended(tuple(findings))
 
 
-def _mend_workflow(pad: LaunchPad, workflow: Document, evidence: Evidence, dry_run: bool, retry: bool) -> list[Finding]:
+def _mend_workflow(
+    pad: LaunchPad, workflow: Document, evidence: Evidence, dry_run: bool, retry: bool
+) -> list[Finding]:
     """Find under the workflow's lock what is wrong with it, and mend it."""
     about, number = {"_id": workflow["_id"]}, min(workflow["nodes"])
     done = workflow["state"] == "COMPLETED"
@@ -146,13 +176,23 @@ def _mend_workflow(pad: LaunchPad, workflow: Document, evidence: Evidence, dry_r
             return [taken] * dead + findings
         with held(pad, workflow["_id"], evidence.patience) as dead:
             findings = _mend_jobs(pad, look(pad, pad.workflows.find_one(about), evidence, retry))
-        _close(pad, [number for finding in findings if finding.kind in AGAIN for number in finding.launches])
+        _close(
+            pad,
+            [
+                number
+                for finding in findings
+                if finding.kind in AGAIN
+                for number in finding.launches
+            ],
+        )
         return [taken] * dead + findings
     except BusyError as err:
         return [Finding("busy", number, workflow["name"], str(err), "left for the next repair")]
 
 
-def _undisturbed(pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool) -> tuple[list[Finding], bool]:
+def _undisturbed(
+    pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool
+) -> tuple[list[Finding], bool]:
     """What is wrong with a workflow that nobody changed during the look, and whether its lock's holder is dead."""
     about = {"_id": workflow["_id"]}
     for _ in range(LOOKS):
@@ -168,21 +208,35 @@ def _mend_jobs(pad: LaunchPad, findings: list[Finding]) -> list[Finding]:
     ended = [finding.fw_id for finding in findings if finding.kind == "ended"]
     waiting = [finding.fw_id for finding in findings if finding.kind == "waiting"]
     again = [finding.fw_id for finding in findings if finding.kind in AGAIN]
-    pad.fireworks.update_many({"fw_id": {"$in": ended}}, {"$set": {"state": "RUNNING"}})  # so that its end is news
+    pad.fireworks.update_many(
+        {"fw_id": {"$in": ended}}, {"$set": {"state": "RUNNING"}}
+    )  # so that its end is news
     pad.fireworks.update_many({"fw_id": {"$in": waiting}}, {"$set": {"state": "WAITING"}})
     for uuid, blob in dangling(pad, [finding.uuid for finding in findings if finding.uuid]).items():
         pad.db[OUTPUTS].delete_one({"uuid": uuid, ARRAYS: blob})
-    unread = {"fw_id": {"$in": again}, "state": "FIZZLED", "launches": []}  # FireWorks keeps no count of these
+    unread = {
+        "fw_id": {"$in": again},
+        "state": "FIZZLED",
+        "launches": [],
+    }  # FireWorks keeps no count of these
     pad.fireworks.update_many(unread, {"$inc": {"spec._unreadable": 1}})
     if _error(lambda: _rerun(pad, again)) is not None:  # one of them: the others are to run
-        findings = [_tried(finding, AGAIN, lambda fw_id: _rerun(pad, [fw_id])) for finding in findings]
-    return [_tried(finding, ("ended", "waiting"), lambda fw_id: _refresh(pad, fw_id)) for finding in findings]
+        findings = [
+            _tried(finding, AGAIN, lambda fw_id: _rerun(pad, [fw_id])) for finding in findings
+        ]
+    return [
+        _tried(finding, ("ended", "waiting"), lambda fw_id: _refresh(pad, fw_id))
+        for finding in findings
+    ]
 
 
 def _refresh(pad: LaunchPad, fw_id: int) -> None:
     """Have a workflow hear of a job's end, or of that of all it waits for, as FireWorks does."""
     workflow = pad.get_wf_by_fw_id_lzyfw(fw_id)
-    if workflow.id_fw[fw_id].state in ("RUNNING", "WAITING"):  # else it was told together with the job before it
+    if workflow.id_fw[fw_id].state in (
+        "RUNNING",
+        "WAITING",
+    ):  # else it was told together with the job before it
         pad._update_wf(workflow, workflow.refresh(fw_id))
 
 
@@ -201,14 +255,20 @@ def _tried(finding: Finding, kinds: Iterable[str], change: Callable[[int], None]
     if finding.kind not in kinds:
         return finding
     error = _error(lambda: change(finding.fw_id))
-    return finding if error is None else replace(finding, kind="given up", done=f"given up: {error}", launches=())
+    return (
+        finding
+        if error is None
+        else replace(finding, kind="given up", done=f"given up: {error}", launches=())
+    )
 
 
 def _error(change: Callable[[], None]) -> str | None:
     """Make a change; what kept it from being made, unless it was the database."""
     try:
         change()
-    except Exception as err:  # a job or an action that cannot be read here, also for want of a module, or applied
+    except (
+        Exception
+    ) as err:  # a job or an action that cannot be read here, also for want of a module, or applied
         if is_machine_fault(err) and not isinstance(err, ImportError):
             raise
         return f"{type(err).__name__}: {err}"
@@ -222,9 +282,20 @@ def _left(pad: LaunchPad, jobs: list[Document], evidence: Evidence, dry_run: boo
     findings = []
     for launch in pad.launches.find({"state": {"$in": OPEN}}, LAUNCH_FIELDS).sort("launch_id", 1):
         fw_id, number = launch["fw_id"], launch["launch_id"]
-        if fw_id in names and number not in current and (why := evidence.against(launch)) is not None:
+        if (
+            fw_id in names
+            and number not in current
+            and (why := evidence.against(launch)) is not None
+        ):
             findings.append(
-                Finding("left", fw_id, names[fw_id], f"launch {number} is open, but {why}", "closed", (number,))
+                Finding(
+                    "left",
+                    fw_id,
+                    names[fw_id],
+                    f"launch {number} is open, but {why}",
+                    "closed",
+                    (number,),
+                )
             )
     if not dry_run:
         _close(pad, [number for finding in findings for number in finding.launches])
@@ -233,20 +304,33 @@ def _left(pad: LaunchPad, jobs: list[Document], evidence: Evidence, dry_run: boo
 
 def _close(pad: LaunchPad, numbers: list[int]) -> None:
     """Mark launches as failed that nobody works on, after their jobs were put back."""
-    for launch in pad.launches.find({"launch_id": {"$in": numbers}, "state": {"$in": OPEN}}, {"launch_id": 1}):
+    for launch in pad.launches.find(
+        {"launch_id": {"$in": numbers}, "state": {"$in": OPEN}}, {"launch_id": 1}
+    ):
         pad.mark_fizzled(launch["launch_id"])
 
 
 def _orphans(
-    pad: LaunchPad, jobs: list[Document], workflows: list[Document], evidence: Evidence, dry_run: bool
+    pad: LaunchPad,
+    jobs: list[Document],
+    workflows: list[Document],
+    evidence: Evidence,
+    dry_run: bool,
 ) -> list[Finding]:
     """Delete what was in no workflow before these were looked at, is in none now, and was not added just now."""
     known = {fw_id for workflow in workflows for fw_id in workflow["nodes"]}
-    old = {j["fw_id"]: j for j in jobs if j["fw_id"] not in known and age(j["created_on"]) > evidence.patience}
+    old = {
+        j["fw_id"]: j
+        for j in jobs
+        if j["fw_id"] not in known and age(j["created_on"]) > evidence.patience
+    }
     for workflow in pad.workflows.find({"nodes": {"$in": list(old)}}, {"nodes": 1}):
         old = {fw_id: job for fw_id, job in old.items() if fw_id not in workflow["nodes"]}
     if not dry_run:
         pad.fireworks.delete_many({"fw_id": {"$in": list(old)}})
         pad.launches.delete_many({"fw_id": {"$in": list(old)}})
     done = "deleted" if workflows else "deleted: then run `entropy-flows submit` again"
-    return [Finding("orphan", fw_id, job["name"], "it is in no workflow", done) for fw_id, job in old.items()]
+    return [
+        Finding("orphan", fw_id, job["name"], "it is in no workflow", done)
+        for fw_id, job in old.items()
+    ]

@@ -26,7 +26,8 @@ _PRINTED = 1e-6
 def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -> dict[str, Seed]:
     """Phase → seed, with moments as the label engine starts from them.
 
-    A phase without moments of its own has those of the engine's table, if the engine is VASP with spin.
+    A phase without moments of its own has those of the engine's table, if the engine is VASP with
+    spin.
 
     Parameters
     ----------

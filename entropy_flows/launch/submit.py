@@ -49,7 +49,9 @@ def locate_model(model: str, base: Path) -> str:
     return with_arguments(path.resolve(), arguments)
 
 
-def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None) -> Flow:
+def build_flow(
+    store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None
+) -> Flow:
     """The campaign's first iteration, its base model registered.
 
     Parameters
@@ -66,7 +68,8 @@ def build_flow(store: CampaignStore, campaign: Campaign, base: Path, maker: Acti
     Raises
     ------
     ValueError, StoreError
-        If a seed or model will not do, or the label engine has other settings than the campaign's labels.
+        If a seed or model will not do, or the label engine has other settings than the campaign's
+        labels.
     """
     seeds = {name: seed.cell for name, seed in campaign_seeds(campaign, base).items()}
     model = locate_model(campaign.base_model, base)
@@ -100,7 +103,12 @@ def agnostic_flow(store: CampaignStore, settings: AgnosticParams) -> Flow:
     return flow
 
 
-def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: ActiveLearningMaker | None = None) -> bool:
+def submit(
+    store: CampaignStore,
+    campaign: AnyCampaign,
+    base: Path,
+    maker: ActiveLearningMaker | None = None,
+) -> bool:
     """Register the campaign and add its first iteration to the launchpad, once; arguments as in `build_flow`.
 
     A data set without physics is added as a whole.
@@ -127,7 +135,11 @@ def submit(store: CampaignStore, campaign: AnyCampaign, base: Path, maker: Activ
 
 
 def submit_physics(
-    store: CampaignStore, campaign: Campaign, subject: Subject, cells: dict[str, Structure], base: Path
+    store: CampaignStore,
+    campaign: Campaign,
+    subject: Subject,
+    cells: dict[str, Structure],
+    base: Path,
 ) -> bool:
     """Add a job that makes those physics checks of a model that are not there.
 
@@ -153,7 +165,9 @@ def submit_physics(
     ours = {"spec.campaign": store.name, "spec.physics": subject.reference}
     if pad.fireworks.find_one({**ours, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}) is not None:
         return False
-    store.forget_failures([job["spec"]["uuid"] for job in pad.fireworks.find(ours, {"spec.uuid": 1})])
+    store.forget_failures(
+        [job["spec"]["uuid"] for job in pad.fireworks.find(ours, {"spec.uuid": 1})]
+    )
     last = max([1, *(document["iteration"] for document in store.iterations())])
     made = PhysicsMaker(params=campaign.physics).make(store.name, last, subject.role, cells)
     flow = configured(
@@ -184,6 +198,14 @@ def _opened_launchpad() -> LaunchPad:
 def _claimed(store: CampaignStore) -> bool:
     """Whether this process may submit: nobody else began to a moment ago."""
     now = datetime.now(UTC)
-    free = {"$or": [{"submitted": {"$exists": False}}, {"submitted": {"$lt": now - timedelta(seconds=CLAIM_SECONDS)}}]}
+    free = {
+        "$or": [
+            {"submitted": {"$exists": False}},
+            {"submitted": {"$lt": now - timedelta(seconds=CLAIM_SECONDS)}},
+        ]
+    }
     query = {"name": store.name, **free}
-    return store.database["campaigns"].find_one_and_update(query, {"$set": {"submitted": now}}) is not None
+    return (
+        store.database["campaigns"].find_one_and_update(query, {"$set": {"submitted": now}})
+        is not None
+    )

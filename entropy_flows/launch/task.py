@@ -7,8 +7,9 @@
     an older package          the job is READY again, the process ends
     run a second time         jobs it added the first time are not added again
 
-So a job that is FIZZLED was failed by its machine, and can always be run again. One iteration is one workflow, because
-FireWorks reads and writes the whole of it whenever one of its jobs changes its state.
+So a job that is FIZZLED was failed by its machine, and can always be run again. One iteration is
+one workflow, because FireWorks reads and writes the whole of it whenever one of its jobs changes
+its state.
 """
 
 from __future__ import annotations
@@ -49,10 +50,14 @@ class StageTask(JobFiretask):
     def to_dict(self) -> dict[str, Any]:
         """The task as the launchpad keeps it: its job as a text, revived by the worker that runs it and nobody else.
 
-        To revive a job imports the modules that it names, which whoever looks at the launchpad has no need of.
+        To revive a job imports the modules that it names, which whoever looks at the launchpad has
+        no need of.
         """
         job = self["job"]
-        return {**self, "job": job if isinstance(job, str) else json.dumps(jsanitize(job.as_dict()))}
+        return {
+            **self,
+            "job": job if isinstance(job, str) else json.dumps(jsanitize(job.as_dict())),
+        }
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Run the job; see the module for what may happen meanwhile."""
@@ -62,7 +67,11 @@ class StageTask(JobFiretask):
         with answering_sigterm():
             try:
                 with Heartbeat(self.launchpad, launch), running(launch):
-                    patiently(lambda: refuse_old_worker(CampaignStore.open(fw_spec["campaign"]).document()))
+                    patiently(
+                        lambda: refuse_old_worker(
+                            CampaignStore.open(fw_spec["campaign"]).document()
+                        )
+                    )
                     SETTINGS.JOB_STORE = job_store()
                     return patiently(lambda: self._run(fw_spec))
             except LaunchLostError as lost:
@@ -85,7 +94,9 @@ class StageTask(JobFiretask):
         check_launch(pad.db)
         if gathering is not None:
             let_go_on(pad, gathering, needs)
-        action.detours = [rest for workflow in action.detours for rest in self._detour(stage_workflow(workflow))]
+        action.detours = [
+            rest for workflow in action.detours for rest in self._detour(stage_workflow(workflow))
+        ]
         for workflow in action.additions:
             add_once(pad, stage_workflow(workflow))
         action.additions = []
@@ -145,13 +156,19 @@ def patiently(work: Callable[[], T]) -> T:
         try:
             return work()
         except (ConnectionFailure, UnreachableError) as err:
-            print(f"the database went away ({type(err).__name__}); waiting for it", file=sys.stderr, flush=True)
+            print(
+                f"the database went away ({type(err).__name__}); waiting for it",
+                file=sys.stderr,
+                flush=True,
+            )
             _await_database(err)
 
 
 def give_back(launch: Launch, reason: str) -> None:
     """Make the running job READY for another worker, unless it is another's already, and end this process."""
-    pad = launchpad()  # its own connection: the signal may have come in the middle of another one's work
+    pad = (
+        launchpad()
+    )  # its own connection: the signal may have come in the middle of another one's work
     try:
         if launch.fence.holds(pad.db):
             pad.rerun_fw(launch.fw_id)
@@ -196,4 +213,7 @@ def _await_database(error: ConnectionFailure | UnreachableError) -> None:
 def _known(pad: LaunchPad, workflow: Workflow) -> list[int]:
     """Numbers of the jobs on the launchpad that these are."""
     uuids = [firework.spec["uuid"] for firework in workflow.fws]
-    return [firework["fw_id"] for firework in pad.fireworks.find({"spec.uuid": {"$in": uuids}}, {"fw_id": 1})]
+    return [
+        firework["fw_id"]
+        for firework in pad.fireworks.find({"spec.uuid": {"$in": uuids}}, {"fw_id": 1})
+    ]

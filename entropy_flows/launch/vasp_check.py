@@ -29,7 +29,9 @@ def vasp_warnings(path: Path, asked: dict[str, Any], maker: Any) -> list[str]:
 
     found = []
     if _is_serial(asked):
-        found.append(f"{path}: one task, so VASP would run on one core; set ntasks (`launchers` has --ntasks-dft)")
+        found.append(
+            f"{path}: one task, so VASP would run on one core; set ntasks (`launchers` has --ntasks-dft)"
+        )
     command = shlex.split(str(maker.run_vasp_kwargs.get("vasp_cmd") or SETTINGS.VASP_CMD))
     if len(command) == 1 and Path(command[0]).name.startswith("vasp"):
         found.append(

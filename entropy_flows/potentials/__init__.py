@@ -11,17 +11,24 @@ Accepted names, in the order they are tried:
 `CHGNet`, `MACE-MPA-0`, …      a force field atomate2 knows, if its package is installed
 `some.module.name`             a class or function that needs no arguments but a device and gives an ASE calculator
                                or, for `load_batch_model`, a model of torch-sim
-=============================  =========================================================================
+=============================
+=========================================================================
 
-Keyword arguments, for SevenNet, atomate2's force fields and import paths, stand behind a name as JSON; a campaign file
-has them as a mapping: `{name: 7net-mf-0, modal: PBE}` is `7net-mf-0?{"modal": "PBE"}`.
+Keyword arguments, for SevenNet, atomate2's force fields and import paths, stand behind a name as
+JSON; a campaign file has them as a mapping: `{name: 7net-mf-0, modal: PBE}` is `7net-mf-0?{"modal":
+"PBE"}`.
 
 Importing this package imports no machine-learning package; loading a model does.
 """
 
 from entropy_flows.potentials.batch import BatchModel, Evaluation, load_batch_model
 from entropy_flows.potentials.calculators import check_name, load_calculator
-from entropy_flows.potentials.files import check_elements, local_package, model_elements, model_sha256
+from entropy_flows.potentials.files import (
+    check_elements,
+    local_package,
+    model_elements,
+    model_sha256,
+)
 from entropy_flows.potentials.names import (
     CHECKPOINT_SUFFIX,
     COMPILED_SUFFIX,

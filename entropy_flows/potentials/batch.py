@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from entropy_flows.potentials.calculators import check_name, load_calculator, make
 from entropy_flows.potentials.files import compiled_for_batches, local_package
-from entropy_flows.potentials.names import COMPILED_SUFFIX, is_dotted, is_nequip, is_sevennet, split_model
+from entropy_flows.potentials.names import (
+    COMPILED_SUFFIX,
+    is_dotted,
+    is_nequip,
+    is_sevennet,
+    split_model,
+)
 from entropy_flows.potentials.onebyone import OneByOne
 from entropy_flows.potentials.scope import generators_untouched
 
@@ -28,7 +34,9 @@ class Evaluation:
     forces: Tensor
     """(n, 3) in eV/Å."""
     stress: Tensor | None
-    """(B, 3, 3) in eV/Å³, ASE's sign; nan for a cell without a volume; None if the model gives no stress."""
+    """(B, 3, 3) in eV/Å³, ASE's sign; nan for a cell without a volume; None if the model gives
+    no stress.
+    """
 
 
 class BatchModel(Protocol):
@@ -57,9 +65,9 @@ class BatchModel(Protocol):
 def load_batch_model(model: str | Path, device: str = "cpu") -> BatchModel:
     """Build the model of many cells that a name stands for.
 
-    NequIP and Allegro models, eager or compiled with `--target batch`, SevenNet and torch-sim's models evaluate a batch
-    in one call; anything else is an ASE calculator, called cell after cell. Torch's default dtype and random generators
-    are left as they were found.
+    NequIP and Allegro models, eager or compiled with `--target batch`, SevenNet and torch-sim's
+    models evaluate a batch in one call; anything else is an ASE calculator, called cell after cell.
+    Torch's default dtype and random generators are left as they were found.
 
     Parameters
     ----------

@@ -31,8 +31,9 @@ from entropy_flows.yaml_text import shortened
 def load_calculator(model: str | Path, device: str = "cpu") -> Calculator:
     """Build the calculator a model's name stands for.
 
-    Torch's default dtype and the random generators are left as they were found, and each calculator computes under
-    the default dtype its model expects, so that NequIP (float64) and SevenNet (float32) can alternate in one process.
+    Torch's default dtype and the random generators are left as they were found, and each calculator
+    computes under the default dtype its model expects, so that NequIP (float64) and SevenNet
+    (float32) can alternate in one process.
 
     Parameters
     ----------
@@ -79,7 +80,9 @@ def check_name(model: str) -> None:
         check_sevennet(name)
     elif is_nequip(name):
         if arguments:
-            raise ValueError(f"model '{name}' takes no arguments, got {', '.join(arguments)}: a package has its own")
+            raise ValueError(
+                f"model '{name}' takes no arguments, got {', '.join(arguments)}: a package has its own"
+            )
     elif name not in _atomate2_names() and not is_dotted(name):
         raise ValueError(
             f"model '{shortened(name, 200)}' is not known; expected a path ending in "
@@ -95,14 +98,20 @@ def make(name: str, device: str, arguments: Mapping[str, Any]) -> Any:
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"model '{name}' cannot be imported as an ASE calculator class: {error}") from error
+        raise ValueError(
+            f"model '{name}' cannot be imported as an ASE calculator class: {error}"
+        ) from error
     if not callable(factory):
-        raise ValueError(f"model '{name}' is a {type(factory).__name__}, expected a class or a function")
+        raise ValueError(
+            f"model '{name}' is a {type(factory).__name__}, expected a class or a function"
+        )
     here = {"device": device} if "device" in inspect.signature(factory).parameters else {}
     try:
         return factory(**{**here, **arguments})
     except TypeError as error:
-        raise ValueError(f"model '{name}' cannot be made with {dict(arguments) or 'no arguments'}: {error}") from error
+        raise ValueError(
+            f"model '{name}' cannot be made with {dict(arguments) or 'no arguments'}: {error}"
+        ) from error
 
 
 def _load_nequip(path: Path, device: str) -> Calculator:
@@ -116,21 +125,30 @@ def _load_nequip(path: Path, device: str) -> Calculator:
 
         cls = scoped(NequIPCalculator, "float64")
         load = cls.from_compiled_model if compiled else cls._from_saved_model
-        # a package whose types are elements needs no other mapping, which NequIP would assume with a warning
-        return load(path, device=device, chemical_species_to_atom_type_map=model_elements(path) is not None or None)
+        # a package whose types are elements needs no other mapping, which NequIP would assume with
+        # a warning
+        return load(
+            path,
+            device=device,
+            chemical_species_to_atom_type_map=model_elements(path) is not None or None,
+        )
 
 
 def _load_sevennet(name: str, device: str, arguments: Mapping[str, Any]) -> Calculator:
     try:
         from sevenn.calculator import SevenNetCalculator
     except ImportError as error:
-        raise ValueError(f"model '{name}' needs SevenNet: pip install 'entropy_flows[teacher]'") from error
+        raise ValueError(
+            f"model '{name}' needs SevenNet: pip install 'entropy_flows[teacher]'"
+        ) from error
     from entropy_flows.potentials.sevennet import check_modality, checkpoint_file, checkpoint_of
 
     checkpoint = checkpoint_of(checkpoint_file(name))
     check_modality(name, checkpoint, arguments)
     with default_dtype("float32"):
-        return scoped(SevenNetCalculator, "float32")(checkpoint.checkpoint_path, device=device, **arguments)
+        return scoped(SevenNetCalculator, "float32")(
+            checkpoint.checkpoint_path, device=device, **arguments
+        )
 
 
 def _load_atomate2(name: str, arguments: Mapping[str, Any]) -> Calculator:
@@ -138,15 +156,21 @@ def _load_atomate2(name: str, arguments: Mapping[str, Any]) -> Calculator:
 
     with default_dtype("float32"):
         try:
-            return ForceFieldStaticMaker(force_field_name=name, calculator_kwargs=dict(arguments)).calculator
+            return ForceFieldStaticMaker(
+                force_field_name=name, calculator_kwargs=dict(arguments)
+            ).calculator
         except ImportError as error:
-            raise ValueError(f"force field '{name}' of atomate2 needs a package that is missing: {error}") from error
+            raise ValueError(
+                f"force field '{name}' of atomate2 needs a package that is missing: {error}"
+            ) from error
 
 
 def _load_dotted(name: str, device: str, arguments: Mapping[str, Any]) -> Calculator:
     calculator = make(name, device, arguments)
     if not hasattr(calculator, "get_property"):
-        raise ValueError(f"model '{name}' gives a {type(calculator).__name__}, expected an ASE calculator")
+        raise ValueError(
+            f"model '{name}' gives a {type(calculator).__name__}, expected an ASE calculator"
+        )
     return calculator
 
 

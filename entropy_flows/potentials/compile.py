@@ -1,8 +1,8 @@
 """Compile a package for batches: two to four times faster, bound to one kind of device and one version of torch.
 
-This is `nequip-compile --mode aotinductor --target batch`. Alone, that command refuses packages trained with weights
-per structure: it makes a batch of the package's example of training data and does not know this field. Here it gets the
-fields the model takes.
+This is `nequip-compile --mode aotinductor --target batch`. Alone, that command refuses packages
+trained with weights per structure: it makes a batch of the package's example of training data and
+does not know this field. Here it gets the fields the model takes.
 """
 
 from __future__ import annotations
@@ -45,9 +45,22 @@ def compile_package(package: str | Path, output: str | Path, device: str = "cpu"
 
     batch = targets.BATCH_TARGET["data_settings"]
     partial = output.with_name(f"part-{output.name}")
-    targets.BATCH_TARGET["data_settings"] = lambda data: batch({key: data[key] for key in targets.BATCH_INPUTS})
+    targets.BATCH_TARGET["data_settings"] = lambda data: batch(
+        {key: data[key] for key in targets.BATCH_INPUTS}
+    )
     try:
-        nequip_compile([str(source), str(partial), "--device", device, "--mode", "aotinductor", "--target", "batch"])
+        nequip_compile(
+            [
+                str(source),
+                str(partial),
+                "--device",
+                device,
+                "--mode",
+                "aotinductor",
+                "--target",
+                "batch",
+            ]
+        )
     finally:
         targets.BATCH_TARGET["data_settings"] = batch
     return partial.replace(output)

@@ -40,7 +40,9 @@ def atom_types(cells: Cells, elements: Sequence[int], device: str) -> Tensor:
     table[list(elements)] = np.arange(len(elements))
     types = table[cells.numbers]
     if (types < 0).any():
-        unknown = ", ".join(chemical_symbols[number] for number in sorted(set(cells.numbers[types < 0])))
+        unknown = ", ".join(
+            chemical_symbols[number] for number in sorted(set(cells.numbers[types < 0]))
+        )
         known = ", ".join(chemical_symbols[number] for number in elements)
         raise ValueError(f"the model does not know {unknown}; its elements are {known}")
     return torch.from_numpy(types).to(cells.device)

@@ -65,8 +65,8 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
     Returns
     -------
     tuple of str or None
-        Chemical symbols in the model's own order; None when the name does not tell (a foundation model covers most
-        elements) or the model's type names are not elements.
+        Chemical symbols in the model's own order; None when the name does not tell (a foundation
+        model covers most elements) or the model's type names are not elements.
 
     Raises
     ------
@@ -80,7 +80,9 @@ def model_elements(model: str | Path) -> tuple[str, ...] | None:
         return None
     try:
         with zipfile.ZipFile(local_package(model)) as archive:
-            entry = next((n for n in archive.namelist() if n.endswith("/model/package_metadata.txt")), None)
+            entry = next(
+                (n for n in archive.namelist() if n.endswith("/model/package_metadata.txt")), None
+            )
             if entry is None:
                 raise ValueError("it holds no model/package_metadata.txt")
             if archive.getinfo(entry).file_size > MAX_BYTES:
@@ -95,7 +97,12 @@ def _sevennet_elements(name: str, arguments: Mapping[str, Any]) -> tuple[str, ..
     """Elements of a SevenNet model; None for one that is not on this machine, for nothing is fetched."""
     if importlib.util.find_spec("sevenn") is None and not name.endswith(CHECKPOINT_SUFFIX):
         return None
-    from entropy_flows.potentials.sevennet import check_modality, checkpoint_of, known_elements, local_checkpoint
+    from entropy_flows.potentials.sevennet import (
+        check_modality,
+        checkpoint_of,
+        known_elements,
+        local_checkpoint,
+    )
 
     path = local_checkpoint(name)
     if path is None:
@@ -126,13 +133,16 @@ def check_elements(model: str | Path, elements: Iterable[str], role: str) -> Non
     known = model_elements(model)
     if known is not None and (missing := sorted(set(elements) - set(known))):
         name = Path(split_model(model)[0]).name
-        raise ValueError(f"{role} {name} does not know {', '.join(missing)} (it knows {', '.join(known)})")
+        raise ValueError(
+            f"{role} {name} does not know {', '.join(missing)} (it knows {', '.join(known)})"
+        )
 
 
 def compiled_for_batches(path: Path) -> bool:
     """Whether a compiled model takes many cells (`nequip-compile --target batch`) or one (`--target ase`).
 
-    NequIP writes the names of a model's inputs next to the machine code; those of many cells include `batch`.
+    NequIP writes the names of a model's inputs next to the machine code; those of many cells
+    include `batch`.
 
     Parameters
     ----------
@@ -141,7 +151,9 @@ def compiled_for_batches(path: Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            texts = [archive.read(name) for name in archive.namelist() if name.endswith("_metadata.json")]
+            texts = [
+                archive.read(name) for name in archive.namelist() if name.endswith("_metadata.json")
+            ]
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is not a compiled model: {error}") from error
     inputs = [json.loads(text).get("nequip_aoti_inputs") for text in texts]
@@ -168,7 +180,8 @@ def model_sha256(path: str | Path) -> str:
 
 
 def _fetch(name: str) -> Path:
-    # NequIP resolves the id over the network before it looks into its cache, so a cached copy does not help offline
+    # NequIP resolves the id over the network before it looks into its cache, so a cached copy does
+    # not help offline
     from nequip.model.saved_models.load_utils import _get_model_file_path
 
     try:

@@ -1,7 +1,7 @@
 """Names of models: which family one belongs to, and keyword arguments that come with it.
 
-A model with arguments, `{name: 7net-mf-0, modal: PBE}` in a campaign file, travels as one text, the name and the
-arguments as JSON behind a question mark: `7net-mf-0?{"modal": "PBE"}`.
+A model with arguments, `{name: 7net-mf-0, modal: PBE}` in a campaign file, travels as one text, the
+name and the arguments as JSON behind a question mark: `7net-mf-0?{"modal": "PBE"}`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def split_model(model: str | Path) -> tuple[str, dict[str, Any]]:
     try:
         return name, json.loads("{" + text)
     except ValueError:
-        raise ValueError(f"model {shortened(name)!r} has arguments that are not JSON: {{{shortened(text)}") from None
+        raise ValueError(
+            f"model {shortened(name)!r} has arguments that are not JSON: {{{shortened(text)}"
+        ) from None
 
 
 def with_arguments(name: str | Path, arguments: Mapping[str, Any]) -> str:
@@ -54,11 +56,15 @@ def _as_text(given: Any) -> Any:
         return with_arguments(*split_model(given)) if isinstance(given, str) else given
     name = given.get("name")
     if not isinstance(name, str):
-        raise ValueError("expected a name, or a mapping with `name` and the model's keyword arguments")
+        raise ValueError(
+            "expected a name, or a mapping with `name` and the model's keyword arguments"
+        )
     try:
         return with_arguments(name, {key: value for key, value in given.items() if key != "name"})
     except TypeError:
-        raise ValueError(f"the arguments of model {shortened(name)!r} must be plain values") from None
+        raise ValueError(
+            f"the arguments of model {shortened(name)!r} must be plain values"
+        ) from None
 
 
 ModelName = Annotated[str, BeforeValidator(_as_text)]
@@ -96,7 +102,11 @@ def check_sevennet(name: str) -> None:
         Naming the closest known one.
     """
     key = sevennet_key(name)
-    if key is None or key.removeprefix("7net-") in SEVENNET or importlib.util.find_spec("sevenn") is None:
+    if (
+        key is None
+        or key.removeprefix("7net-") in SEVENNET
+        or importlib.util.find_spec("sevenn") is None
+    ):
         return
     from sevenn.util import get_available_pretrained_models
 

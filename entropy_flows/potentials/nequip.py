@@ -2,8 +2,9 @@
 
     edge (i, j, s):  d = r_j + s L − r_i,   |d| < r_c(t_i, t_j)
 
-t the atoms' types, L the cell's lattice vectors as rows, r_c the model's cutoff, which may depend on the types. The
-model gets r, s and L rather than d, for it takes the stress from a strain of both.
+t the atoms' types, L the cell's lattice vectors as rows, r_c the model's cutoff, which may depend
+on the types. The model gets r, s and L rather than d, for it takes the stress from a strain of
+both.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class NequIPModel:
     device
         Torch device.
     compiled
-        Whether it was compiled, which NequIP does for two cells, atoms and edges or more. It then always gets a dimer
-        more, so that one cell, or cells without neighbours, are within that.
+        Whether it was compiled, which NequIP does for two cells, atoms and edges or more. It then
+        always gets a dimer more, so that one cell, or cells without neighbours, are within that.
 
     Raises
     ------
@@ -57,7 +58,9 @@ class NequIPModel:
         If the model's types are not elements.
     """
 
-    def __init__(self, model: Any, metadata: Mapping[str, Any], device: str, *, compiled: bool = False) -> None:
+    def __init__(
+        self, model: Any, metadata: Mapping[str, Any], device: str, *, compiled: bool = False
+    ) -> None:
         self.model, self.device, self.compiled = model, device, compiled
         self.cutoff = float(metadata[graph_model.R_MAX_KEY])
         names = metadata[graph_model.TYPE_NAMES_KEY]
@@ -83,7 +86,9 @@ class NequIPModel:
             from nequip.model.inference_models import load_compiled_model
             from nequip.scripts._compile_utils import BATCH_INPUTS, BATCH_TARGET
 
-            model, metadata = load_compiled_model(str(path), device, BATCH_INPUTS, BATCH_TARGET["output"])
+            model, metadata = load_compiled_model(
+                str(path), device, BATCH_INPUTS, BATCH_TARGET["output"]
+            )
         return cls(model, metadata, device, compiled=True)
 
     def __call__(self, batch: Batch) -> Evaluation:
@@ -115,7 +120,9 @@ class NequIPModel:
             return pairs
         cutoffs = self.cutoffs[types[pairs.centers], types[pairs.members]]
         near = pairs.vectors.square().sum(dim=1) < cutoffs.square()
-        return Pairs(pairs.centers[near], pairs.members[near], pairs.vectors[near], pairs.shifts[near])
+        return Pairs(
+            pairs.centers[near], pairs.members[near], pairs.vectors[near], pairs.shifts[near]
+        )
 
     def _fixed(self, cells: Cells) -> _Fixed:
         inputs = {
@@ -139,7 +146,9 @@ def _dimer(cell: int, atom: int, bond: float, device: torch.device) -> dict[str,
         Key.CELL_KEY: torch.eye(3, dtype=torch.float64, device=device)[None],
         Key.BATCH_KEY: torch.tensor([cell, cell], device=device),
         Key.NUM_NODES_KEY: torch.tensor([2], device=device),
-        Key.POSITIONS_KEY: torch.tensor([[0.0, 0.0, 0.0], [bond, 0.0, 0.0]], dtype=torch.float64, device=device),
+        Key.POSITIONS_KEY: torch.tensor(
+            [[0.0, 0.0, 0.0], [bond, 0.0, 0.0]], dtype=torch.float64, device=device
+        ),
         Key.EDGE_INDEX_KEY: torch.tensor([[atom, atom + 1], [atom + 1, atom]], device=device),
         Key.EDGE_CELL_SHIFT_KEY: torch.zeros(2, 3, dtype=torch.float64, device=device),
     }

@@ -22,8 +22,8 @@ class OneByOne:
     Parameters
     ----------
     calculator
-        Any. Stress is passed on where it comes with the forces; it is not asked for, since that may cost another
-        calculation.
+        Any. Stress is passed on where it comes with the forces; it is not asked for, since that may
+        cost another calculation.
     device
         Where batches for it are made; batches on any device are taken, by way of the CPU.
     """
@@ -39,7 +39,9 @@ class OneByOne:
 
         energies, forces, stresses = zip(*map(self._evaluate, batch.structures()), strict=True)
         device = batch.positions.device
-        stress = np.array([np.full((3, 3), np.nan) if own is None else own for own in stresses], dtype=np.float64)
+        stress = np.array(
+            [np.full((3, 3), np.nan) if own is None else own for own in stresses], dtype=np.float64
+        )
         return Evaluation(
             torch.tensor(energies, dtype=torch.float64, device=device),
             torch.from_numpy(np.concatenate(forces).astype(np.float64)).to(device),
@@ -62,7 +64,10 @@ class BatchOfOne(Calculator):
         self.model = model
 
     def calculate(
-        self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = tuple(all_changes)
+        self,
+        atoms: Atoms | None = None,
+        properties: Any = ("energy",),
+        system_changes: Any = tuple(all_changes),
     ) -> None:
         """Evaluate one cell."""
         from entropy_flows.batch import Batch
@@ -71,6 +76,10 @@ class BatchOfOne(Calculator):
         assert self.atoms is not None
         result = self.model(Batch.of([self.atoms], self.model.device))
         energy = float(result.energy[0])
-        self.results = {"energy": energy, "free_energy": energy, "forces": result.forces.cpu().numpy()}
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": result.forces.cpu().numpy(),
+        }
         if result.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(result.stress[0].cpu().numpy())

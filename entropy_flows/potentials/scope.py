@@ -47,7 +47,10 @@ def scoped(base: type[Any], dtype: str) -> type[Any]:
 
     class Scoped(base):
         def calculate(
-            self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = tuple(all_changes)
+            self,
+            atoms: Any = None,
+            properties: Any = ("energy",),
+            system_changes: Any = tuple(all_changes),
         ) -> None:
             with default_dtype(dtype):
                 super().calculate(atoms, list(properties), list(system_changes))

@@ -2,8 +2,8 @@
 
     edge (i, j):  d = r_j + s L − r_i,   |d| < r_c
 
-SevenNet computes in float32 and derives forces and stress from d, so positions and lattice vectors are only needed, in
-float64, for d itself.
+SevenNet computes in float32 and derives forces and stress from d, so positions and lattice vectors
+are only needed, in float64, for d itself.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def local_checkpoint(name: str) -> Path | None:
 def checkpoint_of(path: Path) -> SevenNetCheckpoint:
     """Open a checkpoint.
 
-    SevenNet unpickles whatever is in it, so the file is read before as weights alone: tensors, arrays and plain values.
-    What passes can be unpickled without running anything.
+    SevenNet unpickles whatever is in it, so the file is read before as weights alone: tensors,
+    arrays and plain values. What passes can be unpickled without running anything.
 
     Raises
     ------
@@ -94,7 +94,11 @@ def checkpoint_of(path: Path) -> SevenNetCheckpoint:
             raise
         named = re.search(r"GLOBAL (\S+)", str(error))
         reason = shortened(str(error).partition("\n")[0], 200)
-        what = f"it names {named[1]}, which is not called" if named else f"{type(error).__name__}: {reason}"
+        what = (
+            f"it names {named[1]}, which is not called"
+            if named
+            else f"{type(error).__name__}: {reason}"
+        )
         raise ValueError(f"{path} is not a checkpoint of SevenNet: {what}") from None
     return checkpoint
 
@@ -107,7 +111,11 @@ def check_modality(name: str, checkpoint: SevenNetCheckpoint, arguments: Mapping
     ValueError
         Naming those it has.
     """
-    known = list(checkpoint.config.get(key.MODAL_MAP) or {}) if checkpoint.config.get(key.USE_MODALITY) else []
+    known = (
+        list(checkpoint.config.get(key.MODAL_MAP) or {})
+        if checkpoint.config.get(key.USE_MODALITY)
+        else []
+    )
     modal = arguments.get("modal")
     if known and modal not in known:
         chosen = "which is not given" if modal is None else f"which is not {modal!r}"
@@ -137,7 +145,9 @@ class SevenNetModel:
 
     def __init__(self, calculator: Any, device: str = "cpu") -> None:
         self.model, self.device, self.cutoff = calculator.model, device, float(calculator.cutoff)
-        self.modality = None if calculator.modal is None else int(calculator.model.modal_map[calculator.modal])
+        self.modality = (
+            None if calculator.modal is None else int(calculator.model.modal_map[calculator.modal])
+        )
         self.elements = tuple(int(number) for number in calculator.type_map)
         self.model.set_is_batch_data(True)
         self.model.requires_grad_(False)

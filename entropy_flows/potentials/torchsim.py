@@ -59,13 +59,17 @@ class TorchSimModel:
         if cells.device.type != torch.device(self.device).type:
             raise ValueError(f"the batch is on {cells.device}, the model on {self.device}")
         if (cells.pbc != cells.pbc[0]).any():
-            raise ValueError("torch-sim takes cells that repeat in the same directions; these differ")
+            raise ValueError(
+                "torch-sim takes cells that repeat in the same directions; these differ"
+            )
         pbc = cells.pbc[0]
         masses = torch.from_numpy(atomic_masses[cells.numbers])
         return {
             "masses": masses.to(cells.device, self.model.dtype),
             "cell": cells.vectors.mT.contiguous().to(self.model.dtype),
-            "pbc": bool(pbc[0]) if (pbc == pbc[0]).all() else torch.from_numpy(pbc).to(cells.device),
+            "pbc": bool(pbc[0])
+            if (pbc == pbc[0]).all()
+            else torch.from_numpy(pbc).to(cells.device),
             "atomic_numbers": cells.species,
             "system_idx": cells.owner,
         }

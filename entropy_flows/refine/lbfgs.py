@@ -2,8 +2,9 @@
 
     E_refine = E_base - k_refine log det Σ(D ∪ {x})                                         (paper A, Eq. 7)
 
-The base energy keeps the cell physical while the entropy pulls it away from what the data set holds. What is kept is
-the visited cell of highest gain, not the last one: the minimum of the sum need not be the maximum of the gain.
+The base energy keeps the cell physical while the entropy pulls it away from what the data set
+holds. What is kept is the visited cell of highest gain, not the last one: the minimum of the sum
+need not be the maximum of the gain.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class RefineParams(Params):
     fmax: float = Field(0.02, gt=0)
     """Stop when no force on the surface exceeds this (eV/Å)."""
     gradient: Literal["exact", "paper"] = "exact"
-    """The surface's own gradient, or the paper's Eqs. 8 and 9, which leave out the candidate's effect on μ and N."""
+    """The surface's own gradient, or the paper's Eqs. 8 and 9, which leave out the candidate's
+    effect on μ and N.
+    """
     min_distance: float = Field(0.55, gt=0, lt=1)
     """Shortest distance allowed, as a fraction of the sum of covalent radii."""
     max_candidates: int = Field(100, ge=0)

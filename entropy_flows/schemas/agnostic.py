@@ -62,17 +62,25 @@ class AgnosticParams(RevEMParams):
     """Its nearest-neighbour distance (Å); None takes ASE's reference crystal."""
     windows: WindowsParams = WindowsParams()
     open: bool = False
-    """Whether `open_windows` are searched, too: for elements whose ground state is not close-packed (paper B, 5.3)."""
+    """Whether `open_windows` are searched, too: for elements whose ground state is not
+    close-packed (paper B, 5.3).
+    """
     open_windows: WindowsParams = WindowsParams(count=8, lowest=1.0, highest=5.0)
     """Larger volumes, and a smaller R_core."""
     modes: tuple[Mode, ...] = Field(MODES, min_length=1)
-    """Whether atoms or cells are told apart: each is a data set of its own until all are gathered."""
+    """Whether atoms or cells are told apart: each is a data set of its own until all are
+    gathered.
+    """
     parts: int = Field(1, ge=1, le=99)
-    """Independent runs of each window and mode, for more jobs than windows; each has `iterations` candidates."""
+    """Independent runs of each window and mode, for more jobs than windows; each has
+    `iterations` candidates.
+    """
     fingerprint: FingerprintParams = GOMParams(cutoff=4.5, natx=64)
     """What is told apart."""
     regularization: float = Field(1e-6, gt=0)
-    """λ of the covariance; paper B has none. It should be below what the fingerprint's components vary by."""
+    """λ of the covariance; paper B has none. It should be below what the fingerprint's
+    components vary by.
+    """
     seed: int = Field(42, ge=0)
     """Everything random follows from it."""
     label: LabelParams | None = None
@@ -125,12 +133,19 @@ class AgnosticParams(RevEMParams):
         """The windows, and the open ones after them."""
         found = self.windows.windows(self.reference.volume, CLOSE_PACKED, 0)
         if self.open:
-            found += self.open_windows.windows(self.reference.volume, self.reference.core, self.windows.count)
+            found += self.open_windows.windows(
+                self.reference.volume, self.reference.core, self.windows.count
+            )
         return found
 
     def batches(self) -> list[tuple[Window, Mode, int]]:
         """Window, mode and part of each run, in the order in which their cells enter the ledger."""
-        return [(w, mode, part) for w in self.all_windows() for mode in self.modes for part in range(self.parts)]
+        return [
+            (w, mode, part)
+            for w in self.all_windows()
+            for mode in self.modes
+            for part in range(self.parts)
+        ]
 
 
 class AscendDoc(Document):

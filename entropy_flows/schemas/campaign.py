@@ -79,7 +79,9 @@ class StopParams(Params):
     @model_validator(mode="after")
     def _energy_with_forces(self) -> StopParams:
         if self.forces_mae is not None and self.energy_mae is None:
-            raise ValueError("forces_mae ends nothing alone: energy_mae has to be given, and reached, as well")
+            raise ValueError(
+                "forces_mae ends nothing alone: energy_mae has to be given, and reached, as well"
+            )
         return self
 
 
@@ -96,11 +98,15 @@ class Campaign(IterationSettings):
     """A .nequip.zip or .pth file, a nequip.net id, SevenNet-0, 7net-l3i5 or another of SevenNet's, a name atomate2's
     forcefields know, or an import path; with keyword arguments a mapping, such as {name: 7net-mf-0, modal: PBE}."""
     student: ModelName | None = None
-    """The model to fine-tune first, where no trainer takes the base model, or another is wanted; as `base_model`."""
+    """The model to fine-tune first, where no trainer takes the base model, or another is wanted;
+    as `base_model`.
+    """
     phases: tuple[Phase, ...] = Field(min_length=1)
     """Seed crystals."""
     global_fingerprint: FingerprintParams = GOMParams(cutoff=4.5, natx=200)
-    """Fingerprint of the global entropy; one for the whole campaign, since the covariance is over it."""
+    """Fingerprint of the global entropy; one for the whole campaign, since the covariance is
+    over it.
+    """
     regularization: float = Field(1e-3, gt=0)
     """λ of the covariance (Eq. 4)."""
     label: LabelParams
@@ -116,9 +122,13 @@ class Campaign(IterationSettings):
     """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train, member, point,
     physics; `dft` for label; `cpu` for the others."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
-    """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for `qlaunch -r` only."""
+    """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for
+    `qlaunch -r` only.
+    """
     iterations: tuple[dict[str, Any], ...] = Field((), max_length=1000)
-    """Changes of the stage sections, one mapping per iteration; the last one holds for those that follow."""
+    """Changes of the stage sections, one mapping per iteration; the last one holds for those
+    that follow.
+    """
 
     @field_validator("elements")
     @classmethod
@@ -136,12 +146,16 @@ class Campaign(IterationSettings):
         if len(set(names)) < len(names):
             raise ValueError(f"phases: two have the same name ({', '.join(names)})")
         for section in ("physics", "independent"):
-            if unknown := [name for name in getattr(self, section).phases or () if name not in names]:
+            if unknown := [
+                name for name in getattr(self, section).phases or () if name not in names
+            ]:
                 raise ValueError(
                     f"{section}.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})"
                 )
         self._fingerprint_fits()
-        last = min(max(self.n_iterations, len(self.iterations)), len(self.iterations) + 2)  # all later ones are alike
+        last = min(
+            max(self.n_iterations, len(self.iterations)), len(self.iterations) + 2
+        )  # all later ones are alike
         for number in range(1, last + 1):
             try:
                 part = self.iteration(number)
@@ -188,18 +202,29 @@ class Campaign(IterationSettings):
 
     def iteration(self, number: int) -> IterationSettings:
         """Settings of an iteration (from 1): the campaign's sections with that iteration's changes laid over them."""
-        base = {name: getattr(self, name).model_dump(exclude_unset=True) for name in IterationSettings.model_fields}
+        base = {
+            name: getattr(self, name).model_dump(exclude_unset=True)
+            for name in IterationSettings.model_fields
+        }
         if self.iterations:
-            recipe = PRESETS[self.train.preset]  # named by the preset alone, so that another preset replaces it
-            base["train"] = {k: v for k, v in base["train"].items() if k not in recipe or recipe[k] != v}
+            recipe = PRESETS[
+                self.train.preset
+            ]  # named by the preset alone, so that another preset replaces it
+            base["train"] = {
+                k: v for k, v in base["train"].items() if k not in recipe or recipe[k] != v
+            }
             base = _merge(base, self.iterations[min(number, len(self.iterations)) - 1])
         return IterationSettings.model_validate(base)
 
     @property
     def hardest(self) -> tuple[float, float]:
         """Highest temperature (K) and highest nominal pressure (GPa) that any iteration explores."""
-        grids = [self.iteration(number).explore for number in range(1, max(1, len(self.iterations)) + 1)]
-        return max(max(grid.temperatures) for grid in grids), max(max(grid.pressures) for grid in grids)
+        grids = [
+            self.iteration(number).explore for number in range(1, max(1, len(self.iterations)) + 1)
+        ]
+        return max(max(grid.temperatures) for grid in grids), max(
+            max(grid.pressures) for grid in grids
+        )
 
     @property
     def dataset(self) -> DatasetParams:

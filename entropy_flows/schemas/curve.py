@@ -36,7 +36,9 @@ class CurveParams(Params):
     def points(self) -> list[tuple[str, int, int]]:
         """(method, N, seed), small sets first."""
         sizes = sorted(set(self.sizes))
-        return [(method, size, seed) for size in sizes for seed in self.seeds for method in self.methods]
+        return [
+            (method, size, seed) for size in sizes for seed in self.seeds for method in self.methods
+        ]
 
 
 class PointDoc(Document):

@@ -1,7 +1,7 @@
 """One document a stage: what a job returns and the job store keeps.
 
-The campaign's collections hold the truth; these say what a stage did. Large arrays sit under one key, `trajectories`,
-which the job store moves to GridFS.
+The campaign's collections hold the truth; these say what a stage did. Large arrays sit under one
+key, `trajectories`, which the job store moves to GridFS.
 """
 
 from __future__ import annotations
@@ -155,10 +155,14 @@ class EvaluateDoc(Document):
     validation: dict[str, Any]
     """Of the new model, on the validation cells."""
     validation_before: dict[str, Any]
-    """Of the model before on the validation cells, its energies moved to the labels' zero as a training does."""
+    """Of the model before on the validation cells, its energies moved to the labels' zero as a
+    training does.
+    """
     continues: ContinuesDoc
     calibration: dict[str, Any] = {}
-    """Of a committee, by "energy" and "forces": n, spearman, ratio, and spread and error of each held-out cell."""
+    """Of a committee, by "energy" and "forces": n, spearman, ratio, and spread and error of each
+    held-out cell.
+    """
 
     @property
     def validation_in_use(self) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
     for code in paths:
         if not lies_beside(code.module, folder) and not is_installed(code.module):
             top = code.module.partition(".")[0]
-            raise ValueError(f"{code.key} {code.path}: module {top!r} is neither installed nor in the folder {folder}")
+            raise ValueError(
+                f"{code.key} {code.path}: module {top!r} is neither installed nor in the folder {folder}"
+            )
     return paths
 
 
@@ -85,7 +87,9 @@ def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
     elif label.maker is not None:
         module, _, name = label.maker.partition(":")
         is_class = name.rpartition(".")[2][:1].isupper()  # a function would be called
-        yield NamedCode("label.maker", label.maker, module, is_class and module.partition(".")[0] in TRUSTED)
+        yield NamedCode(
+            "label.maker", label.maker, module, is_class and module.partition(".")[0] in TRUSTED
+        )
     elif label.engine == "forcefield" and "." in label.model:
         module = label.model.rpartition(".")[0]
         yield NamedCode("label.model", label.model, module, module.partition(".")[0] in TRUSTED)
@@ -94,10 +98,17 @@ def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
 def _others(campaign: Campaign) -> Iterator[NamedCode]:
     for key, model in (("base_model", campaign.base_model), ("student", campaign.student)):
         name = split_model(model or "")[0]
-        is_path = "/" in name or name.endswith((".zip", ".pt2")) or is_nequip(name) or is_sevennet(name)
+        is_path = (
+            "/" in name or name.endswith((".zip", ".pt2")) or is_nequip(name) or is_sevennet(name)
+        )
         if "." in name and not is_path:
-            yield NamedCode(key, name, name.rpartition(".")[0], trusted=name.partition(".")[0] in TRUSTED)
-    recipes = {campaign.iteration(number).train.trainer for number in range(1, max(1, len(campaign.iterations)) + 1)}
+            yield NamedCode(
+                key, name, name.rpartition(".")[0], trusted=name.partition(".")[0] in TRUSTED
+            )
+    recipes = {
+        campaign.iteration(number).train.trainer
+        for number in range(1, max(1, len(campaign.iterations)) + 1)
+    }
     recipes.add(campaign.curve.train.trainer if campaign.curve.train else None)
     for trainer in sorted(name for name in recipes if name and "." in name):
         yield NamedCode("train.trainer", trainer, trainer, trusted=False)

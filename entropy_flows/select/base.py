@@ -1,7 +1,8 @@
 """The protocol every selector obeys: a pool of candidates goes in, decisions stream out.
 
-Selectors that judge one candidate after the other keep nothing that grows with the pool. Those that look at all of it
-keep its mean fingerprints, or for `greedy` its fingerprints, and ask the pool again for a candidate that they choose.
+Selectors that judge one candidate after the other keep nothing that grows with the pool. Those that
+look at all of it keep its mean fingerprints, or for `greedy` its fingerprints, and ask the pool
+again for a candidate that they choose.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class Decision:
 
 
 Decisions = Generator[Decision, None, str]
-"""Decisions one after the other; what it returns says why they ended before the budget was spent, or is ""."""
+"""Decisions one after the other; what it returns says why they ended before the budget was
+spent, or is "".
+"""
 
 
 class Judged:
@@ -101,8 +104,8 @@ class Pool(Protocol):
 class Selector(Protocol):
     """Judges candidates against the data set.
 
-    The statistics, one per mode, are updated in place: every accepted candidate enters all of them, since it will be
-    in the training set whichever mode found it.
+    The statistics, one per mode, are updated in place: every accepted candidate enters all of them,
+    since it will be in the training set whichever mode found it.
     """
 
     def __call__(
@@ -117,21 +120,22 @@ class Selector(Protocol):
         Parameters
         ----------
         candidates
-            The pool, in the order of `SelectParams.judging_order`. `logdet` and `random` read it in blocks, a little
-            ahead of judging, and take any iterable; the others read all of it once, and the chosen ones again.
+            The pool, in the order of `SelectParams.judging_order`. `logdet` and `random` read it in
+            blocks, a little ahead of judging, and take any iterable; the others read all of it
+            once, and the chosen ones again.
         statistics
             Mode → statistics of everything in the data set so far.
         budget
             Most candidates to accept; None for no limit. Once it is spent, no more are decided on.
         centres
-            Mean fingerprints (n, dim) of the cells in the data set, for selectors that measure distances; None if there
-            are none.
+            Mean fingerprints (n, dim) of the cells in the data set, for selectors that measure
+            distances; None if there are none.
 
         Yields
         ------
         Decision
-            On one candidate after the other; what is accepted is in the statistics by then. Nothing happens before
-            the first is asked for. `Judged` keeps what the generator returns.
+            On one candidate after the other; what is accepted is in the statistics by then. Nothing
+            happens before the first is asked for. `Judged` keeps what the generator returns.
 
         Raises
         ------
@@ -142,7 +146,10 @@ class Selector(Protocol):
 
 
 def accept(
-    index: int, candidate: Candidate, statistics: Mapping[Mode, SufficientStatistics], gain: float | None = None
+    index: int,
+    candidate: Candidate,
+    statistics: Mapping[Mode, SufficientStatistics],
+    gain: float | None = None,
 ) -> Decision:
     """Let a candidate into the statistics; without a gain given, it is computed first."""
     gain = float(block_gains([candidate], statistics)[0]) if gain is None else gain
@@ -153,17 +160,25 @@ def accept(
 
 def used_up(n: int, budget: int | None) -> str:
     """Reason of an end for want of candidates; "" if the budget asks for no more."""
-    return "" if budget is None or n >= budget else f"all {n} candidates were taken, {budget} were wanted"
+    return (
+        ""
+        if budget is None or n >= budget
+        else f"all {n} candidates were taken, {budget} were wanted"
+    )
 
 
-def block_gains(block: Sequence[Candidate], statistics: Mapping[Mode, SufficientStatistics]) -> np.ndarray:
+def block_gains(
+    block: Sequence[Candidate], statistics: Mapping[Mode, SufficientStatistics]
+) -> np.ndarray:
     """ΔH (n,) of each candidate alone, in its own mode."""
     gains = np.empty(len(block))
     modes = [candidate.mode for candidate in block]
     for mode in set(modes):
         if mode not in statistics:
             key = block[modes.index(mode)].key
-            raise ValueError(f"candidate {key!r} has mode {mode!r}; there are statistics of {sorted(statistics)}")
+            raise ValueError(
+                f"candidate {key!r} has mode {mode!r}; there are statistics of {sorted(statistics)}"
+            )
         where = [place for place, each in enumerate(modes) if each == mode]
         gains[where] = statistics[mode].gains([block[place].q for place in where])
     return gains

@@ -2,8 +2,9 @@
 
     x* = argmax_x min_{c ∈ D} |x − c|,    D ← D ∪ {x*}
 
-Points are standardised mean fingerprints (`space`). With an empty data set the first candidate of the order comes
-first. (Gonzalez, Theor. Comput. Sci. 38, 293, 1985; in atomistics as farthest point sampling.)
+Points are standardised mean fingerprints (`space`). With an empty data set the first candidate of
+the order comes first. (Gonzalez, Theor. Comput. Sci. 38, 293, 1985; in atomistics as farthest point
+sampling.)
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
     minimise r = max_x min_{c ∈ D ∪ S} |x − c|    over S, |S| = budget
 
-Farthest points are a solution with r ≤ 2 r_min (Gonzalez 1985; Sener and Savarese, ICLR 2018), but they sit at the edge
-of what they stand for. So each new centre then moves to the middle of its own points, the one nearest to the centre of
-their smallest enclosing ball, if their largest distance from it is smaller there. r never grows by that, so that the
-factor 2 holds; the data set's own cells stay where they are.
+Farthest points are a solution with r ≤ 2 r_min (Gonzalez 1985; Sener and Savarese, ICLR 2018), but
+they sit at the edge of what they stand for. So each new centre then moves to the middle of its own
+points, the one nearest to the centre of their smallest enclosing ball, if their largest distance
+from it is smaller there. r never grows by that, so that the factor 2 holds; the data set's own
+cells stay where they are.
 
-The ball's centre z is found by Bădoiu and Clarkson's steps (SODA 2003): z ← z + (x_far − z) / (t + 1), t = 1, 2, …
+The ball's centre z is found by Bădoiu and Clarkson's steps (SODA 2003): z ← z + (x_far − z) / (t +
+1), t = 1, 2, …
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from entropy_flows.select.base import Decisions, Pool, accept, used_up
 from entropy_flows.select.space import Places, Space, survey
 
 STEPS = 20
-"""Of Bădoiu and Clarkson: z is then within a fifth of the radius of the ball's centre, ordinarily much nearer."""
+"""Of Bădoiu and Clarkson: z is then within a fifth of the radius of the ball's centre,
+ordinarily much nearer.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,5 +69,7 @@ def middle(points: Array, own: Places, centre: int) -> int:
         far = cloud[np.argmax(np.linalg.norm(cloud - z, axis=1))]
         z = z + (far - z) / (t + 1)
     found = int(own[np.argmin(np.linalg.norm(cloud - z, axis=1))])
-    before, after = (np.linalg.norm(cloud - points[place], axis=1).max() for place in (centre, found))
+    before, after = (
+        np.linalg.norm(cloud - points[place], axis=1).max() for place in (centre, found)
+    )
     return found if after < before else centre

@@ -3,8 +3,9 @@
     clusters   minimise Σ_x |x − m(x)|² over k means, k-means++ at the start
     then       for each cluster in turn, the largest first:  x* = argmax_{x in it} min_{c ∈ D} |x − c|,  D ← D ∪ {x*}
 
-The paper has k = 15 and a batch of 15, one of each cluster; a larger budget goes round again. It says no more of the
-refinement than its name; clusters keep a batch from being spent on outliers of one kind.
+The paper has k = 15 and a batch of 15, one of each cluster; a larger budget goes round again. It
+says no more of the refinement than its name; clusters keep a batch from being spent on outliers of
+one kind.
 """
 
 from __future__ import annotations
@@ -66,8 +67,13 @@ def partition(points: Array, clusters: int) -> list[Places]:
     """Places of each cluster's points, large clusters first."""
     if len(points) <= clusters:
         return [np.array([place]) for place in range(len(points))]
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # fewer different points than clusters
+    with (
+        warnings.catch_warnings(),
+        np.errstate(invalid="ignore"),
+    ):  # fewer different points than clusters
         warnings.simplefilter("ignore", UserWarning)  # the empty ones are left out below
-        _, label = kmeans2(points, clusters, iter=ITERATIONS, minit="++", rng=np.random.default_rng(SEED))
+        _, label = kmeans2(
+            points, clusters, iter=ITERATIONS, minit="++", rng=np.random.default_rng(SEED)
+        )
     found = [np.flatnonzero(label == number) for number in range(clusters)]
     return sorted((own for own in found if len(own)), key=len, reverse=True)

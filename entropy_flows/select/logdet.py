@@ -5,12 +5,13 @@
     f θ_min < ΔH ≤ θ_min   near: worth a refinement
     otherwise              reject
 
-An empty data set takes its first candidate: the covariance of one vector is λI, as that of none, so its ΔH is 0.
+An empty data set takes its first candidate: the covariance of one vector is λI, as that of none, so
+its ΔH is 0.
 
-The gains of a block of candidates are computed at once with the present D. They hold up to the first acceptance, which
-changes D; the rest of the block is computed anew. Blocks double while nothing is accepted and start small after an
-acceptance, so that at most about as many gains are thrown away as are used, and the verdicts are those of judging one
-by one.
+The gains of a block of candidates are computed at once with the present D. They hold up to the
+first acceptance, which changes D; the rest of the block is computed anew. Blocks double while
+nothing is accepted and start small after an acceptance, so that at most about as many gains are
+thrown away as are used, and the verdicts are those of judging one by one.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class LogDetSelector:
                 decision = self._judge(index, ahead.popleft(), gain, statistics)
                 index += 1
                 yield decision
-                if decision.verdict is Verdict.ACCEPTED:  # the other gains are of the data set without it
+                if (
+                    decision.verdict is Verdict.ACCEPTED
+                ):  # the other gains are of the data set without it
                     size, accepted = SMALLEST, accepted + 1
                     break
         return ""
@@ -74,10 +77,16 @@ class LogDetSelector:
         return f"{accepted} of {judged} candidates gain more than θ = {self.theta_min:g}, {budget} were wanted"
 
     def _judge(
-        self, index: int, candidate: Candidate, gain: float, statistics: Mapping[Mode, SufficientStatistics]
+        self,
+        index: int,
+        candidate: Candidate,
+        gain: float,
+        statistics: Mapping[Mode, SufficientStatistics],
     ) -> Decision:
         """Decide, and let an accepted candidate into the statistics."""
-        if gain > self.theta_min or statistics[candidate.mode].n == 0:  # one vector has no spread: its gain is 0
+        if (
+            gain > self.theta_min or statistics[candidate.mode].n == 0
+        ):  # one vector has no spread: its gain is 0
             return accept(index, candidate, statistics, gain)
         near = gain > self.near_factor * self.theta_min
         return Decision(index, candidate, Verdict.NEAR if near else Verdict.REJECTED, gain)

@@ -31,7 +31,8 @@ class SelectParams(Params):
 
     selector: Name = "logdet"
     """logdet: the paper's filter. greedy: the largest gain first, with the pool in memory. farthest, kcentres, kmeans:
-    by distance. committee: the most uncertain. hybrid: uncertain and far. random: no filter, as in the paper's first
+    by distance. committee: the most uncertain. hybrid: uncertain and far. random: no filter, as in
+    the paper's first
     generation and its baseline. fps, cur: scikit-matter's."""
     theta_min: float | None = Field(1e-3, gt=0)
     """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any. None: there is no
@@ -43,12 +44,16 @@ class SelectParams(Params):
     alpha: float = Field(0.6, ge=0, le=1)
     """Share of the uncertainty in hybrid's score."""
     uncertainty: Literal["forces", "energy"] = "forces"
-    """Prediction whose spread over a campaign's committee is a candidate's uncertainty; see `evaluate.committee`."""
+    """Prediction whose spread over a campaign's committee is a candidate's uncertainty; see
+    `evaluate.committee`.
+    """
     order: Literal["explored", "shuffled"] = "shuffled"
     """Order of judging. explored: as they were found, which is the paper's. shuffled: at random, so that a budget
     smaller than the pool is spread over all conditions instead of being spent on the first."""
     max_labels: int | None = Field(None, ge=1)
-    """Most labels of one iteration, anchors included; None leaves the campaign's budget as the only limit."""
+    """Most labels of one iteration, anchors included; None leaves the campaign's budget as the
+    only limit.
+    """
 
     @property
     def least_gain(self) -> float:

@@ -55,7 +55,8 @@ def choose(
     Raises
     ------
     ValueError
-        If the pool has fewer cells left than wanted, or the selector needs uncertainties and none are given.
+        If the pool has fewer cells left than wanted, or the selector needs uncertainties and none
+        are given.
     """
     left = np.setdiff1d(np.arange(len(prints)), known)
     if wanted > len(left):
@@ -63,14 +64,19 @@ def choose(
         raise ValueError(f"the pool has {len(prints)} cells, {said}; {wanted} are wanted")
     rng = np.random.default_rng([seed, len(left)])
     order = left[rng.permutation(len(left))].tolist()
-    modes: list[Mode] = ["atom" if draw < per_atom_fraction else "config" for draw in rng.random(len(left))]
-    statistics = {mode: SufficientStatistics(prints[0].shape[1], regularization, mode) for mode in MODES}
+    modes: list[Mode] = [
+        "atom" if draw < per_atom_fraction else "config" for draw in rng.random(len(left))
+    ]
+    statistics = {
+        mode: SufficientStatistics(prints[0].shape[1], regularization, mode) for mode in MODES
+    }
     for place in known:
         for stats in statistics.values():
             stats.add(prints[place])
     spread = [None] * len(prints) if uncertainty is None else uncertainty.tolist()
     candidates = [
-        Candidate(str(place), prints[place], mode, spread[place]) for place, mode in zip(order, modes, strict=True)
+        Candidate(str(place), prints[place], mode, spread[place])
+        for place, mode in zip(order, modes, strict=True)
     ]
     centres = np.array([prints[place].mean(axis=0) for place in known]) if len(known) else None
     judged = Judged(selector(candidates, statistics, wanted, centres))

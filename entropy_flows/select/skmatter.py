@@ -4,8 +4,9 @@
     cur   the largest leverage π_i = Σ_k u_ik² of the leading singular vectors of X = U S Vᵀ, with X made orthogonal to
           each sample as it is taken
 
-Both look at the pool alone, not at the data set. CUR's X has rank d at most, after which the leverage of what is left
-is rounding: with more than d cells to choose, take another. (Imbalzano et al., J. Chem. Phys. 148, 241730, 2018.)
+Both look at the pool alone, not at the data set. CUR's X has rank d at most, after which the
+leverage of what is left is rounding: with more than d cells to choose, take another. (Imbalzano et
+al., J. Chem. Phys. 148, 241730, 2018.)
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class SkmatterSelector:
     Raises
     ------
     ValueError
-        If scikit-matter is not installed, or not in a version that works with the scipy that is there.
+        If scikit-matter is not installed, or not in a version that works with the scipy that is
+        there.
     """
 
     method: Literal["fps", "cur"]
@@ -55,8 +57,14 @@ class SkmatterSelector:
         """Accept samples; see `Selector`."""
         make = _selection(self.method)
         points = Space(survey(candidates).means).points
-        different = np.sort(np.unique(points, axis=0, return_index=True)[1])  # copies would be taken like others
-        most = len(different) if self.method == "fps" else min(len(different), np.linalg.matrix_rank(points))
+        different = np.sort(
+            np.unique(points, axis=0, return_index=True)[1]
+        )  # copies would be taken like others
+        most = (
+            len(different)
+            if self.method == "fps"
+            else min(len(different), np.linalg.matrix_rank(points))
+        )
         wanted = most if budget is None else min(budget, most)
         for index in _selected(make, points[different], wanted):
             yield accept(int(different[index]), candidates[int(different[index])], statistics)
@@ -64,7 +72,11 @@ class SkmatterSelector:
             return ""
         if most < len(different):
             return f"the pool's matrix has rank {most}, beyond which CUR's leverage is rounding"
-        return used_up(most, budget) if most == len(points) else f"only {most} of {len(points)} candidates differ"
+        return (
+            used_up(most, budget)
+            if most == len(points)
+            else f"only {most} of {len(points)} candidates differ"
+        )
 
 
 def _selection(method: str) -> Any:
@@ -73,7 +85,11 @@ def _selection(method: str) -> Any:
         from skmatter.sample_selection import CUR, FPS
     except ImportError as err:
         raise ValueError(f"selector {method!r} needs scikit-matter ({err}); {INSTALL}") from None
-    return (lambda n: FPS(initialize=0, n_to_select=n)) if method == "fps" else (lambda n: CUR(n_to_select=n))
+    return (
+        (lambda n: FPS(initialize=0, n_to_select=n))
+        if method == "fps"
+        else (lambda n: CUR(n_to_select=n))
+    )
 
 
 def _selected(make: Any, points: Array, wanted: int) -> Places:

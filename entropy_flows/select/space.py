@@ -2,13 +2,13 @@
 
     x = (q̄ − ⟨q̄⟩) / max(s, ⅒ max s),         d_i = min_c |x_i − x_c|                                               (1)
 
-A cell is one point, the mean fingerprint of its atoms: distances between sets of atoms would cost n² times as much and
-grow with the cell's size. Components are measured in the pool's own standard deviations s. One that hardly
-varies counts little: with 10⁻³ for ⅒, the smallest eigenvalues decide, and farthest points of random silicon cells are
-two to three times worse to learn from.
+A cell is one point, the mean fingerprint of its atoms: distances between sets of atoms would cost
+n² times as much and grow with the cell's size. Components are measured in the pool's own standard
+deviations s. One that hardly varies counts little: with 10⁻³ for ⅒, the smallest eigenvalues
+decide, and farthest points of random silicon cells are two to three times worse to learn from.
 
-A new centre c can only come nearer to x_i than the present owner o of x_i if |c − o| < 2 d_i (triangle inequality);
-other points are not looked at.
+A new centre c can only come nearer to x_i than the present owner o of x_i if |c − o| < 2 d_i
+(triangle inequality); other points are not looked at.
 
 =======  ==========================================================================================================
 symbol   meaning
@@ -39,7 +39,9 @@ SAME = 1e-9
 FEW = 0.25
 """Share of the points below which those that a centre can be nearer to are looked at alone."""
 CLOSE = 1e-6
-"""|x − c|²/(|x|² + |c|²) below which it is computed from x − c: distances have a relative error of 1e-10."""
+"""|x − c|²/(|x|² + |c|²) below which it is computed from x − c: distances have a relative error
+of 1e-10.
+"""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,12 @@ class Space:
     """
 
     def __init__(self, means: Array, centres: Array | None = None) -> None:
-        centre, spread = (means.mean(axis=0), means.std(axis=0)) if len(means) else (0.0, np.ones(1))
-        spread = np.maximum(spread, FLOOR * spread.max()) if spread.max() > 0 else np.ones_like(spread)
+        centre, spread = (
+            (means.mean(axis=0), means.std(axis=0)) if len(means) else (0.0, np.ones(1))
+        )
+        spread = (
+            np.maximum(spread, FLOOR * spread.max()) if spread.max() > 0 else np.ones_like(spread)
+        )
         means -= centre
         means /= spread
         self.points = means
@@ -150,5 +156,8 @@ class Space:
             step = cloud[close] - centre
             squares[close] = np.einsum("nd,nd->n", step, step)
         closer = squares < self.nearest[rows] ** 2
-        self.nearest[rows[closer]], self.owner[rows[closer]] = np.sqrt(squares[closer]), len(self._centres)
+        self.nearest[rows[closer]], self.owner[rows[closer]] = (
+            np.sqrt(squares[closer]),
+            len(self._centres),
+        )
         self._centres.append(centre.copy())

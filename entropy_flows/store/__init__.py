@@ -2,7 +2,13 @@
 
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.checks import Checks
-from entropy_flows.store.connection import StoreError, UnreachableError, connect, job_store, launchpad
+from entropy_flows.store.connection import (
+    StoreError,
+    UnreachableError,
+    connect,
+    job_store,
+    launchpad,
+)
 from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import Entry, Ledger, structure_id
 from entropy_flows.store.outputs import stored_output

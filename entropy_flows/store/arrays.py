@@ -4,9 +4,9 @@ MongoDB takes no document beyond 16 MiB, so bytes are stored beside theirs from 
 
     {"data": bytes}    or    {"file": name of a file in the bucket `arrays`}
 
-A file is entered in the list of files before its chunks are written, and its document follows: whatever is interrupted
-has left a file that no document names. The next append to the ledger deletes such files, while it is the only one that
-writes.
+A file is entered in the list of files before its chunks are written, and its document follows:
+whatever is interrupted has left a file that no document names. The next append to the ledger
+deletes such files, while it is the only one that writes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,12 @@ class Arrays:
         if len(data) <= INLINE_BYTES:
             return {"data": Binary(data)}
         name = f"{self.campaign}/{uuid.uuid4().hex}"
-        entry = {"_id": name, "length": len(data), "chunkSize": CHUNK_BYTES, "uploadDate": datetime.now(UTC)}
+        entry = {
+            "_id": name,
+            "length": len(data),
+            "chunkSize": CHUNK_BYTES,
+            "uploadDate": datetime.now(UTC),
+        }
         self.files.insert_one({**entry, "filename": name, "metadata": {"campaign": self.campaign}})
         starts = range(0, len(data), CHUNK_BYTES)
         chunks = [
@@ -101,7 +106,9 @@ class Arrays:
             return []
         named = {"campaign": self.campaign, "file": {"$gt": ""}}
         for collection in OWNERS:
-            names.difference_update(row["file"] for row in self.database[collection].find(named, {"file": 1}))
+            names.difference_update(
+                row["file"] for row in self.database[collection].find(named, {"file": 1})
+            )
         return sorted(names)
 
     def delete(self, names: Iterable[str]) -> None:
@@ -114,7 +121,8 @@ class Arrays:
 def pack(q: Array) -> bytes:
     """Fingerprints (n_atoms, dim) without the components that are 0 for all atoms.
 
-    The k numbers of the populated components (<u4, ascending), then their values (n_atoms, k) as <f8 by rows.
+    The k numbers of the populated components (<u4, ascending), then their values (n_atoms, k) as
+    <f8 by rows.
     """
     populated = np.flatnonzero(q.any(axis=0))
     values = np.ascontiguousarray(q[:, populated], dtype="<f8")

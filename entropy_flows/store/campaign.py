@@ -26,14 +26,23 @@ from entropy_flows.store.fence import current_launch, merge, nested
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
 from entropy_flows.store.schema import SCHEMA, make_indexes, refuse_old_worker, require_current
-from entropy_flows.store.seals import insert_each_once, insert_once, replace, sealed, set_fields, setting
+from entropy_flows.store.seals import (
+    insert_each_once,
+    insert_once,
+    replace,
+    sealed,
+    set_fields,
+    setting,
+)
 
 CONDITION = ("phase", "temperature", "k", "pressure")
 """What of an entry's origin is also said of its label."""
 AFTERWARDS = ("physics", "independent", "curve")
 """Sections that may change at any time: what is done with models and labels that are there."""
 KEYS_A_QUERY = 100
-"""Entries that one query names: it has a document's limit, and the embedded server's time for it is quadratic."""
+"""Entries that one query names: it has a document's limit, and the embedded server's time for it
+is quadratic.
+"""
 
 
 class CampaignStore(Models):
@@ -56,7 +65,8 @@ class CampaignStore(Models):
         """Another campaign of the same database."""
         return CampaignStore(self.database, name)
 
-    # -- campaign --------------------------------------------------------------------------------------------------
+    # -- campaign
+    # --------------------------------------------------------------------------------------------------
 
     def create(self, campaign: AnyCampaign) -> bool:
         """Register the campaign and make sure that the indexes exist.
@@ -69,8 +79,8 @@ class CampaignStore(Models):
         Raises
         ------
         StoreError
-            If a campaign of this name has a different configuration, the database is read-only, or another version of
-            this package has written the campaign.
+            If a campaign of this name has a different configuration, the database is read-only, or
+            another version of this package has written the campaign.
         """
         make_indexes(self.database)
         config = campaign.model_dump(mode="json")
@@ -80,7 +90,10 @@ class CampaignStore(Models):
             "config": config,
             "state": "new",
             "message": None,
-            "versions": {package: version(package) for package in ("entropy_flows", "atomate2", "nequip", "torch")},
+            "versions": {
+                package: version(package)
+                for package in ("entropy_flows", "atomate2", "nequip", "torch")
+            },
             "created": datetime.now(UTC),
         }
         try:
@@ -107,24 +120,35 @@ class CampaignStore(Models):
         Raises
         ------
         StoreError
-            If there is none, its configuration is another one, or another version of this package has written it.
+            If there is none, its configuration is another one, or another version of this package
+            has written it.
         """
         found = self._raw()
         require_current(found)
         refuse_old_worker(found)
         # a campaign goes on where it was told to train, unless the file says otherwise
-        left_open = {"train": {"device"}} if isinstance(campaign, Campaign) and campaign.train.device is None else None
+        left_open = (
+            {"train": {"device"}}
+            if isinstance(campaign, Campaign) and campaign.train.device is None
+            else None
+        )
         config = campaign.model_dump(mode="json", exclude=left_open)
         try:  # settings that came with a newer version have their defaults
             stored = (
-                schema_of(found["config"]).model_validate(found["config"]).model_dump(mode="json", exclude=left_open)
+                schema_of(found["config"])
+                .model_validate(found["config"])
+                .model_dump(mode="json", exclude=left_open)
             )
         except ValidationError as err:
             first = err.errors()[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise StoreError(f"campaign {self.name!r} exists with settings that are refused now: {what}") from None
+            raise StoreError(
+                f"campaign {self.name!r} exists with settings that are refused now: {what}"
+            ) from None
         if changed := sorted(
-            key for key, value in config.items() if stored.get(key) != value and key not in AFTERWARDS
+            key
+            for key, value in config.items()
+            if stored.get(key) != value and key not in AFTERWARDS
         ):
             raise StoreError(
                 f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
@@ -138,7 +162,8 @@ class CampaignStore(Models):
         Raises
         ------
         StoreError
-            If there is none, or if it was written by a version of this package with other documents.
+            If there is none, or if it was written by a version of this package with other
+            documents.
         """
         found = self._raw()
         require_current(found)
@@ -166,18 +191,26 @@ class CampaignStore(Models):
         """The campaign's ledger."""
         return Ledger(self.database, self.name, dataset)
 
-    # -- iterations ------------------------------------------------------------------------------------------------
+    # -- iterations
+    # ------------------------------------------------------------------------------------------------
 
     def record(self, iteration: int, **fields: Any) -> None:
         """Set fields of an iteration's document."""
         key = {"campaign": self.name, "iteration": iteration}
-        set_fields(self.database["iterations"], key, {**fields, "updated": datetime.now(UTC)}, unmatched="insert")
+        set_fields(
+            self.database["iterations"],
+            key,
+            {**fields, "updated": datetime.now(UTC)},
+            unmatched="insert",
+        )
 
     def count_labels(self, iteration: int, number: int) -> None:
         """Add to an iteration's labels until gathering has counted them; for progress: a killed job adds nothing."""
         more = {"$add": [{"$ifNull": ["$label.labelled", 0]}, number]}
         is_open = {"$eq": [{"$type": "$label.failed"}, "missing"]}
-        self._change_iteration(iteration, {"label.labelled": {"$cond": [is_open, more, "$label.labelled"]}})
+        self._change_iteration(
+            iteration, {"label.labelled": {"$cond": [is_open, more, "$label.labelled"]}}
+        )
 
     def _change_iteration(self, iteration: int, change: dict[str, Any]) -> None:
         """Set fields of an iteration's document to expressions; nothing is done where there is none."""
@@ -187,19 +220,24 @@ class CampaignStore(Models):
 
     def iterations(self) -> list[dict[str, Any]]:
         """Documents of all iterations, in order."""
-        return list(self.database["iterations"].find({"campaign": self.name}).sort("iteration", ASCENDING))
+        return list(
+            self.database["iterations"].find({"campaign": self.name}).sort("iteration", ASCENDING)
+        )
 
     def plan(self, iteration: int, name: str, value: Any) -> Any:
         """Decide something about an iteration once: the first value stays, whoever asks again."""
         self.record(iteration)
         key = {"campaign": self.name, "iteration": iteration}
         decision = setting("iterations", key, {f"plan.{name}": value})
-        first_stays = {path: {"$ifNull": [f"${path}", {"$literal": new}]} for path, new in decision.items()}
+        first_stays = {
+            path: {"$ifNull": [f"${path}", {"$literal": new}]} for path, new in decision.items()
+        }
         self._change_iteration(iteration, first_stays)
         found = self.database["iterations"].find_one(key, {"plan": 1})
         return None if found is None else found["plan"][name]
 
-    # -- failures --------------------------------------------------------------------------------------------------
+    # -- failures
+    # --------------------------------------------------------------------------------------------------
 
     def add_failure(self, iteration: int, stage: str, place: str, uuid: str, message: str) -> None:
         """Keep that a stage's job failed for a reason of its own; `place` tells it from the stage's other jobs."""
@@ -218,9 +256,14 @@ class CampaignStore(Models):
 
     def failures(self, **query: Any) -> list[dict[str, Any]]:
         """Failures, the latest last."""
-        return list(self.database["failures"].find({"campaign": self.name, **query}).sort("created", ASCENDING))
+        return list(
+            self.database["failures"]
+            .find({"campaign": self.name, **query})
+            .sort("created", ASCENDING)
+        )
 
-    # -- learning curves -------------------------------------------------------------------------------------------
+    # -- learning curves
+    # -------------------------------------------------------------------------------------------
 
     def save_point(self, point: dict[str, Any]) -> None:
         """Keep a point of a learning curve; the first one written stays."""
@@ -236,13 +279,17 @@ class CampaignStore(Models):
         order = [(name, ASCENDING) for name in ("size", "method", "seed")]
         return list(self.database["points"].find({"campaign": self.name}).sort(order))
 
-    # -- ledger entries --------------------------------------------------------------------------------------------
+    # -- ledger entries
+    # --------------------------------------------------------------------------------------------
 
     def ledger_entries(self, ids: list[str]) -> list[dict[str, Any]]:
         """Entries with these ids, in ledger order."""
-        return list(self.database["structures"].find({"_id": {"$in": ids}}).sort("position", ASCENDING))
+        return list(
+            self.database["structures"].find({"_id": {"$in": ids}}).sort("position", ASCENDING)
+        )
 
-    # -- labels ----------------------------------------------------------------------------------------------------
+    # -- labels
+    # ----------------------------------------------------------------------------------------------------
 
     def add_label(self, entry: dict[str, Any], settings_hash: str, label: dict[str, Any]) -> None:
         """Store a label or the reason why there is none; the first one written stays."""
@@ -250,11 +297,20 @@ class CampaignStore(Models):
 
     def add_labels(self, labels: Sequence[tuple[dict[str, Any], str, dict[str, Any]]]) -> None:
         """Store labels, or reasons, in one request: (ledger entry, hash of the engine's settings, label) each."""
-        insert_each_once(self.database["labels"], ("structure", "settings"), (_label_row(*label) for label in labels))
+        insert_each_once(
+            self.database["labels"],
+            ("structure", "settings"),
+            (_label_row(*label) for label in labels),
+        )
 
     def has_label(self, structure: str, settings_hash: str) -> bool:
         """Whether a cell has its label, or the reason why there is none."""
-        return self.database["labels"].count_documents({"structure": structure, "settings": settings_hash}, limit=1) > 0
+        return (
+            self.database["labels"].count_documents(
+                {"structure": structure, "settings": settings_hash}, limit=1
+            )
+            > 0
+        )
 
     def known_label(self, structure: Structure, settings_hash: str) -> dict[str, Any] | None:
         """A label that any campaign in this database has for the same cell and settings: no calculation is done twice.
@@ -262,8 +318,9 @@ class CampaignStore(Models):
         Returns
         -------
         dict or None
-            What `add_label` takes, with the place it was copied from in `copied_from`. Of failures nothing is copied.
-            A cell that is in train, val or test there is so here: the model from there may have seen it.
+            What `add_label` takes, with the place it was copied from in `copied_from`. Of failures
+            nothing is copied. A cell that is in train, val or test there is so here: the model from
+            there may have seen it.
         """
         query = {"content": cell_hash(structure), "settings": settings_hash, "converged": True}
         found = self.database["labels"].find_one(query, sort=[("created", ASCENDING)])
@@ -271,7 +328,12 @@ class CampaignStore(Models):
             return None
         numbers = {field.name: found.get(field.name) for field in fields(Label)}
         source = {name: found[name] for name in ("campaign", "key", "wall_seconds")}
-        return {**numbers, "wall_seconds": 0.0, "copied_from": source, **with_split(found.get("split"))}
+        return {
+            **numbers,
+            "wall_seconds": 0.0,
+            "copied_from": source,
+            **with_split(found.get("split")),
+        }
 
     def flag_labels(self, flags: dict[str, str]) -> None:
         """Mark labels that are not to be trained on: key → what is odd about it."""
@@ -286,11 +348,15 @@ class CampaignStore(Models):
 
     def labels_of(self, structures: list[str], settings_hash: str) -> Iterable[dict[str, Any]]:
         """Labels of these cells, in no order."""
-        return self.database["labels"].find({"structure": {"$in": structures}, "settings": settings_hash})
+        return self.database["labels"].find(
+            {"structure": {"$in": structures}, "settings": settings_hash}
+        )
 
     def set_splits(self, splits: dict[str, str]) -> None:
         """Assign cells to train, val or test for good: a cell once in the test set never trains."""
-        self._set_in_labels({key: {"split": split} for key, split in splits.items()}, first_stays=True)
+        self._set_in_labels(
+            {key: {"split": split} for key, split in splits.items()}, first_stays=True
+        )
 
     def _set_in_labels(self, fields: dict[str, dict[str, Any]], first_stays: bool = False) -> None:
         """Set fields of the labels of some cells: key → what to set, or to leave if it is set already."""
@@ -302,26 +368,41 @@ class CampaignStore(Models):
         if not labels:
             return
         updates = [setting("labels", label, fields[label["key"]]) for label in labels]
-        rows = [{"_id": label["_id"], **nested(update)} for label, update in zip(labels, updates, strict=True)]
+        rows = [
+            {"_id": label["_id"], **nested(update)}
+            for label, update in zip(labels, updates, strict=True)
+        ]
         paths = {path for update in updates for path in update}
-        new = {path: {"$ifNull": [f"${path}", f"$$new.{path}"]} if first_stays else f"$$new.{path}" for path in paths}
+        new = {
+            path: {"$ifNull": [f"${path}", f"$$new.{path}"]} if first_stays else f"$$new.{path}"
+            for path in paths
+        }
         merge(self.database["labels"], rows, matched=[{"$set": new}], unmatched="discard")
 
     def splits(self) -> dict[str, str]:
         """Key → train, val or test, of all cells that were assigned."""
         assigned = {"campaign": self.name, "split": {"$ne": None}}
-        rows = self.database["labels"].find(assigned, {"key": 1, "split": 1}).sort("position", ASCENDING)
+        rows = (
+            self.database["labels"]
+            .find(assigned, {"key": 1, "split": 1})
+            .sort("position", ASCENDING)
+        )
         return {row["key"]: row["split"] for row in rows}
 
     def given_splits(self) -> dict[str, str]:
         """Key → train, val or test, of the cells that came with it, from a file or another campaign."""
-        return {label["key"]: label["given_split"] for label in self.labels(given_split={"$ne": None})}
+        return {
+            label["key"]: label["given_split"] for label in self.labels(given_split={"$ne": None})
+        }
 
     def splits_anywhere(self, contents: list[str], settings_hash: str) -> dict[str, str]:
         """Split that cells have in any campaign of this database, by the hash of the cell; held out goes first."""
         query = {"content": {"$in": contents}, "settings": settings_hash, "split": {"$ne": None}}
         labels = list(self.database["labels"].find(query, {"content": 1, "split": 1}))
-        return {label["content"]: label["split"] for label in sorted(labels, key=lambda row: held_out(row["split"]))}
+        return {
+            label["content"]: label["split"]
+            for label in sorted(labels, key=lambda row: held_out(row["split"]))
+        }
 
     def frames(self, flagged: bool = False, **query: Any) -> list[Atoms]:
         """Converged labels as cells with energy (eV, free energy), forces (eV/Å) and stress (eV/Å³).
@@ -338,7 +419,10 @@ class CampaignStore(Models):
         frames = []
         for start in range(0, len(labels), KEYS_A_QUERY):
             part = labels[start : start + KEYS_A_QUERY]
-            cells = {entry["_id"]: entry for entry in self.ledger_entries([label["structure"] for label in part])}
+            cells = {
+                entry["_id"]: entry
+                for entry in self.ledger_entries([label["structure"] for label in part])
+            }
             frames += [labelled_atoms(cells[label["structure"]], label) for label in part]
         return frames
 
@@ -356,7 +440,10 @@ def with_split(split: str | None) -> dict[str, str]:
 def _label_row(entry: dict[str, Any], settings_hash: str, label: dict[str, Any]) -> dict[str, Any]:
     """A label's document: what it says of its entry, and the label itself."""
     return {
-        **{name: entry[name] for name in ("campaign", "key", "position", "iteration", "stage", "elements")},
+        **{
+            name: entry[name]
+            for name in ("campaign", "key", "position", "iteration", "stage", "elements")
+        },
         "condition": {name: entry["origin"][name] for name in CONDITION if name in entry["origin"]},
         "content": cell_hash(Structure.from_dict(entry["structure"])),
         **label,

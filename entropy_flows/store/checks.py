@@ -39,12 +39,22 @@ class Checks:
         **fields
             `result`, `reason`, `seconds`, …
         """
-        key = {"campaign": self.name, "model": model, "check": check, "phase": phase, "settings": settings}
+        key = {
+            "campaign": self.name,
+            "model": model,
+            "check": check,
+            "phase": phase,
+            "settings": settings,
+        }
         insert_once(self.database["checks"], key, {**fields, "created": datetime.now(UTC)})
 
     def find(self, **query: Any) -> list[dict[str, Any]]:
         """Rows with these fields, the oldest first."""
-        return list(self.database["checks"].find({"campaign": self.name, **query}).sort("created", ASCENDING))
+        return list(
+            self.database["checks"]
+            .find({"campaign": self.name, **query})
+            .sort("created", ASCENDING)
+        )
 
     def forget_failed(self, model: str) -> int:
         """Delete the rows of a model that have no result, so that they are tried again; how many there were."""

@@ -1,8 +1,9 @@
 """One way to reach the database, for the collections, the job store and the launchpad alike.
 
-Every connection asks for a write that a majority of the servers has in its journal: without, a killed server loses
-writes it has acknowledged, and a workflow then fails on the missing output of a completed parent. It reads from the
-primary: what a secondary has may be older than what the same job has just written. No URI can say otherwise.
+Every connection asks for a write that a majority of the servers has in its journal: without, a
+killed server loses writes it has acknowledged, and a workflow then fails on the missing output of a
+completed parent. It reads from the primary: what a secondary has may be older than what the same
+job has just written. No URI can say otherwise.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def database_name(uri: str | None = None, database: str | None = None) -> str:
     named = _checked(uri or configured_uri())
     if named is not None and asked is not None and named != asked:
         what = "ENTROPY_FLOWS_DATABASE" if database is None else "what was asked for"
-        raise StoreError(f"the URI names the database {named!r}, but {what} is {asked!r}: name one of them only")
+        raise StoreError(
+            f"the URI names the database {named!r}, but {what} is {asked!r}: name one of them only"
+        )
     return named or asked or settings().database
 
 
@@ -95,23 +98,31 @@ def _checked(uri: str) -> str | None:
         raise StoreError(f"not a usable MongoDB URI ({without_password(uri)}): {err}") from None
 
 
-def connect(uri: str | None = None, database: str | None = None, timeout_ms: int = TIMEOUT_MS) -> Database:
+def connect(
+    uri: str | None = None, database: str | None = None, timeout_ms: int = TIMEOUT_MS
+) -> Database:
     """Connect and look whether the database answers and may be read.
 
     Raises
     ------
     StoreError
-        In one line, if the URI is malformed, nobody answers in time, or the credentials are refused.
+        In one line, if the URI is malformed, nobody answers in time, or the credentials are
+        refused.
     """
     name = database_name(uri, database)
     uri = uri or configured_uri()
     try:
         client: MongoClient = MongoClient(
-            journaled(uri), serverSelectionTimeoutMS=timeout_ms, connectTimeoutMS=timeout_ms, tz_aware=True
+            journaled(uri),
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            tz_aware=True,
         )
         client[name]["campaigns"].find_one({}, {"_id": True})  # a ping is answered to anybody
     except (InvalidURI, ConfigurationError, ValueError) as err:
-        raise StoreError(f"not a usable MongoDB URI ({without_password(uri)}): {type(err).__name__}") from None
+        raise StoreError(
+            f"not a usable MongoDB URI ({without_password(uri)}): {type(err).__name__}"
+        ) from None
     except OperationFailure as err:
         reason = (err.details or {}).get("errmsg", "refused")
         raise StoreError(f"MongoDB at {without_password(uri)} refused: {reason}") from None
@@ -133,7 +144,9 @@ def refuse_too_large(document: dict[str, Any], name: str) -> None:
     """
     size = len(encode(document))
     if size > DOCUMENT_BYTES:
-        raise ValueError(f"{name} has {size / 2**20:.1f} MiB as a document of the database, whose limit is 16 MiB")
+        raise ValueError(
+            f"{name} has {size / 2**20:.1f} MiB as a document of the database, whose limit is 16 MiB"
+        )
 
 
 def _reason(err: PyMongoError) -> str | None:
@@ -176,7 +189,9 @@ def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
     )
 
 
-def launchpad(uri: str | None = None, database: str | None = None, logdir: str | None = None) -> LaunchPad:
+def launchpad(
+    uri: str | None = None, database: str | None = None, logdir: str | None = None
+) -> LaunchPad:
     """FireWorks' launchpad on the same server."""
     from fireworks import LaunchPad
 
@@ -190,8 +205,9 @@ def launchpad(uri: str | None = None, database: str | None = None, logdir: str |
 class _Counters:
     """The collection of FireWorks' counters, which gives no number to two processes, also on SecantusDB.
 
-    FireWorks asks for a counter as it was before it is raised. SecantusDB raises it for each process that asks, but may
-    show two of them the same number before; what it shows after is right.
+    FireWorks asks for a counter as it was before it is raised. SecantusDB raises it for each
+    process that asks, but may show two of them the same number before; what it shows after is
+    right.
     """
 
     def __init__(self, collection: Collection) -> None:
@@ -200,18 +216,27 @@ class _Counters:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.collection, name)
 
-    def find_one_and_update(self, query: dict[str, Any], update: dict[str, dict[str, int]]) -> dict[str, Any] | None:
+    def find_one_and_update(
+        self, query: dict[str, Any], update: dict[str, dict[str, int]]
+    ) -> dict[str, Any] | None:
         """Raise counters; the document as it was before."""
-        after = self.collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
+        after = self.collection.find_one_and_update(
+            query, update, return_document=ReturnDocument.AFTER
+        )
         raised = update["$inc"]
-        return None if after is None else {**after, **{name: after[name] - raised[name] for name in raised}}
+        return (
+            None
+            if after is None
+            else {**after, **{name: after[name] - raised[name] for name in raised}}
+        )
 
 
 class ConfiguredClient(MongoClient):
     """The client that launchers/FW_config.yaml has FireWorks use: a launchpad file then needs no URI.
 
-    The host ENTROPY_FLOWS_URI and the database ENTROPY_FLOWS_DATABASE stand for those of this machine's settings. Any
-    other URI keeps its server, and is written to and read from as every other.
+    The host ENTROPY_FLOWS_URI and the database ENTROPY_FLOWS_DATABASE stand for those of this
+    machine's settings. Any other URI keeps its server, and is written to and read from as every
+    other.
     """
 
     def __init__(self, host: str | None = None, *args: Any, **options: Any):

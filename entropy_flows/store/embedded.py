@@ -1,7 +1,8 @@
 """A MongoDB-protocol server of the campaign's own, for a machine that has none.
 
-SecantusDB (extra `embedded`) speaks MongoDB's wire protocol over TCP and keeps its files in the campaign's folder. It
-listens on loopback only, and ends when the process that started it ends, even if that one is killed.
+SecantusDB (extra `embedded`) speaks MongoDB's wire protocol over TCP and keeps its files in the
+campaign's folder. It listens on loopback only, and ends when the process that started it ends, even
+if that one is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from entropy_flows.store.connection import StoreError, connect
 
 
 @contextmanager
-def embedded_server(folder: Path, lock: int | None = None, start_timeout: float = 60.0) -> Iterator[str]:
+def embedded_server(
+    folder: Path, lock: int | None = None, start_timeout: float = 60.0
+) -> Iterator[str]:
     """Run a server on `folder` for the length of the block.
 
     Parameters
@@ -29,8 +32,8 @@ def embedded_server(folder: Path, lock: int | None = None, start_timeout: float 
     folder
         Where its files are; made if missing.
     lock
-        Descriptor of a locked file for the server to hold as well: the lock then lasts as long as the server, which
-        outlives a killed parent by the seconds it takes to close its files.
+        Descriptor of a locked file for the server to hold as well: the lock then lasts as long as
+        the server, which outlives a killed parent by the seconds it takes to close its files.
     start_timeout
         Seconds to wait for the first answer.
 
@@ -51,7 +54,13 @@ def embedded_server(folder: Path, lock: int | None = None, start_timeout: float 
         )
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [sys.executable, "-P", str(Path(__file__).with_name("server.py")), str(port), str(folder)]
+    command = [
+        sys.executable,
+        "-P",
+        str(Path(__file__).with_name("server.py")),
+        str(port),
+        str(folder),
+    ]
     log = folder.parent / "database.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
@@ -76,7 +85,9 @@ def _wait(process: subprocess.Popen, uri: str, log: Path, timeout: float) -> Non
     while time.monotonic() < deadline:
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
-            raise StoreError(f"the embedded database did not start: {lines[-1] if lines else 'no output'} (see {log})")
+            raise StoreError(
+                f"the embedded database did not start: {lines[-1] if lines else 'no output'} (see {log})"
+            )
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", int(uri.rstrip("/").rsplit(":", 1)[1]))) == 0:

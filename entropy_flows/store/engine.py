@@ -1,8 +1,9 @@
 """One campaign, one label engine: labels of other settings are never mixed in unnoticed.
 
-The configuration of a campaign cannot change, but what it means can: another version of a force field or of GPAW, a
-custom Maker whose code was edited, VASP_INCAR_UPDATES of another machine. The first to plan labels writes down what
-decides the engine's numbers; whoever plans, labels or imports after it must agree.
+The configuration of a campaign cannot change, but what it means can: another version of a force
+field or of GPAW, a custom Maker whose code was edited, VASP_INCAR_UPDATES of another machine. The
+first to plan labels writes down what decides the engine's numbers; whoever plans, labels or imports
+after it must agree.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     found = (campaigns.find_one(this, {"engine": 1}) or {}).get("engine")
     if found is None or found["hash"] == own:
         return own
-    changes = [f"{where} {old} → {new}" for where, old, new in _differences(found["settings"], content)]
+    changes = [
+        f"{where} {old} → {new}" for where, old, new in _differences(found["settings"], content)
+    ]
     more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
     raise StoreError(
         f"campaign {store.name!r} has its labels by {found['name']} with other settings than the engine has here: "

@@ -1,16 +1,18 @@
 """Writes that the database refuses when their writer may not write any more.
 
-A worker that was stopped for longer than its heartbeat is taken for dead and its job is done again by another. When it
-wakes up it is in the middle of its work and knows nothing of that. So each of its writes names the document that says
-who may write, and the server looks at that document and writes in one command: however long the writer sleeps between
-two of its own steps, nothing can come between the look and the write.
+A worker that was stopped for longer than its heartbeat is taken for dead and its job is done again
+by another. When it wakes up it is in the middle of its work and knows nothing of that. So each of
+its writes names the document that says who may write, and the server looks at that document and
+writes in one command: however long the writer sleeps between two of its own steps, nothing can come
+between the look and the write.
 
     a job's write      the job, on the launchpad, is RUNNING as this launch (`job_fence`)
     a ledger's write   the lease has not run out, by the server's clock, and the above (`store.lease`)
 
-The command is an aggregation that starts at the document, goes on with what is to be written if it is there, and ends
-with `$merge`. A launch that a job has lost never becomes its launch again, and a lease that has run out is never the
-same lease again: if the document is there after the command, it was there before.
+The command is an aggregation that starts at the document, goes on with what is to be written if it
+is there, and ends with `$merge`. A launch that a job has lost never becomes its launch again, and a
+lease that has run out is never the same lease again: if the document is there after the command, it
+was there before.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ Document = Mapping[str, Any]
 NOW = {"$toLong": "$$NOW"}
 """The server's clock in an expression, ms since 1970."""
 NO_UNIQUE_INDEX = (14, 51183, 51190)
-"""Codes, of SecantusDB and of MongoDB, of a `$merge` on fields over which there is no unique index."""
+"""Codes, of SecantusDB and of MongoDB, of a `$merge` on fields over which there is no unique
+index.
+"""
 COMMAND_BYTES = 4 << 20
 """Documents of one command, in bytes; a larger document is a command of its own."""
 
@@ -82,7 +86,12 @@ class Launch:
     def fence(self) -> Fence:
         """Holds while the job runs as this launch."""
         query = {"fw_id": self.fw_id, "launches": self.number, "state": "RUNNING"}
-        return Fence("fireworks", query, LaunchLostError, f"job {self.fw_id} is not launch {self.number}'s any more")
+        return Fence(
+            "fireworks",
+            query,
+            LaunchLostError,
+            f"job {self.fw_id} is not launch {self.number}'s any more",
+        )
 
 
 class _Running:
@@ -133,10 +142,11 @@ def merge(
     documents
         What to write.
     on
-        Fields that tell which document of the collection is meant; there is a unique index over them.
+        Fields that tell which document of the collection is meant; there is a unique index over
+        them.
     matched
-        What becomes of such a document: "keepExisting", "replace", or stages that change it, where `$$new` is the one
-        given.
+        What becomes of such a document: "keepExisting", "replace", or stages that change it, where
+        `$$new` is the one given.
     unmatched
         What is done where there is none: "insert" or "discard".
     computed
@@ -155,7 +165,12 @@ def merge(
     fences = [] if lease is None else [lease]
     if launch is not None:
         fences.append(launch.fence)
-    into = {"into": target.name, "on": list(on), "whenMatched": matched, "whenNotMatched": unmatched}
+    into = {
+        "into": target.name,
+        "on": list(on),
+        "whenMatched": matched,
+        "whenNotMatched": unmatched,
+    }
     for batch in _batches(documents):
         stages: list[Document] = [
             {"$project": {"_id": 0, "document": {"$literal": batch}}},

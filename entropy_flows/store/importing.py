@@ -1,10 +1,12 @@
 """Existing labels enter the ledger as seed data.
 
-A cell's key is a hash of the cell and its label, so a source imported twice, or killed and imported again, adds what is
-missing and nothing else. Imported cells enter both statistics like any other. Their labels train only if they carry
-the hash of the campaign's own engine; any other is `foreign`: its cell counts for selection, and that is all.
+A cell's key is a hash of the cell and its label, so a source imported twice, or killed and imported
+again, adds what is missing and nothing else. Imported cells enter both statistics like any other.
+Their labels train only if they carry the hash of the campaign's own engine; any other is `foreign`:
+its cell counts for selection, and that is all.
 
-They stand at the end of the last iteration whose labels are all asked for: iteration 0 before the first selection.
+They stand at the end of the last iteration whose labels are all asked for: iteration 0 before the
+first selection.
 """
 
 from __future__ import annotations
@@ -103,7 +105,9 @@ class Import:
         return self.store.ledger(self.campaign.dataset)
 
     def run(
-        self, frames: Iterable[Existing], on_progress: Callable[[ImportReport], None] = lambda _: None
+        self,
+        frames: Iterable[Existing],
+        on_progress: Callable[[ImportReport], None] = lambda _: None,
     ) -> ImportReport:
         """Import frames; those that cannot be used are told in the report.
 
@@ -168,7 +172,9 @@ class Import:
                 fit[key] = frame
         return fit
 
-    def _made(self, fit: Mapping[str, Existing], there: set[str], report: ImportReport) -> Iterator[Entry]:
+    def _made(
+        self, fit: Mapping[str, Existing], there: set[str], report: ImportReport
+    ) -> Iterator[Entry]:
         """Entries of the cells that are not in the ledger."""
         new = {key: frame for key, frame in fit.items() if key not in there}
         cells = [to_atoms(frame.structure) for frame in new.values() if frame.structure is not None]
@@ -177,7 +183,13 @@ class Import:
             if isinstance(q, ValueError):
                 report.skipped.append((frame.place, f"no fingerprint: {q}"))
             else:
-                yield Entry(key, frame.structure, q, None, {"source": frame.source, "settings": frame.settings})
+                yield Entry(
+                    key,
+                    frame.structure,
+                    q,
+                    None,
+                    {"source": frame.source, "settings": frame.settings},
+                )
 
     def _fingerprints(self, cells: Sequence[Atoms]) -> Sequence[Array | ValueError]:
         """Fingerprints of cells in one call; if one has none, of each alone, or why it has none."""
@@ -185,7 +197,11 @@ class Import:
         try:
             return fingerprint(cells)
         except ValueError as err:
-            return [err] if len(cells) == 1 else [q for cell in cells for q in self._fingerprints([cell])]
+            return (
+                [err]
+                if len(cells) == 1
+                else [q for cell in cells for q in self._fingerprints([cell])]
+            )
 
     def _judged(
         self,
@@ -200,7 +216,9 @@ class Import:
         settings = self.campaign.iteration(report.iteration + 1)
         made = {entry.key: entry for entry in entries}
         share = settings.explore.per_atom_fraction
-        candidates = (Candidate(entry.key, entry.q, _mode(entry.key, share)) for entry in made.values())
+        candidates = (
+            Candidate(entry.key, entry.q, _mode(entry.key, share)) for entry in made.values()
+        )
         chosen = []
         for decision in LogDetSelector(settings.select.least_gain)(candidates, statistics):
             key = decision.candidate.key
@@ -222,9 +240,17 @@ class Import:
             frame = fit[entry["key"]]
             assert frame.label is not None
             ours = self.as_engine or is_run_of(frame, self.maker)
-            settings = own if ours else _digest(json.dumps(frame.settings, sort_keys=True, default=str))
-            engine = f"{name}, imported" if ours else f"{frame.label.provenance.get('code', 'unknown')}, imported"
-            label = replace(frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source})
+            settings = (
+                own if ours else _digest(json.dumps(frame.settings, sort_keys=True, default=str))
+            )
+            engine = (
+                f"{name}, imported"
+                if ours
+                else f"{frame.label.provenance.get('code', 'unknown')}, imported"
+            )
+            label = replace(
+                frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source}
+            )
             fields = with_split(splits.get(entry["key"])) if ours else {"foreign": True}
             labels.append((entry, settings, label.as_dict() | fields))
             report.own += ours
@@ -233,7 +259,11 @@ class Import:
 
     def _splits(self, fit: Mapping[str, Existing]) -> dict[str, str]:
         """Split by key, of the frames that come with it or whose cell has it in another campaign of this database."""
-        contents = {key: cell_hash(frame.structure) for key, frame in fit.items() if frame.structure is not None}
+        contents = {
+            key: cell_hash(frame.structure)
+            for key, frame in fit.items()
+            if frame.structure is not None
+        }
         elsewhere = self.store.splits_anywhere(list(contents.values()), self.engine[1])
         splits = {key: frame.split or elsewhere.get(contents[key]) for key, frame in fit.items()}
         return {key: split for key, split in splits.items() if split is not None}
@@ -241,13 +271,19 @@ class Import:
     def _keep_splits(self, splits: Mapping[str, str], report: ImportReport) -> None:
         """Give labels that were there without a split the one of their cells; note those that have another."""
         own = self.engine[1]
-        labels = [label for label in self.store.labels(key={"$in": list(splits)}) if label["settings"] == own]
+        labels = [
+            label
+            for label in self.store.labels(key={"$in": list(splits)})
+            if label["settings"] == own
+        ]
         without = [label["key"] for label in labels if label.get("split") is None]
         self.store.set_splits({key: splits[key] for key in without})
         for label in labels:
             split = splits[label["key"]]
             if label.get("split") not in (None, split):
-                report.notes[f"{split} in its source and {label['split']} here, which it stays"] += 1
+                report.notes[
+                    f"{split} in its source and {label['split']} here, which it stays"
+                ] += 1
 
     def _finish(self, report: ImportReport) -> None:
         """Flag what is odd, assign the parts, store the covariance and the counts."""
@@ -257,17 +293,29 @@ class Import:
         frames = self.store.frames(**ours)
         odd = odd_labels(frames, None, self.campaign.label.outliers)
         self.store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
-        kept = {atoms.info["key"]: energy_per_atom(atoms) for n, atoms in enumerate(frames) if n not in odd}
+        kept = {
+            atoms.info["key"]: energy_per_atom(atoms)
+            for n, atoms in enumerate(frames)
+            if n not in odd
+        }
         before: dict[str, Any] = self.store.splits()
-        parts = assign_splits(before, list(kept.values()), list(kept), recipe.fractions, recipe.seed)
+        parts = assign_splits(
+            before, list(kept.values()), list(kept), recipe.fractions, recipe.seed
+        )
         self.store.set_splits({key: part for key, part in parts.items() if key in kept})
         first = self.ledger.statistics(iteration, IMPORT)
         last = self.ledger.remember(iteration + 1, STAGES[0])
         report.flagged, report.after = len(odd), _entropies(last)
         report.size = self.ledger.position(iteration + 1, STAGES[0])
         if entered := report.size - self.ledger.position(iteration, IMPORT):
-            counts = {"entered": entered, "entropy_before": _entropies(first), "entropy_after": report.after}
-            self.store.record(iteration, **{f"import.{name}": value for name, value in counts.items()})
+            counts = {
+                "entered": entered,
+                "entropy_before": _entropies(first),
+                "entropy_after": report.after,
+            }
+            self.store.record(
+                iteration, **{f"import.{name}": value for name, value in counts.items()}
+            )
 
 
 def content_key(frame: Existing) -> str:
@@ -275,7 +323,11 @@ def content_key(frame: Existing) -> str:
     assert frame.structure is not None
     label = frame.label
     assert label is not None
-    numbers = [np.ravel(value) for value in (label.free_energy, label.forces, label.stress) if value is not None]
+    numbers = [
+        np.ravel(value)
+        for value in (label.free_energy, label.forces, label.stress)
+        if value is not None
+    ]
     content = np.concatenate(numbers).astype("<f8").tobytes()
     return f"import/{_digest(cell_hash(frame.structure), content)[:32]}"
 
@@ -290,4 +342,6 @@ def _entropies(statistics: Mapping[Mode, SufficientStatistics]) -> dict[str, flo
 
 
 def _digest(*parts: str | bytes) -> str:
-    return hashlib.sha256(b"".join(p.encode() if isinstance(p, str) else p for p in parts)).hexdigest()
+    return hashlib.sha256(
+        b"".join(p.encode() if isinstance(p, str) else p for p in parts)
+    ).hexdigest()

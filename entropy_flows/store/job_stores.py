@@ -17,7 +17,9 @@ from entropy_flows.store.seals import sealed
 class Outputs(MongoStore):
     """What jobs return."""
 
-    def update(self, docs: list[dict[str, Any]] | dict[str, Any], key: list | str | None = None) -> None:
+    def update(
+        self, docs: list[dict[str, Any]] | dict[str, Any], key: list | str | None = None
+    ) -> None:
         """Write outputs, each in place of one of the same key; those of a launch that lost its job are refused."""
         rows = docs if isinstance(docs, list) else [docs]
         plain = [jsanitize(row, allow_bson=True, recursive_msonable=True) for row in rows]
@@ -26,7 +28,12 @@ class Outputs(MongoStore):
             super().update(documents, key)
             return
         names = key or self.key
-        merge(self._collection, documents, on=[names] if isinstance(names, str) else names, matched="replace")
+        merge(
+            self._collection,
+            documents,
+            on=[names] if isinstance(names, str) else names,
+            matched="replace",
+        )
 
 
 class Arrays(GridFSStore):

@@ -1,8 +1,9 @@
 """A lease: the right of one process, on any machine, to do something alone, for as long as it gives signs of life.
 
-The server's clock alone decides when it has run out. Its holder prolongs it from a thread. A holder that was stopped
-and wakes up after its time holds it no more: it cannot prolong it, and the server refuses what it writes. One that is
-seen to have ended, because it was a process of this machine, is not waited for.
+The server's clock alone decides when it has run out. Its holder prolongs it from a thread. A holder
+that was stopped and wakes up after its time holds it no more: it cannot prolong it, and the server
+refuses what it writes. One that is seen to have ended, because it was a process of this machine, is
+not waited for.
 """
 
 from __future__ import annotations
@@ -38,17 +39,25 @@ class LeaseTakenError(RuntimeError):
     Attributes
     ----------
     holder
-        The lease's document: `host`, `process`, `since` and whatever else the holder has said of itself.
+        The lease's document: `host`, `process`, `since` and whatever else the holder has said of
+        itself.
     """
 
     def __init__(self, holder: dict[str, Any]):
-        super().__init__(f"{holder['_id']} is held by {holder.get('process')} on {holder.get('host')}")
+        super().__init__(
+            f"{holder['_id']} is held by {holder.get('process')} on {holder.get('host')}"
+        )
         self.holder = holder
 
 
 @contextmanager
 def lease(
-    database: Database, name: str, *, patience: float | None = None, regain: bool = False, **about: Any
+    database: Database,
+    name: str,
+    *,
+    patience: float | None = None,
+    regain: bool = False,
+    **about: Any,
 ) -> Iterator[Fence]:
     """Hold a lease for the length of the block.
 
@@ -81,7 +90,9 @@ def lease(
     _await(database, ours, about, patience)
     query = ours if regain else {**ours, "$expr": {"$gt": ["$until", NOW]}}
     ended = threading.Event()
-    thread = threading.Thread(target=_prolong, args=(database, query, ended), name=f"lease {name}", daemon=True)
+    thread = threading.Thread(
+        target=_prolong, args=(database, query, ended), name=f"lease {name}", daemon=True
+    )
     thread.start()
     try:
         yield Fence(LEASES, query, LeaseLostError, f"the lease of {name} has run out")
@@ -93,7 +104,12 @@ def lease(
 
 def _await(database: Database, ours: Document, about: Document, patience: float | None) -> None:
     """Return when the lease is ours."""
-    about = {"process": process_name(), "host": socket.gethostname(), **about, "since": datetime.now(UTC)}
+    about = {
+        "process": process_name(),
+        "host": socket.gethostname(),
+        **about,
+        "since": datetime.now(UTC),
+    }
     start = time.monotonic()
     while True:
         holder = _take(database, {**ours, **about})
@@ -110,14 +126,17 @@ def _await(database: Database, ours: Document, about: Document, patience: float 
 def _take(database: Database, ours: Document) -> dict[str, Any] | None:
     """Take a lease that nobody holds; its document afterwards.
 
-    By an upsert, which finds and writes in one step on every server. A `$merge` does not on the embedded one: there
-    two may take a lease at once, and one just given back may be there again, held by nobody.
+    By an upsert, which finds and writes in one step on every server. A `$merge` does not on the
+    embedded one: there two may take a lease at once, and one just given back may be there again,
+    held by nobody.
     """
     check_launch(database)
     until = {"until": {"$add": [NOW, round(1000 * LEASE_SECONDS)]}}
     free = {"_id": ours["_id"], "$expr": {"$not": [{"$gt": ["$until", NOW]}]}}
     with suppress(DuplicateKeyError):  # somebody holds it
-        database[LEASES].update_one(free, [{"$replaceWith": {**literal(ours), **until}}], upsert=True)
+        database[LEASES].update_one(
+            free, [{"$replaceWith": {**literal(ours), **until}}], upsert=True
+        )
     return database[LEASES].find_one({"_id": ours["_id"]})
 
 

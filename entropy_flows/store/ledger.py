@@ -1,7 +1,8 @@
 """The ledger of acceptances, and the covariance as a fold over it.
 
-An entry is a structure with its place in line. Entries are only ever appended, stage by stage; a stage that runs twice
-writes the same entries, so nothing is lost by running it again and nothing is doubled.
+An entry is a structure with its place in line. Entries are only ever appended, stage by stage; a
+stage that runs twice writes the same entries, so nothing is lost by running it again and nothing is
+doubled.
 
     statistics(n, stage) = fold of `add` over the fingerprints of all entries before (n, stage)
 """
@@ -32,7 +33,9 @@ from entropy_flows.store.seals import link, sealed
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
 ATTEMPTS = 5
-"""Times that a stage is appended anew because this process was stopped for longer than its lease."""
+"""Times that a stage is appended anew because this process was stopped for longer than its
+lease.
+"""
 IMPORT = "import"
 """The stage of cells that came with their labels: iteration 0, or the end of a later one."""
 STAGES = ("seed", "select", "refine", "anchor", "top_up_1", "top_up_2", "top_up_3", IMPORT)
@@ -100,7 +103,8 @@ class Ledger(LedgerArrays):
     def _bisect(self, is_before: Callable[[dict[str, Any]], bool]) -> int:
         """Position of the first entry that is not before something, in 2 log n queries of one entry each.
 
-        Positions have no gaps and stages follow one another, so nothing has to be counted or sorted.
+        Positions have no gaps and stages follow one another, so nothing has to be counted or
+        sorted.
         """
 
         def before(position: int) -> bool:
@@ -124,14 +128,17 @@ class Ledger(LedgerArrays):
     def statistics(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
         """Statistics of everything before this stage, per mode.
 
-        Starts from the last stored covariance at or before that point and replays the entries after it, so a crash
-        between writing entries and writing their covariance costs a replay and nothing else.
+        Starts from the last stored covariance at or before that point and replays the entries after
+        it, so a crash between writing entries and writing their covariance costs a replay and
+        nothing else.
         """
         return self.statistics_at(self.position(iteration, stage))
 
     def means(self, iteration: int, stage: str) -> np.ndarray | None:
         """Mean fingerprints (n, dim) of the cells of everything before this stage; None if there is nothing."""
-        found = [q.mean(axis=0) for q in self.fingerprints_between(0, self.position(iteration, stage))]
+        found = [
+            q.mean(axis=0) for q in self.fingerprints_between(0, self.position(iteration, stage))
+        ]
         return np.array(found) if found else None
 
     def append(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
@@ -145,8 +152,9 @@ class Ledger(LedgerArrays):
         Raises
         ------
         StoreError
-            If another process has written other entries at these positions, this stage was appended before with
-            different entries, the database refuses to write them, or the lease ran out again and again.
+            If another process has written other entries at these positions, this stage was appended
+            before with different entries, the database refuses to write them, or the lease ran out
+            again and again.
         ValueError
             If an entry is too large for a document; nothing is written then.
         """
@@ -177,22 +185,33 @@ class Ledger(LedgerArrays):
     def requested(self, first: int, last: int) -> int:
         """Number of entries of these iterations that a label was asked for; what was imported has cost none."""
         entries = self.position(last + 1, STAGES[0]) - self.position(first, STAGES[0])
-        imports = {"campaign": self.campaign, "stage": IMPORT, "iteration": {"$gte": first, "$lte": last}}
+        imports = {
+            "campaign": self.campaign,
+            "stage": IMPORT,
+            "iteration": {"$gte": first, "$lte": last},
+        }
         return entries - self.structures.count_documents(imports)
 
     def _alone(self, what: str, write: Callable[[Fence], Result]) -> Result:
         """Write while nobody else does, in any process; one that died is waited for until its lease has run out."""
         for _ in range(ATTEMPTS):
             try:
-                with suppress(LeaseLostError), lease(self.database, f"ledger/{self.campaign}") as held:
+                with (
+                    suppress(LeaseLostError),
+                    lease(self.database, f"ledger/{self.campaign}") as held,
+                ):
                     return write(held)
             except OperationFailure as err:
-                raise refused(self.database, err, f"campaign {self.campaign!r}: cannot write {what}") from None
+                raise refused(
+                    self.database, err, f"campaign {self.campaign!r}: cannot write {what}"
+                ) from None
         raise StoreError(
             f"campaign {self.campaign!r}: the ledger's lease ran out {ATTEMPTS} times while writing {what}"
         )
 
-    def _remember(self, iteration: int, stage: str, held: Fence) -> dict[Mode, SufficientStatistics]:
+    def _remember(
+        self, iteration: int, stage: str, held: Fence
+    ) -> dict[Mode, SufficientStatistics]:
         position = self.position(iteration, stage)
         statistics = self.statistics_at(position)
         for mode, stats in statistics.items():
@@ -202,9 +221,13 @@ class Ledger(LedgerArrays):
     def _extend(self, iteration: int, entries: Sequence[Entry], held: Fence) -> int:
         start = self.position(iteration + 1, STAGES[0])
         if self.end() > start:
-            raise StoreError(f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now")
+            raise StoreError(
+                f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now"
+            )
         keys = [entry.key for entry in entries]
-        there = set(self.structures.distinct("key", {"campaign": self.campaign, "key": {"$in": keys}}))
+        there = set(
+            self.structures.distinct("key", {"campaign": self.campaign, "key": {"$in": keys}})
+        )
         new = [entry for entry in entries if entry.key not in there]
         if new:
             self._insert(new, start, iteration, IMPORT, held)
@@ -219,7 +242,9 @@ class Ledger(LedgerArrays):
         statistics = self.statistics_at(start)
         self._insert(entries, start, iteration, stage, held, written)
         end = start + len(entries)
-        for q in self.fingerprints_between(start, end):  # as stored: what an interrupted run of this stage wrote stays
+        for q in self.fingerprints_between(
+            start, end
+        ):  # as stored: what an interrupted run of this stage wrote stays
             for stats in statistics.values():
                 stats.add(q)
         for mode, stats in statistics.items():
@@ -228,7 +253,9 @@ class Ledger(LedgerArrays):
 
     def entries(self, **query: Any) -> Iterable[dict[str, Any]]:
         """Entries in ledger order."""
-        return self.structures.find({"campaign": self.campaign, **query}).sort("position", ASCENDING)
+        return self.structures.find({"campaign": self.campaign, **query}).sort(
+            "position", ASCENDING
+        )
 
     def _insert(
         self,
@@ -248,20 +275,29 @@ class Ledger(LedgerArrays):
         StoreError
             If another entry is at one of the positions.
         """
-        documents = [self._document(entry, start + n, iteration, stage) for n, entry in enumerate(entries)]
+        documents = [
+            self._document(entry, start + n, iteration, stage) for n, entry in enumerate(entries)
+        ]
         documents = self._chained(documents, start)
         for document in documents:
             refuse_too_large(document, f"{document['key']} ({document['n_atoms']} atoms)")
         self._delete_unfinished(self.end(), held)
         pairs = zip(documents, entries, strict=True)
-        self._write_fingerprints([(d, entry.q) for d, entry in pairs if d["_id"] not in set(written)], held)
+        self._write_fingerprints(
+            [(d, entry.q) for d, entry in pairs if d["_id"] not in set(written)], held
+        )
         with suppress(DuplicateKeyError):  # what is there instead is told below
             merge(self.structures, documents, lease=held)
         ids = [document["_id"] for document in documents]
         query = {"campaign": self.campaign, "position": {"$gte": start, "$lt": start + len(ids)}}
-        there = {entry["position"]: entry["_id"] for entry in self.structures.find(query, {"position": 1})}
+        there = {
+            entry["position"]: entry["_id"]
+            for entry in self.structures.find(query, {"position": 1})
+        }
         if other := [place for place, key in enumerate(ids, start) if there.get(place) != key]:
-            raise StoreError(f"campaign {self.campaign!r}: another entry is at ledger position {other[0]}")
+            raise StoreError(
+                f"campaign {self.campaign!r}: another entry is at ledger position {other[0]}"
+            )
 
     def _chained(self, documents: Sequence[dict[str, Any]], start: int) -> list[dict[str, Any]]:
         """Entries from a position on, each with the digest of the ledger up to it; those that are written keep theirs.
@@ -271,11 +307,16 @@ class Ledger(LedgerArrays):
         StoreError
             If the ledger has no entry before this position.
         """
-        here = {"campaign": self.campaign, "position": {"$gte": start - 1, "$lt": start + len(documents)}}
+        here = {
+            "campaign": self.campaign,
+            "position": {"$gte": start - 1, "$lt": start + len(documents)},
+        }
         rows = self.structures.find(here, {"position": 1, "digest": 1})
         written = {row["position"]: row.get("digest", "") for row in rows}
         if start > 0 and start - 1 not in written:
-            raise StoreError(f"campaign {self.campaign!r}: the ledger has no entry at position {start - 1}")
+            raise StoreError(
+                f"campaign {self.campaign!r}: the ledger has no entry at position {start - 1}"
+            )
         before = written.get(start - 1, "")
         chained = []
         for document in documents:

@@ -2,8 +2,9 @@
 
     statistics_at(n) = fold of `add` over the fingerprints at positions 0 … n − 1
 
-A covariance that is stored saves the fold over what is before it. It also says of which ledger it is: its field
-`ledger` is the digest of the last entry before it, so that a ledger that was cut or replaced is told from this one.
+A covariance that is stored saves the fold over what is before it. It also says of which ledger it
+is: its field `ledger` is the digest of the last entry before it, so that a ledger that was cut or
+replaced is told from this one.
 """
 
 from __future__ import annotations
@@ -89,12 +90,19 @@ class LedgerArrays:
         """
         return unpack(self.arrays.get(row), tuple(row["shape"]))
 
-    def _write_fingerprints(self, pairs: Sequence[tuple[dict[str, Any], Array]], held: Fence) -> None:
+    def _write_fingerprints(
+        self, pairs: Sequence[tuple[dict[str, Any], Array]], held: Fence
+    ) -> None:
         """Write the fingerprints (n_atoms, dim) of entries, each given with its document."""
         for first in range(0, len(pairs), FINGERPRINTS_A_QUERY):
-            rows = [self._row(document, q) for document, q in pairs[first : first + FINGERPRINTS_A_QUERY]]
+            rows = [
+                self._row(document, q)
+                for document, q in pairs[first : first + FINGERPRINTS_A_QUERY]
+            ]
             rows = [sealed("fingerprints", row) for row in rows]
-            merge(self.fingerprints, rows, on=("structure", "settings"), matched="replace", lease=held)
+            merge(
+                self.fingerprints, rows, on=("structure", "settings"), matched="replace", lease=held
+            )
 
     def _row(self, document: dict[str, Any], q: Array) -> dict[str, Any]:
         """An entry's fingerprints as they are kept; those too long for a document are written here."""
@@ -112,8 +120,9 @@ class LedgerArrays:
     def _delete_unfinished(self, end: int, held: Fence) -> None:
         """Delete what an interrupted run has left: fingerprints from the ledger's end on, and files nobody names.
 
-        They are looked up first. If the lease then still holds they are nobody's, and stay so, even if this process is
-        stopped before it deletes them: whoever appends next deletes them too, and writes documents of its own.
+        They are looked up first. If the lease then still holds they are nobody's, and stay so, even
+        if this process is stopped before it deletes them: whoever appends next deletes them too,
+        and writes documents of its own.
         """
         query = {"campaign": self.campaign, "settings": self.fingerprint.settings_hash}
         beyond = list(self.fingerprints.find({**query, "position": {"$gte": end}}, {"file": 1}))
@@ -121,7 +130,9 @@ class LedgerArrays:
         files = [*self.arrays.unused(), *(row["file"] for row in beyond if "file" in row)]
         held.check(self.fingerprints.database)
         for first in range(0, len(unfinished), FINGERPRINTS_A_QUERY):
-            self.fingerprints.delete_many({"_id": {"$in": unfinished[first : first + FINGERPRINTS_A_QUERY]}})
+            self.fingerprints.delete_many(
+                {"_id": {"$in": unfinished[first : first + FINGERPRINTS_A_QUERY]}}
+            )
         self.arrays.delete(files)
 
     def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
@@ -135,10 +146,17 @@ class LedgerArrays:
         return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
 
     def _store(self, mode: str, position: int, stats: SufficientStatistics, held: Fence) -> None:
-        key = {"campaign": self.campaign, "mode": mode, "position": position, "settings": self._settings}
+        key = {
+            "campaign": self.campaign,
+            "mode": mode,
+            "position": position,
+            "settings": self._settings,
+        }
         if self.covariances.find_one(key, {"_id": 1}) is not None:
             return
-        last = self.structures.find_one({"campaign": self.campaign, "position": position - 1}, {"digest": 1})
+        last = self.structures.find_one(
+            {"campaign": self.campaign, "position": position - 1}, {"digest": 1}
+        )
         body = {"checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
         body["ledger"] = None if last is None else last["digest"]
         document = {**key, **body, **self.arrays.put(stats.to_bytes())}

@@ -48,8 +48,8 @@ class Models:
         Returns
         -------
         str
-            Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model; keyword arguments
-            stay behind it.
+            Reference to hand to jobs: "sha256:…" for a file, the name itself for a named model;
+            keyword arguments stay behind it.
         """
         key = {"campaign": self.name, "iteration": iteration}
         return self._register("models", key, model, fields)
@@ -69,13 +69,17 @@ class Models:
         query = {"campaign": self.name, "reference": reference}
         found = self.database["models"].find_one(query, {"iteration": 1}, sort=[("iteration", -1)])
         if found is None:
-            raise StoreError(f"model {reference[:20]} of campaign {self.name!r} is not in the database")
+            raise StoreError(
+                f"model {reference[:20]} of campaign {self.name!r} is not in the database"
+            )
         return int(found["iteration"])
 
     def model_in_use(self) -> dict[str, Any] | None:
         """The model that the campaign goes on from: what its last evaluation decided for, else the latest model."""
         decided = {"campaign": self.name, "evaluate.continues": {"$type": "object"}}
-        last = self.database["iterations"].find_one(decided, {"evaluate.continues": 1}, sort=[("iteration", -1)])
+        last = self.database["iterations"].find_one(
+            decided, {"evaluate.continues": 1}, sort=[("iteration", -1)]
+        )
         if last is not None:
             return self.model(last["evaluate"]["continues"]["iteration"])
         ours = {"campaign": self.name}
@@ -84,16 +88,24 @@ class Models:
     def save_member(self, iteration: int, member: int, model: str | Path, **fields: Any) -> str:
         """Register a further member (from 2) of an iteration's committee; returns its reference."""
         key = {"campaign": self.name, "iteration": iteration, "member": member}
-        return self._register("members", key, Path(model).resolve(strict=True), fields)  # always a file
+        return self._register(
+            "members", key, Path(model).resolve(strict=True), fields
+        )  # always a file
 
     def member(self, iteration: int, member: int) -> dict[str, Any] | None:
         """The document of a committee's further member."""
-        return self.database["members"].find_one({"campaign": self.name, "iteration": iteration, "member": member})
+        return self.database["members"].find_one(
+            {"campaign": self.name, "iteration": iteration, "member": member}
+        )
 
     def committee(self, iteration: int) -> list[str]:
         """References of an iteration's model and of its further members, as far as they were trained."""
         first = self.model(iteration)
-        others = self.database["members"].find({"campaign": self.name, "iteration": iteration}).sort("member", 1)
+        others = (
+            self.database["members"]
+            .find({"campaign": self.name, "iteration": iteration})
+            .sort("member", 1)
+        )
         return [document["reference"] for document in ([first] if first else []) + list(others)]
 
     def fetch_model(self, reference: str) -> str:
@@ -104,13 +116,15 @@ class Models:
         Raises
         ------
         StoreError
-            If the file is missing in the database or does not match its checksum, or the reference is a path: what is
-            loaded runs as code, so a file is taken by its checksum only.
+            If the file is missing in the database or does not match its checksum, or the reference
+            is a path: what is loaded runs as code, so a file is taken by its checksum only.
         """
         name, arguments = split_model(reference)
         if not name.startswith("sha256:"):
             if model_suffix(name) and not name.startswith(NEQUIP_NET):
-                raise StoreError(f"model {name} is not in the database: it was no file when it was registered")
+                raise StoreError(
+                    f"model {name} is not in the database: it was no file when it was registered"
+                )
             return reference
         digest = name.removeprefix("sha256:")
         query = {"campaign": self.name, "sha256": digest}
@@ -123,7 +137,9 @@ class Models:
         try:
             data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
         except (NoFile, CorruptGridFile):
-            raise StoreError(f"the file of model {digest[:12]}… is not in the database, or not whole") from None
+            raise StoreError(
+                f"the file of model {digest[:12]}… is not in the database, or not whole"
+            ) from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise StoreError(f"model {digest[:12]}… in the database does not match its checksum")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +148,9 @@ class Models:
         os.replace(stream.name, path)  # another worker may be fetching the same file
         return with_arguments(path, arguments)
 
-    def _register(self, collection: str, key: dict[str, Any], model: str | Path, fields: dict[str, Any]) -> str:
+    def _register(
+        self, collection: str, key: dict[str, Any], model: str | Path, fields: dict[str, Any]
+    ) -> str:
         """Keep a model under its key, once; returns its reference."""
         name, arguments = split_model(model)
         path = Path(name)
@@ -141,7 +159,11 @@ class Models:
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
             reference = with_arguments(f"sha256:{digest}", arguments)
-            body |= {"sha256": digest, "file": self._put(digest, path.name, data), "reference": reference}
+            body |= {
+                "sha256": digest,
+                "file": self._put(digest, path.name, data),
+                "reference": reference,
+            }
             body["name"] = path.name
         insert_once(self.database[collection], key, {**body, "created": datetime.now(UTC)})
         found = self.database[collection].find_one(key)
@@ -154,11 +176,18 @@ class Models:
             return found["_id"]
         check_launch(self.database)
         name = f"{digest}{model_suffix(name)}"
-        return GridFSBucket(self.database, "models").upload_from_stream(name, data, metadata={"sha256": digest})
+        return GridFSBucket(self.database, "models").upload_from_stream(
+            name, data, metadata={"sha256": digest}
+        )
 
 
 def model_suffix(name: str) -> str:
     """What tells the kind of a model's file, for those who load it by its name; "" for none."""
     return next(
-        (suffix for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX, CHECKPOINT_SUFFIX) if name.endswith(suffix)), ""
+        (
+            suffix
+            for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX, CHECKPOINT_SUFFIX)
+            if name.endswith(suffix)
+        ),
+        "",
     )

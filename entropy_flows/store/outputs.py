@@ -18,8 +18,8 @@ def stored_output(uuid: str) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        The document with its arrays; None if there is none, or if it is not whole: a crash between the document and its
-        arrays leaves a pointer to nothing.
+        The document with its arrays; None if there is none, or if it is not whole: a crash between
+        the document and its arrays leaves a pointer to nothing.
     """
     store = job_store()
     store.connect()

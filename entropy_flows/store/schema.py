@@ -4,8 +4,9 @@
     2    a failed stage is a row of `failures`; each job carries its uuid, by which it is found
     3    seals and the ledger's chain; fingerprints and covariances over their populated components
 
-Until 1.0 there is one version and no way from an older one: a campaign of another version is refused by every command
-and worker, and goes on with the package that began it, or begins anew under another name.
+Until 1.0 there is one version and no way from an older one: a campaign of another version is
+refused by every command and worker, and goes on with the package that began it, or begins anew
+under another name.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ SCHEMA = 3
 PACKAGE = "entropy_flows"
 
 INDEX_IN_THE_WAY = (85, 86)
-"""MongoDB's codes of an index that there is with other options, or with other keys under its name."""
+"""MongoDB's codes of an index that there is with other options, or with other keys under its
+name.
+"""
 
 Indexes = dict[str, list[tuple[str, ...]]]
 UNIQUE: Indexes = {
@@ -46,7 +49,11 @@ UNIQUE: Indexes = {
     OUTPUTS: [("uuid", "index")],
 }
 LOOKUP: Indexes = {
-    "structures": [("campaign", "iteration", "stage"), ("campaign", "stage", "iteration"), ("elements",)],
+    "structures": [
+        ("campaign", "iteration", "stage"),
+        ("campaign", "stage", "iteration"),
+        ("elements",),
+    ],
     "fingerprints": [("campaign", "settings", "position"), ("campaign", "file")],
     "covariances": [("campaign", "file")],
     f"{ARRAYS}.files": [("metadata.campaign",)],
@@ -69,20 +76,23 @@ class OldWorkerError(StoreError):
 def make_indexes(database: Database) -> None:
     """Make sure that the indexes exist; what they forbid cannot be written from then on.
 
-    One that somebody else has made with other options is left as it is where it serves: jobflow's own stores make some.
+    One that somebody else has made with other options is left as it is where it serves: jobflow's
+    own stores make some.
 
     Raises
     ------
     StoreError
-        If the database does not let them be made, for instance because it is read-only for this user, or because an
-        index is in the way.
+        If the database does not let them be made, for instance because it is read-only for this
+        user, or because an index is in the way.
     """
     for table in (UNIQUE, LOOKUP):
         for name, indexes in table.items():
             try:
                 there = database[name].index_information()
                 for keys in indexes:
-                    if not any(serves(index, keys, unique=table is UNIQUE) for index in there.values()):
+                    if not any(
+                        serves(index, keys, unique=table is UNIQUE) for index in there.values()
+                    ):
                         _make_index(database[name], keys, there, unique=table is UNIQUE)
             except (OperationFailure, NotPrimaryError) as err:
                 raise refused(database, err, "cannot prepare the collections") from None
@@ -90,16 +100,22 @@ def make_indexes(database: Database) -> None:
 
 def serves(index: Mapping[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
     """Whether an index, as `index_information` tells it, does for a unique one over these keys, or for looking up."""
-    if [name for name, _ in index["key"]] != list(keys) or any(way not in (1, -1) for _, way in index["key"]):
+    if [name for name, _ in index["key"]] != list(keys) or any(
+        way not in (1, -1) for _, way in index["key"]
+    ):
         return False
     if any(index.get(option) for option in ("sparse", "partialFilterExpression", "hidden")):
         return False
-    if index.get("collation", {}).get("locale", "simple") != "simple":  # it takes other strings for equal
+    if (
+        index.get("collation", {}).get("locale", "simple") != "simple"
+    ):  # it takes other strings for equal
         return False
     return bool(index.get("unique")) or not unique
 
 
-def _make_index(collection: Collection, keys: tuple[str, ...], there: Mapping[str, Any], unique: bool) -> None:
+def _make_index(
+    collection: Collection, keys: tuple[str, ...], there: Mapping[str, Any], unique: bool
+) -> None:
     """Make an index; one of the same name or keys may be in the way."""
     columns = [(key, ASCENDING) for key in keys]
     usual = "_".join(f"{key}_{way}" for key, way in columns)
@@ -114,7 +130,9 @@ def _make_index(collection: Collection, keys: tuple[str, ...], there: Mapping[st
     except OperationFailure as err:
         if err.code not in INDEX_IN_THE_WAY:
             raise
-        other = next((key for key, index in there.items() if dict(index["key"]).keys() == set(keys)), usual)
+        other = next(
+            (key for key, index in there.items() if dict(index["key"]).keys() == set(keys)), usual
+        )
         kind = "unique index" if unique else "index"
         raise StoreError(
             f"collection {collection.name!r} has an index {other!r} that keeps the {kind} over {', '.join(keys)} from "

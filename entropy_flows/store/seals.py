@@ -3,9 +3,9 @@
     seal(f)  = first 16 hex digits of SHA-256 of (what names the document, the path of f, f)
     chain(n) = SHA-256 of (chain(n − 1), the seals of the ledger's entry n)
 
-A document keeps its seals in `seals`, under the same names as its fields; a mapping is sealed item by item. A field
-that is set later is sealed by whoever sets it. All that a campaign stores is written by the functions here, or sealed
-by them.
+A document keeps its seals in `seals`, under the same names as its fields; a mapping is sealed item
+by item. A field that is set later is sealed by whoever sets it. All that a campaign stores is
+written by the functions here, or sealed by them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """What names a document of each sealed collection."""
 WHOLE = ("outputs",)
-"""Collections whose fields are sealed as a whole: jobflow takes mappings with names of its own for its references."""
+"""Collections whose fields are sealed as a whole: jobflow takes mappings with names of its own
+for its references.
+"""
 FREE: dict[str, dict[str, str]] = {
     "campaigns": {
         "schema": "any other number is refused by every command",
@@ -69,15 +71,21 @@ def setting(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dic
     fields
         Path, of a field or of an item of one, → value.
     """
-    return {**fields, **{f"{SEALS}.{path}": seal for path, seal in _seals(name, key, fields).items()}}
+    return {
+        **fields,
+        **{f"{SEALS}.{path}": seal for path, seal in _seals(name, key, fields).items()},
+    }
 
 
 def link(before: str, entry: Mapping[str, Any]) -> str:
     """Digest of the ledger up to an entry, given that of all before it: a chain that no entry can leave.
 
-    A stage that is run again after it was interrupted writes the same entries at another time, so that is left out.
+    A stage that is run again after it was interrupted writes the same entries at another time, so
+    that is left out.
     """
-    return digest([before, {path: seal for path, seal in entry[SEALS].items() if path != "created"}])
+    return digest(
+        [before, {path: seal for path, seal in entry[SEALS].items() if path != "created"}]
+    )
 
 
 def insert_once(collection: Collection, key: Mapping[str, Any], body: Mapping[str, Any]) -> None:
@@ -85,7 +93,9 @@ def insert_once(collection: Collection, key: Mapping[str, Any], body: Mapping[st
     insert_each_once(collection, tuple(key), [{**body, **key}])
 
 
-def insert_each_once(collection: Collection, key: Sequence[str], documents: Iterable[Mapping[str, Any]]) -> None:
+def insert_each_once(
+    collection: Collection, key: Sequence[str], documents: Iterable[Mapping[str, Any]]
+) -> None:
     """Write documents, each unless there is one with the same values of the fields of the key."""
     merge(collection, [sealed(collection.name, document) for document in documents], on=key)
 
@@ -96,12 +106,17 @@ def replace(collection: Collection, key: Mapping[str, Any], body: Mapping[str, A
 
 
 def set_fields(
-    collection: Collection, key: Mapping[str, Any], fields: Mapping[str, Any], unmatched: str = "discard"
+    collection: Collection,
+    key: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    unmatched: str = "discard",
 ) -> None:
     """Set fields of the document of this key: path → value; `unmatched` "insert" makes one where there is none."""
     update = setting(collection.name, key, fields)
     new = nested({**setting(collection.name, key, key), **update})
-    merge(collection, [new], on=tuple(key), matched=[{"$set": literal(update)}], unmatched=unmatched)
+    merge(
+        collection, [new], on=tuple(key), matched=[{"$set": literal(update)}], unmatched=unmatched
+    )
 
 
 def defects(name: str, document: Mapping[str, Any]) -> list[str]:
@@ -120,7 +135,9 @@ def defects(name: str, document: Mapping[str, Any]) -> list[str]:
             whole += 1
     found += [f"{path} is gone, its seal is there" for path in seals]
     if len(found) > 1 and not whole:
-        return [f"its seals are gone, or those of a document with another {' or '.join(KEYS[name])}"]
+        return [
+            f"its seals are gone, or those of a document with another {' or '.join(KEYS[name])}"
+        ]
     return found
 
 
@@ -132,7 +149,9 @@ def _seals(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dict
         if path in ("_id", SEALS) or path.split(".")[0] in free:
             continue
         if _is_divided(name, value) and "." not in path:
-            found[path] = {item: _seal(name, key, f"{path}.{item}", content) for item, content in value.items()}
+            found[path] = {
+                item: _seal(name, key, f"{path}.{item}", content) for item, content in value.items()
+            }
         else:
             found[path] = _seal(name, key, path, value)
     return found

@@ -1,7 +1,8 @@
 """The embedded server's process, `python -P server.py PORT FOLDER`, which imports nothing of this package.
 
-SecantusDB's own command stops the server from within its signal handler, and two signals at once leave it waiting for
-itself for ever. Here the handler only takes a note, and the main thread stops the server, once.
+SecantusDB's own command stops the server from within its signal handler, and two signals at once
+leave it waiting for itself for ever. Here the handler only takes a note, and the main thread stops
+the server, once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def main(port: int, folder: str) -> None:
     parent, flags = os.getppid(), list[int]()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _: flags.append(signum))
-    server = SecantusDBServer(host="127.0.0.1", port=port, storage_path=folder, enable_test_commands=False)
+    server = SecantusDBServer(
+        host="127.0.0.1", port=port, storage_path=folder, enable_test_commands=False
+    )
     server.start()
     while not flags and os.getppid() == parent:
         time.sleep(POLL_SECONDS)

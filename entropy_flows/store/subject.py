@@ -87,8 +87,20 @@ class Subject:
     @cached_property
     def entries(self) -> list[dict[str, Any]]:
         """The ledger's entries in order, without their structures."""
-        _ = self.iterations  # read before: of a campaign that runs, what they count is in the ledger by now
-        names = ("key", "position", "iteration", "stage", "rank", "n_atoms", "fingerprint", "gain", "origin.mode")
+        _ = (
+            self.iterations
+        )  # read before: of a campaign that runs, what they count is in the ledger by now
+        names = (
+            "key",
+            "position",
+            "iteration",
+            "stage",
+            "rank",
+            "n_atoms",
+            "fingerprint",
+            "gain",
+            "origin.mode",
+        )
         found = self.ledger.structures.find({"campaign": self.store.name}, dict.fromkeys(names, 1))
         return list(found.sort("position", 1))
 

@@ -55,7 +55,9 @@ def check_uri(uri: str) -> None:
     if uri != uri.strip() or not uri:
         raise ValueError("it is empty" if not uri.strip() else "it begins or ends with a blank")
     if "://" not in uri or parts.scheme not in SCHEMES:
-        raise ValueError(f"expected {' or '.join(f'{scheme}://' for scheme in SCHEMES)} at its beginning")
+        raise ValueError(
+            f"expected {' or '.join(f'{scheme}://' for scheme in SCHEMES)} at its beginning"
+        )
     if uri.count("@") > bool(parts.credentials) or _reserved(parts.credentials):
         raise ValueError(_ENCODE)
     if not parts.hosts:
@@ -87,7 +89,9 @@ def named_database(uri: str) -> str | None:
 def journaled(uri: str) -> str:
     """The URI with the journaled write concern of a majority, and reads from the primary, whatever it says."""
     parts = split_uri(uri)
-    credentials = quote(parts.credentials, safe=":%!$&'()*+,;=@/?") + "@" if parts.credentials else ""
+    credentials = (
+        quote(parts.credentials, safe=":%!$&'()*+,;=@/?") + "@" if parts.credentials else ""
+    )
     options = [option for option in parts.options if not _OVERRIDDEN.match(option)]
     return f"{parts.scheme}://{credentials}{parts.hosts}/{parts.database}?{'&'.join([*options, ENFORCED])}"
 

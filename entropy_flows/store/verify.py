@@ -2,7 +2,8 @@
 
     statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1,    fingerprints = GOM(structure)
 
-Nothing is changed. A check is a function of a `Subject` that returns a `Check`; it is added to a list and that is all.
+Nothing is changed. A check is a function of a `Subject` that returns a `Check`; it is added to a
+list and that is all.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def verify(
     pad
         The launchpad that has its jobs.
     deep
-        Recompute all fingerprints instead of a sample of 500, the same each time, and gains and splits.
+        Recompute all fingerprints instead of a sample of 500, the same each time, and gains and
+        splits.
     on_progress
         Called with the name of a long check, how far it is, and how far it goes.
 
@@ -69,7 +71,11 @@ def checked(check: Callable[[Subject], Check], subject: Subject) -> Check:
     try:
         return check(subject)
     except (LookupError, TypeError, AttributeError, ValueError) as err:
-        return Check(check.__name__, 0, [f"a document is not of the form it should be: {type(err).__name__}: {err}"])
+        return Check(
+            check.__name__,
+            0,
+            [f"a document is not of the form it should be: {type(err).__name__}: {err}"],
+        )
 
 
 def ledger(subject: Subject) -> Check:
@@ -88,7 +94,9 @@ def ledger(subject: Subject) -> Check:
         if entry["stage"] not in STAGES or entry["rank"] != STAGES.index(entry["stage"]):
             problems.append(f"{what}: stage {entry['stage']!r} with rank {entry['rank']}")
         if (entry["iteration"], entry["rank"]) < place:
-            problems.append(f"{what}: iteration {entry['iteration']}, {entry['stage']} after a later stage")
+            problems.append(
+                f"{what}: iteration {entry['iteration']}, {entry['stage']} after a later stage"
+            )
         position, place = entry["position"], (entry["iteration"], entry["rank"])
         seen.add(entry["key"])
     return Check("ledger", len(subject.entries), problems)
@@ -99,7 +107,9 @@ def fingerprints(subject: Subject) -> Check:
     book = subject.ledger
     settings = book.fingerprint.settings_hash
     seen, problems, wasted = Counter[str](), list[str](), list[str]()
-    found = book.fingerprints.find({"campaign": subject.store.name, "settings": settings}).sort("position", 1)
+    found = book.fingerprints.find({"campaign": subject.store.name, "settings": settings}).sort(
+        "position", 1
+    )
     for number, row in enumerate(found):
         subject.progress("fingerprints", number, len(subject.entries))
         seen[row["structure"]] += 1
@@ -107,11 +117,20 @@ def fingerprints(subject: Subject) -> Check:
             wasted.append(f"fingerprint at position {row['position']} belongs to no entry")
         else:
             problems += _defects(row, entry, subject.ledger)
-    problems += [f"{_name(entry)}: no fingerprint" for entry in subject.entries if not seen[entry["_id"]]]
-    problems += [f"{_name(subject.by_id[key])}: {n} fingerprints" for key, n in seen.items() if n > 1]
-    if count := book.fingerprints.count_documents({"campaign": subject.store.name, "settings": {"$ne": settings}}):
+    problems += [
+        f"{_name(entry)}: no fingerprint" for entry in subject.entries if not seen[entry["_id"]]
+    ]
+    problems += [
+        f"{_name(subject.by_id[key])}: {n} fingerprints" for key, n in seen.items() if n > 1
+    ]
+    if count := book.fingerprints.count_documents(
+        {"campaign": subject.store.name, "settings": {"$ne": settings}}
+    ):
         wasted.append(f"{count} fingerprints of other settings than the campaign's")
-    wasted += [f"array {name}: no document names it; the next append deletes it" for name in book.arrays.unused()]
+    wasted += [
+        f"array {name}: no document names it; the next append deletes it"
+        for name in book.arrays.unused()
+    ]
     return Check("fingerprints", seen.total(), problems, wasted)
 
 
@@ -153,7 +172,9 @@ def _differences(subject: Subject, ids: list[str]) -> Iterator[str]:
     query = {"structure": {"$in": ids}, "settings": book.fingerprint.settings_hash}
     rows = {row["structure"]: row for row in book.fingerprints.find(query)}
     cells = list(book.structures.find({"_id": {"$in": ids}}, {"structure": 1}))
-    computed = book.fingerprint([to_atoms(Structure.from_dict(cell["structure"])) for cell in cells])
+    computed = book.fingerprint(
+        [to_atoms(Structure.from_dict(cell["structure"])) for cell in cells]
+    )
     for cell, q in zip(cells, computed, strict=True):
         entry = subject.by_id[cell["_id"]]
         stored = _readable(book, rows.get(cell["_id"]))
@@ -173,12 +194,17 @@ def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:
 
 def covariances(subject: Subject) -> Check:
     """Each against its checksum; of a short ledger, or with `deep`, against the fold over the fingerprints."""
-    book, ours = subject.ledger, {"campaign": subject.store.name, "settings": subject.ledger._settings}
+    book, ours = (
+        subject.ledger,
+        {"campaign": subject.store.name, "settings": subject.ledger._settings},
+    )
     stored: dict[int, list[Any]] = {}
     for row in book.covariances.find(ours, {"position": 1}):
         stored.setdefault(row["position"], []).append(row["_id"])
     total = book.end()
-    problems = [f"position {place}: beyond the ledger's end at {total}" for place in stored if place > total]
+    problems = [
+        f"position {place}: beyond the ledger's end at {total}" for place in stored if place > total
+    ]
     problems += [
         f"position {place}: {len(MODES)} were stored there, {len(stored.get(place, []))} are left"
         for place in _ends(subject)
@@ -186,7 +212,11 @@ def covariances(subject: Subject) -> Check:
     ]
     looked_at = 0
     short = subject.deep or len(subject.entries) <= SAMPLE
-    folds = _folds(subject, max(stored, default=0)) if short else ((place, {}) for place in sorted(stored))
+    folds = (
+        _folds(subject, max(stored, default=0))
+        if short
+        else ((place, {}) for place in sorted(stored))
+    )
     for place, folded in folds:
         for identifier in stored.get(place, []):
             if (row := book.covariances.find_one({"_id": identifier})) is not None:
@@ -205,7 +235,9 @@ def _ends(subject: Subject) -> Iterator[int]:
         doc = counted.get(iteration, {})
         entered = doc.get("import", {}).get("entered", 0)
         label_planned = "requested" in doc.get("label", {})
-        over = {**doc, **doc.get("top_up", {}), "anchor": label_planned}.get(stage, False) is not False
+        over = {**doc, **doc.get("top_up", {}), "anchor": label_planned}.get(
+            stage, False
+        ) is not False
         if stage == IMPORT and 0 < entered <= size:
             yield start + entered
         elif stage != IMPORT and (number < len(sizes) or over):
@@ -217,7 +249,8 @@ def _folds(subject: Subject, end: int) -> Iterator[tuple[int, dict[str, Sufficie
     """The statistics of the first 1, 2, … fingerprints, as far as these are there and finite."""
     book = subject.ledger
     folded: dict[str, SufficientStatistics] = {
-        mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode) for mode in MODES
+        mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode)
+        for mode in MODES
     }
     rest = iter(book.fingerprints_between(0, end))
     for place in range(1, end + 1):
@@ -225,13 +258,18 @@ def _folds(subject: Subject, end: int) -> Iterator[tuple[int, dict[str, Sufficie
             q = next(rest)
             for statistics in folded.values():
                 statistics.add(q)
-        except (StoreError, ValueError):  # what is wrong with the fingerprint is for another check to say
+        except (
+            StoreError,
+            ValueError,
+        ):  # what is wrong with the fingerprint is for another check to say
             return
         subject.progress("covariances", place, end)
         yield place, folded
 
 
-def _deviations(book: Ledger, row: dict[str, Any], folded: SufficientStatistics | None) -> Iterator[str]:
+def _deviations(
+    book: Ledger, row: dict[str, Any], folded: SufficientStatistics | None
+) -> Iterator[str]:
     what = f"position {row['position']}, {row['mode']}"
     try:
         found = SufficientStatistics.from_bytes(book.arrays.get(row))
@@ -262,5 +300,10 @@ def _name(entry: dict[str, Any]) -> str:
     return f"position {entry['position']} ({entry['key']})"
 
 
-LEDGER_CHECKS: tuple[Callable[[Subject], Check], ...] = (ledger, fingerprints, recomputed, covariances)
+LEDGER_CHECKS: tuple[Callable[[Subject], Check], ...] = (
+    ledger,
+    fingerprints,
+    recomputed,
+    covariances,
+)
 CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)

@@ -1,6 +1,7 @@
 """What follows from other documents, computed again (`--deep`): the gains of the entries, the draw of the splits.
 
-gain(n) = ΔH of the fingerprints at position n, given the statistics of all before it, in the mode of its run
+gain(n) = ΔH of the fingerprints at position n, given the statistics of all before it, in the mode
+of its run
 """
 
 from __future__ import annotations
@@ -32,11 +33,18 @@ def gains(subject: Subject) -> Check:
         if entry["gain"] is not None:
             looked_at += 1
             subject.progress("gains", entry["position"], len(subject.entries))
-            mode = entry.get("origin", {}).get("mode")  # an imported cell does not say in which it was judged
+            mode = entry.get("origin", {}).get(
+                "mode"
+            )  # an imported cell does not say in which it was judged
             found = {one: statistics[one].gain(q) for one in (MODES if mode is None else [mode])}
-            if all(abs(gain - entry["gain"]) > TOLERANCE * max(1.0, abs(gain)) for gain in found.values()):
+            if all(
+                abs(gain - entry["gain"]) > TOLERANCE * max(1.0, abs(gain))
+                for gain in found.values()
+            ):
                 told = " or ".join(f"{gain:.12g} ({one})" for one, gain in found.items())
-                problems.append(f"position {entry['position']} ({entry['key']}): gain {entry['gain']:.12g}, now {told}")
+                problems.append(
+                    f"position {entry['position']} ({entry['key']}): gain {entry['gain']:.12g}, now {told}"
+                )
         for one in statistics.values():
             one.add(q)
     return Check("gains", looked_at, problems)
@@ -44,7 +52,10 @@ def gains(subject: Subject) -> Check:
 
 def _empty(subject: Subject) -> dict[Mode, SufficientStatistics]:
     book = subject.ledger
-    return {mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode) for mode in MODES}
+    return {
+        mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode)
+        for mode in MODES
+    }
 
 
 def _fingerprinted(subject: Subject) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -60,8 +71,15 @@ def _fingerprinted(subject: Subject) -> Iterator[tuple[dict[str, Any], Any]]:
 def drawn(subject: Subject) -> Check:
     """The parts of each iteration's cells, drawn again as they were then; where cells came since, that is told."""
     names = ("key", "position", "iteration", "split", "given_split", "free_energy", "structure")
-    good = {"campaign": subject.store.name, "converged": True, "foreign": {"$ne": True}, "flagged": {"$ne": True}}
-    labels = subject.store.database["labels"].find({**good, "split": {"$ne": None}}, dict.fromkeys(names, 1))
+    good = {
+        "campaign": subject.store.name,
+        "converged": True,
+        "foreign": {"$ne": True},
+        "flagged": {"$ne": True},
+    }
+    labels = subject.store.database["labels"].find(
+        {**good, "split": {"$ne": None}}, dict.fromkeys(names, 1)
+    )
     rows = [row for row in labels.sort("position", 1) if row["structure"] in subject.by_id]
     problems: list[str] = []
     wasted: list[str] = []
@@ -70,14 +88,24 @@ def drawn(subject: Subject) -> Check:
         if (plan := doc.get("plan", {}).get("split")) is None:
             continue
         number = doc["iteration"]
-        cells = [row for row in rows if row["iteration"] <= number and row["position"] < plan["end"]]
+        cells = [
+            row for row in rows if row["iteration"] <= number and row["position"] < plan["end"]
+        ]
         before = {row["key"]: row["split"] for row in cells if row["iteration"] < number}
-        before |= {row["key"]: row["given_split"] for row in cells if row.get("given_split") is not None}
+        before |= {
+            row["key"]: row["given_split"] for row in cells if row.get("given_split") is not None
+        }
         if (len(cells), len(before)) != (plan["cells"], plan["assigned"]):
-            wasted.append(f"iteration {number}: its cells are others than when their parts were drawn")
+            wasted.append(
+                f"iteration {number}: its cells are others than when their parts were drawn"
+            )
             continue
-        energies = [row["free_energy"] / subject.by_id[row["structure"]]["n_atoms"] for row in cells]
-        again = assign_splits(before, energies, [row["key"] for row in cells], plan["fractions"], plan["seed"])
+        energies = [
+            row["free_energy"] / subject.by_id[row["structure"]]["n_atoms"] for row in cells
+        ]
+        again = assign_splits(
+            before, energies, [row["key"] for row in cells], plan["fractions"], plan["seed"]
+        )
         new = [row for row in cells if row["key"] not in before]
         looked_at += len(new)
         problems += [

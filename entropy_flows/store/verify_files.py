@@ -50,7 +50,11 @@ def _output_problems(subject: Subject) -> list[str]:
             for blob, row in pointers.items()
             if blob not in there
         ),
-        *(f"output of job {uuid}, index {index}: {n} times" for (uuid, index), n in found.items() if n > 1),
+        *(
+            f"output of job {uuid}, index {index}: {n} times"
+            for (uuid, index), n in found.items()
+            if n > 1
+        ),
     ]
 
 
@@ -62,7 +66,10 @@ def _outputs(subject: Subject) -> list[dict[str, Any]]:
 
 def _pointers(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Name of a blob → the output whose arrays are in it."""
-    blobs = ((((row.get("output") or {}).get("trajectories") or {}).get("blob_uuid"), row) for row in rows)
+    blobs = (
+        (((row.get("output") or {}).get("trajectories") or {}).get("blob_uuid"), row)
+        for row in rows
+    )
     return {blob: row for blob, row in blobs if blob is not None}
 
 
@@ -83,7 +90,9 @@ def arrays(subject: Subject) -> Check:
         output = pointers[facts["blob_uuid"]]
         what = f"arrays of {output['name']} ({output['uuid']})"
         if (facts.get("job_uuid"), facts.get("job_index")) != (output["uuid"], output["index"]):
-            problems.append(f"{what}: their file is of job {facts.get('job_uuid')}, index {facts.get('job_index')}")
+            problems.append(
+                f"{what}: their file is of job {facts.get('job_uuid')}, index {facts.get('job_index')}"
+            )
         if defect := file_defect(bucket, file["_id"], facts.get("sha256")):
             problems.append(f"{what}: {defect}")
     return Check("arrays", len(files), problems)
@@ -102,8 +111,18 @@ def launchpad(subject: Subject) -> Check:
 
 
 def _launchpad_problems(subject: Subject) -> list[str]:
-    names = {"fw_id": 1, "name": 1, "state": 1, "spec.uuid": 1, "launches": 1, "archived_launches": 1}
-    jobs = {job["fw_id"]: job for job in subject.pad.fireworks.find({"spec.campaign": subject.store.name}, names)}
+    names = {
+        "fw_id": 1,
+        "name": 1,
+        "state": 1,
+        "spec.uuid": 1,
+        "launches": 1,
+        "archived_launches": 1,
+    }
+    jobs = {
+        job["fw_id"]: job
+        for job in subject.pad.fireworks.find({"spec.campaign": subject.store.name}, names)
+    }
     workflows = list(_workflows(subject, jobs))
     placed = {number for workflow in workflows for number in workflow["nodes"]} & set(jobs)
     uuids = Counter(jobs[number]["spec"].get("uuid") for number in placed)
@@ -136,9 +155,14 @@ def _lost_jobs(subject: Subject, workflows: list[dict[str, Any]]) -> Iterator[st
 
 def _lost_launches(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
     """Launches that a job has and the launchpad does not, or has as another job's."""
-    owners = {number: [*job.get("launches", ()), *job.get("archived_launches", ())] for number, job in jobs.items()}
+    owners = {
+        number: [*job.get("launches", ()), *job.get("archived_launches", ())]
+        for number, job in jobs.items()
+    }
     wanted = [launch for launches in owners.values() for launch in launches]
-    found = _chunked(subject.pad.launches, "launch_id", wanted, {"fw_id": 1, "launch_id": 1, "state": 1})
+    found = _chunked(
+        subject.pad.launches, "launch_id", wanted, {"fw_id": 1, "launch_id": 1, "state": 1}
+    )
     rows = {row["launch_id"]: row for row in found}
     for number, job in jobs.items():
         for launch in owners[number]:
@@ -155,13 +179,20 @@ def _broken_links(workflows: list[dict[str, Any]]) -> Iterator[str]:
     """Workflows whose jobs, links and states are not of the same jobs."""
     for workflow in workflows:
         nodes = sorted(workflow["nodes"])
-        links = {int(parent): sorted(children) for parent, children in workflow.get("links", {}).items()}
-        parents = {int(child): sorted(above) for child, above in workflow.get("parent_links", {}).items()}
+        links = {
+            int(parent): sorted(children) for parent, children in workflow.get("links", {}).items()
+        }
+        parents = {
+            int(child): sorted(above) for child, above in workflow.get("parent_links", {}).items()
+        }
         back: dict[int, list[int]] = {}
         for parent, children in links.items():
             for child in children:
                 back.setdefault(child, []).append(parent)
-        if sorted(links) != nodes or {child: sorted(above) for child, above in back.items()} != parents:
+        if (
+            sorted(links) != nodes
+            or {child: sorted(above) for child, above in back.items()} != parents
+        ):
             yield f"workflow {workflow['name']!r}: its links and its jobs do not agree"
         if sorted(map(int, workflow["fw_states"])) != nodes:
             yield f"workflow {workflow['name']!r}: its states and its jobs do not agree"
@@ -169,9 +200,17 @@ def _broken_links(workflows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _lost_outputs(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
     """Jobs that have ended and returned nothing."""
-    ended = {job["spec"]["uuid"]: job for job in jobs.values() if job["state"] == "COMPLETED" and "uuid" in job["spec"]}
-    rows = _chunked(subject.store.database[OUTPUTS], "uuid", ended, {"uuid": 1, "metadata.campaign": 1})
-    there = {row["uuid"] for row in rows if row.get("metadata", {}).get("campaign") == subject.store.name}
+    ended = {
+        job["spec"]["uuid"]: job
+        for job in jobs.values()
+        if job["state"] == "COMPLETED" and "uuid" in job["spec"]
+    }
+    rows = _chunked(
+        subject.store.database[OUTPUTS], "uuid", ended, {"uuid": 1, "metadata.campaign": 1}
+    )
+    there = {
+        row["uuid"] for row in rows if row.get("metadata", {}).get("campaign") == subject.store.name
+    }
     for uuid in sorted(ended.keys() - there):
         yield f"{_name(ended[uuid])}: COMPLETED, and its output is gone"
 
@@ -185,7 +224,9 @@ def _chunked(
         yield from collection.find({field: {"$in": wanted[start : start + MANY]}}, fields)
 
 
-def _disagreements(subject: Subject, jobs: dict[int, Any], workflows: list[dict[str, Any]]) -> Iterator[str]:
+def _disagreements(
+    subject: Subject, jobs: dict[int, Any], workflows: list[dict[str, Any]]
+) -> Iterator[str]:
     """Where job, workflow and campaign do not say the same, which they need not while something runs."""
     for workflow in workflows:
         for number, said in ((int(key), state) for key, state in workflow["fw_states"].items()):
@@ -199,7 +240,15 @@ def _disagreements(subject: Subject, jobs: dict[int, Any], workflows: list[dict[
 
 def _workflows(subject: Subject, jobs: dict[int, Any]) -> Iterator[dict[str, Any]]:
     """The workflows that have these jobs, each once."""
-    names = {"nodes": 1, "links": 1, "parent_links": 1, "fw_states": 1, "locked": 1, "updated_on": 1, "name": 1}
+    names = {
+        "nodes": 1,
+        "links": 1,
+        "parent_links": 1,
+        "fw_states": 1,
+        "locked": 1,
+        "updated_on": 1,
+        "name": 1,
+    }
     left = set(jobs)
     while left:
         number = left.pop()
@@ -228,7 +277,9 @@ def leases(subject: Subject) -> Check:
             line = f"lease {row['_id']}: it ran out {-left:.0f} s ago and was not given back"
             (wasted if row["_id"].startswith("run/") else problems).append(line)
         elif left > 2 * LEASE_SECONDS:
-            problems.append(f"lease {row['_id']}: it would end in {left:.0f} s; nobody takes one for so long")
+            problems.append(
+                f"lease {row['_id']}: it would end in {left:.0f} s; nobody takes one for so long"
+            )
     return Check("leases", len(rows), problems, wasted)
 
 
@@ -241,7 +292,9 @@ def indexes(subject: Subject) -> Check:
             for keys in wanted:
                 count += 1
                 if not any(serves(index, keys, unique=table is UNIQUE) for index in there):
-                    problems.append(f"{collection}: no {kind} on {', '.join(keys)}; `entropy-flows submit` makes it")
+                    problems.append(
+                        f"{collection}: no {kind} on {', '.join(keys)}; `entropy-flows submit` makes it"
+                    )
     return Check("indexes", count, problems)
 
 
@@ -251,7 +304,11 @@ def checkpoints(subject: Subject) -> Check:
     files = [path for path in folder.rglob("*") if path.is_file()]
     ended = subject.document["state"] in ("done", "failed")
     size = sum(path.stat().st_size for path in files)
-    wasted = [f"{folder}: {len(files)} files, {size} bytes, of a campaign that has ended"] if ended and files else []
+    wasted = (
+        [f"{folder}: {len(files)} files, {size} bytes, of a campaign that has ended"]
+        if ended and files
+        else []
+    )
     return Check("checkpoints", len(files), [], wasted)
 
 

@@ -21,7 +21,9 @@ def labels(subject: Subject) -> Check:
     """Of an entry each, at its place; with finite numbers, or with a reason; one for each entry that was labelled."""
     problems: list[str] = []
     trained = {model["iteration"] for model in _models(subject)}
-    gathered = trained | {doc["iteration"] for doc in subject.iterations if "failed" in doc.get("label", {})}
+    gathered = trained | {
+        doc["iteration"] for doc in subject.iterations if "failed" in doc.get("label", {})
+    }
     seen, settings = Counter[tuple[str, str]](), Counter[str]()
     for number, label in enumerate(subject.store.labels()):
         subject.progress("labels", number, len(subject.entries))
@@ -29,12 +31,18 @@ def labels(subject: Subject) -> Check:
         problems += _defects(label, entry)
         seen[label["structure"], label["settings"]] += 1
         settings[label["settings"]] += not label.get("foreign")
-    problems += [f"entry {structure}: {n} labels with the same settings" for (structure, _), n in seen.items() if n > 1]
+    problems += [
+        f"entry {structure}: {n} labels with the same settings"
+        for (structure, _), n in seen.items()
+        if n > 1
+    ]
     if len(mixed := +settings) > 1:
         counts = ", ".join(f"{n} of {name[:8]}…" for name, n in mixed.most_common())
         problems.append(f"labels of {len(mixed)} settings of the engine are mixed: {counts}")
     labelled = {structure for structure, _ in seen}
-    missing = [e for e in subject.entries if e["iteration"] in gathered and e["_id"] not in labelled]
+    missing = [
+        e for e in subject.entries if e["iteration"] in gathered and e["_id"] not in labelled
+    ]
     failed = {row["iteration"]: row for row in subject.store.failures(stage="label")}
     lost = [f"{_name(entry)}: no label" for entry in missing if entry["iteration"] not in failed]
     known = [
@@ -56,7 +64,12 @@ def _defects(label: dict[str, Any], entry: dict[str, Any] | None) -> Iterator[st
         if not label.get("reason"):
             yield f"{what}: failed, and no reason is given"
         return
-    for name, shape in (("energy", ()), ("free_energy", ()), ("forces", (entry["n_atoms"], 3)), ("stress", (3, 3))):
+    for name, shape in (
+        ("energy", ()),
+        ("free_energy", ()),
+        ("forces", (entry["n_atoms"], 3)),
+        ("stress", (3, 3)),
+    ):
         if label.get(name) is None and name == "stress":
             continue
         try:
@@ -78,10 +91,14 @@ def splits(subject: Subject) -> Check:
     for label in subject.store.labels(converged=True, foreign={"$ne": True}, flagged={"$ne": True}):
         parts.setdefault(label["key"], set()).add(label.get("split"))
         if label.get("split") is None and label["iteration"] <= trained:
-            problems.append(f"{_name(label)}: the model of iteration {trained} saw it, and it is in no part")
+            problems.append(
+                f"{_name(label)}: the model of iteration {trained} saw it, and it is in no part"
+            )
     for key, found in parts.items():
         if len(found) > 1 or not found <= set(SPLITS):
-            problems.append(f"{key}: is in {', '.join(sorted(map(str, found)))}, expected one of train, val, test")
+            problems.append(
+                f"{key}: is in {', '.join(sorted(map(str, found)))}, expected one of train, val, test"
+            )
     return Check("splits", len(parts), problems)
 
 
@@ -95,13 +112,18 @@ def iterations(subject: Subject) -> Check:
     for doc in subject.iterations:
         number, label = doc["iteration"], doc.get("label", {})
         there = {stage: in_ledger[number, stage] for stage in STAGES if stage != IMPORT}
-        pairs = [(stage, doc.get(stage, {}).get("accepted"), there[stage]) for stage in ("select", "refine")]
+        pairs = [
+            (stage, doc.get(stage, {}).get("accepted"), there[stage])
+            for stage in ("select", "refine")
+        ]
         pairs.append(("imported", doc.get("import", {}).get("entered"), in_ledger[number, IMPORT]))
         pairs.append(("requested", label.get("requested"), sum(there.values())))
         if "failed" in label:
             pairs.append(("labelled", label["labelled"], _labelled(subject, number)))
         elif label and number in trained:
-            problems.append(f"iteration {number}: a model was trained, but its labels were not counted")
+            problems.append(
+                f"iteration {number}: a model was trained, but its labels were not counted"
+            )
         problems += [
             f"iteration {number}, {what}: {counted} by its document, there are {n}"
             for what, counted, n in pairs
@@ -112,14 +134,22 @@ def iterations(subject: Subject) -> Check:
 
 def _labelled(subject: Subject, iteration: int) -> int:
     """Good labels of an iteration."""
-    query = {"campaign": subject.store.name, "iteration": iteration, "converged": True, "stage": {"$ne": IMPORT}}
+    query = {
+        "campaign": subject.store.name,
+        "iteration": iteration,
+        "converged": True,
+        "stage": {"$ne": IMPORT},
+    }
     return subject.store.database["labels"].count_documents(query)
 
 
 def models(subject: Subject) -> Check:
     """Files that are there and have their checksum, a parent of the same campaign, an iteration each."""
     found = _models(subject)
-    references, numbers = {model["reference"] for model in found}, [model["iteration"] for model in found]
+    references, numbers = (
+        {model["reference"] for model in found},
+        [model["iteration"] for model in found],
+    )
     problems = []
     for count, model in enumerate(found):
         subject.progress("models", count, len(found))
@@ -127,7 +157,9 @@ def models(subject: Subject) -> Check:
         if model["sha256"] is not None:
             problems += [f"{what}: {defect}" for defect in _file_defects(subject, model)]
         if model["iteration"] > 0 and model.get("parent") not in references:
-            problems.append(f"{what}: its parent {str(model.get('parent'))[:20]}… is no model of this campaign")
+            problems.append(
+                f"{what}: its parent {str(model.get('parent'))[:20]}… is no model of this campaign"
+            )
     trained = sorted(number for number in numbers if number > 0)
     if trained != list(range(1, len(trained) + 1)) or (numbers and 0 not in numbers):
         problems.append(
@@ -150,7 +182,9 @@ def members(subject: Subject) -> Check:
 def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
     if split_model(model["reference"])[0] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
-    described = subject.store.database["models.files"].find_one({"_id": model["file"]}, {"metadata": 1})
+    described = subject.store.database["models.files"].find_one(
+        {"_id": model["file"]}, {"metadata": 1}
+    )
     if described is not None and described.get("metadata", {}).get("sha256") != model["sha256"]:
         yield "its file is not entered under its checksum"
     bucket = GridFSBucket(subject.store.database, "models")
@@ -159,7 +193,9 @@ def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
 
 
 def _models(subject: Subject) -> list[dict[str, Any]]:
-    return list(subject.store.database["models"].find({"campaign": subject.store.name}).sort("iteration", 1))
+    return list(
+        subject.store.database["models"].find({"campaign": subject.store.name}).sort("iteration", 1)
+    )
 
 
 def _later(subject: Subject, structure: str) -> dict[str, Any] | None:

@@ -24,7 +24,9 @@ def seals(subject: Subject) -> Check:
         for row in subject.store.database[collection].find(ours):
             looked_at += 1
             subject.progress(f"seals of {collection}", looked_at, looked_at)
-            problems += [f"{_title(subject, collection, row)}: {line}" for line in _defects(collection, row)]
+            problems += [
+                f"{_title(subject, collection, row)}: {line}" for line in _defects(collection, row)
+            ]
     return Check("seals", looked_at, problems)
 
 
@@ -37,7 +39,11 @@ def _defects(collection: str, row: dict[str, Any]) -> list[str]:
 
 def _title(subject: Subject, collection: str, row: dict[str, Any]) -> str:
     """A document's collection and name."""
-    entry = subject.by_id.get(str(row.get("structure"))) if collection in ("labels", "fingerprints") else None
+    entry = (
+        subject.by_id.get(str(row.get("structure")))
+        if collection in ("labels", "fingerprints")
+        else None
+    )
     named = entry or row
     if "position" in named and "key" in named:
         return f"{collection}, position {named['position']} ({named['key']})"
@@ -51,15 +57,21 @@ def chain(subject: Subject) -> Check:
     ours = {"campaign": subject.store.name}
     problems: list[str] = []
     digests: list[str] = []
-    for row in book.structures.find(ours, {"position": 1, "key": 1, "seals": 1, "digest": 1}).sort("position", 1):
+    for row in book.structures.find(ours, {"position": 1, "key": 1, "seals": 1, "digest": 1}).sort(
+        "position", 1
+    ):
         if row.get("digest") != link(digests[-1] if digests else "", {"seals": {}, **row}):
-            problems.append(f"position {row['position']} ({row['key']}): its digest is not that of it and those before")
+            problems.append(
+                f"position {row['position']} ({row['key']}): its digest is not that of it and those before"
+            )
         digests.append(row.get("digest", ""))
     for row in book.covariances.find(ours, {"position": 1, "mode": 1, "ledger": 1}):
         place = row["position"]
         before = digests[place - 1] if 0 < place <= len(digests) else None
         if place <= len(digests) and row.get("ledger") != before:
-            problems.append(f"covariance at position {place}, {row['mode']}: the ledger before it was another one")
+            problems.append(
+                f"covariance at position {place}, {row['mode']}: the ledger before it was another one"
+            )
     return Check("chain", len(digests), problems)
 
 
@@ -68,11 +80,19 @@ def referred(subject: Subject) -> Check:
     store = subject.store
     iterations = {doc["iteration"] for doc in subject.iterations}
     ours = {"campaign": store.name}
-    models = {row["reference"] for name in ("models", "members") for row in store.database[name].find(ours)}
+    models = {
+        row["reference"]
+        for name in ("models", "members")
+        for row in store.database[name].find(ours)
+    }
     points = {(row["method"], row["size"], row["seed"]) for row in store.points()}
     wanted = {"metadata.campaign": store.name, "output": {"$type": "object"}}
     names = ("iteration", "model", "parent", "method", "size", "seed")
-    found = list(store.database[OUTPUTS].find(wanted, {"name": 1, "uuid": 1, **{f"output.{n}": 1 for n in names}}))
+    found = list(
+        store.database[OUTPUTS].find(
+            wanted, {"name": 1, "uuid": 1, **{f"output.{n}": 1 for n in names}}
+        )
+    )
     problems = [
         f"output of {row['name']} ({row['uuid']}): {line}"
         for row in found
@@ -82,14 +102,21 @@ def referred(subject: Subject) -> Check:
 
 
 def _missing(
-    output: dict[str, Any], iterations: set[int], models: set[str], points: set[tuple[str, int, int]]
+    output: dict[str, Any],
+    iterations: set[int],
+    models: set[str],
+    points: set[tuple[str, int, int]],
 ) -> Iterator[str]:
     """What an output speaks of and is not there."""
     if output.get("iteration") not in {None, *iterations}:
         yield f"iteration {output['iteration']} has no document"
     for name in ("model", "parent"):
         reference = output.get(name)
-        if isinstance(reference, str) and not reference.startswith("engine:") and reference not in models:
+        if (
+            isinstance(reference, str)
+            and not reference.startswith("engine:")
+            and reference not in models
+        ):
             yield f"its {name} {reference[:20]}… is neither in models nor in members"
     if "method" in output and (output["method"], output["size"], output["seed"]) not in points:
         yield f"the point {output['method']}, {output['size']} cells, seed {output['seed']} is not there"

@@ -1,7 +1,8 @@
 """The energies' zero: a base model's energies per element moved to those of the labels, before training.
 
-Another functional, code or family of pseudopotentials counts energies from another zero. The difference is a constant
-for each element, often of electronvolts, and no error of the model's shape; training would spend its steps on it.
+Another functional, code or family of pseudopotentials counts energies from another zero. The
+difference is a constant for each element, often of electronvolts, and no error of the model's
+shape; training would spend its steps on it.
 
     min over δ of  Σ_s ρ(ΔE_s/N_s − Σ_e x_se δ_e)
 
@@ -47,7 +48,9 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
         Element → δ.
     """
     elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
-    shares = np.array([[atoms.get_chemical_symbols().count(e) / len(atoms) for e in elements] for atoms in frames])
+    shares = np.array(
+        [[atoms.get_chemical_symbols().count(e) / len(atoms) for e in elements] for atoms in frames]
+    )
     wanted = np.array([_difference(atoms, model) for atoms in frames])
     start = np.linalg.lstsq(shares, wanted, rcond=None)[0]
     loss = {"loss": "huber", "f_scale": CORNER}
@@ -56,7 +59,9 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
     return dict(zip(elements, map(float, smallest), strict=True))
 
 
-def shifts_of(folder: Path, frames: Sequence[Atoms], package: Path, device: str) -> dict[str, float]:
+def shifts_of(
+    folder: Path, frames: Sequence[Atoms], package: Path, device: str
+) -> dict[str, float]:
     """δ of a training, found once: one that is gone on with has what it began with."""
     if (known := read_json(folder / FILE, None)) is None:
         known = energy_shifts(frames, load_calculator(package, device=device))

@@ -1,7 +1,8 @@
 """What a trainer is, and which one takes a model.
 
-A trainer is one file for one family of models, with the three functions of `Trainer`. A name without a dot is that of a
-file in this folder; a name with dots is a module of one's own, imported as it is:
+A trainer is one file for one family of models, with the three functions of `Trainer`. A name
+without a dot is that of a file in this folder; a name with dots is a module of one's own, imported
+as it is:
 
 ==================  ==========================================================================
 `nequip`            `.nequip.zip` packages and `nequip.net:` ids, or a new model's description
@@ -9,8 +10,8 @@ file in this folder; a name with dots is a module of one's own, imported as it i
 `my_package.mine`   what its `takes` says
 ==================  ==========================================================================
 
-The result is a file whose name tells `potentials.load_calculator` how to load it. `docs/training.md` shows how to write
-a trainer.
+The result is a file whose name tells `potentials.load_calculator` how to load it.
+`docs/training.md` shows how to write a trainer.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class TrainResult:
     sha256: str
     """Its checksum."""
     inputs_sha256: str
-    """Checksum of data, recipe, base model and versions: the same inputs are not trained twice in one folder."""
+    """Checksum of data, recipe, base model and versions: the same inputs are not trained twice
+    in one folder.
+    """
     epochs: int
     """Epochs run."""
     best_epoch: int
@@ -70,7 +73,9 @@ class TrainResult:
     test: dict[str, float]
     """MAEs on the test set, named as in the history; empty without one."""
     left_out: dict[str, list[tuple[int, str]]]
-    """Cells that were left out, by part: position in the list given, and the reason, its kind before a colon."""
+    """Cells that were left out, by part: position in the list given, and the reason, its kind
+    before a colon.
+    """
     batch_size: int
     """Structures in a batch, less than the recipe's if the GPU's memory did not suffice."""
     accumulate: int
@@ -149,9 +154,13 @@ def _load(name: str) -> Trainer | None:
     if "." not in name and name not in TRAINERS:
         return None
     try:
-        return cast(Trainer, importlib.import_module(name if "." in name else f"{__package__}.{name}"))
+        return cast(
+            Trainer, importlib.import_module(name if "." in name else f"{__package__}.{name}")
+        )
     except ImportError as error:
-        if error.name is not None and name.startswith(error.name):  # it is not there; what it lacks itself is told
+        if error.name is not None and name.startswith(
+            error.name
+        ):  # it is not there; what it lacks itself is told
             return None
         raise
 

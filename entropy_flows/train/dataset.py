@@ -46,7 +46,9 @@ def energy_per_atom(atoms: Atoms) -> float:
     return float(atoms.get_potential_energy()) / len(atoms)
 
 
-def energy_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]) -> np.ndarray:
+def energy_weights(
+    frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]
+) -> np.ndarray:
     """Loss weight of each cell, by its energy per atom.
 
     Parameters
@@ -54,7 +56,8 @@ def energy_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, f
     frames
         Labelled cells.
     bins
-        Upper edge (eV/atom, exclusive; None for "the rest") and weight, rising, as `TrainParams.weight_bins` has them.
+        Upper edge (eV/atom, exclusive; None for "the rest") and weight, rising, as
+        `TrainParams.weight_bins` has them.
 
     Returns
     -------
@@ -65,7 +68,9 @@ def energy_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, f
         return np.ones(len(frames))
     edges = [np.inf if edge is None else edge for edge, _ in bins]
     weights = np.array([weight for _, weight in bins])
-    return weights[np.searchsorted(edges, [energy_per_atom(atoms) for atoms in frames], side="right")]
+    return weights[
+        np.searchsorted(edges, [energy_per_atom(atoms) for atoms in frames], side="right")
+    ]
 
 
 def count_edges(atoms: Atoms, cutoff: float) -> int:
@@ -89,7 +94,9 @@ def count_edges(atoms: Atoms, cutoff: float) -> int:
     return len(neighbors(Batch.of([atoms]), cutoff).centers)
 
 
-def within_edge_limit(frames: Sequence[Atoms], max_edges: int, cutoff: float) -> tuple[list[Atoms], list[LeftOut]]:
+def within_edge_limit(
+    frames: Sequence[Atoms], max_edges: int, cutoff: float
+) -> tuple[list[Atoms], list[LeftOut]]:
     """Leave out cells with too many edges.
 
     Parameters
@@ -112,7 +119,11 @@ def within_edge_limit(frames: Sequence[Atoms], max_edges: int, cutoff: float) ->
         if edges <= max_edges:
             kept.append(atoms)
         else:
-            left_out.append(LeftOut(index, f"too many edges: {edges} within {cutoff} Å, the limit is {max_edges}"))
+            left_out.append(
+                LeftOut(
+                    index, f"too many edges: {edges} within {cutoff} Å, the limit is {max_edges}"
+                )
+            )
     return kept, left_out
 
 
@@ -136,7 +147,9 @@ def with_a_pair(frames: Sequence[Atoms], cutoff: float) -> tuple[list[Atoms], li
         if count_edges(atoms, cutoff):
             kept.append(atoms)
         else:
-            left_out.append(LeftOut(index, f"no neighbour pair: none within the model's cutoff of {cutoff:g} Å"))
+            left_out.append(
+                LeftOut(index, f"no neighbour pair: none within the model's cutoff of {cutoff:g} Å")
+            )
     return kept, left_out
 
 
@@ -146,20 +159,24 @@ def count_reasons(left_out: Iterable[LeftOut | tuple[int, str]]) -> dict[str, in
 
 
 def stratified_split(
-    energies_per_atom: Sequence[float], keys: Sequence[Key], fractions: tuple[float, float, float], seed: int
+    energies_per_atom: Sequence[float],
+    keys: Sequence[Key],
+    fractions: tuple[float, float, float],
+    seed: int,
 ) -> dict[Key, Split]:
     """Split cells so that each part spans the energies.
 
-    The validation and test sets get the rounded share of n cells, at least one each when n ≥ 3 and their fraction is
-    not 0; training keeps the rest, and all of n ≤ 2. A set of m cells takes one random cell from each of m strata of
-    the cells sorted by energy.
+    The validation and test sets get the rounded share of n cells, at least one each when n ≥ 3 and
+    their fraction is not 0; training keeps the rest, and all of n ≤ 2. A set of m cells takes one
+    random cell from each of m strata of the cells sorted by energy.
 
     Parameters
     ----------
     energies_per_atom
         Energy of each cell, eV/atom.
     keys
-        Name of each cell; a cell's part depends on the set of names and energies, not on their order.
+        Name of each cell; a cell's part depends on the set of names and energies, not on their
+        order.
     fractions
         Shares of training, validation and test set.
     seed
@@ -182,7 +199,8 @@ def assign_splits(
 ) -> dict[Key, Split]:
     """Extend a split to new cells; what was assigned stays, so a cell once in the test set never trains.
 
-    The sizes aimed at are those of `stratified_split` for all cells together; new cells fill what is missing.
+    The sizes aimed at are those of `stratified_split` for all cells together; new cells fill what
+    is missing.
 
     Parameters
     ----------
@@ -203,7 +221,9 @@ def assign_splits(
         )
     result = dict(assigned)
     new = sorted(
-        (energy, str(key), key) for energy, key in zip(energies_per_atom, keys, strict=True) if key not in result
+        (energy, str(key), key)
+        for energy, key in zip(energies_per_atom, keys, strict=True)
+        if key not in result
     )
     remaining = [key for *_, key in new]
     total = len(result) + len(remaining)
@@ -217,7 +237,9 @@ def assign_splits(
     return result | dict.fromkeys(remaining, "train")
 
 
-def write_extxyz(path: Path, frames: Sequence[Atoms], weights: Sequence[float] | np.ndarray) -> None:
+def write_extxyz(
+    path: Path, frames: Sequence[Atoms], weights: Sequence[float] | np.ndarray
+) -> None:
     """Write labelled cells with their loss weights, as NequIP reads them.
 
     Parameters
@@ -225,7 +247,8 @@ def write_extxyz(path: Path, frames: Sequence[Atoms], weights: Sequence[float] |
     path
         File to write.
     frames
-        Cells with energy, forces and maybe stress; one without stress gets NaN, which the loss ignores.
+        Cells with energy, forces and maybe stress; one without stress gets NaN, which the loss
+        ignores.
     weights
         Loss weight of each.
     """
@@ -236,7 +259,13 @@ def write_extxyz(path: Path, frames: Sequence[Atoms], weights: Sequence[float] |
             raise ValueError(
                 f"cell {len(plain)} ({atoms.get_chemical_formula()}) has no {' and no '.join(sorted(missing))}"
             )
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info={WEIGHT_KEY: float(weight)})
+        bare = Atoms(
+            atoms.numbers,
+            atoms.positions,
+            cell=atoms.cell,
+            pbc=atoms.pbc,
+            info={WEIGHT_KEY: float(weight)},
+        )
         bare.calc = SinglePointCalculator(
             bare,
             energy=float(atoms.get_potential_energy()),

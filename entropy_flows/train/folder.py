@@ -12,9 +12,10 @@
       model.nequip.zip               the result
       result.json                    written last
 
-So it is for NequIP; SevenNet's folder has its `base.pth`, `checkpoint_12.pth` and `model.pth` in the same places.
-Programs are run in `workdir` and know these names only: checkpoints and result do not depend on where the folder is.
-What is read again was written under another name and then renamed: it is there as a whole or not at all.
+So it is for NequIP; SevenNet's folder has its `base.pth`, `checkpoint_12.pth` and `model.pth` in
+the same places. Programs are run in `workdir` and know these names only: checkpoints and result do
+not depend on where the folder is. What is read again was written under another name and then
+renamed: it is there as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -52,10 +53,12 @@ class State:
     def with_smaller_batches(self) -> State | None:
         """The state with half the batch size and the same step, or None if a batch is one structure.
 
-        If half is no whole number, it is the largest part of the batch size that leaves batch size times `accumulate`,
-        the structures in a step, as it is.
+        If half is no whole number, it is the largest part of the batch size that leaves batch size
+        times `accumulate`, the structures in a step, as it is.
         """
-        smaller = [size for size in range(1, self.batch_size // 2 + 1) if self.batch_size % size == 0]
+        smaller = [
+            size for size in range(1, self.batch_size // 2 + 1) if self.batch_size % size == 0
+        ]
         if not smaller:
             return None
         parts = self.batch_size // smaller[-1]
@@ -84,7 +87,9 @@ def take_up(workdir: Path, fresh: State) -> State:
     stored = read_json(workdir / "state.json", {})
     if stored.get("inputs") == fresh.inputs and (workdir / "run").is_dir():
         return State(**stored)
-    (workdir / "state.json").unlink(missing_ok=True)  # first, and written again last: half a folder has no state
+    (workdir / "state.json").unlink(
+        missing_ok=True
+    )  # first, and written again last: half a folder has no state
     if (workdir / "run").exists():
         shutil.rmtree(workdir / "run")
     (workdir / "run").mkdir()
@@ -129,7 +134,9 @@ def kept_epochs(history: Sequence[Row]) -> set[int]:
 
 def best_epoch(history: Sequence[Row]) -> int:
     """The epoch (from 1) with the lowest validation loss, the first of equals."""
-    return int(min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"])
+    return int(
+        min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"]
+    )
 
 
 def read_json(path: Path, default: Any) -> Any:

@@ -1,9 +1,10 @@
 """NequIP and Allegro: run `nequip-train` in a process of its own, package the best model.
 
-A process of its own, because a second training in one process fails and a training that runs out of memory must not
-take a workflow with it. A training that was killed, at whatever moment, is gone on with from its last finished epoch
-when it is called again with the same inputs and folder, and gives the same model as if it had not been (bit by bit on
-one CPU thread of one kind of processor). `folder.py` says what is in the folder, `resume.py` what it takes in NequIP.
+A process of its own, because a second training in one process fails and a training that runs out of
+memory must not take a workflow with it. A training that was killed, at whatever moment, is gone on
+with from its last finished epoch when it is called again with the same inputs and folder, and gives
+the same model as if it had not been (bit by bit on one CPU thread of one kind of processor).
+`folder.py` says what is in the folder, `resume.py` what it takes in NequIP.
 """
 
 from __future__ import annotations
@@ -17,12 +18,25 @@ from pathlib import Path
 import yaml
 from ase import Atoms
 
-from entropy_flows.potentials import NEQUIP_NET, PACKAGE_SUFFIX, local_package, model_elements, model_sha256
+from entropy_flows.potentials import (
+    NEQUIP_NET,
+    PACKAGE_SUFFIX,
+    local_package,
+    model_elements,
+    model_sha256,
+)
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.dataset import with_a_pair
-from entropy_flows.train.folder import State, best_epoch, checkpoint_file, last_checkpoint, read_json, take_up
+from entropy_flows.train.folder import (
+    State,
+    best_epoch,
+    checkpoint_file,
+    last_checkpoint,
+    read_json,
+    take_up,
+)
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
 from entropy_flows.train.recipe import Config, nequip_config, packaged_model
@@ -44,7 +58,11 @@ DECISIVE = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
 
 def takes(model: Model) -> bool:
     """Whether it is a NequIP or Allegro package, or a model section."""
-    return isinstance(model, dict) or str(model).endswith(PACKAGE_SUFFIX) or str(model).startswith(NEQUIP_NET)
+    return (
+        isinstance(model, dict)
+        or str(model).endswith(PACKAGE_SUFFIX)
+        or str(model).startswith(NEQUIP_NET)
+    )
 
 
 def check(params: TrainParams) -> None:
@@ -65,7 +83,9 @@ def fine_tune(
     workdir = Path(workdir).resolve()
     package = None if isinstance(base_model, dict) else local_package(base_model)
     model = base_model if isinstance(base_model, dict) else packaged_model(Path(BASE))
-    check_cells([*train, *val, *test], model["type_names"] if package is None else model_elements(package))
+    check_cells(
+        [*train, *val, *test], model["type_names"] if package is None else model_elements(package)
+    )
     if package is None:
         _check_pairs(train, float(model["r_max"]))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
@@ -79,7 +99,9 @@ def fine_tune(
         if package is not None:
             (workdir / BASE).symlink_to(package)
         if package is not None and params.align_energies:
-            model = packaged_model(Path(BASE), shifts_of(workdir / "run", train, package, params.runs_on))
+            model = packaged_model(
+                Path(BASE), shifts_of(workdir / "run", train, package, params.runs_on)
+            )
         config = partial(nequip_config, model, data.files, folder=Path("run"), stress=data.stress)
         state = _train(config, params, state, workdir, lock, reporter(workdir, params, on_progress))
         result = _package(state, data, workdir, lock)
@@ -115,7 +137,9 @@ def _train(
         arguments = ["-cp", str(workdir / "run"), "-cn", "config"]
         last_line = f"{settings['run'][-1].upper()} RUN END"
         try:
-            run_program("nequip-train", "nequip.scripts.train", arguments, workdir, last_line, lock, report)
+            run_program(
+                "nequip-train", "nequip.scripts.train", arguments, workdir, last_line, lock, report
+            )
             return state
         except GpuMemoryError as err:
             state = smaller_batches(state, err)
@@ -127,7 +151,9 @@ def _package(state: State, data: Data, workdir: Path, lock: int) -> TrainResult:
     best = best_epoch(history)
     (workdir / RESULT).unlink(missing_ok=True)
     arguments = ["build", str(checkpoint_file(Path("run"), best)), RESULT]
-    run_program("nequip-package", "nequip.scripts.package", arguments, workdir, "Packaged model saved", lock)
+    run_program(
+        "nequip-package", "nequip.scripts.package", arguments, workdir, "Packaged model saved", lock
+    )
     return TrainResult(
         model=workdir / RESULT,
         sha256=model_sha256(workdir / RESULT),

@@ -1,8 +1,9 @@
 """What NequIP lacks for the recipe: a weight per structure in the loss, and a base model with another zero of energy.
 
-All are named in the configuration of a training (`_target_`), which is how NequIP comes to import this module.
-The data module is built first, so the weight's field is known before a data set is read; no entry point is needed, and
-`import nequip` alone has nothing to do with this package. A packaged model does not refer to it either.
+All are named in the configuration of a training (`_target_`), which is how NequIP comes to import
+this module. The data module is built first, so the weight's field is known before a data set is
+read; no entry point is needed, and `import nequip` alone has nothing to do with this package. A
+packaged model does not refer to it either.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class WeightedDataModule(ASEDataModule):
         super().__init__(include_keys=[WEIGHT_KEY], **kwargs)
 
 
-def shifted_package(package_path: str, shifts: dict[str, float], compile_mode: str = "eager") -> torch.nn.Module:
+def shifted_package(
+    package_path: str, shifts: dict[str, float], compile_mode: str = "eager"
+) -> torch.nn.Module:
     """A packaged model with something added to the energy of each atom.
 
     Parameters
@@ -47,7 +50,9 @@ def shifted_package(package_path: str, shifts: dict[str, float], compile_mode: s
     model = ModelFromPackage(package_path=package_path, compile_mode=compile_mode)
     last = next((m for m in model.modules() if type(m).__name__ == "PerTypeScaleShift"), None)
     if last is None or not last.has_shifts:
-        logger.warning("%s has no energies per element to shift; its zero stays as it is", package_path)
+        logger.warning(
+            "%s has no energies per element to shift; its zero stays as it is", package_path
+        )
         return model
     shifted = last.shifts.detach().reshape(-1).expand(len(last.type_names))
     old = dict(zip(last.type_names, shifted.tolist(), strict=True))
@@ -65,8 +70,9 @@ class WeightedHuber(Metric):
 
         ⟨w h(x)⟩ = (1/n) Σ_i w_s(i) h(x_i),   h(x) = x²/2 for |x| < δ,   δ (|x| - δ/2) beyond
 
-    The sum is divided by the number of components, not by the weights' sum: with one structure a batch the latter
-    would cancel the weight. Components whose reference is NaN (a structure without stress) count for nothing.
+    The sum is divided by the number of components, not by the weights' sum: with one structure a
+    batch the latter would cancel the weight. Components whose reference is NaN (a structure without
+    stress) count for nothing.
 
     Parameters
     ----------
@@ -97,7 +103,10 @@ class WeightedHuber(Metric):
         weights = weights.reshape(-1, *[1] * (difference.ndim - 1)).expand_as(difference)
         known = ~torch.isnan(difference)
         loss = torch.nn.functional.huber_loss(
-            difference[known], torch.zeros_like(difference[known]), reduction="none", delta=self.delta
+            difference[known],
+            torch.zeros_like(difference[known]),
+            reduction="none",
+            delta=self.delta,
         )
         self.total = self.total + (weights[known] * loss).sum()
         self.count = self.count + known.sum()

@@ -27,9 +27,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_patience": 15,
         "early_stopping_patience": 30,
     },
-    # a model of a few thousand parameters and a data set of tens of cells, trained in about a minute on one CPU core.
-    # At 5e-5 such a model does not move; and where errors are near 5 meV/atom, 0.1 eV/Å and 3 meV/Å³, the published
-    # coefficients leave energy and stress so little of a quadratic loss that both get worse while forces improve.
+    # a model of a few thousand parameters and a data set of tens of cells, trained in about a
+    # minute on one CPU core.
+    # At 5e-5 such a model does not move; and where errors are near 5 meV/atom, 0.1 eV/Å and 3
+    # meV/Å³, the published
+    # coefficients leave energy and stress so little of a quadratic loss that both get worse while
+    # forces improve.
     "small": {
         "learning_rate": 3e-3,
         "max_epochs": 40,
@@ -42,7 +45,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_patience": 6,
         "early_stopping_patience": 15,
     },
-    # loss and batch of SevenNet's own example of fine-tuning SevenNet-0, in this loss's units; its program has neither
+    # loss and batch of SevenNet's own example of fine-tuning SevenNet-0, in this loss's units; its
+    # program has neither
     # an average of the weights, nor accumulation, nor clipping
     "sevennet-0": {
         "learning_rate": 1e-3,
@@ -63,7 +67,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 class TrainParams(Params):
     """How a model is fine-tuned: loss, optimiser, stopping, and which cells it sees.
 
-    The loss of a batch is, with w the weight of the structure a component belongs to and h the Huber function,
+    The loss of a batch is, with w the weight of the structure a component belongs to and h the
+    Huber function,
 
         L = (c_E ⟨w h(ΔE/N)⟩ + c_F ⟨w h(ΔF)⟩ + c_σ ⟨w h(Δσ)⟩) / (c_E + c_F + c_σ)
 
@@ -77,7 +82,9 @@ class TrainParams(Params):
     """Whose program trains: `nequip`, `sevennet`, or the import path of a module of your own (`train.base`); None takes
     that of the base model."""
     align_energies: bool = True
-    """Whether the base model's energies per element are first moved to the labels' zero; see `train.align`."""
+    """Whether the base model's energies per element are first moved to the labels' zero; see
+    `train.align`.
+    """
     learning_rate: PositiveFloat = 5e-5
     """Adam's step length."""
     max_epochs: PositiveInt = 500
@@ -91,7 +98,9 @@ class TrainParams(Params):
     huber_delta: PositiveFloat = 1.0
     """Error beyond which the loss grows linearly, in the units of each quantity."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    """Decay of the moving average of the weights, per optimiser step; the average is the result. 0: none is taken."""
+    """Decay of the moving average of the weights, per optimiser step; the average is the result.
+    0: none is taken.
+    """
     batch_size: PositiveInt = 1
     """Structures in a batch."""
     accumulate: PositiveInt = 4
@@ -107,11 +116,13 @@ class TrainParams(Params):
     weight_bins: tuple[tuple[float | None, Annotated[float, Field(ge=0.0)]], ...] = ()
     """Loss weights by energy per atom: (upper edge in eV/atom, weight), rising, the last edge null for "the rest".
 
-    The published values for carbon are ((-7, 3.0), (-4, 1.0), (null, 0.5)); edges belong to the system, so the
-    default gives every structure weight 1.
+    The published values for carbon are ((-7, 3.0), (-4, 1.0), (null, 0.5)); edges belong to the
+    system, so the default gives every structure weight 1.
     """
     max_edges: PositiveInt = 8500
-    """Cells with more edges (directed neighbour pairs) are left out of training: they set the memory it needs."""
+    """Cells with more edges (directed neighbour pairs) are left out of training: they set the
+    memory it needs.
+    """
     edge_cutoff: PositiveFloat = 7.0
     """Distance up to which edges are counted, Å."""
     fractions: tuple[Fraction, Fraction, Fraction] = (0.8, 0.1, 0.1)
@@ -119,7 +130,9 @@ class TrainParams(Params):
     seed: int = Field(default=42, ge=0, lt=2**31)
     """Governs the split and the order of the batches."""
     device: Device | None = None
-    """Where training runs: cpu, cuda or cuda:1; None takes the worker's own device (ENTROPY_FLOWS_DEVICE)."""
+    """Where training runs: cpu, cuda or cuda:1; None takes the worker's own device
+    (ENTROPY_FLOWS_DEVICE).
+    """
     continue_from: Literal["better", "latest"] = "better"
     """Model that the next iteration explores with and trains from: the better one of the new model and that before, on
     the validation cells (`evaluate.succession`), or the latest whatever its errors."""
@@ -133,7 +146,9 @@ class TrainParams(Params):
         if not isinstance(data, dict):
             return data
         preset = data.get("preset", "oam-l")
-        values = PRESETS.get(preset, {}) if isinstance(preset, str) else {}  # an unknown one fails as a field
+        values = (
+            PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+        )  # an unknown one fails as a field
         return {**values, **data}
 
     @property
@@ -152,12 +167,22 @@ class TrainParams(Params):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         if abs(sum(self.fractions) - 1.0) > 1e-6 or self.fractions[0] == 0.0:
-            raise ValueError(f"fractions {self.fractions} must add up to 1 and leave something to train on")
+            raise ValueError(
+                f"fractions {self.fractions} must add up to 1 and leave something to train on"
+            )
         if self.energy_coefficient + self.forces_coefficient == 0.0:
-            raise ValueError("energy_coefficient and forces_coefficient are both 0: there is nothing to train on")
+            raise ValueError(
+                "energy_coefficient and forces_coefficient are both 0: there is nothing to train on"
+            )
         if self.weight_bins:
             edges = [edge for edge, _ in self.weight_bins]
             finite = [edge for edge in edges[:-1] if edge is not None]
-            if edges[-1] is not None or len(finite) != len(edges) - 1 or finite != sorted(set(finite)):
-                raise ValueError(f"weight_bins need rising upper edges that end with null, got edges {edges}")
+            if (
+                edges[-1] is not None
+                or len(finite) != len(edges) - 1
+                or finite != sorted(set(finite))
+            ):
+                raise ValueError(
+                    f"weight_bins need rising upper edges that end with null, got edges {edges}"
+                )
         return self

@@ -44,7 +44,8 @@ def run_program(
 ) -> None:
     """Run a program to its end, or to where it is told to stop.
 
-    Only the program's own closing line tells success: terminated by a signal, `nequip-train` exits with 0 as well.
+    Only the program's own closing line tells success: terminated by a signal, `nequip-train` exits
+    with 0 as well.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ def run_program(
     lock
         Descriptor of the folder's lock, which the program holds as well.
     watch
-        Called about twice a second while it runs, and once more when it has ended. If it returns True, nothing more is
-        wanted of the program: it is ended there.
+        Called about twice a second while it runs, and once more when it has ended. If it returns
+        True, nothing more is wanted of the program: it is ended there.
 
     Raises
     ------
@@ -74,9 +75,11 @@ def run_program(
         If it was the GPU's memory.
     """
     log = workdir / "run" / f"{name}.console.log"
-    # -P keeps the current folder out of the module path; one thread, because two on busy cores are slower than one
+    # -P keeps the current folder out of the module path; one thread, because two on busy cores are
+    # slower than one
     command = [sys.executable, "-P", "-m", module, *arguments]
-    # one process whatever allocation it is in: Lightning would count SLURM's tasks, and refuse or fall silent
+    # one process whatever allocation it is in: Lightning would count SLURM's tasks, and refuse or
+    # fall silent
     outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     environment = {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
     options = {"cwd": workdir, "env": environment, "pass_fds": (lock,), "stderr": subprocess.STDOUT}
@@ -90,7 +93,9 @@ def run_program(
     if process.returncode != 0 or success not in text:
         kind = fault(process.returncode, text)
         tail = "\n".join(text.splitlines()[-TAIL_LINES:])
-        if kind is TrainingError and (refusal := _refused(workdir)):  # a full disk has no room for its reason
+        if kind is TrainingError and (
+            refusal := _refused(workdir)
+        ):  # a full disk has no room for its reason
             kind, tail = MachineError, f"{tail}\n{refusal}"
         raise kind(f"{name} {_ending(process.returncode)}, without '{success}':\n{tail}")
 

@@ -47,7 +47,8 @@ def small_allegro(
 ) -> Config:
     """Model section of a new Allegro model small enough to train on a CPU.
 
-    A screened nuclear repulsion (ZBL) is part of it, so that atoms cannot collapse where no label has been seen.
+    A screened nuclear repulsion (ZBL) is part of it, so that atoms cannot collapse where no label
+    has been seen.
 
     Parameters
     ----------
@@ -99,10 +100,13 @@ def small_allegro(
     }
 
 
-def nequip_config(model: Config, files: dict[str, Path], params: TrainParams, folder: Path, stress: bool) -> Config:
+def nequip_config(
+    model: Config, files: dict[str, Path], params: TrainParams, folder: Path, stress: bool
+) -> Config:
     """Assemble the configuration of one `nequip-train` run.
 
-    Checkpoints and result hold the paths: make them relative to where NequIP is run, to be independent of the place.
+    Checkpoints and result hold the paths: make them relative to where NequIP is run, to be
+    independent of the place.
 
     Parameters
     ----------
@@ -115,7 +119,8 @@ def nequip_config(model: Config, files: dict[str, Path], params: TrainParams, fo
     folder
         Folder of the run's log, history and checkpoints.
     stress
-        Whether the training cells have stresses; without, the stress is left out of loss and metrics.
+        Whether the training cells have stresses; without, the stress is left out of loss and
+        metrics.
 
     Returns
     -------
@@ -161,7 +166,10 @@ def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
         "seed": params.seed,
         **{f"{part}_file_path": str(path) for part, path in files.items()},
         "transforms": [
-            {"_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper", "model_type_names": types},
+            {
+                "_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper",
+                "model_type_names": types,
+            },
             {"_target_": "nequip.data.transforms.NeighborListTransform", "r_max": cutoff},
         ],
         "train_dataloader": {
@@ -169,11 +177,20 @@ def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
             "batch_size": params.batch_size,
             "seed": params.seed,
         },
-        "val_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": params.batch_size},
-        "test_dataloader": {"_target_": "torch.utils.data.DataLoader", "batch_size": params.batch_size},
+        "val_dataloader": {
+            "_target_": "torch.utils.data.DataLoader",
+            "batch_size": params.batch_size,
+        },
+        "test_dataloader": {
+            "_target_": "torch.utils.data.DataLoader",
+            "batch_size": params.batch_size,
+        },
     }
     if "package_path" not in model:  # a new model is scaled by averages of its training set
-        data["stats_manager"] = {"_target_": "nequip.data.CommonDataStatisticsManager", "type_names": types}
+        data["stats_manager"] = {
+            "_target_": "nequip.data.CommonDataStatisticsManager",
+            "type_names": types,
+        }
     return data
 
 
@@ -216,7 +233,11 @@ def _loss_terms(params: TrainParams, stress: bool) -> list[Config]:
         {
             "name": f"{field}_loss",
             "coeff": coefficient,  # NequIP divides them by their sum
-            "metric": {"_target_": f"{OURS}.WeightedHuber", "field": field, "delta": params.huber_delta},
+            "metric": {
+                "_target_": f"{OURS}.WeightedHuber",
+                "field": field,
+                "delta": params.huber_delta,
+            },
         }
         for field, coefficient in coefficients.items()
         if coefficient > 0.0
@@ -230,4 +251,7 @@ def _error_terms(stress: bool) -> list[Config]:
         {"name": "energy_mae", "field": per_atom, "metric": error},
         {"name": "forces_mae", "field": "forces", "metric": error},
     ]
-    return terms + [{"name": "stress_mae", "field": "stress", "ignore_nan": True, "metric": error}] * stress
+    return (
+        terms
+        + [{"name": "stress_mae", "field": "stress", "ignore_nan": True, "metric": error}] * stress
+    )

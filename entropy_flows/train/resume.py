@@ -24,7 +24,14 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, Sampler
 
-from entropy_flows.train.folder import Row, best_epoch, checkpoint_file, kept_epochs, whole_file, write_json
+from entropy_flows.train.folder import (
+    Row,
+    best_epoch,
+    checkpoint_file,
+    kept_epochs,
+    whole_file,
+    write_json,
+)
 
 COLUMNS = {"train_loss_epoch/weighted_sum": "train_loss", "val0_epoch/weighted_sum": "val_loss"}
 COLUMNS |= {f"val0_epoch/{name}_mae": f"{name}_mae" for name in ("energy", "forces", "stress")}
@@ -57,7 +64,9 @@ class EpochOrder(Sampler[int]):
         yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.size).tolist()
 
 
-def shuffled_loader(dataset: Sized, seed: int, generator: torch.Generator, **options: Any) -> DataLoader:
+def shuffled_loader(
+    dataset: Sized, seed: int, generator: torch.Generator, **options: Any
+) -> DataLoader:
     """A DataLoader with an `EpochOrder`; NequIP's generator, which would have to be restored, has no say in it."""
     del generator
     return DataLoader(dataset, sampler=EpochOrder(len(dataset), seed), **options)  # type: ignore[arg-type]
@@ -66,7 +75,9 @@ def shuffled_loader(dataset: Sized, seed: int, generator: torch.Generator, **opt
 class WholeFiles(TorchCheckpointIO):
     """Checkpoints that are there as a whole or not at all."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         """Write beside the file, and rename."""
         with whole_file(Path(path)) as file:
             torch.save(checkpoint, file)
@@ -75,8 +86,9 @@ class WholeFiles(TorchCheckpointIO):
 class EpochFiles(Checkpoint):
     """Writes the state, and the history up to it, after each epoch.
 
-    Lightning writes a checkpoint at the end of an epoch and only then tells the learning rate's scheduler how the epoch
-    was; whether to stop is not in it either. Both are made up for when a training goes on from it.
+    Lightning writes a checkpoint at the end of an epoch and only then tells the learning rate's
+    scheduler how the epoch was; whether to stop is not in it either. Both are made up for when a
+    training goes on from it.
 
     Parameters
     ----------
@@ -129,5 +141,12 @@ class EpochFiles(Checkpoint):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the errors on the test set."""
-        errors = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith(TEST_PREFIX)}
-        write_json(self.folder / "test.json", {key.removeprefix(TEST_PREFIX): value for key, value in errors.items()})
+        errors = {
+            key: float(value)
+            for key, value in trainer.callback_metrics.items()
+            if key.startswith(TEST_PREFIX)
+        }
+        write_json(
+            self.folder / "test.json",
+            {key.removeprefix(TEST_PREFIX): value for key, value in errors.items()},
+        )

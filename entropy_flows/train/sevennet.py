@@ -1,6 +1,7 @@
 """SevenNet: run its own program, `sevenn train`, in a process of its own, from a checkpoint of it.
 
-The loss is that of `TrainParams`, multiplied by `DIGITS`, for the program writes six digits after the point. Told as
+The loss is that of `TrainParams`, multiplied by `DIGITS`, for the program writes six digits after
+the point. Told as
 
     Σ_q  DIGITS w c_q / (c_E + c_F + c_σ)  ⟨h_q(Δ_q)⟩
 
@@ -9,10 +10,11 @@ The loss is that of `TrainParams`, multiplied by `DIGITS`, for the program write
     h_q   Huber's function with its corner at `huber_delta`, for the stress in kbar; where errors are larger than that,
           the slope of the stress term is c_σ `huber_delta` as for the other quantities
 
-The program has no average of the weights, no accumulation of gradients, no clipping of them (`check` refuses those), no
-early stopping (it is ended when nothing improves), and it shuffles by a generator whose state it does not keep: a
-training gone on with after a kill sees other batches from there, and ends elsewhere than an undisturbed one. A list of
-cells without a neighbour pair ends it in an error of torch's, so such cells are left out of training and validation.
+The program has no average of the weights, no accumulation of gradients, no clipping of them
+(`check` refuses those), no early stopping (it is ended when nothing improves), and it shuffles by a
+generator whose state it does not keep: a training gone on with after a kill sees other batches from
+there, and ends elsewhere than an undisturbed one. A list of cells without a neighbour pair ends it
+in an error of torch's, so such cells are left out of training and validation.
 """
 
 from __future__ import annotations
@@ -73,7 +75,11 @@ DIGITS = 1e6
 """What the loss is multiplied by."""
 KILOBAR = 1602.1766208
 """kbar in an eV/Å³, as SevenNet has it."""
-METRICS = {"Energy": ("energy_mae", 1.0), "Force": ("forces_mae", 1.0), "Stress": ("stress_mae", KILOBAR)}
+METRICS = {
+    "Energy": ("energy_mae", 1.0),
+    "Force": ("forces_mae", 1.0),
+    "Stress": ("stress_mae", KILOBAR),
+}
 """SevenNet's name of an error → ours, and how many of its units are one of ours."""
 
 
@@ -88,7 +94,9 @@ def takes(model: Model) -> bool:
 def check(params: TrainParams) -> None:
     """Refuse what SevenNet's program does not have."""
     if find_spec("sevenn") is None:
-        raise ValueError("training a SevenNet model needs its package: pip install 'entropy_flows[teacher]'")
+        raise ValueError(
+            "training a SevenNet model needs its package: pip install 'entropy_flows[teacher]'"
+        )
     for name, off, what in (
         ("ema_decay", 0.0, "average of the weights"),
         ("accumulate", 1, "accumulation of gradients"),
@@ -126,12 +134,19 @@ def fine_tune(
         if (done := finished(workdir, inputs, RESULT)) is not None:
             return done
         state = take_up(workdir, State(inputs, params.batch_size, accumulate=1))
-        shifts = shifts_of(workdir / RUN, train, source, params.runs_on) if params.align_energies else {}
+        shifts = (
+            shifts_of(workdir / RUN, train, source, params.runs_on) if params.align_energies else {}
+        )
         _write_base(checkpoint, shifts, workdir / BASE)
         settings = partial(
-            _settings, checkpoint.yaml_dict("continue")["model"], _data(data, params, workdir), data.stress
+            _settings,
+            checkpoint.yaml_dict("continue")["model"],
+            _data(data, params, workdir),
+            data.stress,
         )
-        state = _train(settings, params, state, workdir, lock, reporter(workdir, params, on_progress))
+        state = _train(
+            settings, params, state, workdir, lock, reporter(workdir, params, on_progress)
+        )
         result = _result(state, data, params, workdir)
         return keep(replace(result, wall_seconds=time.monotonic() - started), workdir)
 
@@ -161,7 +176,15 @@ def _train(
 
         arguments = ["train", str(RUN / "input.yaml"), "-w", str(RUN), "-s"]
         try:
-            run_program("sevenn-train", "sevenn.main.sevenn", arguments, workdir, "Total wall time", lock, watch)
+            run_program(
+                "sevenn-train",
+                "sevenn.main.sevenn",
+                arguments,
+                workdir,
+                "Total wall time",
+                lock,
+                watch,
+            )
             return state
         except GpuMemoryError as err:
             state = replace(smaller_batches(state, err), accumulate=1)
@@ -218,7 +241,10 @@ def _weighted(part: str, data: Data, params: TrainParams, workdir: Path) -> list
     for number, weight in enumerate(np.unique(weights)):
         chosen, file = np.flatnonzero(weights == weight), RUN / f"{part}-{number}.extxyz"
         write_extxyz(workdir / file, [frames[place] for place in chosen], weights[chosen])
-        told = {name: float(DIGITS * weight * c / total / units[name]) for name, c in coefficients.items()}
+        told = {
+            name: float(DIGITS * weight * c / total / units[name])
+            for name, c in coefficients.items()
+        }
         lists.append({"file_list": [{"file": str(file)}], "data_weight": told})
     return lists
 
@@ -264,7 +290,11 @@ def _add_finished(history: list[Row], folder: Path, params: TrainParams | None) 
         return
     for line in lines:  # the checkpoint is written after the line
         over = params is not None and _over(history, params)
-        if line["epoch"] == str(len(history) + 1) and not over and is_whole(folder / _name(len(history) + 1)):
+        if (
+            line["epoch"] == str(len(history) + 1)
+            and not over
+            and is_whole(folder / _name(len(history) + 1))
+        ):
             history.append(_row(line))
     if len(history) > before:
         write_json(folder / "history.json", history)
@@ -274,7 +304,10 @@ def _add_finished(history: list[Row], folder: Path, params: TrainParams | None) 
 
 def _row(line: dict[str, str]) -> Row:
     """An epoch in our names and units."""
-    losses = {"train_loss": float(line["trainset_TotalLoss"]), "val_loss": float(line["validset_TotalLoss"])}
+    losses = {
+        "train_loss": float(line["trainset_TotalLoss"]),
+        "val_loss": float(line["validset_TotalLoss"]),
+    }
     errors = {
         ours: float(line[f"validset_{name}_MAE"]) / unit
         for name, (ours, unit) in METRICS.items()
@@ -301,7 +334,9 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
     best = best_epoch(history)
     content = checkpoint_of(workdir / RUN / _name(best)).get_checkpoint_dict()
     config = {
-        key: value for key, value in content["config"].items() if not key.startswith(("load_", "continue", "when"))
+        key: value
+        for key, value in content["config"].items()
+        if not key.startswith(("load_", "continue", "when"))
     }
     states: dict[str, Any] = {"optimizer_state_dict": {}, "scheduler_state_dict": {}}
     with whole_file(workdir / RESULT) as file:

@@ -29,7 +29,9 @@ from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError
 
 LOCK_SECONDS = 120.0
-"""How long to wait for another process to leave: a worker whose job was given away sees it within a heartbeat."""
+"""How long to wait for another process to leave: a worker whose job was given away sees it
+within a heartbeat.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Data:
 
 
 def write_data(
-    parts: dict[str, Sequence[Atoms]], params: TrainParams, workdir: Path, pair_cutoff: float | None = None
+    parts: dict[str, Sequence[Atoms]],
+    params: TrainParams,
+    workdir: Path,
+    pair_cutoff: float | None = None,
 ) -> Data:
     """Leave out what has too many edges, or none, and write the rest with its loss weights.
 
@@ -60,8 +65,8 @@ def write_data(
     workdir
         The training's folder.
     pair_cutoff
-        Cells of train and val without a neighbour pair within this distance (Å) are left out: for a program that cannot
-        take them. None keeps them.
+        Cells of train and val without a neighbour pair within this distance (Å) are left out: for a
+        program that cannot take them. None keeps them.
 
     Raises
     ------
@@ -77,8 +82,12 @@ def write_data(
         positions = {position for position, _ in left_out[part]}
         cells[part] = [atoms for position, atoms in enumerate(frames) if position not in positions]
     if not cells["train"]:
-        reasons = ", ".join(f"{count} × {kind}" for kind, count in count_reasons(left_out["train"]).items())
-        raise ValueError(f"no cell to train on: {len(parts['train'])} given{', ' if reasons else ''}{reasons}")
+        reasons = ", ".join(
+            f"{count} × {kind}" for kind, count in count_reasons(left_out["train"]).items()
+        )
+        raise ValueError(
+            f"no cell to train on: {len(parts['train'])} given{', ' if reasons else ''}{reasons}"
+        )
     cells["val"] = cells["val"] or cells["train"]
     cells = {part: frames for part, frames in cells.items() if frames}
     files = {part: Path("data") / f"{part}.extxyz" for part in cells}
@@ -87,7 +96,9 @@ def write_data(
     return Data(cells, files, any(has_stress(atoms) for atoms in cells["train"]), left_out)
 
 
-def _unfit(frames: Sequence[Atoms], params: TrainParams, pair_cutoff: float | None) -> list[tuple[int, str]]:
+def _unfit(
+    frames: Sequence[Atoms], params: TrainParams, pair_cutoff: float | None
+) -> list[tuple[int, str]]:
     """Position and reason of the cells that the program cannot take."""
     _, large = within_edge_limit(frames, params.max_edges, params.edge_cutoff)
     lonely = [] if pair_cutoff is None else with_a_pair(frames, pair_cutoff)[1]
@@ -103,7 +114,9 @@ def check_cells(frames: Iterable[Atoms], known: Sequence[str] | None) -> None:
         )
 
 
-def inputs_sha256(base: Any, data: Data, params: TrainParams, workdir: Path, decisive: Sequence[str]) -> str:
+def inputs_sha256(
+    base: Any, data: Data, params: TrainParams, workdir: Path, decisive: Sequence[str]
+) -> str:
     """Checksum of all that decides the result; where the files are, and on which device it trains, does not.
 
     Parameters
@@ -113,7 +126,8 @@ def inputs_sha256(base: Any, data: Data, params: TrainParams, workdir: Path, dec
     data, params, workdir
         Data, recipe and folder.
     decisive
-        Packages whose version counts: half a training with one and half with another is that of neither.
+        Packages whose version counts: half a training with one and half with another is that of
+        neither.
     """
     files = {part: model_sha256(workdir / path) for part, path in data.files.items()}
     versions = {name: version(name) for name in decisive}
@@ -130,7 +144,10 @@ def finished(workdir: Path, inputs: str, name: str) -> TrainResult | None:
             return None
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
-    left_out = {part: [(position, reason) for position, reason in cells] for part, cells in stored["left_out"].items()}
+    left_out = {
+        part: [(position, reason) for position, reason in cells]
+        for part, cells in stored["left_out"].items()
+    }
     return TrainResult(**{**stored, "model": model, "left_out": left_out, "reused": True})
 
 
@@ -140,7 +157,9 @@ def keep(result: TrainResult, workdir: Path) -> TrainResult:
     return result
 
 
-def reporter(workdir: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None) -> Callable[[], None]:
+def reporter(
+    workdir: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None
+) -> Callable[[], None]:
     """What tells `on_progress` of the epochs that `history.json` has got since the last call."""
     file = workdir / "run" / "history.json"
     reported = len(read_json(file, []))
@@ -152,7 +171,9 @@ def reporter(workdir: Path, params: TrainParams, on_progress: Callable[[Progress
             reported += 1
             if on_progress is not None:
                 losses = (row["train_loss"], row["val_loss"])
-                on_progress(Progress(int(row["epoch"]), params.max_epochs, *losses, row["learning_rate"]))
+                on_progress(
+                    Progress(int(row["epoch"]), params.max_epochs, *losses, row["learning_rate"])
+                )
 
     return report_new_epochs
 
@@ -165,8 +186,12 @@ def mean_errors(frames: Sequence[Atoms], model: Path, device: str) -> dict[str, 
     for label in frames:
         atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         atoms.calc = calculator
-        off["energy_mae"].append([(atoms.get_potential_energy() - label.get_potential_energy()) / len(label)])
-        off["forces_mae"].append((atoms.get_forces() - label.get_forces(apply_constraint=False)).ravel())
+        off["energy_mae"].append(
+            [(atoms.get_potential_energy() - label.get_potential_energy()) / len(label)]
+        )
+        off["forces_mae"].append(
+            (atoms.get_forces() - label.get_forces(apply_constraint=False)).ravel()
+        )
         if has_stress(label):
             off["stress_mae"].append(atoms.get_stress() - label.get_stress())
     return {name: float(np.abs(np.concatenate(values)).mean()) for name, values in off.items()}
@@ -181,5 +206,7 @@ def smaller_batches(state: State, err: GpuMemoryError) -> State:
         If a batch is one structure already.
     """
     if (smaller := state.with_smaller_batches()) is None:
-        raise GpuMemoryError(f"one structure a batch, of at most max_edges edges, is too much: {err}") from None
+        raise GpuMemoryError(
+            f"one structure a batch, of at most max_edges edges, is too much: {err}"
+        ) from None
     return smaller

@@ -1,7 +1,8 @@
 """Make a small model that the examples start from: SevenNet-0's labels, a tiny Allegro, one packaged file.
 
-The model knows a few crystals near equilibrium and under pressure, and a little of what lies beyond; what it does not
-know is what the active-learning examples find. Its labels are SevenNet-0's, not DFT's.
+The model knows a few crystals near equilibrium and under pressure, and a little of what lies
+beyond; what it does not know is what the active-learning examples find. Its labels are
+SevenNet-0's, not DFT's.
 
 Example: python examples/base_model/make_base.py Si --work si_base
 """
@@ -37,7 +38,10 @@ from entropy_flows.train.run import Progress, fine_tune
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parents[1] / "entropy_flows" / "models"
 TEACHER = "SevenNet-0"
-NETWORKS = {"small": {"l_max": 2, "scalars": 24}, "medium": {"layers": 2, "l_max": 1, "scalars": 32}}
+NETWORKS = {
+    "small": {"l_max": 2, "scalars": 24},
+    "medium": {"layers": 2, "l_max": 1, "scalars": 32},
+}
 """small: to explore with, 10 ms for 16 atoms. medium: a layer more, and with it another body order, at twice the cost;
 two layers with l_max 2 take ten times the time."""
 
@@ -65,7 +69,12 @@ class System:
 
 def tin() -> Atoms:
     """β-tin, 8 atoms."""
-    atoms = Atoms("Si4", [[0, 0, 0], [0, 0.5, 0.25], [0.5, 0.5, 0.5], [0.5, 0, 0.75]], cell=[1, 1, 1], pbc=True)
+    atoms = Atoms(
+        "Si4",
+        [[0, 0, 0], [0, 0.5, 0.25], [0.5, 0.5, 0.5], [0.5, 0, 0.75]],
+        cell=[1, 1, 1],
+        pbc=True,
+    )
     atoms.set_cell([4.8, 4.8, 2.65], scale_atoms=True)
     return atoms * (1, 1, 2)
 
@@ -78,7 +87,12 @@ def graphite() -> Atoms:
 def lonsdaleite() -> Atoms:
     """Hexagonal diamond, 8 atoms."""
     z = 1 / 16
-    sites = [[1 / 3, 2 / 3, z], [2 / 3, 1 / 3, 0.5 + z], [2 / 3, 1 / 3, 1 - z], [1 / 3, 2 / 3, 0.5 - z]]
+    sites = [
+        [1 / 3, 2 / 3, z],
+        [2 / 3, 1 / 3, 0.5 + z],
+        [2 / 3, 1 / 3, 1 - z],
+        [1 / 3, 2 / 3, 0.5 - z],
+    ]
     cell = [2.51, 2.51, 4.12, 90, 90, 120]
     return Atoms("C4", scaled_positions=sites, cell=cell, pbc=True) * (2, 1, 1)
 
@@ -112,7 +126,11 @@ def labelled(atoms: Atoms, teacher) -> Atoms:
     """Copy of a cell with the teacher's energy, forces and stress."""
     cell = atoms.copy()
     cell.calc = teacher
-    results = {"energy": cell.get_potential_energy(), "forces": cell.get_forces(), "stress": cell.get_stress()}
+    results = {
+        "energy": cell.get_potential_energy(),
+        "forces": cell.get_forces(),
+        "stress": cell.get_stress(),
+    }
     cell.calc = SinglePointCalculator(cell, **results)
     return cell
 
@@ -143,7 +161,9 @@ def static_cells(crystal: Atoms, system: System, rng: np.random.Generator) -> li
         cell.set_cell(cell.cell @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
         cell.positions += rng.normal(0.0, (0.03, 0.08, 0.15)[index % 3], (len(cell), 3))
         cells.append(cell)
-    for _ in range(10):  # one atom pushed against its neighbour: what keeps dynamics from collapsing
+    for _ in range(
+        10
+    ):  # one atom pushed against its neighbour: what keeps dynamics from collapsing
         cell = squeezed(crystal, rng.uniform(max(system.least, 0.85), 1.0))
         cell.positions += rng.normal(0.0, 0.05, (len(cell), 3))
         distances = cell.get_distances(0, range(1, len(cell)), mic=True)
@@ -153,14 +173,18 @@ def static_cells(crystal: Atoms, system: System, rng: np.random.Generator) -> li
     return cells
 
 
-def dynamics(start: Atoms, teacher, temperature: float, steps: int, every: int, seed: int) -> list[Atoms]:
+def dynamics(
+    start: Atoms, teacher, temperature: float, steps: int, every: int, seed: int
+) -> list[Atoms]:
     """Snapshots of a Langevin run of the teacher (2 fs steps), the first fifth of the run left out."""
     rng = np.random.default_rng(seed)
     atoms = start.copy()
     atoms.calc = teacher
     MaxwellBoltzmannDistribution(atoms, temperature_K=min(2 * temperature, 6000), rng=rng)
     friction = 0.02 / units.fs
-    run = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=friction, fixcm=False, rng=rng)
+    run = Langevin(
+        atoms, 2 * units.fs, temperature_K=temperature, friction=friction, fixcm=False, rng=rng
+    )
     frames = []
     for step in range(1, steps + 1):
         run.run(1)
@@ -182,12 +206,21 @@ def make_labels(system: System, seed: int) -> dict[str, list[Atoms]]:
         double = make_supercell(crystal, turned) if system.dynamics == 2 else crystal
         for factor in system.compressions[1:]:
             for temperature in (300, 1000):
-                near += dynamics(squeezed(double, factor), teacher, temperature, 60, 8, int(rng.integers(2**31)))
+                near += dynamics(
+                    squeezed(double, factor), teacher, temperature, 60, 8, int(rng.integers(2**31))
+                )
         for factor in (1.0, system.compressions[-2]):
-            hot += dynamics(squeezed(crystal, factor), teacher, 3000, 100, 16, int(rng.integers(2**31)))
+            hot += dynamics(
+                squeezed(crystal, factor), teacher, 3000, 100, 16, int(rng.integers(2**31))
+            )
         for factor in (1.0, (1.0 + system.compressions[-2]) / 2):
-            liquid += dynamics(squeezed(double, factor), teacher, 3000, 200, 32, int(rng.integers(2**31)))
-        print(f"{phase}: {len(near)} near, {len(hot)} hot, {len(liquid)} liquid cells so far", flush=True)
+            liquid += dynamics(
+                squeezed(double, factor), teacher, 3000, 200, 32, int(rng.integers(2**31))
+            )
+        print(
+            f"{phase}: {len(near)} near, {len(hot)} hot, {len(liquid)} liquid cells so far",
+            flush=True,
+        )
     return {"near": near, "hot": hot, "liquid": liquid}
 
 
@@ -260,7 +293,10 @@ def split(cells: list[Atoms], seed: int) -> dict[str, list[Atoms]]:
 def show(progress: Progress) -> None:
     """Print every tenth epoch."""
     if progress.epoch % 10 == 0:
-        print(f"epoch {progress.epoch}: train {progress.train_loss:.3e}, val {progress.val_loss:.3e}", flush=True)
+        print(
+            f"epoch {progress.epoch}: train {progress.train_loss:.3e}, val {progress.val_loss:.3e}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -268,10 +304,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=epilog)
     parser.add_argument("system", choices=SYSTEMS, help="what the model is of")
     parser.add_argument("--network", choices=NETWORKS, default="small", help="default: %(default)s")
-    parser.add_argument("--work", type=Path, help="folder for labels and training (default: SYSTEM_base)")
-    parser.add_argument("--output", type=Path, help="where the packaged model goes (default: the package's models)")
-    parser.add_argument("--epochs", type=int, default=400, help="epochs of training at most (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="seed of cells, split and weights (default: %(default)s)")
+    parser.add_argument(
+        "--work", type=Path, help="folder for labels and training (default: SYSTEM_base)"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="where the packaged model goes (default: the package's models)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=400, help="epochs of training at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=7,
+        help="seed of cells, split and weights (default: %(default)s)",
+    )
     args = parser.parse_args()
     name, system = f"{args.system.lower()}-{args.network}", SYSTEMS[args.system]
     work = args.work or Path(f"{args.system.lower()}_base")
@@ -293,7 +340,9 @@ def main() -> None:
     )
     network = small_allegro(system.elements, seed=args.seed, **NETWORKS[args.network])
     parts = {part: near[part] + hot[part] for part in near}
-    result = fine_tune(parts["train"], parts["val"], [], network, params, work / args.network, on_progress=show)
+    result = fine_tune(
+        parts["train"], parts["val"], [], network, params, work / args.network, on_progress=show
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(result.model.read_bytes())
 

@@ -1,12 +1,13 @@
 """A table for `bench-selectors --preset paper-c`: features and energies of binary metals.
 
-Energies per atom at the volume of the lowest energy, by SevenNet-0 (weights in its wheel: a teacher, not DFT), of cells
-in the prototypes B2 (CsCl), B1 (NaCl) and L1₂ (Cu₃Au), against the atoms its training data is counted from: cohesive
-energies but for spin. Formation energies are beyond these features: R² stays near 0 at 120 rows, whatever is chosen.
-The features are those of entropy_flows.bench.features. Run again, it goes on where it was.
+Energies per atom at the volume of the lowest energy, by SevenNet-0 (weights in its wheel: a
+teacher, not DFT), of cells in the prototypes B2 (CsCl), B1 (NaCl) and L1₂ (Cu₃Au), against the
+atoms its training data is counted from: cohesive energies but for spin. Formation energies are
+beyond these features: R² stays near 0 at 120 rows, whatever is chosen. The features are those of
+entropy_flows.bench.features. Run again, it goes on where it was.
 
-    python examples/selectors/make_table.py binaries.csv --rows 500
-    entropy-flows bench-selectors binaries.csv -C bench-c --preset paper-c --set target=energy_per_atom
+    python examples/selectors/make_table.py binaries.csv --rows 500 entropy-flows bench-selectors
+    binaries.csv -C bench-c --preset paper-c --set target=energy_per_atom
 """
 
 from __future__ import annotations
@@ -55,14 +56,20 @@ def relaxed(model, start: Atoms) -> tuple[Atoms, float]:
     best = int(np.clip(np.argmin(energies), 1, len(SCALES) - 2))
     near = slice(best - 1, best + 2)
     a, b, c = np.polyfit(SCALES[near], energies[near], 2)
-    scale = float(np.clip(-b / (2 * a), SCALES[best - 1], SCALES[best + 1])) if a > 0 else float(SCALES[best])
+    scale = (
+        float(np.clip(-b / (2 * a), SCALES[best - 1], SCALES[best + 1]))
+        if a > 0
+        else float(SCALES[best])
+    )
     found = start.copy()
     found.set_cell(found.cell * scale, scale_atoms=True)
     return found, float(np.polyval([a, b, c], scale))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", type=Path)
     parser.add_argument("--rows", type=int, default=500)
     given = parser.parse_args()
@@ -75,7 +82,9 @@ def main() -> None:
     if given.table.is_file():
         with given.table.open(newline="") as stream:
             known = {row["name"] for row in csv.DictReader(stream)}
-    pairs = [(p, a, b) for p in PROTOTYPES for a, b in permutations(ELEMENTS, 2) if p == "L12" or a < b]
+    pairs = [
+        (p, a, b) for p in PROTOTYPES for a, b in permutations(ELEMENTS, 2) if p == "L12" or a < b
+    ]
     order = np.random.default_rng(0).permutation(len(pairs))[: given.rows]
     with given.table.open("a", newline="") as stream:
         for done, place in enumerate(order, 1):
@@ -89,7 +98,12 @@ def main() -> None:
             table = csv.DictWriter(stream, list(row))
             if stream.tell() == 0:
                 table.writeheader()
-            table.writerow({key: f"{value:.8g}" if isinstance(value, float) else value for key, value in row.items()})
+            table.writerow(
+                {
+                    key: f"{value:.8g}" if isinstance(value, float) else value
+                    for key, value in row.items()
+                }
+            )
             stream.flush()
             if done % 20 == 0:
                 print(f"{done} of {len(order)}: {name} {energy:+.3f} eV/atom", flush=True)

@@ -25,8 +25,12 @@ def test_paired_tests_are_over_the_same_seeds():
     ours, base = (compare.curves(both, name, "energy_mae") for name in ("other", "random"))
     differences = np.array(OTHER[40]) - RANDOM[40]
     t = differences.mean() / (differences.std(ddof=1) / np.sqrt(3))
-    assert compare.paired(compare.at(ours, 40), compare.at(base, 40)) == pytest.approx(2 * stats.t.sf(abs(t), 2))
-    assert compare.change(compare.at(ours, 40), compare.at(base, 40)) == pytest.approx(3.0 / 5.4 - 1)
+    assert compare.paired(compare.at(ours, 40), compare.at(base, 40)) == pytest.approx(
+        2 * stats.t.sf(abs(t), 2)
+    )
+    assert compare.change(compare.at(ours, 40), compare.at(base, 40)) == pytest.approx(
+        3.0 / 5.4 - 1
+    )
     assert compare.paired(compare.at(ours, 40), compare.at(ours, 40)) is None
     assert compare.paired({0: 1.0}, {0: 2.0}) is None
     assert compare.paired({0: 1.0, 1: 2.0}, {5: 1.0}) is None
@@ -36,7 +40,9 @@ def test_paired_tests_are_over_the_same_seeds():
 
 def test_the_area_is_the_mean_height():
     found = compare.curves(points("random", RANDOM), "random", "energy_mae")
-    expected = [(10 * (a + b) / 2 + 20 * (b + c) / 2) / 30 for a, b, c in zip(*RANDOM.values(), strict=True)]
+    expected = [
+        (10 * (a + b) / 2 + 20 * (b + c) / 2) / 30 for a, b, c in zip(*RANDOM.values(), strict=True)
+    ]
     assert list(compare.areas(found, [10, 20, 40]).values()) == pytest.approx(expected)
     assert compare.areas(found, [10]) == {}
     del found[1][20]
@@ -44,7 +50,9 @@ def test_the_area_is_the_mean_height():
 
 
 def test_labels_needed():
-    found = compare.curves(points("other", {10: [4.0], 20: [2.0], 40: [1.0]}), "other", "energy_mae")
+    found = compare.curves(
+        points("other", {10: [4.0], 20: [2.0], 40: [1.0]}), "other", "energy_mae"
+    )
     assert compare.needed(found, [10, 20, 40], {0: 1.5}) == pytest.approx(30)
     assert compare.needed(found, [10, 20, 40], {0: 2.0}) == pytest.approx(20)
     assert compare.needed(found, [10, 20, 40], {0: 5.0}) == 10

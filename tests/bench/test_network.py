@@ -18,7 +18,9 @@ def cells(n, seed=0):
 def test_it_learns(inputs):
     prints, energies = cells(300)
     losses = []
-    made = Networks.trained(prints[:200], energies[:200], NetworkParams(steps=400, inputs=inputs), 1, losses)
+    made = Networks.trained(
+        prints[:200], energies[:200], NetworkParams(steps=400, inputs=inputs), 1, losses
+    )
     assert losses[-1] < 0.2 * losses[0]
     predicted = made.predict(prints[200:])
     assert predicted.shape == (5, 100)

@@ -23,7 +23,9 @@ class Document:
 
 
 def rock_salt(a, b, edge=4.2):
-    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(edge), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
 
 
 def test_seventeen_features_from_their_definitions():
@@ -46,7 +48,8 @@ def test_seventeen_features_from_their_definitions():
 def test_a_table_of_documents_is_a_pool(tmp_path):
     metals = ("Mg", "Ca", "Sr", "Ba", "Ti", "V", "Mn", "Fe", "Co", "Ni")
     documents = [
-        Document(f"mp-{k}", rock_salt(metal, "O", 4 + 0.1 * k), -2.0 - 0.1 * k) for k, metal in enumerate(metals)
+        Document(f"mp-{k}", rock_salt(metal, "O", 4 + 0.1 * k), -2.0 - 0.1 * k)
+        for k, metal in enumerate(metals)
     ]
     documents += [Document("mp-77", None, 0.1), Document("mp-78", documents[0].structure, None)]
     assert write_table(documents, tmp_path / "mp.csv") == 10

@@ -1,7 +1,8 @@
 """A campaign under faults, through SLURM, beside the same campaign left in peace: `make chaos`.
 
-Every fault is drawn from the seed. Only `entropy-flows repair` and `qlaunch` are used to go on. In the end the ledger
-must be the undisturbed campaign's, every entry have one label, and `entropy-flows verify` find nothing.
+Every fault is drawn from the seed. Only `entropy-flows repair` and `qlaunch` are used to go on. In
+the end the ledger must be the undisturbed campaign's, every entry have one label, and
+`entropy-flows verify` find nothing.
 """
 
 from __future__ import annotations
@@ -113,11 +114,19 @@ class Bench:
         self.server.send_signal(number)
         self.server.wait()
 
-    def run(self, *arguments: object, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess:
+    def run(
+        self, *arguments: object, check: bool = True, timeout: float = 900
+    ) -> subprocess.CompletedProcess:
         """Run an `entropy-flows` command on the campaign."""
         command = [str(BIN / "entropy-flows"), *map(str, arguments)]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=timeout, cwd=self.folder
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            cwd=self.folder,
         )
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
@@ -163,7 +172,13 @@ class Chaos:
     """
 
     def __init__(self, bench: Bench, cluster, faults: list[str], rng: random.Random, away: float):
-        self.bench, self.cluster, self.faults, self.rng, self.away = bench, cluster, faults, rng, away
+        self.bench, self.cluster, self.faults, self.rng, self.away = (
+            bench,
+            cluster,
+            faults,
+            rng,
+            away,
+        )
         self.launchers: dict[str, subprocess.Popen] = {}
         self.repairs, self.next_repair = 0, 0.0
         self.repairing: subprocess.Popen | None = None
@@ -193,7 +208,11 @@ class Chaos:
 
     def awaited(self) -> bool:
         """Whether a death was ordered that any job may meet, and none has."""
-        return any(deaths_order(self.bench, place).exists() for place in deaths.PLACES if place not in STANDING)
+        return any(
+            deaths_order(self.bench, place).exists()
+            for place in deaths.PLACES
+            if place not in STANDING
+        )
 
     def over(self) -> bool:
         """Whether the campaign has ended and no job is left."""
@@ -242,7 +261,12 @@ class Chaos:
         ]  # fmt: skip
         with (self.bench.folder / "logs" / f"qlaunch_{category}.log").open("ab") as log:
             return subprocess.Popen(
-                command, env=self.bench.environment, stdout=log, stderr=log, cwd=self.bench.disk, start_new_session=True
+                command,
+                env=self.bench.environment,
+                stdout=log,
+                stderr=log,
+                cwd=self.bench.disk,
+                start_new_session=True,
             )
 
     def inject(self, fault: str) -> bool:
@@ -271,7 +295,11 @@ class Chaos:
 
     def signalled(self, fault: str, number: int) -> int | None:
         """Send a signal to a worker; its process, or None if there is no worker."""
-        victims = [pid for pid, line in self.cluster.processes().items() if "rlaunch" in line and "python" in line]
+        victims = [
+            pid
+            for pid, line in self.cluster.processes().items()
+            if "rlaunch" in line and "python" in line
+        ]
         if not victims:
             return None
         pid = self.rng.choice(sorted(victims))
@@ -379,8 +407,14 @@ def recoveries(bench: Bench) -> list[tuple[str, float | None]]:
     """
     pad = bench.pad()
     ends = defaultdict(list)
-    for launch in pad.launches.find({"state": "COMPLETED"}, {"fw_id": 1, "time_end": 1, "state_history": 1}):
-        done = [entry["created_on"] for entry in launch["state_history"] if entry["state"] == "COMPLETED"]
+    for launch in pad.launches.find(
+        {"state": "COMPLETED"}, {"fw_id": 1, "time_end": 1, "state_history": 1}
+    ):
+        done = [
+            entry["created_on"]
+            for entry in launch["state_history"]
+            if entry["state"] == "COMPLETED"
+        ]
         ends[launch["fw_id"]] += [_timestamp(when) for when in done]
     events = [json.loads(line) for line in (bench.orders / "done.jsonl").read_text().splitlines()]
     every = sorted(end for several in ends.values() for end in several)
@@ -389,7 +423,10 @@ def recoveries(bench: Bench) -> list[tuple[str, float | None]]:
         if event["fault"].endswith(", back"):
             continue
         ended = f"{event['fault']}, back"
-        back = next((e["time"] for e in events if e["fault"] == ended and e["time"] > event["time"]), event["time"])
+        back = next(
+            (e["time"] for e in events if e["fault"] == ended and e["time"] > event["time"]),
+            event["time"],
+        )
         own = [end for end in ends.get(event["job"], []) if end > back]
         later = own or [end for end in every if end > back]
         found.append((event["fault"], min(later) - back if later else None))
@@ -406,7 +443,9 @@ def _timestamp(when) -> float:
 @contextmanager
 def small_disk(folder: Path, megabytes: int):
     """A disk of its own for a folder, so that it can be full."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True
+    )
     try:
         yield
     finally:
@@ -415,17 +454,29 @@ def small_disk(folder: Path, megabytes: int):
 
 def main() -> None:
     """Run it, print the table, exit with 1 if anything was lost."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="Example: python tests/chaos/chaos.py --seed 2")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="Example: python tests/chaos/chaos.py --seed 2"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "chaos")
-    parser.add_argument("--away", type=float, default=120.0, help="seconds of the long absence of the database")
-    parser.add_argument("--limit", type=float, default=3600.0, help="seconds after which it is given up")
+    parser.add_argument(
+        "--away", type=float, default=120.0, help="seconds of the long absence of the database"
+    )
+    parser.add_argument(
+        "--limit", type=float, default=3600.0, help="seconds after which it is given up"
+    )
     parser.add_argument("--only", nargs="*", help="these faults, in this order")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     shutil.rmtree(options.folder, ignore_errors=True)
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
-    environment = {**hidden, "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
+    hidden = {
+        name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
+    }
+    environment = {
+        **hidden,
+        "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
     started = time.monotonic()
     expected = undisturbed(options.folder / "peace", environment)
@@ -434,10 +485,21 @@ def main() -> None:
     faults = options.only if options.only is not None else plan(rng)
     with ExitStack() as stack:
         cluster = stack.enter_context(slurm_cluster(options.folder / "slurm", cpus=2, kill_wait=10))
-        bench = Bench(options.folder / "war", {**environment, "SLURM_CONF": cluster.environment["SLURM_CONF"]})
+        bench = Bench(
+            options.folder / "war", {**environment, "SLURM_CONF": cluster.environment["SLURM_CONF"]}
+        )
         stack.enter_context(small_disk(bench.disk, 1500))
         setup = f"export PATH={Path(__file__).parent / 'bin'}:{BIN}:$PATH"
-        bench.run("launchers", bench.folder / "launchers", "--setup", setup, "--device", "cpu", "--sleep", 3)
+        bench.run(
+            "launchers",
+            bench.folder / "launchers",
+            "--setup",
+            setup,
+            "--device",
+            "cpu",
+            "--sleep",
+            3,
+        )
         quick(bench.folder / "launchers" / "FW_config.yaml")
         bench.start_database()
         bench.run("submit", bench.file)
@@ -476,26 +538,42 @@ def report(bench: Bench, chaos: Chaos, expected: list[str], took: float) -> list
     found = bench.dump()
     if found != expected:
         differing = [pair for pair in zip(expected, found, strict=False) if pair[0] != pair[1]]
-        wrong.append(f"the ledger differs: {len(found)} lines, not {len(expected)}; first: {differing[:1]}")
+        wrong.append(
+            f"the ledger differs: {len(found)} lines, not {len(expected)}; first: {differing[:1]}"
+        )
     verified = bench.run("verify", bench.file, check=False)
     if verified.returncode:
         wrong.append(f"verify: {verified.stdout}{verified.stderr}")
     rows = recoveries(bench)
-    if lost := [fault for fault, seconds in rows if seconds is None and fault not in ("qlaunch killed",)]:
+    if lost := [
+        fault for fault, seconds in rows if seconds is None and fault not in ("qlaunch killed",)
+    ]:
         print(f"no job ended after: {', '.join(lost)}")
     seconds = [s for _, s in rows if s is not None]
     by_kind = defaultdict(list)
     for fault, value in rows:
         by_kind[fault].append(value)
-    print("\n| fault | what | injected | survived | recovered after, s |\n| --- | --- | --- | --- | --- |")
-    words = {**deaths.PLACES, **{name: text.format(away=chaos.away) for name, text in OUTSIDE.items()}}
+    print(
+        "\n| fault | what | injected | survived | recovered after, s |\n| --- | --- | --- | --- | --- |"
+    )
+    words = {
+        **deaths.PLACES,
+        **{name: text.format(away=chaos.away) for name, text in OUTSIDE.items()},
+    }
     for fault, values in sorted(by_kind.items()):
         times = ", ".join("–" if v is None else f"{v:.0f}" for v in values)
         survived = 0 if wrong else len(values)
         print(f"| {fault} | {words[fault]} | {len(values)} | {survived} | {times} |")
-    print(f"\n{len(rows)} faults in {took:.0f} s, {chaos.repairs} repairs; not injected: {chaos.faults or 'none'}")
-    print(f"recovered after: median {statistics.median(seconds):.0f} s, at most {max(seconds):.0f} s")
-    print("\n".join(wrong) or "the ledger is the undisturbed one; every entry has one label; verify is clean")
+    print(
+        f"\n{len(rows)} faults in {took:.0f} s, {chaos.repairs} repairs; not injected: {chaos.faults or 'none'}"
+    )
+    print(
+        f"recovered after: median {statistics.median(seconds):.0f} s, at most {max(seconds):.0f} s"
+    )
+    print(
+        "\n".join(wrong)
+        or "the ledger is the undisturbed one; every entry has one label; verify is clean"
+    )
     return wrong
 
 

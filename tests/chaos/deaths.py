@@ -1,7 +1,7 @@
 """Places in FireWorks, jobflow and the job store at which a worker can be told to die.
 
-A file named like the place in the folder CHAOS is the order; the first worker that comes there takes it, notes which
-job it had, and is gone by SIGKILL, or meets an error of the database.
+A file named like the place in the folder CHAOS is the order; the first worker that comes there
+takes it, notes which job it had, and is gone by SIGKILL, or meets an error of the database.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def prepare() -> None:
     @around(StageTask, "_run")
     def _(method, *args, **kwargs):
         if taken("body"):
-            death = threading.Timer(random.uniform(0.5, 3.0), os.kill, (os.getpid(), signal.SIGKILL))
+            death = threading.Timer(
+                random.uniform(0.5, 3.0), os.kill, (os.getpid(), signal.SIGKILL)
+            )
             death.daemon = True
             death.start()
         action = method(*args, **kwargs)

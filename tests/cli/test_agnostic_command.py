@@ -38,14 +38,21 @@ def settings_file(folder, **changes):
 
 
 def environment(**more):
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
+    hidden = {
+        name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
+    }
     own = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     return {**hidden, **own, **more}
 
 
 def command(*arguments):
     return subprocess.run(
-        [*PROGRAM, *map(str, arguments)], env=environment(), capture_output=True, text=True, timeout=280, check=False
+        [*PROGRAM, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
 
 
@@ -76,7 +83,9 @@ def test_table_page_and_cells(finished):
         factor = (other.get_volume() / atoms.get_volume()) ** (1 / 3)
         assert other.info["r_core"] == pytest.approx(factor * atoms.info["r_core"])
         assert set(other.get_chemical_symbols()) == {"Al"}
-        assert other.get_volume() / atoms.get_volume() == pytest.approx(scaled[0].get_volume() / cells[0].get_volume())
+        assert other.get_volume() / atoms.get_volume() == pytest.approx(
+            scaled[0].get_volume() / cells[0].get_volume()
+        )
 
 
 def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
@@ -147,7 +156,9 @@ def test_killed_and_run_again_it_is_the_same_and_can_be_labelled(finished, tmp_p
         (["--queue"], "--queue needs a database that workers can reach"),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_anything_runs(tmp_path, monkeypatch, capsys, options, message):
+def test_options_that_cannot_be_are_refused_before_anything_runs(
+    tmp_path, monkeypatch, capsys, options, message
+):
     code, _, err = run(monkeypatch, capsys, "agnostic", settings_file(tmp_path), *options)
     assert code == 1
     assert message in err
@@ -155,7 +166,9 @@ def test_options_that_cannot_be_are_refused_before_anything_runs(tmp_path, monke
 
 
 def test_windows_that_no_cell_fits_are_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
-    crowded = settings_file(tmp_path, windows={"core": 1.5}, shape={"atoms": [6, 6]}, ascent={"max_steps": 2})
+    crowded = settings_file(
+        tmp_path, windows={"core": 1.5}, shape={"atoms": [6, 6]}, ascent={"max_steps": 2}
+    )
     code, _, err = run(monkeypatch, capsys, "agnostic", crowded)
     assert code == 1
     assert "window 0: 0 of 100 random cells have no pair below" in err

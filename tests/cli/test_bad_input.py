@@ -31,30 +31,52 @@ def poscar(tmp_path: Path, *rows: str) -> dict:
 
 BAD = {
     "missing key": (lambda c, _: c.pop("elements"), ["elements", "required"]),
-    "misspelt key": (lambda c, _: c["explore"].update(temperature=[300]), ["explore", "did you mean 'temperatures'"]),
-    "negative temperature": (lambda c, _: c["explore"].update(temperatures=[-300]), ["explore.temperatures", "-300"]),
+    "misspelt key": (
+        lambda c, _: c["explore"].update(temperature=[300]),
+        ["explore", "did you mean 'temperatures'"],
+    ),
+    "negative temperature": (
+        lambda c, _: c["explore"].update(temperatures=[-300]),
+        ["explore.temperatures", "-300"],
+    ),
     "element the model lacks": (
-        lambda c, _: (c.update(elements=["Ge"]), c["phases"][0].update(sites={"Ge": [[0, 0, 0]]}), c["phases"].pop()),
+        lambda c, _: (
+            c.update(elements=["Ge"]),
+            c["phases"][0].update(sites={"Ge": [[0, 0, 0]]}),
+            c["phases"].pop(),
+        ),
         ["si-small.nequip.zip", "Ge", "Si"],
     ),
-    "element not in elements": (lambda c, _: c["phases"][0].update(sites={"C": [[0, 0, 0]]}), ["'diamond'", "C", "Si"]),
+    "element not in elements": (
+        lambda c, _: c["phases"][0].update(sites={"C": [[0, 0, 0]]}),
+        ["'diamond'", "C", "Si"],
+    ),
     "empty phase list": (lambda c, _: c.update(phases=[]), ["phases", "at least 1"]),
     "overlapping atoms": (
         lambda c, t: c.update(phases=[poscar(t, "0 0 0", "0.4 0 0")]),
         ["'given'", "overlap", "0.40 Å"],
     ),
     "NaN position": (lambda c, t: c.update(phases=[poscar(t, "0 0 0", "nan 1 1")]), ["'given'"]),
-    "missing model file": (lambda c, _: c.update(base_model="none.nequip.zip"), ["none.nequip.zip", "does not exist"]),
+    "missing model file": (
+        lambda c, _: c.update(base_model="none.nequip.zip"),
+        ["none.nequip.zip", "does not exist"],
+    ),
     "unknown model name": (lambda c, _: c.update(base_model="SevenNets"), ["SevenNets"]),
     "unknown model name with a student": (
         lambda c, _: c.update(base_model="FooBar", student=c["base_model"]),
         ["base_model", "'FooBar' is not known", "CHGNet"],
     ),
     "unknown kind of file": (
-        lambda c, t: ((t / "model.zip").touch(), c.update(base_model="model.zip", student=c["base_model"])),
+        lambda c, t: (
+            (t / "model.zip").touch(),
+            c.update(base_model="model.zip", student=c["base_model"]),
+        ),
         ["base_model", "model.zip", "is not known"],
     ),
-    "model that nothing trains": (lambda c, _: c.update(base_model="CHGNet"), ["base_model", "CHGNet", "student"]),
+    "model that nothing trains": (
+        lambda c, _: c.update(base_model="CHGNet"),
+        ["base_model", "CHGNet", "student"],
+    ),
     "recipe the trainer has nothing for": (
         lambda c, _: c.update(base_model="SevenNet-0"),
         ["ema_decay", "SevenNet", "preset: sevennet-0"],
@@ -73,7 +95,10 @@ BAD = {
         lambda c, _: c.update(queue={"train": {"wall_time": "48:00:00"}}),
         ["queue.train: unknown key 'wall_time'; did you mean 'walltime'?"],
     ),
-    "key of no queue": (lambda c, _: c.update(queue={"label": {"zzz": 1}}), ["queue.label", "'zzz'", "cpus_per_task"]),
+    "key of no queue": (
+        lambda c, _: c.update(queue={"label": {"zzz": 1}}),
+        ["queue.label", "'zzz'", "cpus_per_task"],
+    ),
     "walltime that YAML has made a number": (
         lambda c, _: c.update(queue=yaml.safe_load("{train: {walltime: 48:00:00}}")),
         ["queue.train.walltime: 172800", "without quotes", 'write walltime: "48:00:00"'],
@@ -110,7 +135,9 @@ def test_usual_keys_of_the_queue_are_taken(tmp_path, monkeypatch, capsys):
 def test_unreachable_database(tmp_path, monkeypatch, capsys):
     from entropy_flows.settings import settings
 
-    monkeypatch.setenv("ENTROPY_FLOWS_URI", "mongodb://someone:secret@127.0.0.1:9/?serverSelectionTimeoutMS=300")
+    monkeypatch.setenv(
+        "ENTROPY_FLOWS_URI", "mongodb://someone:secret@127.0.0.1:9/?serverSelectionTimeoutMS=300"
+    )
     settings.cache_clear()
     code, out, err = run(monkeypatch, capsys, "status", changed(tmp_path))
     settings.cache_clear()
@@ -135,13 +162,20 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "check", path)
     assert code == 0
     assert "teacher, not DFT" in out
-    assert re.search(r"fingerprints of d = \d+, of which the seeds populate \d+; .* kB a covariance; .* ms", out)
+    assert re.search(
+        r"fingerprints of d = \d+, of which the seeds populate \d+; .* kB a covariance; .* ms", out
+    )
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_check_says_that_an_id_was_not_looked_up(tmp_path, monkeypatch, capsys):
     name = "nequip.net:mir-group/Allegro-OAM-XXL:9"
-    code, out, _ = run(monkeypatch, capsys, "check", changed(tmp_path, lambda config: config.update(base_model=name)))
+    code, out, _ = run(
+        monkeypatch,
+        capsys,
+        "check",
+        changed(tmp_path, lambda config: config.update(base_model=name)),
+    )
     assert code == 0
     assert f"base_model {name} was not looked up" in out
     assert "https://www.nequip.net" in out
@@ -155,28 +189,46 @@ def test_check_says_that_an_id_was_not_looked_up(tmp_path, monkeypatch, capsys):
     [(200, 600, ["200", "400", "600"]), (200, 500, ["200", "400", "500"]), (None, 600, ["600"] * 3),
      (200, None, ["200", "400", "600"]), (None, None, ["all accepted"] * 3)],
 )  # fmt: skip
-def test_check_tells_how_many_labels_there_can_be_after_each_iteration(most, budget, expected, tmp_path):
+def test_check_tells_how_many_labels_there_can_be_after_each_iteration(
+    most, budget, expected, tmp_path
+):
     def edit(config):
         config["select"]["max_labels"] = most
         config["stop"] = {"max_iterations": 3, "label_budget": budget}
 
     columns = _size_table(load_campaign(changed(tmp_path, edit)), ["diamond"]).columns
-    assert [list(column.cells) for column in columns if column.header == "labels so far ≤"] == [expected]
+    assert [list(column.cells) for column in columns if column.header == "labels so far ≤"] == [
+        expected
+    ]
 
 
 def test_check_writes_vasp_inputs_of_the_paper(tmp_path, monkeypatch, capsys):
     code, _, _ = run(
-        monkeypatch, capsys, "check", ROOT / "examples" / "carbon_vasp.yaml", "--inputs", tmp_path / "inputs"
+        monkeypatch,
+        capsys,
+        "check",
+        ROOT / "examples" / "carbon_vasp.yaml",
+        "--inputs",
+        tmp_path / "inputs",
     )
     assert code == 0
-    incar = dict(line.split(" = ") for line in (tmp_path / "inputs" / "INCAR").read_text().splitlines())
+    incar = dict(
+        line.split(" = ") for line in (tmp_path / "inputs" / "INCAR").read_text().splitlines()
+    )
     assert incar["METAGGA"].upper() == "R2SCAN"
     assert (incar["BPARAM"], incar["CPARAM"], incar["LUSE_VDW"]) == ("11.95", "0.0093", "True")
-    assert (float(incar["ENCUT"]), float(incar["EDIFF"]), float(incar["SIGMA"])) == (600, 1e-6, 0.05)
+    assert (float(incar["ENCUT"]), float(incar["EDIFF"]), float(incar["SIGMA"])) == (
+        600,
+        1e-6,
+        0.05,
+    )
     assert (incar["ISMEAR"], incar["NSW"], incar["ISIF"]) == ("0", "0", "2")
     assert not {"GGA", "IVDW", "MAGMOM"} & set(incar)
     assert incar.get("ISPIN", "1") == "1"
-    assert (tmp_path / "inputs" / "KPOINTS").read_text().splitlines()[2:4] == ["Gamma", "8 8 8"]  # 40 Å / 5.04 Å
+    assert (tmp_path / "inputs" / "KPOINTS").read_text().splitlines()[2:4] == [
+        "Gamma",
+        "8 8 8",
+    ]  # 40 Å / 5.04 Å
     assert (tmp_path / "inputs" / "POTCAR.spec").read_text().split() == ["C"]
 
 
@@ -192,7 +244,9 @@ def test_init_writes_a_campaign_that_checks(template, tmp_path, monkeypatch, cap
     assert "exists" in err
 
 
-@pytest.mark.parametrize("name", ["init", "check", "submit", "run", "status", "export", "report", "database"])
+@pytest.mark.parametrize(
+    "name", ["init", "check", "submit", "run", "status", "export", "report", "database"]
+)
 def test_every_command_has_help_with_an_example(name, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, name, "--help")
     assert code == 0

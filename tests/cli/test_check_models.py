@@ -7,11 +7,15 @@ from entropy_flows.label import LabelParams, make_static_maker
 
 
 def warned(base_model, **label):
-    return teacher_warnings({"base_model": base_model}, make_static_maker(LabelParams(engine="forcefield", **label)))
+    return teacher_warnings(
+        {"base_model": base_model}, make_static_maker(LabelParams(engine="forcefield", **label))
+    )
 
 
 @pytest.mark.parametrize("model", ["SevenNet-0", "sevennet-0", "7net-0"])
-@pytest.mark.parametrize("label", [{}, {"model": "SevenNet"}, {"calculator_kwargs": {"model": "7net-0"}}])
+@pytest.mark.parametrize(
+    "label", [{}, {"model": "SevenNet"}, {"calculator_kwargs": {"model": "7net-0"}}]
+)
 def test_one_model_under_several_names(model, label):
     (line,) = warned(model, **label)
     assert line.startswith(f"base_model {model} is the label engine, too")

@@ -37,10 +37,22 @@ def campaign(tmp_path):
 
 
 def command(*arguments):
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
-    env = {**hidden, "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    hidden = {
+        name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
+    }
+    env = {
+        **hidden,
+        "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent",
+        "COLUMNS": "200",
+        "OMP_NUM_THREADS": "1",
+    }
     return subprocess.run(
-        [*PROGRAM, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=900, check=False
+        [*PROGRAM, *map(str, arguments)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
 
 
@@ -51,7 +63,10 @@ def test_from_nothing_to_the_page_and_again(campaign):
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("small.independent-", "small.random-", "small.curve-", "6 of 6 points"):
         assert part in done.stdout
-    for table in ("energy MAE, meV/atom, in-distribution test", "stress MAE, GPa, independent test"):
+    for table in (
+        "energy MAE, meV/atom, in-distribution test",
+        "stress MAE, GPa, independent test",
+    ):
         assert table in done.stdout
     folder = campaign.parent / "small" / "curve"
     assert {"curves.png", "coverage.png", "parity.png", "distance.png", "index.html"} <= {

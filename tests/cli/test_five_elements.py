@@ -29,7 +29,10 @@ def test_explore_select_append_refine_verify(tmp_path):
         "alloy",
         elements=list(METALS),
         base_model="SevenNet-0",
-        phases=[alloy(tmp_path / "small.vasp", (2, 2, 1), 1), alloy(tmp_path / "large.vasp", (2, 2, 2), 2)],
+        phases=[
+            alloy(tmp_path / "small.vasp", (2, 2, 1), 1),
+            alloy(tmp_path / "large.vasp", (2, 2, 2), 2),
+        ],
         global_fingerprint={"cutoff": 4.5, "natx": 200},
         label={"engine": "forcefield", "model": "ase.calculators.emt.EMT", "batch_size": 4},
         select={"theta_min": 2.0, "max_labels": 8},
@@ -41,7 +44,15 @@ def test_explore_select_append_refine_verify(tmp_path):
     done = command("run", path, "--workers", "2", timeout=2100)
     assert done.returncode == 0, done.stdout + done.stderr
     with database(path) as db:
-        names = ("structures", "fingerprints", "covariances", "labels", "iterations", "outputs", "fireworks")
+        names = (
+            "structures",
+            "fingerprints",
+            "covariances",
+            "labels",
+            "iterations",
+            "outputs",
+            "fireworks",
+        )
         sizes = {name: max(len(bson.encode(row)) for row in db[name].find()) for name in names}
         atoms = {entry["n_atoms"] for entry in db.structures.find()}
         (iteration,) = db.iterations.find()

@@ -22,7 +22,11 @@ DEMO = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
 def campaign(tmp_path):
     """The demo with a short fingerprint and labels of a calculator that starts in no time."""
     config = yaml.safe_load(DEMO.read_text())
-    config |= {"global_fingerprint": {"cutoff": 3.0, "natx": 4}, "base_model": "SevenNet-0", "student": None}
+    config |= {
+        "global_fingerprint": {"cutoff": 3.0, "natx": 4},
+        "base_model": "SevenNet-0",
+        "student": None,
+    }
     config |= {"label": {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}}
     path = tmp_path / "campaign.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -64,7 +68,14 @@ def command(database, tmp_path, campaign, monkeypatch, capsys):
 def test_an_import_and_what_the_other_commands_make_of_it(command, source, campaign, tmp_path):
     code, printed = command("import", source, "--settings-as-engine")
     assert code == 0
-    for words in ("read 9", "entered 8", "there already 0", "skipped 1", "campaign's settings 8", "data set 8"):
+    for words in (
+        "read 9",
+        "entered 8",
+        "there already 0",
+        "skipped 1",
+        "campaign's settings 8",
+        "data set 8",
+    ):
         assert words in printed
     assert "1 × no energy; beside the cell it has nothing: known.extxyz[4]" in printed
     assert "log det Σ, per configuration: " in printed
@@ -79,7 +90,10 @@ def test_an_import_and_what_the_other_commands_make_of_it(command, source, campa
     assert command("report")[0] == 0
     page = (tmp_path / "folder" / "report" / "index.html").read_text()
     assert "imported" in page
-    assert command("export", tmp_path / "out.extxyz") == (0, f"8 cells written to {tmp_path / 'out.extxyz'}")
+    assert command("export", tmp_path / "out.extxyz") == (
+        0,
+        f"8 cells written to {tmp_path / 'out.extxyz'}",
+    )
     assert {atoms.info["stage"] for atoms in read(tmp_path / "out.extxyz", ":")} == {"import"}
 
 
@@ -93,7 +107,9 @@ def test_labels_of_other_settings_are_not_exported(command, source, tmp_path):
     assert command("verify")[0] == 0
 
 
-def test_the_products_own_file_for_mace_comes_back_whole(command, source, campaign, database, tmp_path):
+def test_the_products_own_file_for_mace_comes_back_whole(
+    command, source, campaign, database, tmp_path
+):
     """Numbers and splits; a bad frame and a bad cell are lines with their reasons."""
     assert command("import", source, "--settings-as-engine")[0] == 0
     assert command("export", tmp_path / "mace.xyz", "--format", "mace")[0] == 0
@@ -108,7 +124,13 @@ def test_the_products_own_file_for_mace_comes_back_whole(command, source, campai
     campaign.write_text(yaml.safe_dump(config))
     code, printed = command("import", tmp_path / "mace.xyz", "--settings-as-engine")
     assert code == 0
-    for words in ("read 8", "entered 6", "skipped 2", "campaign's settings 6", "7 × REF_energy is read as energy"):
+    for words in (
+        "read 8",
+        "entered 6",
+        "skipped 2",
+        "campaign's settings 6",
+        "7 × REF_energy is read as energy",
+    ):
         assert words in printed
     assert "REF_energy is '****" in printed
     assert "1 × bad_geometry: atoms 0 and 1 (Si, Si) are 0.000 Å apart" in printed
@@ -138,9 +160,18 @@ def test_strict_writes_nothing(command, source, database):
 
 def test_a_collection(command, campaign, database, server, monkeypatch):
     atoms = rattled("Si", repeat=1)
-    output = {"energy": -9.0, "forces": [[0.1, 0, 0], [-0.1, 0, 0]], "structure": to_structure(atoms).as_dict()}
+    output = {
+        "energy": -9.0,
+        "forces": [[0.1, 0, 0], [-0.1, 0, 0]],
+        "structure": to_structure(atoms).as_dict(),
+    }
     rows = [
-        {"uuid": str(n), "index": 1, "metadata": {"tag": tag}, "output": {"output": {**output, "energy": -9.0 - n}}}
+        {
+            "uuid": str(n),
+            "index": 1,
+            "metadata": {"tag": tag},
+            "output": {"output": {**output, "energy": -9.0 - n}},
+        }
         for n, tag in enumerate(("yes", "yes", "no"))
     ]
     database["theirs"].insert_many(rows)
@@ -151,8 +182,14 @@ def test_a_collection(command, campaign, database, server, monkeypatch):
     assert code == 0
     assert f"2 documents of theirs in {database.name}" in printed
     assert "entered 2" in printed
-    entries = CampaignStore(database, load_campaign(campaign).name).ledger(load_campaign(campaign).dataset).entries()
-    assert [entry["origin"]["source"] for entry in entries] == [{"collection": "theirs", "task": n} for n in "01"]
+    entries = (
+        CampaignStore(database, load_campaign(campaign).name)
+        .ledger(load_campaign(campaign).dataset)
+        .entries()
+    )
+    assert [entry["origin"]["source"] for entry in entries] == [
+        {"collection": "theirs", "task": n} for n in "01"
+    ]
     assert "there already 2" in command("import", "theirs", *options)[1]
 
 
@@ -166,7 +203,10 @@ def test_a_collection(command, campaign, database, server, monkeypatch):
         (["outputs", "--format", "atomate2", "--query", "{tag: 1}"], "is not JSON"),
         (["outputs", "--format", "atomate2", "--query", "[]"], "expected an object"),
         (["outputs", "--format", "atomate2"], "collection outputs of database"),
-        (["outputs", "--format", "atomate2", "--uri-env", "NO_SUCH"], "environment variable NO_SUCH is not set"),
+        (
+            ["outputs", "--format", "atomate2", "--uri-env", "NO_SUCH"],
+            "environment variable NO_SUCH is not set",
+        ),
     ],
 )
 def test_what_is_refused(command, source, options, words):

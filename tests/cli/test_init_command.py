@@ -36,14 +36,27 @@ def test_own_crystals(tmp_path, crystals, monkeypatch, capsys):
     assert code == 0, err
     *_, next_file = command = last_command(out)
     assert command[:2] == ["entropy-flows", "check"]
-    assert {path.name for path in folder.iterdir()} == {"campaign.yaml", "MgO B1.cif", "B2.vasp", "large.cif"}
+    assert {path.name for path in folder.iterdir()} == {
+        "campaign.yaml",
+        "MgO B1.cif",
+        "B2.vasp",
+        "large.cif",
+    }
     campaign = load_campaign(next_file)
-    assert (campaign.name, campaign.elements, campaign.base_model) == ("my-mgo", ("O", "Mg"), "SevenNet-0")
+    assert (campaign.name, campaign.elements, campaign.base_model) == (
+        "my-mgo",
+        ("O", "Mg"),
+        "SevenNet-0",
+    )
     assert [phase.name for phase in campaign.phases] == ["MgO-B1", "B2", "large"]
     code, out, err = run(monkeypatch, capsys, *command[1:])
     assert code == 0, err
     assert "VASP PBE" in out
-    sizes = {line.split()[1]: int(line.split()[5]) for line in out.splitlines() if "MgO" in line and "│" in line}
+    sizes = {
+        line.split()[1]: int(line.split()[5])
+        for line in out.splitlines()
+        if "MgO" in line and "│" in line
+    }
     assert sizes == {"MgO-B1": 16, "B2": 16, "large": 72}
 
 
@@ -65,7 +78,10 @@ def test_cutoffs_and_pressures_follow_the_crystal(tmp_path, crystals, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["mgo"], "mgo: which system? Give your crystals by --structure FILE …, or --template silicon, carbon, nacl"),
+        (
+            ["mgo"],
+            "mgo: which system? Give your crystals by --structure FILE …, or --template silicon, carbon, nacl",
+        ),
         (["mgo", "--template", "mgo"], "--template 'mgo': expected one of silicon, carbon, nacl"),
         (["mgo", "Cs.xyz"], "Cs.xyz: give your own crystals behind --structure"),
         (["mgo", "--structure", "none.cif"], "none.cif does not exist"),

@@ -8,8 +8,17 @@ from entropy_flows.cli.label_moments import moment_rows
 
 
 def cell(start, end, phase="afm"):
-    atoms = Atoms("Ni2O2", positions=np.eye(4, 3), cell=[4] * 3, pbc=True, magmoms=start, info={"phase": phase})
-    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, **({} if end is None else {"magmoms": np.array(end)}))
+    atoms = Atoms(
+        "Ni2O2",
+        positions=np.eye(4, 3),
+        cell=[4] * 3,
+        pbc=True,
+        magmoms=start,
+        info={"phase": phase},
+    )
+    atoms.calc = SinglePointCalculator(
+        atoms, energy=-1.0, **({} if end is None else {"magmoms": np.array(end)})
+    )
     return atoms
 
 

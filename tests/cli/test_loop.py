@@ -1,6 +1,7 @@
 """The whole loop on real parts: a database server, FireWorks workers, SevenNet-0's labels, NequIP's training.
 
-Small in size only. One undisturbed campaign is the reference; a second one, identical, is killed twice on its way.
+Small in size only. One undisturbed campaign is the reference; a second one, identical, is killed
+twice on its way.
 """
 
 from __future__ import annotations
@@ -61,8 +62,15 @@ def campaign_file(folder: Path, name: str = "mini", **changes) -> Path:
 
 def environment() -> dict[str, str]:
     """Without a configured database, so that the campaign brings its own."""
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
-    return {**hidden, "OMP_NUM_THREADS": "1", "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200"}
+    hidden = {
+        name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
+    }
+    return {
+        **hidden,
+        "OMP_NUM_THREADS": "1",
+        "ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent",
+        "COLUMNS": "200",
+    }
 
 
 def command(*arguments: object, timeout: float = 280) -> subprocess.CompletedProcess:
@@ -119,8 +127,11 @@ def undisturbed(tmp_path_factory) -> Iterator[Path]:
     done = command("run", path, "--workers", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all 2 iterations are done" in done.stdout or "is spent" in done.stdout
-    # one server for all the questions that follow, found by the commands as they find that of a running campaign
-    with child([*PROGRAM, "database", str(path)], env=environment(), stdout=subprocess.DEVNULL) as server:
+    # one server for all the questions that follow, found by the commands as they find that of a
+    # running campaign
+    with child(
+        [*PROGRAM, "database", str(path)], env=environment(), stdout=subprocess.DEVNULL
+    ) as server:
         _wait_for((path.parent / "mini" / "database.uri").is_file, 60)
         yield path
         server.send_signal(signal.SIGINT)
@@ -191,7 +202,9 @@ def test_status_and_report_show_the_iterations(undisturbed, here):
 def test_the_report_knows_labels_that_are_in_no_part(undisturbed, here):
     with database(undisturbed) as db:
         label = db.labels.find_one({"split": "train"})
-        db.labels.update_one({"_id": label["_id"]}, {"$set": {"flagged": True}, "$unset": {"split": ""}})
+        db.labels.update_one(
+            {"_id": label["_id"]}, {"$set": {"flagged": True}, "$unset": {"split": ""}}
+        )
     try:
         code, out, err = here("report", undisturbed)
         assert code == 0, err
@@ -208,7 +221,9 @@ def test_readme_queries_find_what_the_campaign_left(undisturbed):
     assert "iteration 2:" in done.stdout
     assert "accepted from" in done.stdout
     readme = (ROOT / "README.md").read_text()
-    block = next(b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "db.labels.find" in b)
+    block = next(
+        b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "db.labels.find" in b
+    )
     with database(undisturbed) as db:
         for query in _statements(block):
             assert list(eval(query, {"db": db})), query
@@ -217,11 +232,15 @@ def test_readme_queries_find_what_the_campaign_left(undisturbed):
 @pytest.mark.slow
 def test_kill_worker_then_command_line_and_the_ledger_is_the_same(undisturbed, tmp_path):
     path = campaign_file(tmp_path)
-    first = subprocess.Popen([*PROGRAM, "run", str(path)], env=environment(), stdout=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [*PROGRAM, "run", str(path)], env=environment(), stdout=subprocess.DEVNULL
+    )
     worker = _wait_for(lambda: _workers(tmp_path, r"mini-local-\S+-0 "), 60)
     time.sleep(12)  # in the middle of the first explorations
     os.kill(worker[0], signal.SIGKILL)
-    _wait_for(lambda: [pid for pid in _workers(tmp_path, r"mini-local-\S+-0 ") if pid != worker[0]], 60)
+    _wait_for(
+        lambda: [pid for pid in _workers(tmp_path, r"mini-local-\S+-0 ") if pid != worker[0]], 60
+    )
     time.sleep(15)
     first.send_signal(signal.SIGKILL)
     first.wait()
@@ -245,10 +264,17 @@ def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
 def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed, tmp_path):
     """Alike to the seed, they would take each other's jobs, reject each other's cells, or share labels."""
     with embedded_server(tmp_path / "database") as uri:
-        shared = {**environment(), "ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(tmp_path / "cache")}
+        shared = {
+            **environment(),
+            "ENTROPY_FLOWS_URI": uri,
+            "ENTROPY_FLOWS_CACHE": str(tmp_path / "cache"),
+        }
         stop = {"max_iterations": 1, "label_budget": 16}
         files = [campaign_file(tmp_path, name, stop=stop) for name in ("mini", "mini-2")]
-        runs = [subprocess.Popen([*PROGRAM, "run", str(path), "--workers", "1"], env=shared) for path in files]
+        runs = [
+            subprocess.Popen([*PROGRAM, "run", str(path), "--workers", "1"], env=shared)
+            for path in files
+        ]
         assert [run.wait(280) for run in runs] == [0, 0]
         client = MongoClient(uri)
         db = client["entropy_flows"]
@@ -258,7 +284,9 @@ def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed
                     for launch in db.launches.find()]  # fmt: skip
         client.close()
         for path in files:
-            done = subprocess.run([*PROGRAM, "verify", str(path)], env=shared, capture_output=True, check=False)
+            done = subprocess.run(
+                [*PROGRAM, "verify", str(path)], env=shared, capture_output=True, check=False
+            )
             assert done.returncode == 0, done.stdout
     assert not ids[0] & ids[1]
     assert found[0] == found[1] == ledger(undisturbed)[: len(found[0])]
@@ -269,19 +297,31 @@ def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed
 def test_two_runs_of_two_folders_on_one_database(undisturbed, tmp_path):
     """The second one says who has the campaign; killed, the first one is followed at once, and nothing ran twice."""
     with embedded_server(tmp_path / "database") as uri:
-        shared = {**environment(), "ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(tmp_path / "cache")}
+        shared = {
+            **environment(),
+            "ENTROPY_FLOWS_URI": uri,
+            "ENTROPY_FLOWS_CACHE": str(tmp_path / "cache"),
+        }
         path = campaign_file(tmp_path, stop={"max_iterations": 1, "label_budget": 16})
-        first, second = ([*PROGRAM, "run", str(path), "-C", str(tmp_path / name)] for name in ("first", "second"))
+        first, second = (
+            [*PROGRAM, "run", str(path), "-C", str(tmp_path / name)] for name in ("first", "second")
+        )
         client = MongoClient(uri)
         db = client["entropy_flows"]
         with child(first, env=shared, stdout=subprocess.DEVNULL) as running:
             _wait_for(lambda: db.launches.find_one({"state": "RUNNING"}), 60)
-            refused = subprocess.run(second, env=shared, capture_output=True, text=True, check=False)
+            refused = subprocess.run(
+                second, env=shared, capture_output=True, text=True, check=False
+            )
             assert refused.returncode == 1
             assert f"is being run by process {running.pid} on" in refused.stderr
             assert f"(folder {tmp_path / 'first'}) since" in refused.stderr
             for _ in range(2):
-                subprocess.run([*PROGRAM, "repair", str(path), "-C", str(tmp_path / "third")], env=shared, check=True)
+                subprocess.run(
+                    [*PROGRAM, "repair", str(path), "-C", str(tmp_path / "third")],
+                    env=shared,
+                    check=True,
+                )
             assert db.fireworks.count_documents({"archived_launches": {"$ne": []}}) == 0
             running.send_signal(signal.SIGKILL)
             running.wait()
@@ -304,7 +344,9 @@ def test_label_engine_that_always_fails_ends_in_one_line(tmp_path):
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: campaign failing failed: iteration 1, train: ValueError: no label to train on")
+    assert last.startswith(
+        "error: campaign failing failed: iteration 1, train: ValueError: no label to train on"
+    )
     assert "crash" in last
     assert "failed labels" in command("status", path).stdout
 
@@ -325,7 +367,11 @@ def _workers(folder: Path, name: str) -> list[int]:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if "entropy_flows.launch.worker" in line and re.search(name, line) and str(folder) in line:
+            if (
+                "entropy_flows.launch.worker" in line
+                and re.search(name, line)
+                and str(folder) in line
+            ):
                 found.append(int(entry.name))
     return found
 

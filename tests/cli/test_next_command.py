@@ -9,7 +9,9 @@ from commands import run
 from entropy_flows.cli.session import as_typed
 
 
-@pytest.mark.parametrize("name", ["plain", "with blanks", "it's", "a;b&c", "$HOME", "[red]x", "ü ü"])
+@pytest.mark.parametrize(
+    "name", ["plain", "with blanks", "it's", "a;b&c", "$HOME", "[red]x", "ü ü"]
+)
 @pytest.mark.parametrize("folder", [None, "runs", "my runs"])
 def test_arguments_are_quoted(name, folder):
     file = Path(name) / "campaign.yaml"
@@ -21,8 +23,20 @@ def test_arguments_are_quoted(name, folder):
 def test_the_command_after_init_and_submit(tmp_path, database, monkeypatch, capsys):
     folder = tmp_path / "my $silicon [x]"
     _, out, _ = run(monkeypatch, capsys, "init", folder, "--template", "silicon")
-    assert shlex.split(out.split("next:")[1]) == ["entropy-flows", "check", str(folder / "campaign.yaml")]
-    code, out, err = run(monkeypatch, capsys, "submit", folder / "campaign.yaml", "-C", tmp_path / "a b")
+    assert shlex.split(out.split("next:")[1]) == [
+        "entropy-flows",
+        "check",
+        str(folder / "campaign.yaml"),
+    ]
+    code, out, err = run(
+        monkeypatch, capsys, "submit", folder / "campaign.yaml", "-C", tmp_path / "a b"
+    )
     assert code == 0, err
-    expected = ["entropy-flows", "status", str(folder / "campaign.yaml"), "-C", str(tmp_path / "a b")]
+    expected = [
+        "entropy-flows",
+        "status",
+        str(folder / "campaign.yaml"),
+        "-C",
+        str(tmp_path / "a b"),
+    ]
     assert shlex.split(out.split("its state:")[1]) == expected

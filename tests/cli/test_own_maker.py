@@ -34,7 +34,9 @@ def blocks(tmp_path, monkeypatch):
 
 def write(label):
     """The demo's campaign with this section; its file."""
-    config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text()) | {"label": label}
+    config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text()) | {
+        "label": label
+    }
     path = Path("mine", "campaign.yaml")
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(config))
@@ -53,7 +55,9 @@ def test_a_maker_that_the_file_names(blocks, database, monkeypatch, capsys):
     assert run(monkeypatch, capsys, "check", file, "--database", "--load")[0] == 0
 
 
-def test_a_maker_put_in_by_python_is_refused_by_commands_that_compare(blocks, database, monkeypatch, capsys):
+def test_a_maker_put_in_by_python_is_refused_by_commands_that_compare(
+    blocks, database, monkeypatch, capsys
+):
     file = write({"engine": "vasp-pbe"})
     exec(blocks, {})
     for command in (["check", file, "--database"], ["submit", file]):
@@ -99,7 +103,10 @@ def beside(tmp_path, monkeypatch):
 def test_check_runs_nothing_of_a_module_beside_the_file(beside, monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, "check", beside)
     assert code == 0, err
-    assert "label.maker own_makers:static was not looked into: importing it runs its code; check --load does" in out
+    assert (
+        "label.maker own_makers:static was not looked into: importing it runs its code; check --load does"
+        in out
+    )
     assert "labels by" not in out
     assert not Path("imported").exists()
     assert "own_makers" not in sys.modules
@@ -117,9 +124,18 @@ def test_check_runs_nothing_of_a_module_beside_the_file(beside, monkeypatch, cap
 @pytest.mark.parametrize(
     ("label", "key"),
     [
-        ({"maker": "own_makersss:static"}, "label.maker own_makersss:static: module 'own_makersss'"),
-        ({"engine": "forcefield", "model": "nowhere.Calculator"}, "label.model nowhere.Calculator: module 'nowhere'"),
-        ({"maker": {"@module": "nowhere.x", "@class": "Maker"}}, "label.maker nowhere.x:Maker: module 'nowhere'"),
+        (
+            {"maker": "own_makersss:static"},
+            "label.maker own_makersss:static: module 'own_makersss'",
+        ),
+        (
+            {"engine": "forcefield", "model": "nowhere.Calculator"},
+            "label.model nowhere.Calculator: module 'nowhere'",
+        ),
+        (
+            {"maker": {"@module": "nowhere.x", "@class": "Maker"}},
+            "label.maker nowhere.x:Maker: module 'nowhere'",
+        ),
     ],
 )
 def test_a_module_that_is_nowhere(beside, label, key, monkeypatch, capsys):
@@ -150,7 +166,9 @@ def test_workers_find_a_module_beside_the_file(beside, database, monkeypatch, ca
         "print(made.maker.batch.static_maker.input_set_generator.user_incar_settings)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout.strip() == "{'ENCUT': 711}"
 
 

@@ -53,7 +53,10 @@ def test_a_database_that_others_share(database, command, tmp_path):
     where = f"database '{database.name}' at {settings().uri.get_secret_value().rstrip('/')}"
     assert command() == (1, f"error: campaign '{name}' is not in {where}; submit it first")
     pad, fw_id, launch = started(CampaignStore.open(name), process_name())
-    assert command() == (0, "nothing to mend")  # its worker is somebody's, whatever folder that one uses
+    assert command() == (
+        0,
+        "nothing to mend",
+    )  # its worker is somebody's, whatever folder that one uses
     dead = {"fworker.name": worker_name(name, ended_process(), 0)}
     pad.launches.update_one({"launch_id": launch}, {"$set": dead})
     code, printed = command("--dry-run")

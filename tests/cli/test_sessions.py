@@ -46,21 +46,30 @@ def unconfigured(monkeypatch, tmp_path):
 def test_a_command_that_reads_makes_no_database(name, unconfigured, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, name, *READING[name], "-C", unconfigured / "folder")
     assert code == 1
-    assert f"is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not set" in err
+    assert (
+        f"is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not set"
+        in err
+    )
     assert list(unconfigured.iterdir()) == []
 
 
 def test_nor_does_one_that_takes_cells(unconfigured, monkeypatch, capsys):
     file = unconfigured / "mine.yaml"
     file.write_text(DEMO.read_text())
-    code, _, err = run(monkeypatch, capsys, "export", file, unconfigured / "out", "--format", "mace")
+    code, _, err = run(
+        monkeypatch, capsys, "export", file, unconfigured / "out", "--format", "mace"
+    )
     assert code == 1
     assert "is not in the embedded database of" in err
     assert list(unconfigured.iterdir()) == [file]
 
 
-@pytest.mark.parametrize(("name", "file"), [("curve", DEMO), ("agnostic", TUNGSTEN), ("physics", DEMO)])
-def test_nothing_is_submitted_to_a_database_that_ends_with_the_command(name, file, unconfigured, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("name", "file"), [("curve", DEMO), ("agnostic", TUNGSTEN), ("physics", DEMO)]
+)
+def test_nothing_is_submitted_to_a_database_that_ends_with_the_command(
+    name, file, unconfigured, monkeypatch, capsys
+):
     code, _, err = run(monkeypatch, capsys, name, file, "--queue", "-C", unconfigured / "folder")
     assert code == 1
     assert "--queue needs a database that workers can reach: set ENTROPY_FLOWS_URI" in err
@@ -73,10 +82,15 @@ def test_an_embedded_database_without_the_campaign_is_named(unconfigured, monkey
         pass
     code, _, err = run(monkeypatch, capsys, "status", DEMO, "-C", unconfigured / "folder")
     assert code == 1
-    assert f"'silicon-demo' is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not" in err
+    assert (
+        f"'silicon-demo' is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not"
+        in err
+    )
 
 
-def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(database, monkeypatch, capsys, tmp_path):
+def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(
+    database, monkeypatch, capsys, tmp_path
+):
     campaign = load_campaign(DEMO)
     store = CampaignStore(database, campaign.name)
     submit(store, campaign, DEMO.parent)
@@ -120,10 +134,16 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
         pad.pause_fw(fw_id)
     text = status()
     assert f"silicon-demo stands still: {len(ready)} paused (lpad resume_fws)" in text
-    assert """PAUSED jobs go on with: lpad resume_fws -s PAUSED -q '{"spec.campaign": "silicon-demo"}'""" in text
+    assert (
+        """PAUSED jobs go on with: lpad resume_fws -s PAUSED -q '{"spec.campaign": "silicon-demo"}'"""
+        in text
+    )
     pad.resume_fw(ready[0])
     assert "silicon-demo is running" in status()
-    assert f"jobs: 1 ready, {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, " in status()
+    assert (
+        f"jobs: 1 ready, {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, "
+        in status()
+    )
     for fw_id in ready:
         pad.defuse_fw(fw_id)
     assert f"stands still: {len(ready)} defused (lpad reignite_fws)" in status()
@@ -131,7 +151,10 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     monkeypatch.setattr(run_command, "POLL_SECONDS", 0.01)
     code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
     assert code == 1
-    assert f"silicon-demo stands still: {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, " in err
+    assert (
+        f"silicon-demo stands still: {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, "
+        in err
+    )
     assert f"{len(ready)} defused (lpad reignite_fws)" in err
     pad.reignite_fw(ready[0])
     assert "silicon-demo is running" in status()

@@ -7,7 +7,12 @@ from test_loop import campaign_file, command, database
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_the_fine_tuned_model_drives_the_second_iteration(tmp_path):
-    fcc = {"name": "fcc", "spacegroup": "Fm-3m", "lattice": {"a": 4.05}, "sites": {"Al": [[0, 0, 0]]}}
+    fcc = {
+        "name": "fcc",
+        "spacegroup": "Fm-3m",
+        "lattice": {"a": 4.05},
+        "sites": {"Al": [[0, 0, 0]]},
+    }
     path = campaign_file(
         tmp_path,
         "seven",

@@ -20,11 +20,23 @@ def printed(database, tmp_path, monkeypatch, capsys):
     store.create(campaign)
 
     def run(name, iterations):
-        errors = {"n": 40, "energy_mae": 6e-3, "energy_rmse": 7e-3, "forces_mae": 0.1, "forces_rmse": 0.12}
+        errors = {
+            "n": 40,
+            "energy_mae": 6e-3,
+            "energy_rmse": 7e-3,
+            "forces_mae": 0.1,
+            "forces_rmse": 0.12,
+        }
         for number in range(1, iterations + 1):
             store.record(
                 number,
-                select={"accepted": 2, "rejected": 0, "near": 0, "candidates": 2, "gains": [0.02 / number] * 2},
+                select={
+                    "accepted": 2,
+                    "rejected": 0,
+                    "near": 0,
+                    "candidates": 2,
+                    "gains": [0.02 / number] * 2,
+                },
                 label={"labelled": 8, "failed": 1, "requested": 9},
                 train={"cells": 8 * number, "epoch": 1, "max_epochs": 1},
                 evaluate={"before": errors, "after": errors, "validation": errors},

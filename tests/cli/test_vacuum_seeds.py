@@ -29,9 +29,14 @@ def campaign(folder, text, **explore):
     ],
 )
 def test_check_warns_of_a_vacuum(text, what, tmp_path, monkeypatch, capsys):
-    code, out, err = run(monkeypatch, capsys, "check", campaign(tmp_path, text, pressures=[0, 5, 10]))
+    code, out, err = run(
+        monkeypatch, capsys, "check", campaign(tmp_path, text, pressures=[0, 5, 10])
+    )
     assert code == 0, err
-    assert f"warning: phase 'given' is {what}: the cell has a vacuum, V₀ (1 − P/B₀) has no meaning there" in out
+    assert (
+        f"warning: phase 'given' is {what}: the cell has a vacuum, V₀ (1 − P/B₀) has no meaning there"
+        in out
+    )
     assert "at P = 0; its runs at 5, 10 GPa are refused" in out
     assert out.count("warning") == 1
 

@@ -45,9 +45,14 @@ def exact_entropy(cells, mode, regularization=LAMBDA):
     """log det Σ with 64-bit mantissas, where the machine has them."""
     x = vectors(cells, mode).astype(np.longdouble)
     x = x - x.mean(axis=0)
-    return exact_log_det(np.einsum("ij,ik->jk", x, x) / len(x) + np.longdouble(regularization) * np.eye(x.shape[1]))
+    return exact_log_det(
+        np.einsum("ij,ik->jk", x, x) / len(x) + np.longdouble(regularization) * np.eye(x.shape[1])
+    )
 
 
 def exact_gain(cells, q, mode, regularization=LAMBDA):
     """ΔH from two determinants."""
-    return float(exact_entropy([*cells, q], mode, regularization) - exact_entropy(cells, mode, regularization))
+    return float(
+        exact_entropy([*cells, q], mode, regularization)
+        - exact_entropy(cells, mode, regularization)
+    )

@@ -22,7 +22,13 @@ GOM_LOCAL = {"cutoff": 3.0, "natx": 30}
 def paper(q):
     """The formula, pair by pair."""
     n = len(q)
-    return sum(np.log(n * min(np.linalg.norm(q[i] - q[j]) for j in range(n) if j != i)) for i in range(n)) / n
+    return (
+        sum(
+            np.log(n * min(np.linalg.norm(q[i] - q[j]) for j in range(n) if j != i))
+            for i in range(n)
+        )
+        / n
+    )
 
 
 def test_equals_the_formula():
@@ -60,7 +66,9 @@ def test_forces_and_virial(atoms):
     q, pullback = gom.vjp(atoms)
     gradient, strain = pullback(local_entropy(q)[1])
     np.testing.assert_allclose(gradient, numerical_gradient(entropy, atoms), atol=1e-6, rtol=1e-6)
-    np.testing.assert_allclose(strain, numerical_strain_gradient(entropy, atoms), atol=1e-6, rtol=1e-6)
+    np.testing.assert_allclose(
+        strain, numerical_strain_gradient(entropy, atoms), atol=1e-6, rtol=1e-6
+    )
 
 
 def test_invariance():
@@ -107,7 +115,10 @@ def test_wrong_input(q, floor, message):
 def test_a_batch_is_its_cells_on_either_path():
     """Compiled loops and tensor operations, for cells of several sizes in one call."""
     rng, sizes = np.random.default_rng(0), [4, 1, 7, 4, 2, 1]
-    q = rng.normal(size=(sum(sizes), 5)) * np.repeat([1.0, 1.0, 1e-4, 1e-3, 1.0, 1.0], sizes)[:, None]
+    q = (
+        rng.normal(size=(sum(sizes), 5))
+        * np.repeat([1.0, 1.0, 1e-4, 1e-3, 1.0, 1.0], sizes)[:, None]
+    )
     first = np.cumsum([0, *sizes])
     for path in (local_entropies, lambda q, sizes: on_device(q, sizes, FLOOR)):
         S, dS_dq = path(torch.from_numpy(q), sizes)

@@ -46,7 +46,9 @@ def test_determinant_and_inverse_at_any_shift(columns, shift):
     for n_rows in (1, 10**6):  # candidate by candidate, or with the factor
         Z = at.whitener(n_rows)(X)
         np.testing.assert_allclose(Z @ Z.T, X @ inverse @ X.T, rtol=1e-10, atol=1e-12)
-        np.testing.assert_allclose(at.unwhiten(Z), X @ inverse, rtol=1e-9, atol=1e-10 * np.abs(inverse).max())
+        np.testing.assert_allclose(
+            at.unwhiten(Z), X @ inverse, rtol=1e-9, atol=1e-10 * np.abs(inverse).max()
+        )
 
 
 @given(
@@ -67,7 +69,9 @@ def test_rounding_stays_below_its_bound(seed, columns, power, shift, parallel):
     spectra = Spectrum(e, np.eye(dim), W)
     bound = spectra.rounding(shift)
     assume(bound < 1e-3)  # beyond, first order says nothing; no such spectrum is ever used
-    bare, with_columns, with_both = (decimal_log_det(e + shift, x) for x in (W[:0], W, np.vstack([W, u])))
+    bare, with_columns, with_both = (
+        decimal_log_det(e + shift, x) for x in (W[:0], W, np.vstack([W, u]))
+    )
     at = spectra.shifted(shift)
     assert abs(Decimal(at.log_det_columns) - (with_columns - bare)) <= bound
     gain = float(log_det(at.whitener(1)(u)[None])[0])
@@ -84,7 +88,11 @@ def test_the_bound_falls_with_the_shift_and_grows_with_the_columns():
 def test_many_acceptances_without_decomposing(mode, atoms, cells, decompositions):
     """At d = 200: entropy, gains, gradient after each of them are those of the determinants."""
     dim = 200
-    kept, new, probes = cloud(300, atoms, dim), cloud(cells, atoms, dim, seed=1), cloud(2, atoms, dim, seed=2)
+    kept, new, probes = (
+        cloud(300, atoms, dim),
+        cloud(cells, atoms, dim, seed=1),
+        cloud(2, atoms, dim, seed=2),
+    )
     statistics = SufficientStatistics(dim, LAMBDA, mode)
     for q in kept:
         statistics.add(q)
@@ -132,7 +140,9 @@ def test_decomposed_anew_when_rounding_may_count(decompositions, monkeypatch):
         for q in kept:
             statistics.add(q)
         for q in cloud(4, 2, dim, seed=2, scale=30.0):
-            assert statistics.gain(probe) == pytest.approx(exact_gain(cells, probe, "atom"), abs=1e-9)
+            assert statistics.gain(probe) == pytest.approx(
+                exact_gain(cells, probe, "atom"), abs=1e-9
+            )
             statistics.add(q)
             cells.append(q)
         return len(decompositions)
@@ -148,7 +158,9 @@ def test_a_merge_decomposes_anew(decompositions):
             statistics.add(q)
     left.entropy()
     left.merge(right)
-    assert left.entropy() == pytest.approx(float(exact_entropy(cloud(5, 4, 6) + cloud(5, 4, 6, 1), "atom")), abs=1e-10)
+    assert left.entropy() == pytest.approx(
+        float(exact_entropy(cloud(5, 4, 6) + cloud(5, 4, 6, 1), "atom")), abs=1e-10
+    )
     assert len(decompositions) == 2
 
 

@@ -27,14 +27,20 @@ def filled(cells, dim, mode):
 
 @pytest.mark.parametrize("mode", ["atom", "config"])
 @pytest.mark.parametrize("dim", [3, 30, 200])
-@pytest.mark.parametrize("n", [0, 1, 2, 10, 300, 2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "n", [0, 1, 2, 10, 300, 2_000, pytest.param(10_000, marks=pytest.mark.slow)]
+)
 def test_gain_is_the_recomputed_determinant(n, dim, mode):
     cells = cloud(n, 1, dim)
     statistics = filled(cells, dim, mode)
     before = recomputed(cells, dim, mode)
     assert statistics.n == n
     assert statistics.entropy() == pytest.approx(before, abs=1e-9)
-    candidates = [*cloud(3, 1, dim, seed=1), *cloud(2, 8, dim, seed=2), 1.3 * cloud(1, 32, dim, seed=3)[0]]
+    candidates = [
+        *cloud(3, 1, dim, seed=1),
+        *cloud(2, 8, dim, seed=2),
+        1.3 * cloud(1, 32, dim, seed=3)[0],
+    ]
     gains = statistics.gains(candidates)
     for q, gain in zip(candidates, gains, strict=True):
         assert gain == pytest.approx(recomputed([*cells, q], dim, mode) - before, abs=1e-9)
@@ -49,7 +55,9 @@ def test_gain_of_many_sizes_follows_the_sequence():
         expected, before = statistics.gain(q), statistics.entropy()
         statistics.add(q)
         assert statistics.entropy() - before == pytest.approx(expected, abs=1e-10)
-        assert statistics.entropy() == pytest.approx(recomputed(cells[: k + 1], 12, "atom"), abs=1e-9)
+        assert statistics.entropy() == pytest.approx(
+            recomputed(cells[: k + 1], 12, "atom"), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("mode", ["atom", "config"])
@@ -57,8 +65,15 @@ def test_gain_of_many_sizes_follows_the_sequence():
 def test_thousands_of_acceptances_do_not_drift(mode, count, monkeypatch):
     """Mean, covariance, entropy and gains of a stream are those of all its vectors together, at every stage of it."""
     dim, decompositions, eigh = 30, [], spectrum.eigh
-    monkeypatch.setattr(spectrum, "eigh", lambda *args, **options: decompositions.append(1) or eigh(*args, **options))
-    cells, probes = cloud(count, 3, dim), [*cloud(2, 3, dim, seed=1), 1.5 * cloud(1, 8, dim, seed=2)[0]]
+    monkeypatch.setattr(
+        spectrum,
+        "eigh",
+        lambda *args, **options: decompositions.append(1) or eigh(*args, **options),
+    )
+    cells, probes = (
+        cloud(count, 3, dim),
+        [*cloud(2, 3, dim, seed=1), 1.5 * cloud(1, 8, dim, seed=2)[0]],
+    )
     statistics = SufficientStatistics(dim, LAMBDA, mode)
     for number, q in enumerate(cells, 1):
         gain = statistics.gain(q)
@@ -72,7 +87,9 @@ def test_thousands_of_acceptances_do_not_drift(mode, count, monkeypatch):
             assert statistics.n == len(x)
             np.testing.assert_allclose(statistics.mean, x.mean(axis=0), rtol=1e-12)
             np.testing.assert_allclose(statistics.covariance(), covariance, rtol=1e-10, atol=1e-12)
-            assert statistics.entropy() == pytest.approx(recomputed(cells[:number], dim, mode), abs=1e-9)
+            assert statistics.entropy() == pytest.approx(
+                recomputed(cells[:number], dim, mode), abs=1e-9
+            )
             gains = [exact_gain(cells[:number], probe, mode) for probe in probes]
             np.testing.assert_allclose(statistics.gains(probes), gains, rtol=0, atol=1e-9)
     columns = count * (3 if mode == "atom" else 1)
@@ -86,11 +103,21 @@ def test_an_array_is_a_list_of_cells(mode, n, monkeypatch):
     dim = 7
     statistics = filled(cloud(n, 3, dim), dim, mode)
     array = np.stack(cloud(25, 3, dim, seed=1))
-    expected = [exact_gain(cloud(n, 3, dim), q, mode) for q in array] if n else statistics.gains(list(array))
+    expected = (
+        [exact_gain(cloud(n, 3, dim), q, mode) for q in array]
+        if n
+        else statistics.gains(list(array))
+    )
     for kilobytes in (2**19, 100):  # 100 bytes: one cell a block
         monkeypatch.setattr(blocks, "BLOCK_BYTES", kilobytes)
         monkeypatch.setattr(blocks, "BLOCK_ROWS", 1 if kilobytes == 100 else 128)
-        for form in (array, np.asfortranarray(array), np.repeat(array, 2, axis=0)[::2], list(array), tuple(array)):
+        for form in (
+            array,
+            np.asfortranarray(array),
+            np.repeat(array, 2, axis=0)[::2],
+            list(array),
+            tuple(array),
+        ):
             np.testing.assert_allclose(statistics.gains(form), expected, rtol=0, atol=1e-9)
     single = statistics.gains(array.astype(np.float32))
     np.testing.assert_array_equal(single, statistics.gains([q.astype(np.float32) for q in array]))
@@ -158,7 +185,9 @@ def test_paper_gradient_is_the_limit_of_large_datasets(mode):
     statistics = filled(cloud(3000, 4, dim), dim, mode)
     q = cloud(1, 2, dim, seed=7)[0]
     vectors = q if mode == "atom" else np.repeat(q.mean(axis=0, keepdims=True), 2, axis=0) / 1
-    expected = 2 / statistics.n * np.linalg.solve(statistics.covariance(), (vectors - statistics.mean).T).T
+    expected = (
+        2 / statistics.n * np.linalg.solve(statistics.covariance(), (vectors - statistics.mean).T).T
+    )
     expected = expected if mode == "atom" else expected / 2
     np.testing.assert_allclose(statistics.paper_gradient(q), expected, rtol=1e-9)
     np.testing.assert_allclose(statistics.gradient(q), expected, rtol=0.05, atol=1e-6)
@@ -193,7 +222,11 @@ def test_bytes_round_trip(mode):
     again = SufficientStatistics.from_bytes(statistics.to_bytes())
     assert again.to_bytes() == statistics.to_bytes()
     assert again.checksum() == statistics.checksum()
-    assert (again.mode, again.n, again.regularization) == (mode, 20 * (3 if mode == "atom" else 1), LAMBDA)
+    assert (again.mode, again.n, again.regularization) == (
+        mode,
+        20 * (3 if mode == "atom" else 1),
+        LAMBDA,
+    )
     q = cloud(1, 3, 11, seed=5)[0]
     assert again.gain(q) == statistics.gain(q)
     again.add(q)
@@ -250,7 +283,12 @@ def test_wrong_input():
         (-np.inf * np.ones((1, 4)), "atom 0 is not finite"),
         (1e200 * np.eye(4)[::-1], r"atom 0 reaches 1e\+200; it must not exceed 1e\+100"),
     ]:
-        for use in (statistics.add, statistics.gain, statistics.gradient, statistics.paper_gradient):
+        for use in (
+            statistics.add,
+            statistics.gain,
+            statistics.gradient,
+            statistics.paper_gradient,
+        ):
             with pytest.raises(ValueError, match=message):
                 use(q)
     good = np.ones((2, 4))
@@ -267,9 +305,15 @@ def test_wrong_input():
         for each in (statistics, filled(cloud(3, 2, 4), 4, "config")):
             with pytest.raises(ValueError, match=message):
                 each.gains(candidates)
-    with pytest.raises(ValueError, match="candidate 0 is too far from the data: no finite gain at λ = 1e-200"):
+    with pytest.raises(
+        ValueError, match="candidate 0 is too far from the data: no finite gain at λ = 1e-200"
+    ):
         SufficientStatistics(4, 1e-200).gain(1e90 * np.eye(4))
-    for other in (SufficientStatistics(5), SufficientStatistics(4, 1e-2), SufficientStatistics(4, mode="config")):
+    for other in (
+        SufficientStatistics(5),
+        SufficientStatistics(4, 1e-2),
+        SufficientStatistics(4, mode="config"),
+    ):
         with pytest.raises(ValueError, match="cannot merge"):
             statistics.merge(other)
     assert statistics.checksum() == before

@@ -41,10 +41,14 @@ def test_entropy_and_gains_are_the_dense_ones(data, asked, mode):
     assert statistics.entropy() == pytest.approx(float(exact_entropy(cells, mode)), abs=1e-10)
     expected = [exact_gain(cells, q, mode) for q in candidates]
     np.testing.assert_allclose(statistics.gains(candidates), expected, rtol=0, atol=1e-10)
-    np.testing.assert_allclose([statistics.gain(q) for q in candidates], expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        [statistics.gain(q) for q in candidates], expected, rtol=0, atol=1e-10
+    )
     for q in candidates:
         statistics.add(q)
-    assert statistics.entropy() == pytest.approx(float(exact_entropy(cells + candidates, mode)), abs=1e-10)
+    assert statistics.entropy() == pytest.approx(
+        float(exact_entropy(cells + candidates, mode)), abs=1e-10
+    )
 
 
 @given(CELLS, CELLS, st.integers(0, 6), MODES)
@@ -62,7 +66,9 @@ def test_equal_content_gives_equal_bytes(data, asked, stop, mode):
     plain = filled(cells, mode)
     assert curious.to_bytes() == plain.to_bytes()
     assert SufficientStatistics.from_bytes(plain.to_bytes()).to_bytes() == plain.to_bytes()
-    content = np.array([q.mean(axis=0) for q in cells]) if mode == "config" else np.concatenate(cells)
+    content = (
+        np.array([q.mean(axis=0) for q in cells]) if mode == "config" else np.concatenate(cells)
+    )
     assert plain.populated.tolist() == np.flatnonzero(content.any(axis=0)).tolist()
 
 
@@ -96,7 +102,9 @@ def test_gradient_over_all_components(support, mode):
     empty = sorted(set(range(DIM)) - support - {0, 1, 2, 3})
     assert not gradient[:, empty].any()
     rows = q if mode == "atom" else np.repeat(q.mean(axis=0, keepdims=True), 3, axis=0) / 1
-    paper = 2 / statistics.n * np.linalg.solve(statistics.covariance(), (rows - statistics.mean).T).T
+    paper = (
+        2 / statistics.n * np.linalg.solve(statistics.covariance(), (rows - statistics.mean).T).T
+    )
     expected = paper if mode == "atom" else paper / 3
     np.testing.assert_allclose(statistics.paper_gradient(q), expected, rtol=1e-9, atol=1e-10)
 
@@ -123,12 +131,19 @@ def test_six_elements_cost_what_is_populated():
     assert len(statistics.to_bytes()) < 2**20
     candidate = cell(support | {1, 2, 3}, 16, 99, dim)
     small = sorted(support | {1, 2, 3})
-    restricted = filled([cell(support, 16, seed, dim)[:, small] for seed in range(6)], "atom", len(small))
-    assert statistics.gain(candidate) == pytest.approx(restricted.gain(candidate[:, small]), abs=1e-10)
+    restricted = filled(
+        [cell(support, 16, seed, dim)[:, small] for seed in range(6)], "atom", len(small)
+    )
+    assert statistics.gain(candidate) == pytest.approx(
+        restricted.gain(candidate[:, small]), abs=1e-10
+    )
     others = (dim - len(small)) * np.log(LAMBDA)
     assert statistics.entropy() == pytest.approx(restricted.entropy() + others, rel=1e-13)
     np.testing.assert_allclose(
-        statistics.gradient(candidate)[:, small], restricted.gradient(candidate[:, small]), rtol=1e-9, atol=1e-12
+        statistics.gradient(candidate)[:, small],
+        restricted.gradient(candidate[:, small]),
+        rtol=1e-9,
+        atol=1e-12,
     )
 
 
@@ -144,7 +159,15 @@ def test_support_of_a_large_array_and_of_a_list():
     cells = np.zeros((3, 2, BLOCK_ELEMENTS // 2 + 1))
     cells[2, 1, 5] = np.nan
     cells[0, 0, 7] = -1.0
-    assert populated_in(cells, cells.shape[2]).tolist() == populated_in(list(cells), cells.shape[2]).tolist() == [5, 7]
+    assert (
+        populated_in(cells, cells.shape[2]).tolist()
+        == populated_in(list(cells), cells.shape[2]).tolist()
+        == [5, 7]
+    )
     support = Support.empty(4).united(np.array([3, 1])).united(np.array([1]))
-    assert (support.components.tolist(), support.places(np.array([3])).tolist(), len(support)) == ([1, 3], [1], 2)
+    assert (support.components.tolist(), support.places(np.array([3])).tolist(), len(support)) == (
+        [1, 3],
+        [1],
+        2,
+    )
     np.testing.assert_array_equal(support.spread(np.array([[5.0, 6.0]])), [[0, 5, 0, 6]])

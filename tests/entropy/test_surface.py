@@ -61,13 +61,19 @@ def test_refine_with_the_papers_gradient(mode):
     assert surface.get_potential_energy(atoms) == exact.get_potential_energy(atoms)
     q = gom(atoms)
     mean = q if mode == "atom" else np.repeat(q.mean(axis=0, keepdims=True), len(q), axis=0)
-    w = np.linalg.solve(statistics.covariance(), (mean - statistics.mean).T).T  # of D alone, held fixed
+    w = np.linalg.solve(
+        statistics.covariance(), (mean - statistics.mean).T
+    ).T  # of D alone, held fixed
     scale = 2 / statistics.n / (1 if mode == "atom" else len(q))
     frozen = lambda moved: scale * float((w * gom(moved)).sum())  # noqa: E731
     forces = surface.get_forces(atoms) - surface.results["base_forces"]
-    np.testing.assert_allclose(forces, 0.5 * numerical_gradient(frozen, atoms), atol=1e-6, rtol=1e-6)
+    np.testing.assert_allclose(
+        forces, 0.5 * numerical_gradient(frozen, atoms), atol=1e-6, rtol=1e-6
+    )
     stress = (surface.get_stress(atoms) - Spring().get_stress(atoms)) * atoms.get_volume()
-    np.testing.assert_allclose(to_matrix(stress), -0.5 * numerical_strain_gradient(frozen, atoms), atol=1e-6)
+    np.testing.assert_allclose(
+        to_matrix(stress), -0.5 * numerical_strain_gradient(frozen, atoms), atol=1e-6
+    )
     assert np.abs(surface.get_forces(atoms) - exact.get_forces(atoms)).max() > 1e-3
 
 

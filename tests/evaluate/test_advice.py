@@ -13,7 +13,9 @@ def campaign(law, n=40, gains=lambda number: [0.012 / number] * 20, steps=STEPS,
     """Iterations whose error after training on N cells is law(N) times a constant, on n held-out cells."""
     iterations = []
     for number, cells in enumerate(steps, start=1):
-        after, before = (_errors(law(N), n) for N in (cells, steps[number - 2] if number > 1 else 40))
+        after, before = (
+            _errors(law(N), n) for N in (cells, steps[number - 2] if number > 1 else 40)
+        )
         iterations.append(
             {
                 "iteration": number,
@@ -29,7 +31,9 @@ def campaign(law, n=40, gains=lambda number: [0.012 / number] * 20, steps=STEPS,
 def _errors(scale, n):
     """Those of normally distributed errors: RMSE = √(π/2) MAE."""
     found = {"n": n, "energy_mae": 6e-3 * scale, "forces_mae": 0.1 * scale}
-    return found | {name.replace("mae", "rmse"): np.sqrt(np.pi / 2) * found[name] for name in tuple(found)[1:]}
+    return found | {
+        name.replace("mae", "rmse"): np.sqrt(np.pi / 2) * found[name] for name in tuple(found)[1:]
+    }
 
 
 def flat(_):
@@ -92,13 +96,18 @@ def test_a_single_gain_is_no_trend_and_noise_comes_before_law_and_gain():
     single = campaign(flat, gains=lambda number: [0.01 * number])
     assert advise(single).verdict == "flat"
     errors = dict(zip(STEPS, (1.0, 0.5, 0.3, 0.29), strict=True))
-    assert advise(campaign(lambda N: errors.get(N, 1.0), n=6, gains=lambda n: [0.01 * n] * 20)).verdict == "unclear"
+    assert (
+        advise(campaign(lambda N: errors.get(N, 1.0), n=6, gains=lambda n: [0.01 * n] * 20)).verdict
+        == "unclear"
+    )
 
 
 def test_one_iteration_shows_no_trend_and_none_is_silent():
     assert advise(campaign(flat, steps=(80,))).verdict == "early"
     assert advise([]) is None
-    assert advise([{"iteration": 1, "evaluate": {"after": {"n": 0}}, "train": {"cells": 3}}]) is None
+    assert (
+        advise([{"iteration": 1, "evaluate": {"after": {"n": 0}}, "train": {"cells": 3}}]) is None
+    )
 
 
 def test_without_gains_the_errors_decide():
@@ -118,7 +127,10 @@ def test_the_law_is_found_where_the_held_out_cells_change_from_one_iteration_to_
     for factor, doc in zip((1.0, 3.0, 0.4, 2.0), iterations, strict=True):
         for when in ("before", "after"):
             errors = doc["evaluate"][when]
-            doc["evaluate"][when] = {"n": errors["n"], **{k: factor * v for k, v in errors.items() if k != "n"}}
+            doc["evaluate"][when] = {
+                "n": errors["n"],
+                **{k: factor * v for k, v in errors.items() if k != "n"},
+            }
 
     assert _trend(iterations, "energy_mae").exponent[0] == pytest.approx(0.5)
 
@@ -126,7 +138,8 @@ def test_the_law_is_found_where_the_held_out_cells_change_from_one_iteration_to_
 def test_the_exponents_error_covers_the_truth():
     cells, rng, noise = np.array(STEPS, float), np.random.default_rng(1), 0.1
     found = [
-        _power_law(cells, cells**-0.5 * np.exp(noise * rng.normal(size=4)), np.full(4, noise)) for _ in range(2000)
+        _power_law(cells, cells**-0.5 * np.exp(noise * rng.normal(size=4)), np.full(4, noise))
+        for _ in range(2000)
     ]
     off = [(beta - 0.5) / error for beta, error in found]
 

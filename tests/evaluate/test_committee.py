@@ -27,7 +27,9 @@ class Scaled(Spring):
 
 @pytest.fixture
 def three(monkeypatch):
-    monkeypatch.setattr(committee, "load_batch_model", lambda name, device: OneByOne(Scaled(float(name)), device))
+    monkeypatch.setattr(
+        committee, "load_batch_model", lambda name, device: OneByOne(Scaled(float(name)), device)
+    )
     monkeypatch.setattr(committee, "TOGETHER", 3)
     return Committee(STIFF)
 
@@ -37,7 +39,9 @@ def test_spread_and_calibration_by_the_definition(three):
     factors = np.array([float(each) for each in STIFF])
     energy = np.array([atoms.get_potential_energy() / len(atoms) for atoms in cells])
     forces = [atoms.get_forces() for atoms in cells]
-    np.testing.assert_allclose(three.spread(cells, "energy"), np.abs(energy) * factors.std(ddof=1), rtol=1e-9)
+    np.testing.assert_allclose(
+        three.spread(cells, "energy"), np.abs(energy) * factors.std(ddof=1), rtol=1e-9
+    )
     root = np.array([np.sqrt(np.mean(own**2)) for own in forces])
     np.testing.assert_allclose(three.spread(cells, "forces"), root * factors.std(ddof=1), rtol=1e-9)
     found = three.calibration(cells)
@@ -59,12 +63,17 @@ def test_calibration_of_a_spread_that_is_the_error_and_of_one_that_is_none():
     assert good.ratio == pytest.approx(1, abs=0.1)
     assert 0.3 < good.spearman < 0.9
     assert abs(Calibration.of(spread, rng.permutation(spread)).spearman) < 0.1
-    for empty in (Calibration.of(np.zeros(5), spread[:5]), Calibration.of(np.zeros(0), np.zeros(0))):
+    for empty in (
+        Calibration.of(np.zeros(5), spread[:5]),
+        Calibration.of(np.zeros(0), np.zeros(0)),
+    ):
         assert (empty.spearman, empty.ratio) == (None, None)
 
 
 def test_one_model_is_no_committee():
-    with pytest.raises(ValueError, match="a committee of 1 models has no spread; expected two or more"):
+    with pytest.raises(
+        ValueError, match="a committee of 1 models has no spread; expected two or more"
+    ):
         Committee(["SevenNet-0"])
 
 

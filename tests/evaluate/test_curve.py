@@ -7,7 +7,12 @@ from entropy_flows.evaluate.curve import Mean, Ratio, draw, draw_mixed, summaris
 
 
 def point(method, size, seed, energy, test="in-distribution"):
-    return {"method": method, "size": size, "seed": seed, "errors": {test: {"energy_mae": energy, "stress_mae": None}}}
+    return {
+        "method": method,
+        "size": size,
+        "seed": seed,
+        "errors": {test: {"energy_mae": energy, "stress_mae": None}},
+    }
 
 
 def test_mean_and_sample_standard_deviation():
@@ -40,7 +45,9 @@ def test_a_single_value_has_no_error_and_neither_has_its_ratio():
 
 
 def test_seeds_are_averaged_and_missing_errors_left_out():
-    points = [point("entropy", 50, s, e) for s, e in ((1, 2.0), (2, 4.0))] + [point("random", 25, 1, 7.0)]
+    points = [point("entropy", 50, s, e) for s, e in ((1, 2.0), (2, 4.0))] + [
+        point("random", 25, 1, 7.0)
+    ]
     points.append(point("entropy", 25, 1, 1.0))
     found = summarise(points, "in-distribution", "energy_mae")
     assert list(found) == [("entropy", 25), ("entropy", 50), ("random", 25)]
@@ -55,7 +62,9 @@ def test_draws_follow_from_seed_and_size_and_do_not_nest():
     assert len(set(draw(pool, 20, 7))) == 20
     assert draw(pool, 20, 7) != draw(pool, 20, 8)
     assert not set(draw(pool, 20, 7)) <= set(draw(pool, 40, 7))
-    with pytest.raises(ValueError, match="the random pool has 100 cells to train on, 101 are wanted"):
+    with pytest.raises(
+        ValueError, match="the random pool has 100 cells to train on, 101 are wanted"
+    ):
         draw(pool, 101, 7, "the random pool")
 
 

@@ -64,7 +64,9 @@ def test_a_set_is_scaled_as_a_whole_and_its_own_densities_stay():
     assert w.equilibrium == pytest.approx(6.75)
     np.testing.assert_allclose(volumes(al), [12.8, 16, 19.2])
     np.testing.assert_allclose(volumes(w), [12.8, 16, 19.2])
-    assert {symbol for part in (al, w) for atoms in part.cells for symbol in atoms.symbols} == {"Al"}
+    assert {symbol for part in (al, w) for atoms in part.cells for symbol in atoms.symbols} == {
+        "Al"
+    }
     assert sets["W"][0].symbols[0] == "W"
 
 
@@ -91,7 +93,8 @@ def test_species_stay_where_a_set_has_more_than_one():
     mixed = rattled("Si", 1)
     mixed.symbols[0] = "C"
     parts = comparable(
-        {"SiC": [mixed, mixed.copy()], "C": [rattled("C", 1), rattled("C", 1, seed=1)]}, DiversityParams()
+        {"SiC": [mixed, mixed.copy()], "C": [rattled("C", 1), rattled("C", 1, seed=1)]},
+        DiversityParams(),
     )
     assert set(parts[0].cells[0].symbols) == {"Si", "C"}
     assert set(parts[1].cells[0].symbols) == {"C"}
@@ -102,8 +105,14 @@ def test_species_stay_where_a_set_has_more_than_one():
     [
         ([], "b has no cells"),
         ([Atoms("Al", [[0, 0, 0]])], r"b\[0\] has 1 atoms, 0 cell vectors"),
-        ([Atoms("Al", [[0, 0, 0]], cell=[9, 9, 9])], "3 cell vectors and is periodic along 0 of them: no density"),
-        ([Atoms("Al", [[np.nan, 0, 0]], cell=[4, 4, 4], pbc=True)], r"b\[0\]: positions are not finite"),
+        (
+            [Atoms("Al", [[0, 0, 0]], cell=[9, 9, 9])],
+            "3 cell vectors and is periodic along 0 of them: no density",
+        ),
+        (
+            [Atoms("Al", [[np.nan, 0, 0]], cell=[4, 4, 4], pbc=True)],
+            r"b\[0\]: positions are not finite",
+        ),
         (at("Al", [1.0, 1.0, 3.0])[1:], "b has 0 of 2 cells within 25% of V_eq = 32"),
     ],
 )
@@ -126,7 +135,9 @@ def test_draws_are_of_equal_size_and_the_wider_set_wins():
     for mode in ("atom", "config"):
         assert found["wide"].equal[mode].mean > found["narrow"].equal[mode].mean
         assert found["wide"].equal[mode].std > 0
-        assert found["narrow"].full[mode] > found["narrow"].nothing == pytest.approx(5 * np.log(1e-3))
+        assert (
+            found["narrow"].full[mode] > found["narrow"].nothing == pytest.approx(5 * np.log(1e-3))
+        )
     # all of the smaller set, whatever the seed
     assert found["narrow"].equal["atom"].mean == pytest.approx(found["narrow"].full["atom"])
     again = diversities(pools, DiversityParams(draws=5))

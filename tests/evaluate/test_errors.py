@@ -50,14 +50,18 @@ def test_known_shifts_are_the_errors():
 def test_a_perfect_model_has_no_error_and_full_r2():
     result = errors([labelled(0), labelled(1)], EMT())
 
-    assert (result.energy_mae, result.forces_mae, result.stress_mae) == pytest.approx((0, 0, 0), abs=1e-12)
+    assert (result.energy_mae, result.forces_mae, result.stress_mae) == pytest.approx(
+        (0, 0, 0), abs=1e-12
+    )
     assert (result.energy_r2, result.forces_r2, result.stress_r2) == pytest.approx((1, 1, 1))
 
 
 def test_r2_is_zero_for_predicting_the_mean():
     frames = [labelled(0), labelled(1), labelled(2)]
     pair = parity(frames, EMT()).energy
-    constant = type(parity(frames, EMT()))(np.array([pair[0], np.full(3, pair[0].mean())]), pair, None)
+    constant = type(parity(frames, EMT()))(
+        np.array([pair[0], np.full(3, pair[0].mean())]), pair, None
+    )
 
     assert constant.errors.energy_r2 == pytest.approx(0.0)
 

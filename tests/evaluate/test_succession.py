@@ -58,7 +58,13 @@ def test_a_model_of_the_same_quality_is_called_worse_only_now_and_then(seed):
             off = np.abs(rng.normal(size=(2, 12)))
             mae, rmse = off.mean(axis=1), np.sqrt((off**2).mean(axis=1))
             pair.append(
-                dict(zip(("energy_mae", "forces_mae", "energy_rmse", "forces_rmse"), [*mae, *rmse], strict=True))
+                dict(
+                    zip(
+                        ("energy_mae", "forces_mae", "energy_rmse", "forces_rmse"),
+                        [*mae, *rmse],
+                        strict=True,
+                    )
+                )
                 | {"n": 12}
             )
         called += compare(*pair).worse
@@ -85,8 +91,15 @@ class Shifted:
 def test_another_zero_of_the_energies_is_no_error():
     frames = []
     for symbols in ("MgO", "Mg2O", "MgO2", "Mg3O"):
-        atoms = Atoms(symbols, positions=np.arange(3 * len(Atoms(symbols))).reshape(-1, 3), cell=[9] * 3, pbc=True)
-        atoms.calc = SinglePointCalculator(atoms, energy=-3.0 * len(atoms), forces=np.zeros((len(atoms), 3)))
+        atoms = Atoms(
+            symbols,
+            positions=np.arange(3 * len(Atoms(symbols))).reshape(-1, 3),
+            cell=[9] * 3,
+            pbc=True,
+        )
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=-3.0 * len(atoms), forces=np.zeros((len(atoms), 3))
+        )
         frames.append(atoms)
     shifts = energy_shifts(frames, Shifted())
     assert shifts == pytest.approx({"Mg": -2.0, "O": 1.0}, abs=1e-6)
@@ -96,13 +109,26 @@ def test_another_zero_of_the_energies_is_no_error():
 
 
 def iteration(number, before, after, worse=False, parent=0):
-    decision = {"iteration": parent if worse else number, "is_new": not worse, "worse": worse, "reason": "worse: so"}
+    decision = {
+        "iteration": parent if worse else number,
+        "is_new": not worse,
+        "worse": worse,
+        "reason": "worse: so",
+    }
     evaluate = {"before": before, "after": after, "continues": decision}
-    return {"iteration": number, "train": {"cells": 40 * number}, "label": {"labelled": 40}, "evaluate": evaluate}
+    return {
+        "iteration": number,
+        "train": {"cells": 40 * number},
+        "label": {"labelled": 40},
+        "evaluate": evaluate,
+    }
 
 
 def test_lines_for_people():
-    docs = [iteration(1, of(5, 50), of(4, 40)), iteration(2, of(4, 40), of(9, 90), worse=True, parent=1)]
+    docs = [
+        iteration(1, of(5, 50), of(4, 40)),
+        iteration(2, of(4, 40), of(9, 90), worse=True, parent=1),
+    ]
     assert decision_lines(docs) == [
         "iteration 2: its model is worse: so; the campaign goes on from the model of iteration 1"
     ]
@@ -110,7 +136,10 @@ def test_lines_for_people():
 
 
 def test_advice_knows_a_training_that_did_harm():
-    docs = [iteration(1, of(5, 50), of(4, 40)), iteration(2, of(4, 40), of(9, 90), worse=True, parent=1)]
+    docs = [
+        iteration(1, of(5, 50), of(4, 40)),
+        iteration(2, of(4, 40), of(9, 90), worse=True, parent=1),
+    ]
     assert advise(docs).verdict == "worse"
 
 
@@ -123,5 +152,8 @@ def test_the_law_follows_the_models_that_were_kept():
     ]
     from entropy_flows.evaluate.advice import _chained
 
-    before, after = (np.array([doc["evaluate"][when]["energy_mae"] for doc in docs]) for when in ("before", "after"))
+    before, after = (
+        np.array([doc["evaluate"][when]["energy_mae"] for doc in docs])
+        for when in ("before", "after")
+    )
     np.testing.assert_allclose(_chained(docs, before, after), [5e-3, 10e-3, 2.5e-3])

@@ -71,13 +71,19 @@ def test_shortest_translation_is_that_of_the_images():
     rng = np.random.default_rng(1)
     for _ in range(20):
         lattice = random_cell("W", windows(15.8)[3], ShapeParams(), rng).cell.array
-        images = [np.linalg.norm(np.array(n) @ lattice) for n in itertools.product(range(-4, 5), repeat=3) if any(n)]
+        images = [
+            np.linalg.norm(np.array(n) @ lattice)
+            for n in itertools.product(range(-4, 5), repeat=3)
+            if any(n)
+        ]
         assert shortest_translation(lattice) == pytest.approx(min(images))
 
 
 def test_the_same_stream_gives_the_same_cell():
     window = windows(15.8)[0]
-    first, second = (random_cell("W", window, ShapeParams(), np.random.default_rng(3)) for _ in range(2))
+    first, second = (
+        random_cell("W", window, ShapeParams(), np.random.default_rng(3)) for _ in range(2)
+    )
     assert first == second
 
 
@@ -89,7 +95,11 @@ def test_shapes_that_cannot_be_say_so():
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("atoms", (5, 2), "fewest"), ("angles", (100, 130), "smallest ≤ 90"), ("aspect", 0.5, "greater than or equal")],
+    [
+        ("atoms", (5, 2), "fewest"),
+        ("angles", (100, 130), "smallest ≤ 90"),
+        ("aspect", 0.5, "greater than or equal"),
+    ],
 )
 def test_bounds_that_make_no_sense(field, value, message):
     with pytest.raises(ValueError, match=message):
@@ -105,5 +115,7 @@ def test_cells_for_another_element():
     for old, new in zip(cells, there, strict=True):
         assert set(new.get_chemical_symbols()) == {"Al"}
         assert new.get_volume() / old.get_volume() == pytest.approx(16.6 / 15.8)
-        np.testing.assert_allclose(new.get_scaled_positions(), old.get_scaled_positions(), atol=1e-12)
+        np.testing.assert_allclose(
+            new.get_scaled_positions(), old.get_scaled_positions(), atol=1e-12
+        )
         assert set(old.get_chemical_symbols()) == {"W"}

@@ -54,7 +54,9 @@ def test_a_run_does_not_depend_on_those_around_it():
 
 def test_seed_and_iteration_change_every_run():
     grid = condition_grid(GENERATION_3, PHASES)
-    seeds = [{run.seed for run in draw_runs(grid, 0.6, place)} for place in ((42, 1), (42, 2), (43, 1))]
+    seeds = [
+        {run.seed for run in draw_runs(grid, 0.6, place)} for place in ((42, 1), (42, 2), (43, 1))
+    ]
     assert not seeds[0] & seeds[1]
     assert not seeds[0] & seeds[2]
 
@@ -72,7 +74,9 @@ def test_the_papers_share_is_the_default():
 
 
 def test_unknown_phase():
-    with pytest.raises(ValueError, match=r"'graphit' is not a phase of this campaign \(diamond, graphite\)"):
+    with pytest.raises(
+        ValueError, match=r"'graphit' is not a phase of this campaign \(diamond, graphite\)"
+    ):
         condition_grid(ExploreParams(phases=("graphit",)), ["diamond", "graphite"])
 
 
@@ -103,9 +107,13 @@ def test_values_out_of_range(values, place):
 
 
 def test_misspelt_key():
-    with pytest.raises(ValidationError, match="unknown key 'temperature'; did you mean 'temperatures'"):
+    with pytest.raises(
+        ValidationError, match="unknown key 'temperature'; did you mean 'temperatures'"
+    ):
         ExploreParams(temperature=(300,))
-    with pytest.raises(ValidationError, match="unknown key 'xyz'; known keys: phases, temperatures"):
+    with pytest.raises(
+        ValidationError, match="unknown key 'xyz'; known keys: phases, temperatures"
+    ):
         ExploreParams(xyz=1)
 
 

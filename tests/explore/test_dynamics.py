@@ -10,8 +10,21 @@ from ase.geometry import get_distances
 from ase_langevin import reference
 from cells import Spring
 
-from entropy_flows.entropy import ExploreSurface, GlobalBias, LocalBias, RefineSurface, SufficientStatistics
-from entropy_flows.explore import Condition, Ensemble, ExploreParams, Run, explore, keep_near_equilibrium
+from entropy_flows.entropy import (
+    ExploreSurface,
+    GlobalBias,
+    LocalBias,
+    RefineSurface,
+    SufficientStatistics,
+)
+from entropy_flows.explore import (
+    Condition,
+    Ensemble,
+    ExploreParams,
+    Run,
+    explore,
+    keep_near_equilibrium,
+)
 from entropy_flows.fingerprints import GOM
 from entropy_flows.potentials import OneByOne
 
@@ -29,12 +42,16 @@ def a_run(index=0, temperature=600.0, k=2.0, seed=7, mode="atom"):
 
 
 def trajectory(run, params, base=None, atoms=None, fingerprint=LOCAL):
-    return explore([run], [atoms or copper()], OneByOne(base or EMT()), LocalBias(fingerprint), params)[0]
+    return explore(
+        [run], [atoms or copper()], OneByOne(base or EMT()), LocalBias(fingerprint), params
+    )[0]
 
 
 def mixed(count):
     """Runs of three temperatures, with and without bias, from cells of two sizes."""
-    runs = [a_run(i, 300.0 + 100 * (i % 3), (0.0, 1.0, 3.0, 5.0)[i % 4], 100 + i) for i in range(count)]
+    runs = [
+        a_run(i, 300.0 + 100 * (i % 3), (0.0, 1.0, 3.0, 5.0)[i % 4], 100 + i) for i in range(count)
+    ]
     return runs, [copper() if i % 5 else bulk("Cu") * (2, 2, 1) for i in range(count)]
 
 
@@ -104,7 +121,10 @@ def test_snapshots():
     steps, cells = zip(*result.snapshots(), strict=True)
     assert steps == (5, 10, 15, 20)
     assert all(cell.pbc.all() and len(cell) == 8 for cell in cells)
-    closest = min(get_distances(c.positions, cell=c.cell, pbc=True)[1][np.triu_indices(8, 1)].min() for c in cells)
+    closest = min(
+        get_distances(c.positions, cell=c.cell, pbc=True)[1][np.triu_indices(8, 1)].min()
+        for c in cells
+    )
     assert result.min_distance == pytest.approx(closest)
 
 
@@ -113,7 +133,9 @@ def test_energies_and_forces_are_the_models_own():
     for number, (_, atoms) in enumerate(result.snapshots()):
         atoms.calc = EMT()
         assert result.energies[number] == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
-        assert result.max_forces[number] == pytest.approx(np.linalg.norm(atoms.get_forces(), axis=1).max(), abs=1e-9)
+        assert result.max_forces[number] == pytest.approx(
+            np.linalg.norm(atoms.get_forces(), axis=1).max(), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("surface", ["local", "global"])
@@ -127,7 +149,10 @@ def test_equals_ase_step_by_step(surface):
         statistics.add(gom(atoms))
     bias, make = {
         "local": (LocalBias(gom), lambda: ExploreSurface(EMT(), gom, 0.0)),
-        "global": (GlobalBias(gom, {"config": statistics}), lambda: RefineSurface(EMT(), gom, statistics, 0.0)),
+        "global": (
+            GlobalBias(gom, {"config": statistics}),
+            lambda: RefineSurface(EMT(), gom, statistics, 0.0),
+        ),
     }[surface]
     run = a_run(k=2.0 if surface == "local" else 0.5, mode="config")
     params = SHORT.model_copy(update={"snapshot_every": 1, "steps": 40})
@@ -140,7 +165,9 @@ def test_equals_ase_step_by_step(surface):
     temperatures = []
     for speeds in velocities[warm:]:
         atoms.set_velocities(speeds)
-        temperatures.append(atoms.get_temperature() * 8 / 7)  # the centre of mass is no degree of freedom
+        temperatures.append(
+            atoms.get_temperature() * 8 / 7
+        )  # the centre of mass is no degree of freedom
     np.testing.assert_allclose(ours.temperatures, temperatures, rtol=1e-6)
     assert ours.mean_temperature == pytest.approx(np.mean(temperatures), rel=1e-6)
 
@@ -211,7 +238,9 @@ def test_a_batch_that_is_too_large_is_halved_and_a_bad_cell_leaves():
     assert sorted(result.run.index for result in ended) == [0, 1, 2, 3, 4]
     assert max(model.given[10:]) <= 2  # it has learned how much fits
     for index in (0, 1, 3, 4):
-        alone = explore([runs[index]], [starts[index]], OneByOne(Spring()), LocalBias(LOCAL), SHORT)[0]
+        alone = explore(
+            [runs[index]], [starts[index]], OneByOne(Spring()), LocalBias(LOCAL), SHORT
+        )[0]
         assert results[index].reason is None
         assert_same(results[index], alone)
 
@@ -240,7 +269,12 @@ def test_the_bias_raises_the_entropy():
     params = ExploreParams(steps=60, warm_up=30, ramp=50, snapshot_every=5)
     plain, driven = (trajectory(a_run(k=k, temperature=300), params) for k in (0.0, 1.0))
     entropy = [
-        np.mean([ExploreSurface(EMT(), LOCAL, 1.0).get_property("entropy", atoms) for _, atoms in result.snapshots()])
+        np.mean(
+            [
+                ExploreSurface(EMT(), LOCAL, 1.0).get_property("entropy", atoms)
+                for _, atoms in result.snapshots()
+            ]
+        )
         for result in (plain, driven)
     ]
     assert [len(plain), len(driven)] == [12, 12]
@@ -286,7 +320,9 @@ def test_a_collapsed_run_stops():
 
 
 def test_mean_temperature():
-    params = ExploreParams(steps=300, warm_up=200, ramp=0, snapshot_every=100, timestep=2.0, friction=0.02)
+    params = ExploreParams(
+        steps=300, warm_up=200, ramp=0, snapshot_every=100, timestep=2.0, friction=0.02
+    )
     result = trajectory(a_run(k=0.0, temperature=500.0), params, atoms=copper(3))
     assert result.mean_temperature == pytest.approx(500, rel=0.15)
 
@@ -294,7 +330,9 @@ def test_mean_temperature():
 def test_centre_of_mass_stays():
     atoms = copper()
     result = trajectory(a_run(), SHORT, atoms=atoms)
-    np.testing.assert_allclose(result.positions.mean(axis=1), np.tile(atoms.positions.mean(axis=0), (4, 1)), atol=1e-9)
+    np.testing.assert_allclose(
+        result.positions.mean(axis=1), np.tile(atoms.positions.mean(axis=0), (4, 1)), atol=1e-9
+    )
 
 
 def test_one_atom():
@@ -319,7 +357,9 @@ def test_anchors_are_near_equilibrium():
 
 def test_seeds_are_started_from_as_they_are():
     """Nothing but the dynamics moves the atoms: the first step of a cold run stays at the seed."""
-    atoms = Atoms("Cu8", scaled_positions=copper().get_scaled_positions(), cell=1.02 * copper().cell, pbc=True)
+    atoms = Atoms(
+        "Cu8", scaled_positions=copper().get_scaled_positions(), cell=1.02 * copper().cell, pbc=True
+    )
     params = ExploreParams(steps=1, warm_up=0, ramp=0, snapshot_every=1)
     result = trajectory(a_run(k=0.0, temperature=1e-6), params, atoms=atoms)
     np.testing.assert_allclose(result.positions[0], atoms.positions, atol=1e-4)

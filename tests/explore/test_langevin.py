@@ -37,11 +37,14 @@ def energy_error(k, timestep, picoseconds=0.05):
     return np.abs(np.array(totals) - totals[0]).max() / len(atoms)
 
 
-@pytest.mark.parametrize(("k", "limit", "gain"), [(0.0, 1e-4, 100), (5.0, 0.1, 10), (20.0, 1.5, 10)])
+@pytest.mark.parametrize(
+    ("k", "limit", "gain"), [(0.0, 1e-4, 100), (5.0, 0.1, 10), (20.0, 1.5, 10)]
+)
 def test_energy_is_conserved_without_friction(k, limit, gain):
     """Error → 0 with the step: as its square at k = 0; slower with bias, whose force jumps where the nearest changes.
 
-    At 1 fs and k = 20 eV the surface is steep for its step, which is why such runs heat up; see docs/performance.md.
+    At 1 fs and k = 20 eV the surface is steep for its step, which is why such runs heat up; see
+    docs/performance.md.
     """
     coarse, fine = energy_error(k, 1.0), energy_error(k, 1 / 16)
     assert coarse < limit
@@ -54,11 +57,17 @@ def harmonic(batch, anchors, stiffness):
 
 def test_temperature_and_velocities_of_springs():
     """Independent oscillators: exact averages are known, and thousands of them give small error bars."""
-    cell, T, stiffness = Atoms("Si200", np.random.default_rng(0).uniform(0, 30, (200, 3)), cell=[30] * 3), 600.0, 5.0
+    cell, T, stiffness = (
+        Atoms("Si200", np.random.default_rng(0).uniform(0, 30, (200, 3)), cell=[30] * 3),
+        600.0,
+        5.0,
+    )
     cells = [cell.copy() for _ in range(4)]
     batch = Batch.of(cells)
     anchors = batch.positions.clone()
-    langevin = Langevin(batch.cells, [T, T, 2 * T, 0.5 * T], [1, 2, 3, 4], timestep=2.0, friction=0.05)
+    langevin = Langevin(
+        batch.cells, [T, T, 2 * T, 0.5 * T], [1, 2, 3, 4], timestep=2.0, friction=0.05
+    )
     v, forces, sampled, spread = langevin.velocities(), harmonic(batch, anchors, stiffness), [], []
     for step in range(1500):
         batch, half = langevin.first(batch, v, forces, step)
@@ -71,12 +80,18 @@ def test_temperature_and_velocities_of_springs():
     speeds = np.array(sampled).reshape(len(sampled), 4, 200, 3)
     mass = float(langevin.masses[0])
     measured = mass * (speeds**2).mean(axis=(0, 2, 3)) / units.kB * 200 / 199
-    error = target * np.sqrt(2 / 600 / len(sampled) * 3)  # samples 40 fs apart at 1/γ = 20 fs: nearly independent
+    error = target * np.sqrt(
+        2 / 600 / len(sampled) * 3
+    )  # samples 40 fs apart at 1/γ = 20 fs: nearly independent
     np.testing.assert_allclose(measured, target, atol=4 * error.max())
-    np.testing.assert_allclose(np.mean(spread, axis=0), units.kB * target / stiffness * 199 / 200, rtol=0.05)
+    np.testing.assert_allclose(
+        np.mean(spread, axis=0), units.kB * target / stiffness * 199 / 200, rtol=0.05
+    )
     normal = speeds[:, 0] / np.sqrt(units.kB * T / mass * 199 / 200)
     assert (normal**3).mean() == pytest.approx(0, abs=0.03)
-    assert (normal**4).mean() == pytest.approx(3, abs=0.08)  # Maxwell's distribution, not only its width
+    assert (normal**4).mean() == pytest.approx(
+        3, abs=0.08
+    )  # Maxwell's distribution, not only its width
     assert langevin.instantaneous(torch.from_numpy(sampled[-1])).shape == (4,)
 
 
@@ -109,7 +124,9 @@ def test_momentum_and_centre_of_mass_stay():
 def test_random_numbers_depend_on_seed_and_step_alone():
     small, large = bulk("Cu") * (2, 1, 1), bulk("Cu") * (2, 2, 2)
     alone = Langevin(Batch.of([large]).cells, [300.0], [42], 1.0, 0.01)
-    among = Langevin(Batch.of([small, large, small]).cells, [100.0, 300.0, 500.0], [1, 42, 2], 1.0, 0.01)
+    among = Langevin(
+        Batch.of([small, large, small]).cells, [100.0, 300.0, 500.0], [1, 42, 2], 1.0, 0.01
+    )
     steps = [0, BLOCK - 1, BLOCK, 5 * BLOCK + 3, 1]
     numbers = [alone._normal(step) for step in steps]
     for step, expected in zip(steps, numbers, strict=True):

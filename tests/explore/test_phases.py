@@ -16,7 +16,12 @@ from entropy_flows.potentials import OneByOne
 
 THIRD = 1 / 3
 CRYSTALS = {
-    "diamond": ({"spacegroup": "Fd-3m", "lattice": {"a": 3.567}, "sites": {"C": [(0, 0, 0)]}}, 8, 227, 1.545),
+    "diamond": (
+        {"spacegroup": "Fd-3m", "lattice": {"a": 3.567}, "sites": {"C": [(0, 0, 0)]}},
+        8,
+        227,
+        1.545,
+    ),
     "beta-tin": (
         {"spacegroup": "I4_1/amd", "lattice": {"a": 4.81, "c": 2.65}, "sites": {"Si": [(0, 0, 0)]}},
         4,
@@ -34,7 +39,11 @@ CRYSTALS = {
         1.421,
     ),
     "NaCl": (
-        {"spacegroup": 225, "lattice": {"a": 5.64}, "sites": {"Na": [(0, 0, 0)], "Cl": [(0.5, 0.5, 0.5)]}},
+        {
+            "spacegroup": 225,
+            "lattice": {"a": 5.64},
+            "sites": {"Na": [(0, 0, 0)], "Cl": [(0.5, 0.5, 0.5)]},
+        },
         8,
         225,
         2.82,
@@ -54,7 +63,10 @@ class Volume(Calculator):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        self.results = {"energy": self.function(atoms.get_volume()), "forces": np.zeros((len(atoms), 3))}
+        self.results = {
+            "energy": self.function(atoms.get_volume()),
+            "forces": np.zeros((len(atoms), 3)),
+        }
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
@@ -82,7 +94,9 @@ def test_structure_file(tmp_path):
     written.to_file(str(tmp_path / "seed.json"))
     cell = seed_cell(Phase(name="B2", file="seed.json", supercell=(1, 1, 2)), tmp_path)
     assert [site.specie.symbol for site in cell] == ["Mg", "Mg", "O", "O"]
-    assert all(not hasattr(site.specie, "oxi_state") or site.specie.oxi_state is None for site in cell)
+    assert all(
+        not hasattr(site.specie, "oxi_state") or site.specie.oxi_state is None for site in cell
+    )
     assert not cell.site_properties
     assert cell.volume == pytest.approx(2 * 4.2**3)
 
@@ -101,7 +115,9 @@ def test_unreadable_file(tmp_path):
 @pytest.mark.parametrize("species", [{"Si": 0.5, "C": 0.5}, {"Si": 0.5}])
 def test_partly_occupied_sites(tmp_path, species):
     Structure(Lattice.cubic(4.0), [species], [[0, 0, 0]]).to_file(str(tmp_path / "alloy.json"))
-    with pytest.raises(ValueError, match=r"phase 'alloy': .*alloy\.json has sites that are partly occupied"):
+    with pytest.raises(
+        ValueError, match=r"phase 'alloy': .*alloy\.json has sites that are partly occupied"
+    ):
         seed_cell(Phase(name="alloy", file="alloy.json"), tmp_path)
 
 
@@ -142,7 +158,10 @@ def test_wrong_description(source, message):
     [
         (bulk("Cu", cubic=True), EMT),
         (bulk("Al", "fcc", a=4.3), EMT),  # 8 % too long: the window has to move
-        (bulk("Ar", "fcc", a=5.0), lambda: LennardJones(sigma=3.4, epsilon=0.0104, rc=8.5, smooth=True)),
+        (
+            bulk("Ar", "fcc", a=5.0),
+            lambda: LennardJones(sigma=3.4, epsilon=0.0104, rc=8.5, smooth=True),
+        ),
     ],
 )
 def test_equation_of_state_is_the_models(atoms, make):
@@ -163,12 +182,16 @@ def test_equation_of_state_is_the_models(atoms, make):
     curve = np.poly1d(np.polyfit(volumes - start, energies, 4))
     minimum = min(curve.deriv().roots, key=abs).real
     assert found.volume == pytest.approx((start + minimum) / len(atoms), rel=2e-3)
-    assert found.bulk_modulus == pytest.approx((start + minimum) * curve.deriv(2)(minimum) * GPA, rel=0.03)
+    assert found.bulk_modulus == pytest.approx(
+        (start + minimum) * curve.deriv(2)(minimum) * GPA, rel=0.03
+    )
 
 
 @pytest.mark.parametrize("function", [lambda V: 100 / V, lambda V: V, lambda V: float("nan")])
 def test_a_model_that_does_not_bind(function):
-    with pytest.raises(ValueError, match="no equation of state for Si2: the model's energy has no minimum between"):
+    with pytest.raises(
+        ValueError, match="no equation of state for Si2: the model's energy has no minimum between"
+    ):
         equation_of_state(bulk("Si"), OneByOne(Volume(function)))
 
 
@@ -180,11 +203,16 @@ def test_prescale():
     for pressure, fraction in ((0, 1.0), (5, 0.8), (-5, 1.2), (15, 0.4)):
         scaled = prescale(atoms, pressure, eos)
         assert scaled.get_volume() == pytest.approx(fraction * 20 * len(atoms))
-        np.testing.assert_allclose(scaled.get_scaled_positions(), atoms.get_scaled_positions(), atol=1e-12)
+        np.testing.assert_allclose(
+            scaled.get_scaled_positions(), atoms.get_scaled_positions(), atol=1e-12
+        )
         assert scaled.cell.angles() == pytest.approx(atoms.cell.angles())
     assert atoms == before
 
 
 def test_prescale_beyond_the_formula():
-    with pytest.raises(ValueError, match=r"pressure 20 GPa is too high .* B0 = 25 GPa; the highest usable is 15 GPa"):
+    with pytest.raises(
+        ValueError,
+        match=r"pressure 20 GPa is too high .* B0 = 25 GPa; the highest usable is 15 GPa",
+    ):
         prescale(bulk("Si"), 20, EquationOfState(volume=20.0, bulk_modulus=25.0))

@@ -34,7 +34,9 @@ def core(atoms, r_core):
     return float(core_repulsion(Batch.of([atoms]), r_core).value[0])
 
 
-@pytest.mark.parametrize("edge", [2.0, 3.6])  # in the smaller one an atom meets several images of itself
+@pytest.mark.parametrize(
+    "edge", [2.0, 3.6]
+)  # in the smaller one an atom meets several images of itself
 def test_core_is_the_sum_over_pairs_and_its_gradient_the_derivative(edge):
     atoms = skewed("W3", seed=1, edge=3.6)
     atoms.set_cell(atoms.cell.array * edge / 3.6, scale_atoms=True)
@@ -42,7 +44,9 @@ def test_core_is_the_sum_over_pairs_and_its_gradient_the_derivative(edge):
     assert len(i) > 0
     assert core(atoms, 2.9) == pytest.approx(0.5 * (1 + np.cos(np.pi * d / 2.9)).sum())
     found = core_repulsion(Batch.of([atoms]), 2.9)
-    np.testing.assert_allclose(found.gradient, numerical_gradient(lambda a: core(a, 2.9), atoms), atol=1e-7)
+    np.testing.assert_allclose(
+        found.gradient, numerical_gradient(lambda a: core(a, 2.9), atoms), atol=1e-7
+    )
     assert float(found.closest[0]) == pytest.approx(d.min())
 
 
@@ -74,7 +78,9 @@ def test_gradient_of_the_objective(mode):
     for place, atoms in enumerate(cells):
         alone = numerical_gradient(lambda a: float(hill(Batch.of([a]))[0][0]), atoms)
         scale = np.abs(alone).max()
-        np.testing.assert_allclose(gradient[3 * place : 3 * place + 3] / scale, alone / scale, atol=1e-6)
+        np.testing.assert_allclose(
+            gradient[3 * place : 3 * place + 3] / scale, alone / scale, atol=1e-6
+        )
         gain = hill.statistics.gain(GOM_W(atoms))
         assert float(values[place]) == pytest.approx(2.0 * gain - core(atoms, WINDOWS[0].r_core))
 
@@ -125,20 +131,48 @@ def test_too_large_an_exclusion_radius_is_an_error():
 def test_strength_rises_after_failures_and_falls_after_close_pairs():
     rule = StrengthParams(start=1.0, patience=3, rise=1.5, fall=0.5, lowest=0.2, highest=2.0)
     k, failures, seen = 1.0, 0, []
-    for verdict in ("entropy", "entropy", "close", "entropy", "entropy", "accepted", "entropy", "entropy", "entropy"):
+    for verdict in (
+        "entropy",
+        "entropy",
+        "close",
+        "entropy",
+        "entropy",
+        "accepted",
+        "entropy",
+        "entropy",
+        "entropy",
+    ):
         k, failures = rule.after(k, failures, verdict)
         seen.append((round(k, 6), failures))
-    assert seen == [(1, 1), (1, 2), (0.5, 2), (0.75, 0), (0.75, 1), (0.75, 0), (0.75, 1), (0.75, 2), (1.125, 0)]
+    assert seen == [
+        (1, 1),
+        (1, 2),
+        (0.5, 2),
+        (0.75, 0),
+        (0.75, 1),
+        (0.75, 0),
+        (0.75, 1),
+        (0.75, 2),
+        (1.125, 0),
+    ]
     assert rule.after(0.3, 0, "close") == (0.2, 0)
     assert rule.after(1.8, 2, "entropy") == (2.0, 0)
 
 
-@pytest.mark.parametrize(("verdict", "start", "end"), [("close", 100.0, 50.0), ("entropy", 1e-2, 2e-2)])
+@pytest.mark.parametrize(
+    ("verdict", "start", "end"), [("close", 100.0, 50.0), ("entropy", 1e-2, 2e-2)]
+)
 def test_strength_changes_by_two_at_most_in_a_batch(monkeypatch, verdict, start, end):
-    monkeypatch.setattr("entropy_flows.explore.revem.apart", lambda cells, _: [verdict != "close"] * len(cells))
-    monkeypatch.setattr("entropy_flows.explore.revem.random_cells", lambda *_: [skewed("W2"), skewed("W3")])
+    monkeypatch.setattr(
+        "entropy_flows.explore.revem.apart", lambda cells, _: [verdict != "close"] * len(cells)
+    )
+    monkeypatch.setattr(
+        "entropy_flows.explore.revem.random_cells", lambda *_: [skewed("W2"), skewed("W3")]
+    )
     monkeypatch.setattr(RevEM, "_judge", lambda *_: verdict)
-    run = a_run(params=SHORT.model_copy(update={"lockstep": 24, "strength": StrengthParams(start=start)}))
+    run = a_run(
+        params=SHORT.model_copy(update={"lockstep": 24, "strength": StrengthParams(start=start)})
+    )
     run.run()
     assert run.counts == {verdict: 24}
     assert run.k == pytest.approx(end)

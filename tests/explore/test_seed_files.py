@@ -98,4 +98,6 @@ def test_a_seed_without_a_cell_is_refused(tmp_path):
 def test_a_supercell_beyond_all_memory_is_refused_before_it_is_built(tmp_path):
     write(tmp_path / "Si.xyz", SILICON, format="extxyz")
     with pytest.raises(ValueError, match="8000000000000000 atoms, more than max_atoms = 64"):
-        seed_cell(Phase(name="huge", file="Si.xyz", supercell=(100_000, 100_000, 100_000)), tmp_path)
+        seed_cell(
+            Phase(name="huge", file="Si.xyz", supercell=(100_000, 100_000, 100_000)), tmp_path
+        )

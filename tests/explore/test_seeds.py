@@ -24,14 +24,18 @@ AFM = [2, 2, -2, -2, 0, 0, 0, 0]
 
 
 def rock_salt(metal="Ni", oxygen="O"):
-    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.17), [metal, oxygen], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(4.17), [metal, oxygen], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
 
 
 def layers(cell):
     """Moment of each Ni by its place along [111]."""
     normal = np.ones(3) / 3**0.5
     metals = [
-        (round(float(site.coords @ normal), 2), site.properties["magmom"]) for site in cell if site.specie.Z == 28
+        (round(float(site.coords @ normal), 2), site.properties["magmom"])
+        for site in cell
+        if site.specie.Z == 28
     ]
     return sorted(metals)
 
@@ -60,14 +64,18 @@ def _repeated(cell):
     species = [site.specie for site in images]
     properties = {"magmom": [site.properties["magmom"] for site in images]}
     coords = [site.coords for site in images]
-    return Structure(lattice, species, coords, coords_are_cartesian=True, site_properties=properties)
+    return Structure(
+        lattice, species, coords, coords_are_cartesian=True, site_properties=properties
+    )
 
 
 def test_moments_by_element_and_by_oxidation_state(tmp_path):
     rock_salt().to_file(str(tmp_path / "NiO.vasp"))
     cell = seed_cell(Phase(name="fm", file="NiO.vasp", magmoms={"Ni": 1.7}), tmp_path)
     np.testing.assert_array_equal(moments_of(cell), [1.7] * 4 + [0] * 4)
-    mixed = Structure(Lattice.cubic(4.5), ["Fe2+", "Fe3+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
+    mixed = Structure(
+        Lattice.cubic(4.5), ["Fe2+", "Fe3+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]]
+    )
     mixed.to_file(str(tmp_path / "mixed.json"))
     phase = Phase(name="mixed", file="mixed.json", magmoms={"Fe2+": 4, "Fe3+": -5})
     cell = seed_cell(phase, tmp_path)
@@ -78,11 +86,15 @@ def test_moments_by_element_and_by_oxidation_state(tmp_path):
 def test_one_moment_for_each_site_of_the_space_group_goes_by_symmetry():
     cell = seed_cell(Phase(name="afm", **AFM_II, magmoms=(2, -2, 0), primitive=True))
     assert sorted(moments_of(cell)) == [-2, 0, 0, 2]  # twice the primitive cell of rock salt
-    cell = seed_cell(Phase(name="afm", **AFM_II, magmoms=(2, -2, 0), primitive=True, supercell=(2, 2, 2)))
+    cell = seed_cell(
+        Phase(name="afm", **AFM_II, magmoms=(2, -2, 0), primitive=True, supercell=(2, 2, 2))
+    )
     assert len(cell) == 32
     assert sum(moments_of(cell)) == 0
     alike = [
-        moment for a, b, _, d in zip(*cell.get_neighbor_list(3.0), strict=True) for moment in _product(cell, a, b, d)
+        moment
+        for a, b, _, d in zip(*cell.get_neighbor_list(3.0), strict=True)
+        for moment in _product(cell, a, b, d)
     ]
     assert (alike.count(1), alike.count(-1)) == (16 * 6, 16 * 6)  # half of the 12 nearest in plane
 
@@ -90,7 +102,9 @@ def test_one_moment_for_each_site_of_the_space_group_goes_by_symmetry():
 def _product(cell, a, b, d):
     one, other = cell[a], cell[b]
     return (
-        [np.sign(one.properties["magmom"] * other.properties["magmom"])] if one.specie.Z == other.specie.Z == 28 else []
+        [np.sign(one.properties["magmom"] * other.properties["magmom"])]
+        if one.specie.Z == other.specie.Z == 28
+        else []
     )
 
 
@@ -105,15 +119,22 @@ def test_the_primitive_seeds_supercell_takes_a_list_of_its_own(tmp_path):
     plain = seed_cell(Phase(name="a", file="primitive.vasp", supercell=matrix), tmp_path)
     assert len(plain) == 4
     assert moments_of(plain) is None
-    cell = seed_cell(Phase(name="a", file="primitive.vasp", supercell=matrix, magmoms=(2, -2, 0, 0)), tmp_path)
+    cell = seed_cell(
+        Phase(name="a", file="primitive.vasp", supercell=matrix, magmoms=(2, -2, 0, 0)), tmp_path
+    )
     assert {moment for _, moment in layers(cell)} == {2, -2}
-    repeated = seed_cell(Phase(name="a", file="primitive.vasp", supercell=matrix, magmoms=(2, 0)), tmp_path)
+    repeated = seed_cell(
+        Phase(name="a", file="primitive.vasp", supercell=matrix, magmoms=(2, 0)), tmp_path
+    )
     np.testing.assert_array_equal(moments_of(repeated), [2, 2, 0, 0])
 
 
 def test_three_sublattices(tmp_path):
     garnet = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(8.4), ["Fe", "Mn", "O"], [[0, 0, 0], [0.25, 0.25, 0.25], [0.25, 0, 0]]
+        "Fm-3m",
+        Lattice.cubic(8.4),
+        ["Fe", "Mn", "O"],
+        [[0, 0, 0], [0.25, 0.25, 0.25], [0.25, 0, 0]],
     )
     moments = np.where([site.specie.symbol == "Fe" for site in garnet], 4.0, -5.0)
     moments[-24:] = 0.1
@@ -137,13 +158,22 @@ def test_moments_of_a_magnetic_cif(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         CifWriter(cell, write_magmoms=True).write_file(tmp_path / "canted.mcif")
-        with pytest.raises(ValueError, match="phase 'canted': magnetic moments are not collinear: atom 1"):
+        with pytest.raises(
+            ValueError, match="phase 'canted': magnetic moments are not collinear: atom 1"
+        ):
             seed_cell(Phase(name="canted", file="canted.mcif"), tmp_path)
 
 
 def test_spins_of_species(tmp_path):
-    species = [Species("Ni", 2, spin=2), Species("Ni", 2, spin=-2), Species("O", -2), Species("O", -2)]
-    cell = Structure(Lattice.cubic(4.2), species, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0], [0, 0.5, 0]])
+    species = [
+        Species("Ni", 2, spin=2),
+        Species("Ni", 2, spin=-2),
+        Species("O", -2),
+        Species("O", -2),
+    ]
+    cell = Structure(
+        Lattice.cubic(4.2), species, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0], [0, 0.5, 0]]
+    )
     (tmp_path / "spin.json").write_text(json.dumps(cell.as_dict()))
     seed = seed_cell(Phase(name="spin", file="spin.json", supercell=(1, 1, 2)), tmp_path)
     np.testing.assert_array_equal(moments_of(seed), [2, 2, -2, -2, 0, 0, 0, 0])
@@ -168,7 +198,10 @@ def test_the_phases_own_moments_come_before_those_of_the_file_and_of_the_table(t
 @pytest.mark.parametrize(
     ("magmoms", "reason"),
     [
-        ([2, -2], r"phase 'afm': 2 magmoms; expected one for each of 8 atoms, or of the 16 of the supercell"),
+        (
+            [2, -2],
+            r"phase 'afm': 2 magmoms; expected one for each of 8 atoms, or of the 16 of the supercell",
+        ),
         ({"Fe": 2}, r"phase 'afm': magmoms names Fe, the cell has Ni, O"),
         ({"Ni2+": 2}, r"phase 'afm': magmoms names Ni2\+, the cell has Ni, O"),
     ],
@@ -176,7 +209,9 @@ def test_the_phases_own_moments_come_before_those_of_the_file_and_of_the_table(t
 def test_moments_that_do_not_fit_are_refused(tmp_path, magmoms, reason):
     rock_salt().to_file(str(tmp_path / "NiO.vasp"))
     with pytest.raises(ValueError, match=reason):
-        seed_cell(Phase(name="afm", file="NiO.vasp", magmoms=magmoms, supercell=(2, 1, 1)), tmp_path)
+        seed_cell(
+            Phase(name="afm", file="NiO.vasp", magmoms=magmoms, supercell=(2, 1, 1)), tmp_path
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +236,9 @@ def test_what_a_file_says_and_a_campaign_does_not_carry_is_told(tmp_path):
     Poscar(cell, selective_dynamics=[[True, True, False]] * 8).write_file(tmp_path / "POSCAR")
     notes = build_seed(Phase(name="a", file="POSCAR"), tmp_path).notes
     assert notes == ("its selective dynamics are not carried: all atoms move",)
-    mixed = Structure(Lattice.cubic(4.5), ["Fe2+", "Fe3+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
+    mixed = Structure(
+        Lattice.cubic(4.5), ["Fe2+", "Fe3+", "O2-"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]]
+    )
     mixed.to_file(str(tmp_path / "mixed.json"))
     notes = build_seed(Phase(name="a", file="mixed.json"), tmp_path).notes
     assert notes[0] == "its oxidation states add up to +3; labels are of neutral cells"
@@ -228,7 +265,9 @@ def test_moments_of_extended_xyz(tmp_path, column):
         f'2\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:{column}:R:1\n'
         "Ni 0 0 0 1.7\nNi 1.5 1.5 1.5 -1.7\n"
     )
-    np.testing.assert_array_equal(moments_of(seed_cell(Phase(name="a", file="afm.extxyz"), tmp_path)), [1.7, -1.7])
+    np.testing.assert_array_equal(
+        moments_of(seed_cell(Phase(name="a", file="afm.extxyz"), tmp_path)), [1.7, -1.7]
+    )
 
 
 def test_moments_of_a_magnetic_cif_written_as_json(tmp_path):
@@ -236,4 +275,6 @@ def test_moments_of_a_magnetic_cif_written_as_json(tmp_path):
     cell = rock_salt()
     cell.add_site_property("magmom", [Magmom([0, 0, m]) for m in AFM])
     (tmp_path / "afm.json").write_text(cell.to_json())
-    np.testing.assert_allclose(moments_of(seed_cell(Phase(name="a", file="afm.json"), tmp_path)), AFM)
+    np.testing.assert_allclose(
+        moments_of(seed_cell(Phase(name="a", file="afm.json"), tmp_path)), AFM
+    )

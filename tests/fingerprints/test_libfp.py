@@ -1,6 +1,7 @@
 """In its conventions the fingerprint is libfp's, whose own numbers lie beside this file.
 
-They were written by benchmarks/peers/make_reference.py; benchmarks/peers/libfp_client.py has the map of conventions.
+They were written by benchmarks/peers/make_reference.py; benchmarks/peers/libfp_client.py has the
+map of conventions.
 """
 
 import json
@@ -26,7 +27,14 @@ def read(name):
 
 
 def twin(cutoff, natx):
-    return GOM(cutoff=cutoff, natx=natx, overlap="normalized", exponent=2, species="single", radii=REFERENCE["radii"])
+    return GOM(
+        cutoff=cutoff,
+        natx=natx,
+        overlap="normalized",
+        exponent=2,
+        species="single",
+        radii=REFERENCE["radii"],
+    )
 
 
 @pytest.mark.parametrize("name", CELLS)

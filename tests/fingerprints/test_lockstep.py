@@ -75,7 +75,19 @@ def test_solves_matrices_that_decouple():
     wilkinson[:] = np.diag(np.abs(np.arange(n) - 6)) + chain
     scattered = symmetric(rng, 1, n)[0]
     scattered[[2, 5, 9]] = scattered[:, [2, 5, 9]] = 0
-    M = np.array([np.zeros((n, n)), np.eye(n), np.ones((n, n)), diagonal, halves, star, chain, wilkinson, scattered])
+    M = np.array(
+        [
+            np.zeros((n, n)),
+            np.eye(n),
+            np.ones((n, n)),
+            diagonal,
+            halves,
+            star,
+            chain,
+            wilkinson,
+            scattered,
+        ]
+    )
     values, V = solve(M)
     check(M, values, V)
     np.testing.assert_array_equal(values[[0, 1, 3]], [np.zeros(n), np.ones(n), np.arange(n)])
@@ -126,7 +138,11 @@ def test_only_the_lower_triangle_is_read():
 def test_what_does_not_converge_is_left_to_lapack(sweeps):
     rng = np.random.default_rng(5)
     M = np.concatenate(
-        [symmetric(rng, 9, 20), np.eye(20)[None], with_spectrum(rng, 1.0 * (np.arange(60) % 20 < 2).reshape(3, 20))]
+        [
+            symmetric(rng, 9, 20),
+            np.eye(20)[None],
+            with_spectrum(rng, 1.0 * (np.arange(60) % 20 < 2).reshape(3, 20)),
+        ]
     )
     values, V = solve(M, sweeps=sweeps)
     check(M, values, V)

@@ -21,7 +21,9 @@ def test_searches_wait_for_nothing_and_the_rest_for_them():
     searches = {job.uuid for job in flow.jobs if job.name == "ascend"}
     for job in flow.jobs:
         needed = set(job.input_uuids)
-        assert needed == {"ascend": set(), "admit": searches, "finish": {flow.jobs[-2].uuid}}[job.name]
+        assert (
+            needed == {"ascend": set(), "admit": searches, "finish": {flow.jobs[-2].uuid}}[job.name]
+        )
 
 
 def test_with_an_engine_each_search_has_its_labels_planned():

@@ -60,7 +60,11 @@ def flow():
 def test_stages(flow):
     names = Counter(job.name for job in jobs(flow))
     once = ("select", "refine", "plan", "train", "evaluate", "advance")
-    assert names == {"explore": 9, "anchor": ANCHORS, **dict.fromkeys(once, 1)}  # 90 runs, 10 a job; anchors have no k
+    assert names == {
+        "explore": 9,
+        "anchor": ANCHORS,
+        **dict.fromkeys(once, 1),
+    }  # 90 runs, 10 a job; anchors have no k
 
 
 def test_order(flow):
@@ -86,7 +90,9 @@ def test_a_committees_members_are_jobs_beside_the_training(flow):
     job_of = {job.uuid: job for job in jobs(made)}
     assert Counter(job.name for job in job_of.values())["member"] == 2
     assert {job.uuid for job in jobs(flow)} < set(job_of)  # the others are the same jobs
-    assert {job.config.manager_config["_category"] for job in job_of.values() if job.name == "member"} == {"gpu"}
+    assert {
+        job.config.manager_config["_category"] for job in job_of.values() if job.name == "member"
+    } == {"gpu"}
     for job, above in made.iterflow():
         parents = sorted(job_of[parent].name for parent in above)
         if job.name == "member":
@@ -99,7 +105,10 @@ def test_a_committees_members_are_jobs_beside_the_training(flow):
 def test_a_selector_that_needs_a_committee_is_refused_without_one():
     config = load_campaign(TEMPLATE).model_dump(mode="json")
     config["select"]["selector"] = "committee"
-    with pytest.raises(ValueError, match=r"'committee' needs the committee of the iteration before; set train\.comm"):
+    with pytest.raises(
+        ValueError,
+        match=r"'committee' needs the committee of the iteration before; set train\.comm",
+    ):
         Campaign.model_validate(config)
     config["train"]["committee"] = 2
     Campaign.model_validate(config)
@@ -129,7 +138,10 @@ def test_every_job_has_its_category_and_waits_for_what_its_machine_failed(flow):
 
 def test_categories_and_queue_can_be_changed_by_stage():
     categories, queue = {"train": "big_gpu", "refine": "cpu"}, {"train": {"walltime": "48:00:00"}}
-    found = {job.name: job.config.manager_config for job in jobs(build(categories=categories, queue=queue))}
+    found = {
+        job.name: job.config.manager_config
+        for job in jobs(build(categories=categories, queue=queue))
+    }
     assert found["train"] == {"_category": "big_gpu", "_queueadapter": {"walltime": "48:00:00"}}
     assert found["refine"] == {"_category": "cpu"}
     assert found["explore"] == {"_category": "gpu"}
@@ -182,12 +194,19 @@ def test_settings_reach_the_jobs():
 
 def test_each_iteration_has_its_maker():
     maker = ActiveLearningMaker.from_campaign(load_campaign(TEMPLATE.with_name("carbon.yaml")))
-    assert [each.explore.params.surface for each in maker.iterations] == ["local", "global", "local"]
-    assert [maker._of(maker.iterations, n) is maker.iterations[min(n, 3) - 1] for n in (1, 2, 3, 4)] == [True] * 4
+    assert [each.explore.params.surface for each in maker.iterations] == [
+        "local",
+        "global",
+        "local",
+    ]
+    assert [
+        maker._of(maker.iterations, n) is maker.iterations[min(n, 3) - 1] for n in (1, 2, 3, 4)
+    ] == [True] * 4
     assert [maker.budget(number, 0) for number in (1, 2, 3)] == [238, 734, 1934]
 
 
-# -- what jobs add while they run --------------------------------------------------------------------------------------
+# -- what jobs add while they run
+# --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -197,7 +216,10 @@ def store(database):
     store.create(campaign)
     ledger = store.ledger(campaign.dataset)
     q = np.random.default_rng(0).normal(size=(5, 2, ledger.fingerprint.dim))
-    cells = [Entry(f"001/explore/{i}", to_structure(rattled("Si", 1, seed=i)), q[i], 0.1) for i in range(5)]
+    cells = [
+        Entry(f"001/explore/{i}", to_structure(rattled("Si", 1, seed=i)), q[i], 0.1)
+        for i in range(5)
+    ]
     ledger.append(1, "select", cells)
     return store
 
@@ -224,7 +246,9 @@ def test_labels_are_added_as_a_detour(store, flow):
     assert_configured(added)
     assert all(job.metadata == {"campaign": "silicon"} for job in added)
     asked = [job.function_args[3] for job in added[:5]]
-    assert asked == [[entry["_id"]] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()]
+    assert asked == [
+        [entry["_id"]] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()
+    ]
     uuids = [job.uuid for job in added]
     assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 6 + JOBS
     assert [job.uuid for job in jobs(run(planning(build()), store).detour)] == uuids
@@ -235,14 +259,31 @@ def test_labels_are_added_as_a_detour(store, flow):
 def evaluation(validation, before=None):
     """The evaluation's document; the campaign goes on from the model before if its errors are given."""
     model, number = (MODEL, 1) if before is None else (BASE, 0)
-    decision = {"model": model, "iteration": number, "is_new": before is None, "worse": before is not None}
-    errors = {"before": {"n": 0}, "after": {"n": 0}, "validation": validation, "validation_before": before or {"n": 0}}
-    return {"iteration": 1, **errors, "continues": {**decision, "reason": "as the validation cells say"}}
+    decision = {
+        "model": model,
+        "iteration": number,
+        "is_new": before is None,
+        "worse": before is not None,
+    }
+    errors = {
+        "before": {"n": 0},
+        "after": {"n": 0},
+        "validation": validation,
+        "validation_before": before or {"n": 0},
+    }
+    return {
+        "iteration": 1,
+        **errors,
+        "continues": {**decision, "reason": "as the validation cells say"},
+    }
 
 
 def advanced(store, evaluate=None, failure=None, before=None, **changes):
     (advance,) = (job for job in jobs(build(**changes)) if job.name == "advance")
-    store.record(1, runs=[{"wall_seconds": 12.0, "reason": None}, {"wall_seconds": 1.0, "reason": "exploded"}])
+    store.record(
+        1,
+        runs=[{"wall_seconds": 12.0, "reason": None}, {"wall_seconds": 1.0, "reason": "exploded"}],
+    )
     results = (None, None)
     if evaluate is not None:
         training = {"iteration": 1, "model": MODEL, "parent": MODEL, "trained_on": 1, "left_out": 0}
@@ -267,8 +308,12 @@ def test_the_next_iteration_is_added(store):
 
 
 def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
-    explore = load_campaign(TEMPLATE).explore.model_copy(update={"walltime": 800.0, "batch_size": 45})
-    assert sum(job.name == "explore" for job in jobs(build(explore=explore))) == 2  # no speed is known yet
+    explore = load_campaign(TEMPLATE).explore.model_copy(
+        update={"walltime": 800.0, "batch_size": 45}
+    )
+    assert (
+        sum(job.name == "explore" for job in jobs(build(explore=explore))) == 2
+    )  # no speed is known yet
     response = advanced(store, {"energy_mae": 0.5, "forces_mae": 0.5}, explore=explore)
     # 12 s a run, four fifths of 800 s: 53 runs a job, of 90 and of 30
     assert Counter(job.name for job in jobs(response.addition))["explore"] == 2
@@ -276,21 +321,32 @@ def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
     assert store.iterations()[-1]["plan"] == {"batch_size": 53}
     store.record(1, runs=[{"wall_seconds": 99.0, "reason": None}])  # run again, it adds the same
     again = advanced(store, {"energy_mae": 0.5, "forces_mae": 0.5}, explore=explore)
-    assert {job.uuid for job in jobs(again.addition)} == {job.uuid for job in jobs(response.addition)}
+    assert {job.uuid for job in jobs(again.addition)} == {
+        job.uuid for job in jobs(response.addition)
+    }
 
 
 def test_a_worse_model_is_left_and_the_next_iteration_goes_on_from_the_one_before(store):
-    worse, before = {"energy_mae": 0.0448, "forces_mae": 0.3}, {"energy_mae": 0.0095, "forces_mae": 0.1}
+    worse, before = (
+        {"energy_mae": 0.0448, "forces_mae": 0.3},
+        {"energy_mae": 0.0095, "forces_mae": 0.1},
+    )
     response = advanced(store, worse, before=before)
     given = {job.name: (job.function_args, job.function_kwargs) for job in jobs(response.addition)}
     explored, trained, evaluated = (given[name] for name in ("explore", "train", "evaluate"))
     assert explored[1]["model"] == trained[1]["model"] == evaluated[0][2] == BASE
     better = advanced(store, worse)
-    assert {job.function_kwargs["model"] for job in jobs(better.addition) if job.name == "explore"} == {MODEL}
+    assert {
+        job.function_kwargs["model"] for job in jobs(better.addition) if job.name == "explore"
+    } == {MODEL}
 
 
 def test_the_thresholds_are_for_the_model_that_the_campaign_goes_on_from(store):
-    response = advanced(store, {"energy_mae": 0.01, "forces_mae": 0.5}, before={"energy_mae": 1e-4, "forces_mae": 0.01})
+    response = advanced(
+        store,
+        {"energy_mae": 0.01, "forces_mae": 0.5},
+        before={"energy_mae": 1e-4, "forces_mae": 0.01},
+    )
     assert response.addition is None
     assert "0.10 meV/atom" in store.document()["message"]
 

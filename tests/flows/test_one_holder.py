@@ -21,7 +21,9 @@ MODEL = "sha256:" + 64 * "a"
 def loop():
     label = CAMPAIGN.label.model_copy(update={"top_up": 2})
     train = CAMPAIGN.train.model_copy(update={"committee": 2})
-    return ActiveLearningMaker.from_campaign(CAMPAIGN.model_copy(update={"label": label, "train": train}))
+    return ActiveLearningMaker.from_campaign(
+        CAMPAIGN.model_copy(update={"label": label, "train": train})
+    )
 
 
 def stages(loop, iteration=1):
@@ -45,13 +47,18 @@ def test_the_data_set_is_that_of_the_loop_in_every_iteration(loop):
     loop.dataset = loop.dataset.model_copy(update={"regularization": 0.125})
     seen = told(loop, "dataset")
     assert set(seen) == {"explore", "select", "refine", "plan", "top_up_1", "top_up_2"}
-    assert {dataset.regularization for dataset in [*seen.values(), *told(loop, "dataset", 3).values()]} == {0.125}
+    assert {
+        dataset.regularization for dataset in [*seen.values(), *told(loop, "dataset", 3).values()]
+    } == {0.125}
 
 
 def test_outliers(loop):
     loop.outliers = loop.outliers.model_copy(update={"max_force": 7.0})
     seen = told(loop, "outliers")
-    assert {name: outliers.max_force for name, outliers in seen.items()} == {"train": 7.0, "member": 7.0}
+    assert {name: outliers.max_force for name, outliers in seen.items()} == {
+        "train": 7.0,
+        "member": 7.0,
+    }
 
 
 def test_the_anchors(loop):
@@ -76,7 +83,9 @@ def test_the_engine(loop):
     after = told(loop, "settings")
     assert loop.engine is other
     assert len(set(before.values())) == len(set(after.values())) == 1
-    assert set(before) == set(after) == {"plan", "top_up_1", "top_up_2", "train", "member", "evaluate"}
+    assert (
+        set(before) == set(after) == {"plan", "top_up_1", "top_up_2", "train", "member", "evaluate"}
+    )
 
 
 def held(maker):
@@ -93,7 +102,9 @@ def held(maker):
 
 
 AGNOSTIC = AgnosticParams(
-    name="w", element="W", label={"engine": "forcefield", "model": "ase.calculators.lj.LennardJones"}
+    name="w",
+    element="W",
+    label={"engine": "forcefield", "model": "ase.calculators.lj.LennardJones"},
 )
 
 
@@ -101,7 +112,9 @@ AGNOSTIC = AgnosticParams(
     "make",
     [
         lambda: ActiveLearningMaker.from_campaign(CAMPAIGN),
-        lambda: RandomMDMaker.from_campaign(CAMPAIGN.model_copy(update={"stop": StopParams(max_iterations=1)})),
+        lambda: RandomMDMaker.from_campaign(
+            CAMPAIGN.model_copy(update={"stop": StopParams(max_iterations=1)})
+        ),
         lambda: IndependentTestMaker.from_campaign(CAMPAIGN),
         lambda: RevEMMaker.from_settings(AGNOSTIC),
     ],
@@ -114,7 +127,9 @@ def test_no_parameters_are_held_twice(make):
 
 
 def test_what_a_maker_does_not_hold_cannot_be_set_on_it(loop):
-    with pytest.raises(AttributeError, match="SelectMaker has no field 'dataset'; its fields: name, params"):
+    with pytest.raises(
+        AttributeError, match="SelectMaker has no field 'dataset'; its fields: name, params"
+    ):
         loop.iterations[0].select.dataset = CAMPAIGN.dataset
     with pytest.raises(AttributeError, match="RefineMaker has no field 'theta_min'"):
         loop.iterations[0].refine.theta_min = 0.5

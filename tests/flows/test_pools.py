@@ -32,7 +32,10 @@ def flow(maker, campaign, name):
 
 
 def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(campaign):
-    maker, loop = RandomMDMaker.from_campaign(campaign, size=128), ActiveLearningMaker.from_campaign(campaign)
+    maker, loop = (
+        RandomMDMaker.from_campaign(campaign, size=128),
+        ActiveLearningMaker.from_campaign(campaign),
+    )
     names = [phase.name for phase in campaign.phases]
     for number, made in enumerate(maker.explore, 1):
         own = condition_grid(campaign.iteration(number).explore, names)
@@ -44,10 +47,14 @@ def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(ca
         plain_runs = made.runs(names, number, campaign.seed)
         theirs = {
             run.seed
-            for run in loop.iterations[min(number, len(loop.iterations)) - 1].explore.runs(names, number, campaign.seed)
+            for run in loop.iterations[min(number, len(loop.iterations)) - 1].explore.runs(
+                names, number, campaign.seed
+            )
         }
         assert len(theirs) == len(plain_runs)
-        assert theirs.isdisjoint(run.seed for run in plain_runs)  # else k = 0 would be the same trajectories
+        assert theirs.isdisjoint(
+            run.seed for run in plain_runs
+        )  # else k = 0 would be the same trajectories
     assert maker.select.params.selector == "random"
     jobs = flow(maker, campaign, "demo.random")
     assert Counter(job.name for job in jobs) == {"explore": 8, "select": 1, "plan": 1, "close": 1}
@@ -64,14 +71,21 @@ def test_the_independent_test_runs_each_phase_pressure_and_temperature(campaign)
     runs = condition_grid(maker.cells.plain, [phase.name for phase in campaign.phases])
     assert len(runs) == 2 * 3 * 2
     jobs = flow(maker, campaign, "demo.independent")
-    assert Counter(job.name for job in jobs) == {"independent": 2, "select": 1, "plan": 1, "close": 1}
+    assert Counter(job.name for job in jobs) == {
+        "independent": 2,
+        "select": 1,
+        "plan": 1,
+        "close": 1,
+    }
     categories = {job.name: job.config.manager_config["_category"] for job in jobs}
     assert categories == {"independent": "gpu", "select": "cpu", "plan": "cpu", "close": "cpu"}
 
 
 def test_a_curve_is_one_job_a_point_and_one_end(campaign):
     curve = campaign.curve.model_copy(update={"sizes": (50, 25), "seeds": (1, 2)})
-    maker = LearningCurveMaker.from_campaign(campaign.model_copy(update={"curve": curve}), {"entropy": "demo"})
+    maker = LearningCurveMaker.from_campaign(
+        campaign.model_copy(update={"curve": curve}), {"entropy": "demo"}
+    )
     jobs = flow(maker, campaign, "demo.curve")
     assert Counter(job.name for job in jobs) == {"point": 12, "conclude": 1}
     assert len({job.uuid for job in jobs}) == 13
@@ -86,7 +100,11 @@ def test_pools_have_names_that_follow_from_what_they_are_of(campaign):
             "curve": campaign.curve.model_copy(update={"sizes": (7,)}),
         }
     )
-    assert random_pool(campaign, 128).name == random_pool(changed, 128).name == "silicon-demo.random-128"
+    assert (
+        random_pool(campaign, 128).name
+        == random_pool(changed, 128).name
+        == "silicon-demo.random-128"
+    )
     assert independent_pool(campaign).name != independent_pool(changed).name
     pools = {"entropy": "a", "random": "b"}
     names = {curve_of(c, p).name for c in (campaign, changed) for p in (pools, {"entropy": "a"})}

@@ -27,8 +27,14 @@ def test_goes_on():
         ({"label_budget": 10}, "the label budget of 10 is spent"),
         ({"label_budget": 9}, "the label budget of 9 is spent"),
         ({"new": 0}, "nothing new was found"),
-        ({"validation": GOOD, "energy_mae": 0.002}, "validation energy MAE 1.00 meV/atom is below the threshold"),
-        ({"validation": GOOD, "energy_mae": 0.002, "forces_mae": 0.1}, "validation energy MAE 1.00 meV/atom"),
+        (
+            {"validation": GOOD, "energy_mae": 0.002},
+            "validation energy MAE 1.00 meV/atom is below the threshold",
+        ),
+        (
+            {"validation": GOOD, "energy_mae": 0.002, "forces_mae": 0.1},
+            "validation energy MAE 1.00 meV/atom",
+        ),
     ],
 )
 def test_done(changes, message):

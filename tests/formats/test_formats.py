@@ -27,12 +27,19 @@ def frame(symbols, seed, stress=True, **info):
     rng = np.random.default_rng(seed)
     atoms = skewed(symbols, seed)
     numbers = {"energy": rng.normal(), "forces": rng.normal(size=(len(atoms), 3))}
-    atoms.calc = SinglePointCalculator(atoms, **numbers, **({"stress": rng.normal(size=6)} if stress else {}))
+    atoms.calc = SinglePointCalculator(
+        atoms, **numbers, **({"stress": rng.normal(size=6)} if stress else {})
+    )
     atoms.info |= info
     return atoms
 
 
-FRAMES = [frame("Si3", 1), frame("Si3", 2), frame("Si2C", 3, phase="wurtzite"), frame("CSi2", 4, config_type="other")]
+FRAMES = [
+    frame("Si3", 1),
+    frame("Si3", 2),
+    frame("Si2C", 3, phase="wurtzite"),
+    frame("CSi2", 4, config_type="other"),
+]
 
 
 @pytest.fixture
@@ -82,7 +89,10 @@ def systems(folder):
     found = {}
     for file in sorted(folder.rglob("type.raw")):
         own = file.parent
-        kinds, names = np.loadtxt(file, dtype=int, ndmin=1), (own / "type_map.raw").read_text().split()
+        kinds, names = (
+            np.loadtxt(file, dtype=int, ndmin=1),
+            (own / "type_map.raw").read_text().split(),
+        )
         data = {path.stem: np.load(path) for path in (own / "set.000").glob("*.npy")}
         found[str(own.relative_to(folder))] = ([names[kind] for kind in kinds], data)
     return found
@@ -97,7 +107,10 @@ def test_deepmd_has_virials_in_ev(tmp_path, known):
     rows = []
     for symbols, data in found.values():
         assert set(data) == {"coord", "box", "energy", "force", "virial"}
-        rows += [(symbols, {name: value[k] for name, value in data.items()}) for k in range(len(data["box"]))]
+        rows += [
+            (symbols, {name: value[k] for name, value in data.items()})
+            for k in range(len(data["box"]))
+        ]
     for one in known:
         symbols, row = next((s, r) for s, r in rows if abs(r["energy"].item() - one.energy) < 1e-5)
         order = np.argsort(one.atoms.get_chemical_symbols(), kind="stable")
@@ -156,7 +169,13 @@ def test_pacemakers_input_is_the_papers(tmp_path, symbol, numbers):
     settings = yaml.safe_load((tmp_path / "input.yaml").read_text())
     weighting, loss = settings["fit"]["weighting"], settings["fit"]["loss"]
     assert (settings["cutoff"], *(weighting[name] for name in ("DElow", "DEup", "DFup"))) == numbers
-    expected = {"type": "EnergyBasedWeightingPolicy", "nfit": 10000, "DE": 1.0, "DF": 1.0, "wlow": 0.75}
+    expected = {
+        "type": "EnergyBasedWeightingPolicy",
+        "nfit": 10000,
+        "DE": 1.0,
+        "DF": 1.0,
+        "wlow": 0.75,
+    }
     assert weighting.items() >= (expected | {"reftype": "all"}).items()
     assert (loss["kappa"], loss["L1_coeffs"], loss["L2_coeffs"]) == (0.1, 1e-9, 1e-11)
     assert settings["potential"]["functions"]["ALL"]["nradmax_by_orders"] == [20, 4, 4, 2, 1]
@@ -166,9 +185,15 @@ def test_pacemakers_input_is_the_papers(tmp_path, symbol, numbers):
 
 def test_pacemakers_input_can_be_changed(tmp_path):
     pytest.importorskip("pandas")
-    write_pacemaker([labelled(frame("Si2", 1))], tmp_path, PacemakerParams(cutoff=5.0, low=1.5, force_up=30.0))
+    write_pacemaker(
+        [labelled(frame("Si2", 1))], tmp_path, PacemakerParams(cutoff=5.0, low=1.5, force_up=30.0)
+    )
     settings = yaml.safe_load((tmp_path / "input.yaml").read_text())
-    assert (settings["cutoff"], settings["fit"]["weighting"]["DElow"], settings["fit"]["weighting"]["DFup"]) == (
+    assert (
+        settings["cutoff"],
+        settings["fit"]["weighting"]["DElow"],
+        settings["fit"]["weighting"]["DFup"],
+    ) == (
         5,
         1.5,
         30,

@@ -16,8 +16,12 @@ from entropy_flows.schemas import AgnosticParams, AscendDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError
 
-DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=16, elements=("W",)), regularization=1e-6)
-SEARCH = RevEMParams(iterations=16, lockstep=4, bootstrap=3, shape={"atoms": (2, 5)}, ascent={"max_steps": 8})
+DATASET = DatasetParams(
+    fingerprint=GOMParams(cutoff=4.0, natx=16, elements=("W",)), regularization=1e-6
+)
+SEARCH = RevEMParams(
+    iterations=16, lockstep=4, bootstrap=3, shape={"atoms": (2, 5)}, ascent={"max_steps": 8}
+)
 WINDOWS = windows(15.8)
 
 
@@ -39,7 +43,9 @@ def admit(docs):
 
 def a_search():
     gom = GOM(**dict(DATASET.fingerprint))
-    return RevEM("W", WINDOWS[1], SufficientStatistics(gom.dim, 1e-6), gom, SEARCH, np.random.default_rng(3))
+    return RevEM(
+        "W", WINDOWS[1], SufficientStatistics(gom.dim, 1e-6), gom, SEARCH, np.random.default_rng(3)
+    )
 
 
 def test_a_packed_search_goes_on_with_the_same_bits(tmp_path):
@@ -69,7 +75,9 @@ def test_a_checkpoint_of_other_inputs_is_ignored(tmp_path):
 def test_a_search_that_is_asked_to_end_saves_and_is_finished_by_the_next(store, monkeypatch):
     whole = ascend(0)
     asked = iter([False, True])
-    monkeypatch.setattr("entropy_flows.jobs.checkpoint.termination_asked", lambda: next(asked, False))
+    monkeypatch.setattr(
+        "entropy_flows.jobs.checkpoint.termination_asked", lambda: next(asked, False)
+    )
     with answering_sigterm(), pytest.raises(Terminated, match="saved at candidate 8"):
         ascend(1)
     tried = []
@@ -108,7 +116,9 @@ def test_gathering_writes_one_ledger_in_the_order_of_the_runs(store):
     found = admit([docs[0], None, *docs[1:]])
     entries = list(store.ledger(DATASET).entries())
     assert [entry["position"] for entry in entries] == list(range(found.cells))
-    assert [entry["iteration"] for entry in entries] == sorted(entry["iteration"] for entry in entries)
+    assert [entry["iteration"] for entry in entries] == sorted(
+        entry["iteration"] for entry in entries
+    )
     assert found.cells == sum(len(doc.trajectories) for doc in docs)
     assert found.batches == 3
     first = entries[0]

@@ -24,7 +24,9 @@ from entropy_flows.processes import locked
 from entropy_flows.settings import settings
 from entropy_flows.store.fence import Launch, running
 
-PARAMS = ExploreParams(temperatures=(600.0,), entropy_weights=(2.0, 5.0), steps=12, warm_up=2, ramp=2, snapshot_every=3)
+PARAMS = ExploreParams(
+    temperatures=(600.0,), entropy_weights=(2.0, 5.0), steps=12, warm_up=2, ramp=2, snapshot_every=3
+)
 BIAS = LocalBias(GOM(cutoff=3.0, natx=8))
 
 
@@ -113,7 +115,12 @@ def test_what_is_damaged_or_belongs_to_other_inputs_is_ignored(batch, tmp_path):
     moved[0].positions[0, 0] += 1e-12
     assert checkpoint(path, (batch[0], moved)).load() is None
     whole = path.read_bytes()
-    for damaged in (whole[:-1], whole[:40], b"", whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]):
+    for damaged in (
+        whole[:-1],
+        whole[:40],
+        b"",
+        whole[:200] + bytes([whole[200] ^ 1]) + whole[201:],
+    ):
         path.write_bytes(damaged)
         assert checkpoint(path, batch).load() is None
 
@@ -122,7 +129,9 @@ def test_a_write_that_fails_leaves_the_last_one(batch, tmp_path, monkeypatch):
     file, states = checkpoint(tmp_path / "explore.checkpoint", batch), []
     run(batch, on_step=lambda ensemble: states.append(ensemble.state()))
     file.save(states[3])
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(OSError, match="No space left"):
         file.save(states[4])
     assert file.load()["step"] == states[3]["step"]

@@ -22,23 +22,38 @@ ZERO = 2.5
 def store(database):
     """Copper labelled by EMT, from another zero of energy; EMT is registered as the base model."""
     opened = CampaignStore(database, "copper")
-    config = {"name": "copper", "elements": ["Cu"], "base_model": GOOD, "label": {"engine": "forcefield"}}
+    config = {
+        "name": "copper",
+        "elements": ["Cu"],
+        "base_model": GOOD,
+        "label": {"engine": "forcefield"},
+    }
     config["label"]["model"] = GOOD
-    opened.create(Campaign.model_validate(config | {"phases": [{"name": "fcc", "file": "fcc.cif"}]}))
+    opened.create(
+        Campaign.model_validate(config | {"phases": [{"name": "fcc", "file": "fcc.cif"}]})
+    )
     opened.save_model(0, GOOD)
     ledger = opened.ledger(DATASET)
     cells = [bulk("Cu", cubic=True, a=3.5 + 0.02 * n) for n in range(12)]
     for seed, atoms in enumerate(cells):
         atoms.rattle(0.1, seed=seed)
     ledger.append(
-        1, "select", [Entry(f"{n}", to_structure(c), ledger.fingerprint(c), 0.1) for n, c in enumerate(cells)]
+        1,
+        "select",
+        [Entry(f"{n}", to_structure(c), ledger.fingerprint(c), 0.1) for n, c in enumerate(cells)],
     )
     ids = [entry["_id"] for entry in ledger.entries()]
     for entry, atoms in zip(opened.ledger_entries(ids), cells, strict=True):
         atoms.calc = EMT()
         energy = atoms.get_potential_energy() + ZERO * len(atoms)
         forces = atoms.get_forces().tolist()
-        label = {"energy": energy, "free_energy": energy, "forces": forces, "converged": True, "reason": None}
+        label = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": forces,
+            "converged": True,
+            "reason": None,
+        }
         opened.add_label(entry, "hash", label)
     parts = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
     opened.set_splits({str(n): part for n, part in enumerate(parts)})
@@ -77,7 +92,11 @@ def test_unless_told_otherwise(store):
 def test_a_better_model_is_taken(store):
     store.save_model(-1, BAD, role="student")
     done = evaluate(store, 1, BAD, GOOD)
-    assert (done.continues.model, done.continues.is_new, done.continues.worse) == (GOOD, True, False)
+    assert (done.continues.model, done.continues.is_new, done.continues.worse) == (
+        GOOD,
+        True,
+        False,
+    )
     assert [(each.role, each.title) for each in subjects(store, store.campaign())][:2] == [
         ("before", "before"),
         ("after", "after 1"),

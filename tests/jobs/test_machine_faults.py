@@ -58,12 +58,22 @@ def campaign(database):
 
     def make(name):
         store = CampaignStore(database, name)
-        config = {"name": name, "elements": ["Cu"], "base_model": "EMT", "label": {"engine": "forcefield"}}
-        store.create(Campaign.model_validate(config | {"phases": [{"name": "fcc", "file": "fcc.cif"}]}))
+        config = {
+            "name": name,
+            "elements": ["Cu"],
+            "base_model": "EMT",
+            "label": {"engine": "forcefield"},
+        }
+        store.create(
+            Campaign.model_validate(config | {"phases": [{"name": "fcc", "file": "fcc.cif"}]})
+        )
         store.save_model(0, "EMT")
         ledger = store.ledger(DATASET)
         cells = [copper(seed) for seed in range(6)]
-        entries = [Entry(f"001/explore/{n}", to_structure(c), ledger.fingerprint(c), 0.1) for n, c in enumerate(cells)]
+        entries = [
+            Entry(f"001/explore/{n}", to_structure(c), ledger.fingerprint(c), 0.1)
+            for n, c in enumerate(cells)
+        ]
         ledger.append(1, "select", entries)
         return store
 
@@ -77,7 +87,10 @@ def run(job):
 
 def ledger_of(store):
     """All that the ledger holds but names and times."""
-    return [(entry["stage"], entry["gain"], entry["structure"]["sites"]) for entry in store.ledger(DATASET).entries()]
+    return [
+        (entry["stage"], entry["gain"], entry["structure"]["sites"])
+        for entry in store.ledger(DATASET).entries()
+    ]
 
 
 def refine(name):
@@ -93,7 +106,9 @@ def refine(name):
     entropy = {"entropy_before": {}, "entropy_after": {}, "gains": []}
     selected = SelectDoc(iteration=1, **facts, **entropy, trajectories=near)
     maker = RefineMaker(params=RefineParams(max_steps=6))
-    return run(maker.make(name, 1, selected, dataset=DATASET, theta_min=1e-3, model="EMT", budget=None))
+    return run(
+        maker.make(name, 1, selected, dataset=DATASET, theta_min=1e-3, model="EMT", budget=None)
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -174,7 +189,9 @@ OTHERS = {
     "outliers": lambda calculator: odd_labels(labelled(10), calculator, OutlierParams()),
     "errors": lambda calculator: errors(labelled(4), calculator).as_dict(),
     "calibration": lambda calculator: committee(calculator).calibration(labelled(4)),
-    "physics": lambda calculator: run_check("eos", copper(0), calculator, PhysicsParams(volumes=5)).result,
+    "physics": lambda calculator: (
+        run_check("eos", copper(0), calculator, PhysicsParams(volumes=5)).result
+    ),
 }
 
 

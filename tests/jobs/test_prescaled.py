@@ -32,7 +32,9 @@ def test_the_base_models_equations_of_state_hold_in_each_iteration(database, see
     for model in (BASE, NEXT):
         starts = Prescaled.of_campaign(store, seeds, model, models[model])
         assert starts.of("fcc") == expected
-        assert volume(starts, 10.0) == pytest.approx(4 * expected.volume * (1 - 10.0 / expected.bulk_modulus))
+        assert volume(starts, 10.0) == pytest.approx(
+            4 * expected.volume * (1 - 10.0 / expected.bulk_modulus)
+        )
 
 
 def test_the_next_models_own_would_be_others(seeds):
@@ -49,6 +51,8 @@ def test_a_cell_with_a_vacuum_starts_as_it_is():
     start = starts(Run(0, Condition("slab", 300, 2, 0.0), "atom", 1))
     assert np.array_equal(start.cell, slab.cell)
     assert np.allclose(start.positions, slab.positions)
-    with pytest.raises(ValueError, match=r"'slab' is a slab, .*: no volume of its cell stands for a pressure"):
+    with pytest.raises(
+        ValueError, match=r"'slab' is a slab, .*: no volume of its cell stands for a pressure"
+    ):
         starts(Run(1, Condition("slab", 300, 2, 5.0), "atom", 1))
     assert starts.told() == {}

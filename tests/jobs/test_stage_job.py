@@ -36,7 +36,12 @@ def test_its_own_failure_is_a_row_until_it_does_well(tmp_path):
     uuid, output = run(tmp_path, failures=1)
     assert output is None
     (row,) = store.failures()
-    assert (row["uuid"], row["stage"], row["iteration"], row["message"]) == (uuid, "count", 1, "ValueError: no")
+    assert (row["uuid"], row["stage"], row["iteration"], row["message"]) == (
+        uuid,
+        "count",
+        1,
+        "ValueError: no",
+    )
     assert run(tmp_path, failures=1)[1].runs == 2
     assert store.failures() == []
 

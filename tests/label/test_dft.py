@@ -59,7 +59,9 @@ def diamond(symbol, a):
 
 
 def rock_salt():
-    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
 
 
 def tags(incar):
@@ -76,16 +78,28 @@ def tags(incar):
     ids=["Si", "NaCl", "C"],
 )
 def test_inputs_are_the_papers(tmp_path, generator, structure, expected, mesh, potcar):
-    summary = write_inputs(structure, StaticMaker(input_set_generator=generator()), tmp_path / "run")
-    assert {file.name for file in (tmp_path / "run").iterdir()} == {"INCAR", "POSCAR", "KPOINTS", "POTCAR.spec"}
-    # Equality of dictionaries: what must be absent (ISPIN, MAGMOM, GGA or METAGGA, IVDW, KSPACING, ...) is absent.
+    summary = write_inputs(
+        structure, StaticMaker(input_set_generator=generator()), tmp_path / "run"
+    )
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        "INCAR",
+        "POSCAR",
+        "KPOINTS",
+        "POTCAR.spec",
+    }
+    # Equality of dictionaries: what must be absent (ISPIN, MAGMOM, GGA or METAGGA, IVDW, KSPACING,
+    # ...) is absent.
     assert tags(Incar.from_file(tmp_path / "run" / "INCAR")) == expected
     kpoints = Kpoints.from_file(tmp_path / "run" / "KPOINTS")
     assert kpoints.style == Kpoints.supported_modes.Gamma
     assert list(kpoints.kpts[0]) == mesh
     assert list(kpoints.kpts_shift) == [0, 0, 0]
     assert (tmp_path / "run" / "POTCAR.spec").read_text().split() == potcar
-    assert (tags(summary["incar"]), summary["kpoints"], summary["potcar"]) == (expected, mesh, potcar)
+    assert (tags(summary["incar"]), summary["kpoints"], summary["potcar"]) == (
+        expected,
+        mesh,
+        potcar,
+    )
     assert summary["n_atoms"] == len(structure)
 
 
@@ -100,7 +114,9 @@ def test_user_has_the_last_word(tmp_path):
     generator = PBEStaticSetGenerator(
         user_incar_settings={"ENCUT": 300, "NELM": None, "ISIF": 3, "ISPIN": 2}, kpoint_length=15
     )
-    summary = write_inputs(diamond("Si", 5.43), StaticMaker(input_set_generator=generator), tmp_path)
+    summary = write_inputs(
+        diamond("Si", 5.43), StaticMaker(input_set_generator=generator), tmp_path
+    )
     assert summary["incar"]["ENCUT"] == 300
     assert summary["incar"]["ISIF"] == 3
     assert summary["incar"]["ISPIN"] == 2
@@ -137,9 +153,16 @@ def test_moments_follow_their_atoms_into_the_incar(tmp_path, engine, how):
 
 def test_the_cells_moments_come_before_a_table(tmp_path):
     table = {"ISPIN": 2, "MAGMOM": {"Ni": 3.0, "O": 0}}
-    incar = incar_of(nickel_oxide(moments=[2.0, 0.0, -2.0, 0.0]), tmp_path, user_incar_settings=table)
+    incar = incar_of(
+        nickel_oxide(moments=[2.0, 0.0, -2.0, 0.0]), tmp_path, user_incar_settings=table
+    )
     assert incar["MAGMOM"] == [2.0, -2.0, 0.0, 0.0]
-    assert incar_of(nickel_oxide(), tmp_path, user_incar_settings=table)["MAGMOM"] == [3.0, 3.0, 0.0, 0.0]
+    assert incar_of(nickel_oxide(), tmp_path, user_incar_settings=table)["MAGMOM"] == [
+        3.0,
+        3.0,
+        0.0,
+        0.0,
+    ]
 
 
 def test_without_spin_there_are_no_moments(tmp_path):
@@ -171,7 +194,12 @@ def test_u_follows_the_species(tmp_path, metals, anion, u, orbitals, own):
 def test_settings_know_spin_and_u_but_no_cells_moments():
     hashes = [
         settings_hash(make_static_maker(LabelParams(**options)))
-        for options in ({}, {"spin": True}, {"spin": True, "hubbard_u": {"Ni": 6.2}}, {"hubbard_u": {"Ni": 6.2}})
+        for options in (
+            {},
+            {"spin": True},
+            {"spin": True, "hubbard_u": {"Ni": 6.2}},
+            {"hubbard_u": {"Ni": 6.2}},
+        )
     ]
     assert len(set(hashes)) == 4
     by_tag = make_static_maker(LabelParams(user_incar_settings={"ISPIN": 2}))

@@ -67,7 +67,11 @@ class Smeared(Calculator):
         super().calculate(atoms, properties, system_changes)
         twin = atoms.copy()
         twin.calc = EMT()
-        self.results = {"energy": twin.get_potential_energy(), "forces": twin.get_forces(), "stress": twin.get_stress()}
+        self.results = {
+            "energy": twin.get_potential_energy(),
+            "forces": twin.get_forces(),
+            "stress": twin.get_stress(),
+        }
         self.results["free_energy"] = self.results["energy"] - 0.011
 
 
@@ -159,7 +163,10 @@ def test_wrong_parameters_die_early(wrong, words):
     ("params", "words"),
     [
         (LabelParams(engine="forcefield", model="SevenNett"), "did you mean 'SevenNet'"),
-        (LabelParams(engine="forcefield", model="ase.calculators.emt.EMTT"), "ase.calculators.emt:EMTT"),
+        (
+            LabelParams(engine="forcefield", model="ase.calculators.emt.EMTT"),
+            "ase.calculators.emt:EMTT",
+        ),
         (LabelParams(maker="no_such_package.makers:static"), "no_such_package.makers:static"),
         (LabelParams(maker="json"), "package.module:name"),
         (LabelParams(maker="json:dumps"), "json:dumps.*missing"),
@@ -174,7 +181,9 @@ def test_engines_that_do_not_exist_say_so(params, words):
 
 def test_a_maker_of_ones_own_is_untouched():
     generator = StaticSetGenerator(user_incar_settings={"ENCUT": 450, "NCORE": 4})
-    mine = StaticMaker(name="mine", input_set_generator=generator, run_vasp_kwargs={"wall_time": 60})
+    mine = StaticMaker(
+        name="mine", input_set_generator=generator, run_vasp_kwargs={"wall_time": 60}
+    )
     params = LabelParams(maker=mine)
     travelled = LabelParams.from_dict(json.loads(json.dumps(params.as_dict())))
     for one in (params, travelled, LabelParams(maker=mine.as_dict())):
@@ -216,8 +225,12 @@ def test_hash_changes_with_the_physics():
         make_static_maker(LabelParams(engine="vasp-r2scan-rvv10")),
         StaticMaker(),
         make_static_maker(EMT_ENGINE),
-        make_static_maker(LabelParams(engine="forcefield", model="ase.calculators.lj.LennardJones")),
-        make_static_maker(EMT_ENGINE.model_copy(update={"calculator_kwargs": {"asap_cutoff": True}})),
+        make_static_maker(
+            LabelParams(engine="forcefield", model="ase.calculators.lj.LennardJones")
+        ),
+        make_static_maker(
+            EMT_ENGINE.model_copy(update={"calculator_kwargs": {"asap_cutoff": True}})
+        ),
         make_static_maker(LabelParams(engine="forcefield")),
         SmearedMaker(),
         SmearedMaker(calculator_kwargs={"x": 1}),
@@ -240,7 +253,9 @@ def test_hash_of_a_model_is_its_content(in_tmp):
 
     for name, weights in [("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")]:
         (in_tmp / name).write_bytes(weights)
-    assert with_model(in_tmp / "a.pth") == with_model(in_tmp / "b.pth") != with_model(in_tmp / "c.pth")
+    assert (
+        with_model(in_tmp / "a.pth") == with_model(in_tmp / "b.pth") != with_model(in_tmp / "c.pth")
+    )
 
 
 def test_hash_is_the_same_in_another_process_and_after_use(copper):
@@ -252,7 +267,9 @@ def test_hash_is_the_same_in_another_process_and_after_use(copper):
         "(LabelParams(engine='forcefield', model='ase.calculators.emt.EMT'), LabelParams())])"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7"}
-    other = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env)
+    other = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env
+    )
     assert other.stdout.split() == [before, settings_hash(make_static_maker(LabelParams()))]
     assert settings_hash(maker) == before
 
@@ -273,13 +290,19 @@ def test_batches_load_once_run_apart_and_leave_torch_alone(in_tmp, copper):
     labels = label_batch(SmearedMaker(), cells)
     assert Smeared.loaded == 1
     assert torch.get_default_dtype() == torch.float32
-    assert sorted(path.name for path in in_tmp.iterdir()) == ["label_0000", "label_0001", "label_0002"]
+    assert sorted(path.name for path in in_tmp.iterdir()) == [
+        "label_0000",
+        "label_0001",
+        "label_0002",
+    ]
     assert labels[1].pressure > labels[0].pressure
     np.testing.assert_array_equal(labels[0].forces, labels[2].forces)
 
 
 def test_a_plain_method_may_hand_out_another_makers_job(copper):
-    np.testing.assert_array_equal(label_one(DelegatingMaker(), copper).forces, label_one(SmearedMaker(), copper).forces)
+    np.testing.assert_array_equal(
+        label_one(DelegatingMaker(), copper).forces, label_one(SmearedMaker(), copper).forces
+    )
 
 
 @pytest.mark.parametrize("maker", [FlowMaker(), DetourMaker()])
@@ -303,7 +326,9 @@ def test_a_failing_maker_gives_a_row(in_tmp, copper):
 
 def test_one_failure_does_not_stop_a_batch(copper):
     collapsed = copper.copy()
-    collapsed.translate_sites([1], collapsed.frac_coords[0] - collapsed.frac_coords[1] + 0.05, to_unit_cell=False)
+    collapsed.translate_sites(
+        [1], collapsed.frac_coords[0] - collapsed.frac_coords[1] + 0.05, to_unit_cell=False
+    )
     labels = label_batch(make_static_maker(EMT_ENGINE), [copper, collapsed, copper])
     assert [label.reason for label in labels] == [None, Reason.BAD_GEOMETRY, None]
 
@@ -317,7 +342,9 @@ def test_interrupts_pass_through(copper, kind):
 def test_an_engine_that_is_not_installed_blames_no_structure(copper):
     with pytest.raises(EngineError, match="no_package"):
         label_one(FailingMaker(kind=ImportError, message="no_package"), copper)
-    nowhere = LabelParams(run_vasp_kwargs={"vasp_cmd": "/nowhere/vasp", "vasp_gamma_cmd": "/nowhere/vasp"})
+    nowhere = LabelParams(
+        run_vasp_kwargs={"vasp_cmd": "/nowhere/vasp", "vasp_gamma_cmd": "/nowhere/vasp"}
+    )
     maker = make_static_maker(nowhere)
     maker.write_input_set_kwargs["potcar_spec"] = True
     with pytest.raises(EngineError, match="/nowhere/vasp"):
@@ -329,14 +356,21 @@ def test_an_engine_that_is_not_installed_blames_no_structure(copper):
     [
         ("exit 1", Reason.CRASH),
         ("echo '<modeling><gen' > vasprun.xml", Reason.PARSE_ERROR),
-        ("echo 'slurmstepd: error: Detected 1 oom-kill event(s)' >&2; exit 137", Reason.OUT_OF_MEMORY),
+        (
+            "echo 'slurmstepd: error: Detected 1 oom-kill event(s)' >&2; exit 137",
+            Reason.OUT_OF_MEMORY,
+        ),
     ],
 )
 def test_custodian_on_a_broken_vasp(in_tmp, copper, script, reason):
     command = in_tmp / "vasp.sh"
     command.write_text(f"#!/bin/sh\n{script}\n")
     command.chmod(0o755)
-    run = {"vasp_cmd": str(command), "vasp_gamma_cmd": str(command), "custodian_kwargs": {"polling_time_step": 0.2}}
+    run = {
+        "vasp_cmd": str(command),
+        "vasp_gamma_cmd": str(command),
+        "custodian_kwargs": {"polling_time_step": 0.2},
+    }
     maker = make_static_maker(LabelParams(run_vasp_kwargs=run))
     maker.write_input_set_kwargs["potcar_spec"] = True
     label = label_one(maker, copper, in_tmp / "run")
@@ -347,11 +381,17 @@ def test_custodian_on_a_broken_vasp(in_tmp, copper, script, reason):
 
 def test_reasons_of_exceptions(in_tmp):
     from custodian.custodian import MaxCorrectionsPerJobError, NonRecoverableError, ValidationError
-    from custodian.vasp.handlers import FrozenJobErrorHandler, UnconvergedErrorHandler, WalltimeHandler
+    from custodian.vasp.handlers import (
+        FrozenJobErrorHandler,
+        UnconvergedErrorHandler,
+        WalltimeHandler,
+    )
     from custodian.vasp.validators import VaspFilesValidator, VasprunXMLValidator
 
     (in_tmp / "vasprun.xml").touch()
-    unsuccessful = RuntimeError("Job was not successful (perhaps your job did not converge within the limit)!")
+    unsuccessful = RuntimeError(
+        "Job was not successful (perhaps your job did not converge within the limit)!"
+    )
     table = [
         (NonRecoverableError("x", True, UnconvergedErrorHandler()), Reason.SCF_NOT_CONVERGED),
         (NonRecoverableError("x", True, WalltimeHandler()), Reason.WALLTIME),
@@ -362,7 +402,10 @@ def test_reasons_of_exceptions(in_tmp):
         (unsuccessful, Reason.SCF_NOT_CONVERGED),
         (SCFError("no luck"), Reason.SCF_NOT_CONVERGED),
         (MemoryError(), Reason.OUT_OF_MEMORY),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), Reason.OUT_OF_MEMORY),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            Reason.OUT_OF_MEMORY,
+        ),
         (subprocess.TimeoutExpired("vasp_std", 60), Reason.WALLTIME),
         (TimeoutError(), Reason.WALLTIME),
         (json.JSONDecodeError("x", "", 0), Reason.PARSE_ERROR),
@@ -388,7 +431,9 @@ def test_custodians_log_tells_one_giving_up_from_another(in_tmp, handler, error,
     first = {"errors": ["tet"], "handler": {"@class": "VaspErrorHandler"}}
     log = [{"corrections": [first, {"errors": [error], "handler": {"@class": handler}}]}]
     (in_tmp / "custodian.json").write_text(json.dumps(log))
-    found, evidence = reason_from_exception(MaxCorrectionsError("Max errors reached: 5.", True, 5), in_tmp)
+    found, evidence = reason_from_exception(
+        MaxCorrectionsError("Max errors reached: 5.", True, 5), in_tmp
+    )
     assert found is reason
     assert handler in evidence
 
@@ -398,14 +443,22 @@ def test_custodians_log_tells_one_giving_up_from_another(in_tmp, handler, error,
 
 def test_geometries_worth_calculating():
     for symbol, a in [("Si", 5.43), ("C", 3.567), ("C", 3.0)]:
-        assert check_geometry(Structure.from_spacegroup("Fd-3m", Lattice.cubic(a), [symbol], [[0, 0, 0]])) is None
+        assert (
+            check_geometry(
+                Structure.from_spacegroup("Fd-3m", Lattice.cubic(a), [symbol], [[0, 0, 0]])
+            )
+            is None
+        )
     assert check_geometry(Structure(Lattice.cubic(12), ["C"], [[0, 0, 0]])) is None
 
 
 @pytest.mark.parametrize(
     ("structure", "words"),
     [
-        (Structure(Lattice.cubic(5), ["Si", "Si"], [[0, 0, 0], [0.1, 0, 0]]), "atoms 0 and 1|atoms 1 and 0"),
+        (
+            Structure(Lattice.cubic(5), ["Si", "Si"], [[0, 0, 0], [0.1, 0, 0]]),
+            "atoms 0 and 1|atoms 1 and 0",
+        ),
         (Structure(Lattice.orthorhombic(0.9, 9, 9), ["Si"], [[0, 0, 0]]), "atoms 0 and 0"),
         (Structure(Lattice.cubic(5), ["Si", "Si"], [[0, 0, 0], [0, 0, 0]]), "0.000 Å"),
         (Structure(Lattice.cubic(5), ["Si"], [[np.nan, 0, 0]]), "not finite"),
@@ -419,6 +472,8 @@ def test_geometries_not_worth_calculating(structure, words):
 
 def test_importing_the_package_loads_nothing_heavy():
     heavy = "{'torch', 'atomate2', 'pymatgen'}"
-    code = f"import sys, entropy_flows.label as label; dir(label); print({heavy} & set(sys.modules))"
+    code = (
+        f"import sys, entropy_flows.label as label; dir(label); print({heavy} & set(sys.modules))"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

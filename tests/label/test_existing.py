@@ -88,7 +88,9 @@ def spoiled(text, how):
         comment = comment.replace('pbc="T T T"', 'pbc="T T F"')
     elif how == "bad stress":
         start = comment.index("stress=")
-        comment = comment[:start] + 'stress="nan 0 0 0 1 0 0 0 1" ' + comment[comment.index("pbc=") :]
+        comment = (
+            comment[:start] + 'stress="nan 0 0 0 1 0 0 0 1" ' + comment[comment.index("pbc=") :]
+        )
     return "".join([head, comment, *rows])
 
 
@@ -116,7 +118,9 @@ def test_a_bad_frame_has_its_reason_and_costs_no_other(tmp_path, how):
 
 def test_what_is_no_extended_xyz(tmp_path):
     (tmp_path / "notes.txt").write_text("labels of March\n")
-    with pytest.raises(ValueError, match=r"is not extended XYZ: expected a number of atoms, got 'labels of March'"):
+    with pytest.raises(
+        ValueError, match=r"is not extended XYZ: expected a number of atoms, got 'labels of March'"
+    ):
         list(read_files(tmp_path / "notes.txt"))
     with pytest.raises(ValueError, match=r"has no vasprun\.xml"):
         list(read_files(tmp_path))
@@ -152,7 +156,11 @@ def test_runs_of_vasp(runs):
 
     top, _ = runs
     whole, deep, cut = read_files(top)
-    assert (whole.place, cut.place, deep.place) == ("a/vasprun.xml", "c/vasprun.xml", "b/deep/vasprun.xml.gz")
+    assert (whole.place, cut.place, deep.place) == (
+        "a/vasprun.xml",
+        "c/vasprun.xml",
+        "b/deep/vasprun.xml.gz",
+    )
     assert cut.defect.startswith("cut off, with 0 whole ionic steps of 1")
     for seed, frame in enumerate((whole, deep)):
         atoms = rattled("Si", repeat=1, seed=seed)
@@ -177,7 +185,9 @@ def test_runs_of_vasp(runs):
 )
 def test_a_run_is_known_by_its_inputs(runs, changes, same):
     (found,) = read_files(runs[0] / "a")
-    assert is_run_of(found, make_static_maker(LabelParams(**{"kpoint_length": 10, **changes}))) is same
+    assert (
+        is_run_of(found, make_static_maker(LabelParams(**{"kpoint_length": 10, **changes}))) is same
+    )
 
 
 def test_other_engines_did_not_run_it(runs):
@@ -189,8 +199,17 @@ def test_task_documents(database):
     """As jobflow stores them, as they are, and what is none."""
     atoms = bulk("Si", cubic=True)
     structure = to_structure(atoms).as_dict()
-    output = {"energy": -43.0, "forces": np.zeros((8, 3)).tolist(), "stress": np.diag([10.0, 10, 10]).tolist()}
-    task = {"forcefield_name": "MLFF.SevenNet", "forcefield_version": "0.1", "structure": structure, "output": output}
+    output = {
+        "energy": -43.0,
+        "forces": np.zeros((8, 3)).tolist(),
+        "stress": np.diag([10.0, 10, 10]).tolist(),
+    }
+    task = {
+        "forcefield_name": "MLFF.SevenNet",
+        "forcefield_version": "0.1",
+        "structure": structure,
+        "output": output,
+    }
     rows = [
         {"uuid": "one", "index": 1, "output": task},
         {"task_id": "two", **task},
@@ -199,7 +218,12 @@ def test_task_documents(database):
     ]
     database["theirs"].insert_many(rows)
     found = list(read_tasks(database["theirs"].find().sort("_id"), "theirs"))
-    assert [frame.place for frame in found] == ["theirs: one", "theirs: two", "theirs: three", "theirs: four"]
+    assert [frame.place for frame in found] == [
+        "theirs: one",
+        "theirs: two",
+        "theirs: three",
+        "theirs: four",
+    ]
     assert [frame.defect is None for frame in found] == [True, True, False, False]
     assert "no energy" in found[2].defect
     for frame in found[:2]:

@@ -25,11 +25,19 @@ VOLUME = CELL.get_volume()
 VIRIAL = " ".join(f"{x:.6f}" for x in (-MATRIX * VOLUME).ravel())
 
 
-def text(keys=f'energy=-43.1 stress="{STRESS}"', properties="species:S:1:pos:R:3:forces:R:3", symbols=None, **changes):
+def text(
+    keys=f'energy=-43.1 stress="{STRESS}"',
+    properties="species:S:1:pos:R:3:forces:R:3",
+    symbols=None,
+    **changes,
+):
     """One frame, with changes of its count, lattice, pbc or rows."""
     symbols = symbols or ["Si"] * 8
     columns = np.hstack([CELL.positions, FORCES])
-    rows = [f"{symbol} {' '.join(f'{x:.8f}' for x in row)}" for symbol, row in zip(symbols, columns, strict=True)]
+    rows = [
+        f"{symbol} {' '.join(f'{x:.8f}' for x in row)}"
+        for symbol, row in zip(symbols, columns, strict=True)
+    ]
     lattice = changes.get("lattice", f'Lattice="{" ".join(map(str, CELL.cell.array.ravel()))}"')
     pbc = changes.get("pbc", 'pbc="T T T"')
     comment = f"{lattice} Properties={properties} {keys} {pbc}"
@@ -48,7 +56,8 @@ def one(tmp_path, content):
     return frame
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,10 @@ def one(tmp_path, content):
         (f'total_energy=-43.1 vasp_stress="{STRESS}"', "vasp_forces"),
         ("energy=-43.1 stress={-0.01 0.002 0 0.002 -0.012 0 0 0 -0.011}", "forces"),
         ('energy=-43.1 stress="-0.01 -0.012 -0.011 0 0 0.002"', "forces"),
-        ('energy=-43.1 REF_stress="_JSON [[-0.01, 0.002, 0], [0.002, -0.012, 0], [0, 0, -0.011]]"', "forces"),
+        (
+            'energy=-43.1 REF_stress="_JSON [[-0.01, 0.002, 0], [0.002, -0.012, 0], [0, 0, -0.011]]"',
+            "forces",
+        ),
         (f'REF_energy=-43.1 energy=-43.1 REF_virial="{VIRIAL}" stress="{STRESS}"', "forces"),
         (f'energy=-0.431D+02 stress="{STRESS.replace("-0.01 ", "-1.0d-2 ")}"', "forces"),
         (f"energy = \"-43.1\"  stress = '{STRESS}'", "forces"),
@@ -84,7 +96,9 @@ def test_labels_under_their_usual_names(tmp_path, keys, column):
             if "virial" in name.lower()
             else next(q for q in ("energy", "stress", "force") if q in name.lower())
         )
-        assert any(note.startswith(f"{name} is read as {quantity}") for note in frame.notes), frame.notes
+        assert any(note.startswith(f"{name} is read as {quantity}") for note in frame.notes), (
+            frame.notes
+        )
 
 
 def test_free_energy_and_energy_are_two_things(tmp_path):
@@ -100,7 +114,10 @@ def test_free_energy_and_energy_are_two_things(tmp_path):
         ("energy=-43.1 REF_energy=-42.0", ["energy -43.1", "REF_energy -42", "contradict"]),
         ("dft_energy=-43.1 REF_energy=-42.0", ["dft_energy -43.1", "REF_energy -42", "contradict"]),
         ("energy=-43.1 Energy=-4310", ["energy -43.1", "Energy -4310", "contradict"]),
-        (f'energy=-43.1 stress="{STRESS}" virial="{VIRIAL.replace("1.6", "9.6")}"', ["stress", "virial", "contradict"]),
+        (
+            f'energy=-43.1 stress="{STRESS}" virial="{VIRIAL.replace("1.6", "9.6")}"',
+            ["stress", "virial", "contradict"],
+        ),
         (f'energy=-43.1 stress="{STRESS}" virial="{STRESS}"', ["stress -0.01", "contradict"]),
         ("energy=-43.1 energy=-42.1", ["energy is there twice", "-43.1", "-42.1"]),
         ('energy=-43.1 stress="1 2 3"', ["stress is '1 2 3'", "9 finite numbers"]),
@@ -135,10 +152,13 @@ def test_what_looks_like_a_label_and_is_none_is_noted(tmp_path):
     keys = f'energy=-43.1 mace_energy=-40.0 pressure=17 local_virial="{VIRIAL}"'
     frame = one(tmp_path, text(keys, "species:S:1:pos:R:3:forces:R:3"))
     assert frame.defect is None
-    assert set(frame.notes) == {f"{name} is not read" for name in ("mace_energy", "pressure", "local_virial")}
+    assert set(frame.notes) == {
+        f"{name} is not read" for name in ("mace_energy", "pressure", "local_virial")
+    }
 
 
-# -- units and size of stresses ----------------------------------------------------------------------------------------
+# -- units and size of stresses
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", [160.21766, 1602.1766, -1602.1766, VOLUME])
@@ -190,7 +210,8 @@ def test_forces_of_another_unit_are_converted(tmp_path):
     assert frame.label.energy == pytest.approx(-1.5 * Hartree)
 
 
-# -- text files --------------------------------------------------------------------------------------------------------
+# -- text files
+# --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -201,7 +222,10 @@ def test_forces_of_another_unit_are_converted(tmp_path):
         ("crlf.xyz", lambda raw: raw.replace(b"\n", b"\r\n")),
         ("old_mac.xyz", lambda raw: raw.replace(b"\n", b"\r")),
         ("latin1.xyz", lambda raw: raw.replace(b"energy=", b"author=J\xf6rg energy=")),
-        ("blank_lines.xyz", lambda raw: b"\n\n" + raw.replace(b"8\nLattice", b"\n  \n8\nLattice") + b"\n\n"),
+        (
+            "blank_lines.xyz",
+            lambda raw: b"\n\n" + raw.replace(b"8\nLattice", b"\n  \n8\nLattice") + b"\n\n",
+        ),
         ("packed", gzip.compress),
         ("set.xyz", gzip.compress),
         ("set.xyz.bz2", bz2.compress),
@@ -224,7 +248,10 @@ def test_text_is_read_however_it_was_written(tmp_path, name, change):
         (b"\x28\xb5\x2f\xfd" + b"0" * 60, "compressed by zstd"),
         (b"PK\x03\x04" + b"0" * 60, "compressed by zip"),
         (b"\x93NUMPY\x01\x00v\x00{'descr'", "is not text"),
-        (b"labels of March\nnothing else", "is not extended XYZ: expected a number of atoms, got 'labels of March'"),
+        (
+            b"labels of March\nnothing else",
+            "is not extended XYZ: expected a number of atoms, got 'labels of March'",
+        ),
     ],
 )
 def test_files_that_are_no_extended_xyz(tmp_path, content, words):
@@ -242,9 +269,17 @@ def test_deuterium_is_hydrogen_and_noted(tmp_path):
 @pytest.mark.parametrize("cut", [0.317, 0.63, 0.911])
 def test_a_file_that_was_cut_off_costs_its_last_frame(tmp_path, cut):
     rng = np.random.default_rng(1)
-    noise = [[f"Si {' '.join(f'{x:.8f}' for x in row)}" for row in rng.normal(3, 1, (8, 6))] for _ in range(40)]
-    whole = "".join(text("energy=-43.1 split=test", rows=lambda _, n=n: noise[n]) for n in range(40)).encode()
-    for raw in (whole[: int(cut * len(whole))], gzip.compress(whole)[: int(cut * len(gzip.compress(whole)))]):
+    noise = [
+        [f"Si {' '.join(f'{x:.8f}' for x in row)}" for row in rng.normal(3, 1, (8, 6))]
+        for _ in range(40)
+    ]
+    whole = "".join(
+        text("energy=-43.1 split=test", rows=lambda _, n=n: noise[n]) for n in range(40)
+    ).encode()
+    for raw in (
+        whole[: int(cut * len(whole))],
+        gzip.compress(whole)[: int(cut * len(gzip.compress(whole)))],
+    ):
         *good, last = frames_of(tmp_path, raw)
         assert len(good) > 4
         assert all(frame.defect is None and frame.split == "test" for frame in good)
@@ -258,7 +293,8 @@ def test_a_number_that_was_cut_off_is_no_number(tmp_path):
     assert frame.defect.startswith("the file ends within a number")
 
 
-# -- damaged frames ----------------------------------------------------------------------------------------------------
+# -- damaged frames
+# ----------------------------------------------------------------------------------------------------
 
 DAMAGED = {
     "too few rows": ({"count": 9}, "it says 9 atoms and has 8 lines"),
@@ -321,7 +357,9 @@ def test_other_columns_and_keys_are_kept(tmp_path):
         "settings": {"a": [1, 2]},
         "done": True,
     }
-    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((2, 3)), magmoms=np.array([1.2, -1.2]))
+    atoms.calc = SinglePointCalculator(
+        atoms, energy=-1.0, forces=np.zeros((2, 3)), magmoms=np.array([1.2, -1.2])
+    )
     write(tmp_path / "set.xyz", atoms, format="extxyz")
     ((again,), left_out, notes) = (lambda file: (file.cells, file.left_out, file.notes))(
         read_cells(tmp_path / "set.xyz")
@@ -341,24 +379,38 @@ def test_what_is_written_comes_back_whole(tmp_path):
     frames = []
     for seed in range(6):
         atoms = skewed("Si2C", seed)
-        numbers = {"energy": rng.normal(), "forces": rng.normal(size=(3, 3)), "stress": rng.normal(scale=0.1, size=6)}
+        numbers = {
+            "energy": rng.normal(),
+            "forces": rng.normal(size=(3, 3)),
+            "stress": rng.normal(scale=0.1, size=6),
+        }
         atoms.calc = SinglePointCalculator(atoms, **numbers)
-        atoms.info |= {"split": ("train", "val", "test")[seed % 3], "key": f"001/select/{seed}", "phase": None}
+        atoms.info |= {
+            "split": ("train", "val", "test")[seed % 3],
+            "key": f"001/select/{seed}",
+            "phase": None,
+        }
         frames.append(atoms)
     write_mace([labelled(atoms) for atoms in frames], tmp_path / "mace.xyz")
     write_extxyz(frames, tmp_path / "ours.xyz")
     for name in ("mace.xyz", "ours.xyz"):
         for existing, old in zip(read_extxyz(tmp_path / name), frames, strict=True):
             assert existing.defect is None
-            assert existing.label.free_energy == pytest.approx(old.get_potential_energy(), abs=1e-12)
+            assert existing.label.free_energy == pytest.approx(
+                old.get_potential_energy(), abs=1e-12
+            )
             np.testing.assert_allclose(existing.label.forces, old.get_forces(), atol=1e-8)
-            np.testing.assert_allclose(existing.label.stress, old.get_stress(voigt=False), atol=1e-12)
+            np.testing.assert_allclose(
+                existing.label.stress, old.get_stress(voigt=False), atol=1e-12
+            )
             assert existing.split == old.info["split"]
             assert existing.label.provenance["info"]["key"] == old.info["key"]
 
 
 def test_cells_of_a_file(tmp_path):
-    (tmp_path / "some.xyz").write_text(text() + text("energy=***") + text("step=3") + text("REF_energy=-1.0"))
+    (tmp_path / "some.xyz").write_text(
+        text() + text("energy=***") + text("step=3") + text("REF_energy=-1.0")
+    )
     file = read_cells(tmp_path / "some.xyz")
     assert len(file.cells) == 3
     assert file.left_out == ["some.xyz[1]: energy is '***'; a finite number is needed"]

@@ -10,7 +10,22 @@ from entropy_flows.label.existing import read_extxyz
 FILES = 500
 DAMAGE = Damage(
     names=("energy", "forces", "stress", "Lattice", "Properties", "pbc", "species", "pos"),
-    words=("********", "None", "nan", "-0.431D+02", "1e999", "-", '"', "{", "T", "0", "-1", "9" * 30, "Si1", "X"),
+    words=(
+        "********",
+        "None",
+        "nan",
+        "-0.431D+02",
+        "1e999",
+        "-",
+        '"',
+        "{",
+        "T",
+        "0",
+        "-1",
+        "9" * 30,
+        "Si1",
+        "X",
+    ),
     lines=("8\n", "-2\n", "1000000000000\n", "2.0\n", "\n", "end of file\n"),
 )
 

@@ -39,7 +39,9 @@ def in_tmp(tmp_path, monkeypatch):
 def distorted(scale=1.0, seed=1):
     """Two silicon atoms, sheared, their order and cell unlike what a code would choose."""
     atoms = bulk("Si", "diamond", a=5.43 * scale)
-    atoms.set_cell(atoms.cell[:] @ np.array([[1, 0.04, 0], [0, 1.02, 0], [0.01, 0, 1]]), scale_atoms=True)
+    atoms.set_cell(
+        atoms.cell[:] @ np.array([[1, 0.04, 0], [0, 1.02, 0], [0.01, 0, 1]]), scale_atoms=True
+    )
     atoms.rattle(0.1, seed=seed)
     return atoms
 
@@ -57,7 +59,12 @@ def direct(atoms, **changed):
     from gpaw import GPAW, PW, MethfesselPaxton
 
     convergence = {"energy": 1e-6, "density": 1e-5, "eigenstates": 1e-9}
-    arguments = {"mode": PW(200), "xc": "PBE", "kpts": (1, 1, 1), "occupations": MethfesselPaxton(0.2)}
+    arguments = {
+        "mode": PW(200),
+        "xc": "PBE",
+        "kpts": (1, 1, 1),
+        "occupations": MethfesselPaxton(0.2),
+    }
     atoms = atoms.copy()
     atoms.calc = GPAW(convergence=convergence, txt=None, **{**arguments, **changed})
     return atoms
@@ -69,7 +76,9 @@ def test_numbers_are_gpaws(in_tmp):
     label, expected = label_of(atoms, folder="run"), direct(atoms)
     assert label.converged
     assert label.energy == pytest.approx(expected.get_potential_energy(), abs=1e-6)
-    assert label.free_energy == pytest.approx(expected.get_potential_energy(force_consistent=True), abs=1e-6)
+    assert label.free_energy == pytest.approx(
+        expected.get_potential_energy(force_consistent=True), abs=1e-6
+    )
     assert label.free_energy < label.energy - 1e-4
     np.testing.assert_allclose(label.forces, expected.get_forces(), atol=1e-5)
     np.testing.assert_allclose(label.stress, expected.get_stress(voigt=False), atol=1e-6)
@@ -143,7 +152,11 @@ def test_the_engine_in_a_campaign():
 def test_hash_changes_with_the_physics_alone(monkeypatch, in_tmp):
     import gpaw
 
-    same = [maker(), maker(name="x", walltime=5.0), maker(calculator_kwargs={"maxiter": 9, "mixer": {"beta": 0.1}})]
+    same = [
+        maker(),
+        maker(name="x", walltime=5.0),
+        maker(calculator_kwargs={"maxiter": 9, "mixer": {"beta": 0.1}}),
+    ]
     same.append(GPAWStaticMaker.from_dict(json.loads(json.dumps(maker().as_dict(), default=str))))
     others = [maker(cutoff=210.0), maker(kpoint_length=2.0), maker(smearing=0.1)]
     others.append(maker(calculator_kwargs={"xc": "RPBE"}))
@@ -159,7 +172,9 @@ def test_hash_changes_with_the_physics_alone(monkeypatch, in_tmp):
     assert len(set(hashes)) == len(hashes)
 
 
-@pytest.mark.parametrize("wrong", [{"user_incar_settings": {"ENCUT": 1}}, {"model": "EMT"}, {"cutoff": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"user_incar_settings": {"ENCUT": 1}}, {"model": "EMT"}, {"cutoff": -1}]
+)
 def test_wrong_parameters_die_early(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         LabelParams(engine="gpaw-pbe", **wrong)
@@ -172,7 +187,10 @@ def test_wrong_parameters_die_early(wrong):
 
 def test_no_gpaw_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpaw", None)
-    for attempt in (lambda: make_static_maker(LabelParams(engine="gpaw-pbe")), lambda: settings_hash(maker())):
+    for attempt in (
+        lambda: make_static_maker(LabelParams(engine="gpaw-pbe")),
+        lambda: settings_hash(maker()),
+    ):
         with pytest.raises(EngineError, match=r"libxc-dev.*entropy_flows\[gpaw\]"):
             attempt()
     with pytest.raises(EngineError, match="GPAW is not installed"):
@@ -218,6 +236,8 @@ def test_forces_and_stress_are_derivatives_of_the_free_energy():
 
 @needs_gpaw
 def test_squeezed_silicon_pushes_back():
-    squeezed, stretched = (label_of(distorted(scale), maker(kpoint_length=8.0)) for scale in (0.93, 1.07))
+    squeezed, stretched = (
+        label_of(distorted(scale), maker(kpoint_length=8.0)) for scale in (0.93, 1.07)
+    )
     assert stretched.pressure < -2 < 20 < squeezed.pressure
     assert np.trace(squeezed.stress) < 0

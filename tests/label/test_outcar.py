@@ -11,18 +11,27 @@ TOTAL = " number of electron      32.0000000 magnetization {total:15.7f}\n"
 
 
 def table(axis, *moments):
-    rows = "".join(f"    {n}        0.001  -0.002{m - 0.1:8.3f}{m:8.3f}\n" for n, m in enumerate(moments, 1))
+    rows = "".join(
+        f"    {n}        0.001  -0.002{m - 0.1:8.3f}{m:8.3f}\n" for n, m in enumerate(moments, 1)
+    )
     last = f"tot         0.003   0.002   1.000{sum(moments):8.3f}\n" if len(moments) > 1 else ""
     return HEAD.format(axis=axis) + rows + "-" * 50 + "\n" + last
 
 
 def outcar(folder, text, name="OUTCAR", run="vasprun.xml"):
-    (folder / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    (folder / name).write_bytes(
+        gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+    )
     return moments_beside(folder / run)
 
 
 def test_the_last_ionic_step_counts(tmp_path):
-    text = TOTAL.format(total=3) + table("x", 1.0, 2.0) + TOTAL.format(total=-0.1) + table("x", 1.6, -1.7)
+    text = (
+        TOTAL.format(total=3)
+        + table("x", 1.0, 2.0)
+        + TOTAL.format(total=-0.1)
+        + table("x", 1.6, -1.7)
+    )
     found = outcar(tmp_path, text)
     assert [row["tot"] for row in found["magnetization"]] == [1.6, -1.7]
     assert found["total_magnetization"] == -0.1
@@ -52,4 +61,6 @@ def test_without_spin_or_orbitals_there_are_none(tmp_path):
 
 
 def test_moments_that_are_not_collinear_are_left(tmp_path):
-    assert outcar(tmp_path, table("x", 1.0, 0.0) + table("y", 0.0, 1.0) + table("z", 0.0, 0.0)) == {}
+    assert (
+        outcar(tmp_path, table("x", 1.0, 0.0) + table("y", 0.0, 1.0) + table("z", 0.0, 0.0)) == {}
+    )

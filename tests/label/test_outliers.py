@@ -17,7 +17,8 @@ def labelled(seed, offset=0.0, energy=0.0, force=0.0, noise=0.02, stress=None):
     model = atoms.copy()
     model.calc = Spring()
     values = {
-        "energy": model.get_potential_energy() + len(atoms) * (offset + energy + noise * rng.normal()),
+        "energy": model.get_potential_energy()
+        + len(atoms) * (offset + energy + noise * rng.normal()),
         "forces": model.get_forces() + noise * rng.normal(size=(len(atoms), 3)),
     }
     values["forces"][0, 1] += force

@@ -12,12 +12,27 @@ def test_the_page_is_up_to_date():
 
 
 def test_it_has_the_papers_settings():
-    silicon, salt, diamond, graphite, _, nickel_oxide = (DOCS / "presets.md").read_text().split("\n## ")[1:]
+    silicon, salt, diamond, graphite, _, nickel_oxide = (
+        (DOCS / "presets.md").read_text().split("\n## ")[1:]
+    )
     for cell in (silicon, salt, diamond, graphite):
-        for line in ("ENCUT = 600.0", "ISMEAR = 0", "SIGMA = 0.05", "EDIFF = 1e-06", "NSW = 0", "ISIF = 2", "Gamma"):
+        for line in (
+            "ENCUT = 600.0",
+            "ISMEAR = 0",
+            "SIGMA = 0.05",
+            "EDIFF = 1e-06",
+            "NSW = 0",
+            "ISIF = 2",
+            "Gamma",
+        ):
             assert f"\n{line}\n" in cell
-        assert not any(f"\n{tag} = " in cell for tag in ("ISPIN", "MAGMOM", "LDAU", "IVDW", "KSPACING"))
-    assert all("GGA = Pe" in cell and "METAGGA" not in cell and "\n7 7 7\n" in cell for cell in (silicon, salt))
+        assert not any(
+            f"\n{tag} = " in cell for tag in ("ISPIN", "MAGMOM", "LDAU", "IVDW", "KSPACING")
+        )
+    assert all(
+        "GGA = Pe" in cell and "METAGGA" not in cell and "\n7 7 7\n" in cell
+        for cell in (silicon, salt)
+    )
     for cell, mesh in ((diamond, "11 11 11"), (graphite, "16 16 6")):
         assert "\nGGA = " not in cell
         for line in ("METAGGA = R2scan", "BPARAM = 11.95", "LUSE_VDW = True", mesh):

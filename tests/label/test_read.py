@@ -31,7 +31,9 @@ def alloy(scale=0.94, seed=3):
 
 
 def emt_maker():
-    return ForceFieldStaticMaker(force_field_name={"@module": "ase.calculators.emt", "@callable": "EMT"})
+    return ForceFieldStaticMaker(
+        force_field_name={"@module": "ase.calculators.emt", "@callable": "EMT"}
+    )
 
 
 @pytest.mark.parametrize("form", ["document", "dictionary", "json"])
@@ -51,7 +53,9 @@ def test_forcefield_numbers_are_the_calculators(form):
     assert label.free_energy == pytest.approx(label.energy, abs=1e-10)
     np.testing.assert_allclose(label.forces, atoms.get_forces(), atol=1e-10)
     np.testing.assert_allclose(label.stress, atoms.get_stress(voigt=False), atol=1e-10)
-    assert label.pressure == pytest.approx(-np.trace(atoms.get_stress(voigt=False)) / 3 / GPa, abs=1e-8)
+    assert label.pressure == pytest.approx(
+        -np.trace(atoms.get_stress(voigt=False)) / 3 / GPa, abs=1e-8
+    )
     assert label.pressure > 0
     assert label.wall_seconds > 0
     assert label.provenance["code"] == "EMT"
@@ -74,7 +78,9 @@ def test_stress_is_the_strain_derivative_of_the_energy():
         assert slope == pytest.approx(label.stress[i, j], abs=1e-5)
 
 
-def vasp_task(structure, forces, stress_kbar, e0=-10.0, free=-10.011, completed="successful", steps=12):
+def vasp_task(
+    structure, forces, stress_kbar, e0=-10.0, free=-10.011, completed="successful", steps=12
+):
     """What matters of emmet's TaskDoc, as it comes back from MongoDB."""
     calc = {
         "vasp_version": "6.4.2",
@@ -82,7 +88,13 @@ def vasp_task(structure, forces, stress_kbar, e0=-10.0, free=-10.011, completed=
         "run_type": "r2SCAN",
         "dir_name": "host:/scratch/1",
         "input": {
-            "incar": {"METAGGA": "R2scan", "LUSE_VDW": True, "BPARAM": 11.95, "ENCUT": 600.0, "NELM": 200},
+            "incar": {
+                "METAGGA": "R2scan",
+                "LUSE_VDW": True,
+                "BPARAM": 11.95,
+                "ENCUT": 600.0,
+                "NELM": 200,
+            },
             "parameters": {"ISMEAR": 0, "SIGMA": 0.05, "BPARAM": -1.0},
             "kpoints": {"generation_style": "Gamma", "kpoints": [[7, 7, 7]]},
             "nkpoints": 20,
@@ -94,21 +106,34 @@ def vasp_task(structure, forces, stress_kbar, e0=-10.0, free=-10.011, completed=
             "run_stats": {"elapsed_time": 321.0},
         },
     }
-    output = {"energy": e0, "forces": forces, "stress": stress_kbar, "structure": structure.as_dict()}
+    output = {
+        "energy": e0,
+        "forces": forces,
+        "stress": stress_kbar,
+        "structure": structure.as_dict(),
+    }
     return {"calcs_reversed": [calc], "output": output, "state": completed}
 
 
 @pytest.fixture
 def salt():
     """Interleaved NaCl, distorted: VASP writes it sorted by species."""
-    s = Structure(Lattice.cubic(5.6), ["Na", "Cl", "Na", "Cl"], [[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0]])
+    s = Structure(
+        Lattice.cubic(5.6),
+        ["Na", "Cl", "Na", "Cl"],
+        [[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0]],
+    )
     s.perturb(0.1)
     return s
 
 
 def test_vasp_signs_energies_and_provenance(salt):
     forces = np.arange(12.0).reshape(4, 3)
-    stress = [[100.0, 5.0, 0.0], [5.0, 200.0, 0.0], [0.0, 0.0, 300.0]]  # kBar, VASP: positive is compressed
+    stress = [
+        [100.0, 5.0, 0.0],
+        [5.0, 200.0, 0.0],
+        [0.0, 0.0, 300.0],
+    ]  # kBar, VASP: positive is compressed
     label = read_label(vasp_task(salt, forces.tolist(), stress), salt)
     assert (label.energy, label.free_energy) == (-10.0, -10.011)
     assert label.pressure == pytest.approx(20.0)
@@ -161,7 +186,9 @@ def test_forces_come_back_in_the_submitted_order(salt):
 
 def test_a_left_handed_cell_is_turned_back(salt):
     left = Structure(salt.lattice.matrix[[1, 0, 2]], salt.species, salt.frac_coords)
-    turned = Structure(-left.lattice.matrix, left.species, left.frac_coords)  # as pymatgen's POSCAR does
+    turned = Structure(
+        -left.lattice.matrix, left.species, left.frac_coords
+    )  # as pymatgen's POSCAR does
     forces, stress = np.arange(12.0).reshape(4, 3), np.diag([1.0, 2.0, 3.0])
     label = read_label(vasp_task(turned, (-forces).tolist(), stress.tolist()), left)
     np.testing.assert_array_equal(label.forces, forces)
@@ -171,9 +198,14 @@ def test_a_left_handed_cell_is_turned_back(salt):
 def test_a_rotated_cell_is_turned_back():
     structure = AseAtomsAdaptor.get_structure(alloy())
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    rotated = Structure(structure.lattice.matrix @ rotation, structure.species, structure.frac_coords)
+    rotated = Structure(
+        structure.lattice.matrix @ rotation, structure.species, structure.frac_coords
+    )
     maker = emt_maker()
-    here, there = read_label(run_static(maker, structure)), read_label(run_static(maker, rotated), structure)
+    here, there = (
+        read_label(run_static(maker, structure)),
+        read_label(run_static(maker, rotated), structure),
+    )
     np.testing.assert_allclose(there.forces, here.forces, atol=1e-9)
     np.testing.assert_allclose(there.stress, here.stress, atol=1e-9)
 
@@ -186,7 +218,12 @@ def test_other_atoms_are_an_error(salt):
     moved.translate_sites([0], [0.05, 0, 0])
     other = salt.copy()
     other.replace(0, "K")
-    for wrong, words in [(fewer, "has 4 atoms"), (relaxed, "cell"), (moved, "moved"), (other, "atoms are not")]:
+    for wrong, words in [
+        (fewer, "has 4 atoms"),
+        (relaxed, "cell"),
+        (moved, "moved"),
+        (other, "atoms are not"),
+    ]:
         with pytest.raises(InconsistentOutputError, match=words):
             read_label(doc, wrong)
 
@@ -199,7 +236,9 @@ def test_documents_without_forces_are_an_error(salt):
 
 def test_unconverged_and_absurd_numbers_are_failed_labels(salt):
     zeros, eye = np.zeros((4, 3)), np.eye(3).tolist()
-    out_of_steps = read_label(vasp_task(salt, zeros.tolist(), eye, completed="failed", steps=200), salt)
+    out_of_steps = read_label(
+        vasp_task(salt, zeros.tolist(), eye, completed="failed", steps=200), salt
+    )
     assert (out_of_steps.converged, out_of_steps.reason) == (False, Reason.SCF_NOT_CONVERGED)
     assert "200" in out_of_steps.evidence
     huge, nan = zeros.copy(), zeros.copy()
@@ -212,7 +251,12 @@ def test_unconverged_and_absurd_numbers_are_failed_labels(salt):
 
 
 def test_other_codes_give_energy_and_forces_but_no_guessed_stress(salt):
-    output = {"energy": -1.0, "forces": np.ones((4, 3)).tolist(), "stress": np.eye(3).tolist(), "structure": salt}
+    output = {
+        "energy": -1.0,
+        "forces": np.ones((4, 3)).tolist(),
+        "stress": np.eye(3).tolist(),
+        "structure": salt,
+    }
     label = read_label({"output": output, "state": "successful"}, salt)
     assert label.converged
     assert label.stress is None
@@ -230,20 +274,37 @@ def test_labels_survive_json(salt):
 @pytest.mark.parametrize(
     ("state", "ok"),
     [
-        *(("successful", True), (True, True), ("true", True), ({"value": "successful"}, True), (None, True)),
-        *(("failed", False), (False, False), ("unsuccessful", False), ("error", False), ("", False)),
+        *(
+            ("successful", True),
+            (True, True),
+            ("true", True),
+            ({"value": "successful"}, True),
+            (None, True),
+        ),
+        *(
+            ("failed", False),
+            (False, False),
+            ("unsuccessful", False),
+            ("error", False),
+            ("", False),
+        ),
     ],
 )
 def test_how_a_task_says_that_it_went_well(salt, state, ok):
     doc = vasp_task(salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), completed=state)
     assert read_label(doc, salt).converged is ok
-    other = {"output": {"energy": -1.0, "forces": np.ones((4, 3)).tolist(), "structure": salt}, "state": state}
+    other = {
+        "output": {"energy": -1.0, "forces": np.ones((4, 3)).tolist(), "structure": salt},
+        "state": state,
+    }
     assert read_label(other, salt).converged is ok
 
 
 def test_the_state_of_a_run_that_moved_is_of_its_ions(salt):
     """emmet calls a relaxation failed that ran out of ionic steps; each of its steps has converged all the same."""
-    doc = vasp_task(salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), completed="failed", steps=20)
+    doc = vasp_task(
+        salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), completed="failed", steps=20
+    )
     calc = doc["calcs_reversed"][0]
     calc["output"]["ionic_steps"][0]["structure"] = salt.as_dict()
     calc["input"]["incar"] |= {"NSW": 1, "IBRION": 2}
@@ -257,12 +318,16 @@ def test_electronic_steps_that_were_cut_short(salt):
     calc = doc["calcs_reversed"][0]
     calc["input"]["parameters"]["EDIFF"] = 1e-6
     step = calc["output"]["ionic_steps"][0]
-    step["electronic_steps"] = [{"e_fr_energy": e, "e_0_energy": e + 0.011} for e in (-10.0, -10.011002, -10.011)]
+    step["electronic_steps"] = [
+        {"e_fr_energy": e, "e_0_energy": e + 0.011} for e in (-10.0, -10.011002, -10.011)
+    ]
     assert read_label(doc, salt).converged
     step["electronic_steps"].pop()
     label = read_label(doc, salt)
     assert (label.reason, label.energy) == (Reason.SCF_NOT_CONVERGED, None)
-    assert "F changed by 0.011 eV in the last of 2 electronic steps, EDIFF is 1e-06" in label.evidence
+    assert (
+        "F changed by 0.011 eV in the last of 2 electronic steps, EDIFF is 1e-06" in label.evidence
+    )
 
 
 def test_cell_energies_and_forces_of_one_ionic_step(salt):
@@ -273,7 +338,12 @@ def test_cell_energies_and_forces_of_one_ionic_step(salt):
     doc = vasp_task(moved, (forces + 1).tolist(), np.eye(3).tolist(), e0=-99.0)
     calc = doc["calcs_reversed"][0]
     calc["input"]["incar"] |= {"NSW": 2, "IBRION": 0}
-    last = {"e_fr_energy": -10.2, "e_0_energy": -77.0, "forces": forces.tolist(), "stress": stress.tolist()}
+    last = {
+        "e_fr_energy": -10.2,
+        "e_0_energy": -77.0,
+        "forces": forces.tolist(),
+        "stress": stress.tolist(),
+    }
     electronic = [{"e_fr_energy": -10.2, "e_0_energy": -10.1}]
     calc["output"]["ionic_steps"] = [
         {**last, "e_fr_energy": -8.0, "structure": moved.as_dict(), "num_electronic_steps": 9},

@@ -49,7 +49,9 @@ def vinet(ratio, modulus, slope):
 
 def solid(symbol, ratio=1.0):
     structure, volume = SOLIDS[symbol][:2]
-    return to_structure(bulk(symbol, structure, a=(ratio * volume * ATOMS[structure]) ** (1 / 3), cubic=True))
+    return to_structure(
+        bulk(symbol, structure, a=(ratio * volume * ATOMS[structure]) ** (1 / 3), cubic=True)
+    )
 
 
 @pytest.mark.parametrize("symbol", SOLIDS)

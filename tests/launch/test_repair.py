@@ -18,7 +18,9 @@ from entropy_flows.store import CampaignStore, job_store, launchpad
 NAMES = ("first", "second", "third")
 KNOWN = Evidence(dead=frozenset({DEAD}), patience=0.2)
 ALONE = Evidence(dead=frozenset({DEAD}), patience=0.0)
-TROUBLE = {"_exception": {"_stacktrace": "Traceback …\nOSError: [Errno 28] No space left on device\n"}}
+TROUBLE = {
+    "_exception": {"_stacktrace": "Traceback …\nOSError: [Errno 28] No space left on device\n"}
+}
 
 
 @pytest.fixture
@@ -29,7 +31,10 @@ def chain(pad):
 
 
 def everything(pad):
-    return {name: list(pad.db[name].find().sort("_id", 1)) for name in sorted(pad.db.list_collection_names())}
+    return {
+        name: list(pad.db[name].find().sort("_id", 1))
+        for name in sorted(pad.db.list_collection_names())
+    }
 
 
 def mend(pad, evidence=ALONE, **options):
@@ -71,10 +76,13 @@ def ago(seconds):
 def silent(pad, launch_id, seconds):
     """Let a launch's last sign of life be as old as that."""
     last = len(pad.launches.find_one({"launch_id": launch_id})["state_history"]) - 1
-    pad.launches.update_one({"launch_id": launch_id}, {"$set": {f"state_history.{last}.updated_on": ago(seconds)}})
+    pad.launches.update_one(
+        {"launch_id": launch_id}, {"$set": {f"state_history.{last}.updated_on": ago(seconds)}}
+    )
 
 
-# -- jobs that nobody runs any more -------------------------------------------------------------------------------
+# -- jobs that nobody runs any more
+# -------------------------------------------------------------------------------
 
 
 def test_nothing_to_mend(pad, chain):
@@ -104,7 +112,9 @@ def test_jobs_after_a_lost_one_never_see_it_fail(pad, monkeypatch):
 
     def watched(*args):
         update(*args)
-        seen.extend(fw["state"] for fw in pad.fireworks.find({"name": {"$ne": "first"}}, {"state": 1}))
+        seen.extend(
+            fw["state"] for fw in pad.fireworks.find({"name": {"$ne": "first"}}, {"state": 1})
+        )
 
     monkeypatch.setattr(pad, "_update_wf", watched)
     assert repair(pad, "ours", KNOWN)
@@ -132,7 +142,12 @@ def test_local_workers_end_with_the_process_that_started_them(pad, chain):
     ended = ended_process()
     elsewhere = f"00000000-{ended.partition('-')[2]}"
     names = [worker_name("ours", process, 0) for process in (alive, ended, elsewhere)]
-    others = [worker_name("ours-local", ended, 0), f"ours-local-{ended}", "ours-local-0", "ours-local-cluster"]
+    others = [
+        worker_name("ours-local", ended, 0),
+        f"ours-local-{ended}",
+        "ours-local-0",
+        "ours-local-cluster",
+    ]
     for name in [*names, *others]:
         pad.rerun_fw(chain[0])
         take(pad, chain[0], name)
@@ -160,12 +175,17 @@ def test_other_campaigns_are_left_alone(pad):
     assert pad.fireworks.count_documents({}) == 2
 
 
-# -- reservations -------------------------------------------------------------------------------------------------
+# -- reservations
+# -------------------------------------------------------------------------------------------------
 
 
 def test_killed_before_the_launch_was_written(pad, chain):
-    long_ago = datetime.now(UTC) - timedelta(seconds=100)  # FireWorks writes a date here, and text elsewhere
-    pad.fireworks.update_one({"fw_id": chain[0]}, {"$set": {"state": "RESERVED", "updated_on": long_ago}})
+    long_ago = datetime.now(UTC) - timedelta(
+        seconds=100
+    )  # FireWorks writes a date here, and text elsewhere
+    pad.fireworks.update_one(
+        {"fw_id": chain[0]}, {"$set": {"state": "RESERVED", "updated_on": long_ago}}
+    )
     nothing(pad, Evidence(patience=200))
     assert mend(pad, Evidence(patience=50)) == {"reserved": 1}
     assert states(pad)["first"] == "READY"
@@ -207,7 +227,8 @@ def test_cancelled_while_it_ran(pad, chain):
     assert states(pad)["first"] == "READY"
 
 
-# -- ends that were not heard of ----------------------------------------------------------------------------------
+# -- ends that were not heard of
+# ----------------------------------------------------------------------------------
 
 
 def test_killed_before_the_workflow_heard(pad, chain):
@@ -248,13 +269,23 @@ def test_killed_while_adding_jobs(pad, chain, inserted, locked, saved):
     added = detour()
     end_launch(pad, take(pad, chain[0]), FWAction(detours=[added]))
     for place, orphan in enumerate(added.fws[:inserted]):
-        document = {**orphan.to_db_dict(), "fw_id": 50 + place, "state": "READY" if place == 0 else "WAITING"}
+        document = {
+            **orphan.to_db_dict(),
+            "fw_id": 50 + place,
+            "state": "READY" if place == 0 else "WAITING",
+        }
         pad.fireworks.insert_one(document)
     pad.fireworks.update_one({"fw_id": chain[0]}, {"$set": {"state": saved}})
     if locked:
         lock(pad)
     assert mend(pad) == ({"lock": 1} if locked else {}) | {"ended": 1, "orphan": inserted}
-    after = {"first": "COMPLETED", "label": "READY", "gather": "WAITING", "second": "WAITING", "third": "WAITING"}
+    after = {
+        "first": "COMPLETED",
+        "label": "READY",
+        "gather": "WAITING",
+        "second": "WAITING",
+        "third": "WAITING",
+    }
     assert states(pad) == after
     finish(pad, number(pad, "label"))
     finish(pad, number(pad, "gather"))
@@ -286,10 +317,16 @@ def test_one_end_after_another(pad, chain):
     end_launch(pad, take(pad, chain[1]), FWAction(detours=[Workflow([job("label")])]))
     pad.fireworks.update_many({"fw_id": {"$in": chain[:2]}}, {"$set": {"state": "COMPLETED"}})
     assert mend(pad) == {"ended": 2}
-    assert states(pad) == {"first": "COMPLETED", "second": "COMPLETED", "label": "READY", "third": "WAITING"}
+    assert states(pad) == {
+        "first": "COMPLETED",
+        "second": "COMPLETED",
+        "label": "READY",
+        "third": "WAITING",
+    }
 
 
-# -- orphans and locks --------------------------------------------------------------------------------------------
+# -- orphans and locks
+# --------------------------------------------------------------------------------------------
 
 
 def test_killed_while_submitting(pad):
@@ -303,8 +340,14 @@ def test_killed_while_submitting(pad):
 
 
 def test_a_taken_orphan_goes_with_its_launch(pad, chain):
-    pad.fireworks.insert_one({**job("orphan").to_db_dict(), "fw_id": 50, "state": "RUNNING", "launches": [70]})
-    launch = {**pad.launches.find_one({"launch_id": take(pad, chain[0], ALIVE)}), "launch_id": 70, "fw_id": 50}
+    pad.fireworks.insert_one(
+        {**job("orphan").to_db_dict(), "fw_id": 50, "state": "RUNNING", "launches": [70]}
+    )
+    launch = {
+        **pad.launches.find_one({"launch_id": take(pad, chain[0], ALIVE)}),
+        "launch_id": 70,
+        "fw_id": 50,
+    }
     launch.pop("_id")
     pad.launches.insert_one(launch)
     assert mend(pad) == {"orphan": 1}
@@ -366,14 +409,17 @@ def test_a_lock_that_is_let_go(pad, chain):
     assert states(pad)["first"] == "READY"
 
 
-# -- failures of machines -----------------------------------------------------------------------------------------
+# -- failures of machines
+# -----------------------------------------------------------------------------------------
 
 
 def fail(pad, fw_id, times=1):
     for attempt in range(times):
         if attempt:
             pad.rerun_fw(fw_id)
-        pad.complete_launch(take(pad, fw_id, ALIVE), FWAction(stored_data=TROUBLE, exit=True), "FIZZLED")
+        pad.complete_launch(
+            take(pad, fw_id, ALIVE), FWAction(stored_data=TROUBLE, exit=True), "FIZZLED"
+        )
 
 
 def test_a_failed_job_runs_again(pad, chain):
@@ -417,7 +463,9 @@ def test_failed_jobs_one_after_the_other(pad):
 
 def make_unreadable(pad, fw_id):
     """What FireWorks leaves where a job's code is missing: no launch."""
-    pad.fireworks.update_one({"fw_id": fw_id}, {"$set": {"spec._tasks.0._fw_name": "{{nowhere.Task}}"}})
+    pad.fireworks.update_one(
+        {"fw_id": fw_id}, {"$set": {"spec._tasks.0._fw_name": "{{nowhere.Task}}"}}
+    )
     assert pad.checkout_fw(FWorker(ALIVE), "launcher") == (None, None)
     assert pad.fireworks.find_one({"fw_id": fw_id})["state"] == "FIZZLED"
 
@@ -446,7 +494,8 @@ def test_a_job_that_cannot_be_read_here_either(pad, chain):
     assert states(pad) == {"one": "READY", "two": "FIZZLED", "three": "WAITING"}
 
 
-# -- outputs and stages -------------------------------------------------------------------------------------------
+# -- outputs and stages
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -455,14 +504,19 @@ def arrays(pad, chain):
     store = job_store()
     store.connect()
     for name in NAMES[:2]:
-        store.update({"uuid": name, "index": 1, "output": {"trajectories": [1.0, 2.0]}}, save={"data": "trajectories"})
+        store.update(
+            {"uuid": name, "index": 1, "output": {"trajectories": [1.0, 2.0]}},
+            save={"data": "trajectories"},
+        )
     store.close()
     finish(pad, chain[0])
     finish(pad, chain[1])
 
     def lose(*names):
         for output in pad.db["outputs"].find({"uuid": {"$in": names}}):
-            pad.db["blobs.files"].delete_one({"metadata.blob_uuid": output["output"]["trajectories"]["blob_uuid"]})
+            pad.db["blobs.files"].delete_one(
+                {"metadata.blob_uuid": output["output"]["trajectories"]["blob_uuid"]}
+            )
 
     return lose
 
@@ -534,7 +588,8 @@ def test_killed_while_resuming(pad, chain):
     assert states(pad) == {"first": "COMPLETED", "second": "READY", "third": "WAITING"}
 
 
-# -- at the same time ---------------------------------------------------------------------------------------------
+# -- at the same time
+# ---------------------------------------------------------------------------------------------
 
 
 def together(*work):
@@ -580,7 +635,9 @@ def test_two_repairs_at_once(pad, chain):
 def test_while_workers_run(pad):
     """Nothing is found wrong, and every job runs once."""
     for chain in "ab":
-        pad.add_wf(Workflow([root := job(f"{chain}0"), *(job(f"{chain}{n}", [root]) for n in range(1, 4))]))
+        pad.add_wf(
+            Workflow([root := job(f"{chain}0"), *(job(f"{chain}{n}", [root]) for n in range(1, 4))])
+        )
     ran, mended, left = [], [], threading.Event()
 
     def work():
@@ -600,7 +657,9 @@ def test_while_workers_run(pad):
     def mend_on():
         own = launchpad()
         while not left.is_set():
-            mended.append(repair(own, "ours", Evidence(dead=frozenset({DEAD}), expiry=100, patience=10)))
+            mended.append(
+                repair(own, "ours", Evidence(dead=frozenset({DEAD}), expiry=100, patience=10))
+            )
 
     together(work, work, mend_on)
     assert sorted(ran) == sorted(states(pad))

@@ -71,7 +71,9 @@ class Collection:
 
 def submit(pad):
     first, beside = job("first"), job("beside")
-    workflow = Workflow([first, beside, second := job("second", [first, beside]), job("third", [second])])
+    workflow = Workflow(
+        [first, beside, second := job("second", [first, beside]), job("third", [second])]
+    )
     add_once(pad, workflow)
 
 

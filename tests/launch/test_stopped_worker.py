@@ -24,7 +24,17 @@ from entropy_flows.store import launchpad
 ROOT = Path(__file__).parents[2]
 WRITES = [
     *("iterations", "fingerprints", "structures", "covariances", "covariances"),
-    *("labels", "labels", "labels", "labels", "models", "failures", "campaigns", "iterations", "outputs"),
+    *(
+        "labels",
+        "labels",
+        "labels",
+        "labels",
+        "models",
+        "failures",
+        "campaigns",
+        "iterations",
+        "outputs",
+    ),
 ]
 """Collections in the order in which the job writes them, by commands with fences."""
 FEW = [6, 14]
@@ -33,7 +43,9 @@ FEW = [6, 14]
 @pytest.fixture
 def pad(database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    campaign = load_campaign(ROOT / "examples" / "silicon_demo.yaml").model_copy(update={"name": "ours"})
+    campaign = load_campaign(ROOT / "examples" / "silicon_demo.yaml").model_copy(
+        update={"name": "ours"}
+    )
     CampaignStore.open("ours").create(campaign)
     pad = launchpad()
     pad.reset("", require_password=False, max_reset_wo_password=0)
@@ -43,7 +55,14 @@ def pad(database, tmp_path, monkeypatch):
 @contextmanager
 def worker(tmp_path):
     """A worker process, as `entropy-flows run` starts it."""
-    command = [sys.executable, "-m", "entropy_flows.launch.worker", "w", "ours", str(tmp_path / "launches")]
+    command = [
+        sys.executable,
+        "-m",
+        "entropy_flows.launch.worker",
+        "w",
+        "ours",
+        str(tmp_path / "launches"),
+    ]
     variables = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
@@ -75,10 +94,13 @@ def content(database):
 
 
 @pytest.mark.parametrize(
-    "write", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(WRITES) + 1)]
+    "write",
+    [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(WRITES) + 1)],
 )
 def test_a_worker_that_wakes_up_changes_nothing(pad, database, tmp_path, write):
-    flow = Flow([with_stable_uuid(AllWritesMaker().make("ours", 1, str(tmp_path / "w"), write), "ours", 1)])
+    flow = Flow(
+        [with_stable_uuid(AllWritesMaker().make("ours", 1, str(tmp_path / "w"), write), "ours", 1)]
+    )
     flow.update_metadata({"campaign": "ours"}, dynamic=True)
     assert add_once(pad, to_workflow(flow))
     with worker(tmp_path) as stopped:

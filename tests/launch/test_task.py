@@ -34,7 +34,9 @@ def pad(database, tmp_path, monkeypatch):
 
 
 def prepared():
-    campaign = load_campaign(ROOT / "examples" / "silicon_demo.yaml").model_copy(update={"name": "ours"})
+    campaign = load_campaign(ROOT / "examples" / "silicon_demo.yaml").model_copy(
+        update={"name": "ours"}
+    )
     CampaignStore.open("ours").create(campaign)
     pad = launchpad()
     pad.reset("", require_password=False, max_reset_wo_password=0)
@@ -55,8 +57,19 @@ def run_here(pad):
 @contextmanager
 def worker(tmp_path, **environment):
     """A worker process, as `entropy-flows run` starts it."""
-    command = [sys.executable, "-m", "entropy_flows.launch.worker", "w", "ours", str(tmp_path / "launches")]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), **environment}
+    command = [
+        sys.executable,
+        "-m",
+        "entropy_flows.launch.worker",
+        "w",
+        "ours",
+        str(tmp_path / "launches"),
+    ]
+    variables = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
+        **environment,
+    }
     with (
         (tmp_path / "worker.log").open("ab") as log,
         process(command, env=variables, stdout=log, stderr=log) as running,
@@ -113,7 +126,9 @@ def test_what_an_interrupted_addition_left_is_replaced(pad, tmp_path):
     add(pad, parent("ours", str(tmp_path / "p"), ["a", "b"], addition=True))
     run_here(pad)
     (added,) = [workflow for workflow in pad.workflows.find() if 1 not in workflow["nodes"]]
-    pad.workflows.delete_one({"_id": added["_id"]})  # as if it had been killed before it wrote the workflow
+    pad.workflows.delete_one(
+        {"_id": added["_id"]}
+    )  # as if it had been killed before it wrote the workflow
     pad.fireworks.update_many({"name": "child"}, {"$set": {"state": "READY"}})
     pad.rerun_fw(1)
     run_here(pad)
@@ -127,7 +142,9 @@ def test_the_jobs_that_jobs_add_can_be_found_and_run_safely(pad, tmp_path):
     for firework in pad.fireworks.find():
         assert firework["spec"]["campaign"] == "ours"
         assert firework["spec"]["uuid"] == json.loads(firework["spec"]["_tasks"][0]["job"])["uuid"]
-        assert firework["spec"]["_tasks"][0]["_fw_name"] == "{{entropy_flows.launch.task.StageTask}}"
+        assert (
+            firework["spec"]["_tasks"][0]["_fw_name"] == "{{entropy_flows.launch.task.StageTask}}"
+        )
 
 
 def test_the_same_flow_is_added_once(pad, tmp_path):
@@ -141,9 +158,13 @@ def test_the_same_flow_is_added_once(pad, tmp_path):
 
 def test_a_wide_fan_out_is_several_workflows_and_one_job_waits_for_all(pad, tmp_path):
     add(pad, fan_out("ours", str(tmp_path / "f"), 7, 3), child(str(tmp_path / "other")))
-    pad.update_spec([fw["fw_id"] for fw in pad.fireworks.find({"name": "fan_out"})], {"_priority": 9})
+    pad.update_spec(
+        [fw["fw_id"] for fw in pad.fireworks.find({"name": "fan_out"})], {"_priority": 9}
+    )
     run_here(pad)
-    assert (tmp_path / "f-last").read_text() == "[[1, 1, 1], [1, 1, 1], [1]] "  # ran once, when all was there
+    assert (
+        tmp_path / "f-last"
+    ).read_text() == "[[1, 1, 1], [1, 1, 1], [1]] "  # ran once, when all was there
     assert [len((tmp_path / f"f{n}").read_text()) for n in range(7)] == [1] * 7
     sizes = sorted(len(workflow["nodes"]) for workflow in pad.workflows.find())
     assert sizes == [2, 3, 4, 4]
@@ -154,7 +175,9 @@ def test_the_gathering_job_pauses_until_the_last_chunk_is_there(pad, tmp_path):
     add(pad, fan_out("ours", str(tmp_path / "f"), 4, 2))
     worker = FWorker("here")
     launch_rocket(pad, worker)
-    gathering = pad.fireworks.find_one({"spec.needs": {"$exists": True}, "spec.chunk": {"$exists": False}})["fw_id"]
+    gathering = pad.fireworks.find_one(
+        {"spec.needs": {"$exists": True}, "spec.chunk": {"$exists": False}}
+    )["fw_id"]
     launch_rocket(pad, worker, fw_id=gathering)
     assert pad.fireworks.find_one({"fw_id": gathering})["state"] == "PAUSED"
     pad.rerun_fw(1)  # and if what added the jobs is run again
@@ -221,7 +244,9 @@ def test_a_killed_worker_leaves_a_running_job(pad, tmp_path):
 def database_at(port, folder):
     """A server that can be killed and started again at the same address."""
     script = Path(embedded.__file__).with_name("server.py")
-    with process([sys.executable, "-P", str(script), str(port), str(folder)], stderr=subprocess.DEVNULL) as running:
+    with process(
+        [sys.executable, "-P", str(script), str(port), str(folder)], stderr=subprocess.DEVNULL
+    ) as running:
         wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         yield running
 

@@ -19,7 +19,14 @@ from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.label import LabelParams
-from entropy_flows.launch.launchers import Cluster, Queue, clock, launcher_files, seconds, write_launchers
+from entropy_flows.launch.launchers import (
+    Cluster,
+    Queue,
+    clock,
+    launcher_files,
+    seconds,
+    write_launchers,
+)
 from entropy_flows.launch.launchers_check import Report, check_launchers
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.store import CampaignStore, launchpad
@@ -61,10 +68,13 @@ def change(path: Path, before: str, after: str) -> None:
 
 def script(path: Path) -> str:
     """The batch script that FireWorks makes of a queue file."""
-    return CommonAdapter.from_dict(yaml.safe_load(path.read_text())).get_script_str("/launch/folder")
+    return CommonAdapter.from_dict(yaml.safe_load(path.read_text())).get_script_str(
+        "/launch/folder"
+    )
 
 
-# -- what is written ---------------------------------------------------------------------------------------------------
+# -- what is written
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_the_repository_holds_what_the_command_writes():
@@ -101,7 +111,13 @@ def test_what_is_given_arrives_in_the_scripts(tmp_path):
     )
     write_launchers(cluster, tmp_path, "here")
     text = script(tmp_path / "my_qadapter_gpu.yaml")
-    for line in ("--time=48:00:00", "--gres=gpu:a100:2", "--account=0123", "--signal=B:TERM@300", "--partition=a100"):
+    for line in (
+        "--time=48:00:00",
+        "--gres=gpu:a100:2",
+        "--account=0123",
+        "--signal=B:TERM@300",
+        "--partition=a100",
+    ):
         assert f"#SBATCH {line}\n" in text
     assert text.index("module load cuda/12\nmodule load gcc\n") < text.index("exec rlaunch")
     assert "#SBATCH --ntasks=32\n" in script(tmp_path / "my_qadapter_dft.yaml")
@@ -109,20 +125,38 @@ def test_what_is_given_arrives_in_the_scripts(tmp_path):
 
 
 def test_modules_of_a_category_are_loaded_in_its_jobs_alone(tmp_path, monkeypatch, capsys):
-    options = ["--module", "gcc", "--module-gpu", "cuda/12", "--module-dft", "intel", "--module-dft", "vasp/6"]
+    options = [
+        "--module",
+        "gcc",
+        "--module-gpu",
+        "cuda/12",
+        "--module-dft",
+        "intel",
+        "--module-dft",
+        "vasp/6",
+    ]
     assert command(monkeypatch, capsys, "launchers", tmp_path / "here", *options)[0] == 0
     loaded = {
-        category: re.findall("module load (.*)", script(tmp_path / "here" / f"my_qadapter_{category}.yaml"))
+        category: re.findall(
+            "module load (.*)", script(tmp_path / "here" / f"my_qadapter_{category}.yaml")
+        )
         for category in ("gpu", "dft", "cpu")
     }
     assert loaded == {"gpu": ["gcc", "cuda/12"], "dft": ["gcc", "intel", "vasp/6"], "cpu": ["gcc"]}
 
 
-def test_the_readme_gives_vasp_its_ranks_and_each_category_its_modules(tmp_path, monkeypatch, capsys):
+def test_the_readme_gives_vasp_its_ranks_and_each_category_its_modules(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    (line,) = re.findall(r"^entropy-flows (launchers (?:.*\\\n)*.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (line,) = re.findall(
+        r"^entropy-flows (launchers (?:.*\\\n)*.*)$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
     assert command(monkeypatch, capsys, *shlex.split(line.replace("\\\n", " ")))[0] == 0
-    dft, gpu = (script(tmp_path / "launchers-here" / f"my_qadapter_{category}.yaml") for category in ("dft", "gpu"))
+    dft, gpu = (
+        script(tmp_path / "launchers-here" / f"my_qadapter_{category}.yaml")
+        for category in ("dft", "gpu")
+    )
     assert "#SBATCH --ntasks=64\n" in dft
     assert re.findall("module load (.*)/", dft) == ["vasp"]
     assert re.findall("module load (.*)/", gpu) == ["cuda"]
@@ -130,9 +164,13 @@ def test_the_readme_gives_vasp_its_ranks_and_each_category_its_modules(tmp_path,
 
 def test_the_commands_of_the_readme_need_no_exports(folder):
     """Each loop brings FW_CONFIG_FILE, without which the host of my_launchpad.yaml is not known."""
-    loops = [line for line in (folder / "README.md").read_text().splitlines() if "nohup qlaunch" in line]
+    loops = [
+        line for line in (folder / "README.md").read_text().splitlines() if "nohup qlaunch" in line
+    ]
     assert len(loops) == 3
-    assert all(line.startswith(f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup qlaunch ") for line in loops)
+    assert all(
+        line.startswith(f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup qlaunch ") for line in loops
+    )
 
 
 def test_pbs_script_has_its_resources_and_its_sigterm(tmp_path):
@@ -150,17 +188,26 @@ def test_pbs_script_has_its_resources_and_its_sigterm(tmp_path):
 def test_pbs_worker_gets_sigterm_in_time_and_when_the_job_is_deleted(tmp_path):
     """The script's last line as it stands, with a worker that tells its signals."""
     worker = tmp_path / "rlaunch"
-    # up is told late: timeout passes a signal on only once its own fork has returned, and its child may run before that
+    # up is told late: timeout passes a signal on only once its own fork has returned, and its child
+    # may run before that
     trapped = "#!/bin/bash\ntrap 'echo TERM; exit 3' TERM\nsleep 0.5\necho up\n"
     worker.write_text(f"{trapped}for i in $(seq 100); do sleep 0.1; done\n")
     worker.chmod(0o755)
-    cluster = Cluster(scheduler="pbs", lead=1, longest="00:00:01", gpu=Queue("gpu", "00:00:03"), **SHORT)
+    cluster = Cluster(
+        scheduler="pbs", lead=1, longest="00:00:01", gpu=Queue("gpu", "00:00:03"), **SHORT
+    )
     write_launchers(cluster, tmp_path / "launchers", "here")
-    (launch,) = re.findall(r"^exec timeout.*", script(tmp_path / "launchers" / "my_qadapter_gpu.yaml"), re.MULTILINE)
+    (launch,) = re.findall(
+        r"^exec timeout.*", script(tmp_path / "launchers" / "my_qadapter_gpu.yaml"), re.MULTILINE
+    )
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    done = subprocess.run(["bash", "-c", launch], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", launch], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.stdout.split() == ["up", "TERM"]
-    with subprocess.Popen(["bash", "-c", launch], env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        ["bash", "-c", launch], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "up\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == "TERM\n"
@@ -184,7 +231,9 @@ def test_values_that_make_no_sense_are_refused(changes, words):
         Cluster(**changes)
 
 
-@pytest.mark.parametrize("path", ["relative", "/with blank", "/with$dollar", "/with;more", '/with"quote'])
+@pytest.mark.parametrize(
+    "path", ["relative", "/with blank", "/with$dollar", "/with;more", '/with"quote']
+)
 def test_a_folder_that_a_script_would_take_apart_is_refused(path):
     with pytest.raises(ValueError, match="expected an absolute path"):
         launcher_files(Cluster(), Path(path))
@@ -208,15 +257,25 @@ def test_nothing_is_overwritten_unasked_and_nothing_half_written(folder):
     assert b"-m 3 " in after["README.md"]
 
 
-# -- the database is that of the machine's settings --------------------------------------------------------------------
+# -- the database is that of the machine's settings
+# --------------------------------------------------------------------
 
 
 def run(*command: object, folder: Path, cwd: Path) -> str:
     """Output of one of FireWorks' own commands, which finds the database in its environment alone."""
-    environment = {**os.environ, "FW_CONFIG_FILE": str(folder / "FW_config.yaml"), "PATH": f"{BIN}:/usr/bin:/bin"}
+    environment = {
+        **os.environ,
+        "FW_CONFIG_FILE": str(folder / "FW_config.yaml"),
+        "PATH": f"{BIN}:/usr/bin:/bin",
+    }
     environment["JOBFLOW_CONFIG_FILE"] = str(folder / "jobflow.yaml")
     done = subprocess.run(
-        list(map(str, command)), env=environment, cwd=cwd, capture_output=True, text=True, check=False
+        list(map(str, command)),
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -258,17 +317,29 @@ def test_queue_launch_reserves_and_submits(folder, database, tmp_path):
     pad.add_wf(Firework(ScriptTask.from_str("true"), spec={"_category": "dft"}, name="other"))
     (tmp_path / "sbatch").write_text("#!/bin/sh\necho Submitted batch job 77\n")
     (tmp_path / "sbatch").chmod(0o755)
-    change(folder / "my_qadapter_gpu.yaml", "logdir: null", f"_q_commands_override: {{submit_cmd: {tmp_path}/sbatch}}")
+    change(
+        folder / "my_qadapter_gpu.yaml",
+        "logdir: null",
+        f"_q_commands_override: {{submit_cmd: {tmp_path}/sbatch}}",
+    )
     files = [f"-{option}={folder}/my_{name}.yaml" for option, name in
              (("l", "launchpad"), ("w", "fworker_gpu"), ("q", "qadapter_gpu"))]  # fmt: skip
-    run("qlaunch", "-r", *" ".join(files).replace("=", " ").split(), "singleshot", folder=folder, cwd=tmp_path)
+    run(
+        "qlaunch",
+        "-r",
+        *" ".join(files).replace("=", " ").split(),
+        "singleshot",
+        folder=folder,
+        cwd=tmp_path,
+    )
     states = {fw["name"]: fw["state"] for fw in pad.fireworks.find({}, {"name": 1, "state": 1})}
     assert states == {"one": "RESERVED", "other": "READY"}
     assert pad.launches.find_one()["state_history"][0]["reservation_id"] == "77"
     assert "singleshot --fw_id" in (tmp_path / "FW_submit.script").read_text()
 
 
-# -- what `check` finds ------------------------------------------------------------------------------------------------
+# -- what `check` finds
+# ------------------------------------------------------------------------------------------------
 
 
 def problems(folder: Path, campaign: Campaign) -> list[str]:
@@ -284,7 +355,10 @@ def test_what_was_written_is_in_order(folder, campaign, submitted):
 def test_a_campaign_that_was_not_submitted_is_only_a_warning(folder, campaign, database):
     found = check_launchers(folder, campaign)
     assert found.errors == []
-    assert f"campaign {campaign.name!r} is not in the database yet: entropy-flows submit" in found.warnings
+    assert (
+        f"campaign {campaign.name!r} is not in the database yet: entropy-flows submit"
+        in found.warnings
+    )
 
 
 def test_pbs_files_are_in_order(tmp_path, campaign, submitted):
@@ -328,7 +402,9 @@ def test_an_edited_file_is_named(folder, campaign, submitted, name, before, afte
     assert not any("secret" in line for line in found)
 
 
-@pytest.mark.parametrize("name", ["my_qadapter_gpu.yaml", "my_fworker_dft.yaml", "FW_config.yaml", "my_launchpad.yaml"])
+@pytest.mark.parametrize(
+    "name", ["my_qadapter_gpu.yaml", "my_fworker_dft.yaml", "FW_config.yaml", "my_launchpad.yaml"]
+)
 def test_a_missing_file_is_named(folder, campaign, submitted, name):
     (folder / name).unlink()
     assert any(f"{folder / name} is missing" in line for line in problems(folder, campaign))
@@ -346,18 +422,28 @@ def test_credentials_in_a_private_file_are_a_warning(folder, campaign, submitted
 
 
 def test_a_category_of_the_users_own_needs_its_files(folder, campaign, submitted):
-    own = campaign.model_copy(update={"categories": {"train": "bigmem"}, "queue": {"train": {"walltime": "1h"}}})
+    own = campaign.model_copy(
+        update={"categories": {"train": "bigmem"}, "queue": {"train": {"walltime": "1h"}}}
+    )
     found = problems(folder, own)
     (line,) = [line for line in found if "bigmem" in line]
-    assert "has no my_fworker_bigmem.yaml and my_qadapter_bigmem.yaml: copy my_fworker_gpu.yaml to the first" in line
+    assert (
+        "has no my_fworker_bigmem.yaml and my_qadapter_bigmem.yaml: copy my_fworker_gpu.yaml to the first"
+        in line
+    )
     assert "`entropy-flows launchers`" not in line
     assert any("queue of stage train: walltime '1h'" in line for line in found)
     block = next(
-        b for b in re.findall(r"```bash\n(.*?)```", (folder / "README.md").read_text(), re.S) if "big_gpu" in b
+        b
+        for b in re.findall(r"```bash\n(.*?)```", (folder / "README.md").read_text(), re.S)
+        if "big_gpu" in b
     )
     subprocess.run(["bash", "-e", "-c", block.replace("big_gpu", "bigmem")], check=True)
     assert FWorker.from_file(str(folder / "my_fworker_bigmem.yaml")).category == "bigmem"
-    assert problems(folder, own.model_copy(update={"queue": {"train": {"walltime": "01:00:00"}}})) == []
+    assert (
+        problems(folder, own.model_copy(update={"queue": {"train": {"walltime": "01:00:00"}}}))
+        == []
+    )
     (folder / "my_qadapter_bigmem.yaml").unlink()
     assert any("copy my_fworker_gpu.yaml" in line for line in problems(folder, own))
 
@@ -368,18 +454,26 @@ def test_a_missing_index_is_named(folder, campaign, submitted, database):
                for line in problems(folder, campaign))  # fmt: skip
 
 
-def test_another_config_that_fireworks_would_take_is_named(folder, campaign, submitted, tmp_path, monkeypatch):
+def test_another_config_that_fireworks_would_take_is_named(
+    folder, campaign, submitted, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FW_config.yaml").write_text("SORT_FWS: FILO\n")
-    assert any(f"{tmp_path}/FW_config.yaml is taken instead" in line for line in problems(folder, campaign))
+    assert any(
+        f"{tmp_path}/FW_config.yaml is taken instead" in line for line in problems(folder, campaign)
+    )
 
 
-def test_a_config_of_the_home_may_have_the_lines_of_ours(folder, campaign, submitted, tmp_path, monkeypatch):
+def test_a_config_of_the_home_may_have_the_lines_of_ours(
+    folder, campaign, submitted, tmp_path, monkeypatch
+):
     home = tmp_path / "home" / ".fireworks" / "FW_config.yaml"
     home.parent.mkdir(parents=True)
     home.write_text("QUEUE_UPDATE_INTERVAL: 1\nSORT_FWS: FILO\n")
     (line,) = problems(folder, campaign)
-    assert line.startswith(f"{home} is taken instead of {folder}/FW_config.yaml; move it away, or copy MongoClient, ")
+    assert line.startswith(
+        f"{home} is taken instead of {folder}/FW_config.yaml; move it away, or copy MongoClient, "
+    )
     assert line.endswith("RESERVATION_EXPIRATION_SECS, RAPIDFIRE_SLEEP_SECS, SORT_FWS into it")
     home.write_text((folder / "FW_config.yaml").read_text() + "PW_CHECK_NUM: 3\n")
     monkeypatch.delenv("FW_CONFIG_FILE")
@@ -387,37 +481,53 @@ def test_a_config_of_the_home_may_have_the_lines_of_ours(folder, campaign, submi
     assert found.errors == []
     assert not any("FW_CONFIG_FILE" in line for line in found.warnings)
     code = f"from fireworks import LaunchPad; print(LaunchPad.from_file('{folder}/my_launchpad.yaml').db.name)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout.strip() == os.environ["ENTROPY_FLOWS_DATABASE"]
 
 
 @pytest.mark.parametrize("value", [None, "/elsewhere/FW_config.yaml"])
-def test_a_shell_that_does_not_know_the_config_is_a_warning(folder, campaign, submitted, monkeypatch, value):
+def test_a_shell_that_does_not_know_the_config_is_a_warning(
+    folder, campaign, submitted, monkeypatch, value
+):
     monkeypatch.delenv("FW_CONFIG_FILE")
     if value:
         monkeypatch.setenv("FW_CONFIG_FILE", value)
     found = check_launchers(folder, campaign)
     assert found.errors == []
     (line,) = [line for line in found.warnings if "FW_CONFIG_FILE" in line]
-    assert line.startswith(f"FW_CONFIG_FILE is {value or 'not set'} in this shell; qlaunch and lpad need {folder}/FW")
+    assert line.startswith(
+        f"FW_CONFIG_FILE is {value or 'not set'} in this shell; qlaunch and lpad need {folder}/FW"
+    )
 
 
 def vasp_lines(folder: Path, campaign: Campaign, **changes) -> list[str]:
     changed = campaign.model_copy(update={"label": LabelParams(engine="vasp-pbe"), **changes})
-    return [line for line in check_launchers(folder, changed).warnings if re.search("task|POTCAR", line)]
+    return [
+        line for line in check_launchers(folder, changed).warnings if re.search("task|POTCAR", line)
+    ]
 
 
-def test_vasp_on_one_core_without_srun_and_potcars_is_told(folder, campaign, submitted, monkeypatch, tmp_path):
+def test_vasp_on_one_core_without_srun_and_potcars_is_told(
+    folder, campaign, submitted, monkeypatch, tmp_path
+):
     import atomate2
     import pymatgen.io.vasp.inputs as inputs
 
     monkeypatch.delitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", raising=False)
     monkeypatch.setattr(atomate2.SETTINGS, "VASP_CMD", "vasp_std")
     serial, command_line, potcars = vasp_lines(folder, campaign)
-    assert serial.startswith(f"{folder}/my_qadapter_dft.yaml: one task, so VASP would run on one core; set ntasks")
-    assert command_line.startswith("VASP's command is 'vasp_std': one task, however many the queue job has")
+    assert serial.startswith(
+        f"{folder}/my_qadapter_dft.yaml: one task, so VASP would run on one core; set ntasks"
+    )
+    assert command_line.startswith(
+        "VASP's command is 'vasp_std': one task, however many the queue job has"
+    )
     assert potcars == "no POTCARs: PMG_VASP_PSP_DIR is not set here; write it to ~/.pmgrc.yaml"
-    assert not [line for line in check_launchers(folder, campaign).warnings if "VASP" in line]  # a force field labels
+    assert not [
+        line for line in check_launchers(folder, campaign).warnings if "VASP" in line
+    ]  # a force field labels
 
     monkeypatch.setitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "none"))
     monkeypatch.setattr(atomate2.SETTINGS, "VASP_CMD", "srun vasp_std")
@@ -446,7 +556,11 @@ def test_a_database_that_cannot_be_had_is_told_once(folder, campaign, monkeypatc
         if uri:
             monkeypatch.setenv("ENTROPY_FLOWS_URI", uri)
         (line,) = problems(folder, campaign)
-        assert "no database is configured" in line if uri is None else "not a usable MongoDB URI" in line
+        assert (
+            "no database is configured" in line
+            if uri is None
+            else "not a usable MongoDB URI" in line
+        )
         assert "secret" not in line
     settings.cache_clear()
 
@@ -454,4 +568,6 @@ def test_a_database_that_cannot_be_had_is_told_once(folder, campaign, monkeypatc
 def test_report_of_a_folder_that_is_not_there(tmp_path, campaign):
     found = check_launchers(tmp_path / "none", campaign)
     assert isinstance(found, Report)
-    assert found.errors == [f"{tmp_path}/none is not a folder; `entropy-flows launchers {tmp_path}/none` makes it"]
+    assert found.errors == [
+        f"{tmp_path}/none is not a folder; `entropy-flows launchers {tmp_path}/none` makes it"
+    ]

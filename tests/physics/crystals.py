@@ -33,4 +33,8 @@ class Springs(Calculator):
         np.add.at(forces, i, pull)
         stress = 0.5 * pull.T @ D / atoms.get_volume()
         energy = 0.25 * self.k * ((d - self.r0) ** 2).sum()
-        self.results = {"energy": energy, "forces": forces, "stress": full_3x3_to_voigt_6_stress(stress)}
+        self.results = {
+            "energy": energy,
+            "forces": forces,
+            "stress": full_3x3_to_voigt_6_stress(stress),
+        }

@@ -36,7 +36,10 @@ def test_bulk_modulus_is_minus_v_dp_dv_of_the_stresses(equation):
     pressures = []
     for strain in (-0.01, 0.01):
         atoms = bulk("Cu")
-        atoms.set_cell(atoms.cell * (equation.volume * (1 + strain) / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
+        atoms.set_cell(
+            atoms.cell * (equation.volume * (1 + strain) / atoms.get_volume()) ** (1 / 3),
+            scale_atoms=True,
+        )
         atoms.calc = EMT()
         pressures.append(GPA * pressure(atoms.get_stress()))
 
@@ -73,7 +76,9 @@ def test_strained_cells_that_do_not_relax_give_no_constants():
     silicon = bulk("Si", a=5.43)
     springs = Springs(k=10.0, r0=5.43 * 3**0.5 / 4, reach=2.8)
     assert elastic(silicon, springs, PhysicsParams(fmax=1e-4, max_steps=300)).bulk_modulus > 0
-    with pytest.raises(CheckError, match=r"a strained cell is not relaxed to 0.0001 eV/Å after 1 steps"):
+    with pytest.raises(
+        CheckError, match=r"a strained cell is not relaxed to 0.0001 eV/Å after 1 steps"
+    ):
         elastic(silicon, springs, PhysicsParams(fmax=1e-4, max_steps=1))
 
 
@@ -82,7 +87,9 @@ def test_slope_of_the_enthalpy_is_the_volume():
     P, H, V = (np.array(values) for values in (found.pressures, found.enthalpies, found.volumes))
 
     # Simpson's rule for ∫ V dP
-    assert GPA * (H[2] - H[0]) == pytest.approx((V[0] + 4 * V[1] + V[2]) * (P[2] - P[0]) / 6, rel=1e-4)
+    assert GPA * (H[2] - H[0]) == pytest.approx(
+        (V[0] + 4 * V[1] + V[2]) * (P[2] - P[0]) / 6, rel=1e-4
+    )
     assert found.curve()(7.0) == pytest.approx(
         float(enthalpy(copper(), EMT(), SHARP, [0.0, 7.0]).enthalpies[1]), abs=1e-4
     )
@@ -91,7 +98,9 @@ def test_slope_of_the_enthalpy_is_the_volume():
 
 def test_a_phase_that_becomes_another_is_told():
     a = 2.6
-    tetragonal = Atoms("Cu2", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[a, a, 1.3 * a], pbc=True)
+    tetragonal = Atoms(
+        "Cu2", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[a, a, 1.3 * a], pbc=True
+    )
 
     assert space_group(tetragonal) == "I4/mmm (139)"
     with pytest.raises(CheckError, match=r"I4/mmm \(139\) became Fm-3m \(225\) at 0 GPa"):
@@ -99,7 +108,9 @@ def test_a_phase_that_becomes_another_is_told():
 
 
 def test_a_relaxation_that_does_not_converge_says_how_far_it_is():
-    with pytest.raises(CheckError, match=r"not relaxed at 30 GPa after 2 steps: \S+ eV/Å left, over fmax = 0.0001"):
+    with pytest.raises(
+        CheckError, match=r"not relaxed at 30 GPa after 2 steps: \S+ eV/Å left, over fmax = 0.0001"
+    ):
         relaxed(copper(), EMT(), SHARP.model_copy(update={"max_steps": 2}), pressure=30.0)
 
 

@@ -37,7 +37,9 @@ def nobody_answers(_results):
 
 
 def push(results):
-    results["forces"][0] += 2e5  # of which the constraint of the centre of mass leaves three quarters
+    results["forces"][0] += (
+        2e5  # of which the constraint of the centre of mass leaves three quarters
+    )
 
 
 def squeeze(results):

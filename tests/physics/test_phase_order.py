@@ -45,7 +45,11 @@ def test_transition_is_the_common_tangent():
 
 
 def test_three_phases_in_their_order():
-    phases = {"c": parabola(-5.0, 14.0, 120.0), "a": parabola(-5.42, 20.0, 90.0), "b": parabola(-5.3, 17.5, 100.0)}
+    phases = {
+        "c": parabola(-5.0, 14.0, 120.0),
+        "a": parabola(-5.42, 20.0, 90.0),
+        "b": parabola(-5.3, 17.5, 100.0),
+    }
     found = transitions(phases)
 
     assert [name for name, _ in order_at(phases)] == ["a", "b", "c"]
@@ -64,6 +68,8 @@ def test_a_phase_never_lowest_has_no_transition():
 def test_a_phase_that_is_lost_below_a_pressure_ends_there():
     phases = {"a": parabola(-5.42, 20.4, 90.0), "b": parabola(-5.5, 15.3, 110.0, PRESSURES[4:])}
 
-    assert transitions(phases) == []  # b is the lowest wherever it is known: nothing changes where both are
+    assert (
+        transitions(phases) == []
+    )  # b is the lowest wherever it is known: nothing changes where both are
     assert order_at(phases) == [("a", 0.0)]
     assert order_at(phases, 12.0)[0] == ("b", 0.0)

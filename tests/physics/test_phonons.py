@@ -20,14 +20,19 @@ THZ = units.fs * 1e3
 @pytest.fixture(scope="module")
 def springs():
     start = bulk("Cu", a=1.01 * R0 * 2**0.5)
-    return phonons(start, Springs(K, R0, 1.2 * R0), SHARP.model_copy(update={"supercell_length": 7.0}))
+    return phonons(
+        start, Springs(K, R0, 1.2 * R0), SHARP.model_copy(update={"supercell_length": 7.0})
+    )
 
 
 def test_frequencies_of_fcc_springs_are_the_analytic_ones(springs):
     mass = bulk("Cu").get_masses()[0]
     unit = np.sqrt(K / mass) * THZ / (2 * np.pi)
     at = dict(zip(springs.labels, springs.label_places, strict=True))
-    bands = {name: springs.bands[int(np.argmin(np.abs(np.array(springs.path) - at[name])))] for name in "XL"}
+    bands = {
+        name: springs.bands[int(np.argmin(np.abs(np.array(springs.path) - at[name])))]
+        for name in "XL"
+    }
 
     # ω² = 4 k/m (twice), 8 k/m at X; 2 k/m (twice), 8 k/m at L
     assert bands["X"] == pytest.approx([2 * unit, 2 * unit, 8**0.5 * unit], rel=2e-3)
@@ -43,7 +48,9 @@ def test_acoustic_modes_vanish_at_gamma_and_all_modes_are_counted(springs):
 
 
 def test_an_unstable_crystal_has_imaginary_frequencies_told_as_negative():
-    bcc = phonons(bulk("Cu", "bcc", a=2.85), EMT(), SHARP.model_copy(update={"supercell_length": 7.0}))
+    bcc = phonons(
+        bulk("Cu", "bcc", a=2.85), EMT(), SHARP.model_copy(update={"supercell_length": 7.0})
+    )
 
     assert bcc.lowest < -0.1
 
@@ -65,7 +72,9 @@ def test_optical_mode_of_two_masses_on_springs():
     """CsCl with springs between unlike neighbours, eight a pair of atoms: μ ω² = (8/3) k at Γ."""
     a = R0 * 2 / 3**0.5
     cell = Atoms("NaCl", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[a, a, a], pbc=True)
-    found = phonons(cell, Springs(K, R0, 1.05 * R0), SHARP.model_copy(update={"supercell_length": 5.0}))
+    found = phonons(
+        cell, Springs(K, R0, 1.05 * R0), SHARP.model_copy(update={"supercell_length": 5.0})
+    )
     m1, m2 = cell.get_masses()
 
     expected = np.sqrt(8 / 3 * K * (1 / m1 + 1 / m2)) * THZ / (2 * np.pi)

@@ -25,7 +25,12 @@ CONFIG = {
     "base_model": EMT_NAME,
     "phases": [
         {"name": "fcc", "spacegroup": "Fm-3m", "lattice": {"a": 3.6}, "sites": {"Cu": [[0, 0, 0]]}},
-        {"name": "bcc", "spacegroup": "Im-3m", "lattice": {"a": 2.87}, "sites": {"Cu": [[0, 0, 0]]}},
+        {
+            "name": "bcc",
+            "spacegroup": "Im-3m",
+            "lattice": {"a": 2.87},
+            "sites": {"Cu": [[0, 0, 0]]},
+        },
     ],
     "explore": {"temperatures": [300, 500], "pressures": [0, 4]},
     "label": {"engine": "forcefield", "model": EMT_NAME},
@@ -60,7 +65,9 @@ def command(store, file, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(name, *options):
-        monkeypatch.setattr(sys, "argv", [str(part) for part in ("entropy-flows", name, file, *options)])
+        monkeypatch.setattr(
+            sys, "argv", [str(part) for part in ("entropy-flows", name, file, *options)]
+        )
         with pytest.raises(SystemExit) as done:
             main()
         out, err = capsys.readouterr()
@@ -75,7 +82,9 @@ def change(file, **physics):
 
 def plan(file):
     campaign = load_campaign(file)
-    return resolved(campaign.physics, Hardest(*campaign.hardest)), {p.name: seed_cell(p) for p in campaign.phases}
+    return resolved(campaign.physics, Hardest(*campaign.hardest)), {
+        p.name: seed_cell(p) for p in campaign.phases
+    }
 
 
 def test_the_corner_of_the_grid_is_where_dynamics_run(file):
@@ -103,7 +112,9 @@ def test_a_killed_run_goes_on_and_each_check_is_made_once(store, file):
     assert check_model(checks, before, params, cells, lambda *place: seen.append(place[:2])) == 2
     assert len(seen) == len(set(seen)) == 4
     assert check_model(checks, before, params, cells) == 0
-    assert check_model(checks, before, params.model_copy(update={"steps": 110}), cells) == 2  # the dynamics alone
+    assert (
+        check_model(checks, before, params.model_copy(update={"steps": 110}), cells) == 2
+    )  # the dynamics alone
 
 
 def test_command_shows_before_and_engine_and_the_report_has_them(command, store, file):
@@ -133,14 +144,18 @@ def test_changed_checks_are_no_other_campaign_and_failures_are_retried(command, 
     assert "0 checks made now" in command("physics")[1]
     assert "2 failed checks will be made again" in command("physics", "--retry")[1]
     change(file, phases=["hcp"])
-    assert "physics.phases: 'hcp' is not a phase of this campaign (fcc, bcc)" in command("physics")[1]
+    assert (
+        "physics.phases: 'hcp' is not a phase of this campaign (fcc, bcc)" in command("physics")[1]
+    )
     change(file, pressures=[5, 5])
     assert "pressures 5, 5 must rise" in command("physics")[1]
 
 
 def test_the_job_makes_what_is_missing(store, file):
     params, cells = plan(file)
-    made = PhysicsMaker(params=params.model_copy(update={"checks": ("eos",)})).make("copper", 1, "engine", cells)
+    made = PhysicsMaker(params=params.model_copy(update={"checks": ("eos",)})).make(
+        "copper", 1, "engine", cells
+    )
     doc = _run(made)
 
     assert (doc["made"], doc["found"], doc["failed"]) == (2, 0, 0)
@@ -159,9 +174,13 @@ def test_on_a_cluster_it_is_a_job_for_each_model(command, store, file, tmp_path,
     assert "before: 1 of 1 checks submitted" in text
     assert "EMT (teacher, not DFT): 1 of 1 checks submitted" in text
     pad = launchpad()
-    jobs = list(pad.fireworks.find({}, {"name": 1, "spec._category": 1, "spec.campaign": 1, "_id": 0}))
+    jobs = list(
+        pad.fireworks.find({}, {"name": 1, "spec._category": 1, "spec.campaign": 1, "_id": 0})
+    )
     assert jobs == 2 * [{"name": "physics", "spec": {"_category": "gpu", "campaign": "copper"}}]
-    assert "before: 1 of 1 checks submitted before, and not done" in command("physics", "--queue")[1]
+    assert (
+        "before: 1 of 1 checks submitted before, and not done" in command("physics", "--queue")[1]
+    )
     assert "jobs: 2 ready" in command("status")[1]
     (check,) = [check for check in verify(store, pad) if check.name == "launchpad"]
     assert check.problems == []  # that they wait is no fault of a campaign that is done
@@ -222,7 +241,11 @@ def _run_eos(cells):
 
 
 def test_an_engine_that_works_through_files_has_no_column(command, file, store):
-    config = {**CONFIG, "label": {"engine": "vasp-pbe"}, "physics": {**CONFIG["physics"], "checks": ["eos"]}}
+    config = {
+        **CONFIG,
+        "label": {"engine": "vasp-pbe"},
+        "physics": {**CONFIG["physics"], "checks": ["eos"]},
+    }
     file.write_text(yaml.safe_dump(config))
     text = command("physics", "--queue")[1]
     assert "VASP PBE works through files" in text

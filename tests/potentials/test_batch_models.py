@@ -39,9 +39,17 @@ def test_a_class_of_ase_is_called_cell_after_cell():
         ("SuperNet", ValueError, "'SuperNet' is not known.*SevenNet-0.*CHGNet"),
         ("model.bin", ValueError, "'model.bin' is not known"),
         ("no.such.Calculator", ValueError, "'no.such.Calculator' cannot be imported"),
-        ("ase.atoms.Atoms", ValueError, "gives a Atoms, expected an ASE calculator or a model of torch-sim"),
+        (
+            "ase.atoms.Atoms",
+            ValueError,
+            "gives a Atoms, expected an ASE calculator or a model of torch-sim",
+        ),
         ("ase.units.kB", ValueError, "is a float, expected a class or a function"),
-        ("/nowhere/model.nequip.zip", FileNotFoundError, "/nowhere/model.nequip.zip does not exist"),
+        (
+            "/nowhere/model.nequip.zip",
+            FileNotFoundError,
+            "/nowhere/model.nequip.zip does not exist",
+        ),
         ("/nowhere/model.nequip.pt2", FileNotFoundError, "does not exist"),
     ],
 )
@@ -51,7 +59,10 @@ def test_wrong_names_say_what_is_expected(name, error, message):
 
 
 def test_compiled_files_tell_what_they_were_made_for(tmp_path):
-    one, many = {"nequip_aoti_inputs": "pos cell"}, {"nequip_aoti_inputs": "pos cell batch num_atoms"}
+    one, many = (
+        {"nequip_aoti_inputs": "pos cell"},
+        {"nequip_aoti_inputs": "pos cell batch num_atoms"},
+    )
 
     assert not compiled_for_batches(compiled(tmp_path / "a.nequip.pt2", one))
     assert compiled_for_batches(compiled(tmp_path / "b.nequip.pt2", many))
@@ -83,7 +94,9 @@ def test_models_take_turns_and_leave_torch_as_it_was():
     assert torch.get_default_dtype() == torch.float32
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert (first[0] - first[1]).abs().max() < 0.5  # eV: the small model was trained on the teacher's labels
+    assert (
+        first[0] - first[1]
+    ).abs().max() < 0.5  # eV: the small model was trained on the teacher's labels
 
 
 def test_the_first_load_of_a_process_leaves_random_numbers_alone():
@@ -96,5 +109,7 @@ seeded(); expected = drawn()
 seeded(); load_batch_model({str(SI_SMALL)!r})
 print(drawn() == expected)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "True"

@@ -77,7 +77,11 @@ def test_a_dotted_name_is_an_ase_calculator():
         ("model.bin", ValueError, "'model.bin' is not known"),
         ("no.such.Calculator", ValueError, "'no.such.Calculator' cannot be imported"),
         ("ase.atoms.Atoms", ValueError, "expected an ASE calculator"),
-        ("/nowhere/model.nequip.zip", FileNotFoundError, "/nowhere/model.nequip.zip does not exist"),
+        (
+            "/nowhere/model.nequip.zip",
+            FileNotFoundError,
+            "/nowhere/model.nequip.zip does not exist",
+        ),
         ("/nowhere/model.nequip.pt2", FileNotFoundError, "does not exist"),
     ],
 )
@@ -93,7 +97,9 @@ def test_a_published_model_offline_says_what_to_do(monkeypatch):
         raise requests.ConnectionError("no route")
 
     monkeypatch.setattr(requests.Session, "request", refuse)
-    with pytest.raises(ConnectionError, match=r"nequip-compile nequip\.net:mir-group/Allegro-OAM-L:0.1"):
+    with pytest.raises(
+        ConnectionError, match=r"nequip-compile nequip\.net:mir-group/Allegro-OAM-L:0.1"
+    ):
         local_package("nequip.net:mir-group/Allegro-OAM-L:0.1")
 
 
@@ -118,7 +124,9 @@ def test_a_damaged_package_is_named(tmp_path):
     path = tmp_path / "other.nequip.zip"
     path.write_bytes(SI_SMALL.read_bytes()[:1000])
     for load in (model_elements, load_calculator):
-        with pytest.raises(ValueError, match=r"other\.nequip\.zip is not a NequIP package: File is not a zip file"):
+        with pytest.raises(
+            ValueError, match=r"other\.nequip\.zip is not a NequIP package: File is not a zip file"
+        ):
             load(path)
 
 
@@ -134,6 +142,8 @@ def test_importing_loads_no_machine_learning_package():
         "import entropy_flows.train.run, entropy_flows.evaluate.errors\n"
         "print([m for m in ('nequip', 'sevenn', 'atomate2', 'lightning') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
 
     assert result.stdout.split() == ["[]", "[]"]

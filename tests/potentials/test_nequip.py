@@ -39,7 +39,11 @@ ALLEGRO = {
     "num_scalar_features": 4,
     "num_tensor_features": 2,
 }
-OXIDES = (skewed("Si2O4", seed=1), skewed("OSi", seed=2, edge=2.6), skewed("Si5O3", seed=3, edge=4.0))
+OXIDES = (
+    skewed("Si2O4", seed=1),
+    skewed("OSi", seed=2, edge=2.6),
+    skewed("Si5O3", seed=3, edge=4.0),
+)
 SILICON = (rattled(repeat=1), rattled(seed=1), skewed("Si3", seed=4), bulk("Si", cubic=True))
 
 
@@ -61,15 +65,21 @@ def assert_equal(model, calculator, cells, relative=1e-9, absolute=1e-12):
     """A batch's results are those of its cells one by one."""
     batch = Batch.of(cells)
     result, first = model(batch), batch.cells.first
-    assert {tensor.dtype for tensor in (result.energy, result.forces, result.stress)} == {torch.float64}
+    assert {tensor.dtype for tensor in (result.energy, result.forces, result.stress)} == {
+        torch.float64
+    }
     assert not result.forces.requires_grad
     for index, atoms in enumerate(cells):
         alone = atoms.copy()
         alone.calc = calculator
         forces = result.forces[first[index] : first[index + 1]].numpy()
-        assert result.energy[index].item() == pytest.approx(alone.get_potential_energy(), rel=relative)
+        assert result.energy[index].item() == pytest.approx(
+            alone.get_potential_energy(), rel=relative
+        )
         np.testing.assert_allclose(forces, alone.get_forces(), atol=absolute)
-        np.testing.assert_allclose(result.stress[index].numpy(), alone.get_stress(voigt=False), atol=absolute)
+        np.testing.assert_allclose(
+            result.stress[index].numpy(), alone.get_stress(voigt=False), atol=absolute
+        )
 
 
 def test_equals_the_calculator_in_double_precision(untrained):
@@ -85,7 +95,9 @@ def test_equals_the_calculator_in_double_precision(untrained):
 def test_the_package_equals_its_calculator(small):
     assert isinstance(small, NequIPModel)
     for cells in (SILICON, SILICON[2:3]):
-        assert_equal(small, load_calculator(SI_SMALL), cells, 1e-7, 1e-5)  # computes in single precision
+        assert_equal(
+            small, load_calculator(SI_SMALL), cells, 1e-7, 1e-5
+        )  # computes in single precision
 
 
 def test_atoms_that_moved_in_the_same_cells(small):
@@ -159,10 +171,16 @@ def test_compiled_for_batches(tmp_path):
     entropy_flows = [str(Path(sys.executable).with_name("entropy-flows"))]
     subprocess.run([*entropy_flows, "compile", str(SI_SMALL), str(path)], check=True)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    again = subprocess.run([*entropy_flows, "compile", str(SI_SMALL), str(path)], capture_output=True, text=True)
+    again = subprocess.run(
+        [*entropy_flows, "compile", str(SI_SMALL), str(path)], capture_output=True, text=True
+    )
     assert again.returncode == 1
     assert "give --overwrite to replace it" in again.stderr
-    model, eager, calculator = load_batch_model(path), load_calculator(SI_SMALL), load_calculator(path)
+    model, eager, calculator = (
+        load_batch_model(path),
+        load_calculator(SI_SMALL),
+        load_calculator(path),
+    )
 
     assert torch.get_default_dtype() == torch.float32
     assert isinstance(calculator, BatchOfOne)

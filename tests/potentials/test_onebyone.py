@@ -13,7 +13,11 @@ from entropy_flows.potentials import BatchOfOne, OneByOne
 
 @pytest.fixture
 def metals():
-    cells = [bulk("Cu").repeat((2, 1, 1)), bulk("AlNi", "cesiumchloride", a=2.9), bulk("Au", cubic=True)]
+    cells = [
+        bulk("Cu").repeat((2, 1, 1)),
+        bulk("AlNi", "cesiumchloride", a=2.9),
+        bulk("Au", cubic=True),
+    ]
     for seed, atoms in enumerate(cells):
         atoms.rattle(0.1, seed=seed)
     return cells

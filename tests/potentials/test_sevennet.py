@@ -17,7 +17,12 @@ from entropy_flows.potentials import (
 
 sevennet = pytest.importorskip("entropy_flows.potentials.sevennet", exc_type=ImportError)
 
-CELLS = (skewed("SiO2", seed=1), bulk("NaCl", "rocksalt", a=5.6), rattled(repeat=1), skewed("ClNaO", seed=2, edge=3.0))
+CELLS = (
+    skewed("SiO2", seed=1),
+    bulk("NaCl", "rocksalt", a=5.6),
+    rattled(repeat=1),
+    skewed("ClNaO", seed=2, edge=3.0),
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +42,36 @@ def test_equals_the_calculator(model, calculator, cells):
     with torch.no_grad():
         result, first = model(batch), batch.cells.first
 
-    assert {tensor.dtype for tensor in (result.energy, result.forces, result.stress)} == {torch.float64}
+    assert {tensor.dtype for tensor in (result.energy, result.forces, result.stress)} == {
+        torch.float64
+    }
     for index, atoms in enumerate(cells):
         alone = atoms.copy()
         alone.calc = calculator
         forces = alone.get_forces()
         assert result.energy[index].item() == pytest.approx(alone.get_potential_energy(), rel=1e-6)
         np.testing.assert_allclose(
-            result.forces[first[index] : first[index + 1]].numpy(), forces, atol=1e-5 * max(1.0, np.abs(forces).max())
+            result.forces[first[index] : first[index + 1]].numpy(),
+            forces,
+            atol=1e-5 * max(1.0, np.abs(forces).max()),
         )
         stress = alone.get_stress(voigt=False)
-        np.testing.assert_allclose(result.stress[index].numpy(), stress, atol=1e-5 * max(1.0, np.abs(stress).max()))
+        np.testing.assert_allclose(
+            result.stress[index].numpy(), stress, atol=1e-5 * max(1.0, np.abs(stress).max())
+        )
 
 
 def test_forces_and_stress_are_derivatives_of_the_energy(model):
     batch = Batch.of(CELLS[1:3])
     result = model(batch)
     direction = torch.sin(torch.arange(3 * len(batch.positions), dtype=torch.float64)).view(-1, 3)
-    energies = [model(batch.at(batch.positions + h * direction)).energy.sum() for h in (0.01, -0.01)]
+    energies = [
+        model(batch.at(batch.positions + h * direction)).energy.sum() for h in (0.01, -0.01)
+    ]
 
-    assert (energies[1] - energies[0]) / 0.02 == pytest.approx((result.forces * direction).sum().item(), abs=0.02)
+    assert (energies[1] - energies[0]) / 0.02 == pytest.approx(
+        (result.forces * direction).sum().item(), abs=0.02
+    )
     assert torch.allclose(result.stress, result.stress.mT)
 
 
@@ -92,8 +107,14 @@ def test_a_model_of_several_modalities(modal):
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ("7net-mf-0", "needs one of its modalities R2SCAN, PBE, which is not given; write {name: 7net-mf-0, modal: R2"),
-        ('SevenNet-MF-0?{"modal": "HSE"}', "needs one of its modalities R2SCAN, PBE, which is not 'HSE'"),
+        (
+            "7net-mf-0",
+            "needs one of its modalities R2SCAN, PBE, which is not given; write {name: 7net-mf-0, modal: R2",
+        ),
+        (
+            'SevenNet-MF-0?{"modal": "HSE"}',
+            "needs one of its modalities R2SCAN, PBE, which is not 'HSE'",
+        ),
         ('SevenNet-0?{"modal": "PBE"}', "has no modalities, got modal 'PBE'"),
         ("7net-l3i55", "SevenNet has no model '7net-l3i55'; did you mean '7net-l3i5'?"),
     ],
@@ -104,13 +125,17 @@ def test_what_a_name_cannot_be_is_told_without_loading(model, expected):
     assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["SevenNet", "SevenNet-0", "7net-0", "SEVENNET-0", "7net-0_11jul2024"])
+@pytest.mark.parametrize(
+    "name", ["SevenNet", "SevenNet-0", "7net-0", "SEVENNET-0", "7net-0_11jul2024"]
+)
 def test_one_model_has_one_name(name):
     """As a base model and as a label engine."""
     assert sevennet.checkpoint_file(name) == sevennet.checkpoint_file("SevenNet-0")
     label = make_static_maker(LabelParams(engine="forcefield", model=name))
     if "_" not in name:
-        assert settings_hash(label) == settings_hash(make_static_maker(LabelParams(engine="forcefield")))
+        assert settings_hash(label) == settings_hash(
+            make_static_maker(LabelParams(engine="forcefield"))
+        )
     assert "Po" not in model_elements(name)
 
 
@@ -123,11 +148,16 @@ class Intruder:
 def test_a_checkpoint_is_weights_or_is_not_loaded(tmp_path, capsys, zipped):
     """What would be called on unpickling is named, by the check and by a job alike."""
     path = tmp_path / "model.pth"
-    content = torch.load(sevennet.checkpoint_file("SevenNet-0"), map_location="cpu", weights_only=False)
+    content = torch.load(
+        sevennet.checkpoint_file("SevenNet-0"), map_location="cpu", weights_only=False
+    )
     content["config"]["note"] = Intruder()
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     for load in (model_elements, load_calculator, load_batch_model):
-        with pytest.raises(ValueError, match=r"is not a checkpoint of SevenNet: it names .*print, which is not called"):
+        with pytest.raises(
+            ValueError,
+            match=r"is not a checkpoint of SevenNet: it names .*print, which is not called",
+        ):
             load(path)
     assert "run" not in capsys.readouterr().out
     path.write_bytes(b"anything")

@@ -23,7 +23,9 @@ SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip
 
 def argon(device):
     """What a user's own module would hold."""
-    return LennardJonesModel(SIGMA, EPSILON, torch.device(device), torch.float64, compute_stress=True, cutoff=CUTOFF)
+    return LennardJonesModel(
+        SIGMA, EPSILON, torch.device(device), torch.float64, compute_stress=True, cutoff=CUTOFF
+    )
 
 
 def without_stress():
@@ -55,7 +57,9 @@ def test_equals_torch_sim_cell_after_cell(crystals):
 
 def test_equals_ase(crystals):
     result = load_batch_model("test_torchsim.argon")(Batch.of(crystals))
-    at_cutoff = 4 * EPSILON * ((SIGMA / CUTOFF) ** 12 - (SIGMA / CUTOFF) ** 6)  # ASE shifts each pair's energy by it
+    at_cutoff = (
+        4 * EPSILON * ((SIGMA / CUTOFF) ** 12 - (SIGMA / CUTOFF) ** 6)
+    )  # ASE shifts each pair's energy by it
     energies = []
     for atoms in crystals:
         atoms.calc = LennardJones(sigma=SIGMA, epsilon=EPSILON, rc=CUTOFF)

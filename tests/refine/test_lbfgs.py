@@ -50,7 +50,9 @@ def test_never_less(mode, k):
     statistics = known(mode)
     for seed in range(3):
         atoms = rattled("Si", stdev=0.3, seed=seed)  # the model pulls it back to what is known
-        refined = refine(atoms, Spring(), GOM_SI, statistics, RefineParams(k=k, max_steps=5, max_step=0.3))
+        refined = refine(
+            atoms, Spring(), GOM_SI, statistics, RefineParams(k=k, max_steps=5, max_step=0.3)
+        )
         assert refined.gain_after >= refined.gain_before
         assert refined.gain_after == pytest.approx(statistics.gain(GOM_SI(refined.atoms)), abs=1e-9)
 
@@ -58,7 +60,9 @@ def test_never_less(mode, k):
 @pytest.mark.parametrize("steps", [1, 4])
 def test_no_more_steps_than_allowed(steps):
     statistics, base = known("atom"), Spring()
-    refined = refine(near(statistics), base, GOM_SI, statistics, RefineParams(max_steps=steps, fmax=1e-9))
+    refined = refine(
+        near(statistics), base, GOM_SI, statistics, RefineParams(max_steps=steps, fmax=1e-9)
+    )
     assert refined.steps == steps
     assert base.calls == steps + 1
     moved = refined.atoms.positions - near(statistics).positions

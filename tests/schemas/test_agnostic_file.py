@@ -11,7 +11,9 @@ from entropy_flows.schemas import AgnosticParams, Campaign, load_agnostic, load_
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("path", sorted((EXAMPLES / "agnostic").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((EXAMPLES / "agnostic").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_the_examples_are_valid(path):
     settings = load_agnostic(path)
     assert settings.batches()
@@ -34,7 +36,11 @@ def test_windows_modes_and_parts_in_order():
 def test_the_papers_protocol_is_the_default():
     settings = AgnosticParams(name="w", element="W")
     assert len(settings.all_windows()) == 17
-    assert (settings.iterations, settings.bootstrap, settings.modes) == (25_000, 10, ("atom", "config"))
+    assert (settings.iterations, settings.bootstrap, settings.modes) == (
+        25_000,
+        10,
+        ("atom", "config"),
+    )
     assert settings.shape.atoms == (2, 25)
 
 
@@ -45,7 +51,9 @@ def test_open_windows_are_larger_and_repel_less():
     assert len(loose) == 4
     assert max(w.high for w in loose) > max(w.high for w in dense)
     assert [w.r_core / w.low ** (1 / 3) for w in dense] == pytest.approx([CLOSE_PACKED] * 6)
-    assert [w.r_core / w.low ** (1 / 3) for w in loose] == pytest.approx([0.75 * 1.42 / 8.8 ** (1 / 3)] * 4)
+    assert [w.r_core / w.low ** (1 / 3) for w in loose] == pytest.approx(
+        [0.75 * 1.42 / 8.8 ** (1 / 3)] * 4
+    )
 
 
 def test_search_is_the_part_that_a_run_is_told():

@@ -28,7 +28,12 @@ SILICON = {
     "elements": ["Si"],
     "base_model": "shipped:si-small.nequip.zip",
     "phases": [
-        {"name": "diamond", "spacegroup": "Fd-3m", "lattice": {"a": 5.43}, "sites": {"Si": [[0, 0, 0]]}},
+        {
+            "name": "diamond",
+            "spacegroup": "Fd-3m",
+            "lattice": {"a": 5.43},
+            "sites": {"Si": [[0, 0, 0]]},
+        },
         {"name": "file", "file": "beta-tin.cif"},
     ],
     "explore": {"temperatures": [300, 1000], "entropy_weights": [2]},
@@ -60,14 +65,17 @@ def write(tmp_path):
     return write
 
 
-# -- what is shipped ---------------------------------------------------------------------------------------------------
+# -- what is shipped
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_shipped_files_are_valid(path):
     campaign = load_campaign(path)
     for number in range(1, campaign.n_iterations + 1):
-        assert condition_grid(campaign.iteration(number).explore, [phase.name for phase in campaign.phases])
+        assert condition_grid(
+            campaign.iteration(number).explore, [phase.name for phase in campaign.phases]
+        )
 
 
 def test_templates_are_all_there():
@@ -114,17 +122,23 @@ def test_carbons_three_generations():
     assert (campaign.local_fingerprint.cutoff, campaign.dataset.regularization) == (3.0, 1e-3)
 
 
-# -- iterations --------------------------------------------------------------------------------------------------------
+# -- iterations
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_an_iteration_changes_what_it_names_and_nothing_else():
     data = changed(
-        ("explore", "steps", 77), ("iterations", [{"explore": {"temperatures": [50]}}, {"select": {"theta_min": 0.5}}])
+        ("explore", "steps", 77),
+        ("iterations", [{"explore": {"temperatures": [50]}}, {"select": {"theta_min": 0.5}}]),
     )
     campaign = Campaign.model_validate(data)
     assert campaign.n_iterations == 2
     first, second, beyond = (campaign.iteration(number) for number in (1, 2, 3))
-    assert (first.explore.temperatures, first.explore.steps, first.explore.entropy_weights) == ((50,), 77, (2,))
+    assert (first.explore.temperatures, first.explore.steps, first.explore.entropy_weights) == (
+        (50,),
+        77,
+        (2,),
+    )
     assert first.select == campaign.select
     assert (second.explore, second.select.theta_min) == (campaign.explore, 0.5)
     assert beyond == second
@@ -132,7 +146,8 @@ def test_an_iteration_changes_what_it_names_and_nothing_else():
 
 def test_a_preset_in_an_iteration_brings_its_values():
     data = changed(
-        ("train", {"preset": "oam-l", "max_epochs": 7}), ("iterations", [{}, {"train": {"preset": "small"}}])
+        ("train", {"preset": "oam-l", "max_epochs": 7}),
+        ("iterations", [{}, {"train": {"preset": "small"}}]),
     )
     campaign = Campaign.model_validate(data)
     alone = Campaign.model_validate(changed(("train", {"preset": "small", "max_epochs": 7})))
@@ -146,14 +161,19 @@ def test_a_preset_in_an_iteration_brings_its_values():
     [({}, [], 3), ({}, [{}] * 4, 4), ({"max_iterations": 2}, [{}] * 4, 2)],
 )
 def test_number_of_iterations(stop, iterations, expected):
-    assert Campaign.model_validate(changed(("stop", stop), ("iterations", iterations))).n_iterations == expected
+    assert (
+        Campaign.model_validate(changed(("stop", stop), ("iterations", iterations))).n_iterations
+        == expected
+    )
 
 
 def test_a_stored_campaign_is_the_same():
     campaign = load_campaign(next(path for path in TEMPLATES if path.stem == "carbon"))
     again = Campaign.model_validate(campaign.model_dump(mode="json"))
     assert again == campaign
-    assert [again.iteration(number) for number in (1, 2, 3)] == [campaign.iteration(number) for number in (1, 2, 3)]
+    assert [again.iteration(number) for number in (1, 2, 3)] == [
+        campaign.iteration(number) for number in (1, 2, 3)
+    ]
 
 
 def test_dataset_has_the_campaigns_elements():
@@ -162,7 +182,9 @@ def test_dataset_has_the_campaigns_elements():
 
 
 def test_the_global_fingerprint_may_be_of_another_kind():
-    campaign = Campaign.model_validate(changed(("global_fingerprint", {"kind": "bispectrum", "cutoff": 5.0})))
+    campaign = Campaign.model_validate(
+        changed(("global_fingerprint", {"kind": "bispectrum", "cutoff": 5.0}))
+    )
     assert campaign.dataset.fingerprint == BispectrumParams(cutoff=5.0, elements=campaign.elements)
     assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
     named = Campaign.model_validate(changed(("global_fingerprint", {"kind": "gom", "cutoff": 4.0})))
@@ -170,7 +192,8 @@ def test_the_global_fingerprint_may_be_of_another_kind():
     assert "kind" not in named.model_dump()["global_fingerprint"]
 
 
-# -- what is said of it ------------------------------------------------------------------------------------------------
+# -- what is said of it
+# ------------------------------------------------------------------------------------------------
 
 
 def test_every_stage_has_its_workers_and_the_lists_name_them():
@@ -189,10 +212,13 @@ def test_the_page_on_data_has_all_collections():
     for collection, keys in UNIQUE.items():
         if collection != OUTPUTS:
             assert f"| `{collection}` |" in text
-            assert all(name in text.split(f"| `{collection}` |")[1].split("\n")[0] for name in keys[0])
+            assert all(
+                name in text.split(f"| `{collection}` |")[1].split("\n")[0] for name in keys[0]
+            )
 
 
-# -- mistakes ----------------------------------------------------------------------------------------------------------
+# -- mistakes
+# ----------------------------------------------------------------------------------------------------------
 
 WRONG = {
     "missing key": (changed(("label", ...)), "label: Field required"),
@@ -312,7 +338,9 @@ def test_a_mistake_is_one_line(case, write):
     for part in expected:
         assert part in message
     hints = ("; did you mean", "; known keys", "; at least")
-    assert message.count(";") == sum(message.count(hint) for hint in hints), "one mistake, one message"
+    assert message.count(";") == sum(message.count(hint) for hint in hints), (
+        "one mistake, one message"
+    )
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
@@ -326,6 +354,7 @@ def test_several_mistakes_are_all_told(write):
 
 def test_no_file(tmp_path):
     with pytest.raises(
-        ValueError, match=r"campaign file .*nowhere\.yaml does not exist; `entropy-flows init` writes one"
+        ValueError,
+        match=r"campaign file .*nowhere\.yaml does not exist; `entropy-flows init` writes one",
     ):
         load_campaign(tmp_path / "nowhere.yaml")

@@ -22,12 +22,28 @@ VALUES = [
     "x" * 5000, "../x", "\x1b[2J", "☃", [], [[]], ["small"], {}, {"a": 1}, {"kind": ["gom"]}, [[1, 2], 3], [None] * 300,
     {"@module": "os", "@class": "system"}, list(range(500)), "{", "a.b.C", "1e400", [{"name": "a"}] * 60,
 ]  # fmt: skip
-LINES = ["\t- a", "a: b: c", "? x", "&a [*a]", "!!python/object:os.system {}", "name: no", "...", "- x", "[" * 500]
+LINES = [
+    "\t- a",
+    "a: b: c",
+    "? x",
+    "&a [*a]",
+    "!!python/object:os.system {}",
+    "name: no",
+    "...",
+    "- x",
+    "[" * 500,
+]
 
 
 def places(value, where=()):
     """Every place in a file's content."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, item in items:
         yield (*where, key)
         yield from places(item, (*where, key))
@@ -107,4 +123,6 @@ def test_many_damaged_files_are_refused_in_a_line(tmp_path):
     load_settings(FILES[0])
     found = refusals(2000, 2, path)
     check(found, path)
-    print(f"longest message {max(len(message) for message, _ in found)}, longest time {max(s for _, s in found):.2f} s")
+    print(
+        f"longest message {max(len(message) for message, _ in found)}, longest time {max(s for _, s in found):.2f} s"
+    )

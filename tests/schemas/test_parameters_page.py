@@ -26,7 +26,16 @@ def test_sections_and_settings_are_there():
     text = (DOCS / "parameters.md").read_text()
     for link in set(re.findall(r"\(#(\w+)\)", text)):
         assert text.lower().count(f"\n### {link}\n") == 1
-    for name in ("theta_min", "top_up", "near_share", "ENTROPY_FLOWS_URI", "ENTROPY_FLOWS_CONFIG_FILE"):
+    for name in (
+        "theta_min",
+        "top_up",
+        "near_share",
+        "ENTROPY_FLOWS_URI",
+        "ENTROPY_FLOWS_CONFIG_FILE",
+    ):
         assert f"\n| `{name}` |" in text
-    assert "| `temperatures` | list of number > 0 and ≤ 50000 (at least 1) | `[300, 1000, 3000]` | " in text
+    assert (
+        "| `temperatures` | list of number > 0 and ≤ 50000 (at least 1) | `[300, 1000, 3000]` | "
+        in text
+    )
     assert "| `theta_min` | number > 0 or null | `0.001` | " in text

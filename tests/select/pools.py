@@ -34,7 +34,10 @@ def by_hand(candidates, theta, factor, budget=None):
         return np.linalg.slogdet(scatter + LAMBDA * np.eye(dim))[1]
 
     for index, candidate in enumerate(candidates):
-        if budget is not None and sum(verdict == "accepted" for _, verdict, _ in decisions) == budget:
+        if (
+            budget is not None
+            and sum(verdict == "accepted" for _, verdict, _ in decisions) == budget
+        ):
             break
         rows = {"atom": candidate.q, "config": candidate.q.mean(axis=0, keepdims=True)}
         own = kept[candidate.mode]

@@ -29,8 +29,17 @@ ids = [repr(each) for each in SELECTORS]
 
 def candidates(n=60, seed=0):
     rng = np.random.default_rng(seed)
-    q = rng.normal(size=(n, 3, DIM)) * [10, 1, 1, 0.1, 1] + rng.normal(size=(n, 1, DIM)) * [30, 3, 3, 0, 3]
-    return [Candidate(f"{k}", q[k], "atom" if k % 2 else "config", float(rng.exponential())) for k in range(n)]
+    q = rng.normal(size=(n, 3, DIM)) * [10, 1, 1, 0.1, 1] + rng.normal(size=(n, 1, DIM)) * [
+        30,
+        3,
+        3,
+        0,
+        3,
+    ]
+    return [
+        Candidate(f"{k}", q[k], "atom" if k % 2 else "config", float(rng.exponential()))
+        for k in range(n)
+    ]
 
 
 def standard(cells, others=()):
@@ -42,9 +51,14 @@ def standard(cells, others=()):
 
 
 def run(selector, cells, budget, centres=None, statistics=None):
-    judged = Judged(selector(cells, empty(DIM) if statistics is None else statistics, budget, centres))
+    judged = Judged(
+        selector(cells, empty(DIM) if statistics is None else statistics, budget, centres)
+    )
     decisions = list(judged)
-    assert all(each.verdict is Verdict.ACCEPTED and each.candidate is cells[each.index] for each in decisions)
+    assert all(
+        each.verdict is Verdict.ACCEPTED and each.candidate is cells[each.index]
+        for each in decisions
+    )
     return [each.index for each in decisions], judged.reason
 
 
@@ -57,7 +71,9 @@ def covering(points, chosen, centres):
 @pytest.mark.parametrize("known", [0, 4])
 def test_as_many_different_ones_as_wanted_and_all_in_the_statistics(selector, known):
     cells, statistics = candidates(), empty(DIM)
-    centres = np.array([q.mean(axis=0) for q in np.random.default_rng(1).normal(size=(known, 3, DIM))])
+    centres = np.array(
+        [q.mean(axis=0) for q in np.random.default_rng(1).normal(size=(known, 3, DIM))]
+    )
     chosen, reason = run(selector, cells, 20, centres if known else None, statistics)
     assert (len(chosen), len(set(chosen)), reason) == (20, 20, "")
     assert (statistics["config"].n, statistics["atom"].n) == (20, 60)
@@ -104,7 +120,8 @@ def test_kcentres_covers_at_least_as_well_as_farthest_and_stays_within_twice_the
 def test_kcentres_takes_the_middle_and_farthest_the_edge():
     blobs = np.random.default_rng(0).normal(size=(4, DIM)) * 100
     cells = [
-        Candidate(str(k), (blobs[k % 4] + np.random.default_rng(k).normal(size=DIM))[None], "atom") for k in range(200)
+        Candidate(str(k), (blobs[k % 4] + np.random.default_rng(k).normal(size=DIM))[None], "atom")
+        for k in range(200)
     ]
     points, _ = standard(cells)
     middles = np.array([points[k::4].mean(axis=0) for k in range(4)])
@@ -112,17 +129,22 @@ def test_kcentres_takes_the_middle_and_farthest_the_edge():
     for selector in (FarthestSelector(), KCentresSelector()):
         chosen = run(selector, cells, 4)[0]
         assert {index % 4 for index in chosen} == {0, 1, 2, 3}
-        off[type(selector)] = np.mean([np.linalg.norm(points[index] - middles[index % 4]) for index in chosen])
+        off[type(selector)] = np.mean(
+            [np.linalg.norm(points[index] - middles[index % 4]) for index in chosen]
+        )
     assert off[KCentresSelector] < 0.8 * off[FarthestSelector]
 
 
 def test_kmeans_takes_one_of_each_cluster_then_the_farthest_of_it():
     blobs = np.random.default_rng(0).normal(size=(5, DIM)) * 100
     cells = [
-        Candidate(str(k), (blobs[k % 5] + np.random.default_rng(k).normal(size=DIM))[None], "atom") for k in range(100)
+        Candidate(str(k), (blobs[k % 5] + np.random.default_rng(k).normal(size=DIM))[None], "atom")
+        for k in range(100)
     ]
     chosen, _ = run(KMeansSelector(5), cells, 10)
-    assert {index % 5 for index in chosen[:5]} == {index % 5 for index in chosen[5:]} == set(range(5))
+    assert (
+        {index % 5 for index in chosen[:5]} == {index % 5 for index in chosen[5:]} == set(range(5))
+    )
     points, _ = standard(cells)
     for number in range(5, 10):
         distance = covering(points, chosen[:number], np.empty((0, DIM)))
@@ -135,7 +157,9 @@ def test_committee_takes_the_most_uncertain_and_hybrid_both():
     assert run(CommitteeSelector(), cells, 9)[0] == np.argsort(-uncertain)[:9].tolist()
     assert run(HybridSelector(1.0), cells, 9)[0] == np.argsort(-uncertain)[:9].tolist()
     means = np.zeros((1, DIM))
-    assert run(HybridSelector(0.0), cells, 9, means)[0] == run(FarthestSelector(), cells, 9, means)[0]
+    assert (
+        run(HybridSelector(0.0), cells, 9, means)[0] == run(FarthestSelector(), cells, 9, means)[0]
+    )
     points, centres = standard(cells, [means])
     expected: list[int] = []
     while len(expected) < 9:
@@ -153,12 +177,15 @@ def test_uncertainties_that_are_not_there(selector):
     for wrong in (None, float("nan")):
         cells[3] = Candidate("odd one", cells[3].q, "atom", wrong)
         with pytest.raises(
-            ValueError, match=r"'odd one' has uncertainty .*; selector .* needs a number for each, from a"
+            ValueError,
+            match=r"'odd one' has uncertainty .*; selector .* needs a number for each, from a",
         ):
             run(selector, cells, 2)
 
 
-@pytest.mark.parametrize("selector", [each for each in SELECTORS if not isinstance(each, CommitteeSelector)], ids=repr)
+@pytest.mark.parametrize(
+    "selector", [each for each in SELECTORS if not isinstance(each, CommitteeSelector)], ids=repr
+)
 @pytest.mark.parametrize("known", [False, True])
 def test_a_pool_of_copies_alone(selector, known):
     one = candidates(1)[0]
@@ -179,7 +206,9 @@ def test_distances_are_those_of_all_pairs_however_many_points_are_skipped(monkey
         every.append(space.points[index])
         apart = np.linalg.norm(space.points[:, None] - np.array(every), axis=2)
         np.testing.assert_allclose(space.nearest, apart.min(axis=1), atol=1e-8)
-    assert (np.take_along_axis(apart, space.owner[:, None], 1)[:, 0] <= apart.min(axis=1) + 1e-8).all()
+    assert (
+        np.take_along_axis(apart, space.owner[:, None], 1)[:, 0] <= apart.min(axis=1) + 1e-8
+    ).all()
     with pytest.raises(ValueError, match="data set's fingerprints have length 4, the pool's 8"):
         Space(means, np.zeros((2, 4)))
 
@@ -189,7 +218,10 @@ def test_every_name_makes_its_selector():
         assert callable(make_selector(SelectParams(selector=name)))
     assert make_selector(SelectParams(selector="hybrid", alpha=0.2)) == HybridSelector(0.2)
     assert make_selector(SelectParams(selector="kmeans", clusters=4)) == KMeansSelector(4)
-    assert {name for name in NAMES if SelectParams(selector=name).needs_committee} == {"committee", "hybrid"}
+    assert {name for name in NAMES if SelectParams(selector=name).needs_committee} == {
+        "committee",
+        "hybrid",
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,7 +246,9 @@ def test_scikit_matter(method):
     try:
         import skmatter.sample_selection  # noqa: F401
     except ImportError:
-        with pytest.raises(ValueError, match=f"selector '{method}' needs scikit-matter .*pip install"):
+        with pytest.raises(
+            ValueError, match=f"selector '{method}' needs scikit-matter .*pip install"
+        ):
             run(SkmatterSelector(method), candidates(), 3)
         return
     cells = candidates(50, 1)

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.select import Candidate, GreedySelector, Judged, SelectParams, greedy, make_selector
+from entropy_flows.select import (
+    Candidate,
+    GreedySelector,
+    Judged,
+    SelectParams,
+    greedy,
+    make_selector,
+)
 
 DIM = 6
 
@@ -16,7 +23,10 @@ DIM = 6
 def pool(seed, size):
     rng = np.random.default_rng(seed)
     modes = rng.choice(MODES, size)
-    return [Candidate(f"{n}", rng.normal(size=(4, DIM)) * rng.uniform(0.1, 2.0), modes[n]) for n in range(size)]
+    return [
+        Candidate(f"{n}", rng.normal(size=(4, DIM)) * rng.uniform(0.1, 2.0), modes[n])
+        for n in range(size)
+    ]
 
 
 def data_set(seed=0, size=3):
@@ -36,7 +46,8 @@ def mixed_pool(seed, size):
     return [
         Candidate(
             f"{n}",
-            kinds[rng.integers(7)] + rng.normal(size=(rng.integers(1, 6), DIM)) * 10 ** rng.uniform(-2, 0.5),
+            kinds[rng.integers(7)]
+            + rng.normal(size=(rng.integers(1, 6), DIM)) * 10 ** rng.uniform(-2, 0.5),
             modes[n],
         )
         for n in range(size)
@@ -63,7 +74,11 @@ def by_hand(candidates, statistics, wanted, threshold):
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 10_000), wanted=st.integers(0, 8), threshold=st.sampled_from([-1.0, 0.05, 0.3, 5.0]))
+@given(
+    seed=st.integers(0, 10_000),
+    wanted=st.integers(0, 8),
+    threshold=st.sampled_from([-1.0, 0.05, 0.3, 5.0]),
+)
 def test_equals_trying_everything(seed, wanted, threshold):
     candidates = pool(seed, 40)
     found = choose(iter(candidates), data_set(seed), wanted, threshold)
@@ -81,7 +96,9 @@ def test_equals_trying_everything_on_hundreds_of_pools(known):
         found = choose(candidates, data_set(seed, known), 8, -1.0)
         expected = by_hand(candidates, data_set(seed, known), 8, -1.0)
         assert [place for place, *_ in found] == [place for place, _ in expected]
-        assert [gain for *_, gain in found] == pytest.approx([gain for _, gain in expected], abs=1e-8)
+        assert [gain for *_, gain in found] == pytest.approx(
+            [gain for _, gain in expected], abs=1e-8
+        )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -93,11 +110,18 @@ def test_the_bound_never_grows(mode):
     before = np.full(20, np.inf)
     for _ in range(60):
         gains = stats.gains([each.q for each in candidates])
-        now = np.array([gain - greedy._common({mode: stats}, mode, m) for gain, m in zip(gains, sizes, strict=True)])
+        now = np.array(
+            [
+                gain - greedy._common({mode: stats}, mode, m)
+                for gain, m in zip(gains, sizes, strict=True)
+            ]
+        )
         assert (now >= -1e-10).all()
         assert (now <= before + 1e-9).all()
         before = now
-        stats.add(rng.normal(size=(rng.integers(1, 5), DIM)) * 10 ** rng.uniform(-2, 1) + rng.normal())
+        stats.add(
+            rng.normal(size=(rng.integers(1, 5), DIM)) * 10 ** rng.uniform(-2, 1) + rng.normal()
+        )
 
 
 def test_most_of_the_pool_is_not_asked_again(monkeypatch):
@@ -164,7 +188,9 @@ def test_an_empty_data_set_takes_its_first_and_no_budget_means_all_that_gains():
     candidates = pool(4, 60)
     found = choose(candidates, statistics, None, 0.0)
     first = {mode: SufficientStatistics(DIM, mode=mode) for mode in MODES}
-    assert len(choose([Candidate("0", candidates[0].q, "config")], first, None, 0.0)) == 1  # its gain is 0
+    assert (
+        len(choose([Candidate("0", candidates[0].q, "config")], first, None, 0.0)) == 1
+    )  # its gain is 0
     assert statistics["config"].n == len(found)
     taken = {place for place, *_ in found}
     left = [candidate for place, candidate in enumerate(candidates) if place not in taken]
@@ -179,7 +205,9 @@ def test_without_a_limit_the_whole_budget_is_spent_at_a_loss_if_need_be():
 
     def chosen(theta):
         statistics = {"atom": SufficientStatistics(4, 1e-3, "atom")}
-        return list(make_selector(SelectParams(selector="greedy", theta_min=theta))(cells, statistics, 30))
+        return list(
+            make_selector(SelectParams(selector="greedy", theta_min=theta))(cells, statistics, 30)
+        )
 
     limited, unlimited = chosen(1e-3), chosen(None)
     assert len(limited) < len(unlimited) == 30

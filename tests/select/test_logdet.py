@@ -9,7 +9,15 @@ import pytest
 from pools import LAMBDA, by_hand, empty, one_by_one, pool
 from pydantic import ValidationError
 
-from entropy_flows.select import Candidate, LogDetSelector, RandomSelector, SelectParams, Verdict, logdet, make_selector
+from entropy_flows.select import (
+    Candidate,
+    LogDetSelector,
+    RandomSelector,
+    SelectParams,
+    Verdict,
+    logdet,
+    make_selector,
+)
 
 DIM = 5
 
@@ -20,9 +28,13 @@ def test_equals_the_definition(seed, budget):
     candidates, statistics = pool(seed=seed), empty()
     decisions = list(LogDetSelector(0.1, 0.2)(candidates, statistics, budget))
     expected, kept = by_hand(candidates, 0.1, 0.2, budget)
-    assert [(d.index, str(d.verdict)) for d in decisions] == [(index, verdict) for index, verdict, _ in expected]
+    assert [(d.index, str(d.verdict)) for d in decisions] == [
+        (index, verdict) for index, verdict, _ in expected
+    ]
     assert all(d.candidate is candidates[d.index] for d in decisions)
-    np.testing.assert_allclose([d.gain for d in decisions], [gain for *_, gain in expected], atol=1e-8)
+    np.testing.assert_allclose(
+        [d.gain for d in decisions], [gain for *_, gain in expected], atol=1e-8
+    )
     if budget in (None, 1000):
         assert {str(d.verdict) for d in decisions} == {"accepted", "near", "rejected"}
     else:
@@ -46,7 +58,9 @@ def test_blocks_judge_as_one_by_one(largest, theta, monkeypatch):
     expected = list(one_by_one(candidates, single, theta, 0.5))
     assert [d.index for d in decisions] == list(range(1500))
     assert [str(d.verdict) for d in decisions] == [verdict for verdict, _ in expected]
-    np.testing.assert_allclose([d.gain for d in decisions], [gain for _, gain in expected], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        [d.gain for d in decisions], [gain for _, gain in expected], rtol=0, atol=1e-12
+    )
     for mode in single:
         assert statistics[mode].checksum() == single[mode].checksum()
 
@@ -65,7 +79,9 @@ def test_thresholds_are_exclusive():
     def verdict(theta, factor):
         copies = {mode: stats.copy() for mode, stats in statistics.items()}
         (decision,) = LogDetSelector(theta, factor)([candidate], copies, 1)
-        assert copies["atom"].n == statistics["atom"].n + (decision.verdict == "accepted") * len(candidate.q)
+        assert copies["atom"].n == statistics["atom"].n + (decision.verdict == "accepted") * len(
+            candidate.q
+        )
         return decision.verdict
 
     assert verdict(below, 0.5) is Verdict.ACCEPTED
@@ -131,7 +147,10 @@ def test_no_candidates():
 @pytest.mark.parametrize("selector", [LogDetSelector(), RandomSelector()])
 def test_a_mode_without_statistics(selector):
     wrong = Candidate("odd one", np.ones((2, DIM)), "atoms")
-    with pytest.raises(ValueError, match=r"'odd one' has mode 'atoms'; there are statistics of \['atom', 'config'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"'odd one' has mode 'atoms'; there are statistics of \['atom', 'config'\]",
+    ):
         list(selector([wrong], empty()))
 
 

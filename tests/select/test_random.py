@@ -30,4 +30,6 @@ def test_the_choice_is_the_generators():
 
     assert chosen(1) == chosen(1)
     assert chosen(1) != chosen(2)
-    assert np.mean([np.mean(chosen(seed)) for seed in range(200)]) == pytest.approx(14.5, abs=1)  # none is favoured
+    assert np.mean([np.mean(chosen(seed)) for seed in range(200)]) == pytest.approx(
+        14.5, abs=1
+    )  # none is favoured

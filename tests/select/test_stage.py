@@ -34,22 +34,52 @@ def explored():
     for batch in range(2):
         runs, packed = [], []
         for index in range(batch * RUNS // 2, (batch + 1) * RUNS // 2):
-            facts = {"phase": "diamond", "temperature": 300.0, "k": 2.0, "pressure": 0.0, "seed": index}
-            facts |= {"mode": "atom" if index % 3 else "config", "snapshots": STEPS, "mean_temperature": 300.0}
-            runs.append(RunDoc(index=index, **facts, min_distance=2.0, reason=None, wall_seconds=0.0))
+            facts = {
+                "phase": "diamond",
+                "temperature": 300.0,
+                "k": 2.0,
+                "pressure": 0.0,
+                "seed": index,
+            }
+            facts |= {
+                "mode": "atom" if index % 3 else "config",
+                "snapshots": STEPS,
+                "mean_temperature": 300.0,
+            }
+            runs.append(
+                RunDoc(index=index, **facts, min_distance=2.0, reason=None, wall_seconds=0.0)
+            )
             cells = [cell(index, step) for step in range(STEPS)]
-            arrays = {"steps": [*range(STEPS)], "positions": [each.positions.tolist() for each in cells]}
-            arrays |= {"energies": [0.0] * STEPS, "max_forces": [0.0] * STEPS, "cell": cells[0].cell.tolist()}
+            arrays = {
+                "steps": [*range(STEPS)],
+                "positions": [each.positions.tolist() for each in cells],
+            }
+            arrays |= {
+                "energies": [0.0] * STEPS,
+                "max_forces": [0.0] * STEPS,
+                "cell": cells[0].cell.tolist(),
+            }
             packed.append({"index": index, "numbers": cells[0].numbers.tolist(), **arrays})
-        docs.append(ExploreDoc(iteration=1, batch=batch, runs=runs, equations_of_state={}, trajectories=packed))
+        docs.append(
+            ExploreDoc(
+                iteration=1, batch=batch, runs=runs, equations_of_state={}, trajectories=packed
+            )
+        )
     return docs
 
 
 @pytest.fixture
 def store(database):
     store = CampaignStore(database, "test")
-    campaign = {"name": "test", "elements": ["Si"], "base_model": "SevenNet-0", "label": {"engine": "forcefield"}}
-    store.create(Campaign.model_validate(campaign | {"phases": [{"name": "diamond", "file": "diamond.cif"}]}))
+    campaign = {
+        "name": "test",
+        "elements": ["Si"],
+        "base_model": "SevenNet-0",
+        "label": {"engine": "forcefield"},
+    }
+    store.create(
+        Campaign.model_validate(campaign | {"phases": [{"name": "diamond", "file": "diamond.cif"}]})
+    )
     store.save_model(0, FACTS["model"])
     return store
 
@@ -84,7 +114,11 @@ def by_hand(params, budget):
         if len(accepted) == budget:
             break
         run, step = pool[place]
-        q, mode, key = gom(cell(run, step)), "atom" if run % 3 else "config", f"001/explore/{run:05d}/{step:05d}"
+        q, mode, key = (
+            gom(cell(run, step)),
+            "atom" if run % 3 else "config",
+            f"001/explore/{run:05d}/{step:05d}",
+        )
         gain, judged = statistics[mode].gain(q), judged + 1
         if params.selector == "random" or gain > params.theta_min or not accepted:
             accepted.append((key, gain, q))
@@ -101,16 +135,26 @@ def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
     params = SelectParams(selector=selector, theta_min=0.3, near_factor=0.5)
     doc, (accepted, near, judged, statistics) = run(params, budget), by_hand(params, budget)
     counts = (doc.candidates, doc.accepted, doc.near, doc.rejected, doc.spent)
-    assert counts == (POOL, len(accepted), len(near), judged - len(accepted) - len(near), POOL - judged)
+    assert counts == (
+        POOL,
+        len(accepted),
+        len(near),
+        judged - len(accepted) - len(near),
+        POOL - judged,
+    )
     ledger = store.ledger(DATASET)
     entries = list(ledger.entries())
     assert [entry["key"] for entry in entries] == [key for key, *_ in accepted]
-    np.testing.assert_allclose([entry["gain"] for entry in entries], [gain for _, gain, _ in accepted], atol=1e-9)
+    np.testing.assert_allclose(
+        [entry["gain"] for entry in entries], [gain for _, gain, _ in accepted], atol=1e-9
+    )
     assert doc.gains == [entry["gain"] for entry in entries]
     for stored, (*_, q) in zip(ledger.fingerprints_between(0, len(entries)), accepted, strict=True):
         np.testing.assert_allclose(stored, q, atol=1e-10)
     assert [each["key"] for each in doc.trajectories] == near
-    assert [each["origin"]["run"] for each in doc.trajectories] == [int(key.split("/")[2]) for key in near]
+    assert [each["origin"]["run"] for each in doc.trajectories] == [
+        int(key.split("/")[2]) for key in near
+    ]
     for mode, stats in statistics.items():
         assert doc.entropy_after[mode] == pytest.approx(stats.entropy(), abs=1e-8)
     if selector == "logdet" and budget is None:
@@ -118,7 +162,9 @@ def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
 
 
 @pytest.mark.parametrize("selector", ["logdet", "random"])
-def test_fingerprints_come_in_chunks_and_end_with_the_budget(store, fingerprinted, selector, monkeypatch):
+def test_fingerprints_come_in_chunks_and_end_with_the_budget(
+    store, fingerprinted, selector, monkeypatch
+):
     monkeypatch.setattr(select, "CHUNK", 8)
     monkeypatch.setattr(logdet, "LARGEST", 8)
     params = SelectParams(selector=selector, theta_min=1e-6)
@@ -140,15 +186,21 @@ def test_a_model_that_was_not_trained_here_has_no_committee_and_its_pool_is_filt
     """Beside that, the job tells why it stopped before its budget was spent."""
     params = SelectParams(selector="hybrid", theta_min=0.3)
     doc, (accepted, *_) = run(params, 50), by_hand(SelectParams(theta_min=0.3), 50)
-    assert [entry["key"] for entry in store.ledger(DATASET).entries()] == [key for key, *_ in accepted]
+    assert [entry["key"] for entry in store.ledger(DATASET).entries()] == [
+        key for key, *_ in accepted
+    ]
     assert doc.reason == f"{len(accepted)} of 60 candidates gain more than θ = 0.3, 50 were wanted"
     assert early_ends(store.iterations()) == [f"iteration 1, selection ended early: {doc.reason}"]
 
 
-def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(store, tmp_path, monkeypatch):
+def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
+    store, tmp_path, monkeypatch
+):
     first = store.ledger(DATASET)
     q = np.random.default_rng(0).normal(size=(3, 2, first.fingerprint.dim))
-    first.append(1, "select", [Entry(f"old-{n}", to_structure(cell(n, 0)), q[n], 0.1) for n in range(3)])
+    first.append(
+        1, "select", [Entry(f"old-{n}", to_structure(cell(n, 0)), q[n], 0.1) for n in range(3)]
+    )
     np.testing.assert_allclose(first.means(2, "select"), q.mean(axis=1))
     assert first.means(1, "select") is None
     maker = select.SelectMaker(params=SelectParams(selector="committee"))
@@ -156,17 +208,26 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(store, t
 
     def second():
         with job_store() as outputs:
-            return maker.make("test", 2, batches, budget=6, **{**FACTS, "model": reference}).run(store=outputs).output
+            return (
+                maker.make("test", 2, batches, budget=6, **{**FACTS, "model": reference})
+                .run(store=outputs)
+                .output
+            )
 
     (tmp_path / "1.nequip.zip").write_bytes(b"\1")
     reference = store.save_model(1, tmp_path / "1.nequip.zip")
     assert second() is None
     (failure,) = store.failures()
-    assert "selector 'committee' needs two models or more of iteration 1, there is 1" in failure["message"]
+    assert (
+        "selector 'committee' needs two models or more of iteration 1, there is 1"
+        in failure["message"]
+    )
     for member in (2, 3):
         file = tmp_path / f"{member}.nequip.zip"
         file.write_bytes(bytes([member]))
-        assert Path(store.fetch_model(store.save_member(1, member, file))).read_bytes() == bytes([member])
+        assert Path(store.fetch_model(store.save_member(1, member, file))).read_bytes() == bytes(
+            [member]
+        )
     assert len(set(store.committee(1))) == 3
     asked = []
 
@@ -181,7 +242,9 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(store, t
     monkeypatch.setattr(select, "Committee", Disagreeing)
     doc = second()
     assert asked == [(POOL, "forces")]
-    places = {(run, step): cell(run, step).positions[0, 0] for run in range(RUNS) for step in range(STEPS)}
+    places = {
+        (run, step): cell(run, step).positions[0, 0] for run in range(RUNS) for step in range(STEPS)
+    }
     best = sorted(places, key=lambda place: -places[place])[:6]
     assert [entry["key"] for entry in store.ledger(DATASET).entries()][3:] == [
         f"002/explore/{run:05d}/{step:05d}" for run, step in best

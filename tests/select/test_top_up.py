@@ -26,7 +26,13 @@ class Static(Maker):
 
     @job
     def make(self, structure, prev_dir=None):
-        return {"output": {"energy": -3.0, "forces": np.zeros((len(structure), 3)).tolist(), "structure": structure}}
+        return {
+            "output": {
+                "energy": -3.0,
+                "forces": np.zeros((len(structure), 3)).tolist(),
+                "structure": structure,
+            }
+        }
 
 
 @pytest.fixture
@@ -36,13 +42,20 @@ def labelled(store):  # noqa: F811
     for n in range(TAKEN):
         run, step = divmod(5 * n, STEPS)
         keys.append((run, step, f"001/{'refine' if n == 3 else 'explore'}/{run:05d}/{step:05d}"))
-    entries = [Entry(key, to_structure(cell(run, step)), gom(cell(run, step)), 0.1) for run, step, key in keys]
+    entries = [
+        Entry(key, to_structure(cell(run, step)), gom(cell(run, step)), 0.1)
+        for run, step, key in keys
+    ]
     ledger = store.ledger(DATASET)
     ledger.append(1, "select", [entry for entry in entries if "explore" in entry.key])
     ledger.append(1, "refine", [entry for entry in entries if "refine" in entry.key])
     ids = [entry["_id"] for entry in ledger.entries()]
     for number, entry in enumerate(store.ledger_entries(ids)):
-        label = {"converged": number >= FAILED, "reason": None if number >= FAILED else "crash", "energy": 0.0}
+        label = {
+            "converged": number >= FAILED,
+            "reason": None if number >= FAILED else "crash",
+            "energy": 0.0,
+        }
         store.add_label(entry, "hash", label)
     return store
 
@@ -61,13 +74,21 @@ def by_hand(store):  # noqa: F811
     for q in store.ledger(DATASET).fingerprints_between(0, TAKEN):
         for stats in statistics.values():
             stats.add(q)
-    there = {tuple(map(int, entry["key"].split("/")[2:])) for entry in store.ledger(DATASET).entries()}
+    there = {
+        tuple(map(int, entry["key"].split("/")[2:])) for entry in store.ledger(DATASET).entries()
+    }
     left = {
-        (run, step): gom(cell(run, step)) for run in range(RUNS) for step in range(STEPS) if (run, step) not in there
+        (run, step): gom(cell(run, step))
+        for run in range(RUNS)
+        for step in range(STEPS)
+        if (run, step) not in there
     }
     chosen = []
     for _ in range(FAILED):
-        gains = {place: statistics["atom" if place[0] % 3 else "config"].gain(q) for place, q in left.items()}
+        gains = {
+            place: statistics["atom" if place[0] % 3 else "config"].gain(q)
+            for place, q in left.items()
+        }
         best = max(gains, key=lambda place: gains[place])
         q = left.pop(best)
         chosen.append(f"001/top_up_1/{best[0]:05d}/{best[1]:05d}")
@@ -94,7 +115,9 @@ def test_as_many_as_failed_the_best_first(labelled):
 
 def test_run_again_it_adds_the_same_jobs_and_entries(labelled):
     first, second = run(), run()
-    assert [made.uuid for made, _ in first.detour.iterflow()] == [made.uuid for made, _ in second.detour.iterflow()]
+    assert [made.uuid for made, _ in first.detour.iterflow()] == [
+        made.uuid for made, _ in second.detour.iterflow()
+    ]
     assert len(list(labelled.ledger(DATASET).entries())) == TAKEN + FAILED
 
 
@@ -102,9 +125,13 @@ def test_a_second_round_replaces_what_failed_in_the_first(labelled):
     first = run()
     new = [entry for entry in labelled.ledger(DATASET).entries() if entry["stage"] == "top_up_1"]
     for number, entry in enumerate(new):
-        labelled.add_label(entry, "hash", {"converged": number > 0, "reason": "walltime" if number == 0 else None})
+        labelled.add_label(
+            entry, "hash", {"converged": number > 0, "reason": "walltime" if number == 0 else None}
+        )
     second = run("top_up_2")
-    entries = [entry for entry in labelled.ledger(DATASET).entries() if entry["stage"] == "top_up_2"]
+    entries = [
+        entry for entry in labelled.ledger(DATASET).entries() if entry["stage"] == "top_up_2"
+    ]
     assert len(entries) == 1
     uuids = [{made.uuid for made, _ in response.detour.iterflow()} for response in (first, second)]
     assert not uuids[0] & uuids[1]

@@ -1,7 +1,7 @@
 """A real SLURM cluster on this machine: munged, slurmctld and slurmd on loopback, with partitions cpu, gpu and dft.
 
-Everything lies in one folder and is ended by process id. The node has as many CPUs and GPUs as asked for, whatever the
-machine has: GPUs are only counted, and CPUs are shared.
+Everything lies in one folder and is ended by process id. The node has as many CPUs and GPUs as
+asked for, whatever the machine has: GPUs are only counted, and CPUs are shared.
 """
 
 from __future__ import annotations
@@ -86,7 +86,13 @@ class SlurmCluster:
 
     def run(self, *command: object, **options) -> str:
         """Output of a program; a CalledProcessError if it fails."""
-        options = {"env": self.environment, "text": True, "capture_output": True, "check": True, **options}
+        options = {
+            "env": self.environment,
+            "text": True,
+            "capture_output": True,
+            "check": True,
+            **options,
+        }
         return subprocess.run([str(part) for part in command], **options).stdout
 
     def start(self, name: str) -> None:
@@ -126,7 +132,9 @@ class SlurmCluster:
         for line in path.read_text().splitlines() if path.is_file() else []:
             job = dict(part.partition("=")[::2] for part in line.split())
             seconds = _seconds(job["StartTime"], job["EndTime"])
-            found.append(Finished(job["JobId"], job["Partition"], job["Name"], job["JobState"], seconds))
+            found.append(
+                Finished(job["JobId"], job["Partition"], job["Name"], job["JobState"], seconds)
+            )
         return found
 
     def cancel(self, *jobs: str) -> None:
@@ -141,7 +149,12 @@ class SlurmCluster:
             with suppress(OSError):
                 variables = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
                 here = [value for value in variables if value.startswith("SLURM_JOB_ID=")]
-                if entry.name.isdigit() and wanted[0] in variables and here and (job is None or wanted[1] in here):
+                if (
+                    entry.name.isdigit()
+                    and wanted[0] in variables
+                    and here
+                    and (job is None or wanted[1] in here)
+                ):
                     line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
                     found[int(entry.name)] = line
         return found
@@ -184,7 +197,9 @@ def slurm_cluster(folder: Path, cpus: int = 4, kill_wait: int = 30) -> Iterator[
     """
     missing = [name for name in PROGRAMS if _program(name) is None]
     if missing:
-        raise RuntimeError(f"not installed: {', '.join(missing)}; as root: apt-get install slurm-wlm munge")
+        raise RuntimeError(
+            f"not installed: {', '.join(missing)}; as root: apt-get install slurm-wlm munge"
+        )
     folder = folder.resolve()
     for part in ("state", "spool"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -223,14 +238,22 @@ def _configuration(folder: Path, cpus: int, kill_wait: int) -> str:
         second.bind(("127.0.0.1", 0))
         ports = first.getsockname()[1], second.getsockname()[1]
     host = socket.gethostname().split(".")[0]
-    text = CONFIG.format(folder=folder, host=host, user=_user(), ports=ports, cpus=cpus, kill_wait=kill_wait)
-    partitions = [f"PartitionName={name} Nodes={host} MaxTime=INFINITE State=UP" for name in PARTITIONS]
+    text = CONFIG.format(
+        folder=folder, host=host, user=_user(), ports=ports, cpus=cpus, kill_wait=kill_wait
+    )
+    partitions = [
+        f"PartitionName={name} Nodes={host} MaxTime=INFINITE State=UP" for name in PARTITIONS
+    ]
     return text + "\n".join(partitions) + "\n"
 
 
 def _idle(cluster: SlurmCluster) -> bool:
     done = subprocess.run(
-        ["sinfo", "--noheader", "--format=%T"], env=cluster.environment, capture_output=True, text=True, check=False
+        ["sinfo", "--noheader", "--format=%T"],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode == 0 and done.stdout.split() == ["idle"]
 

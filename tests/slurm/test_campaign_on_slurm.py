@@ -1,7 +1,8 @@
 """A campaign on a real SLURM, from `submit` through `qlaunch` to the last iteration, with files that the command wrote.
 
-Each job runs in the partition of its category, once. SIGTERM reaches the worker when its queue job is cancelled and
-before its walltime is over; a stage then saves its work and its job is ready for another worker.
+Each job runs in the partition of its category, once. SIGTERM reaches the worker when its queue job
+is cancelled and before its walltime is over; a stage then saves its work and its job is ready for
+another worker.
 """
 
 from __future__ import annotations
@@ -63,20 +64,32 @@ class Site:
 
     def files(self, category: str, kind: str = "") -> list[str]:
         """FireWorks' options for a category."""
-        names = {"l": "my_launchpad", "w": f"my_fworker_{category}", "q": f"my_qadapter_{category}{kind}"}
-        return [part for option, name in names.items() for part in (f"-{option}", f"{self.launchers / name}.yaml")]
+        names = {
+            "l": "my_launchpad",
+            "w": f"my_fworker_{category}",
+            "q": f"my_qadapter_{category}{kind}",
+        }
+        return [
+            part
+            for option, name in names.items()
+            for part in (f"-{option}", f"{self.launchers / name}.yaml")
+        ]
 
     def jobs(self) -> dict[int, dict]:
         """Every job on the launchpad, with its launches."""
         jobs = {job["fw_id"]: job for job in self.database["fireworks"].find({})}
         for job in jobs.values():
-            job["launches"] = list(self.database["launches"].find({"launch_id": {"$in": job["launches"]}}))
+            job["launches"] = list(
+                self.database["launches"].find({"launch_id": {"$in": job["launches"]}})
+            )
         return jobs
 
     def submit(self, campaign: Path) -> None:
         """Launchers, checked, and the campaign on the launchpad."""
         self.program("entropy-flows", "submit", campaign)
-        assert self.program("entropy-flows", "check", campaign, "--launchers", self.launchers).endswith("ok\n")
+        assert self.program(
+            "entropy-flows", "check", campaign, "--launchers", self.launchers
+        ).endswith("ok\n")
 
     @contextmanager
     def loops(self, *options: str, kind: str = "") -> Iterator[None]:
@@ -100,7 +113,11 @@ class Site:
 
     def wait_until_done(self, seconds: float) -> None:
         def ended() -> bool:
-            failed = [job["name"] for job in self.jobs().values() if job["state"] in ("FIZZLED", "DEFUSED")]
+            failed = [
+                job["name"]
+                for job in self.jobs().values()
+                if job["state"] in ("FIZZLED", "DEFUSED")
+            ]
             assert not failed, f"{failed}; see {self.folder}"
             return self.database["campaigns"].find_one()["state"] in ("done", "failed")
 
@@ -138,7 +155,11 @@ def site(cluster, uri, tmp_path, request, monkeypatch) -> Iterator[Site]:
     for name, value in own.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
-    environment = {**cluster.environment, **own, "FW_CONFIG_FILE": str(tmp_path / "launchers" / "FW_config.yaml")}
+    environment = {
+        **cluster.environment,
+        **own,
+        "FW_CONFIG_FILE": str(tmp_path / "launchers" / "FW_config.yaml"),
+    }
     environment["PATH"] = os.pathsep.join([str(BIN), environment["PATH"]])
     made = Site(cluster, tmp_path, environment, connect(), len(cluster.finished()))
     yield made
@@ -166,20 +187,32 @@ def test_campaign_with_a_queue_job_for_each_job(site):
         site.wait_until_done(1500)
     jobs, finished = site.jobs(), site.finished()
     measured("qlaunch -r", started, list(finished.values()), len(jobs))
-    assert [doc["iteration"] for doc in site.database["iterations"].find().sort("iteration")] == [1, 2]
+    assert [doc["iteration"] for doc in site.database["iterations"].find().sort("iteration")] == [
+        1,
+        2,
+    ]
     assert {job["spec"]["_category"] for job in jobs.values()} == set(CATEGORIES)
     reserved = {}
     for job in jobs.values():
         assert job["state"] == "COMPLETED"
         assert job["archived_launches"] == []
         (launch,) = job["launches"]
-        (queued,) = [entry["reservation_id"] for entry in launch["state_history"] if "reservation_id" in entry]
+        (queued,) = [
+            entry["reservation_id"]
+            for entry in launch["state_history"]
+            if "reservation_id" in entry
+        ]
         reserved[queued] = job["spec"]["_category"]
     assert len(reserved) == len(jobs)
     assert {number: job.partition for number, job in finished.items()} == reserved
     assert {job.state for job in finished.values()} == {"COMPLETED"}
     secret = site.environment["ENTROPY_FLOWS_URI"].removeprefix("mongodb://").strip("/")
-    written = [path for top in ("launches", "launchers") for path in (site.folder / top).rglob("*") if path.is_file()]
+    written = [
+        path
+        for top in ("launches", "launchers")
+        for path in (site.folder / top).rglob("*")
+        if path.is_file()
+    ]
     assert any(path.name == "FW_submit.script" for path in written)
     assert not [path for path in written if secret in path.read_text(errors="replace")]
 
@@ -211,9 +244,18 @@ def test_sigterm_comes_with_scancel_and_before_the_walltime_is_over(site, monkey
     for log in logs.values():
         task = PyTask(func="signalled.live", args=[str(log)])
         pad.add_wf(Firework(task, spec={"_category": "gpu"}, name=log.name))
-        site.program("qlaunch", "-r", *site.files("gpu"), "singleshot", cwd=_made(site.folder / f"in_{log.name}"))
+        site.program(
+            "qlaunch",
+            "-r",
+            *site.files("gpu"),
+            "singleshot",
+            cwd=_made(site.folder / f"in_{log.name}"),
+        )
     wait_for(lambda: all(log.is_file() for log in logs.values()), 90, "both to run")
-    queued = {job["name"]: job["launches"][0]["state_history"][0]["reservation_id"] for job in site.jobs().values()}
+    queued = {
+        job["name"]: job["launches"][0]["state_history"][0]["reservation_id"]
+        for job in site.jobs().values()
+    }
     site.cluster.cancel(queued["cancelled"])
     wait_for(lambda: not site.cluster.queued(), 300, "both to end")
     states = {job.id: job.state for job in site.finished().values()}
@@ -227,7 +269,9 @@ def test_sigterm_comes_with_scancel_and_before_the_walltime_is_over(site, monkey
 def test_a_cancelled_exploration_is_saved_and_ready_for_another_worker(site):
     write_launchers(site)
     long = {"temperatures": [600], "entropy_weights": [3], "phases": ["diamond"], "steps": 5000}
-    site.submit(campaign_file(site.folder, explore={**long, "warm_up": 5, "ramp": 5, "batch_size": 2}))
+    site.submit(
+        campaign_file(site.folder, explore={**long, "warm_up": 5, "ramp": 5, "batch_size": 2})
+    )
     explore = next(fw_id for fw_id, job in site.jobs().items() if job["name"] == "explore")
     launch = _made(site.folder / "launch")
     site.program("qlaunch", "-r", *site.files("gpu"), "singleshot", "-f", explore, cwd=launch)

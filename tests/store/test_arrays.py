@@ -50,7 +50,9 @@ def oxide(n_atoms):
     edge = (10.0 * n_atoms) ** (1 / 3)
     species = [SIX[number] for number in rng.integers(6, size=n_atoms)]
     moments = {"magmom": rng.normal(size=n_atoms).tolist()}
-    return Structure(Lattice.cubic(edge), species, rng.random((n_atoms, 3)), site_properties=moments)
+    return Structure(
+        Lattice.cubic(edge), species, rng.random((n_atoms, 3)), site_properties=moments
+    )
 
 
 def entry(key, n_atoms=2, components=9, seed=0):
@@ -85,7 +87,12 @@ def test_no_document_beyond_four_mebibytes_at_six_elements_and_ten_thousand_atom
     ledger.append(1, "select", made)
     rng = np.random.default_rng(0)
     for row in ledger.entries():
-        numbers = {"energy": -1e4, "free_energy": -1e4, "forces": rng.normal(size=(10_000, 3)), "pressure": 0.1}
+        numbers = {
+            "energy": -1e4,
+            "free_energy": -1e4,
+            "forces": rng.normal(size=(10_000, 3)),
+            "pressure": 0.1,
+        }
         label = Label(n_atoms=10_000, converged=True, stress=np.eye(3), **numbers)
         store.add_label(row, "settings", label.as_dict())
     largest = {
@@ -106,10 +113,14 @@ def test_a_covariance_of_many_populated_components(ledger, database):
     rows = list(database["covariances"].find())
     assert all("file" in row and "data" not in row for row in rows)
     again = ledger.statistics(2, "select")
-    assert {mode: stats.checksum() for mode, stats in again.items()} == {row["mode"]: row["checksum"] for row in rows}
+    assert {mode: stats.checksum() for mode, stats in again.items()} == {
+        row["mode"]: row["checksum"] for row in rows
+    }
 
 
-def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(ledger, database, monkeypatch):
+def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(
+    ledger, database, monkeypatch
+):
     monkeypatch.setattr(arrays, "INLINE_BYTES", 100)
     monkeypatch.setattr(arrays, "CHUNKS_A_WRITE", 1)
     monkeypatch.setattr(arrays, "CHUNK_BYTES", 64)
@@ -119,10 +130,18 @@ def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(ledger, 
     def dies(*_, **__):
         raise KeyboardInterrupt
 
-    within_a_file, before_its_document = Ledger(database, "test", DATASET), Ledger(database, "test", DATASET)
+    within_a_file, before_its_document = (
+        Ledger(database, "test", DATASET),
+        Ledger(database, "test", DATASET),
+    )
     insert = within_a_file.arrays.chunks.insert_many
-    within_a_file.arrays.chunks = Stub(insert_many=lambda chunks: insert(chunks) if chunks[0]["n"] < 1 else dies())
-    before_its_document._write_fingerprints = lambda *_: (before_its_document.arrays.put(bytes(200)), dies())
+    within_a_file.arrays.chunks = Stub(
+        insert_many=lambda chunks: insert(chunks) if chunks[0]["n"] < 1 else dies()
+    )
+    before_its_document._write_fingerprints = lambda *_: (
+        before_its_document.arrays.put(bytes(200)),
+        dies(),
+    )
     for book in (within_a_file, before_its_document):
         with pytest.raises(KeyboardInterrupt):
             book.append(2, "select", [entry("b")])
@@ -133,7 +152,9 @@ def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(ledger, 
     assert ledger.arrays.unused() == []
     assert other.unused() == [theirs["file"]]
     assert len(files(database)) == 3 + 3 + 1
-    assert set(database["arrays.chunks"].distinct("files_id")) == {file["_id"] for file in files(database)}
+    assert set(database["arrays.chunks"].distinct("files_id")) == {
+        file["_id"] for file in files(database)
+    }
     ledger.append(2, "select", [entry("c")])  # writes both covariances again
     ledger.append(2, "refine", [entry("d")])
     assert ledger.arrays.unused() == []
@@ -144,7 +165,9 @@ def test_a_file_that_is_not_whole_is_told(ledger, database, monkeypatch):
     ledger.append(1, "select", [entry("a")])
     name = database["fingerprints"].find_one()["file"]
     database["arrays.chunks"].delete_many({"files_id": name})
-    with pytest.raises(StoreError, match=rf"array {name} is not whole in the database \(CorruptGridFile\)"):
+    with pytest.raises(
+        StoreError, match=rf"array {name} is not whole in the database \(CorruptGridFile\)"
+    ):
         list(ledger.fingerprints_between(0, 1))
     ledger.arrays.delete([name])
     with pytest.raises(StoreError, match=rf"array {name} is not whole in the database \(NoFile\)"):
@@ -153,11 +176,18 @@ def test_a_file_that_is_not_whole_is_told(ledger, database, monkeypatch):
 
 def test_an_entry_too_large_for_a_document_is_told_before_anything_is_written(ledger, database):
     large = Entry("b", oxide(2), populated(2, 9), None, {"notes": "x" * 17 * 2**20})
-    for write in (lambda: ledger.append(1, "select", [entry("a"), large]), lambda: ledger.extend(0, [large])):
-        with pytest.raises(ValueError, match=r"b \(2 atoms\) has 17\.0 MiB as a document") as caught:
+    for write in (
+        lambda: ledger.append(1, "select", [entry("a"), large]),
+        lambda: ledger.extend(0, [large]),
+    ):
+        with pytest.raises(
+            ValueError, match=r"b \(2 atoms\) has 17\.0 MiB as a document"
+        ) as caught:
             write()
         assert not is_machine_fault(caught.value)
-    assert all(database[name].count_documents({}) == 0 for name in ("structures", "fingerprints", "leases"))
+    assert all(
+        database[name].count_documents({}) == 0 for name in ("structures", "fingerprints", "leases")
+    )
 
 
 def test_a_document_too_large_is_not_the_machines_fault():

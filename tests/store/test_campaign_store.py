@@ -69,7 +69,8 @@ def label(seed, **changes):
     return Label(n_atoms=2, converged=True, **(values | changes)).as_dict()
 
 
-# -- campaign ----------------------------------------------------------------------------------------------------------
+# -- campaign
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_create_once(store):
@@ -80,7 +81,10 @@ def test_create_once(store):
     assert store.document() == document
     assert store.campaign() == campaign()
     store.set_state("failed", "iteration 1, train: no label")
-    assert (store.document()["state"], store.document()["message"]) == ("failed", "iteration 1, train: no label")
+    assert (store.document()["state"], store.document()["message"]) == (
+        "failed",
+        "iteration 1, train: no label",
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,10 @@ def test_create_once(store):
     [
         ({"seed": 7}, "seed"),
         ({"explore": {"steps": 20}}, "explore"),
-        ({"global_fingerprint": {"cutoff": 5.0}, "regularization": 0.1}, "global_fingerprint, regularization"),
+        (
+            {"global_fingerprint": {"cutoff": 5.0}, "regularization": 0.1},
+            "global_fingerprint, regularization",
+        ),
         ({"iterations": []}, "iterations"),
     ],
 )
@@ -113,7 +120,9 @@ def test_a_file_that_leaves_the_device_open_goes_on_where_the_campaign_trains(da
 
 
 def test_an_unknown_campaign(database):
-    with pytest.raises(StoreError, match="campaign 'nobody' is not in this database; submit it first"):
+    with pytest.raises(
+        StoreError, match="campaign 'nobody' is not in this database; submit it first"
+    ):
         CampaignStore(database, "nobody").document()
 
 
@@ -131,7 +140,8 @@ def test_campaigns_do_not_see_each_other(store, cells, database):
     assert "split" not in next(iter(store.labels()))
 
 
-# -- indexes -----------------------------------------------------------------------------------------------------------
+# -- indexes
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_unique_indexes(store, database):
@@ -143,7 +153,10 @@ def test_unique_indexes(store, database):
         ]
         for keys in indexes:
             assert keys in found, (collection, keys)
-            row = {key: f"{collection}-{key}" for key in ("name", "campaign", "key", "position", "structure", "uuid")}
+            row = {
+                key: f"{collection}-{key}"
+                for key in ("name", "campaign", "key", "position", "structure", "uuid")
+            }
             row |= dict.fromkeys(keys, f"{collection}-{keys}")
             others = {other for group in indexes for other in group} - set(keys)
             database[collection].insert_one(row | dict.fromkeys(others, f"first-{keys}"))
@@ -156,7 +169,8 @@ def test_creating_again_is_allowed_with_data(store, cells):
     assert len(list(store.ledger(DATASET).entries())) == 6
 
 
-# -- iterations --------------------------------------------------------------------------------------------------------
+# -- iterations
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_iterations(store):
@@ -164,12 +178,17 @@ def test_iterations(store):
     store.record(1, explore={"runs": 5})
     store.record(1, select={"accepted": 3}, **{"seconds.explore/0": 1.5})
     first, second = store.iterations()
-    assert (first["iteration"], first["explore"], first["select"]) == (1, {"runs": 5}, {"accepted": 3})
+    assert (first["iteration"], first["explore"], first["select"]) == (
+        1,
+        {"runs": 5},
+        {"accepted": 3},
+    )
     assert first["seconds"] == {"explore/0": 1.5}
     assert second["explore"] == {"runs": 1}
 
 
-# -- labels ------------------------------------------------------------------------------------------------------------
+# -- labels
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_label_stays(store, cells):
@@ -181,7 +200,12 @@ def test_the_first_label_stays(store, cells):
     assert not store.has_label(entry["_id"], "other")
     (found,) = store.labels("hash")
     assert found["energy"] == -10.0
-    assert (found["campaign"], found["key"], found["position"], found["stage"]) == ("test", entry["key"], 0, "select")
+    assert (found["campaign"], found["key"], found["position"], found["stage"]) == (
+        "test",
+        entry["key"],
+        0,
+        "select",
+    )
     store.add_label(entry, "other", label(2))
     assert [row["energy"] for row in store.labels("other")] == [-12.0]
 
@@ -220,20 +244,35 @@ def test_frames(store, cells):
         np.testing.assert_allclose(atoms.positions, source.positions, atol=1e-12)
         np.testing.assert_allclose(atoms.cell[:], source.cell[:], atol=1e-12)
         assert atoms.pbc.all()
-        assert atoms.get_potential_energy() == expected["free_energy"]  # the one forces are the derivative of
+        assert (
+            atoms.get_potential_energy() == expected["free_energy"]
+        )  # the one forces are the derivative of
         np.testing.assert_array_equal(atoms.get_forces(), expected["forces"])
         s = np.array(expected["stress"])
-        np.testing.assert_allclose(atoms.get_stress(), [s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])
+        np.testing.assert_allclose(
+            atoms.get_stress(), [s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]]
+        )
     assert "stress" not in frames[1].calc.results
     info = frames[0].info
-    assert (info["key"], info["split"], info["iteration"], info["stage"]) == (cells[1]["key"], "val", 1, "select")
-    assert (info["phase"], info["temperature"], info["k"], info["pressure"]) == ("diamond", 300.0, 2.0, 5.0)
+    assert (info["key"], info["split"], info["iteration"], info["stage"]) == (
+        cells[1]["key"],
+        "val",
+        1,
+        "select",
+    )
+    assert (info["phase"], info["temperature"], info["k"], info["pressure"]) == (
+        "diamond",
+        300.0,
+        2.0,
+        5.0,
+    )
     assert frames[1].info["split"] is None
     assert [atoms.info["position"] for atoms in store.frames(settings="hash", split="val")] == [1]
     assert store.frames(settings="other") == []
 
 
-# -- models ------------------------------------------------------------------------------------------------------------
+# -- models
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -290,12 +329,16 @@ def test_a_missing_model(store):
         store.fetch_model("sha256:" + 64 * "0")
 
 
-# -- connections -------------------------------------------------------------------------------------------------------
+# -- connections
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_job_store_and_launchpad_are_on_the_same_database(database):
     with job_store() as jobs:
-        jobs.update({"uuid": "1", "index": 1, "output": {"trajectories": [1, 2]}}, save={"data": ["trajectories"]})
+        jobs.update(
+            {"uuid": "1", "index": 1, "output": {"trajectories": [1, 2]}},
+            save={"data": ["trajectories"]},
+        )
         assert jobs.query_one({"uuid": "1"}, load=True)["output"]["trajectories"] == [1, 2]
     assert database["outputs"].count_documents({"uuid": "1"}) == 1
     assert database["blobs.files"].count_documents({}) == 1

@@ -22,7 +22,12 @@ from entropy_flows.train import TrainParams, TrainResult, assign_splits
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
 CONFIG = {"elements": ["Si"], "base_model": "SevenNet-0", "phases": [{"name": "diamond", "file": "diamond.cif"}],
           "label": {"engine": "forcefield"}}  # fmt: skip
-NAMES = {"entropy": "ours", "random": "ours.random-40", "independent": "ours.independent-1", "common": "another"}
+NAMES = {
+    "entropy": "ours",
+    "random": "ours.random-40",
+    "independent": "ours.independent-1",
+    "common": "another",
+}
 
 
 def fill(database, name, seed, anchors=0, n=40):
@@ -32,7 +37,10 @@ def fill(database, name, seed, anchors=0, n=40):
     cells = [to_structure(rattled("Si", 1, seed=seed + number)) for number in range(n)]
     for stage, own in (("select", range(n - anchors)), ("anchor", range(n - anchors, n))):
         entries = [
-            Entry(f"001/{stage}/{i:05d}/00010", cells[i], np.ones((2, 4)), 0.5, {"phase": "diamond"}) for i in own
+            Entry(
+                f"001/{stage}/{i:05d}/00010", cells[i], np.ones((2, 4)), 0.5, {"phase": "diamond"}
+            )
+            for i in own
         ]
         store.ledger(DATASET).append(1, stage, entries)
     for number, entry in enumerate(store.ledger(DATASET).entries()):
@@ -92,7 +100,9 @@ def test_no_test_cell_trains_or_validates(pools):
 
 
 def test_too_small_a_pool_is_told(pools):
-    with pytest.raises(ValueError, match=r"the entropy pool has \d+ cells to train on, 99 are wanted"):
+    with pytest.raises(
+        ValueError, match=r"the entropy pool has \d+ cells to train on, 99 are wanted"
+    ):
         pools.training("entropy", 99, 42)
 
 
@@ -103,10 +113,14 @@ def test_tests_that_are_not_there_are_left_out(pools):
 def point(store, place, recipe, batch=0, tests=NAMES):
     """A curve's point, as its job makes it."""
     maker = PointMaker(train=recipe)
-    return PointMaker.make.original(maker, store.name, 1, batch, place, tests, store.model(0)["reference"], "hash")
+    return PointMaker.make.original(
+        maker, store.name, 1, batch, place, tests, store.model(0)["reference"], "hash"
+    )
 
 
-def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, monkeypatch, tmp_path):
+def test_a_point_that_another_curve_has_is_not_trained_again(
+    pools, database, monkeypatch, tmp_path
+):
     """As when a size, a seed or a method is added; what decides the result makes it another point."""
     base, trained = locate_model("shipped:si-small.nequip.zip", Path()), []
 
@@ -115,7 +129,9 @@ def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, mo
         own = Path(shutil.copy(base, tmp_path / f"{len(trained)}.nequip.zip"))
         with zipfile.ZipFile(own, "a") as archive:
             archive.comment = own.name.encode()  # another file each time
-        return TrainResult(own, "", "", 3, 3, [], {}, {"train": [(0, "too many edges")]}, 4, 1, 1, 60.0)
+        return TrainResult(
+            own, "", "", 3, 3, [], {}, {"train": [(0, "too many edges")]}, 4, 1, 1, 60.0
+        )
 
     monkeypatch.setattr(curve, "fine_tune", fine_tune)
     recipe = TrainParams(preset="small")
@@ -124,10 +140,19 @@ def test_a_point_that_another_curve_has_is_not_trained_again(pools, database, mo
         store.create(Campaign.model_validate(CONFIG | {"name": store.name}))
         store.save_model(0, base, role="base")
     made = point(first, ("entropy", 8, 42), recipe)
-    again = point(second, ("entropy", 8, 42), recipe.model_copy(update={"committee": 3, "device": "cuda"}), batch=5)
+    again = point(
+        second,
+        ("entropy", 8, 42),
+        recipe.model_copy(update={"committee": 3, "device": "cuda"}),
+        batch=5,
+    )
     assert (trained, again) == ([42], made)
     assert made.trained_on == 7
-    assert [kept["model"] for kept in second.points()] == [second.model(6)["reference"]] == [made.model]
+    assert (
+        [kept["model"] for kept in second.points()]
+        == [second.model(6)["reference"]]
+        == [made.model]
+    )
     point(second, ("entropy", 8, 7), recipe)
     point(second, ("entropy", 9, 42), recipe)
     point(second, ("random", 8, 42), recipe)

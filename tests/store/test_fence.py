@@ -12,7 +12,14 @@ from stage_jobs import DATASET
 
 from entropy_flows.geometry import to_structure
 from entropy_flows.store import CampaignStore, Entry, fence, launchpad, lease
-from entropy_flows.store.fence import Launch, LaunchLostError, check_launch, current_launch, merge, running
+from entropy_flows.store.fence import (
+    Launch,
+    LaunchLostError,
+    check_launch,
+    current_launch,
+    merge,
+    running,
+)
 from entropy_flows.store.lease import LeaseLostError, LeaseTakenError
 from entropy_flows.store.schema import make_indexes
 
@@ -38,12 +45,16 @@ def cells(n):
 
 def entries(keys, run=1.0):
     return [
-        Entry(key, cell, np.full((len(cell), 4), run), run) for key, cell in zip(keys, cells(len(keys)), strict=True)
+        Entry(key, cell, np.full((len(cell), 4), run), run)
+        for key, cell in zip(keys, cells(len(keys)), strict=True)
     ]
 
 
 def test_documents_are_written_as_they_are(database, job):
-    documents = [{"_id": "$a", "x": {"$literal": 1}, "y": ["$b", None]}, {"_id": 2, "when": time.time()}]
+    documents = [
+        {"_id": "$a", "x": {"$literal": 1}, "y": ["$b", None]},
+        {"_id": 2, "when": time.time()},
+    ]
     for launch in (None, OURS):
         with running(launch) if launch else threading.Lock():
             merge(database["some"], documents)
@@ -75,7 +86,14 @@ def test_many_large_documents_are_several_commands(database, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", [{"launches": []}, {"launches": [6]}, {"state": "READY"}, {"state": "FIZZLED"}, {"state": "DEFUSED"}]
+    "change",
+    [
+        {"launches": []},
+        {"launches": [6]},
+        {"state": "READY"},
+        {"state": "FIZZLED"},
+        {"state": "DEFUSED"},
+    ],
 )
 def test_a_launch_that_its_job_has_lost_writes_nothing(database, job, change):
     store = CampaignStore(database, "ours")
@@ -118,10 +136,14 @@ def test_a_failure_of_a_later_launch_is_not_forgotten(database, job):
 
 
 @pytest.mark.parametrize(("write", "writer"), [(1, 2.0), (2, 2.0), (3, 1.0), (4, 1.0)])
-def test_an_appender_whose_lease_has_run_out_writes_nothing_more(database, job, short, monkeypatch, write, writer):
+def test_an_appender_whose_lease_has_run_out_writes_nothing_more(
+    database, job, short, monkeypatch, write, writer
+):
     """It is stopped before one of its writes; its job is done again meanwhile, with other numbers and fewer entries."""
     make_indexes(database)
-    monkeypatch.setattr(lease, "_prolong", lambda *_: None)  # as if all threads of the process were stopped
+    monkeypatch.setattr(
+        lease, "_prolong", lambda *_: None
+    )  # as if all threads of the process were stopped
     ledger = CampaignStore(database, "ours").ledger(DATASET)
     aggregate = fence._aggregate
     sent = []
@@ -137,7 +159,9 @@ def test_an_appender_whose_lease_has_run_out_writes_nothing_more(database, job, 
             time.sleep(0.7)
             job.update_one({}, {"$set": {"launches": [6]}})
             with running(Launch(1, 6)):
-                ledger.append(1, "select", entries(["a", "b", "c"][: 2 if writer == 2.0 else 3], run=2.0))
+                ledger.append(
+                    1, "select", entries(["a", "b", "c"][: 2 if writer == 2.0 else 3], run=2.0)
+                )
             after.append(content())
         aggregate(target, fences, stages)
 
@@ -185,7 +209,12 @@ def test_one_that_may_be_regained_is_lost_to_another_only(database, short):
 
 
 def test_a_holder_that_has_ended_is_not_waited_for(database):
-    dead = {"_id": "some", "holder": "h", "process": ended_process(), "until": 1000 * (time.time() + 1000)}
+    dead = {
+        "_id": "some",
+        "holder": "h",
+        "process": ended_process(),
+        "until": 1000 * (time.time() + 1000),
+    }
     database["leases"].insert_one(dead)
     start = time.monotonic()
     with lease.lease(database, "some"):

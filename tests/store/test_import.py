@@ -15,7 +15,15 @@ from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, make_static_maker, settings_hash
 from entropy_flows.label.existing import Existing
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, Entry, StoreError, importing, launchpad, ledger, subject
+from entropy_flows.store import (
+    CampaignStore,
+    Entry,
+    StoreError,
+    importing,
+    launchpad,
+    ledger,
+    subject,
+)
 from entropy_flows.store.importing import Import, content_key
 from entropy_flows.store.verify import verify
 from entropy_flows.train import TrainParams
@@ -36,10 +44,19 @@ def frame(seed=0, place=None, symbol="Si", **changes):
     atoms = rattled(symbol, repeat=1, stdev=0.2, seed=seed)
     atoms.calc = Spring()
     energy, forces = atoms.get_potential_energy() - 5.0, atoms.get_forces()
-    label = Label(2, True, energy=energy, free_energy=energy, forces=forces, stress=atoms.get_stress(voigt=False))
+    label = Label(
+        2,
+        True,
+        energy=energy,
+        free_energy=energy,
+        forces=forces,
+        stress=atoms.get_stress(voigt=False),
+    )
     label = replace(label, pressure=-float(np.trace(label.stress)) / 3 * 160.21766, **changes)
     source = {"file": "set.xyz", "sha256": "0" * 64, "index": seed}
-    return Existing(place or f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64})
+    return Existing(
+        place or f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}
+    )
 
 
 FRAMES = [frame(seed) for seed in range(12)]
@@ -60,17 +77,30 @@ def run(store, frames=FRAMES, **options):
 
 def append(store, iteration, stage, count):
     book = store.ledger(CAMPAIGN.dataset)
-    cells = [rattled("Si", repeat=1, seed=100 * iteration + 10 * len(stage) + n) for n in range(count)]
+    cells = [
+        rattled("Si", repeat=1, seed=100 * iteration + 10 * len(stage) + n) for n in range(count)
+    ]
     prints = book.fingerprint(cells)
     keys = [f"{iteration:03d}/{stage}/{number:05d}" for number in range(count)]
-    made = [Entry(key, to_structure(cell), q, 0.5, {}) for key, cell, q in zip(keys, cells, prints, strict=True)]
+    made = [
+        Entry(key, to_structure(cell), q, 0.5, {})
+        for key, cell, q in zip(keys, cells, prints, strict=True)
+    ]
     return book.append(iteration, stage, made)
 
 
 def content(database):
     names = ("structures", "fingerprints", "covariances", "labels", "iterations")
-    found = {name: list(database[name].find({}, {"created": 0, "updated": 0, "seals.created": 0})) for name in names}
-    for row in [*found["fingerprints"], *found["covariances"], *found["labels"], *found["iterations"]]:
+    found = {
+        name: list(database[name].find({}, {"created": 0, "updated": 0, "seals.created": 0}))
+        for name in names
+    }
+    for row in [
+        *found["fingerprints"],
+        *found["covariances"],
+        *found["labels"],
+        *found["iterations"],
+    ]:
         row.pop("_id")
         row.pop("lease", None)
         row.get("seals", {}).pop("created", None)
@@ -84,12 +114,20 @@ def problems(store):
 
 def test_imported_cells_are_entries_in_both_statistics(store):
     report = run(store, as_engine=True)
-    assert (report.read, report.entered, report.known, report.own, report.size) == (12, 12, 0, 12, 12)
+    assert (report.read, report.entered, report.known, report.own, report.size) == (
+        12,
+        12,
+        0,
+        12,
+        12,
+    )
     assert report.skipped == []
     book = store.ledger(CAMPAIGN.dataset)
     entries = list(book.entries())
     assert [entry["position"] for entry in entries] == list(range(12))
-    assert {(entry["iteration"], entry["stage"], entry["gain"]) for entry in entries} == {(0, "import", None)}
+    assert {(entry["iteration"], entry["stage"], entry["gain"]) for entry in entries} == {
+        (0, "import", None)
+    }
     assert [entry["key"] for entry in entries] == [content_key(made) for made in FRAMES]
     assert entries[3]["origin"]["source"] == FRAMES[3].source
     prints = book.fingerprint([made.structure.to_ase_atoms() for made in FRAMES])
@@ -193,12 +231,18 @@ def test_bad_frames_are_told_and_cost_no_other(store):
     bad = [Existing("dead", {}, defect="no forces"), germanium]
     report = run(store, [FRAMES[0], *bad, FRAMES[1]], as_engine=True)
     assert (report.read, report.entered) == (4, 2)
-    assert report.skipped == [("dead", "no forces"), ("ge", "has Ge; the campaign's elements are Si")]
+    assert report.skipped == [
+        ("dead", "no forces"),
+        ("ge", "has Ge; the campaign's elements are Si"),
+    ]
 
 
 def test_odd_labels_are_flagged(store):
     odd = frame(5)
-    odd = replace(odd, label=replace(odd.label, forces=odd.label.forces + np.array([[500.0, 0, 0], [0, 0, 0]])))
+    odd = replace(
+        odd,
+        label=replace(odd.label, forces=odd.label.forces + np.array([[500.0, 0, 0], [0, 0, 0]])),
+    )
     report = run(store, [*FRAMES[:4], odd], as_engine=True)
     assert report.flagged == 1
     assert len(store.frames()) == 4
@@ -261,7 +305,10 @@ def test_an_import_races_with_a_selection(store, database):
             return str(err)
 
     with ThreadPoolExecutor(3) as pool:
-        ends = [pool.submit(select, None), *(pool.submit(imports, FRAMES[part::2]) for part in range(2))]
+        ends = [
+            pool.submit(select, None),
+            *(pool.submit(imports, FRAMES[part::2]) for part in range(2)),
+        ]
         ends = [end.result() for end in ends]
     book = store.ledger(CAMPAIGN.dataset)
     entries = list(book.entries())

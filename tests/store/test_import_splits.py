@@ -39,7 +39,9 @@ def frame(seed, split=None):
     energy = atoms.get_potential_energy() - 5.0
     label = Label(len(atoms), True, energy=energy, free_energy=energy, forces=atoms.get_forces())
     source = {"file": "set.xyz", "sha256": "0" * 64, "index": seed}
-    return Existing(f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}, split=split)
+    return Existing(
+        f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}, split=split
+    )
 
 
 FRAMES = [frame(seed, SPLITS[seed % 4]) for seed in range(16)]
@@ -68,7 +70,9 @@ def test_a_split_that_comes_with_a_cell_is_kept(store):
     assert not report.notes
     parts = assign_parts(store, store.frames(settings=OWN), 0, TrainParams())
     for part, cells in parts.items():
-        assert {atoms.info["key"] for atoms in cells} == {key for key, split in splits.items() if split == part}
+        assert {atoms.info["key"] for atoms in cells} == {
+            key for key, split in splits.items() if split == part
+        }
 
 
 def test_a_cell_that_has_a_split_here_keeps_it_and_that_is_said(store):
@@ -119,11 +123,21 @@ def test_what_a_label_job_refuses_import_refuses(store):
     same = rattled("Si", 1, stdev=0.0)
     same.positions[1] = same.positions[0]
     cells = enumerate((close, thin, same))
-    bad = [replace(FRAMES[0], place=f"bad[{n}]", structure=to_structure(atoms)) for n, atoms in cells]
+    bad = [
+        replace(FRAMES[0], place=f"bad[{n}]", structure=to_structure(atoms)) for n, atoms in cells
+    ]
     report = run(store, [*FRAMES[:2], *bad])
     assert (report.entered, report.size) == (2, 2)
     limit = campaign("a").label.min_distance
-    assert report.skipped == [(one.place, f"bad_geometry: {check_geometry(one.structure, limit)}") for one in bad]
+    assert report.skipped == [
+        (one.place, f"bad_geometry: {check_geometry(one.structure, limit)}") for one in bad
+    ]
     less = {"label": {**CONFIG["label"], "min_distance": 0.4}}
-    assert run(store, bad[:1], **less).entered == int(check_geometry(bad[0].structure, 0.4) is None) == 1
-    assert np.isfinite(store.ledger(campaign("a").dataset).statistics(1, "select")["atom"].entropy())
+    assert (
+        run(store, bad[:1], **less).entered
+        == int(check_geometry(bad[0].structure, 0.4) is None)
+        == 1
+    )
+    assert np.isfinite(
+        store.ledger(campaign("a").dataset).statistics(1, "select")["atom"].entropy()
+    )

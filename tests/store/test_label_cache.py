@@ -50,7 +50,10 @@ def campaign(database, name, seeds):
     store.create(Campaign.model_validate(CONFIG | {"name": name}))
     cells = [to_structure(rattled("Si", 1, seed=seed)) for seed in seeds]
     origin = {"phase": "diamond", "temperature": 300.0, "k": 2.0, "pressure": 5.0, "run": 3}
-    entries = [Entry(f"001/explore/{n:05d}/00010", cell, np.ones((2, 4)), 0.5, origin) for n, cell in enumerate(cells)]
+    entries = [
+        Entry(f"001/explore/{n:05d}/00010", cell, np.ones((2, 4)), 0.5, origin)
+        for n, cell in enumerate(cells)
+    ]
     store.ledger(DATASET).append(1, "select", entries)
     store.record(1, **{"label.requested": len(cells)})
     return store
@@ -72,9 +75,14 @@ def test_the_same_cells_in_another_campaign_cost_nothing(database):
     labels = {label["key"]: label for label in second.labels()}
     copied = [label for label in labels.values() if "copied_from" in label]
     assert [label["copied_from"]["campaign"] for label in copied] == ["one", "one"]
-    assert [label["copied_from"]["key"] for label in copied] == ["001/explore/00002/00010", "001/explore/00003/00010"]
+    assert [label["copied_from"]["key"] for label in copied] == [
+        "001/explore/00002/00010",
+        "001/explore/00003/00010",
+    ]
     assert [label["wall_seconds"] for label in copied] == [0.0, 0.0]
-    original = next(label for label in first.labels() if label["key"] == copied[0]["copied_from"]["key"])
+    original = next(
+        label for label in first.labels() if label["key"] == copied[0]["copied_from"]["key"]
+    )
     for name in ("energy", "free_energy", "forces", "stress", "provenance", "n_atoms"):
         assert copied[0][name] == original[name]
     assert len(second.frames()) == 4
@@ -92,18 +100,33 @@ def test_other_settings_and_failures_are_calculated(database):
 
 def test_hash_is_of_the_cell_as_it_stands():
     cell = to_structure(rattled("Si", 1, seed=3))
-    wrapped = Structure(cell.lattice, cell.species, cell.frac_coords + np.array([[1, 0, -2], [0, 3, 0]]))
+    wrapped = Structure(
+        cell.lattice, cell.species, cell.frac_coords + np.array([[1, 0, -2], [0, 3, 0]])
+    )
     noise = Structure(cell.lattice, cell.species, cell.frac_coords + 1e-12)
-    at_zero = [Structure(cell.lattice, cell.species, [[x, 0, 0], [0.5, 0.5, 0.5]]) for x in (0.0, -0.0, 1.0, -1e-12)]
+    at_zero = [
+        Structure(cell.lattice, cell.species, [[x, 0, 0], [0.5, 0.5, 0.5]])
+        for x in (0.0, -0.0, 1.0, -1e-12)
+    ]
     assert cell_hash(cell) == cell_hash(wrapped) == cell_hash(noise)
     assert len({cell_hash(each) for each in at_zero}) == 1
     swapped = Structure(cell.lattice, cell.species, cell.frac_coords[::-1])
-    moved = Structure(cell.lattice, cell.species, cell.frac_coords + np.array([[1e-6, 0, 0], [0, 0, 0]]))
+    moved = Structure(
+        cell.lattice, cell.species, cell.frac_coords + np.array([[1e-6, 0, 0], [0, 0, 0]])
+    )
     other = Structure(cell.lattice, ["Ge", "Si"], cell.frac_coords)
     turned = to_atoms(cell)
     turned.rotate(90, "z", rotate_cell=True)
     larger = Structure(cell.lattice.matrix * (1 + 1e-5), cell.species, cell.frac_coords)
-    assert len({cell_hash(each) for each in (cell, swapped, moved, other, to_structure(turned), larger)}) == 6
+    assert (
+        len(
+            {
+                cell_hash(each)
+                for each in (cell, swapped, moved, other, to_structure(turned), larger)
+            }
+        )
+        == 6
+    )
     assert cell_hash(Structure.from_dict(cell.as_dict())) == cell_hash(cell)
 
 
@@ -121,4 +144,9 @@ def test_labels_know_their_condition(database):
     store = campaign(database, "one", [0])
     run(store)
     (label,) = store.labels()
-    assert label["condition"] == {"phase": "diamond", "temperature": 300.0, "k": 2.0, "pressure": 5.0}
+    assert label["condition"] == {
+        "phase": "diamond",
+        "temperature": 300.0,
+        "k": 2.0,
+        "pressure": 5.0,
+    }

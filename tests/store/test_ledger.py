@@ -25,7 +25,15 @@ def entries(iteration, stage, n, seed=0):
     for number in range(n):
         structure = to_structure(rattled("Si", repeat=1, seed=number))
         q = rng.normal(size=(len(structure), DIM))
-        made.append(Entry(f"{iteration:03d}/{stage}/{number:05d}", structure, q, 0.1 * number, {"phase": "diamond"}))
+        made.append(
+            Entry(
+                f"{iteration:03d}/{stage}/{number:05d}",
+                structure,
+                q,
+                0.1 * number,
+                {"phase": "diamond"},
+            )
+        )
     return made
 
 
@@ -41,7 +49,9 @@ def fold(parts):
 def content(database):
     """Everything in the campaign's collections but the time of writing."""
     names = ("structures", "fingerprints", "covariances")
-    found = {name: list(database[name].find({}, {"created": 0, "seals.created": 0})) for name in names}
+    found = {
+        name: list(database[name].find({}, {"created": 0, "seals.created": 0})) for name in names
+    }
     for row in [*found["fingerprints"], *found["covariances"]]:
         row.pop("_id")
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
@@ -79,7 +89,12 @@ FIRST, REFINED, ANCHORS, SECOND = (
     entries(1, "anchor", 3),
     entries(2, "select", 4),
 )
-STAGES = ((1, "select", FIRST), (1, "refine", REFINED), (1, "anchor", ANCHORS), (2, "select", SECOND))
+STAGES = (
+    (1, "select", FIRST),
+    (1, "refine", REFINED),
+    (1, "anchor", ANCHORS),
+    (2, "select", SECOND),
+)
 
 
 def fill(ledger, stages=STAGES):
@@ -91,7 +106,14 @@ def test_positions_and_entries(ledger):
     ends = [ledger.append(iteration, stage, made) for iteration, stage, made in STAGES]
     assert ends == [5, 7, 10, 14]
     assert ledger.append(2, "refine", []) == 14
-    starts = [(1, "seed", 0), (1, "select", 0), (1, "refine", 5), (1, "anchor", 7), (2, "seed", 10), (2, "refine", 14)]
+    starts = [
+        (1, "seed", 0),
+        (1, "select", 0),
+        (1, "refine", 5),
+        (1, "anchor", 7),
+        (2, "seed", 10),
+        (2, "refine", 14),
+    ]
     assert all(ledger.position(iteration, stage) == place for iteration, stage, place in starts)
     found = list(ledger.entries())
     assert [entry["position"] for entry in found] == list(range(14))
@@ -101,21 +123,29 @@ def test_positions_and_entries(ledger):
     assert (one["formula"], one["elements"], one["n_atoms"]) == ("Si", ["Si"], 2)
     assert one["volume_per_atom"] == pytest.approx(5.43**3 / 8)
     assert (one["gain"], one["origin"]) == (0.1, {"phase": "diamond"})
-    assert [entry["key"] for entry in ledger.entries(iteration=1, stage="anchor")] == [entry.key for entry in ANCHORS]
+    assert [entry["key"] for entry in ledger.entries(iteration=1, stage="anchor")] == [
+        entry.key for entry in ANCHORS
+    ]
     for stored, entry in zip(ledger.fingerprints_between(5, 7), REFINED, strict=True):
         np.testing.assert_array_equal(stored, entry.q)
 
 
 def test_statistics_are_the_fold_over_what_came_before(ledger):
     fill(ledger)
-    before = {(1, "refine"): FIRST, (1, "anchor"): FIRST + REFINED, (2, "select"): FIRST + REFINED + ANCHORS}
+    before = {
+        (1, "refine"): FIRST,
+        (1, "anchor"): FIRST + REFINED,
+        (2, "select"): FIRST + REFINED + ANCHORS,
+    }
     before[(3, "select")] = FIRST + REFINED + ANCHORS + SECOND
     for place, parts in before.items():
         for mode, (n, mean, covariance) in fold(parts).items():
             stats = ledger.statistics(*place)[mode]
             assert (stats.n, stats.mode) == (n, mode)
             np.testing.assert_allclose(stats.mean, mean, atol=1e-9)
-            np.testing.assert_allclose(stats.covariance(), covariance + 1e-3 * np.eye(DIM), atol=1e-9)
+            np.testing.assert_allclose(
+                stats.covariance(), covariance + 1e-3 * np.eye(DIM), atol=1e-9
+            )
     empty = ledger.statistics(1, "select")
     assert [stats.n for stats in empty.values()] == [0, 0]
 
@@ -127,7 +157,11 @@ def test_appending_twice_is_appending_once(ledger, database):
     ledger.append(1, "refine", REFINED)
     assert content(database) == before
     assert checksums(ledger, 3, "select") == statistics
-    assert [len(before[name]) for name in ("structures", "fingerprints", "covariances")] == [14, 14, 8]
+    assert [len(before[name]) for name in ("structures", "fingerprints", "covariances")] == [
+        14,
+        14,
+        8,
+    ]
 
 
 def test_stored_covariances_are_what_the_ledger_says(ledger, database):
@@ -135,13 +169,19 @@ def test_stored_covariances_are_what_the_ledger_says(ledger, database):
     for row in database["covariances"].find():
         stats = SufficientStatistics.from_bytes(row["data"])
         assert stats.checksum() == row["checksum"]
-        assert (stats.mode, stats.n, stats.entropy()) == (row["mode"], row["n"], pytest.approx(row["entropy"]))
+        assert (stats.mode, stats.n, stats.entropy()) == (
+            row["mode"],
+            row["n"],
+            pytest.approx(row["entropy"]),
+        )
         n, mean, _ = fold((FIRST + REFINED + ANCHORS + SECOND)[: row["position"]])[row["mode"]]
         assert stats.n == n
         np.testing.assert_allclose(stats.mean, mean, atol=1e-9)
 
 
-@pytest.mark.parametrize("lost", [{}, {"position": 14}, {"position": {"$gt": 5}}, {"mode": "config", "position": 7}])
+@pytest.mark.parametrize(
+    "lost", [{}, {"position": 14}, {"position": {"$gt": 5}}, {"mode": "config", "position": 7}]
+)
 def test_crash_before_the_covariances(ledger, database, lost):
     fill(ledger)
     statistics = checksums(ledger, 3, "select")
@@ -158,7 +198,9 @@ def test_crash_between_fingerprints_and_structures(ledger, database, lost):
     before, statistics = content(database), checksums(ledger, 3, "select")
     database["structures"].delete_many({"position": {"$gte": lost}})
     database["covariances"].delete_many({"position": 14})
-    assert checksums(ledger, 2, "select") == {mode: s.checksum() for mode, s in ledger.statistics(2, "select").items()}
+    assert checksums(ledger, 2, "select") == {
+        mode: s.checksum() for mode, s in ledger.statistics(2, "select").items()
+    }
     assert ledger.append(2, "select", SECOND) == 14
     assert content(database) == before
     assert checksums(ledger, 3, "select") == statistics
@@ -207,7 +249,9 @@ def test_what_an_interrupted_run_wrote_stays(ledger, database):
 def test_other_entries_for_a_stage(ledger, database, other):
     fill(ledger)
     before = content(database)
-    with pytest.raises(StoreError, match="iteration 1, stage select: the ledger already holds other entries"):
+    with pytest.raises(
+        StoreError, match="iteration 1, stage select: the ledger already holds other entries"
+    ):
         ledger.append(1, "select", other)
     assert content(database) == before
 
@@ -228,7 +272,9 @@ def test_campaigns_do_not_see_each_other(ledger, database):
 def test_other_fingerprint_settings_are_not_mixed(ledger, store):
     fill(ledger)
     finer = store.ledger(DatasetParams(fingerprint=GOMParams(cutoff=3.5, natx=4, elements=("Si",))))
-    with pytest.raises(StoreError, match=r"no fingerprint with settings .* for ledger position 0; were"):
+    with pytest.raises(
+        StoreError, match=r"no fingerprint with settings .* for ledger position 0; were"
+    ):
         finer.statistics(2, "select")
     smoother = store.ledger(DATASET.model_copy(update={"regularization": 1e-2}))
     again = smoother.statistics(3, "select")["atom"]
@@ -300,7 +346,9 @@ def test_of_writers_with_different_entries_one_wins_and_the_other_is_told(store)
     assert sum(isinstance(result, str) for result in results) >= 1
     if 6 in results:
         winner = (ours, theirs)[results.index(6)]
-        assert [e["key"] for e in store.ledger(DATASET).entries()] == [entry.key for entry in winner]
+        assert [e["key"] for e in store.ledger(DATASET).entries()] == [
+            entry.key for entry in winner
+        ]
 
 
 def test_statistics_of_another_fingerprint_are_others(store):

@@ -24,7 +24,13 @@ class Static(Maker):
 
     @job
     def make(self, structure, prev_dir=None):
-        return {"output": {"energy": -3.0, "forces": [[0.0] * 3] * len(structure), "structure": structure}}
+        return {
+            "output": {
+                "energy": -3.0,
+                "forces": [[0.0] * 3] * len(structure),
+                "structure": structure,
+            }
+        }
 
 
 @pytest.fixture
@@ -39,8 +45,15 @@ def vasp(**incar):
 
 
 def test_the_first_engine_stays_and_differences_are_named(store):
-    assert same_engine(store, vasp(NCORE=4)) == same_engine(store, vasp(NCORE=8, ALGO="All")) == settings_hash(vasp())
-    with pytest.raises(StoreError, match=r"'one' .* VASP PBE .*incar\.ENCUT 600\.0 → 520\.0; incar\.LASPH None → True"):
+    assert (
+        same_engine(store, vasp(NCORE=4))
+        == same_engine(store, vasp(NCORE=8, ALGO="All"))
+        == settings_hash(vasp())
+    )
+    with pytest.raises(
+        StoreError,
+        match=r"'one' .* VASP PBE .*incar\.ENCUT 600\.0 → 520\.0; incar\.LASPH None → True",
+    ):
         same_engine(store, vasp(ENCUT=520, LASPH=True))
     assert store.document()["engine"]["settings"]["incar"]["ENCUT"] == 600
 
@@ -62,6 +75,8 @@ def test_a_change_of_what_the_site_adds_is_seen(store, monkeypatch):
 
 def test_a_worker_with_other_settings_labels_nothing(store):
     same_engine(store, Static())
-    made = LabelBatchMaker(static_maker=Static(smearing=0.1, mesh=[3, 3, 3])).make("one", 1, 0, [], "hash")
+    made = LabelBatchMaker(static_maker=Static(smearing=0.1, mesh=[3, 3, 3])).make(
+        "one", 1, 0, [], "hash"
+    )
     with job_store() as outputs, pytest.raises(StoreError, match=r"smearing 0\.05 → 0\.1"):
         made.run(store=outputs)

@@ -25,7 +25,10 @@ def store(database, campaign):
 
 
 def keys(database, collection):
-    return [tuple(key for key, _ in index["key"]) for index in database[collection].index_information().values()]
+    return [
+        tuple(key for key, _ in index["key"])
+        for index in database[collection].index_information().values()
+    ]
 
 
 def test_a_new_campaign_is_of_this_version_and_has_its_indexes(store, campaign, database):
@@ -43,7 +46,9 @@ def test_an_older_version_is_refused_and_left_as_it_is(store, campaign, database
     before = database["campaigns"].find_one()
     jobs = database["fireworks"].count_documents({})
     for refusing in (store.document, lambda: submit(store, campaign, EXAMPLES)):
-        with pytest.raises(StoreError, match=f"by an older entropy_flows .*this one needs {SCHEMA}.*a new name"):
+        with pytest.raises(
+            StoreError, match=f"by an older entropy_flows .*this one needs {SCHEMA}.*a new name"
+        ):
             refusing()
     assert database["campaigns"].find_one() == before
     assert database["fireworks"].count_documents({}) == jobs
@@ -66,10 +71,14 @@ def test_settings_that_are_refused_now(store, campaign, database):
     database["campaigns"].update_one({}, {"$set": {"config.seed": -1}})
     with pytest.raises(StoreError) as caught:
         store.create(campaign)
-    assert "exists with settings that are refused now: seed: Input should be greater" in str(caught.value)
+    assert "exists with settings that are refused now: seed: Input should be greater" in str(
+        caught.value
+    )
 
 
-@pytest.mark.parametrize(("here", "there"), [("0.9.0", "0.10.0"), ("1.0.0rc1", "1.0.0"), ("0.1.0", "0.1.0.post1")])
+@pytest.mark.parametrize(
+    ("here", "there"), [("0.9.0", "0.10.0"), ("1.0.0rc1", "1.0.0"), ("0.1.0", "0.1.0.post1")]
+)
 def test_an_old_worker_is_refused(store, campaign, monkeypatch, here, there):
     monkeypatch.setattr(schema, "version", lambda package: there)
     monkeypatch.setattr("entropy_flows.store.campaign.version", lambda package: there)
@@ -97,7 +106,8 @@ JOBFLOW = {"blobs.files": [("metadata.blob_uuid",)], "labels": [("campaign", "co
 
 
 @pytest.mark.parametrize(
-    "options", [{"unique": True}, {"name": "mine"}, {"background": True}, {"expireAfterSeconds": 10**9}]
+    "options",
+    [{"unique": True}, {"name": "mine"}, {"background": True}, {"expireAfterSeconds": 10**9}],
 )
 def test_an_index_that_serves_is_taken_as_it_is(store, campaign, database, options):
     for collection, indexes in JOBFLOW.items():
@@ -130,7 +140,9 @@ def test_jobflows_own_stores_may_come_first(store, campaign, database):
 
 def test_what_keeps_an_index_from_being_made_is_named(store, campaign, database):
     database["labels"].insert_many([{"structure": "a", "settings": "b"} for _ in range(2)])
-    with pytest.raises(StoreError, match="'labels' has several documents of the same structure, settings"):
+    with pytest.raises(
+        StoreError, match="'labels' has several documents of the same structure, settings"
+    ):
         store.create(campaign)
 
 
@@ -139,6 +151,11 @@ def test_an_index_that_is_in_the_way_is_named(store, campaign, monkeypatch):
         raise OperationFailure("Index already exists with a different name", 85)
 
     monkeypatch.setattr(Collection, "create_index", refuses)
-    monkeypatch.setattr(Collection, "index_information", lambda _: {"theirs": {"key": [("name", 1)]}})
-    with pytest.raises(StoreError, match=r"has an index 'theirs'.*getCollection\('campaigns'\)\.dropIndex\('theirs'\)"):
+    monkeypatch.setattr(
+        Collection, "index_information", lambda _: {"theirs": {"key": [("name", 1)]}}
+    )
+    with pytest.raises(
+        StoreError,
+        match=r"has an index 'theirs'.*getCollection\('campaigns'\)\.dropIndex\('theirs'\)",
+    ):
         store.create(campaign)

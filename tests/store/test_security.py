@@ -36,20 +36,29 @@ def guarded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guarded") / "database"
 
     def server(**options):
-        made = secantus.SecantusDBServer(storage_path=str(folder), enable_test_commands=False, **options)
+        made = secantus.SecantusDBServer(
+            storage_path=str(folder), enable_test_commands=False, **options
+        )
         made.start()
         return made
 
     opened = server()  # users are made before the doors are locked
     with MongoClient(opened.uri) as client:
         for name, role in (("writer", "readWrite"), ("reader", "read")):
-            client.admin.command("createUser", name, pwd=PASSWORD, roles=[{"role": role, "db": DATABASE}])
+            client.admin.command(
+                "createUser", name, pwd=PASSWORD, roles=[{"role": role, "db": DATABASE}]
+            )
     opened.stop()
     locked = server(require_auth=True)
     host = locked.uri.removeprefix("mongodb://").rstrip("/")
-    names = {name: f"mongodb://{name}:{quote_plus(PASSWORD)}@{host}/" for name in ("writer", "reader")}
+    names = {
+        name: f"mongodb://{name}:{quote_plus(PASSWORD)}@{host}/" for name in ("writer", "reader")
+    }
     yield SimpleNamespace(
-        **names, wrong=f"mongodb://writer:{PASSWORD[:5]}@{host}/", nobody=f"mongodb://{host}/", host=host
+        **names,
+        wrong=f"mongodb://writer:{PASSWORD[:5]}@{host}/",
+        nobody=f"mongodb://{host}/",
+        host=host,
     )
     locked.stop()
 
@@ -93,7 +102,13 @@ def command(monkeypatch, capsys):
 def file(tmp_path):
     """A campaign of seconds."""
     config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text())
-    config["explore"] |= {"temperatures": [600], "entropy_weights": [3], "steps": 10, "warm_up": 1, "ramp": 1}
+    config["explore"] |= {
+        "temperatures": [600],
+        "entropy_weights": [3],
+        "steps": 10,
+        "warm_up": 1,
+        "ramp": 1,
+    }
     path = tmp_path / "campaign.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
@@ -105,7 +120,8 @@ def shown(text: bytes) -> bool:
     return any(form.encode() in text for form in forms)
 
 
-# -- who gets in -------------------------------------------------------------------------------------------------------
+# -- who gets in
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_the_right_credentials_do_everything(as_user, file):
@@ -113,7 +129,10 @@ def test_the_right_credentials_do_everything(as_user, file):
     store = CampaignStore(connect(), campaign.name)
     assert store.create(campaign)
     with job_store() as jobs:
-        jobs.update({"uuid": "1", "index": 1, "output": {"trajectories": [1, 2]}}, save={"data": ["trajectories"]})
+        jobs.update(
+            {"uuid": "1", "index": 1, "output": {"trajectories": [1, 2]}},
+            save={"data": ["trajectories"]},
+        )
         assert jobs.query_one({"uuid": "1"}, load=True)["output"]["trajectories"] == [1, 2]
     pad = launchpad()
     pad.reset("", require_password=False, max_reset_wo_password=0)
@@ -126,7 +145,9 @@ def test_the_right_credentials_do_everything(as_user, file):
 @pytest.mark.parametrize("name", ["wrong", "nobody"])
 def test_others_are_refused_in_one_line(as_user, guarded, command, file, name):
     as_user(name)
-    with pytest.raises(StoreError, match=f"MongoDB at mongodb://{guarded.host} refused: .*authentication"):
+    with pytest.raises(
+        StoreError, match=f"MongoDB at mongodb://{guarded.host} refused: .*authentication"
+    ):
         connect()
     code, out, err = command("submit", file)
     assert code == 1
@@ -141,7 +162,9 @@ def test_a_read_only_database_is_named(as_user, guarded, command, file):
     code, out, err = command("submit", file)
     assert code == 1
     assert err.count("\n") == 1
-    assert err.startswith(f"error: database '{DATABASE}' at {guarded.host} is read-only for this user (not authorized")
+    assert err.startswith(
+        f"error: database '{DATABASE}' at {guarded.host} is read-only for this user (not authorized"
+    )
     assert err.endswith(f"running a campaign needs the role readWrite on '{DATABASE}'\n")
     assert not shown((out + err).encode())
 
@@ -165,7 +188,8 @@ def test_the_embedded_server_listens_on_loopback_only(server):
     assert listening == [f"0100007F:{port}"]
 
 
-# -- what is written where ---------------------------------------------------------------------------------------------
+# -- what is written where
+# ---------------------------------------------------------------------------------------------
 
 
 def test_the_password_is_nowhere(as_user, command, file, tmp_path):
@@ -173,7 +197,13 @@ def test_the_password_is_nowhere(as_user, command, file, tmp_path):
     outputs = [command("submit", file)]
     launches = tmp_path / "launches"
     launches.mkdir()
-    rapidfire(launchpad(logdir=str(launches)), FWorker(), m_dir=str(launches), nlaunches=1, strm_lvl="DEBUG")
+    rapidfire(
+        launchpad(logdir=str(launches)),
+        FWorker(),
+        m_dir=str(launches),
+        nlaunches=1,
+        strm_lvl="DEBUG",
+    )
     database = connect()
     assert database["fireworks"].count_documents({"state": "COMPLETED"}) == 1
     assert database["outputs"].count_documents({}) == 1
@@ -181,7 +211,14 @@ def test_the_password_is_nowhere(as_user, command, file, tmp_path):
     outputs.append(command("database", file, "--", sys.executable, "-c", ""))
     assert not shown("".join(map(str, outputs)).encode())
     names = database.list_collection_names()
-    assert {"campaigns", "fireworks", "launches", "workflows", "blobs.chunks", "models.chunks"} <= set(names)
+    assert {
+        "campaigns",
+        "fireworks",
+        "launches",
+        "workflows",
+        "blobs.chunks",
+        "models.chunks",
+    } <= set(names)
     for name in names:
         for row in database[name].find():
             assert not shown(repr(row).encode()), name
@@ -191,7 +228,9 @@ def test_the_password_is_nowhere(as_user, command, file, tmp_path):
         assert not shown(path.read_bytes()), path
 
 
-@pytest.mark.parametrize(("mode", "refused"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+@pytest.mark.parametrize(
+    ("mode", "refused"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)]
+)
 def test_a_settings_file_with_a_uri_is_for_its_owner_only(tmp_path, monkeypatch, mode, refused):
     path = tmp_path / "settings.yaml"
     path.write_text("uri: mongodb://someone:hunter2@host/\n")
@@ -200,7 +239,9 @@ def test_a_settings_file_with_a_uri_is_for_its_owner_only(tmp_path, monkeypatch,
     settings.cache_clear()
     try:
         if refused:
-            with pytest.raises(ValueError, match=f"others can read it; run: chmod 600 {path}") as caught:
+            with pytest.raises(
+                ValueError, match=f"others can read it; run: chmod 600 {path}"
+            ) as caught:
                 settings()
             assert "hunter2" not in str(caught.value)
         else:
@@ -220,24 +261,43 @@ def test_a_settings_file_without_a_uri_may_be_read_by_all(tmp_path, monkeypatch)
     settings.cache_clear()
 
 
-# -- what is loaded ----------------------------------------------------------------------------------------------------
+# -- what is loaded
+# ----------------------------------------------------------------------------------------------------
 
 
 def called(tree: ast.AST):
     """(name of the function, its keyword arguments) of every call in a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
+            yield (
+                ast.unparse(node.func),
+                {word.arg: ast.unparse(word.value) for word in node.keywords},
+            )
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_data_are_never_executed(path):
     tree = ast.parse(path.read_text())
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not modules & {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
     for name, options in called(tree):
-        assert name not in ("eval", "exec", "compile", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load"), name
+        assert name not in (
+            "eval",
+            "exec",
+            "compile",
+            "os.system",
+            "os.popen",
+            "yaml.load",
+            "yaml.unsafe_load",
+        ), name
         assert options.get("shell", "False") == "False", name
         if name in ("np.load", "numpy.load"):
             assert options.get("allow_pickle") == "False"
@@ -259,7 +319,9 @@ def test_a_model_is_loaded_only_with_its_checksum(store, tmp_path, suffix):
     reference = store.save_model(0, model)
     assert reference == f"sha256:{hashlib.sha256(model.read_bytes()).hexdigest()}"
     copy = Path(store.fetch_model(reference))
-    assert copy.name == reference.removeprefix("sha256:") + suffix  # by which it is known how to load it
+    assert (
+        copy.name == reference.removeprefix("sha256:") + suffix
+    )  # by which it is known how to load it
     assert copy.read_bytes() == model.read_bytes()
     copy.write_bytes(b"something else")
     assert Path(store.fetch_model(reference)).read_bytes() == model.read_bytes()
@@ -275,7 +337,9 @@ def test_a_compiled_model_that_was_stored_as_a_package(store, tmp_path):
     model = tmp_path / "model.nequip.pt2"
     model.write_bytes(os.urandom(1000))
     reference = store.save_model(0, model)
-    store.database["models.files"].update_one({}, {"$set": {"filename": f"{reference[7:]}.nequip.zip"}})
+    store.database["models.files"].update_one(
+        {}, {"$set": {"filename": f"{reference[7:]}.nequip.zip"}}
+    )
     assert store.fetch_model(reference).endswith(".nequip.pt2")
 
 
@@ -307,7 +371,9 @@ MINIMAL = {
     ],
 )
 def test_a_path_stays_inside_the_campaigns_folder(changes, named):
-    with pytest.raises(ValueError, match="leaves the folder of the campaign file; give its absolute path") as caught:
+    with pytest.raises(
+        ValueError, match="leaves the folder of the campaign file; give its absolute path"
+    ) as caught:
         Campaign.model_validate(MINIMAL | changes)
     assert named in str(caught.value)
 

@@ -20,8 +20,14 @@ from entropy_flows.store.uri import check_uri, journaled, masked, without_passwo
         ("mongodb://host/?journal=false", ""),
         ("mongodb://host/?J=false&w=0&wtimeoutMS=5&fsync=true", ""),
         ("mongodb://a,b:27/db?replicaSet=rs&w=1", "replicaSet=rs&"),
-        ("mongodb://h/?readPreference=nearest&readPreferenceTags=a:b&readPreferenceTags=&maxStalenessSeconds=90", ""),
-        ("mongodb://h/?READPREFERENCE=secondaryPreferred&readConcernLevel=available&tls=true", "tls=true&"),
+        (
+            "mongodb://h/?readPreference=nearest&readPreferenceTags=a:b&readPreferenceTags=&maxStalenessSeconds=90",
+            "",
+        ),
+        (
+            "mongodb://h/?READPREFERENCE=secondaryPreferred&readConcernLevel=available&tls=true",
+            "tls=true&",
+        ),
         ("mongodb://user:p%40ss@host/?authSource=admin", "authSource=admin&"),
         ("mongodb://[::1]:27,%2Ftmp%2Fa.sock/", ""),
     ],
@@ -103,8 +109,16 @@ def test_a_well_formed_uri_is_taken(uri):
         ("mongodb://h/", "theirs", "theirs"),
         ("mongodb://h/mine", "mine", "mine"),
         ("mongodb://h/m%69ne", "mine", "mine"),
-        ("mongodb://h/mine", "theirs", "names the database 'mine', but ENTROPY_FLOWS_DATABASE is 'theirs'"),
-        ("mongodb://u:secret@h/admin", "theirs", "'admin' is the server's own; .* /?authSource=admin"),
+        (
+            "mongodb://h/mine",
+            "theirs",
+            "names the database 'mine', but ENTROPY_FLOWS_DATABASE is 'theirs'",
+        ),
+        (
+            "mongodb://u:secret@h/admin",
+            "theirs",
+            "'admin' is the server's own; .* /?authSource=admin",
+        ),
         ("mongodb://u:secret@h/local", None, "'local' is the server's own"),
     ],
 )
@@ -127,7 +141,10 @@ def test_the_database_that_a_uri_names_counts(uri, configured, expected, monkeyp
 
 def test_credentials_in_a_message_of_others_are_masked():
     text = "Authentication to 'mongodb://ann:p@s/s@db.example/x' failed; mongodb+srv://a:b@c, mongodb://d/e"
-    assert masked(text) == "Authentication to 'mongodb://…@db.example/x' failed; mongodb+srv://…@c, mongodb://d/e"
+    assert (
+        masked(text)
+        == "Authentication to 'mongodb://…@db.example/x' failed; mongodb+srv://…@c, mongodb://d/e"
+    )
 
 
 SECRET = "hunter2"
@@ -191,7 +208,9 @@ def test_no_server_is_one_line_within_seconds(uri):
     assert SECRET not in message
     assert caught.value.__suppress_context__
     if ":1/" in uri:
-        assert message.startswith("MongoDB at mongodb://127.0.0.1:1 cannot be reached within 0.5 s (")
+        assert message.startswith(
+            "MongoDB at mongodb://127.0.0.1:1 cannot be reached within 0.5 s ("
+        )
     else:
         assert message.startswith("not a usable MongoDB URI (")
 

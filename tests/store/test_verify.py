@@ -37,7 +37,9 @@ def pad(campaign):
 def store(campaign):
     """The campaign, put back as it was after the test."""
     store, _ = campaign
-    names = [name for name in store.database.list_collection_names() if not name.startswith("system.")]
+    names = [
+        name for name in store.database.list_collection_names() if not name.startswith("system.")
+    ]
     before = {name: {row["_id"]: row for row in store.database[name].find()} for name in names}
     yield store
     for name, rows in before.items():
@@ -108,7 +110,9 @@ def spoil_fingerprint(change):
 
 
 def another_entropy(store, pad):
-    store.database["covariances"].update_one({"position": 4, "mode": "atom"}, {"$inc": {"entropy": 1e-6}})
+    store.database["covariances"].update_one(
+        {"position": 4, "mode": "atom"}, {"$inc": {"entropy": 1e-6}}
+    )
 
 
 def another_covariance(store, pad):
@@ -122,11 +126,15 @@ def damaged_covariance(store, pad):
     row = store.database["covariances"].find_one({"position": 5, "mode": "atom"})
     data = bytearray(row["data"])
     data[100] ^= 1
-    store.database["covariances"].update_one({"_id": row["_id"]}, {"$set": {"data": Binary(bytes(data))}})
+    store.database["covariances"].update_one(
+        {"_id": row["_id"]}, {"$set": {"data": Binary(bytes(data))}}
+    )
 
 
 def covariance_beyond_the_end(store, pad):
-    store.database["covariances"].update_one({"position": 9, "mode": "atom"}, {"$set": {"position": 12}})
+    store.database["covariances"].update_one(
+        {"position": 9, "mode": "atom"}, {"$set": {"position": 12}}
+    )
 
 
 def damaged_model(store, pad):
@@ -137,14 +145,18 @@ def damaged_model(store, pad):
 
 def swapped_labels(store, pad):
     """The numbers of two labels, each in place of the other's; both are named."""
-    first, second = (store.database["labels"].find_one({"position": position}) for position in (1, 2))
+    first, second = (
+        store.database["labels"].find_one({"position": position}) for position in (1, 2)
+    )
     for label, other in ((first, second), (second, first)):
         numbers = {name: other[name] for name in ("energy", "free_energy", "forces", "stress")}
         store.database["labels"].update_one({"_id": label["_id"]}, {"$set": numbers})
 
 
 def orphaned_job(store, pad):
-    pad.fireworks.insert_one({"fw_id": 99, "name": "c", "state": "READY", "spec": {"campaign": "test", "uuid": "c"}})
+    pad.fireworks.insert_one(
+        {"fw_id": 99, "name": "c", "state": "READY", "spec": {"campaign": "test", "uuid": "c"}}
+    )
 
 
 def doubled_job(store, pad):
@@ -162,7 +174,9 @@ def two_states(store, pad):
 
 
 def fizzled_job(store, pad):
-    number = pad.fireworks.find_one_and_update({"name": "b"}, {"$set": {"state": "FIZZLED"}})["fw_id"]
+    number = pad.fireworks.find_one_and_update({"name": "b"}, {"$set": {"state": "FIZZLED"}})[
+        "fw_id"
+    ]
     pad.workflows.update_one({}, {"$set": {f"fw_states.{number}": "FIZZLED"}})
 
 
@@ -171,10 +185,15 @@ TEST = {"key": "001/select/00002"}
 SPOILED = {
     "a gap": (
         set_in("structures", {"position": 8}, position=9),
-        {"ledger": "position 9 (002/select/00002): 8 was expected", "fingerprints": "its fingerprint says position 8"},
+        {
+            "ledger": "position 9 (002/select/00002): 8 was expected",
+            "fingerprints": "its fingerprint says position 8",
+        },
     ),
     "a key twice": (
-        without_indexes("structures", set_in("structures", {"position": 8}, key="002/select/00001")),
+        without_indexes(
+            "structures", set_in("structures", {"position": 8}, key="002/select/00001")
+        ),
         {"ledger": "the key is there twice"},
     ),
     "an identifier of another campaign": (
@@ -183,9 +202,16 @@ SPOILED = {
     ),
     "a stage out of order": (
         set_in("structures", {"position": 5}, stage="select", rank=1),
-        {"ledger": "select after a later", "iterations": "select: 4 by its", "labels": "the ledger has another stage"},
+        {
+            "ledger": "select after a later",
+            "iterations": "select: 4 by its",
+            "labels": "the ledger has another stage",
+        },
     ),
-    "a wrong rank": (set_in("structures", {"position": 5}, rank=2), {"ledger": "stage 'anchor' with rank 2"}),
+    "a wrong rank": (
+        set_in("structures", {"position": 5}, rank=2),
+        {"ledger": "stage 'anchor' with rank 2"},
+    ),
     "an iteration out of order": (
         set_in("structures", {"position": 8}, iteration=1, rank=3, stage="anchor"),
         {
@@ -199,7 +225,10 @@ SPOILED = {
         lambda store, pad: store.database["covariances"].update_many({}, {"$set": {"ledger": "0"}}),
         {"chain": "covariance at position 4, atom: the ledger before it was another one"},
     ),
-    "another digest": (set_in("structures", {"position": 5}, digest="0"), {"chain": "position 5 (001/anchor/00000)"}),
+    "another digest": (
+        set_in("structures", {"position": 5}, digest="0"),
+        {"chain": "position 5 (001/anchor/00000)"},
+    ),
     "a deleted covariance": (
         delete_from("covariances", {"position": 5, "mode": "atom"}),
         {"covariances": "position 5: 2 were stored there, 1 are left"},
@@ -213,19 +242,29 @@ SPOILED = {
         {"launchpad": "(b): COMPLETED, and its output is gone"},
     ),
     "a lease for ever": (
-        lambda store, pad: store.database["leases"].insert_one({"_id": "ledger/test", "holder": "x", "until": 2**60}),
+        lambda store, pad: store.database["leases"].insert_one(
+            {"_id": "ledger/test", "holder": "x", "until": 2**60}
+        ),
         {"leases": "nobody takes one for so long"},
     ),
     "a lease of the dead": (
-        lambda store, pad: store.database["leases"].insert_one({"_id": "ledger/test", "holder": "x", "until": 1}),
+        lambda store, pad: store.database["leases"].insert_one(
+            {"_id": "ledger/test", "holder": "x", "until": 1}
+        ),
         {"leases": "lease ledger/test: it ran out"},
     ),
     "two labels swapped": (
         swapped_labels,
         {"seals": "labels, position 1 (001/select/00001): energy is not what was written"},
     ),
-    "no fingerprint": (delete_from("fingerprints", {"position": 8}), {"fingerprints": "(002/select/00002): no finger"}),
-    "a fingerprint twice": (twice("fingerprints", {"position": 8}), {"fingerprints": "(002/select/00002): 2 finger"}),
+    "no fingerprint": (
+        delete_from("fingerprints", {"position": 8}),
+        {"fingerprints": "(002/select/00002): no finger"},
+    ),
+    "a fingerprint twice": (
+        twice("fingerprints", {"position": 8}),
+        {"fingerprints": "(002/select/00002): 2 finger"},
+    ),
     "a fingerprint elsewhere": (
         set_in("fingerprints", {"position": 8}, position=9),
         {"fingerprints": "says position 9"},
@@ -254,15 +293,27 @@ SPOILED = {
         set_in("structures", {"position": 2}, **{"structure.lattice.matrix.0.0": 3.0}),
         {"recomputed": "position 2 (001/select/00002): fingerprint differs by"},
     ),
-    "a damaged covariance": (damaged_covariance, {"covariances": "position 5, atom: sufficient stat"}),
+    "a damaged covariance": (
+        damaged_covariance,
+        {"covariances": "position 5, atom: sufficient stat"},
+    ),
     "a wrong checksum": (
         set_in("covariances", {"position": 4, "mode": "atom"}, checksum="0"),
         {"covariances": "position 4, atom: its checksum is not that of its data"},
     ),
     "another covariance": (another_covariance, {"covariances": "position 6, config: of 5 vectors"}),
-    "another entropy": (another_entropy, {"covariances": "position 4, atom: entropy differs by 1.0e-06"}),
-    "a covariance beyond the end": (covariance_beyond_the_end, {"covariances": "position 12: beyond the ledger's end"}),
-    "no iteration document": (delete_from("iterations", {"iteration": 2}), {"iterations": "iteration 2: entries"}),
+    "another entropy": (
+        another_entropy,
+        {"covariances": "position 4, atom: entropy differs by 1.0e-06"},
+    ),
+    "a covariance beyond the end": (
+        covariance_beyond_the_end,
+        {"covariances": "position 12: beyond the ledger's end"},
+    ),
+    "no iteration document": (
+        delete_from("iterations", {"iteration": 2}),
+        {"iterations": "iteration 2: entries"},
+    ),
     "another count": (
         set_in("iterations", {"iteration": 1}, **{"refine.accepted": 2}),
         {"iterations": "iteration 1, refine: 2 by its document, there are 1"},
@@ -273,28 +324,61 @@ SPOILED = {
     ),
     "no label": (
         delete_from("labels", {"position": 3}),
-        {"labels": "position 3 (001/select/00003): no label", "iterations": "labelled: 5 by its document, there are 4"},
+        {
+            "labels": "position 3 (001/select/00003): no label",
+            "iterations": "labelled: 5 by its document, there are 4",
+        },
     ),
-    "a label twice": (twice("labels", TEST), {"labels": "2 labels with", "iterations": "there are 6"}),
+    "a label twice": (
+        twice("labels", TEST),
+        {"labels": "2 labels with", "iterations": "there are 6"},
+    ),
     "a label of no entry": (
         without_indexes("labels", twice("labels", {"converged": False}, structure="nobody")),
         {"labels": "its structure is not in the ledger"},
     ),
-    "a label elsewhere": (set_in("labels", TEST, position=7, stage="x"), {"labels": "another position, stage"}),
-    "labels of two engines": (set_in("labels", TEST, settings="other"), {"labels": "labels of 2 settings"}),
-    "a force that is no number": (set_in("labels", TEST, forces=FORCES), {"labels": "forces is not finite"}),
-    "a force too few": (set_in("labels", TEST, forces=FORCES[1:]), {"labels": "forces has shape (1, 3)"}),
-    "no energy": (set_in("labels", TEST, free_energy=None), {"labels": "free_energy is not finite"}),
-    "a wrong stress": (set_in("labels", TEST, stress=[1.0, 2.0]), {"labels": "stress has shape (2,)"}),
-    "no reason": (set_in("labels", {"converged": False}, reason=None), {"labels": "no reason is given"}),
+    "a label elsewhere": (
+        set_in("labels", TEST, position=7, stage="x"),
+        {"labels": "another position, stage"},
+    ),
+    "labels of two engines": (
+        set_in("labels", TEST, settings="other"),
+        {"labels": "labels of 2 settings"},
+    ),
+    "a force that is no number": (
+        set_in("labels", TEST, forces=FORCES),
+        {"labels": "forces is not finite"},
+    ),
+    "a force too few": (
+        set_in("labels", TEST, forces=FORCES[1:]),
+        {"labels": "forces has shape (1, 3)"},
+    ),
+    "no energy": (
+        set_in("labels", TEST, free_energy=None),
+        {"labels": "free_energy is not finite"},
+    ),
+    "a wrong stress": (
+        set_in("labels", TEST, stress=[1.0, 2.0]),
+        {"labels": "stress has shape (2,)"},
+    ),
+    "no reason": (
+        set_in("labels", {"converged": False}, reason=None),
+        {"labels": "no reason is given"},
+    ),
     "no part": (set_in("labels", TEST, split=None), {"splits": "it is in no part"}),
     "two parts": (
         twice("labels", TEST, settings="other", split="train"),
         {"splits": "is in test, train", "labels": "mixed", "iterations": "there are 6"},
     ),
-    "no model file": (delete_from("models.files", {}), {"models": "its file is not in the database"}),
+    "no model file": (
+        delete_from("models.files", {}),
+        {"models": "its file is not in the database"},
+    ),
     "a damaged model": (damaged_model, {"models": "its file does not have its checksum"}),
-    "a model cut off": (delete_from("models.chunks", {"n": 1}), {"models": "its file is not whole"}),
+    "a model cut off": (
+        delete_from("models.chunks", {"n": 1}),
+        {"models": "its file is not whole"},
+    ),
     "a reference to another model": (
         set_in("models", {"iteration": 1}, reference="sha256:0"),
         {"models": "its reference is not its checksum"},
@@ -312,18 +396,30 @@ SPOILED = {
         ),
         {"members": "its file is not in the database"},
     ),
-    "a foreign parent": (set_in("models", {"iteration": 1}, parent="sha256:0"), {"models": "is no model of"}),
+    "a foreign parent": (
+        set_in("models", {"iteration": 1}, parent="sha256:0"),
+        {"models": "is no model of"},
+    ),
     "a model too late": (
         set_in("models", {"iteration": 1}, iteration=3),
         {"models": "models of iterations 0, 3: expected all from 0 on"},
     ),
     "arrays missing": (delete_from("blobs.files", {}), {"outputs": "its arrays are missing"}),
-    "an output twice": (twice("outputs", {"uuid": JOBS[1]}), {"outputs": f"output of job {JOBS[1]}, index 1: 2 times"}),
+    "an output twice": (
+        twice("outputs", {"uuid": JOBS[1]}),
+        {"outputs": f"output of job {JOBS[1]}, index 1: 2 times"},
+    ),
     "a job in no workflow": (orphaned_job, {"launchpad": "job 99 (c): in no workflow"}),
     "a job twice": (doubled_job, {"launchpad": "there 2 times"}),
-    "jobs left": (finished_with_jobs_left, {"launchpad": "(c): READY although the campaign is done"}),
+    "jobs left": (
+        finished_with_jobs_left,
+        {"launchpad": "(c): READY although the campaign is done"},
+    ),
     "a failed job": (fizzled_job, {"launchpad": "(b): FIZZLED"}),
-    "a lock": (set_in("workflows", {}, locked=True), {"launchpad": "workflow 'jobs': locked since"}),
+    "a lock": (
+        set_in("workflows", {}, locked=True),
+        {"launchpad": "workflow 'jobs': locked since"},
+    ),
     "two states": (
         two_states,
         {"launchpad": "(a): COMPLETED, its workflow says READY"},
@@ -340,7 +436,9 @@ def test_what_is_spoiled_is_named(case, store, pad):
     spoil, expected = SPOILED[case]
     spoil(store, pad)
     problems = found(store, pad)
-    if "seals" not in expected:  # what else is wrong with the document; test_mutations.py has them all
+    if (
+        "seals" not in expected
+    ):  # what else is wrong with the document; test_mutations.py has them all
         problems.pop("seals", None)
     dropped = problems.pop("indexes", []) if "indexes" not in expected else []
     assert all("no unique index on" in line or "no index on" in line for line in dropped)
@@ -382,7 +480,9 @@ def test_a_label_whose_job_failed_is_not_missed(store, pad):
     store.add_failure(1, "label", "label/3", "a", "ValueError: why")
     (labels,) = (check for check in verify(store, pad) if check.name == "labels")
     assert labels.problems == []
-    assert labels.wasted == ["position 3 (001/select/00003): no label, label/3 failed: ValueError: why"]
+    assert labels.wasted == [
+        "position 3 (001/select/00003): no label, label/3 failed: ValueError: why"
+    ]
 
 
 def test_checkpoints_of_a_campaign_that_has_ended(store, pad):
@@ -421,8 +521,12 @@ def test_states_are_compared_only_when_nothing_runs(store, pad):
 def test_other_campaigns_are_not_looked_at(store, pad):
     for name in ("structures", "fingerprints", "covariances", "labels", "models", "iterations"):
         row = store.database[name].find_one()
-        store.database[name].insert_one(row | {"_id": f"other {name}", "campaign": "other", "structure": "other"})
-    pad.fireworks.insert_one({"fw_id": 99, "name": "c", "state": "FIZZLED", "spec": {"campaign": "other"}})
+        store.database[name].insert_one(
+            row | {"_id": f"other {name}", "campaign": "other", "structure": "other"}
+        )
+    pad.fireworks.insert_one(
+        {"fw_id": 99, "name": "c", "state": "FIZZLED", "spec": {"campaign": "other"}}
+    )
     assert found(store, pad) == {}
 
 
@@ -432,7 +536,13 @@ def test_a_sample_or_everything(store, pad, monkeypatch):
     for deep, expected in ((False, 3), (False, 3), (True, 9)):
         checks = verify(store, pad, deep=deep, on_progress=lambda *progress: seen.append(progress))
         assert {check.name: check.looked_at for check in checks}["recomputed"] == expected
-    assert {name for name, _, _ in seen} >= {"fingerprints", "recomputed", "covariances", "labels", "models"}
+    assert {name for name, _, _ in seen} >= {
+        "fingerprints",
+        "recomputed",
+        "covariances",
+        "labels",
+        "models",
+    }
     assert all(0 <= done <= total for _, done, total in seen)
 
 
@@ -468,7 +578,10 @@ def test_deep_draws_the_splits_again(store, pad):
 
 def test_nothing_is_changed(store, pad):
     def content():
-        return {name: list(store.database[name].find()) for name in sorted(store.database.list_collection_names())}
+        return {
+            name: list(store.database[name].find())
+            for name in sorted(store.database.list_collection_names())
+        }
 
     before = content()
     verify(store, pad)
@@ -481,7 +594,8 @@ def test_an_older_version_is_refused(store, pad):
         verify(store, pad)
 
 
-# -- the command -------------------------------------------------------------------------------------------------------
+# -- the command
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -516,4 +630,7 @@ def test_the_command(store, command):
     assert all(line.endswith(": the ledger has another position") for line in lines[:5])
     assert lines[-1] == "labels, wrong: and 1 more"
     assert "test: 12 things are wrong" in out  # their seals are, too
-    assert any(line.split()[1::2] == ["labels", "6", "6", "0"] for line in out.replace("│", " │ ").splitlines())
+    assert any(
+        line.split()[1::2] == ["labels", "6", "6", "0"]
+        for line in out.replace("│", " │ ").splitlines()
+    )

@@ -28,10 +28,15 @@ SEALING = {"sealed", "setting", "insert_once", "replace", "set_fields"}
 
 def names_called(node: ast.AST) -> set[str]:
     calls = (inner.func for inner in ast.walk(node) if isinstance(inner, ast.Call))
-    return {f".{call.attr}" if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+    return {
+        f".{call.attr}" if isinstance(call, ast.Attribute) else getattr(call, "id", "")
+        for call in calls
+    }
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_whoever_writes_a_document_seals_it(path):
     if str(path.relative_to(PACKAGE)).startswith(tuple(ELSEWHERE)):
         return
@@ -40,4 +45,6 @@ def test_whoever_writes_a_document_seals_it(path):
         if not isinstance(function, ast.FunctionDef) or function.name in HELPERS:
             continue
         called = names_called(function)
-        assert not called & writers or called & SEALING, f"{function.name} writes a document without its seals"
+        assert not called & writers or called & SEALING, (
+            f"{function.name} writes a document without its seals"
+        )

@@ -31,7 +31,9 @@ class Flat(Calculator):
 
 
 def cell(symbols, energy):
-    atoms = Atoms(symbols, np.arange(3.0 * len(symbols)).reshape(-1, 3), cell=np.eye(3) * 20, pbc=True)
+    atoms = Atoms(
+        symbols, np.arange(3.0 * len(symbols)).reshape(-1, 3), cell=np.eye(3) * 20, pbc=True
+    )
     atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((len(symbols), 3)))
     return atoms
 
@@ -66,11 +68,15 @@ def test_the_packaged_result_has_the_labels_zero_and_the_same_forces(tmp_path):
     cells = [rattled("Si", 1, seed=seed) for seed in range(4)]
     before, forces = predicted(BASE, cells)
     for atoms, energy in zip(cells, before, strict=True):
-        atoms.calc = SinglePointCalculator(atoms, energy=(energy + ZERO) * len(atoms), forces=np.zeros((len(atoms), 3)))
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=(energy + ZERO) * len(atoms), forces=np.zeros((len(atoms), 3))
+        )
     params = TrainParams(preset="small", max_epochs=1, learning_rate=1e-9, batch_size=3)
     result = fine_tune(cells[:3], cells[3:], [], BASE, params, tmp_path)
     after, same = predicted(result.model, cells)
-    assert json.loads((tmp_path / "run" / "zero.json").read_text()) == pytest.approx({"Si": ZERO}, abs=1e-5)
+    assert json.loads((tmp_path / "run" / "zero.json").read_text()) == pytest.approx(
+        {"Si": ZERO}, abs=1e-5
+    )
     np.testing.assert_allclose(after - before, ZERO, atol=1e-5)
     np.testing.assert_allclose(same, forces, atol=1e-5)
 

@@ -37,7 +37,13 @@ def sizes(split):
 def test_carbons_bins_give_the_published_weights():
     frames = [labelled(e) for e in (-9.0, -7.0, -5.0, -4.0, 0.0)]
 
-    assert energy_weights(frames, ((-7.0, 3.0), (-4.0, 1.0), (None, 0.5))).tolist() == [3.0, 1.0, 1.0, 0.5, 0.5]
+    assert energy_weights(frames, ((-7.0, 3.0), (-4.0, 1.0), (None, 0.5))).tolist() == [
+        3.0,
+        1.0,
+        1.0,
+        0.5,
+        0.5,
+    ]
     assert energy_weights(frames, ()).tolist() == [1.0] * 5
 
 
@@ -74,7 +80,14 @@ def test_cells_without_a_pair_are_named_with_the_reason():
 
 @pytest.mark.parametrize(
     ("n", "expected"),
-    [(1, [1, 0, 0]), (2, [2, 0, 0]), (3, [1, 1, 1]), (5, [3, 1, 1]), (20, [16, 2, 2]), (100, [80, 10, 10])],
+    [
+        (1, [1, 0, 0]),
+        (2, [2, 0, 0]),
+        (3, [1, 1, 1]),
+        (5, [3, 1, 1]),
+        (20, [16, 2, 2]),
+        (100, [80, 10, 10]),
+    ],
 )
 def test_split_sizes(n, expected):
     assert sizes(stratified_split(np.linspace(-5, 5, n), range(n), FRACTIONS, seed=1)) == expected
@@ -95,7 +108,9 @@ def test_every_part_spans_the_energies():
     for part in ("val", "test"):
         chosen = np.sort([energies[key] for key, value in split.items() if value == part])
         strata = np.floor(chosen * 10).clip(max=9)
-        assert np.abs(strata - np.arange(10)).max() <= 1  # one of each tenth, up to the shift of the first draw
+        assert (
+            np.abs(strata - np.arange(10)).max() <= 1
+        )  # one of each tenth, up to the shift of the first draw
 
 
 def test_assigned_cells_keep_their_part_as_the_set_grows():
@@ -141,5 +156,7 @@ def test_a_new_model_without_a_pair_to_learn_from_is_refused(tmp_path):
     pytest.importorskip("allegro")
     cells = [labelled(), labelled(-1.1)]
     model = small_allegro(["Cu"], cutoff=2.0)
-    with pytest.raises(ValueError, match=r"none of 2 training cells has a neighbour pair within .* cutoff of 2 Å"):
+    with pytest.raises(
+        ValueError, match=r"none of 2 training cells has a neighbour pair within .* cutoff of 2 Å"
+    ):
         fine_tune(cells, [], [], model, TrainParams(preset="small", max_epochs=1), tmp_path / "t")

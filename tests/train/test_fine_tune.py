@@ -105,7 +105,9 @@ def test_inputs_are_checked_before_anything_runs(base, tmp_path):
     with pytest.raises(ValueError, match="base model knows Cu, the cells also hold Al"):
         fine_tune([bulk("Al")], VAL, [], base[0].model, PARAMS, tmp_path)
     with pytest.raises(ValueError, match="6 given, 6 × too many edges"):
-        fine_tune(TRAIN, VAL, [], base[0].model, PARAMS.model_copy(update={"max_edges": 1}), tmp_path)
+        fine_tune(
+            TRAIN, VAL, [], base[0].model, PARAMS.model_copy(update={"max_edges": 1}), tmp_path
+        )
     with pytest.raises(FileNotFoundError, match=r"nothing\.nequip\.zip"):
         fine_tune(TRAIN, VAL, [], "nothing.nequip.zip", PARAMS, tmp_path)
 

@@ -12,7 +12,13 @@ FILES = {"train": Path("/d/train.extxyz"), "val": Path("/d/val.extxyz")}
 
 
 def config(params=None, stress=True, files=FILES):
-    return nequip_config(packaged_model(Path("/m/a.nequip.zip")), files, params or TrainParams(), Path("/run"), stress)
+    return nequip_config(
+        packaged_model(Path("/m/a.nequip.zip")),
+        files,
+        params or TrainParams(),
+        Path("/run"),
+        stress,
+    )
 
 
 def test_the_default_is_the_published_recipe():
@@ -120,7 +126,9 @@ def target():
 def test_weighted_huber_by_hand(target, field, expected):
     from entropy_flows.train.nequip_extension import WeightedHuber
 
-    prediction = batch([0.2, 0.4], [[0.1] * 3, [3.0] * 3, [3.0] * 3], [[[0.2] * 3] * 3] * 2, [2.0, 0.5])
+    prediction = batch(
+        [0.2, 0.4], [[0.1] * 3, [3.0] * 3, [3.0] * 3], [[[0.2] * 3] * 3] * 2, [2.0, 0.5]
+    )
     metric = WeightedHuber(field)
 
     assert metric(prediction, target).item() == pytest.approx(expected, rel=1e-6)
@@ -131,8 +139,16 @@ def test_a_weight_scales_the_loss_at_batch_size_one(target):
 
     losses = []
     for weight in (1.0, 3.0):
-        one = {"total_energy": torch.ones(1, 1), "num_atoms": torch.tensor([1]), "batch": torch.tensor([0])}
-        zero = {**one, "total_energy": torch.zeros(1, 1), "structure_weight": torch.full((1, 1), weight)}
+        one = {
+            "total_energy": torch.ones(1, 1),
+            "num_atoms": torch.tensor([1]),
+            "batch": torch.tensor([0]),
+        }
+        zero = {
+            **one,
+            "total_energy": torch.zeros(1, 1),
+            "structure_weight": torch.full((1, 1), weight),
+        }
         losses.append(WeightedHuber("total_energy")(one, zero).item())
 
     assert losses[1] == pytest.approx(3 * losses[0])

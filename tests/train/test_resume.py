@@ -26,10 +26,14 @@ from entropy_flows.train.process import GpuMemoryError, TrainingError, fault
 from entropy_flows.train.recipe import small_allegro
 from entropy_flows.train.run import fine_tune
 
-# a step length at which the loss goes up and down: the learning rate falls after epochs 5 and 13, epoch 11 is the best,
-# early stopping ends it after 14; and three batches, two to a step, so that each epoch ends within a step
+# a step length at which the loss goes up and down: the learning rate falls after epochs 5 and 13,
+# epoch 11 is the best,
+# early stopping ends it after 14; and three batches, two to a step, so that each epoch ends within
+# a step
 PATIENCE = {"lr_patience": 1, "early_stopping_patience": 3}
-PARAMS = TrainParams(preset="small", learning_rate=0.3, max_epochs=20, batch_size=2, accumulate=2, **PATIENCE)
+PARAMS = TrainParams(
+    preset="small", learning_rate=0.3, max_epochs=20, batch_size=2, accumulate=2, **PATIENCE
+)
 NETWORK = small_allegro(["Cu"], cutoff=4.0, scalars=4, tensors=2)
 
 
@@ -38,7 +42,9 @@ def labelled(seed):
     atoms.positions += np.random.default_rng(seed).normal(0.0, 0.1, atoms.positions.shape)
     source = atoms.copy()
     source.calc = EMT()
-    atoms.calc = SinglePointCalculator(atoms, energy=source.get_potential_energy(), forces=source.get_forces())
+    atoms.calc = SinglePointCalculator(
+        atoms, energy=source.get_potential_energy(), forces=source.get_forces()
+    )
     return atoms
 
 
@@ -204,7 +210,13 @@ def test_a_full_disk_is_the_machines_fault(undisturbed, strike, tmp_path):
 
 @pytest.mark.slow
 def test_a_training_is_one_process_in_any_slurm_job(undisturbed, tmp_path, monkeypatch):
-    for name, value in {"NTASKS": "4", "JOB_NAME": "worker", "JOB_ID": "1", "PROCID": "3", "LOCALID": "3"}.items():
+    for name, value in {
+        "NTASKS": "4",
+        "JOB_NAME": "worker",
+        "JOB_ID": "1",
+        "PROCID": "3",
+        "LOCALID": "3",
+    }.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
 
     assert_same(train(tmp_path / "t"), undisturbed, attempts=1)
@@ -256,7 +268,10 @@ def test_the_newest_checkpoint_that_is_whole(tmp_path):
 
     assert zipfile.is_zipfile(changed)
     assert last_checkpoint(tmp_path) == checkpoint_file(tmp_path, 10)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0009.ckpt", "epoch-0010.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-0009.ckpt",
+        "epoch-0010.ckpt",
+    ]
 
 
 def test_whoever_has_to_go_on_from_an_epoch_finds_its_best():
@@ -269,7 +284,9 @@ def test_whoever_has_to_go_on_from_an_epoch_finds_its_best():
 
 def test_a_folder_is_one_trainings_alone(tmp_path):
     with locked(tmp_path / "lock", tmp_path, 0.3) as lock:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
+        )
     try:  # let go here, still held by the child
         with (
             pytest.raises(MachineError, match=f"{tmp_path} is in use by another process"),
@@ -286,7 +303,9 @@ def test_the_order_follows_from_seed_and_epoch():
     from entropy_flows.train.resume import shuffled_loader
 
     def order(seed, epoch, batch_size=3):
-        loader = shuffled_loader(range(11), seed=seed, generator=torch.Generator(), batch_size=batch_size)
+        loader = shuffled_loader(
+            range(11), seed=seed, generator=torch.Generator(), batch_size=batch_size
+        )
         iterator = iter(loader)  # Lightning makes it before it tells the epoch
         loader.sampler.set_epoch(epoch)
         return torch.cat(list(iterator)).tolist()
@@ -300,8 +319,16 @@ def test_the_order_follows_from_seed_and_epoch():
 @pytest.mark.parametrize(
     ("code", "text", "kind"),
     [
-        (1, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", GpuMemoryError),
-        (1, "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", GpuMemoryError),
+        (
+            1,
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+            GpuMemoryError,
+        ),
+        (
+            1,
+            "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+            GpuMemoryError,
+        ),
         (1, "OSError: [Errno 28] No space left on device", MachineError),
         (1, "OSError: [Errno 122] Disk quota exceeded", MachineError),
         (1, "RuntimeError: CUDA error: uncorrectable ECC error encountered", MachineError),

@@ -41,7 +41,10 @@ def huber(x, delta):
 
 
 def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
-    edge, base = float(np.median([energy_per_atom(atoms) for atoms in VAL])), small_sevennet(tmp_path / "base.pth")
+    edge, base = (
+        float(np.median([energy_per_atom(atoms) for atoms in VAL])),
+        small_sevennet(tmp_path / "base.pth"),
+    )
     bins = ((edge, 3.0), (None, 0.5))
     params = TrainParams(
         preset="sevennet-0", max_epochs=1, learning_rate=1e-9, weight_bins=bins, align_energies=False,
@@ -64,7 +67,8 @@ def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
 
 def test_what_the_program_lacks_is_refused():
     with pytest.raises(
-        ValueError, match=r"ema_decay is 0.999 \(preset oam-l\).*no average of the weights: set ema_decay: 0"
+        ValueError,
+        match=r"ema_decay is 0.999 \(preset oam-l\).*no average of the weights: set ema_decay: 0",
     ):
         check(TrainParams())
     for name, value in (("accumulate", 4), ("clip", 1.0)):
@@ -76,7 +80,9 @@ def test_what_the_program_lacks_is_refused():
 def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
     (tmp_path / "other.pth").write_bytes(b"something")
     for load in (model_elements, load_calculator):
-        with pytest.raises(ValueError, match=r"other\.pth is not a checkpoint of SevenNet") as caught:
+        with pytest.raises(
+            ValueError, match=r"other\.pth is not a checkpoint of SevenNet"
+        ) as caught:
             load(tmp_path / "other.pth")
         assert "\n" not in str(caught.value)
     with pytest.raises(FileNotFoundError, match=r"none\.pth does not exist"):
@@ -84,7 +90,8 @@ def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
     assert local_package(tmp_path / "other.pth").name == "other.pth"
 
 
-# -- the folder a killed program leaves --------------------------------------------------------------------------------
+# -- the folder a killed program leaves
+# --------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -107,7 +114,10 @@ def test_it_goes_on_from_the_last_whole_checkpoint(left):
 
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[2]["val_loss"] == pytest.approx(1.0 / 3)
-    assert {path.name for path in left.glob("checkpoint_*")} == {"checkpoint_2.pth", "checkpoint_3.pth"}
+    assert {path.name for path in left.glob("checkpoint_*")} == {
+        "checkpoint_2.pth",
+        "checkpoint_3.pth",
+    }
     assert not list(left.glob("lc*.csv"))
     assert _taken_up(left) == history
 
@@ -160,10 +170,14 @@ EDGE = max(energy_per_atom(atoms) for atoms in CELLS) + 0.05
     ],
     ids=["all of val and all of a weight", "some of each"],
 )  # fmt: skip
-def test_cells_without_a_pair_are_left_out_of_training_and_validation(tmp_path, train, val, test, left_out, bins):
+def test_cells_without_a_pair_are_left_out_of_training_and_validation(
+    tmp_path, train, val, test, left_out, bins
+):
     params = ONE_EPOCH if bins is None else ONE_EPOCH.model_copy(update={"weight_bins": bins})
     assert energy_per_atom(alone()) > EDGE
-    result = fine_tune(train, val, test, small_sevennet(tmp_path / "base.pth"), params, tmp_path / "t")
+    result = fine_tune(
+        train, val, test, small_sevennet(tmp_path / "base.pth"), params, tmp_path / "t"
+    )
     assert {part: cells for part, cells in result.left_out.items() if cells} == left_out
     assert np.isfinite([result.history[0]["val_loss"], *result.test.values()]).all()
 

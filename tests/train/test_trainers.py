@@ -36,16 +36,22 @@ class Family:
     def __init__(self, name, folder):
         pytest.importorskip("sevenn" if name == "sevennet" else "allegro")
         self.params, self.workdir, self.seen = RECIPES[name], folder / "training", []
-        self.components = {"nequip": 9, "sevennet": 6}[name]  # of a stress, in the program's own average
+        self.components = {"nequip": 9, "sevennet": 6}[
+            name
+        ]  # of a stress, in the program's own average
         self.base = SI_SMALL if name == "nequip" else small_sevennet(folder / "base.pth")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(process, "POLL_SECONDS", 0.02)  # a small SevenNet does some epochs in half a second
+            patch.setattr(
+                process, "POLL_SECONDS", 0.02
+            )  # a small SevenNet does some epochs in half a second
             with pytest.raises(StoppedError):
                 self.train(self.stop)
         self.result = self.train(self.note)
 
     def train(self, on_progress=None, train=TRAIN):
-        return fine_tune(train, VAL, TEST, self.base, self.params, self.workdir, on_progress=on_progress)
+        return fine_tune(
+            train, VAL, TEST, self.base, self.params, self.workdir, on_progress=on_progress
+        )
 
     def note(self, progress):
         self.seen.append(progress.epoch)
@@ -62,15 +68,28 @@ def family(request, tmp_path_factory):
 
 def test_the_loss_falls_and_the_history_has_its_columns(family):
     losses = [row["val_loss"] for row in family.result.history]
-    columns = {"epoch", "learning_rate", "train_loss", "val_loss", "energy_mae", "forces_mae", "stress_mae"}
+    columns = {
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "val_loss",
+        "energy_mae",
+        "forces_mae",
+        "stress_mae",
+    }
 
     assert min(losses) < losses[0]
-    assert all(set(row) == columns and np.isfinite(list(row.values())).all() for row in family.result.history)
+    assert all(
+        set(row) == columns and np.isfinite(list(row.values())).all()
+        for row in family.result.history
+    )
 
 
 def test_a_killed_training_goes_on(family):
     assert family.result.attempts == 2
-    assert [row["epoch"] for row in family.result.history] == list(range(1, family.params.max_epochs + 1))
+    assert [row["epoch"] for row in family.result.history] == list(
+        range(1, family.params.max_epochs + 1)
+    )
     assert family.seen[0] == 1
     assert family.seen[1:] == list(range(family.seen[1], family.params.max_epochs + 1))
 
@@ -98,13 +117,18 @@ def test_the_result_loads_by_its_path_as_calculator_and_for_batches(family):
 
 def test_errors_are_in_our_units_of_the_best_epochs_model(family):
     """Stress included: sign, order and unit of what the program was told are ASE's."""
-    calculator, row = load_calculator(family.result.model), family.result.history[family.result.best_epoch - 1]
+    calculator, row = (
+        load_calculator(family.result.model),
+        family.result.history[family.result.best_epoch - 1],
+    )
     for errors, cells in ((row, VAL), (family.result.test, TEST)):
         off = {name: [] for name in ("energy_mae", "forces_mae", "stress_mae")}
         for label in cells:
             atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=True)
             atoms.calc = calculator
-            off["energy_mae"].append((atoms.get_potential_energy() - label.get_potential_energy()) / len(atoms))
+            off["energy_mae"].append(
+                (atoms.get_potential_energy() - label.get_potential_energy()) / len(atoms)
+            )
             off["forces_mae"].append(atoms.get_forces() - label.get_forces())
             stresses = [cell.get_stress(voigt=family.components == 6) for cell in (atoms, label)]
             off["stress_mae"].append(stresses[0] - stresses[1])
@@ -125,7 +149,11 @@ def test_an_element_the_base_does_not_know_is_named(family):
 
 
 def test_which_trainer():
-    assert trainer_for("x.nequip.zip") is trainer_for("nequip.net:a/b:1") is trainer_for("x.nequip.zip", "nequip")
+    assert (
+        trainer_for("x.nequip.zip")
+        is trainer_for("nequip.net:a/b:1")
+        is trainer_for("x.nequip.zip", "nequip")
+    )
     assert (
         trainer_for("SevenNet-0")
         is trainer_for("7net-l3i5")
@@ -154,7 +182,9 @@ def test_a_trainer_of_ones_own_is_one_module(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("named", "expected"), [(None, "cuda:1"), ("cpu", "cpu")])
-def test_it_trains_on_the_workers_device_unless_the_recipe_names_one(named, expected, tmp_path, monkeypatch):
+def test_it_trains_on_the_workers_device_unless_the_recipe_names_one(
+    named, expected, tmp_path, monkeypatch
+):
     (tmp_path / "telling").mkdir()
     (tmp_path / "telling" / "trainer.py").write_text(
         "def takes(model): return True\ndef check(params): pass\ndef fine_tune(*args): return args[4].device\n"

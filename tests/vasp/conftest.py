@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from fake_potcars import write_potcars
 
-# As VASP does, an old OUTCAR goes at once: Python takes its time to start, and custodian's monitors read meanwhile.
+# As VASP does, an old OUTCAR goes at once: Python takes its time to start, and custodian's monitors
+# read meanwhile.
 STANDIN = f"sh -c 'rm -f OUTCAR; exec {sys.executable} {Path(__file__).with_name('standin.py')}'"
 
 

@@ -26,7 +26,9 @@ class PairPotential(Calculator):
         vectors = positions[None, :, None] + shifts - positions[:, None, None]  # (n, n, images, 3)
         i, j, image = np.nonzero((r2 := (vectors**2).sum(-1)) * (r2 < CUTOFF**2))
         r = np.sqrt(r2[i, j, image])
-        energy, slope = _morse(r, covalent_radii[numbers[i]] + covalent_radii[numbers[j]], numbers[i] != numbers[j])
+        energy, slope = _morse(
+            r, covalent_radii[numbers[i]] + covalent_radii[numbers[j]], numbers[i] != numbers[j]
+        )
         pull = (slope / r)[:, None] * vectors[i, j, image]  # force on i
         forces = np.zeros((len(numbers), 3))
         np.add.at(forces, i, pull)

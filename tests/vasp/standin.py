@@ -6,8 +6,9 @@ STANDIN_FAULTS   "crash=0.1 hang=0.05 …": shares of cells, told apart by a has
 STANDIN_UNCONVERGED_STEP   number of an ionic step whose electronic steps never end
 STANDIN_CONVERGES   INCAR tags, "ALGO=Damped TIME=0.1", without which the electronic steps never end
 
-With NSW > 0 the ions are moved after each step, the last one as well, and with ISIF = 3 the cell, too.
-F is the engine's energy; the smearing's −TS = −0.2 σ² n (eV, n atoms) is made up: E = F + TS, E₀ = F + TS/2.
+With NSW > 0 the ions are moved after each step, the last one as well, and with ISIF = 3 the cell,
+too. F is the engine's energy; the smearing's −TS = −0.2 σ² n (eV, n atoms) is made up: E = F + TS,
+E₀ = F + TS/2.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ STEP = float(os.environ.get("STANDIN_STEP", "0"))  # s
 
 def fault(atoms) -> str:
     """Which fault this cell has, "" for none."""
-    digits = np.round([*atoms.cell.array, *atoms.positions], 2) + 0.0  # the same on another processor
+    digits = (
+        np.round([*atoms.cell.array, *atoms.positions], 2) + 0.0
+    )  # the same on another processor
     number = int.from_bytes(hashlib.sha256(digits.tobytes()).digest()[:4], "big") / 2**32
     for entry in os.environ.get("STANDIN_FAULTS", "").split():
         name, _, share = entry.partition("=")
@@ -53,7 +56,11 @@ def electronic_steps(
         files.write_outcar_step(number, steps[-1], entropy, ionic)
         print(f"DAV: {number:3d} {steps[-1]:.8f}", flush=True)
         time.sleep(STEP)
-        if converges and number > 1 and abs(steps[-1] - steps[-2]) < float(incar.get("EDIFF", 1e-4)):
+        if (
+            converges
+            and number > 1
+            and abs(steps[-1] - steps[-2]) < float(incar.get("EDIFF", 1e-4))
+        ):
             return [*steps[:-1], free], True
         if Path("STOPCAR").is_file() and "LABORT" in Path("STOPCAR").read_text():
             return steps, False
@@ -64,7 +71,10 @@ def main() -> None:
     start = time.perf_counter()
     incar, atoms = files.read_incar(), files.read_poscar()
     name = fault(atoms)
-    print(" running on    1 total cores\n distrk:  each k-point on    1 cores,    1 groups", flush=True)
+    print(
+        " running on    1 total cores\n distrk:  each k-point on    1 cores,    1 groups",
+        flush=True,
+    )
     files.write_outcar_head()
     before(name, incar)
     first = atoms.copy()
@@ -75,7 +85,11 @@ def main() -> None:
         if moves:
             move(atoms, incar, number)
     files.write_vasprun(first, incar, run.calculations, atoms)
-    files.write_oszicar(run.steps, [f + (1.0 if name == "wrong_oszicar" else 0.0) for f in run.free], run.extrapolated)
+    files.write_oszicar(
+        run.steps,
+        [f + (1.0 if name == "wrong_oszicar" else 0.0) for f in run.free],
+        run.extrapolated,
+    )
     files.write_contcar(atoms)
     files.write_outcar_moments(incar, atoms)
     files.write_outcar_tail(time.perf_counter() - start)
@@ -97,22 +111,36 @@ class Run:
         """Electronic steps, energies, forces and stress of the cell as it is."""
         name, incar = self.name, self.incar
         atoms.calc = calculator()
-        free, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False)
+        free, forces, stress = (
+            atoms.get_potential_energy(),
+            atoms.get_forces(),
+            atoms.get_stress(voigt=False),
+        )
         slope = 2.0 if name == "metal" else 0.2  # eV⁻¹ per atom
         entropy = -slope * float(incar.get("SIGMA", 0.2)) ** 2 * len(atoms)
         wanted = [entry.split("=") for entry in os.environ.get("STANDIN_CONVERGES", "").split()]
         converges = all(incar.get(tag, "").upper() == value.upper() for tag, value in wanted)
-        converges &= name != "unconverged" and number != int(os.environ.get("STANDIN_UNCONVERGED_STEP", "0"))
+        converges &= name != "unconverged" and number != int(
+            os.environ.get("STANDIN_UNCONVERGED_STEP", "0")
+        )
         steps, converged = electronic_steps(free, entropy, incar, converges, number)
         shift = 0.5 if name == "wrong_energy" else 0.0  # of the final energy alone
-        shift += float(incar.get("PSTRESS", 0)) * atoms.get_volume() / files.KBAR  # P V, as VASP has it
+        shift += (
+            float(incar.get("PSTRESS", 0)) * atoms.get_volume() / files.KBAR
+        )  # P V, as VASP has it
         free = steps[-1] + shift
-        energies = {"e_fr_energy": free, "e_wo_entrp": free - entropy, "e_0_energy": free - entropy / 2}
+        energies = {
+            "e_fr_energy": free,
+            "e_wo_entrp": free - entropy,
+            "e_0_energy": free - entropy / 2,
+        }
         if incar.get("IBRION") == "0":
             energies |= {"kinetic": 0.7, "lattice kinetic": 0.0, "nosepot": 0.1, "nosekinetic": 0.2}
             energies["total"] = free + 1.0
         forces = forces + ([0.5, 0, 0] if name == "net_force" else [0, 0, 0])
-        self.calculations.append(files.calculation(atoms, steps, energies, entropy, forces, -stress * files.KBAR))
+        self.calculations.append(
+            files.calculation(atoms, steps, energies, entropy, forces, -stress * files.KBAR)
+        )
         self.steps.append(steps)
         self.free.append(steps[-1])
         self.extrapolated.append(free - entropy / 2)
@@ -123,7 +151,9 @@ def move(atoms, incar: dict[str, str], number: int) -> None:
     """What VASP does after the forces of each step, the last one as well: ions, and the cell with ISIF = 3."""
     rng = np.random.default_rng(number)
     if incar.get("ISIF") == "3":
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.normal(scale=0.004, size=(3, 3))), scale_atoms=True)
+        atoms.set_cell(
+            atoms.cell.array @ (np.eye(3) + rng.normal(scale=0.004, size=(3, 3))), scale_atoms=True
+        )
     steps = rng.normal(scale=0.06, size=(len(atoms), 3))
     atoms.positions += steps - steps.mean(axis=0)
 

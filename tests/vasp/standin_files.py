@@ -15,7 +15,11 @@ KBAR = 1602.1766208  # kBar in an eV/Å³
 def read_incar() -> dict[str, str]:
     """Tags, as text, in upper case."""
     lines = (line.split("#")[0] for line in Path("INCAR").read_text().splitlines())
-    return {key.strip().upper(): value.strip() for key, sep, value in (x.partition("=") for x in lines) if sep}
+    return {
+        key.strip().upper(): value.strip()
+        for key, sep, value in (x.partition("=") for x in lines)
+        if sep
+    }
 
 
 def read_poscar() -> Atoms:
@@ -23,27 +27,42 @@ def read_poscar() -> Atoms:
     lines = Path("POSCAR").read_text().splitlines()
     cell = float(lines[1]) * np.array([line.split()[:3] for line in lines[2:5]], dtype=float)
     if np.linalg.det(cell) < 0:
-        raise SystemExit(" ERROR: the triple product of the basis vectors is negative exchange two basis vectors")
+        raise SystemExit(
+            " ERROR: the triple product of the basis vectors is negative exchange two basis vectors"
+        )
     counts = [int(n) for n in lines[6].split()]
-    symbols = [s for symbol, n in zip(lines[5].split(), counts, strict=True) for s in [symbol.split("_")[0]] * n]
+    symbols = [
+        s
+        for symbol, n in zip(lines[5].split(), counts, strict=True)
+        for s in [symbol.split("_")[0]] * n
+    ]
     direct = lines[7].strip().lower().startswith("d")
     rows = np.array([line.split()[:3] for line in lines[8 : 8 + len(symbols)]], dtype=float)
-    return Atoms(symbols, cell=cell, pbc=True, **{"scaled_positions" if direct else "positions": rows})
+    return Atoms(
+        symbols, cell=cell, pbc=True, **{"scaled_positions" if direct else "positions": rows}
+    )
 
 
 def read_mesh(atoms: Atoms, incar: dict[str, str]) -> tuple[str, list[int]]:
     """Style and divisions of KPOINTS; without one those of KSPACING, which is 0.5 Å⁻¹ if it is not there."""
     if not Path("KPOINTS").is_file():
         lengths = 2 * np.pi * np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-        return "Gamma", [max(1, int(np.ceil(b / float(incar.get("KSPACING", 0.5))))) for b in lengths]
+        return "Gamma", [
+            max(1, int(np.ceil(b / float(incar.get("KSPACING", 0.5))))) for b in lengths
+        ]
     lines = Path("KPOINTS").read_text().splitlines()
-    return ("Gamma" if lines[2].strip().lower().startswith("g") else "Monkhorst-Pack"), [*map(int, lines[3].split())]
+    return ("Gamma" if lines[2].strip().lower().startswith("g") else "Monkhorst-Pack"), [
+        *map(int, lines[3].split())
+    ]
 
 
 def pseudopotentials() -> list[tuple[str, float]]:
     """TITEL and ZVAL of each pseudopotential, made up where there is only POTCAR.spec."""
     if not Path("POTCAR").is_file():
-        return [(f"PAW_PBE {symbol} 01Jan2000", 4.0) for symbol in Path("POTCAR.spec").read_text().split()]
+        return [
+            (f"PAW_PBE {symbol} 01Jan2000", 4.0)
+            for symbol in Path("POTCAR.spec").read_text().split()
+        ]
     text = Path("POTCAR").read_text()
     titles, valences = re.findall(r"TITEL *= *(.*)", text), re.findall(r"ZVAL *= *([\d.]+)", text)
     return [(title.strip(), float(z)) for title, z in zip(titles, valences, strict=True)]
@@ -103,8 +122,20 @@ def write_outcar_moments(incar: dict[str, str], atoms: Atoms) -> None:
     lines = [f" number of electron      32.0000000 magnetization {total}", ""]
     if starting and int(incar.get("LORBIT", 0)) >= 10:
         rows = [f"{n:5d}     {0:8.3f}{0:8.3f}{m:8.3f}{m:8.3f}" for n, m in enumerate(final, 1)]
-        head = ["", " magnetization (x)", "", "# of ion       s       p       d       tot", "-" * 42]
-        lines += [*head, *rows, "-" * 50, f"tot        {0:8.3f}{0:8.3f}{sum(final):8.3f}{sum(final):8.3f}", ""]
+        head = [
+            "",
+            " magnetization (x)",
+            "",
+            "# of ion       s       p       d       tot",
+            "-" * 42,
+        ]
+        lines += [
+            *head,
+            *rows,
+            "-" * 50,
+            f"tot        {0:8.3f}{0:8.3f}{sum(final):8.3f}{sum(final):8.3f}",
+            "",
+        ]
     with Path("OUTCAR").open("a") as file:
         file.write("\n".join(lines) + "\n")
 
@@ -135,9 +166,13 @@ def write_oszicar(steps: list[list[float]], free: list[float], e0: list[float]) 
     """The electronic steps of each ionic step, and the ionic steps."""
     rows = []
     for number, (energies, f, e) in enumerate(zip(steps, free, e0, strict=True), 1):
-        rows.append("       N       E                     dE             d eps       ncg     rms          rms(c)")
+        rows.append(
+            "       N       E                     dE             d eps       ncg     rms          rms(c)"
+        )
         for step, (energy, before) in enumerate(zip(energies, [0.0, *energies], strict=False), 1):
-            rows.append(f"DAV: {step:3d}    {energy:19.12E}   {energy - before:12.5E}   0.00000E+00   100   0.100E-02")
+            rows.append(
+                f"DAV: {step:3d}    {energy:19.12E}   {energy - before:12.5E}   0.00000E+00   100   0.100E-02"
+            )
         rows.append(f"{number:4d} F= {_fortran(f)} E0= {_fortran(e)}  d E ={_fortran(f - e)}")
     Path("OSZICAR").write_text("\n".join(rows) + "\n")
 
@@ -148,14 +183,19 @@ def write_contcar(atoms: Atoms) -> None:
     lines[1] = "1.0"
     lines[2:5] = [" ".join(f"{x:.16f}" for x in row) for row in atoms.cell.array]
     lines[7] = "Direct"
-    lines[8 : 8 + len(atoms)] = [" ".join(f"{x:.16f}" for x in row) for row in atoms.get_scaled_positions(wrap=False)]
+    lines[8 : 8 + len(atoms)] = [
+        " ".join(f"{x:.16f}" for x in row) for row in atoms.get_scaled_positions(wrap=False)
+    ]
     Path("CONTCAR").write_text("\n".join(lines[: 8 + len(atoms)]) + "\n")
 
 
-def calculation(atoms: Atoms, steps: list[float], energies: dict[str, float], entropy: float, forces, stress) -> str:
+def calculation(
+    atoms: Atoms, steps: list[float], energies: dict[str, float], entropy: float, forces, stress
+) -> str:
     """One ionic step of vasprun.xml.
 
-    Energies in eV, by the names that VASP gives them; forces in eV/Å; stress in kBar, positive under compression.
+    Energies in eV, by the names that VASP gives them; forces in eV/Å; stress in kBar, positive
+    under compression.
     """
     scsteps = "".join(
         f"  <scstep>\n{_energy({'e_fr_energy': e, 'e_wo_entrp': e - entropy, 'e_0_energy': e - entropy / 2})}"
@@ -166,7 +206,9 @@ def calculation(atoms: Atoms, steps: list[float], energies: dict[str, float], en
     return f" <calculation>\n{scsteps}{body} </calculation>\n"
 
 
-def write_vasprun(first: Atoms, incar: dict[str, str], calculations: list[str], last: Atoms) -> None:
+def write_vasprun(
+    first: Atoms, incar: dict[str, str], calculations: list[str], last: Atoms
+) -> None:
     """vasprun.xml: the cell at the start, the ionic steps, and the cell at the end."""
     style, mesh = read_mesh(first, incar)
     points = np.array(list(itertools.product(*[np.arange(n) / n for n in mesh])))
@@ -196,8 +238,18 @@ def _parameters(incar: dict[str, str], atoms: Atoms) -> dict[str, str]:
     """What VASP takes where INCAR says nothing, and what it says."""
     symbols = atoms.get_chemical_symbols()
     valences = [z for _, z in pseudopotentials()]
-    electrons = sum(symbols.count(s) * z for s, z in zip(dict.fromkeys(symbols), valences, strict=True))
-    defaults = {"NELM": "60", "NSW": "0", "IBRION": "-1", "EDIFF": "1E-4", "ISPIN": "1", "LORBIT": "0", "ISMEAR": "1"}
+    electrons = sum(
+        symbols.count(s) * z for s, z in zip(dict.fromkeys(symbols), valences, strict=True)
+    )
+    defaults = {
+        "NELM": "60",
+        "NSW": "0",
+        "IBRION": "-1",
+        "EDIFF": "1E-4",
+        "ISPIN": "1",
+        "LORBIT": "0",
+        "ISMEAR": "1",
+    }
     return {**defaults, "NELECT": f"{electrons:.8f}", **incar}
 
 
@@ -206,7 +258,9 @@ def _tag(name: str, value: str) -> str:
     if name in ("MAGMOM", "LDAUU", "LDAUJ"):
         return f'  <v name="{name}"> {" ".join(f"{x:.8f}" for x in expanded(value))}</v>\n'
     if name == "LDAUL":
-        return f'  <v type="int" name="{name}"> {" ".join(f"{x:.0f}" for x in expanded(value))}</v>\n'
+        return (
+            f'  <v type="int" name="{name}"> {" ".join(f"{x:.0f}" for x in expanded(value))}</v>\n'
+        )
     if value.strip(".").upper() in ("TRUE", "FALSE", "T", "F"):
         return f'  <i type="logical" name="{name}"> {value.strip(".")[0].upper()}  </i>\n'
     try:
@@ -237,12 +291,17 @@ def _atominfo(atoms: Atoms) -> str:
 
 def _structure(atoms: Atoms, name: str = "") -> str:
     head = f'  <structure name="{name}" >\n' if name else "  <structure>\n"
-    basis, positions = _rows("basis", atoms.cell.array), _rows("positions", atoms.get_scaled_positions(wrap=False))
+    basis, positions = (
+        _rows("basis", atoms.cell.array),
+        _rows("positions", atoms.get_scaled_positions(wrap=False)),
+    )
     return f"{head}   <crystal>\n{basis}   </crystal>\n{positions}  </structure>\n"
 
 
 def _rows(name: str, rows) -> str:
-    body = "".join("    <v>" + " ".join(f"{x:16.8f}" for x in row) + " </v>\n" for row in np.asarray(rows))
+    body = "".join(
+        "    <v>" + " ".join(f"{x:16.8f}" for x in row) + " </v>\n" for row in np.asarray(rows)
+    )
     return f'   <varray name="{name}" >\n{body}   </varray>\n'
 
 

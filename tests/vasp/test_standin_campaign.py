@@ -54,7 +54,12 @@ def campaign(tmp_path):
         "handlers": [*map(handler, HANDLERS), handler("FrozenJobErrorHandler", timeout=3)],
         "custodian_kwargs": {"polling_time_step": 0.2, "monitor_freq": 10},
     }
-    label = {"engine": "vasp-pbe", "kpoint_length": 10, "user_incar_settings": {"NELM": 12}, "run_vasp_kwargs": run}
+    label = {
+        "engine": "vasp-pbe",
+        "kpoint_length": 10,
+        "user_incar_settings": {"NELM": 12},
+        "run_vasp_kwargs": run,
+    }
     config |= {
         "name": "standin",
         "explore": explore,
@@ -71,12 +76,16 @@ def campaign(tmp_path):
 
 
 def command(potcars, *arguments):
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
+    hidden = {
+        name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
+    }
     own = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     faults = " ".join(f"{name}=0.04" for name in FAULTS)
     env = {**hidden, **own, "PMG_VASP_PSP_DIR": str(potcars), "STANDIN_FAULTS": faults}
     program = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(program, env=env, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(
+        program, env=env, capture_output=True, text=True, timeout=280, check=False
+    )
 
 
 def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch):
@@ -89,7 +98,13 @@ def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch)
         cells.setdefault(standin.fault(atoms), atoms)
     store = CampaignStore(database, "standin")
     phases = [{"name": "diamond", "file": "diamond.cif"}]
-    fields = {"name": "standin", "elements": ["Si"], "base_model": "SevenNet-0", "phases": phases, "label": {}}
+    fields = {
+        "name": "standin",
+        "elements": ["Si"],
+        "base_model": "SevenNet-0",
+        "phases": phases,
+        "label": {},
+    }
     store.create(Campaign.model_validate(fields))
     origin = {"phase": "diamond", "temperature": 300.0, "k": 2.0, "pressure": 5.0, "run": 3}
     entries = [
@@ -101,7 +116,12 @@ def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch)
     store.record(1, **{"label.requested": len(entries)})
     ids = [entry["_id"] for entry in ledger.entries()]
     with job_store() as outputs:
-        done = LabelBatchMaker(static_maker=vasp()).make("standin", 1, 0, ids, "hash").run(store=outputs).output
+        done = (
+            LabelBatchMaker(static_maker=vasp())
+            .make("standin", 1, 0, ids, "hash")
+            .run(store=outputs)
+            .output
+        )
     assert (done.labelled, done.failed) == (1, 3)
     assert done.reasons == {"crash": 1, "parse_error": 1, "inconsistent_output": 1}
     rows = label_rows(store.labels())

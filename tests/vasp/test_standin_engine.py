@@ -32,7 +32,9 @@ NO_INPUTS = {
         input_set_generator=StaticSetGenerator(user_kpoints_settings={"reciprocal_density": "many"})
     ),
     "no pseudopotential of an element": StaticMaker(
-        input_set_generator=StaticSetGenerator(config_dict={"INCAR": {"EDIFF": 1e-5}, "POTCAR": {"C": "C"}})
+        input_set_generator=StaticSetGenerator(
+            config_dict={"INCAR": {"EDIFF": 1e-5}, "POTCAR": {"C": "C"}}
+        )
     ),
 }
 
@@ -122,7 +124,9 @@ def test_a_launcher_that_does_not_find_vasp(vasp, silicon, tmp_path, words):
     script = tmp_path / "launcher.py"
     script.write_text(f"import sys\nsys.stderr.write({words!r})\nsys.exit(127)\n")
     command = f"{sys.executable} {script}"
-    with pytest.raises(EngineError, match="VASP PBE cannot run here: .*" + words.split(":")[-1].strip()[:20]):
+    with pytest.raises(
+        EngineError, match="VASP PBE cannot run here: .*" + words.split(":")[-1].strip()[:20]
+    ):
         label_one(vasp(vasp_cmd=command, vasp_gamma_cmd=command), silicon)
 
 
@@ -142,9 +146,13 @@ def test_no_library_and_nothing_of_other_engines(vasp, silicon, monkeypatch):
 
 def test_matpes_runs_as_a_label_engine(vasp, silicon):
     run = vasp().run_vasp_kwargs
-    inputs = MatPESStaticSet(user_incar_settings={"IBRION": -1})  # emmet asks for it where there is no band structure
+    inputs = MatPESStaticSet(
+        user_incar_settings={"IBRION": -1}
+    )  # emmet asks for it where there is no band structure
     maker = MatPesGGAStaticMaker(
-        input_set_generator=inputs, run_vasp_kwargs=run, write_input_set_kwargs={"potcar_spec": True}
+        input_set_generator=inputs,
+        run_vasp_kwargs=run,
+        write_input_set_kwargs={"potcar_spec": True},
     )
     label = label_one(maker, silicon)
     assert label.converged, label.evidence

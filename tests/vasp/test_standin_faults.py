@@ -83,7 +83,9 @@ def test_vasp_is_not_started_on_a_bad_geometry(vasp, silicon, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_repairs_that_keep_the_numbers_are_labels_and_recorded(vasp, silicon, monkeypatch, tmp_path):
+def test_repairs_that_keep_the_numbers_are_labels_and_recorded(
+    vasp, silicon, monkeypatch, tmp_path
+):
     undisturbed = label_one(vasp(), silicon, tmp_path / "undisturbed")
     monkeypatch.setenv("STANDIN_FAULTS", "edddav")
     label = label_one(vasp(), silicon, tmp_path / "mended")
@@ -111,7 +113,9 @@ def test_a_share_of_cells_has_a_fault_and_keeps_it(silicon, monkeypatch):
     ("needs", "ladder", "climbed"),
     [("BMIX=0.0001 AMIX=0.05", 2, 2), ("ALGO=Damped", 1, 1)],
 )
-def test_the_ladder_leads_to_the_same_numbers_or_gives_up(vasp, silicon, monkeypatch, tmp_path, needs, ladder, climbed):
+def test_the_ladder_leads_to_the_same_numbers_or_gives_up(
+    vasp, silicon, monkeypatch, tmp_path, needs, ladder, climbed
+):
     maker = vasp(incar={"NELM": 12}, max_errors=2)
     easy = label_one(maker, silicon, tmp_path / "easy")
     monkeypatch.setenv("STANDIN_CONVERGES", needs)
@@ -144,4 +148,12 @@ def test_the_settings_hash_does_not_know_the_ladder(vasp):
     maker = vasp()
     assert {settings_hash(with_changes(maker, step)) for step in STEPS} == {settings_hash(maker)}
     others = [{"EDIFF": 1e-5}, {"ICHARG": 11}, {"NBANDS": 20}]
-    assert len({settings_hash(vasp(incar=incar)) for incar in [{}, {"ICHARG": 2}, {"NELM": 7}, *others]}) == 4
+    assert (
+        len(
+            {
+                settings_hash(vasp(incar=incar))
+                for incar in [{}, {"ICHARG": 2}, {"NELM": 7}, *others]
+            }
+        )
+        == 4
+    )

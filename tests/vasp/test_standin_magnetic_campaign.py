@@ -30,11 +30,15 @@ DUMP = (
 
 
 def command(potcars, *arguments):
-    hidden = {name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")}
+    hidden = {
+        name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
+    }
     own = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     env = {**hidden, **own, "PMG_VASP_PSP_DIR": str(potcars), "STANDIN_FAULTS": "crash=0.3"}
     program = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(program, env=env, capture_output=True, text=True, timeout=800, check=False)
+    return subprocess.run(
+        program, env=env, capture_output=True, text=True, timeout=800, check=False
+    )
 
 
 @pytest.fixture
@@ -56,7 +60,13 @@ def campaign(tmp_path):
         "vasp_gamma_cmd": STANDIN,
         "custodian_kwargs": {"polling_time_step": 0.2, "monitor_freq": 1000},
     }
-    label = {"engine": "vasp-pbe", "spin": True, "hubbard_u": {"Na": 1.0}, "kpoint_length": 10, "run_vasp_kwargs": run}
+    label = {
+        "engine": "vasp-pbe",
+        "spin": True,
+        "hubbard_u": {"Na": 1.0},
+        "kpoint_length": 10,
+        "run_vasp_kwargs": run,
+    }
     config = {
         "name": "magnetic",
         "elements": ["Na", "Cl"],

@@ -36,7 +36,14 @@ DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Ni"
 def interleaved():
     """Two formula units, O first and in turns, each atom with a moment of its own, slightly off their places."""
     lattice = [[4.2, 0, 0], [0.1, 4.2, 0], [0, -0.2, 4.3]]
-    coords = [[0.51, 0, 0], [0, 0.01, 0], [0, 0, 0.5], [0.5, 0.5, 0.02], [0.5, 0.01, 0.5], [0, 0.5, 0.49]]
+    coords = [
+        [0.51, 0, 0],
+        [0, 0.01, 0],
+        [0, 0, 0.5],
+        [0.5, 0.5, 0.02],
+        [0.5, 0.01, 0.5],
+        [0, 0.5, 0.49],
+    ]
     cell = Structure(lattice, ["O", "Ni", "O", "Ni", "Ni", "Ni"], coords)
     cell.add_site_property("magmom", [0.1, 2.0, -0.2, -2.0, 1.5, -1.5])
     return cell
@@ -44,7 +51,9 @@ def interleaved():
 
 def left_handed():
     cell = interleaved()
-    swapped = Structure(cell.lattice.matrix[[1, 0, 2]], cell.species, cell.frac_coords[:, [1, 0, 2]])
+    swapped = Structure(
+        cell.lattice.matrix[[1, 0, 2]], cell.species, cell.frac_coords[:, [1, 0, 2]]
+    )
     swapped.add_site_property("magmom", cell.site_properties["magmom"])
     return swapped
 
@@ -62,7 +71,9 @@ def moment_at(cell, moments, position):
     """Moment of the atom of a periodic cell that is at a place (Å)."""
     frac = cell.lattice.get_fractional_coords(position)
     off = frac - cell.frac_coords
-    return moments[int(np.argmin(np.linalg.norm((off - np.round(off)) @ cell.lattice.matrix, axis=1)))]
+    return moments[
+        int(np.argmin(np.linalg.norm((off - np.round(off)) @ cell.lattice.matrix, axis=1)))
+    ]
 
 
 @pytest.mark.parametrize("cell", [interleaved, left_handed])
@@ -109,7 +120,11 @@ def afm():
     params = ExploreParams(steps=4, warm_up=0, ramp=0, snapshot_every=2, entropy_weights=(0.0,))
     (trajectory,) = explore([run], [to_atoms(seed)], OneByOne(PairPotential()), None, params)
     doc = ExploreDoc(
-        iteration=1, batch=0, runs=[describe(run, trajectory)], equations_of_state={}, trajectories=[pack(trajectory)]
+        iteration=1,
+        batch=0,
+        runs=[describe(run, trajectory)],
+        equations_of_state={},
+        trajectories=[pack(trajectory)],
     )
     return campaign, seed, ExploreDoc.model_validate(doc.model_dump(mode="json"))
 
@@ -144,7 +159,9 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     assert not any("copied_from" in row for row in rows)
     for number, (row, moments) in enumerate(zip(rows, stored, strict=True)):
         _, incar = run_inputs(tmp_path / f"label_{number:04d}")
-        np.testing.assert_array_equal(incar["MAGMOM"], moments)  # Ni Ni O O in cell and POSCAR alike
+        np.testing.assert_array_equal(
+            incar["MAGMOM"], moments
+        )  # Ni Ni O O in cell and POSCAR alike
         np.testing.assert_allclose(row["magmoms"], final_moments(moments))
         assert row["total_magmom"] == pytest.approx(sum(final_moments(moments)))
     frames = store.frames()

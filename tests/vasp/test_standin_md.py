@@ -92,7 +92,11 @@ def test_every_step_of_a_task_document(tmp_path, monkeypatch, form, isif):
 
     path = run_vasp(tmp_path / "run", monkeypatch, **{**MD, "ISIF": isif})
     task = get_vasp_task_document(path.parent)
-    task = task.model_dump() if form == "document" else json.loads(json.dumps(jsanitize(task, strict=True)))
+    task = (
+        task.model_dump()
+        if form == "document"
+        else json.loads(json.dumps(jsanitize(task, strict=True)))
+    )
     printed = read(path, ":")
     frames = list(read_tasks([{"uuid": "one", "index": 1, "output": task}], "theirs", ALL))
     assert [frame.source["step"] for frame in frames] == [1, 2, 3, 4, 5]
@@ -115,7 +119,9 @@ def test_a_document_that_kept_no_steps_of_a_run_that_moved(tmp_path, monkeypatch
     assert "final cell has moved on (NSW 5); import the run's vasprun.xml" in frame.defect
 
 
-@pytest.mark.parametrize(("rule", "numbers"), [("last", [5]), ("every:2", [2, 4]), ("every:5", [5]), ("every:6", [])])
+@pytest.mark.parametrize(
+    ("rule", "numbers"), [("last", [5]), ("every:2", [2, 4]), ("every:5", [5]), ("every:6", [])]
+)
 def test_which_steps(md, rule, numbers):
     frames = list(read_files(md, StepRule.parse(rule)))
     if numbers:
@@ -124,7 +130,9 @@ def test_which_steps(md, rule, numbers):
         assert [frame.defect for frame in frames] == ["5 ionic steps in it, none of which is a 6th"]
 
 
-@pytest.mark.parametrize("text", ["first", "every:0", "every:-1", "every:", "every:1.5", "every:2:3", "ALL", ""])
+@pytest.mark.parametrize(
+    "text", ["first", "every:0", "every:-1", "every:", "every:1.5", "every:2:3", "ALL", ""]
+)
 def test_a_rule_that_is_none(text):
     with pytest.raises(ValueError, match=f"steps '{text}': expected last, all, or every:N"):
         StepRule.parse(text)
@@ -145,10 +153,16 @@ def test_a_file_that_was_cut_off(md):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda t: t[: t.index("<calculation>") + 200], "cut off, with 0 whole ionic steps of 5 in it"),
+        (
+            lambda t: t[: t.index("<calculation>") + 200],
+            "cut off, with 0 whole ionic steps of 5 in it",
+        ),
         (lambda t: t[: t.index("</parameters>")], "cut off or damaged before its first ionic step"),
         (lambda t: "", "no vasprun.xml: expected <modeling>, got nothing"),
-        (lambda t: '<?xml version="1.0"?>\n<phonopy> </phonopy>', "expected <modeling>, got <phonopy>"),
+        (
+            lambda t: '<?xml version="1.0"?>\n<phonopy> </phonopy>',
+            "expected <modeling>, got <phonopy>",
+        ),
         (lambda t: t.replace("</calculation>", "</calc>", 2), "damaged: XMLSyntaxError"),
         (lambda t: t.replace("</calculation>", "</calculation>\0", 3), "damaged: XMLSyntaxError"),
     ],
@@ -162,7 +176,9 @@ def test_files_that_are_no_whole_run(md, spoil, reason):
 
 def test_one_bad_step_costs_no_other(md):
     blocks = md.read_text().split("<calculation>")
-    blocks[2] = blocks[2].replace('<varray name="forces" >\n    <v>', '<varray name="forces" >\n    <v> ******** ', 1)
+    blocks[2] = blocks[2].replace(
+        '<varray name="forces" >\n    <v>', '<varray name="forces" >\n    <v> ******** ', 1
+    )
     head, rest = blocks[4].split('<varray name="positions" >', 1)
     blocks[4] = head + '<varray name="positions" >' + rest.replace("<v>", "<v> x", 1)
     md.write_text("<calculation>".join(blocks))
@@ -184,18 +200,25 @@ def test_convergence_is_told_step_by_step(tmp_path, monkeypatch):
 
 def test_steps_of_vasps_own_force_field_are_no_labels(md):
     """A run that learns calculates some steps, and predicts the others, which stand outside of <calculation>."""
-    text = md.read_text().replace("</incar>", ' <i type="logical" name="ML_LMLFF"> T  </i>\n </incar>')
+    text = md.read_text().replace(
+        "</incar>", ' <i type="logical" name="ML_LMLFF"> T  </i>\n </incar>'
+    )
     start, end = text.index("<calculation>"), text.index('<structure name="finalpos"')
     predicted = text[text.index("<structure>") : text.index("</calculation>")]
     head, steps, tail = text[:start], text[start:end], text[end:]
-    md.write_text(head + predicted + steps.replace("</calculation>", "</calculation>" + predicted) + tail)
+    md.write_text(
+        head + predicted + steps.replace("</calculation>", "</calculation>" + predicted) + tail
+    )
     frames = list(read_files(md, ALL))
     assert [frame.source["step"] for frame in frames] == [1, 2, 3, 4, 5]
     for frame in frames:
         assert_is_the_engines(frame)
     md.write_text(head + 5 * predicted + tail)
     assert [frame.defect for frame in read_files(md)] == [NO_AB_INITIO]
-    without = steps[: steps.index("<scstep>")] + steps[steps.index("<structure>") : steps.index("</calculation>")]
+    without = (
+        steps[: steps.index("<scstep>")]
+        + steps[steps.index("<structure>") : steps.index("</calculation>")]
+    )
     md.write_text(head + without + "</calculation>" + tail)
     assert [frame.defect for frame in read_files(md, ALL)] == [NO_AB_INITIO]
 

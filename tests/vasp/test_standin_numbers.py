@@ -14,7 +14,9 @@ from entropy_flows.label import label_one
 
 def rattled(cell, width):
     steps = np.random.default_rng(7).normal(scale=width, size=(len(cell), 3))
-    return Structure(cell.lattice, cell.species, cell.cart_coords + steps, coords_are_cartesian=True)
+    return Structure(
+        cell.lattice, cell.species, cell.cart_coords + steps, coords_are_cartesian=True
+    )
 
 
 def compressed():
@@ -24,7 +26,9 @@ def compressed():
 
 def shuffled():
     """Rock salt, sheared and distorted, its species interleaved."""
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
     sheared = Lattice(salt.lattice.matrix @ np.array([[1, 0.05, 0], [0, 1, -0.04], [0.02, 0, 1]]))
     order = [0, 4, 5, 1, 2, 6, 7, 3]
     cell = Structure(sheared, [salt[i].specie for i in order], salt.frac_coords[order])
@@ -48,7 +52,9 @@ def test_numbers_are_the_engines(vasp, cell):
     assert label.energy == pytest.approx(label.free_energy + entropy / 2, abs=1e-6)
     np.testing.assert_allclose(label.forces, atoms.get_forces(), atol=1e-6)
     np.testing.assert_allclose(label.stress, atoms.get_stress(voigt=False), atol=1e-6)
-    assert label.pressure == pytest.approx(-np.trace(atoms.get_stress(voigt=False)) / 3 / GPa, abs=1e-4)
+    assert label.pressure == pytest.approx(
+        -np.trace(atoms.get_stress(voigt=False)) / 3 / GPa, abs=1e-4
+    )
     if cell is compressed:
         assert label.pressure > 1
         assert np.trace(label.stress) < 0  # ASE's sign

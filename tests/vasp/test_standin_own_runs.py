@@ -15,7 +15,13 @@ from pymatgen.io.vasp import Incar, Kpoints
 from pymatgen.io.vasp.sets import MPStaticSet
 
 from entropy_flows.geometry import to_structure
-from entropy_flows.label import LabelParams, engine_name, engine_settings, make_static_maker, settings_hash
+from entropy_flows.label import (
+    LabelParams,
+    engine_name,
+    engine_settings,
+    make_static_maker,
+    settings_hash,
+)
 from entropy_flows.label.existing import is_run_of, read_files
 from entropy_flows.label.vasp_inputs import planned_inputs, write_inputs
 from entropy_flows.label.vasp_settings import MOTION
@@ -44,7 +50,8 @@ MAKERS = {
     "MP meta-GGA": MPMetaGGAStaticMaker(),
     "MP 24": MP24StaticMaker(),
     "powerups": update_user_kpoints_settings(
-        update_user_incar_settings(static(), {"ENCUT": 500, "EDIFF": 1e-9}), {"reciprocal_density": 30}
+        update_user_incar_settings(static(), {"ENCUT": 500, "EDIFF": 1e-9}),
+        {"reciprocal_density": 30},
     ),
 }
 
@@ -84,7 +91,10 @@ def test_what_is_written_is_what_is_hashed(name, cell, tmp_path):
     assert incar.get("NSW", 0) == 0
     hashed = engine_settings(maker)["incar"]
     assert not MOTION & hashed.keys()
-    per_atom = {"pymatgen's set", "MP GGA"}  # their EDIFF is for each atom; the one hashed is of a cell of one
+    per_atom = {
+        "pymatgen's set",
+        "MP GGA",
+    }  # their EDIFF is for each atom; the one hashed is of a cell of one
     assert hashed["EDIFF"] == pytest.approx(incar["EDIFF"] / (len(cell) if name in per_atom else 1))
     for tag in ("ENCUT", "ISMEAR", "SIGMA", "METAGGA", "GGA", "KSPACING", "LASPH", "ADDGRID"):
         written, known = incar.get(tag), hashed.get(tag)

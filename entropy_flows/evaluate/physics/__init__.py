@@ -1,13 +1,19 @@
 """Physics of a potential: what it says of crystals, beside its errors on held-out cells.
 
-An ASE calculator and a phase in, plain numbers out. `matcalc` and `phonopy` come with the extra `physics`; they are
-imported when a check needs them.
+An ASE calculator and a phase in, plain numbers out. `matcalc` and `phonopy` come with the extra
+`physics`; they are imported when a check needs them.
 """
 
 from entropy_flows.evaluate.physics.elastic import Elastic, elastic
 from entropy_flows.evaluate.physics.eos import Eos, eos
 from entropy_flows.evaluate.physics.params import CHECKS, Check, PhysicsParams
-from entropy_flows.evaluate.physics.phases import Enthalpy, Transition, enthalpy, order_at, transitions
+from entropy_flows.evaluate.physics.phases import (
+    Enthalpy,
+    Transition,
+    enthalpy,
+    order_at,
+    transitions,
+)
 from entropy_flows.evaluate.physics.phonons import Phonons, phonons
 from entropy_flows.evaluate.physics.relax import CheckError, relaxed, space_group, standard_cell
 from entropy_flows.evaluate.physics.run import NEEDS, Hardest, Outcome, resolved, run_check

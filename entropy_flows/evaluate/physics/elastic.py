@@ -71,7 +71,11 @@ def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elas
         fmax=params.fmax,
         relax_structure=False,
         relax_deformed_structures=True,
-        relax_calc_kwargs={"relax_cell": False, "max_steps": params.max_steps, "optimizer": Converging},
+        relax_calc_kwargs={
+            "relax_cell": False,
+            "max_steps": params.max_steps,
+            "optimizer": Converging,
+        },
         units_GPa=True,
         r2_min=-1.0,  # its mean counts the components that are zero by symmetry, where a fit of noise has none
     ).calc(to_structure(start))

@@ -28,17 +28,25 @@ class PhysicsParams(Params):
     volumes: int = Field(9, ge=5)
     """Energies in that window."""
     strain: float = Field(0.01, gt=0, le=0.05)
-    """Largest strain of the elastic constants, normal and shear; half of it and both signs are taken too."""
+    """Largest strain of the elastic constants, normal and shear; half of it and both signs are
+    taken too.
+    """
     displacement: float = Field(0.01, gt=0, le=0.2)
     """Displacement of an atom for the phonons (Å)."""
     supercell_length: float = Field(10.0, gt=0)
     """Least distance between an atom and its images in the phonons' supercell (Å)."""
-    pressures: tuple[Annotated[float, Field(ge=-50, le=10_000)], ...] | None = Field(None, min_length=2)
-    """Where enthalpies are computed (GPa); None takes nine from 0 to the highest of the exploration's grid."""
+    pressures: tuple[Annotated[float, Field(ge=-50, le=10_000)], ...] | None = Field(
+        None, min_length=2
+    )
+    """Where enthalpies are computed (GPa); None takes nine from 0 to the highest of the
+    exploration's grid.
+    """
     temperature: float | None = Field(None, gt=0)
     """Of the dynamics (K); None takes the highest of the exploration's grid."""
     pressure: float | None = Field(None, ge=-50, le=10_000)
-    """Of the dynamics' cell (GPa), in which it is relaxed before; None takes the highest of the exploration's grid."""
+    """Of the dynamics' cell (GPa), in which it is relaxed before; None takes the highest of the
+    exploration's grid.
+    """
     steps: int = Field(2000, ge=100)
     """Steps of the dynamics."""
     timestep: float = Field(1.0, gt=0, le=10)
@@ -46,7 +54,9 @@ class PhysicsParams(Params):
     friction: float = Field(0.01, gt=0)
     """Langevin friction (1/fs)."""
     min_distance: float = Field(0.55, gt=0, lt=1)
-    """Shortest distance in the dynamics, as a fraction of the sum of covalent radii, under which it has collapsed."""
+    """Shortest distance in the dynamics, as a fraction of the sum of covalent radii, under which
+    it has collapsed.
+    """
     seed: int = Field(42, ge=0)
     """Of the dynamics' random numbers."""
 
@@ -54,5 +64,7 @@ class PhysicsParams(Params):
     @classmethod
     def _rising(cls, pressures: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if pressures is not None and list(pressures) != sorted(set(pressures)):
-            raise ValueError(f"pressures {', '.join(f'{p:g}' for p in pressures)} must rise from one to the next")
+            raise ValueError(
+                f"pressures {', '.join(f'{p:g}' for p in pressures)} must rise from one to the next"
+            )
         return pressures

@@ -2,8 +2,9 @@
 
     H(P) = min (E + P V),   dH/dP = V          the stable phase has the lowest H; where two are equal lies a transition
 
-This is the common tangent of the two curves E(V): its slope is −P, its intercept H. Between the pressures of the grid
-H is the cubic through both enthalpies with the slopes V, so that a few pressures are enough.
+This is the common tangent of the two curves E(V): its slope is −P, its intercept H. Between the
+pressures of the grid H is the cubic through both enthalpies with the slopes V, so that a few
+pressures are enough.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Enthalpy:
 
     def curve(self) -> CubicHermiteSpline:
         """H (eV/atom) of P (GPa)."""
-        return CubicHermiteSpline(self.pressures, self.enthalpies, np.asarray(self.volumes) * units.GPa)
+        return CubicHermiteSpline(
+            self.pressures, self.enthalpies, np.asarray(self.volumes) * units.GPa
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class Transition:
     """Stable phase at higher ones."""
 
 
-def enthalpy(atoms: Atoms, calculator: Calculator, params: PhysicsParams, pressures: Sequence[float]) -> Enthalpy:
+def enthalpy(
+    atoms: Atoms, calculator: Calculator, params: PhysicsParams, pressures: Sequence[float]
+) -> Enthalpy:
     """Relax at each pressure, starting from the cell of the one before.
 
     Parameters
@@ -84,9 +89,13 @@ def enthalpy(atoms: Atoms, calculator: Calculator, params: PhysicsParams, pressu
             continue
         volume = start.get_volume() / len(start)
         energy = start.get_potential_energy() / len(start)
-        found.append((float(pressure), float(energy + pressure * units.GPa * volume), float(volume)))
+        found.append(
+            (float(pressure), float(energy + pressure * units.GPa * volume), float(volume))
+        )
     if len(found) < 2:
-        raise CheckError(f"relaxed at {len(found)} of {len(pressures)} pressures: {next(iter(reasons.values()), '')}")
+        raise CheckError(
+            f"relaxed at {len(found)} of {len(pressures)} pressures: {next(iter(reasons.values()), '')}"
+        )
     P, H, V = (list(column) for column in zip(*found, strict=True))
     return Enthalpy(P, H, V, reasons)
 
@@ -99,14 +108,16 @@ def order_at(phases: Mapping[str, Enthalpy], pressure: float = 0.0) -> list[tupl
         if phase.pressures[0] <= pressure <= phase.pressures[-1]
     }
     lowest = min(known.values(), default=0.0)
-    return sorted(((name, value - lowest) for name, value in known.items()), key=lambda pair: pair[1])
+    return sorted(
+        ((name, value - lowest) for name, value in known.items()), key=lambda pair: pair[1]
+    )
 
 
 def transitions(phases: Mapping[str, Enthalpy]) -> list[Transition]:
     """Where the phase of lowest enthalpy changes, in order of pressure.
 
-    A phase counts only between the first and the last pressure at which it relaxed; where one ends as the lowest of
-    all there is no transition to tell.
+    A phase counts only between the first and the last pressure at which it relaxed; where one ends
+    as the lowest of all there is no transition to tell.
     """
     names = list(phases)
     if len(names) < 2:
@@ -125,6 +136,8 @@ def transitions(phases: Mapping[str, Enthalpy]) -> list[Transition]:
         one, two = lowest[place], lowest[place + 1]
         if not np.isfinite(table[[one, one, two, two], [place, place + 1, place, place + 1]]).all():
             continue
-        here = brentq(lambda P, i=one, j=two: float(curves[i](P) - curves[j](P)), grid[place], grid[place + 1])
+        here = brentq(
+            lambda P, i=one, j=two: float(curves[i](P) - curves[j](P)), grid[place], grid[place + 1]
+        )
         found.append(Transition(float(here), names[one], names[two]))
     return found

@@ -2,8 +2,9 @@
 
     Φ = −∂F/∂u by differences,   Σ_q ω²(q) e = D(q) e          frequencies ω/2π in THz, imaginary ones as negative
 
-The path through the Brillouin zone is that of ASE for the cell's Bravais lattice. There is no correction for the long
-range of the Coulomb force, so ionic crystals have no splitting of their optical modes at Γ.
+The path through the Brillouin zone is that of ASE for the cell's Bravais lattice. There is no
+correction for the long range of the Coulomb force, so ionic crystals have no splitting of their
+optical modes at Γ.
 """
 
 from __future__ import annotations
@@ -71,11 +72,15 @@ def phonons(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Phon
     heights = 1 / np.linalg.norm(start.cell.reciprocal(), axis=1)
     repeats = np.ceil(params.supercell_length / heights - 1e-6).astype(int)
     unit = PhonopyAtoms(
-        symbols=start.get_chemical_symbols(), cell=np.array(start.cell), scaled_positions=start.get_scaled_positions()
+        symbols=start.get_chemical_symbols(),
+        cell=np.array(start.cell),
+        scaled_positions=start.get_scaled_positions(),
     )
     work = Phonopy(unit, supercell_matrix=np.diag(repeats), primitive_matrix="P", symprec=1e-4)
     work.generate_displacements(distance=params.displacement)
-    work.forces = np.array([_forces(cell, calculator) for cell in work.supercells_with_displacements or []])
+    work.forces = np.array(
+        [_forces(cell, calculator) for cell in work.supercells_with_displacements or []]
+    )
     work.produce_force_constants(show_drift=False)
     work.symmetrize_force_constants(show_drift=False)
 

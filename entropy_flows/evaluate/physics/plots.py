@@ -22,13 +22,17 @@ def physics_figures(models: Mapping[str, Rows]) -> dict[str, tuple[Figure, str]]
     """File name without ending → figure and caption, of the checks that have results."""
     figures = {}
     if phases := _with_results(models, "eos"):
-        caption = "Equations of state: points relaxed at fixed volume, above the model's own lowest E₀."
+        caption = (
+            "Equations of state: points relaxed at fixed volume, above the model's own lowest E₀."
+        )
         figures["physics_eos"] = (eos_plot(models, phases), caption)
     if phases := _with_results(models, "phonons"):
         caption = "Phonon bands by finite displacements; imaginary frequencies are negative."
         figures["physics_phonons"] = (bands_plot(models, phases), caption)
     if len(phases := _with_results(models, "enthalpy")) > 1:
-        caption = f"Enthalpy above that of {phases[0]}: a phase is stable where its curve is the lowest."
+        caption = (
+            f"Enthalpy above that of {phases[0]}: a phase is stable where its curve is the lowest."
+        )
         figures["physics_enthalpy"] = (enthalpy_plot(models, phases), caption)
     return figures
 
@@ -37,12 +41,18 @@ def eos_plot(models: Mapping[str, Rows], phases: list[str]) -> Figure:
     """E(V) of each phase."""
     figure, axes = _panels(phases)
     for (title, rows), (colour, line) in zip(models.items(), cycle(STYLES), strict=False):
-        found = {phase: row["result"] for (check, phase), row in rows.items() if check == "eos" and row["result"]}
+        found = {
+            phase: row["result"]
+            for (check, phase), row in rows.items()
+            if check == "eos" and row["result"]
+        }
         zero = min((one["energy"] for one in found.values()), default=0.0)
         for phase, axis in zip(phases, axes, strict=True):
             if phase in found:
                 energies = 1e3 * (np.array(found[phase]["energies"]) - zero)
-                axis.plot(found[phase]["volumes"], energies, line, color=colour, marker=".", label=title)
+                axis.plot(
+                    found[phase]["volumes"], energies, line, color=colour, marker=".", label=title
+                )
     for phase, axis in zip(phases, axes, strict=True):
         axis.set(title=phase, xlabel="volume (Å³/atom)", ylabel="energy (meV/atom)")
         axis.legend(fontsize=7)
@@ -59,8 +69,12 @@ def bands_plot(models: Mapping[str, Rows], phases: list[str]) -> Figure:
                 continue
             path = np.array(found["path"])
             jumps = np.flatnonzero(np.diff(path) < SAME_PLACE) + 1
-            bands = np.insert(np.array(found["bands"]), jumps, np.nan, axis=0)  # no line across a jump
-            axis.plot(np.insert(path, jumps, np.nan), bands, line, color=colour, lw=1)[0].set_label(title)
+            bands = np.insert(
+                np.array(found["bands"]), jumps, np.nan, axis=0
+            )  # no line across a jump
+            axis.plot(np.insert(path, jumps, np.nan), bands, line, color=colour, lw=1)[0].set_label(
+                title
+            )
             axis.set_xticks(*_ticks(found))
         for place in axis.get_xticks():
             axis.axvline(place, color="#dadce0", lw=0.6, zorder=0)
@@ -82,7 +96,10 @@ def enthalpy_plot(models: Mapping[str, Rows], phases: list[str]) -> Figure:
         for phase, line in zip(phases[1:], cycle(("-", "--", ":", "-.")), strict=False):
             if phase in found:
                 other = found[phase]
-                low, high = max(first.pressures[0], other.pressures[0]), min(first.pressures[-1], other.pressures[-1])
+                low, high = (
+                    max(first.pressures[0], other.pressures[0]),
+                    min(first.pressures[-1], other.pressures[-1]),
+                )
                 P = np.linspace(low, high, LINE_POINTS)
                 difference = 1e3 * (other.curve()(P) - first.curve()(P))
                 axis.plot(P, difference, line, color=colour, label=f"{phase}, {title}")
@@ -94,7 +111,10 @@ def enthalpy_plot(models: Mapping[str, Rows], phases: list[str]) -> Figure:
 
 def _with_results(models: Mapping[str, Rows], check: str) -> list[str]:
     found = [
-        phase for rows in models.values() for (name, phase), row in rows.items() if name == check and row["result"]
+        phase
+        for rows in models.values()
+        for (name, phase), row in rows.items()
+        if name == check and row["result"]
     ]
     return list(dict.fromkeys(found))
 
@@ -113,7 +133,9 @@ def _ticks(found: Mapping[str, Any]) -> tuple[list[float], list[str]]:
     """Special points with Γ for G; where the path jumps, both names at the one place."""
     places: list[float] = []
     names: list[str] = []
-    for place, name in zip(found["label_places"], (name.replace("G", "Γ") for name in found["labels"]), strict=True):
+    for place, name in zip(
+        found["label_places"], (name.replace("G", "Γ") for name in found["labels"]), strict=True
+    ):
         if places and place - places[-1] < SAME_PLACE:
             names[-1] = f"{names[-1]}|{name}"
         else:

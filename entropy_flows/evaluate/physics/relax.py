@@ -2,7 +2,8 @@
 
     min H(r, ε) = E + P V        at a pressure P, or E at a fixed volume
 
-matcalc's relaxation is not taken: it calls a cell relaxed when the forces vanish, which they always do in diamond.
+matcalc's relaxation is not taken: it calls a cell relaxed when the forces vanish, which they always
+do in diamond.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from entropy_flows.evaluate.physics.params import PhysicsParams
 SYMPREC = 0.01
 """Å within which a seed has its symmetry."""
 BECAME = 0.05
-"""Å within which a relaxed cell is taken for one of higher symmetry: relaxation ends a little before it is there."""
+"""Å within which a relaxed cell is taken for one of higher symmetry: relaxation ends a little
+before it is there.
+"""
 
 
 class CheckError(ValueError):
@@ -48,7 +51,11 @@ def space_group(atoms: Atoms, symprec: float = SYMPREC) -> str:
 
 
 def relaxed(
-    atoms: Atoms, calculator: Calculator, params: PhysicsParams, pressure: float = 0.0, fixed_volume: bool = False
+    atoms: Atoms,
+    calculator: Calculator,
+    params: PhysicsParams,
+    pressure: float = 0.0,
+    fixed_volume: bool = False,
 ) -> Atoms:
     """Relax atoms and cell.
 
@@ -77,7 +84,9 @@ def relaxed(
     """
     moved = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True, calculator=calculator)
     moved.set_constraint(FixSymmetry(moved, symprec=SYMPREC))
-    target: Any = FrechetCellFilter(moved, scalar_pressure=pressure * units.GPa, constant_volume=fixed_volume)
+    target: Any = FrechetCellFilter(
+        moved, scalar_pressure=pressure * units.GPa, constant_volume=fixed_volume
+    )
     place = "at fixed volume" if fixed_volume else f"at {pressure:g} GPa"
     with warnings.catch_warnings(), BFGS(target, logfile=None) as optimizer:
         warnings.simplefilter("ignore")  # of FixSymmetry, for a step that was long

@@ -90,7 +90,9 @@ def run_check(check: Check, atoms: Atoms, calculator: Calculator, params: Physic
     """
     package = {"elastic": "matcalc", "phonons": "phonopy"}.get(check)
     if package is not None and importlib.util.find_spec(package) is None:
-        raise ValueError(f"the check {check!r} needs {package}: pip install 'entropy_flows[physics]'")
+        raise ValueError(
+            f"the check {check!r} needs {package}: pip install 'entropy_flows[physics]'"
+        )
     started = time.perf_counter()
     try:
         result, reason = asdict(_make(check, atoms, calculator, params)), None
@@ -109,5 +111,7 @@ def _make(check: Check, atoms: Atoms, calculator: Calculator, params: PhysicsPar
     if check == "enthalpy":
         return enthalpy(atoms, calculator, params, params.pressures or ())
     if check == "stability":
-        return stability(atoms, calculator, params, params.temperature or 0.0, params.pressure or 0.0)
+        return stability(
+            atoms, calculator, params, params.temperature or 0.0, params.pressure or 0.0
+        )
     return {"eos": eos, "elastic": elastic, "phonons": phonons}[check](atoms, calculator, params)

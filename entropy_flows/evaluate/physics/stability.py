@@ -1,7 +1,8 @@
 """Whether dynamics at the hardest condition survives: Langevin dynamics at constant volume, by ASE.
 
-The cell is the phase's seed cell, relaxed at the pressure; the run has broken when forces or temperature say that it
-has exploded, when two atoms have collapsed, or when the potential refuses the cell.
+The cell is the phase's seed cell, relaxed at the pressure; the run has broken when forces or
+temperature say that it has exploded, when two atoms have collapsed, or when the potential refuses
+the cell.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ def stability(
     MaxwellBoltzmannDistribution(start, temperature_K=temperature, rng=rng)
     friction = params.friction / units.fs
     dynamics = Langevin(
-        start, params.timestep * units.fs, temperature_K=temperature, friction=friction, fixcm=False, rng=rng
+        start,
+        params.timestep * units.fs,
+        temperature_K=temperature,
+        friction=friction,
+        fixcm=False,
+        rng=rng,
     )
     shortest, broke, survived = shortest_distance(start)[0], None, 0
     heat: list[float] = []

@@ -1,7 +1,7 @@
 """The checks of several models side by side, as rows of text.
 
-A model's checks are a mapping from (check, phase) to its row: `result`, a dataclass of this package as a mapping, or
-None with a `reason`.
+A model's checks are a mapping from (check, phase) to its row: `result`, a dataclass of this package
+as a mapping, or None with a `reason`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,19 @@ QUANTITIES: tuple[tuple[str, str, Callable[[Results], str]], ...] = (
     ("eos", "E₀, eV/atom", _value("energy", 4)),
     ("eos", "B₀, GPa", _value("bulk_modulus", 1)),
     ("eos", "B′", _value("derivative", 2)),
-    *(("elastic", f"C{i}{j}, GPa", _constant(i, j)) for i, j in ((1, 1), (3, 3), (1, 2), (1, 3), (4, 4), (6, 6))),
+    *(
+        ("elastic", f"C{i}{j}, GPa", _constant(i, j))
+        for i, j in ((1, 1), (3, 3), (1, 2), (1, 3), (4, 4), (6, 6))
+    ),
     ("elastic", "K, GPa", _value("bulk_modulus", 1)),
     ("elastic", "G, GPa", _value("shear_modulus", 1)),
     ("phonons", "lowest phonon, THz", _value("lowest", 2)),
     ("phonons", "highest phonon, THz", _value("highest", 2)),
-    ("stability", "dynamics, T and P", lambda found: f"{found['temperature']:g} K, {found['pressure']:g} GPa"),
+    (
+        "stability",
+        "dynamics, T and P",
+        lambda found: f"{found['temperature']:g} K, {found['pressure']:g} GPa",
+    ),
     ("stability", "steps survived", lambda found: f"{found['survived']} of {found['steps']}"),
     ("stability", "shortest distance, Å", _value("shortest", 2)),
     ("stability", "mean T (second half), K", _value("mean_temperature", 0)),
@@ -74,7 +81,13 @@ def physics_rows(models: Mapping[str, Rows]) -> list[list[str]]:
     for phase in phases:
         for check, name, text in QUANTITIES:
             if (check, phase) in made:
-                table.append([phase, name, *(_cell(rows.get((check, phase)), text) for rows in models.values())])
+                table.append(
+                    [
+                        phase,
+                        name,
+                        *(_cell(rows.get((check, phase)), text) for rows in models.values()),
+                    ]
+                )
     if any(check == "enthalpy" for check, _ in made):
         found = [enthalpies(rows) for rows in models.values()]
         table.append(["all", "order at 0 GPa, meV/atom", *map(_order, found)])
@@ -91,7 +104,9 @@ def physics_reasons(models: Mapping[str, Rows]) -> list[str]:
             reason = row["reason"] or found.get("broke")
             if reason:
                 lines.append(f"{title}, {phase}, {check}: {reason}")
-            lines += [f"{title}, {phase}, {check}: {text}" for text in found.get("reasons", {}).values()]
+            lines += [
+                f"{title}, {phase}, {check}: {text}" for text in found.get("reasons", {}).values()
+            ]
     return lines
 
 
@@ -108,6 +123,9 @@ def _order(phases: dict[str, Enthalpy]) -> str:
 def _transitions(phases: dict[str, Enthalpy]) -> str:
     if not phases:
         return "–"
-    found = [f"{change.below} → {change.above} at {change.pressure:.2f} GPa" for change in transitions(phases)]
+    found = [
+        f"{change.below} → {change.above} at {change.pressure:.2f} GPa"
+        for change in transitions(phases)
+    ]
     top = max(phase.pressures[-1] for phase in phases.values())
     return ", ".join(found) or f"none up to {top:g} GPa"

@@ -1,7 +1,7 @@
 """Faults inside NequIP's own process: Python imports this first where PYTHONPATH names this folder.
 
-The file named by NEQUIP_FAULT lists what happens, [{"kind": …, "epoch": …}, …]; a kill removes it, so that it strikes
-once. Epochs are counted from 1.
+The file named by NEQUIP_FAULT lists what happens, [{"kind": …, "epoch": …}, …]; a kill removes it,
+so that it strikes once. Epochs are counted from 1.
 """
 
 import io
@@ -105,7 +105,9 @@ def little_gpu_memory(fault):
 
     def struck(self, batch, *args):
         if self.current_epoch + 1 >= fault["epoch"] and len(batch["num_atoms"]) > fault["fits"]:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free.")
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free."
+            )
         return step(self, batch, *args)
 
     NequIPLightningModule.training_step = struck

@@ -37,7 +37,7 @@ from entropy_flows.explore.core import core_repulsion
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.params import Params
 
-Verdict = Literal["accepted", "close", "entropy"]
+TrialOutcome = Literal["accepted", "close", "entropy"]
 MOST = 2.0
 """Factor by which K changes at most in a batch, all of whose candidates were moved with one K."""
 TRIES = 100
@@ -60,7 +60,7 @@ class StrengthParams(Params):
     highest: float = Field(1e3, gt=0)
     """K does not rise above this."""
 
-    def after(self, k: float, failures: int, verdict: Verdict) -> tuple[float, int]:
+    def after(self, k: float, failures: int, verdict: TrialOutcome) -> tuple[float, int]:
         """K, and the failures in a row, after a candidate; one that was too close neither counts nor ends the row."""
         if verdict == "accepted":
             return k, 0
@@ -188,12 +188,12 @@ class RevEM:
             raised, self.fingerprint(raised), apart(raised, self.window), strict=True
         ):
             self.done += 1
-            verdict: Verdict = self._judge(atoms, q, k) if keeps else "close"
+            verdict: TrialOutcome = self._judge(atoms, q, k) if keeps else "close"
             self.counts[verdict] += 1
             self.k, self.failures = self.params.strength.after(self.k, self.failures, verdict)
         self.k = min(max(self.k, k / MOST), k * MOST)
 
-    def _judge(self, atoms: Atoms, q: Array, k: float) -> Verdict:
+    def _judge(self, atoms: Atoms, q: Array, k: float) -> TrialOutcome:
         return "accepted" if self._add(atoms, q, self.done, k, above=0.0) else "entropy"
 
     def _add(

@@ -10,7 +10,7 @@ from entropy_flows.flows.pools import (
     independent_pool,
     random_pool,
 )
-from entropy_flows.flows.stopping import Verdict, judge
+from entropy_flows.flows.stopping import StopDecision, decide_to_stop
 
 __all__ = [
     "ActiveLearningMaker",

@@ -12,7 +12,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.flows.context import CampaignContext
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import CATEGORIES, configured
-from entropy_flows.flows.stopping import judge
+from entropy_flows.flows.stopping import decide_to_stop
 from entropy_flows.jobs import (
     AnchorMaker,
     ExploreMaker,
@@ -174,7 +174,7 @@ class ActiveLearningMaker(StageMaker):
         evaluation = None if training is None else document(EvaluateDoc, evaluated)
         validation = None if evaluation is None else evaluation.validation_in_use
         failure = next(iter(store.failures(iteration=iteration)), None)
-        verdict = judge(iteration, self.last, self.stop, spent, new, validation, failure)
+        verdict = decide_to_stop(iteration, self.last, self.stop, spent, new, validation, failure)
         store.set_state(verdict.state, verdict.message)
         forget_iteration(campaign, iteration)
         response = Response(output={"state": verdict.state, "message": verdict.message})

@@ -9,7 +9,7 @@ from entropy_flows.schemas import StopParams
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StopDecision:
     """Whether to go on, and in one line why not."""
 
     state: str
@@ -17,7 +17,7 @@ class Verdict:
     message: str | None = None
 
 
-def judge(
+def decide_to_stop(
     iteration: int,
     last: int,
     stop: StopParams,
@@ -25,7 +25,7 @@ def judge(
     new: int,
     validation: dict[str, Any] | None,
     failure: dict[str, str] | None,
-) -> Verdict:
+) -> StopDecision:
     """Judge after an iteration.
 
     Parameters
@@ -43,18 +43,20 @@ def judge(
     """
     if validation is None:
         failure = failure or {"stage": "evaluate", "message": "left no result"}
-        return Verdict("failed", f"iteration {iteration}, {failure['stage']}: {failure['message']}")
+        return StopDecision(
+            "failed", f"iteration {iteration}, {failure['stage']}: {failure['message']}"
+        )
     energy, forces = validation.get("energy_mae"), validation.get("forces_mae")
     if stop.energy_mae is not None and energy is not None and energy < stop.energy_mae:
         good = stop.forces_mae is None or (forces is not None and forces < stop.forces_mae)
         if good:
-            return Verdict(
+            return StopDecision(
                 "done", f"validation energy MAE {1e3 * energy:.2f} meV/atom is below the threshold"
             )
     if stop.label_budget is not None and labels >= stop.label_budget:
-        return Verdict("done", f"the label budget of {stop.label_budget} is spent")
+        return StopDecision("done", f"the label budget of {stop.label_budget} is spent")
     if new == 0:
-        return Verdict("done", "nothing new was found: no candidate passed the filter")
+        return StopDecision("done", "nothing new was found: no candidate passed the filter")
     if iteration >= last:
-        return Verdict("done", f"all {last} iterations are done")
-    return Verdict("running")
+        return StopDecision("done", f"all {last} iterations are done")
+    return StopDecision("running")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entropy_flows.flows import ActiveLearningMaker, IterationMaker, Verdict, judge
+from entropy_flows.flows import ActiveLearningMaker, IterationMaker, StopDecision, decide_to_stop
 from entropy_flows.jobs import SelectMaker
 from entropy_flows.schemas import StopParams
 from entropy_flows.select import SelectParams
@@ -11,12 +11,12 @@ GOOD, BAD = {"energy_mae": 0.001, "forces_mae": 0.05}, {"energy_mae": 0.01, "for
 
 
 def verdict(iteration=1, last=3, labels=10, new=5, validation=BAD, failure=None, **stop):
-    return judge(iteration, last, StopParams(**stop), labels, new, validation, failure)
+    return decide_to_stop(iteration, last, StopParams(**stop), labels, new, validation, failure)
 
 
 def test_goes_on():
-    assert verdict() == Verdict("running")
-    assert verdict(iteration=2, label_budget=11, energy_mae=0.01) == Verdict("running")
+    assert verdict() == StopDecision("running")
+    assert verdict(iteration=2, label_budget=11, energy_mae=0.01) == StopDecision("running")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,10 @@ def test_not_good_enough(changes):
 def test_failed():
     failure = {"stage": "train", "message": "no label to train on: 3 × scf"}
     found = verdict(iteration=2, validation=None, failure=failure, new=0)
-    assert found == Verdict("failed", "iteration 2, train: no label to train on: 3 × scf")
-    assert verdict(validation=None) == Verdict("failed", "iteration 1, evaluate: left no result")
+    assert found == StopDecision("failed", "iteration 2, train: no label to train on: 3 × scf")
+    assert verdict(validation=None) == StopDecision(
+        "failed", "iteration 1, evaluate: left no result"
+    )
     assert verdict(failure=failure).state == "running"  # a stage that failed once and was mended
 
 

@@ -20,7 +20,7 @@ from entropy_flows.cli.tables import shown
 
 if TYPE_CHECKING:
     from entropy_flows.evaluate.physics.table import Rows
-    from entropy_flows.jobs.physics import Subject
+    from entropy_flows.jobs.physics import CheckedModel
 
 BY_FILES = "works through files and is not checked here; docs/physics.md says how to get its column with atomate2"
 
@@ -76,7 +76,7 @@ def command(
 class Plan:
     """What there is to check: models, phases' seed cells, parameters."""
 
-    subjects: list[Subject]
+    subjects: list[CheckedModel]
     cells: dict[str, Any]
     params: Any
 
@@ -127,7 +127,7 @@ def _submit(opened: Session, plan: Plan, console: Console) -> None:
             console.print(f"{subject.title}: {missing} of {number} checks {how}", highlight=False)
 
 
-def _check(opened: Session, plan: Plan, subject: Subject, console: Console) -> int:
+def _check(opened: Session, plan: Plan, subject: CheckedModel, console: Console) -> int:
     from entropy_flows.jobs.physics import check_model, rows_of, wanted
     from entropy_flows.store import Checks
 

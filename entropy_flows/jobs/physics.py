@@ -36,7 +36,7 @@ Progress = Callable[[Check, str, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckedModel:
     """A model to check."""
 
     role: Role
@@ -53,7 +53,7 @@ class Subject:
     """Whether there is one, which is told without loading it."""
 
 
-def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
+def subjects(store: CampaignStore, campaign: Campaign) -> list[CheckedModel]:
     """What a campaign has to check: its first model, the one in use, and the label engine if it is installed here."""
     found = []
     if (first := store.model(-1) or store.model(0)) is not None:
@@ -68,16 +68,16 @@ def subjects(store: CampaignStore, campaign: Campaign) -> list[Subject]:
     reference = f"engine:{settings_hash(maker)}"
     in_memory = hasattr(maker, "calculator_meta")
     found.append(
-        Subject(
+        CheckedModel(
             "engine", reference, engine_name(maker), lambda: engine_calculator(maker), in_memory
         )
     )
     return found
 
 
-def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: str) -> Subject:
+def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: str) -> CheckedModel:
     reference = document["reference"]
-    return Subject(
+    return CheckedModel(
         role,
         reference,
         title,
@@ -114,7 +114,7 @@ def rows_of(
 
 def check_model(
     checks: Checks,
-    subject: Subject,
+    subject: CheckedModel,
     params: PhysicsParams,
     cells: Mapping[str, Structure],
     on_done: Progress | None = None,

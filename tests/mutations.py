@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from entropy_flows.store import StoreError
 from entropy_flows.store.seals import FREE
-from entropy_flows.store.subject import Subject
+from entropy_flows.store.subject import VerifyContext
 from entropy_flows.store.verify import CHECKS, checked
 
 GONE = object()
@@ -97,7 +97,7 @@ def outcome(store: Any, pad: Any, mutation: Mutation, spoiled: dict[str, Any]) -
 
 def lines(store: Any, pad: Any) -> Iterator[str]:
     """Problems, the quick checks' first."""
-    subject = Subject(store, pad)
+    subject = VerifyContext(store, pad)
     for check in CHECKS:
         try:
             yield from (f"{check.__name__}: {line}" for line in checked(check, subject).problems)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from entropy_flows.cli.session import CampaignFile, FolderOption, stored
-from entropy_flows.store.subject import Check
+from entropy_flows.store.subject import VerifyResult
 
 SHOWN = 5
 """Lines a check prints of what it found."""
@@ -62,7 +62,7 @@ def command(
     console.print(f"[green]{opened.store.name}: all is well[/green]")
 
 
-def summary(checks: list[Check]) -> Table:
+def summary(checks: list[VerifyResult]) -> Table:
     """How many of what were looked at, and how many are not in order."""
     table = Table("checked", "looked at", "wrong", "wasted")
     for column in table.columns[1:]:

@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Check:
+class VerifyResult:
     """One thing that was looked at.
 
     Attributes
@@ -48,7 +48,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Subject:
+class VerifyContext:
     """A campaign to check.
 
     Attributes

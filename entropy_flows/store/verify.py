@@ -2,7 +2,7 @@
 
     statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1,    fingerprints = GOM(structure)
 
-Nothing is changed. A check is a function of a `Subject` that returns a `Check`; it is added to a
+Nothing is changed. A check is a function of a `VerifyContext` that returns a `VerifyResult`; it is added to a
 list and that is all.
 """
 
@@ -24,7 +24,7 @@ from entropy_flows.store.arrays import unpack
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.ledger import IMPORT, STAGES, Ledger, structure_id
-from entropy_flows.store.subject import Check, Progress, Subject
+from entropy_flows.store.subject import Progress, VerifyContext, VerifyResult
 from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
@@ -42,7 +42,7 @@ TOLERANCE = 1e-9
 
 def verify(
     store: CampaignStore, pad: LaunchPad, *, deep: bool = False, on_progress: Progress | None = None
-) -> list[Check]:
+) -> list[VerifyResult]:
     """Check a campaign; it may be running meanwhile.
 
     Parameters
@@ -62,23 +62,23 @@ def verify(
     StoreError
         If there is no such campaign, or it was written by another version.
     """
-    subject = Subject(store, pad, deep, on_progress)
+    subject = VerifyContext(store, pad, deep, on_progress)
     return [checked(check, subject) for check in (*CHECKS, *(DEEP_CHECKS if deep else ()))]
 
 
-def checked(check: Callable[[Subject], Check], subject: Subject) -> Check:
+def checked(check: Callable[[VerifyContext], VerifyResult], subject: VerifyContext) -> VerifyResult:
     """What a check says; a document that it cannot make sense of is a problem of its own."""
     try:
         return check(subject)
     except (LookupError, TypeError, AttributeError, ValueError) as err:
-        return Check(
+        return VerifyResult(
             check.__name__,
             0,
             [f"a document is not of the form it should be: {type(err).__name__}: {err}"],
         )
 
 
-def ledger(subject: Subject) -> Check:
+def ledger(subject: VerifyContext) -> VerifyResult:
     """Positions without gaps, keys once, identifiers that follow from them, stages in their order."""
     problems = []
     seen: set[str] = set()
@@ -99,10 +99,10 @@ def ledger(subject: Subject) -> Check:
             )
         position, place = entry["position"], (entry["iteration"], entry["rank"])
         seen.add(entry["key"])
-    return Check("ledger", len(subject.entries), problems)
+    return VerifyResult("ledger", len(subject.entries), problems)
 
 
-def fingerprints(subject: Subject) -> Check:
+def fingerprints(subject: VerifyContext) -> VerifyResult:
     """One of each entry, at its position, whole and finite; and what the structure gives when computed again."""
     book = subject.ledger
     settings = book.fingerprint.settings_hash
@@ -131,7 +131,7 @@ def fingerprints(subject: Subject) -> Check:
         f"array {name}: no document names it; the next append deletes it"
         for name in book.arrays.unused()
     ]
-    return Check("fingerprints", seen.total(), problems, wasted)
+    return VerifyResult("fingerprints", seen.total(), problems, wasted)
 
 
 def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterat
         yield f"{_name(entry)}: fingerprint is not finite"
 
 
-def recomputed(subject: Subject) -> Check:
+def recomputed(subject: VerifyContext) -> VerifyResult:
     """The stored structures' fingerprints, computed again, and the stored ones."""
     ids = [entry["_id"] for entry in subject.entries]
     if len(ids) > SAMPLE and not subject.deep:
@@ -164,10 +164,10 @@ def recomputed(subject: Subject) -> Check:
     for start in range(0, len(ids), CHUNK):
         subject.progress("recomputed", start, len(ids))
         problems += _differences(subject, ids[start : start + CHUNK])
-    return Check("recomputed", len(ids), problems)
+    return VerifyResult("recomputed", len(ids), problems)
 
 
-def _differences(subject: Subject, ids: list[str]) -> Iterator[str]:
+def _differences(subject: VerifyContext, ids: list[str]) -> Iterator[str]:
     book = subject.ledger
     query = {"structure": {"$in": ids}, "settings": book.fingerprint.settings_hash}
     rows = {row["structure"]: row for row in book.fingerprints.find(query)}
@@ -192,7 +192,7 @@ def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:
         return None
 
 
-def covariances(subject: Subject) -> Check:
+def covariances(subject: VerifyContext) -> VerifyResult:
     """Each against its checksum; of a short ledger, or with `deep`, against the fold over the fingerprints."""
     book, ours = (
         subject.ledger,
@@ -222,10 +222,10 @@ def covariances(subject: Subject) -> Check:
             if (row := book.covariances.find_one({"_id": identifier})) is not None:
                 problems += _deviations(book, row, folded.get(row["mode"]))
                 looked_at += 1
-    return Check("covariances", looked_at, problems)
+    return VerifyResult("covariances", looked_at, problems)
 
 
-def _ends(subject: Subject) -> Iterator[int]:
+def _ends(subject: VerifyContext) -> Iterator[int]:
     """Positions at which covariances were stored for sure: where a stage has ended that was counted, or followed."""
     counted = {doc["iteration"]: doc for doc in subject.iterations}
     groups = groupby(subject.entries, key=lambda entry: (entry["iteration"], entry["stage"]))
@@ -245,7 +245,9 @@ def _ends(subject: Subject) -> Iterator[int]:
         start += size
 
 
-def _folds(subject: Subject, end: int) -> Iterator[tuple[int, dict[str, SufficientStatistics]]]:
+def _folds(
+    subject: VerifyContext, end: int
+) -> Iterator[tuple[int, dict[str, SufficientStatistics]]]:
     """The statistics of the first 1, 2, … fingerprints, as far as these are there and finite."""
     book = subject.ledger
     folded: dict[str, SufficientStatistics] = {
@@ -300,7 +302,7 @@ def _name(entry: dict[str, Any]) -> str:
     return f"position {entry['position']} ({entry['key']})"
 
 
-LEDGER_CHECKS: tuple[Callable[[Subject], Check], ...] = (
+LEDGER_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
     ledger,
     fingerprints,
     recomputed,

@@ -12,14 +12,14 @@ from typing import Any
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
 from entropy_flows.schemas import AgnosticParams, schema_of
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.subject import Check, Subject
+from entropy_flows.store.subject import VerifyContext, VerifyResult
 from entropy_flows.train import assign_splits
 
 TOLERANCE = 1e-9
 """To which a gain is exact (see `entropy.spectrum`)."""
 
 
-def gains(subject: Subject) -> Check:
+def gains(subject: VerifyContext) -> VerifyResult:
     """Each entry's gain against the statistics before it; a search for cells without physics starts with none."""
     apart = schema_of(subject.document["config"]) is AgnosticParams
     statistics = _empty(subject)
@@ -47,10 +47,10 @@ def gains(subject: Subject) -> Check:
                 )
         for one in statistics.values():
             one.add(q)
-    return Check("gains", looked_at, problems)
+    return VerifyResult("gains", looked_at, problems)
 
 
-def _empty(subject: Subject) -> dict[Mode, SufficientStatistics]:
+def _empty(subject: VerifyContext) -> dict[Mode, SufficientStatistics]:
     book = subject.ledger
     return {
         mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode)
@@ -58,7 +58,7 @@ def _empty(subject: Subject) -> dict[Mode, SufficientStatistics]:
     }
 
 
-def _fingerprinted(subject: Subject) -> Iterator[tuple[dict[str, Any], Any]]:
+def _fingerprinted(subject: VerifyContext) -> Iterator[tuple[dict[str, Any], Any]]:
     """Entries with their fingerprints, as far as these are whole: what is wrong with them is for others to say."""
     rest = iter(subject.ledger.fingerprints_between(0, len(subject.entries)))
     for entry in subject.entries:
@@ -68,7 +68,7 @@ def _fingerprinted(subject: Subject) -> Iterator[tuple[dict[str, Any], Any]]:
             return
 
 
-def drawn(subject: Subject) -> Check:
+def drawn(subject: VerifyContext) -> VerifyResult:
     """The parts of each iteration's cells, drawn again as they were then; where cells came since, that is told."""
     names = ("key", "position", "iteration", "split", "given_split", "free_energy", "structure")
     good = {
@@ -113,7 +113,7 @@ def drawn(subject: Subject) -> Check:
             for row in new
             if again[row["key"]] != row["split"]
         ]
-    return Check("drawn", looked_at, problems, wasted)
+    return VerifyResult("drawn", looked_at, problems, wasted)
 
 
-DEEP_CHECKS: tuple[Callable[[Subject], Check], ...] = (gains, drawn)
+DEEP_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (gains, drawn)

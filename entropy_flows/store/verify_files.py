@@ -16,7 +16,7 @@ from entropy_flows.store.connection import BLOBS, OUTPUTS
 from entropy_flows.store.fence import NOW
 from entropy_flows.store.lease import LEASE_SECONDS, LEASES
 from entropy_flows.store.schema import LOOKUP, UNIQUE, serves
-from entropy_flows.store.subject import Check, Subject, file_defect, lasting
+from entropy_flows.store.subject import VerifyContext, VerifyResult, file_defect, lasting
 
 ACTIVE = ("RUNNING", "RESERVED")
 AFTERWARDS = ("physics",)
@@ -26,7 +26,7 @@ MANY = 100
 """Identifiers in one query: the embedded server's time for it is quadratic."""
 
 
-def outputs(subject: Subject) -> Check:
+def outputs(subject: VerifyContext) -> VerifyResult:
     """Each job's output once, and its arrays where it says they are."""
     problems = lasting(lambda: _output_problems(subject))
     rows = _outputs(subject)
@@ -36,10 +36,10 @@ def outputs(subject: Subject) -> Check:
         for blob in _blobs(subject, "job_uuid", uuids)
         if blob["metadata"]["blob_uuid"] not in used
     ]
-    return Check("outputs", len(rows), problems, wasted)
+    return VerifyResult("outputs", len(rows), problems, wasted)
 
 
-def _output_problems(subject: Subject) -> list[str]:
+def _output_problems(subject: VerifyContext) -> list[str]:
     rows = _outputs(subject)
     pointers = _pointers(rows)
     there = {blob["metadata"]["blob_uuid"] for blob in _blobs(subject, "blob_uuid", pointers)}
@@ -58,7 +58,7 @@ def _output_problems(subject: Subject) -> list[str]:
     ]
 
 
-def _outputs(subject: Subject) -> list[dict[str, Any]]:
+def _outputs(subject: VerifyContext) -> list[dict[str, Any]]:
     names = ("uuid", "index", "name", "output.trajectories.blob_uuid")
     ours = {"metadata.campaign": subject.store.name}
     return list(subject.store.database[OUTPUTS].find(ours, dict.fromkeys(names, 1)))
@@ -73,12 +73,12 @@ def _pointers(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {blob: row for blob, row in blobs if blob is not None}
 
 
-def _blobs(subject: Subject, key: str, values: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _blobs(subject: VerifyContext, key: str, values: Iterable[str]) -> Iterator[dict[str, Any]]:
     files = subject.store.database[f"{BLOBS}.files"]
     return _chunked(files, f"metadata.{key}", values, {"metadata": 1, "length": 1})
 
 
-def arrays(subject: Subject) -> Check:
+def arrays(subject: VerifyContext) -> VerifyResult:
     """The bytes of the outputs' arrays against the checksum that was written with them."""
     pointers = _pointers(_outputs(subject))
     files = list(_blobs(subject, "blob_uuid", pointers))
@@ -95,22 +95,22 @@ def arrays(subject: Subject) -> Check:
             )
         if defect := file_defect(bucket, file["_id"], facts.get("sha256")):
             problems.append(f"{what}: {defect}")
-    return Check("arrays", len(files), problems)
+    return VerifyResult("arrays", len(files), problems)
 
 
-def _job_uuids(subject: Subject) -> Iterator[str]:
+def _job_uuids(subject: VerifyContext) -> Iterator[str]:
     for job in subject.pad.fireworks.find({"spec.campaign": subject.store.name}, {"spec.uuid": 1}):
         if "uuid" in job["spec"]:
             yield job["spec"]["uuid"]
 
 
-def launchpad(subject: Subject) -> Check:
+def launchpad(subject: VerifyContext) -> VerifyResult:
     """Jobs in one workflow each, none there twice, none failed, no lock that stays, states that agree."""
     count = subject.pad.fireworks.count_documents({"spec.campaign": subject.store.name})
-    return Check("launchpad", count, lasting(partial(_launchpad_problems, subject)))
+    return VerifyResult("launchpad", count, lasting(partial(_launchpad_problems, subject)))
 
 
-def _launchpad_problems(subject: Subject) -> list[str]:
+def _launchpad_problems(subject: VerifyContext) -> list[str]:
     names = {
         "fw_id": 1,
         "name": 1,
@@ -145,7 +145,7 @@ def _launchpad_problems(subject: Subject) -> list[str]:
     return problems
 
 
-def _lost_jobs(subject: Subject, workflows: list[dict[str, Any]]) -> Iterator[str]:
+def _lost_jobs(subject: VerifyContext, workflows: list[dict[str, Any]]) -> Iterator[str]:
     """Jobs that a workflow has and the launchpad does not."""
     nodes = {number: workflow["name"] for workflow in workflows for number in workflow["nodes"]}
     there = {job["fw_id"] for job in _chunked(subject.pad.fireworks, "fw_id", nodes, {"fw_id": 1})}
@@ -153,7 +153,7 @@ def _lost_jobs(subject: Subject, workflows: list[dict[str, Any]]) -> Iterator[st
         yield f"job {number}: workflow {nodes[number]!r} has it, and it is gone"
 
 
-def _lost_launches(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
+def _lost_launches(subject: VerifyContext, jobs: dict[int, Any]) -> Iterator[str]:
     """Launches that a job has and the launchpad does not, or has as another job's."""
     owners = {
         number: [*job.get("launches", ()), *job.get("archived_launches", ())]
@@ -198,7 +198,7 @@ def _broken_links(workflows: list[dict[str, Any]]) -> Iterator[str]:
             yield f"workflow {workflow['name']!r}: its states and its jobs do not agree"
 
 
-def _lost_outputs(subject: Subject, jobs: dict[int, Any]) -> Iterator[str]:
+def _lost_outputs(subject: VerifyContext, jobs: dict[int, Any]) -> Iterator[str]:
     """Jobs that have ended and returned nothing."""
     ended = {
         job["spec"]["uuid"]: job
@@ -225,7 +225,7 @@ def _chunked(
 
 
 def _disagreements(
-    subject: Subject, jobs: dict[int, Any], workflows: list[dict[str, Any]]
+    subject: VerifyContext, jobs: dict[int, Any], workflows: list[dict[str, Any]]
 ) -> Iterator[str]:
     """Where job, workflow and campaign do not say the same, which they need not while something runs."""
     for workflow in workflows:
@@ -238,7 +238,7 @@ def _disagreements(
                 yield f"{_name(job)}: {job['state']} although the campaign is done"
 
 
-def _workflows(subject: Subject, jobs: dict[int, Any]) -> Iterator[dict[str, Any]]:
+def _workflows(subject: VerifyContext, jobs: dict[int, Any]) -> Iterator[dict[str, Any]]:
     """The workflows that have these jobs, each once."""
     names = {
         "nodes": 1,
@@ -261,7 +261,7 @@ def _name(job: dict[str, Any]) -> str:
     return f"job {job['fw_id']} ({job['name']})"
 
 
-def leases(subject: Subject) -> Check:
+def leases(subject: VerifyContext) -> VerifyResult:
     """Rights to append that nobody has given back, by the server's clock; and those that would never end.
 
     That of a `run` that was killed is told, and is no error: the next one takes it.
@@ -280,10 +280,10 @@ def leases(subject: Subject) -> Check:
             problems.append(
                 f"lease {row['_id']}: it would end in {left:.0f} s; nobody takes one for so long"
             )
-    return Check("leases", len(rows), problems, wasted)
+    return VerifyResult("leases", len(rows), problems, wasted)
 
 
-def indexes(subject: Subject) -> Check:
+def indexes(subject: VerifyContext) -> VerifyResult:
     """All that keep a document from being written twice, and all that queries need."""
     problems, count = [], 0
     for table, kind in ((UNIQUE, "unique index"), (LOOKUP, "index")):
@@ -295,10 +295,10 @@ def indexes(subject: Subject) -> Check:
                     problems.append(
                         f"{collection}: no {kind} on {', '.join(keys)}; `entropy-flows submit` makes it"
                     )
-    return Check("indexes", count, problems)
+    return VerifyResult("indexes", count, problems)
 
 
-def checkpoints(subject: Subject) -> Check:
+def checkpoints(subject: VerifyContext) -> VerifyResult:
     """Files that long jobs left on this machine; a campaign that has ended needs none."""
     folder = settings().cache.expanduser() / "checkpoints" / subject.store.name
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -309,10 +309,10 @@ def checkpoints(subject: Subject) -> Check:
         if ended and files
         else []
     )
-    return Check("checkpoints", len(files), [], wasted)
+    return VerifyResult("checkpoints", len(files), [], wasted)
 
 
-FILE_CHECKS: tuple[Callable[[Subject], Check], ...] = (
+FILE_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
     outputs,
     arrays,
     launchpad,

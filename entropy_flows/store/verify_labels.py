@@ -11,13 +11,13 @@ from gridfs import GridFSBucket
 
 from entropy_flows.potentials import split_model
 from entropy_flows.store.ledger import IMPORT, STAGES
-from entropy_flows.store.subject import Check, Subject, file_defect
+from entropy_flows.store.subject import VerifyContext, VerifyResult, file_defect
 
 SPLITS = (None, "train", "val", "test")
 PLACE = ("key", "position", "iteration", "stage")
 
 
-def labels(subject: Subject) -> Check:
+def labels(subject: VerifyContext) -> VerifyResult:
     """Of an entry each, at its place; with finite numbers, or with a reason; one for each entry that was labelled."""
     problems: list[str] = []
     trained = {model["iteration"] for model in _models(subject)}
@@ -50,7 +50,7 @@ def labels(subject: Subject) -> Check:
         for entry in missing
         if (row := failed.get(entry["iteration"])) is not None
     ]
-    return Check("labels", seen.total(), problems + lost, known)
+    return VerifyResult("labels", seen.total(), problems + lost, known)
 
 
 def _defects(label: dict[str, Any], entry: dict[str, Any] | None) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _defects(label: dict[str, Any], entry: dict[str, Any] | None) -> Iterator[st
             yield f"{what}: {name} is not finite"
 
 
-def splits(subject: Subject) -> Check:
+def splits(subject: VerifyContext) -> VerifyResult:
     """A cell is in one part, for good; what a model was trained on has one."""
     problems = []
     trained = max((model["iteration"] for model in _models(subject)), default=0)
@@ -99,10 +99,10 @@ def splits(subject: Subject) -> Check:
             problems.append(
                 f"{key}: is in {', '.join(sorted(map(str, found)))}, expected one of train, val, test"
             )
-    return Check("splits", len(parts), problems)
+    return VerifyResult("splits", len(parts), problems)
 
 
-def iterations(subject: Subject) -> Check:
+def iterations(subject: VerifyContext) -> VerifyResult:
     """What the stages counted, and what there is of it."""
     in_ledger = Counter((entry["iteration"], entry["stage"]) for entry in subject.entries)
     numbers = {doc["iteration"] for doc in subject.iterations}
@@ -129,10 +129,10 @@ def iterations(subject: Subject) -> Check:
             for what, counted, n in pairs
             if counted is not None and counted != n
         ]
-    return Check("iterations", len(subject.iterations), problems)
+    return VerifyResult("iterations", len(subject.iterations), problems)
 
 
-def _labelled(subject: Subject, iteration: int) -> int:
+def _labelled(subject: VerifyContext, iteration: int) -> int:
     """Good labels of an iteration."""
     query = {
         "campaign": subject.store.name,
@@ -143,7 +143,7 @@ def _labelled(subject: Subject, iteration: int) -> int:
     return subject.store.database["labels"].count_documents(query)
 
 
-def models(subject: Subject) -> Check:
+def models(subject: VerifyContext) -> VerifyResult:
     """Files that are there and have their checksum, a parent of the same campaign, an iteration each."""
     found = _models(subject)
     references, numbers = (
@@ -165,10 +165,10 @@ def models(subject: Subject) -> Check:
         problems.append(
             f"models of iterations {', '.join(map(str, sorted(numbers)))}: expected all from 0 on, once each"
         )
-    return Check("models", len(found), problems)
+    return VerifyResult("models", len(found), problems)
 
 
-def members(subject: Subject) -> Check:
+def members(subject: VerifyContext) -> VerifyResult:
     """Files of the committees' further members."""
     found = list(subject.store.database["members"].find({"campaign": subject.store.name}))
     problems = [
@@ -176,10 +176,10 @@ def members(subject: Subject) -> Check:
         for model in found
         for defect in _file_defects(subject, model)
     ]
-    return Check("members", len(found), problems)
+    return VerifyResult("members", len(found), problems)
 
 
-def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
+def _file_defects(subject: VerifyContext, model: dict[str, Any]) -> Iterator[str]:
     if split_model(model["reference"])[0] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
     described = subject.store.database["models.files"].find_one(
@@ -192,13 +192,13 @@ def _file_defects(subject: Subject, model: dict[str, Any]) -> Iterator[str]:
         yield defect
 
 
-def _models(subject: Subject) -> list[dict[str, Any]]:
+def _models(subject: VerifyContext) -> list[dict[str, Any]]:
     return list(
         subject.store.database["models"].find({"campaign": subject.store.name}).sort("iteration", 1)
     )
 
 
-def _later(subject: Subject, structure: str) -> dict[str, Any] | None:
+def _later(subject: VerifyContext, structure: str) -> dict[str, Any] | None:
     """An entry that was appended after the ledger was read."""
     return subject.ledger.structures.find_one({"_id": structure, "campaign": subject.store.name})
 
@@ -207,4 +207,10 @@ def _name(row: dict[str, Any]) -> str:
     return f"position {row['position']} ({row['key']})"
 
 
-LABEL_CHECKS: tuple[Callable[[Subject], Check], ...] = (iterations, labels, splits, models, members)
+LABEL_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
+    iterations,
+    labels,
+    splits,
+    models,
+    members,
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from entropy_flows.store.connection import OUTPUTS
 from entropy_flows.store.seals import KEYS, defects, link
-from entropy_flows.store.subject import Check, Subject
+from entropy_flows.store.subject import VerifyContext, VerifyResult
 
 OWNER = {"campaigns": "name", OUTPUTS: "metadata.campaign"}
 """What says whose a document is, where it is not `campaign`."""
@@ -15,7 +15,7 @@ PROGRESS = "label.labelled has no seal"
 """A count of labels that are still being made."""
 
 
-def seals(subject: Subject) -> Check:
+def seals(subject: VerifyContext) -> VerifyResult:
     """Every field of every document against the seal that was written with it."""
     problems: list[str] = []
     looked_at = 0
@@ -27,7 +27,7 @@ def seals(subject: Subject) -> Check:
             problems += [
                 f"{_title(subject, collection, row)}: {line}" for line in _defects(collection, row)
             ]
-    return Check("seals", looked_at, problems)
+    return VerifyResult("seals", looked_at, problems)
 
 
 def _defects(collection: str, row: dict[str, Any]) -> list[str]:
@@ -37,7 +37,7 @@ def _defects(collection: str, row: dict[str, Any]) -> list[str]:
     return found
 
 
-def _title(subject: Subject, collection: str, row: dict[str, Any]) -> str:
+def _title(subject: VerifyContext, collection: str, row: dict[str, Any]) -> str:
     """A document's collection and name."""
     entry = (
         subject.by_id.get(str(row.get("structure")))
@@ -51,7 +51,7 @@ def _title(subject: Subject, collection: str, row: dict[str, Any]) -> str:
     return f"{collection}, {', '.join(names)}"
 
 
-def chain(subject: Subject) -> Check:
+def chain(subject: VerifyContext) -> VerifyResult:
     """Each entry's digest against its content and the entry before; the head against what the covariances remember."""
     book = subject.ledger
     ours = {"campaign": subject.store.name}
@@ -72,10 +72,10 @@ def chain(subject: Subject) -> Check:
             problems.append(
                 f"covariance at position {place}, {row['mode']}: the ledger before it was another one"
             )
-    return Check("chain", len(digests), problems)
+    return VerifyResult("chain", len(digests), problems)
 
 
-def referred(subject: Subject) -> Check:
+def referred(subject: VerifyContext) -> VerifyResult:
     """What the jobs' outputs and the entries speak of: iterations, models, members and points."""
     store = subject.store
     iterations = {doc["iteration"] for doc in subject.iterations}
@@ -98,7 +98,7 @@ def referred(subject: Subject) -> Check:
         for row in found
         for line in _missing(row["output"], iterations, models, points)
     ]
-    return Check("referred to", len(found), problems)
+    return VerifyResult("referred to", len(found), problems)
 
 
 def _missing(
@@ -122,4 +122,4 @@ def _missing(
         yield f"the point {output['method']}, {output['size']} cells, seed {output['seed']} is not there"
 
 
-SEAL_CHECKS: tuple[Callable[[Subject], Check], ...] = (seals, chain, referred)
+SEAL_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (seals, chain, referred)

@@ -95,13 +95,13 @@ class Plan:
 
 def planned(opened: Session) -> Plan:
     """The models that the campaign has now, with the file's parameters."""
-    from entropy_flows.evaluate.physics import Hardest, resolved
+    from entropy_flows.evaluate.physics import HarshestCondition, resolved
     from entropy_flows.jobs.physics import subjects
     from entropy_flows.launch.seeds import campaign_seeds
 
     campaign = opened.campaign
     cells = {name: seed.cell for name, seed in campaign_seeds(campaign, opened.file.parent).items()}
-    params = resolved(campaign.physics, Hardest(*campaign.hardest))
+    params = resolved(campaign.physics, HarshestCondition(*campaign.hardest))
     return Plan(subjects(opened.store, campaign), cells, params)
 
 

@@ -15,7 +15,14 @@ from ase.calculators.calculator import Calculator
 from pymatgen.core import Structure
 
 from entropy_flows.digest import digest
-from entropy_flows.evaluate.physics import NEEDS, Check, Hardest, PhysicsParams, resolved, run_check
+from entropy_flows.evaluate.physics import (
+    NEEDS,
+    CheckName,
+    HarshestCondition,
+    PhysicsParams,
+    resolved,
+    run_check,
+)
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.label import (
@@ -32,7 +39,7 @@ from entropy_flows.store import CampaignStore, Checks
 from entropy_flows.store.schema import make_indexes
 
 Role = Literal["before", "after", "engine"]
-Progress = Callable[[Check, str, dict[str, Any]], None]
+Progress = Callable[[CheckName, str, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,9 @@ def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: st
     )
 
 
-def wanted(params: PhysicsParams, cells: Mapping[str, Structure]) -> dict[tuple[Check, str], str]:
+def wanted(
+    params: PhysicsParams, cells: Mapping[str, Structure]
+) -> dict[tuple[CheckName, str], str]:
     """(check, phase) → hash of all that decides its result beside the model; `params` as `resolved` gives them."""
     chosen = list(cells) if params.phases is None else params.phases
     return {
@@ -95,14 +104,14 @@ def wanted(params: PhysicsParams, cells: Mapping[str, Structure]) -> dict[tuple[
     }
 
 
-def _settings(check: Check, params: PhysicsParams, cell: Structure) -> str:
+def _settings(check: CheckName, params: PhysicsParams, cell: Structure) -> str:
     deciding = params.model_dump(mode="json", include=set(NEEDS[check]))
     return digest({"check": check, "params": deciding, "cell": cell_hash(cell)})
 
 
 def rows_of(
     checks: Checks, model: str, params: PhysicsParams, cells: Mapping[str, Structure]
-) -> dict[tuple[Check, str], dict[str, Any]]:
+) -> dict[tuple[CheckName, str], dict[str, Any]]:
     """(check, phase) → row, of those wanted that are there."""
     there = {(row["check"], row["phase"], row["settings"]): row for row in checks.find(model=model)}
     return {
@@ -202,7 +211,7 @@ class PhysicsMaker(StageMaker):
             raise ValueError(f"campaign {campaign} has no model {role!r} yet")
         make_indexes(store.database)
         checks = Checks(store.database, campaign)
-        params = resolved(self.params or config.physics, Hardest(*config.hardest))
+        params = resolved(self.params or config.physics, HarshestCondition(*config.hardest))
         made = check_model(checks, subject, params, cells)
         rows = rows_of(checks, subject.reference, params, cells)
         failed = sum(row["result"] is None for row in rows.values())

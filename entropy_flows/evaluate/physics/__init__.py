@@ -6,7 +6,7 @@ An ASE calculator and a phase in, plain numbers out. `matcalc` and `phonopy` com
 
 from entropy_flows.evaluate.physics.elastic import Elastic, elastic
 from entropy_flows.evaluate.physics.eos import Eos, eos
-from entropy_flows.evaluate.physics.params import CHECKS, Check, PhysicsParams
+from entropy_flows.evaluate.physics.params import CHECKS, CheckName, PhysicsParams
 from entropy_flows.evaluate.physics.phases import (
     Enthalpy,
     Transition,
@@ -16,7 +16,13 @@ from entropy_flows.evaluate.physics.phases import (
 )
 from entropy_flows.evaluate.physics.phonons import Phonons, phonons
 from entropy_flows.evaluate.physics.relax import CheckError, relaxed, space_group, standard_cell
-from entropy_flows.evaluate.physics.run import NEEDS, Hardest, Outcome, resolved, run_check
+from entropy_flows.evaluate.physics.run import (
+    NEEDS,
+    CheckResult,
+    HarshestCondition,
+    resolved,
+    run_check,
+)
 from entropy_flows.evaluate.physics.stability import Stability, stability
 
 __all__ = [

@@ -33,7 +33,7 @@ class Elastic:
     """Lowest eigenvalue of C, GPa: a crystal is mechanically stable if it is positive (Born)."""
 
 
-class Converging(FIRE):
+class ConvergedFIRE(FIRE):
     """FIRE that raises where it ends before the forces vanish; matcalc would take the stress of that cell."""
 
     def run(self, fmax: float = 0.05, steps: int = 100_000_000) -> bool:  # type: ignore[override]
@@ -74,7 +74,7 @@ def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elas
         relax_calc_kwargs={
             "relax_cell": False,
             "max_steps": params.max_steps,
-            "optimizer": Converging,
+            "optimizer": ConvergedFIRE,
         },
         units_GPa=True,
         r2_min=-1.0,  # its mean counts the components that are zero by symmetry, where a fit of noise has none

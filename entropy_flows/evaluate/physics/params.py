@@ -8,14 +8,14 @@ from pydantic import Field, field_validator
 
 from entropy_flows.params import Params
 
-Check = Literal["eos", "elastic", "phonons", "enthalpy", "stability"]
-CHECKS: tuple[Check, ...] = ("eos", "elastic", "phonons", "enthalpy", "stability")
+CheckName = Literal["eos", "elastic", "phonons", "enthalpy", "stability"]
+CHECKS: tuple[CheckName, ...] = ("eos", "elastic", "phonons", "enthalpy", "stability")
 
 
 class PhysicsParams(Params):
     """The checks of a potential; relaxations keep the phase's symmetry."""
 
-    checks: tuple[Check, ...] = Field(CHECKS, min_length=1)
+    checks: tuple[CheckName, ...] = Field(CHECKS, min_length=1)
     """Which to make."""
     phases: tuple[str, ...] | None = None
     """Names of the campaign's phases; None takes all."""

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator
 
 from entropy_flows.evaluate.physics.elastic import elastic
 from entropy_flows.evaluate.physics.eos import eos
-from entropy_flows.evaluate.physics.params import Check, PhysicsParams
+from entropy_flows.evaluate.physics.params import CheckName, PhysicsParams
 from entropy_flows.evaluate.physics.phases import enthalpy
 from entropy_flows.evaluate.physics.phonons import phonons
 from entropy_flows.evaluate.physics.relax import CheckError
@@ -22,7 +22,7 @@ from entropy_flows.vacuum import vacuum_of
 
 
 @dataclass(frozen=True)
-class Hardest:
+class HarshestCondition:
     """The corner of the exploration's grid."""
 
     temperature: float
@@ -32,7 +32,7 @@ class Hardest:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """A check of a phase."""
 
     result: dict[str, Any] | None
@@ -43,7 +43,7 @@ class Outcome:
     """Wall time."""
 
 
-NEEDS: dict[Check, tuple[str, ...]] = {
+NEEDS: dict[CheckName, tuple[str, ...]] = {
     "eos": ("fmax", "max_steps", "volume_strain", "volumes"),
     "elastic": ("fmax", "max_steps", "strain"),
     "phonons": ("fmax", "max_steps", "displacement", "supercell_length"),
@@ -55,7 +55,7 @@ NEEDS: dict[Check, tuple[str, ...]] = {
 """Parameters that decide a check's result: others may change and it stays valid."""
 
 
-def resolved(params: PhysicsParams, hardest: Hardest) -> PhysicsParams:
+def resolved(params: PhysicsParams, hardest: HarshestCondition) -> PhysicsParams:
     """The parameters with what they take from the exploration's grid."""
     top = max(hardest.pressure, 1.0)
     return params.model_copy(
@@ -67,7 +67,9 @@ def resolved(params: PhysicsParams, hardest: Hardest) -> PhysicsParams:
     )
 
 
-def run_check(check: Check, atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Outcome:
+def run_check(
+    check: CheckName, atoms: Atoms, calculator: Calculator, params: PhysicsParams
+) -> CheckResult:
     """Make a check.
 
     Parameters
@@ -102,10 +104,10 @@ def run_check(check: Check, atoms: Atoms, calculator: Calculator, params: Physic
         if is_machine_fault(err):
             raise
         result, reason = None, f"{type(err).__name__}: {' '.join(str(err).split())}"[:300]
-    return Outcome(result, reason, time.perf_counter() - started)
+    return CheckResult(result, reason, time.perf_counter() - started)
 
 
-def _make(check: Check, atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Any:
+def _make(check: CheckName, atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Any:
     if (vacuum := vacuum_of(atoms)) is not None:
         raise CheckError(f"the phase is {vacuum}: its cell cannot be relaxed as a crystal's")
     if check == "enthalpy":

@@ -17,8 +17,8 @@ from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import (
     CampaignStore,
-    Checks,
     Entry,
+    PhysicsChecks,
     job_store,
     launchpad,
     same_engine,
@@ -168,7 +168,7 @@ def furnish(store, pad):
             "keys": ["a"],
         }
     )
-    Checks(store.database, store.name).save(
+    PhysicsChecks(store.database, store.name).save(
         "sha256:0", "eos", "diamond", "settings", result={"v": 1.0}, seconds=2.0
     )
     store.add_failure(2, "refine", "refine", "job", "ValueError: why")

@@ -42,7 +42,7 @@ def command(
     Example: entropy-flows physics silicon/campaign.yaml
     """
     from entropy_flows.evaluate.physics.table import physics_reasons, physics_rows
-    from entropy_flows.store import Checks
+    from entropy_flows.store import PhysicsChecks
     from entropy_flows.store.schema import make_indexes
 
     if queue:
@@ -53,7 +53,7 @@ def command(
         make_indexes(opened.store.database)
         plan = planned(opened)
         if retry:
-            checks = Checks(opened.store.database, opened.campaign.name)
+            checks = PhysicsChecks(opened.store.database, opened.campaign.name)
             forgotten = sum(checks.forget_failed(one.reference) for one in plan.subjects)
             console.print(f"{forgotten} failed checks will be made again")
         if queue:
@@ -83,9 +83,9 @@ class Plan:
     def models(self, opened: Session) -> dict[str, Rows]:
         """Title → rows that are there, of the models that have any."""
         from entropy_flows.jobs.physics import rows_of
-        from entropy_flows.store import Checks
+        from entropy_flows.store import PhysicsChecks
 
-        checks = Checks(opened.store.database, opened.campaign.name)
+        checks = PhysicsChecks(opened.store.database, opened.campaign.name)
         found: dict[str, Any] = {
             one.title: rows_of(checks, one.reference, self.params, self.cells)
             for one in self.subjects
@@ -109,10 +109,10 @@ def _submit(opened: Session, plan: Plan, console: Console) -> None:
     """Put a job on the launchpad for each model of which checks are missing."""
     from entropy_flows.jobs.physics import rows_of, wanted
     from entropy_flows.launch.submit import submit_physics
-    from entropy_flows.store import Checks
+    from entropy_flows.store import PhysicsChecks
 
     checks, number = (
-        Checks(opened.store.database, opened.campaign.name),
+        PhysicsChecks(opened.store.database, opened.campaign.name),
         len(wanted(plan.params, plan.cells)),
     )
     for subject in plan.subjects:
@@ -129,9 +129,9 @@ def _submit(opened: Session, plan: Plan, console: Console) -> None:
 
 def _check(opened: Session, plan: Plan, subject: CheckedModel, console: Console) -> int:
     from entropy_flows.jobs.physics import check_model, rows_of, wanted
-    from entropy_flows.store import Checks
+    from entropy_flows.store import PhysicsChecks
 
-    checks = Checks(opened.store.database, opened.campaign.name)
+    checks = PhysicsChecks(opened.store.database, opened.campaign.name)
     there = len(rows_of(checks, subject.reference, plan.params, plan.cells))
     number = len(wanted(plan.params, plan.cells))
     done = there

@@ -35,7 +35,7 @@ from entropy_flows.label import (
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import Campaign, PhysicsDoc
 from entropy_flows.settings import settings as machine
-from entropy_flows.store import CampaignStore, Checks
+from entropy_flows.store import CampaignStore, PhysicsChecks
 from entropy_flows.store.schema import make_indexes
 
 Role = Literal["before", "after", "engine"]
@@ -110,7 +110,7 @@ def _settings(check: CheckName, params: PhysicsParams, cell: Structure) -> str:
 
 
 def rows_of(
-    checks: Checks, model: str, params: PhysicsParams, cells: Mapping[str, Structure]
+    checks: PhysicsChecks, model: str, params: PhysicsParams, cells: Mapping[str, Structure]
 ) -> dict[tuple[CheckName, str], dict[str, Any]]:
     """(check, phase) → row, of those wanted that are there."""
     there = {(row["check"], row["phase"], row["settings"]): row for row in checks.find(model=model)}
@@ -122,7 +122,7 @@ def rows_of(
 
 
 def check_model(
-    checks: Checks,
+    checks: PhysicsChecks,
     subject: CheckedModel,
     params: PhysicsParams,
     cells: Mapping[str, Structure],
@@ -210,7 +210,7 @@ class PhysicsMaker(StageMaker):
         if subject is None:
             raise ValueError(f"campaign {campaign} has no model {role!r} yet")
         make_indexes(store.database)
-        checks = Checks(store.database, campaign)
+        checks = PhysicsChecks(store.database, campaign)
         params = resolved(self.params or config.physics, HarshestCondition(*config.hardest))
         made = check_model(checks, subject, params, cells)
         rows = rows_of(checks, subject.reference, params, cells)

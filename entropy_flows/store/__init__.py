@@ -1,7 +1,7 @@
 """What MongoDB holds: the campaign's collections and the append-only ledger of acceptances."""
 
 from entropy_flows.store.campaign import CampaignStore
-from entropy_flows.store.checks import Checks
+from entropy_flows.store.checks import PhysicsChecks
 from entropy_flows.store.connection import (
     StoreError,
     UnreachableError,

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from entropy_flows.store.seals import insert_once
 
 
-class Checks:
+class PhysicsChecks:
     """The checks of one campaign.
 
     Parameters

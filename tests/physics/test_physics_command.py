@@ -15,7 +15,7 @@ from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.physics import check_model, rows_of, subjects
 from entropy_flows.launch.repair import retry_stages
 from entropy_flows.schemas import load_campaign
-from entropy_flows.store import CampaignStore, Checks, launchpad
+from entropy_flows.store import CampaignStore, PhysicsChecks, launchpad
 from entropy_flows.store.verify import verify
 
 EMT_NAME = "ase.calculators.emt.EMT"
@@ -98,7 +98,10 @@ def test_the_corner_of_the_grid_is_where_dynamics_run(file):
 def test_a_killed_run_goes_on_and_each_check_is_made_once(store, file):
     change(file, checks=["eos", "stability"])
     params, cells = plan(file)
-    checks, before = Checks(store.database, "copper"), subjects(store, load_campaign(file))[0]
+    checks, before = (
+        PhysicsChecks(store.database, "copper"),
+        subjects(store, load_campaign(file))[0],
+    )
     seen = []
 
     def die(check, phase, _row):
@@ -159,7 +162,7 @@ def test_the_job_makes_what_is_missing(store, file):
     doc = _run(made)
 
     assert (doc["made"], doc["found"], doc["failed"]) == (2, 0, 0)
-    row = Checks(store.database, "copper").find(phase="fcc")[0]
+    row = PhysicsChecks(store.database, "copper").find(phase="fcc")[0]
     assert row["result"]["bulk_modulus"] == pytest.approx(_run_eos(cells), rel=1e-6)
     missing = _run(PhysicsMaker().make("copper", 1, "after", cells))
     assert missing is None
@@ -198,7 +201,7 @@ def test_on_a_cluster_it_is_a_job_for_each_model(command, store, file, tmp_path,
     assert "1 of 1 checks submitted" in command("physics", "--queue", "--retry")[1]
     work()
     assert pad.fireworks.count_documents({}) == 4
-    assert len(Checks(store.database, "copper").find()) == 2
+    assert len(PhysicsChecks(store.database, "copper").find()) == 2
 
 
 def test_a_physics_job_that_failed_is_no_part_of_the_loop(command, store, file):

@@ -1,6 +1,6 @@
 """Entropies: of one cell, of a dataset, and the surfaces they bias."""
 
-from entropy_flows.entropy.bias import Bias, GlobalBias, LocalBias, Pull
+from entropy_flows.entropy.bias import Bias, BiasOutput, GlobalBias, LocalBias
 from entropy_flows.entropy.dataset import DatasetParams
 from entropy_flows.entropy.local import local_entropies, local_entropy
 from entropy_flows.entropy.moments import MODES, Mode

@@ -26,7 +26,7 @@ from entropy_flows.fingerprints import Fingerprint
 
 
 @dataclass(frozen=True)
-class Pull:
+class BiasOutput:
     """B of each cell and its derivatives, on the batch's device."""
 
     value: Tensor
@@ -46,7 +46,7 @@ class Bias(Protocol):
     """What the measure is called among a calculator's results."""
     fingerprint: Fingerprint
 
-    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> Pull:
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
         """B and its derivatives for each cell, judged in its mode."""
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
@@ -69,11 +69,11 @@ class LocalBias:
     def __init__(self, fingerprint: Fingerprint, floor: float = FLOOR) -> None:
         self.fingerprint, self.floor = fingerprint, floor
 
-    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> Pull:
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
         """S_local and its derivatives."""
         spectra = self.fingerprint.spectra(batch)
         S, dS_dq = local_entropies(spectra.q, spectra.sizes, floor=self.floor)
-        return Pull(S, S, *spectra.pullback(dS_dq))
+        return BiasOutput(S, S, *spectra.pullback(dS_dq))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
         """S_local alone."""
@@ -107,7 +107,7 @@ class GlobalBias:
             raise ValueError(f"gradient is {gradient!r}; it must be one of ('exact', 'paper')")
         self.fingerprint, self.statistics, self.gradient = fingerprint, statistics, gradient
 
-    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> Pull:
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
         """Log det Σ(D ∪ {cell}), ΔH and the derivatives; the statistics work on the CPU, cell by cell."""
         spectra = self.fingerprint.spectra(batch)
         gains, entropies, gradients = [], [], []
@@ -122,7 +122,7 @@ class GlobalBias:
         gain, entropy, w = (
             spectra.q.new_tensor(np.array(x)) for x in (gains, entropies, np.concatenate(gradients))
         )
-        return Pull(entropy + gain, gain, *spectra.pullback(w))
+        return BiasOutput(entropy + gain, gain, *spectra.pullback(w))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
         """ΔH alone."""

@@ -54,11 +54,11 @@ class AscentParams(Params):
     """A cell stays where no atom's gradient is longer than this (1/Å)."""
 
 
-Hill = Callable[[Batch], tuple[Tensor, Tensor]]
+Objective = Callable[[Batch], tuple[Tensor, Tensor]]
 """Heights of cells (B,) and their gradient (n, 3)."""
 
 
-def parting(r_core: float) -> Hill:
+def parting(r_core: float) -> Objective:
     """−V_core: what parts the atoms of random cells."""
 
     def hill(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class Objective:
         return self.k * pull.measure - core.value, self.k * pull.gradient - core.gradient
 
 
-def ascend(cells: Sequence[Atoms], hill: Hill, params: AscentParams) -> list[Atoms]:
+def ascend(cells: Sequence[Atoms], hill: Objective, params: AscentParams) -> list[Atoms]:
     """Move each cell's atoms uphill.
 
     Parameters

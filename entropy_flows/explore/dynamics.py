@@ -25,7 +25,7 @@ from torch import Tensor
 from entropy_flows.batch import Batch
 from entropy_flows.entropy import Bias
 from entropy_flows.explore.conditions import ExploreParams, Run
-from entropy_flows.explore.evaluate import Evaluator, Forces
+from entropy_flows.explore.evaluate import Evaluation, Evaluator
 from entropy_flows.explore.langevin import Langevin
 from entropy_flows.explore.trajectory import Record, Trajectory
 from entropy_flows.geometry import shortest_distances
@@ -96,7 +96,7 @@ class Ensemble:
     batch: Batch
     langevin: Langevin
     v: Tensor
-    now: Forces
+    now: Evaluation
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class Ensemble:
             for name, array in state["arrays"].items()
         }
         self.batch, self.v = self.batch.at(arrays.pop("positions")), arrays.pop("velocities")
-        self.now = Forces.of(arrays)
+        self.now = Evaluation.of(arrays)
 
     def _hold(self, batch: Batch) -> None:
         """Take a batch, and the integrator that belongs to it."""

@@ -17,7 +17,7 @@ from entropy_flows.potentials import BatchModel
 
 
 @dataclass(frozen=True)
-class Forces:
+class Evaluation:
     """What is known of a batch where its atoms are now.
 
     Attributes
@@ -45,10 +45,10 @@ class Forces:
         """Inverse of `arrays`."""
         return cls(arrays["energy"], arrays["forces"], arrays.get("gradient"))
 
-    def take(self, cells: Sequence[int], atoms: Tensor) -> Forces:
+    def take(self, cells: Sequence[int], atoms: Tensor) -> Evaluation:
         """Of some of the cells, which have these atoms."""
         gradient = None if self.gradient is None else self.gradient[atoms]
-        return Forces(self.energy[list(cells)], self.forces[atoms], gradient)
+        return Evaluation(self.energy[list(cells)], self.forces[atoms], gradient)
 
 
 class Evaluator:
@@ -69,11 +69,13 @@ class Evaluator:
             WeakKeyDictionary()
         )
 
-    def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Forces:
+    def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Evaluation:
         """Model, and bias of the cells with k ≠ 0; `runs` numbers the runs that the cells belong to."""
         return self.with_bias(batch, runs, self._model(batch), k)
 
-    def with_bias(self, batch: Batch, runs: Sequence[int], now: Forces, k: Tensor) -> Forces:
+    def with_bias(
+        self, batch: Batch, runs: Sequence[int], now: Evaluation, k: Tensor
+    ) -> Evaluation:
         """The same with the bias, if it is needed and not there yet."""
         places = tuple(
             place for place, weight in enumerate(k.tolist()) if weight and place not in now.failures
@@ -97,7 +99,7 @@ class Evaluator:
         cells, atoms = known[places]
         return Batch(cells, batch.positions[atoms]), atoms
 
-    def _model(self, batch: Batch) -> Forces:
+    def _model(self, batch: Batch) -> Evaluation:
         """Call the model, in parts if it refuses the whole: too much for the memory, or one cell it cannot take.
 
         What the machine did wrong is raised, a lack of memory too if it is for one cell.
@@ -114,17 +116,17 @@ class Evaluator:
                 raise
             reason = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
         else:
-            return Forces(result.energy, result.forces)
+            return Evaluation(result.energy, result.forces)
         # outside of the handler: the exception has let go of what the failed call held in memory
         if len(batch) == 1:
             nothing = torch.full_like(batch.positions, torch.nan)
-            return Forces(nothing[:1, 0], nothing, None, {0: reason})
+            return Evaluation(nothing[:1, 0], nothing, None, {0: reason})
         parts = self._halves(batch)
         if not parts.failures:  # no cell is to blame: it was the size
             self._most = (len(batch) + 1) // 2
         return parts
 
-    def _halves(self, batch: Batch) -> Forces:
+    def _halves(self, batch: Batch) -> Evaluation:
         middle = (len(batch) + 1) // 2
         parts = tuple(range(middle)), tuple(range(middle, len(batch)))
         left, right = (self._model(self._part(batch, places)[0]) for places in parts)
@@ -136,4 +138,4 @@ class Evaluator:
             torch.cat([left.energy, right.energy]),
             torch.cat([left.forces, right.forces]),
         )
-        return Forces(energy, forces, None, failures)
+        return Evaluation(energy, forces, None, failures)

@@ -14,7 +14,7 @@ from benchmarks.report import Section, Table
 from benchmarks.timing import Options
 from entropy_flows.bench.memory import Peak
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.select import Candidate, Judged, SelectParams, make_selector
+from entropy_flows.select import Candidate, DecisionStream, SelectParams, make_selector
 from entropy_flows.select.params import NAMES
 
 DIM, ATOMS, KNOWN = 200, 4, 500
@@ -112,7 +112,7 @@ def one(name: str, count: int, picks: int) -> None:
         else:
             chosen = sum(
                 each.verdict == "accepted"
-                for each in Judged(selector(pool, statistics, picks, centres))
+                for each in DecisionStream(selector(pool, statistics, picks, centres))
             )
     print(chosen, peak.seconds, peak.mib)
 

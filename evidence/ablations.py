@@ -18,7 +18,7 @@ import yaml
 from make import HERE, SYSTEMS, markdown
 from rich.console import Console
 
-from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.run import run_workers
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate.curve import QUANTITIES, summarise
@@ -64,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     console, rows, file = Console(), [], HERE / f"{args.system}.yaml"
     with session(file, args.folder / args.system) as opened:
-        parts = Parts.of(opened)
+        parts = CurveCampaigns.of(opened)
         for name in args.only:
             campaign = variant(opened, file, name, VARIANTS[name])
             part = opened.of(campaign)

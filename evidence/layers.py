@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from make import HERE, markdown
 
-from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.session import session
 from entropy_flows.jobs.curve import near_equilibrium
 
@@ -49,7 +49,7 @@ def main() -> None:
         ]
     ]
     with session(HERE / "carbon.yaml", args.folder / "carbon") as opened:
-        for name, campaign in Parts.of(opened).pools.items():
+        for name, campaign in CurveCampaigns.of(opened).pools.items():
             frames = opened.store.of(campaign).frames()
             graphite = [atoms for atoms in frames if atoms.info["phase"] == "graphite"]
             pressures = Counter(f"{atoms.info['pressure']:g}" for atoms in frames)

@@ -22,7 +22,7 @@ from typing import Any
 from paper import PAPER
 from unseen import unseen_table
 
-from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.curve_page import (
     condition_tables,
     curve_tables,
@@ -87,7 +87,7 @@ def write_tables(folder: Path) -> None:
 
 def system_page(system: str, opened: Session) -> list[str]:
     """A system's tables in Markdown, beside the paper's own figures; none without points."""
-    parts = Parts.of(opened)
+    parts = CurveCampaigns.of(opened)
     points = opened.store.of(parts.curve.name).points()
     if not points:
         return []
@@ -116,7 +116,7 @@ def system_page(system: str, opened: Session) -> list[str]:
     return lines
 
 
-def untrained(opened: Session, parts: Parts) -> list[list[str]]:
+def untrained(opened: Session, parts: CurveCampaigns) -> list[list[str]]:
     """Errors of the model that all trainings start from."""
     store = opened.store.of(parts.curve.name)
     settings = store.document()["engine"]["hash"]
@@ -135,7 +135,7 @@ def untrained(opened: Session, parts: Parts) -> list[list[str]]:
     return rows
 
 
-def costs(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> str:
+def costs(opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]) -> str:
     """Labels, trainings and their CPU time, one thread each."""
     hours = {"trainings": sum(point["wall_seconds"] for point in points) / 3600}
     counts = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import Errors, errors
 from entropy_flows.evaluate.curve import QUANTITIES, Mean, Ratio
@@ -19,7 +19,7 @@ from entropy_flows.jobs.curve import CHOSEN
 from entropy_flows.potentials import load_calculator
 
 
-def unseen_table(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> Table:
+def unseen_table(opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]) -> Table:
     """Errors of the largest models on the cells they have not seen."""
     size, pool = max(point["size"] for point in points), parts.pools["entropy"]
     largest = [point for point in points if point["size"] == size]

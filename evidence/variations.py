@@ -18,7 +18,7 @@ from ablations import run
 from make import HERE, SYSTEMS, markdown
 from rich.console import Console
 
-from entropy_flows.cli.curve import Parts
+from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate.curve import QUANTITIES, Ratio, summarise
 from entropy_flows.flows import LearningCurveMaker, curve_of
@@ -68,7 +68,7 @@ def main() -> None:
     args = parser.parse_args()
     console = Console()
     with session(HERE / f"{args.system}.yaml", args.folder / args.system) as opened:
-        parts = Parts.of(opened)
+        parts = CurveCampaigns.of(opened)
         rows = [row("as in the evidence", opened, parts.curve)]
         for name, campaign in variations(opened.campaign, args.student).items():
             if args.only and name not in args.only:

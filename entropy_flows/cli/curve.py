@@ -37,7 +37,7 @@ Step = tuple["Campaign", "AnyMaker"]
 
 
 @dataclass(frozen=True)
-class Parts:
+class CurveCampaigns:
     """The campaigns that belong to a campaign's learning curve.
 
     Attributes
@@ -57,7 +57,7 @@ class Parts:
     pools: dict[str, str]
 
     @classmethod
-    def of(cls, opened: Session) -> Parts:
+    def of(cls, opened: Session) -> CurveCampaigns:
         """As the campaign is now."""
         from entropy_flows.flows import curve_of, independent_pool, random_pool
         from entropy_flows.jobs.curve import CHOSEN
@@ -131,7 +131,7 @@ def _steps(opened: Session) -> Iterator[Step]:
 
     campaign = opened.campaign
     yield campaign, ActiveLearningMaker.from_campaign(campaign)
-    parts = Parts.of(opened)
+    parts = CurveCampaigns.of(opened)
     yield parts.independent, IndependentTestMaker.from_campaign(campaign)
     yield parts.random, RandomMDMaker.from_campaign(campaign, size=parts.size)
     yield parts.curve, LearningCurveMaker.from_campaign(campaign, parts.pools)
@@ -153,7 +153,7 @@ def _submitted(part: Session, maker: Any, console: Console) -> bool:
 def _tell(opened: Session, console: Console) -> None:
     from entropy_flows.cli.curve_page import curve_tables, write_page
 
-    parts = Parts.of(opened)
+    parts = CurveCampaigns.of(opened)
     points = opened.store.of(parts.curve.name).points()
     if not points:
         console.print(f"{parts.curve.name}: no point yet")

@@ -16,7 +16,7 @@ from entropy_flows.evaluate.report import Table
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from entropy_flows.cli.curve import Parts
+    from entropy_flows.cli.curve import CurveCampaigns
     from entropy_flows.evaluate import Errors
     from entropy_flows.store import CampaignStore
 
@@ -52,7 +52,7 @@ def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
     return tables
 
 
-def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) -> Path:
+def write_page(opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]) -> Path:
     """Write tables and figures; returns the page."""
     from entropy_flows.evaluate import plots
     from entropy_flows.evaluate.report import write_report
@@ -85,7 +85,7 @@ def write_page(opened: Session, parts: Parts, points: Sequence[dict[str, Any]]) 
     )
 
 
-def pools_of(opened: Session, parts: Parts) -> dict[str, list[np.ndarray]]:
+def pools_of(opened: Session, parts: CurveCampaigns) -> dict[str, list[np.ndarray]]:
     """Fingerprints of the cells of each pool whose labels count: those that converged and are not outliers."""
     from entropy_flows.jobs.curve import CHOSEN
 
@@ -110,7 +110,9 @@ def _prints(opened: Session, campaign: str) -> dict[str, np.ndarray]:
     return {entry["key"]: q for entry, q in zip(entries, prints, strict=True)}
 
 
-def information_table(opened: Session, parts: Parts, pools: dict[str, list[np.ndarray]]) -> Table:
+def information_table(
+    opened: Session, parts: CurveCampaigns, pools: dict[str, list[np.ndarray]]
+) -> Table:
     """log det Σ of equally many cells of each pool, and of the mixed one."""
     size, params = (
         min(len(pools[name]) for name in pools if name != "independent"),
@@ -130,7 +132,7 @@ def information_table(opened: Session, parts: Parts, pools: dict[str, list[np.nd
     return ("Information of equal-sized pools", rows, note)
 
 
-def _near_prints(opened: Session, parts: Parts) -> list[np.ndarray]:
+def _near_prints(opened: Session, parts: CurveCampaigns) -> list[np.ndarray]:
     """Fingerprints of the baseline's near-equilibrium cells."""
     from entropy_flows.jobs.curve import near_equilibrium
 
@@ -141,7 +143,7 @@ def _near_prints(opened: Session, parts: Parts) -> list[np.ndarray]:
 
 
 def condition_tables(
-    opened: Session, parts: Parts, points: Sequence[dict[str, Any]]
+    opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]
 ) -> list[Table]:
     """Errors before training and of the largest models, for each phase and temperature of the independent test."""
     from entropy_flows.evaluate import errors
@@ -192,7 +194,7 @@ def start_of(curve: CampaignStore) -> str:
 
 
 def _model_figures(
-    opened: Session, parts: Parts, points: Sequence[dict[str, Any]]
+    opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Parity of the largest models on the independent test, and error against distance from the training cells."""
     from entropy_flows.evaluate import parity, plots

@@ -14,7 +14,7 @@ from entropy_flows.explore import (
     keep_near_equilibrium,
 )
 from entropy_flows.jobs.common import StageMaker, stage_job
-from entropy_flows.jobs.explore import Prescaled, batch_of, count_batches, explore_batch
+from entropy_flows.jobs.explore import StartCells, batch_of, count_batches, explore_batch
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings
@@ -68,7 +68,7 @@ class AnchorMaker(StageMaker):
         store = CampaignStore.open(campaign)
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         runs = draw_runs(condition_grid(plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
-        starts = Prescaled.of_campaign(store, seeds, model, base)
+        starts = StartCells.of_campaign(store, seeds, model, base)
         doc = explore_batch(
             (campaign, iteration, batch),
             batch_of(runs, plain, batch),

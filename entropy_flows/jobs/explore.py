@@ -90,7 +90,7 @@ class ExploreMaker(StageMaker):
         base = load_batch_model(store.fetch_model(model), device=settings().device)
         runs = batch_of(self.runs(list(seeds), iteration, seed), self.params, batch)
         starts, bias = (
-            Prescaled.of_campaign(store, seeds, model, base),
+            StartCells.of_campaign(store, seeds, model, base),
             self._bias(store, iteration, dataset),
         )
         doc = explore_batch(
@@ -116,7 +116,7 @@ def batch_of(runs: Sequence[Run], params: ExploreParams, batch: int) -> list[Run
     return list(runs[batch * params.batch_size : (batch + 1) * params.batch_size])
 
 
-class Prescaled:
+class StartCells:
     """Starting cells: seeds at the volume that stands for their pressure.
 
     Parameters

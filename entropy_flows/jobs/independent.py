@@ -21,7 +21,7 @@ from entropy_flows.explore import (
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.explore import (
-    Prescaled,
+    StartCells,
     batch_of,
     count_batches,
     describe,
@@ -107,7 +107,7 @@ class _Relaxed:
 
     def __init__(self, seeds: Mapping[str, Structure], base: BatchModel, params: IndependentParams):
         self.prescaled, self.calculator, self.params = (
-            Prescaled(seeds, base),
+            StartCells(seeds, base),
             BatchOfOne(base),
             params,
         )

@@ -18,7 +18,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
-from entropy_flows.select import Candidate, Judged, SelectParams, Verdict, make_selector
+from entropy_flows.select import Candidate, DecisionStream, SelectParams, Verdict, make_selector
 from entropy_flows.settings import settings as machine
 from entropy_flows.store import CampaignStore, Entry
 
@@ -94,9 +94,9 @@ class SelectMaker(StageMaker):
         verdicts: Counter[Verdict] = Counter()
         entries, gains, near = [], [], []
         params, spread = self._committee(store, model)
-        candidates = Fingerprinted(pool, order, ledger.fingerprint, spread)
+        candidates = LazyCandidates(pool, order, ledger.fingerprint, spread)
         centres = ledger.means(iteration, self.name) if params.needs_centres else None
-        judged = Judged(make_selector(params)(candidates, statistics, budget, centres))
+        judged = DecisionStream(make_selector(params)(candidates, statistics, budget, centres))
         for decision in judged:
             verdicts[decision.verdict] += 1
             key, run, step, atoms = pool[order[decision.index]]
@@ -158,7 +158,7 @@ def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:
 
 
 @dataclass(frozen=True)
-class Fingerprinted:
+class LazyCandidates:
     """The pool in the order of judging; fingerprints are computed when they are asked for, and not kept.
 
     Attributes

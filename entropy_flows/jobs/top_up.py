@@ -12,7 +12,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import StageMaker, document, stage_job
 from entropy_flows.jobs.explore import origin
 from entropy_flows.jobs.label import PLANNED, LabelMaker, count
-from entropy_flows.jobs.select import Fingerprinted, snapshots_of
+from entropy_flows.jobs.select import LazyCandidates, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.select import GreedySelector
 from entropy_flows.store import CampaignStore, Entry
@@ -99,7 +99,7 @@ class TopUpMaker(StageMaker):
             doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None
         ]
         pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
-        candidates = Fingerprinted(pool, range(len(pool)), ledger.fingerprint)
+        candidates = LazyCandidates(pool, range(len(pool)), ledger.fingerprint)
         entries = []
         for chosen in selector(candidates, ledger.statistics(iteration, self.name), wanted):
             key, run, step, atoms = pool[chosen.index]

@@ -1,6 +1,6 @@
 """Choose what to label: one idea a file, one protocol (`base.Selector`), in a campaign or on a fixed pool (`pool`)."""
 
-from entropy_flows.select.base import Candidate, Decision, Judged, Pool, Selector, Verdict
+from entropy_flows.select.base import Candidate, Decision, DecisionStream, Pool, Selector, Verdict
 from entropy_flows.select.committee import CommitteeSelector
 from entropy_flows.select.farthest import FarthestSelector
 from entropy_flows.select.greedy import GreedySelector

@@ -75,7 +75,7 @@ spent, or is "".
 """
 
 
-class Judged:
+class DecisionStream:
     """Decisions to iterate over; afterwards `reason` says why they ended before the budget was spent, or is empty."""
 
     def __init__(self, decisions: Decisions) -> None:
@@ -135,7 +135,7 @@ class Selector(Protocol):
         ------
         Decision
             On one candidate after the other; what is accepted is in the statistics by then. Nothing
-            happens before the first is asked for. `Judged` keeps what the generator returns.
+            happens before the first is asked for. `DecisionStream` keeps what the generator returns.
 
         Raises
         ------

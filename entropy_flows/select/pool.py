@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
-from entropy_flows.select.base import Candidate, Judged, Selector, Verdict
+from entropy_flows.select.base import Candidate, DecisionStream, Selector, Verdict
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,6 @@ def choose(
         for place, mode in zip(order, modes, strict=True)
     ]
     centres = np.array([prints[place].mean(axis=0) for place in known]) if len(known) else None
-    judged = Judged(selector(candidates, statistics, wanted, centres))
+    judged = DecisionStream(selector(candidates, statistics, wanted, centres))
     places = [order[each.index] for each in judged if each.verdict is Verdict.ACCEPTED]
     return Choice(places, judged.reason)

@@ -7,7 +7,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from entropy_flows.explore import Condition, Run, equation_of_state
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.explore import Prescaled
+from entropy_flows.jobs.explore import StartCells
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.store import CampaignStore
 
@@ -30,7 +30,7 @@ def test_the_base_models_equations_of_state_hold_in_each_iteration(database, see
     models = {name: load_batch_model(name) for name in (BASE, NEXT)}
     expected = equation_of_state(bulk("Cu", cubic=True), models[BASE])
     for model in (BASE, NEXT):
-        starts = Prescaled.of_campaign(store, seeds, model, models[model])
+        starts = StartCells.of_campaign(store, seeds, model, models[model])
         assert starts.of("fcc") == expected
         assert volume(starts, 10.0) == pytest.approx(
             4 * expected.volume * (1 - 10.0 / expected.bulk_modulus)
@@ -40,14 +40,14 @@ def test_the_base_models_equations_of_state_hold_in_each_iteration(database, see
 def test_the_next_models_own_would_be_others(seeds):
     """Or the test above could not fail."""
     with pytest.raises(ValueError, match="no equation of state"):
-        Prescaled(seeds, load_batch_model(NEXT)).of("fcc")
+        StartCells(seeds, load_batch_model(NEXT)).of("fcc")
 
 
 def test_a_cell_with_a_vacuum_starts_as_it_is():
     """Its equation of state would stretch the slab itself: 3.84 → 3.94 Å for a silicon slab at P = 0."""
     slab = bulk("Cu", cubic=True)
     slab.cell[2, 2] += 12
-    starts = Prescaled({"slab": to_structure(slab)}, load_batch_model(BASE))
+    starts = StartCells({"slab": to_structure(slab)}, load_batch_model(BASE))
     start = starts(Run(0, Condition("slab", 300, 2, 0.0), "atom", 1))
     assert np.array_equal(start.cell, slab.cell)
     assert np.allclose(start.positions, slab.positions)

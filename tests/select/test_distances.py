@@ -7,9 +7,9 @@ from pools import empty
 from entropy_flows.select import (
     Candidate,
     CommitteeSelector,
+    DecisionStream,
     FarthestSelector,
     HybridSelector,
-    Judged,
     KCentresSelector,
     KMeansSelector,
     SelectParams,
@@ -51,7 +51,7 @@ def standard(cells, others=()):
 
 
 def run(selector, cells, budget, centres=None, statistics=None):
-    judged = Judged(
+    judged = DecisionStream(
         selector(cells, empty(DIM) if statistics is None else statistics, budget, centres)
     )
     decisions = list(judged)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.select import (
     Candidate,
+    DecisionStream,
     GreedySelector,
-    Judged,
     SelectParams,
     greedy,
     make_selector,
@@ -145,7 +145,7 @@ def test_says_why_it_ends():
         (-1e9, 5, "^$"),
         (-1e9, None, "^$"),
     ):
-        judged = Judged(GreedySelector(theta)(candidates, data_set(), budget))
+        judged = DecisionStream(GreedySelector(theta)(candidates, data_set(), budget))
         list(judged)
         assert re.search(words, judged.reason)
 

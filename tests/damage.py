@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from entropy_flows.label.existing import Existing
+from entropy_flows.label.existing import ImportedFrame
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,11 @@ class Outcome:
 
 
 def read_damaged(
-    path: Path, text: str, damage: Damage, files: int, reader: Callable[[Path], Iterable[Existing]]
+    path: Path,
+    text: str,
+    damage: Damage,
+    files: int,
+    reader: Callable[[Path], Iterable[ImportedFrame]],
 ) -> Outcome:
     """Read a text again and again, damaged in another way each time; only ValueError may be raised."""
     lines = text.splitlines(keepends=True)

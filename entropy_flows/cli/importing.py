@@ -19,7 +19,7 @@ from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.label.steps import StepRule
 
 if TYPE_CHECKING:
-    from entropy_flows.label.existing import Existing
+    from entropy_flows.label.existing import ImportedFrame
     from entropy_flows.store.importing import Import, ImportReport
 
 QUIET_SECONDS = 10.0
@@ -107,7 +107,7 @@ def command(
     show(console, report)
 
 
-def _files(kind: Format | None, path: Path, rule: StepRule) -> Iterable[Existing]:
+def _files(kind: Format | None, path: Path, rule: StepRule) -> Iterable[ImportedFrame]:
     from entropy_flows.label.existing import read_extxyz, read_files, read_run
 
     if kind is Format.EXTXYZ and path.is_file():
@@ -121,7 +121,7 @@ def _files(kind: Format | None, path: Path, rule: StepRule) -> Iterable[Existing
 
 def _tasks(
     collection: str, query: str, uri_env: str | None, database: str | None, rule: StepRule
-) -> Iterable[Existing]:
+) -> Iterable[ImportedFrame]:
     from entropy_flows.label.existing import read_tasks
     from entropy_flows.settings import variable
     from entropy_flows.store import connect
@@ -143,7 +143,7 @@ def _tasks(
     return read_tasks(opened[collection].find(wanted).sort("_id"), collection, rule)
 
 
-def _all_fit(work: Import, frames: list[Existing]) -> list[Existing]:
+def _all_fit(work: Import, frames: list[ImportedFrame]) -> list[ImportedFrame]:
     """The frames, if every one of them can be used."""
     bad = [(frame.place, reason) for frame in frames if (reason := work.unfit(frame))]
     if bad:

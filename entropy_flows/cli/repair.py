@@ -16,8 +16,8 @@ from entropy_flows.processes import locked
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
-    from entropy_flows.launch import Mended
-    from entropy_flows.launch.evidence import Evidence
+    from entropy_flows.launch import RepairReport
+    from entropy_flows.launch.evidence import LivenessCriteria
 
 PATIENCE = 120.0
 
@@ -75,7 +75,7 @@ def gather(
     idle: bool,
     expiry: float | None = None,
     patience: float | None = None,
-) -> Evidence:
+) -> LivenessCriteria:
     """What is known here of who is dead.
 
     Parameters
@@ -88,16 +88,16 @@ def gather(
         No `run` works in the campaign's folder now. Where the database is the campaign's own there
         are no other workers than its, and whatever is half done was left so.
     expiry, patience
-        As of `Evidence`, in seconds; None takes the defaults.
+        As of `LivenessCriteria`, in seconds; None takes the defaults.
     """
-    from entropy_flows.launch.evidence import Evidence, usual_expiry
+    from entropy_flows.launch.evidence import LivenessCriteria, usual_expiry
     from entropy_flows.launch.local import ended_workers, local_workers
     from entropy_flows.launch.queue import queue_jobs
 
     name = opened.store.name
     alone = idle and opened.embedded
     default = 0.0 if alone else PATIENCE
-    return Evidence(
+    return LivenessCriteria(
         dead=frozenset(local_workers(pad, name)) if alone else ended_workers(pad, name),
         expiry=usual_expiry() if expiry is None else expiry,
         queue=None if opened.embedded else queue_jobs(),
@@ -105,7 +105,7 @@ def gather(
     )
 
 
-def show(console: Console, mended: Mended, dry_run: bool) -> None:
+def show(console: Console, mended: RepairReport, dry_run: bool) -> None:
     """Print every finding, and their number."""
     table = Table("job", "id", "found", "would be" if dry_run else "done")
     for finding in mended.findings:

@@ -27,7 +27,13 @@ from entropy_flows.explore.phases import (
     equation_of_state,
     prescale,
 )
-from entropy_flows.explore.revem import Found, RevEM, RevEMParams, StrengthParams, random_cells
+from entropy_flows.explore.revem import (
+    AcceptedCell,
+    RevEM,
+    RevEMParams,
+    StrengthParams,
+    random_cells,
+)
 from entropy_flows.explore.seeds import Seed, build_seed, seed_cell
 from entropy_flows.explore.trajectory import Trajectory
 

@@ -86,7 +86,7 @@ class RevEMParams(Params):
 
 
 @dataclass(frozen=True)
-class Found:
+class AcceptedCell:
     """A cell of the data set.
 
     Attributes
@@ -151,7 +151,7 @@ class RevEM:
     ) -> None:
         self.symbol, self.window, self.params, self.rng = symbol, window, params, rng
         self.statistics, self.fingerprint = statistics, fingerprint
-        self.found: list[Found] = []
+        self.found: list[AcceptedCell] = []
         self.done, self.k, self.failures = 0, params.strength.start, 0
         self.counts: Counter[str] = Counter()
 
@@ -204,7 +204,7 @@ class RevEM:
         if not gain > above:
             return False
         self.statistics.add(q)
-        self.found.append(Found(atoms, candidate, k, gain, self.statistics.entropy()))
+        self.found.append(AcceptedCell(atoms, candidate, k, gain, self.statistics.entropy()))
         return True
 
     def state(self) -> dict[str, Any]:

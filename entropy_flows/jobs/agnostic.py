@@ -12,7 +12,7 @@ from ase import Atoms
 from jobflow import job
 
 from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
-from entropy_flows.explore import Found, RevEM, RevEMParams, Window, random_cells
+from entropy_flows.explore import AcceptedCell, RevEM, RevEMParams, Window, random_cells
 from entropy_flows.faults import saving_first
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
@@ -232,7 +232,7 @@ def _progress(run: RevEM) -> dict[str, Any]:
     return {"tried": run.done, **counts, "k": run.k}
 
 
-def _cell(found: Found) -> dict[str, Any]:
+def _cell(found: AcceptedCell) -> dict[str, Any]:
     """A cell as plain data."""
     told = {"candidate": found.candidate, "k": found.k, "gain": found.gain}
     return {

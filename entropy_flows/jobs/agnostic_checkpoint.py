@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from entropy_flows.digest import digest
-from entropy_flows.explore import Found, RevEM
+from entropy_flows.explore import AcceptedCell, RevEM
 from entropy_flows.jobs.checkpoint import CheckpointFile
 
 
@@ -91,5 +91,7 @@ def unpacked(data: bytes, element: str) -> tuple[dict[str, Any], float]:
             for cell, positions in zip(stored["cells"], places, strict=True)
         ]
         state["statistics"] = stored["statistics"].tobytes()
-    state["found"] = [Found(atoms, *row[:-1]) for atoms, row in zip(cells, rows, strict=True)]
+    state["found"] = [
+        AcceptedCell(atoms, *row[:-1]) for atoms, row in zip(cells, rows, strict=True)
+    ]
     return state, seconds

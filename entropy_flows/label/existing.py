@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from entropy_flows.label.extxyz import read_extxyz
-from entropy_flows.label.frame import Existing
+from entropy_flows.label.frame import ImportedFrame
 from entropy_flows.label.own_runs import is_run_of
 from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.tasks import read_tasks
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-def read_files(path: Path, rule: StepRule = LAST) -> Iterator[Existing]:
+def read_files(path: Path, rule: StepRule = LAST) -> Iterator[ImportedFrame]:
     """Frames of an extended XYZ file, of one vasprun.xml, or of every vasprun.xml at or below a folder.
 
     Files are told apart by what is in them. They may be compressed by gzip, bzip2 or xz.

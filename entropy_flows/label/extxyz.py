@@ -18,7 +18,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.conventions import GPA, pressure, to_matrix, to_voigt
 from entropy_flows.geometry import to_structure
-from entropy_flows.label.frame import Existing, sha256_of
+from entropy_flows.label.frame import ImportedFrame, sha256_of
 from entropy_flows.label.label_keys import read_label_keys
 from entropy_flows.label.read import read_label
 from entropy_flows.label.stress_limit import stress_defect
@@ -176,7 +176,7 @@ def missing_parts(atoms: Atoms, needs: tuple[str, ...]) -> str | None:
     return None
 
 
-def read_extxyz(path: Path) -> Iterator[Existing]:
+def read_extxyz(path: Path) -> Iterator[ImportedFrame]:
     """Frames of an extended XYZ file as labels that exist already: with energy and forces, and periodic.
 
     Raises
@@ -187,7 +187,7 @@ def read_extxyz(path: Path) -> Iterator[Existing]:
     digest = sha256_of(path)
     for frame in read_frames(path):
         source = {"file": path.name, "sha256": digest, "index": frame.index}
-        existing = Existing(frame.source, source, settings={"file": digest}, notes=frame.notes)
+        existing = ImportedFrame(frame.source, source, settings={"file": digest}, notes=frame.notes)
         if frame.atoms is None:
             yield replace(existing, defect=frame.defect)
             continue
@@ -197,7 +197,7 @@ def read_extxyz(path: Path) -> Iterator[Existing]:
             yield replace(existing, defect=str(err))
 
 
-def _with_label(existing: Existing, atoms: Atoms) -> Existing:
+def _with_label(existing: ImportedFrame, atoms: Atoms) -> ImportedFrame:
     """The frame with its structure, label and split."""
     if defect := missing_parts(atoms, ("energy", "forces", "periodic")):
         raise FrameError(defect)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Existing:
+class ImportedFrame:
     """A frame of a source.
 
     Attributes

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.label.frame import Existing
+from entropy_flows.label.frame import ImportedFrame
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -33,7 +33,7 @@ _FIXED_CELL = 2  # ISIF up to here
 _MESHES = ("gamma", "monkhorst")
 
 
-def is_run_of(frame: Existing, maker: Maker) -> bool:
+def is_run_of(frame: ImportedFrame, maker: Maker) -> bool:
     """Whether a frame is a run of VASP with the INCAR, the k points and the POTCARs that a Maker gives its cell.
 
     The date of a pseudopotential is not looked at, only its symbol and that it is PBE or not.

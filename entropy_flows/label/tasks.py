@@ -7,7 +7,7 @@ from typing import Any
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.document import value_at
-from entropy_flows.label.frame import Existing
+from entropy_flows.label.frame import ImportedFrame
 from entropy_flows.label.read import read_label, structure_of
 from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.task_moments import initial_moments
@@ -26,7 +26,7 @@ _RUN_SPECIFIC = (
 
 def read_tasks(
     rows: Iterable[Mapping[str, Any]], collection: str, rule: StepRule = LAST
-) -> Iterator[Existing]:
+) -> Iterator[ImportedFrame]:
     """Task documents, as atomate2 stores them through jobflow or as they are.
 
     Parameters
@@ -59,10 +59,10 @@ def read_tasks(
             yield of_task(task, where, source | {"step": number}, number - 1)
         if not numbers:
             reason = f"{len(steps)} ionic steps in it, none of which is a {rule.every}th"
-            yield Existing(place, source, defect=reason)
+            yield ImportedFrame(place, source, defect=reason)
 
 
-def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Existing:
+def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> ImportedFrame:
     """A task document as a frame.
 
     Parameters
@@ -70,7 +70,7 @@ def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Ex
     task
         The document.
     place, source
-        See `Existing`.
+        See `ImportedFrame`.
     step
         Which ionic step of a run of VASP.
 
@@ -85,11 +85,11 @@ def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Ex
     except Exception as err:  # any document may be in a collection
         if is_machine_fault(err):
             raise
-        return Existing(place, source, defect=f"no label: {err}")
+        return ImportedFrame(place, source, defect=f"no label: {err}")
     if structure is None:
-        return Existing(place, source, defect=f"{label.reason}: {label.evidence}")
+        return ImportedFrame(place, source, defect=f"{label.reason}: {label.evidence}")
     if len(structure) != label.n_atoms or not structure.is_ordered:
-        return Existing(
+        return ImportedFrame(
             place, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites"
         )
     structure = structure.copy()
@@ -101,4 +101,4 @@ def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Ex
     }
     calculations = task.get("calcs_reversed") if isinstance(task, Mapping) else None
     inputs = dict(calculations[0].get("input") or {}) if calculations else None
-    return Existing(place, source, structure, label, settings, inputs)
+    return ImportedFrame(place, source, structure, label, settings, inputs)

@@ -10,7 +10,7 @@ from typing import Any
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.compressed import DAMAGE, open_binary
-from entropy_flows.label.frame import Existing, sha256_of
+from entropy_flows.label.frame import ImportedFrame, sha256_of
 from entropy_flows.label.ionic import NO_AB_INITIO
 from entropy_flows.label.outcar import moments_beside
 from entropy_flows.label.steps import LAST, StepRule
@@ -21,7 +21,7 @@ _NAME = re.compile(r"vasprun.*\.xml(\.[\w-]+)*", re.IGNORECASE)
 _TEXT = re.compile(r"\.(ext)?xyz(\.[\w-]+)?$", re.IGNORECASE)
 
 
-def read_vasprun(path: Path, place: str) -> Existing:
+def read_vasprun(path: Path, place: str) -> ImportedFrame:
     """The last ionic step of a run of VASP.
 
     Parameters
@@ -39,7 +39,7 @@ def read_vasprun(path: Path, place: str) -> Existing:
     return next(read_run(path, place, LAST))
 
 
-def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
+def read_run(path: Path, place: str, rule: StepRule) -> Iterator[ImportedFrame]:
     """Ionic steps of a run of VASP, each a frame of its own, and a frame for what is wrong with the file.
 
     Parameters
@@ -62,7 +62,7 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
     except (ValueError, OSError) as err:
         if is_machine_fault(err) and not isinstance(err, PermissionError):
             raise
-        yield Existing(place, source, defect=f"not readable: {err}")
+        yield ImportedFrame(place, source, defect=f"not readable: {err}")
         return
     if rule.every is not None or output.damage is None:
         for number, step in output.steps.items():
@@ -73,7 +73,7 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[Existing]:
             )
             yield _frame(step, shared, name, source | {"step": number}, outcar)
     if (defect := _defect(output, rule)) is not None:
-        yield Existing(place, source, defect=defect)
+        yield ImportedFrame(place, source, defect=defect)
 
 
 def is_run(path: Path) -> bool:
@@ -114,14 +114,14 @@ def _frame(
     place: str,
     source: dict[str, Any],
     outcar: dict[str, Any],
-) -> Existing:
+) -> ImportedFrame:
     if isinstance(step, str):
-        return Existing(place, source, defect=step)
+        return ImportedFrame(place, source, defect=step)
     if not step["electronic_steps"]:
         reason = (
             NO_AB_INITIO if shared["input"]["incar"].get("ML_LMLFF") else "no electronic step in it"
         )
-        return Existing(place, source, defect=reason)
+        return ImportedFrame(place, source, defect=reason)
     calculation = {**shared, "output": {"ionic_steps": [step], "outcar": outcar}}
     task = {"output": {"structure": shared["structure"]}, "calcs_reversed": [calculation]}
     return of_task(task, place, source)

@@ -1,7 +1,7 @@
 """Running a campaign: submission, workers of this machine, and what to mend after one of them was killed."""
 
 from entropy_flows.launch.local import LocalWorkers
-from entropy_flows.launch.repair import Mended, repair
+from entropy_flows.launch.repair import RepairReport, repair
 from entropy_flows.launch.submit import build_flow, submit
 
 __all__ = ["LocalWorkers", "Mended", "build_flow", "repair", "submit"]

@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class LivenessCriteria:
     """By what a dead worker is told from a living one.
 
     Attributes

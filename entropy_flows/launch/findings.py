@@ -14,7 +14,14 @@ from __future__ import annotations
 
 from fireworks import Firework, LaunchPad
 
-from entropy_flows.launch.evidence import Document, Evidence, Finding, age, finding, last_sign
+from entropy_flows.launch.evidence import (
+    Document,
+    Finding,
+    LivenessCriteria,
+    age,
+    finding,
+    last_sign,
+)
 from entropy_flows.launch.needs import waiting_for_nothing, without_arrays
 
 MAX_ATTEMPTS = 5
@@ -32,7 +39,7 @@ LAUNCH_FIELDS = ("launch_id", "fw_id", "state", "state_history", "fworker.name",
 
 
 def look(
-    pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool = False
+    pad: LaunchPad, workflow: Document, evidence: LivenessCriteria, retry: bool = False
 ) -> list[Finding]:
     """What is wrong with a workflow's jobs.
 
@@ -70,7 +77,11 @@ def look(
 
 
 def judge(
-    job: Document, told: str | None, launches: dict[int, Document], evidence: Evidence, retry: bool
+    job: Document,
+    told: str | None,
+    launches: dict[int, Document],
+    evidence: LivenessCriteria,
+    retry: bool,
 ) -> Finding | None:
     """What is wrong with one job, whose workflow was told a state; None if nothing is, or nobody can say yet."""
     launch = _deciding([launches[number] for number in job["launches"] if number in launches])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fireworks import LaunchPad
 
-from entropy_flows.launch.evidence import Evidence, usual_expiry
-from entropy_flows.launch.repair import Mended, repair
+from entropy_flows.launch.evidence import LivenessCriteria, usual_expiry
+from entropy_flows.launch.repair import RepairReport, repair
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
 from entropy_flows.store import launchpad
@@ -49,7 +49,7 @@ class LocalWorkers:
         self.restarts = 0
         self.looked = time.monotonic()
         self.pad = launchpad()
-        shared = Evidence(expiry=usual_expiry())
+        shared = LivenessCriteria(expiry=usual_expiry())
         self.evidence = replace(shared, patience=ALONE) if alone else shared
         count = count or settings().workers or len(os.sched_getaffinity(0))
         names = [worker_name(campaign, process_name(), number) for number in range(count)]
@@ -74,7 +74,7 @@ class LocalWorkers:
                 process.kill()
                 process.wait()
 
-    def mend(self) -> Mended:
+    def mend(self) -> RepairReport:
         """Replace dead workers and put their jobs back; now and then also what took time to tell from a living one's.
 
         Raises
@@ -88,7 +88,7 @@ class LocalWorkers:
             if process is not None and process.poll() is not None
         ]
         if not dead and time.monotonic() - self.looked < LOOK_SECONDS:
-            return Mended()
+            return RepairReport()
         self.restarts += len(dead)
         if self.restarts > MAX_RESTARTS:
             raise RuntimeError(f"workers died {self.restarts} times; see {self.folder / 'logs'}")

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from fireworks import LaunchPad
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.launch.evidence import Document, Evidence, Finding, age
+from entropy_flows.launch.evidence import Document, Finding, LivenessCriteria, age
 from entropy_flows.launch.findings import LAUNCH_FIELDS, look
 from entropy_flows.launch.lock import BusyError, held, wait
 from entropy_flows.launch.needs import ARRAYS, dangling
@@ -51,7 +51,7 @@ dead one.
 
 
 @dataclass(frozen=True)
-class Mended:
+class RepairReport:
     """What was found and mended; true if anything was mended."""
 
     findings: tuple[Finding, ...] = ()
@@ -65,8 +65,8 @@ class Mended:
     def __bool__(self) -> bool:
         return any(finding.kind in MENDED for finding in self.findings)
 
-    def __add__(self, other: Mended) -> Mended:
-        return Mended(self.findings + other.findings)
+    def __add__(self, other: RepairReport) -> RepairReport:
+        return RepairReport(self.findings + other.findings)
 
     def __str__(self) -> str:
         words = {**MENDED, **TOLD}
@@ -78,11 +78,11 @@ class Mended:
 def repair(
     pad: LaunchPad,
     campaign: str,
-    evidence: Evidence | None = None,
+    evidence: LivenessCriteria | None = None,
     *,
     dry_run: bool = False,
     retry: bool = False,
-) -> Mended:
+) -> RepairReport:
     """Find and mend what dead workers left of a campaign's jobs.
 
     Parameters
@@ -98,7 +98,7 @@ def repair(
     retry
         Run jobs again that were given up.
     """
-    evidence = evidence or Evidence()
+    evidence = evidence or LivenessCriteria()
     jobs = list(
         pad.fireworks.find(
             {"spec.campaign": campaign}, {"fw_id": 1, "name": 1, "launches": 1, "created_on": 1}
@@ -114,10 +114,10 @@ def repair(
         findings += _mend_workflow(pad, workflow, evidence, dry_run, retry)
     if not any(finding.kind == "busy" for finding in findings):
         findings += _orphans(pad, jobs, workflows, evidence, dry_run)
-    return Mended(tuple(findings))
+    return RepairReport(tuple(findings))
 
 
-def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) -> Mended:
+def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) -> RepairReport:
     """Run again what failed for a reason of its own in the last iteration, and the jobs after it.
 
     Parameters
@@ -157,17 +157,17 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
         for finding in findings:
             pad.rerun_fw(finding.fw_id)
         store.forget_failures([str(finding.uuid) for finding in findings])
-    return Mended(tuple(findings))
+    return RepairReport(tuple(findings))
 
 
 def _mend_workflow(
-    pad: LaunchPad, workflow: Document, evidence: Evidence, dry_run: bool, retry: bool
+    pad: LaunchPad, workflow: Document, evidence: LivenessCriteria, dry_run: bool, retry: bool
 ) -> list[Finding]:
     """Find under the workflow's lock what is wrong with it, and mend it."""
     about, number = {"_id": workflow["_id"]}, min(workflow["nodes"])
     done = workflow["state"] == "COMPLETED"
     findings = [] if done else look(pad, pad.workflows.find_one(about), evidence, retry)
-    if "locked" not in workflow and not Mended(tuple(findings)):
+    if "locked" not in workflow and not RepairReport(tuple(findings)):
         return findings
     taken = Finding("lock", number, workflow["name"], "locked by a worker that is dead", "unlocked")
     try:
@@ -191,7 +191,7 @@ def _mend_workflow(
 
 
 def _undisturbed(
-    pad: LaunchPad, workflow: Document, evidence: Evidence, retry: bool
+    pad: LaunchPad, workflow: Document, evidence: LivenessCriteria, retry: bool
 ) -> tuple[list[Finding], bool]:
     """What is wrong with a workflow that nobody changed during the look, and whether its lock's holder is dead."""
     about = {"_id": workflow["_id"]}
@@ -275,7 +275,9 @@ def _error(change: Callable[[], None]) -> str | None:
     return None
 
 
-def _left(pad: LaunchPad, jobs: list[Document], evidence: Evidence, dry_run: bool) -> list[Finding]:
+def _left(
+    pad: LaunchPad, jobs: list[Document], evidence: LivenessCriteria, dry_run: bool
+) -> list[Finding]:
     """Launches that were never closed, of jobs that went on without them."""
     names = {job["fw_id"]: job["name"] for job in jobs}
     current = {number for job in jobs for number in job["launches"]}
@@ -314,7 +316,7 @@ def _orphans(
     pad: LaunchPad,
     jobs: list[Document],
     workflows: list[Document],
-    evidence: Evidence,
+    evidence: LivenessCriteria,
     dry_run: bool,
 ) -> list[Finding]:
     """Delete what was in no workflow before these were looked at, is in none now, and was not added just now."""

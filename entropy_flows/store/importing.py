@@ -28,7 +28,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import engine_name, make_static_maker, odd_labels
-from entropy_flows.label.existing import Existing, is_run_of
+from entropy_flows.label.existing import ImportedFrame, is_run_of
 from entropy_flows.label.reasons import Reason, check_geometry
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
@@ -106,7 +106,7 @@ class Import:
 
     def run(
         self,
-        frames: Iterable[Existing],
+        frames: Iterable[ImportedFrame],
         on_progress: Callable[[ImportReport], None] = lambda _: None,
     ) -> ImportReport:
         """Import frames; those that cannot be used are told in the report.
@@ -133,7 +133,7 @@ class Import:
         self._finish(report)
         return report
 
-    def unfit(self, frame: Existing) -> str | None:
+    def unfit(self, frame: ImportedFrame) -> str | None:
         """Why a frame cannot be used in this campaign, or None."""
         if frame.defect is not None or frame.structure is None:
             return frame.defect or "no structure"
@@ -158,9 +158,11 @@ class Import:
             )
         return number
 
-    def _fit(self, chunk: Sequence[Existing], report: ImportReport) -> dict[str, Existing]:
+    def _fit(
+        self, chunk: Sequence[ImportedFrame], report: ImportReport
+    ) -> dict[str, ImportedFrame]:
         """Usable frames by their keys."""
-        fit: dict[str, Existing] = {}
+        fit: dict[str, ImportedFrame] = {}
         for frame in chunk:
             report.notes.update(frame.notes)
             if reason := self.unfit(frame):
@@ -173,7 +175,7 @@ class Import:
         return fit
 
     def _made(
-        self, fit: Mapping[str, Existing], there: set[str], report: ImportReport
+        self, fit: Mapping[str, ImportedFrame], there: set[str], report: ImportReport
     ) -> Iterator[Entry]:
         """Entries of the cells that are not in the ledger."""
         new = {key: frame for key, frame in fit.items() if key not in there}
@@ -207,7 +209,7 @@ class Import:
         self,
         entries: Iterable[Entry],
         statistics: Mapping[Mode, SufficientStatistics],
-        fit: Mapping[str, Existing],
+        fit: Mapping[str, ImportedFrame],
         report: ImportReport,
     ) -> list[Entry]:
         """Those that enter: all, or what passes θ."""
@@ -228,10 +230,10 @@ class Import:
                 report.skipped.append((fit[key].place, NO_GAIN))
         return chosen
 
-    def _entries(self, fit: Mapping[str, Existing]) -> list[dict[str, Any]]:
+    def _entries(self, fit: Mapping[str, ImportedFrame]) -> list[dict[str, Any]]:
         return list(self.ledger.entries(key={"$in": list(fit)}))
 
-    def _label(self, fit: Mapping[str, Existing], report: ImportReport) -> None:
+    def _label(self, fit: Mapping[str, ImportedFrame], report: ImportReport) -> None:
         """Give the entries their labels, also those that an interrupted import left without."""
         name, own = self.engine
         splits = self._splits(fit)
@@ -257,7 +259,7 @@ class Import:
         self.store.add_labels(labels)
         self._keep_splits(splits, report)
 
-    def _splits(self, fit: Mapping[str, Existing]) -> dict[str, str]:
+    def _splits(self, fit: Mapping[str, ImportedFrame]) -> dict[str, str]:
         """Split by key, of the frames that come with it or whose cell has it in another campaign of this database."""
         contents = {
             key: cell_hash(frame.structure)
@@ -318,7 +320,7 @@ class Import:
             )
 
 
-def content_key(frame: Existing) -> str:
+def content_key(frame: ImportedFrame) -> str:
     """Key of an imported cell: it follows from the cell and its label alone."""
     assert frame.structure is not None
     label = frame.label

@@ -8,16 +8,16 @@ import pytest
 from fireworks import FWAction, FWorker, Workflow
 from launchpads import ALIVE, DEAD, chained, ended_process, finish, job, number, states, take
 
-from entropy_flows.launch.evidence import Evidence
+from entropy_flows.launch.evidence import LivenessCriteria
 from entropy_flows.launch.findings import MAX_ATTEMPTS
 from entropy_flows.launch.local import ended_workers, local_workers, worker_name
-from entropy_flows.launch.repair import Mended, repair, retry_stages
+from entropy_flows.launch.repair import RepairReport, repair, retry_stages
 from entropy_flows.processes import process_name
 from entropy_flows.store import CampaignStore, job_store, launchpad
 
 NAMES = ("first", "second", "third")
-KNOWN = Evidence(dead=frozenset({DEAD}), patience=0.2)
-ALONE = Evidence(dead=frozenset({DEAD}), patience=0.0)
+KNOWN = LivenessCriteria(dead=frozenset({DEAD}), patience=0.2)
+ALONE = LivenessCriteria(dead=frozenset({DEAD}), patience=0.0)
 TROUBLE = {
     "_exception": {"_stacktrace": "Traceback …\nOSError: [Errno 28] No space left on device\n"}
 }
@@ -88,7 +88,7 @@ def silent(pad, launch_id, seconds):
 def test_nothing_to_mend(pad, chain):
     finish(pad, chain[0])
     mended = nothing(pad)
-    assert mended == Mended()
+    assert mended == RepairReport()
     assert str(mended) == "nothing to mend"
 
 
@@ -125,14 +125,14 @@ def test_jobs_after_a_lost_one_never_see_it_fail(pad, monkeypatch):
 
 def test_silence(pad, chain):
     silent(pad, take(pad, chain[0], ALIVE), 100)
-    nothing(pad, Evidence(expiry=200, patience=0))
-    assert mend(pad, Evidence(expiry=50, patience=0)) == {"lost": 1}
+    nothing(pad, LivenessCriteria(expiry=200, patience=0))
+    assert mend(pad, LivenessCriteria(expiry=50, patience=0)) == {"lost": 1}
     assert states(pad)["first"] == "READY"
 
 
 def test_the_living_are_left_alone(pad, chain):
     take(pad, chain[0], ALIVE)
-    nothing(pad, Evidence(dead=frozenset({DEAD}), expiry=50, patience=0))
+    nothing(pad, LivenessCriteria(dead=frozenset({DEAD}), expiry=50, patience=0))
     assert states(pad)["first"] == "RUNNING"
 
 
@@ -186,8 +186,8 @@ def test_killed_before_the_launch_was_written(pad, chain):
     pad.fireworks.update_one(
         {"fw_id": chain[0]}, {"$set": {"state": "RESERVED", "updated_on": long_ago}}
     )
-    nothing(pad, Evidence(patience=200))
-    assert mend(pad, Evidence(patience=50)) == {"reserved": 1}
+    nothing(pad, LivenessCriteria(patience=200))
+    assert mend(pad, LivenessCriteria(patience=50)) == {"reserved": 1}
     assert states(pad)["first"] == "READY"
 
 
@@ -201,17 +201,17 @@ def reserve(pad, reservation=None):
 
 def test_killed_between_the_launchpad_and_the_queue(pad, chain):
     reserve(pad)
-    nothing(pad, Evidence(patience=200))
-    assert mend(pad, Evidence(patience=50, queue=frozenset({"11"}))) == {"reserved": 1}
+    nothing(pad, LivenessCriteria(patience=200))
+    assert mend(pad, LivenessCriteria(patience=50, queue=frozenset({"11"}))) == {"reserved": 1}
     assert states(pad)["first"] == "READY"
 
 
 def test_cancelled_in_the_queue(pad, chain):
     _, launch = reserve(pad, 11)
-    nothing(pad, Evidence(patience=50, queue=frozenset({"11"})))
-    nothing(pad, Evidence(patience=50, queue=None))
-    nothing(pad, Evidence(patience=200, queue=frozenset()))
-    assert mend(pad, Evidence(patience=50, queue=frozenset({"12"}))) == {"reserved": 1}
+    nothing(pad, LivenessCriteria(patience=50, queue=frozenset({"11"})))
+    nothing(pad, LivenessCriteria(patience=50, queue=None))
+    nothing(pad, LivenessCriteria(patience=200, queue=frozenset()))
+    assert mend(pad, LivenessCriteria(patience=50, queue=frozenset({"12"}))) == {"reserved": 1}
     assert states(pad)["first"] == "READY"
     assert pad.launches.find_one({"launch_id": launch})["state"] == "FIZZLED"
 
@@ -219,10 +219,10 @@ def test_cancelled_in_the_queue(pad, chain):
 def test_cancelled_while_it_ran(pad, chain):
     fw_id, _ = reserve(pad, 11)
     launch = take(pad, fw_id, "cluster")
-    gone = Evidence(patience=50, queue=frozenset())
+    gone = LivenessCriteria(patience=50, queue=frozenset())
     nothing(pad, gone)  # it gives signs of life: this may be another cluster's queue
     silent(pad, launch, 100)
-    nothing(pad, Evidence(patience=50, queue=frozenset({"11"})))
+    nothing(pad, LivenessCriteria(patience=50, queue=frozenset({"11"})))
     assert mend(pad, gone) == {"lost": 1}
     assert states(pad)["first"] == "READY"
 
@@ -234,8 +234,8 @@ def test_cancelled_while_it_ran(pad, chain):
 def test_killed_before_the_workflow_heard(pad, chain):
     launch = take(pad, chain[0])
     end_launch(pad, launch)
-    nothing(pad, Evidence(patience=50))  # its worker may be about to tell
-    assert mend(pad, Evidence(dead=frozenset({DEAD}), patience=50)) == {"ended": 1}
+    nothing(pad, LivenessCriteria(patience=50))  # its worker may be about to tell
+    assert mend(pad, LivenessCriteria(dead=frozenset({DEAD}), patience=50)) == {"ended": 1}
     assert states(pad) == {"first": "COMPLETED", "second": "READY", "third": "WAITING"}
 
 
@@ -331,7 +331,7 @@ def test_one_end_after_another(pad, chain):
 
 def test_killed_while_submitting(pad):
     pad.fireworks.insert_one({**job("new").to_db_dict(), "fw_id": 50, "state": "READY"})
-    nothing(pad, Evidence(patience=50))  # it may be in the middle of being added
+    nothing(pad, LivenessCriteria(patience=50))  # it may be in the middle of being added
     (finding,) = repair(pad, "ours", ALONE, dry_run=True).findings
     assert finding.name == "new"
     assert "submit" in finding.done
@@ -389,7 +389,7 @@ def test_living_holders_of_the_lock(pad, chain, monkeypatch):
     lock(pad)
     stop = threading.Event()
     thread = holding(pad, lambda: {"$set": {"updated_on": ago(0)}}, stop)
-    mended = repair(pad, "ours", Evidence(patience=0.3))
+    mended = repair(pad, "ours", LivenessCriteria(patience=0.3))
     stop.set()
     thread.join()
     assert not mended
@@ -403,7 +403,7 @@ def test_a_lock_that_is_let_go(pad, chain):
     lock(pad)
     release = threading.Timer(0.3, lambda: pad.workflows.update_one({}, {"$unset": {"locked": ""}}))
     release.start()
-    mended = repair(pad, "ours", Evidence(dead=frozenset({DEAD}), patience=30))
+    mended = repair(pad, "ours", LivenessCriteria(dead=frozenset({DEAD}), patience=30))
     release.join()
     assert mended.counts == {"lost": 1}
     assert states(pad)["first"] == "READY"
@@ -573,7 +573,7 @@ def test_killed_while_pausing(pad, chain, before):
     pad.db["outputs"].insert_one({"uuid": "a"})
     nothing(pad)
     pad.db["outputs"].insert_one({"uuid": "b"})
-    nothing(pad, Evidence(patience=50))
+    nothing(pad, LivenessCriteria(patience=50))
     assert mend(pad) == {"waiting": 1}
     assert states(pad) == {"first": "COMPLETED", "second": "READY", "third": "WAITING"}
 
@@ -583,7 +583,7 @@ def test_killed_while_resuming(pad, chain):
     pad.pause_fw(chain[1])
     nothing(pad)  # somebody wants it so
     pad.fireworks.update_one({"fw_id": chain[1]}, {"$set": {"state": "WAITING"}})
-    nothing(pad, Evidence(patience=50))
+    nothing(pad, LivenessCriteria(patience=50))
     assert mend(pad) == {"waiting": 1}
     assert states(pad) == {"first": "COMPLETED", "second": "READY", "third": "WAITING"}
 
@@ -618,7 +618,7 @@ def test_two_repairs_at_once(pad, chain):
     fail(pad, number(pad, "failed"))
     end_launch(pad, take(pad, number(pad, "ended")), FWAction(detours=[detour()]))
     pad.workflows.update_many({}, {"$set": {"locked": True}})
-    evidence = Evidence(dead=frozenset({DEAD}), patience=1.0)
+    evidence = LivenessCriteria(dead=frozenset({DEAD}), patience=1.0)
     time.sleep(1.1)
     mended = []
     together(*[lambda: mended.append(repair(launchpad(), "ours", evidence)) for _ in range(2)])
@@ -658,7 +658,9 @@ def test_while_workers_run(pad):
         own = launchpad()
         while not left.is_set():
             mended.append(
-                repair(own, "ours", Evidence(dead=frozenset({DEAD}), expiry=100, patience=10))
+                repair(
+                    own, "ours", LivenessCriteria(dead=frozenset({DEAD}), expiry=100, patience=10)
+                )
             )
 
     together(work, work, mend_on)

@@ -8,14 +8,14 @@ import pytest
 from fireworks import FWAction, FWorker, Workflow
 from launchpads import ALIVE, DEAD, chained, job, number, states, take
 
-from entropy_flows.launch.evidence import Evidence
+from entropy_flows.launch.evidence import LivenessCriteria
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.task import add_once, is_added
 from entropy_flows.store import launchpad
 
 COLLECTIONS = ("fireworks", "workflows", "launches", "fw_id_assigner")
 NAMES = {"first", "beside", "label", "gather", "second", "third", "next", "last"}
-ALONE = Evidence(dead=frozenset({DEAD}), patience=0.0)
+ALONE = LivenessCriteria(dead=frozenset({DEAD}), patience=0.0)
 
 
 class Killed(BaseException):

@@ -15,7 +15,7 @@ from stage_jobs import AllWritesMaker
 
 from entropy_flows import CampaignStore, load_campaign
 from entropy_flows.jobs.common import with_stable_uuid
-from entropy_flows.launch.evidence import Evidence
+from entropy_flows.launch.evidence import LivenessCriteria
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.task import add_once, to_workflow
 from entropy_flows.processes import child as process
@@ -106,7 +106,7 @@ def test_a_worker_that_wakes_up_changes_nothing(pad, database, tmp_path, write):
     with worker(tmp_path) as stopped:
         wait_for(lambda: state_of(stopped) == "T")
         time.sleep(0.5)
-        assert repair(pad, "ours", Evidence(expiry=0.4)).counts == {"lost": 1}
+        assert repair(pad, "ours", LivenessCriteria(expiry=0.4)).counts == {"lost": 1}
         rapidfire(pad, FWorker("here"), nlaunches=0, strm_lvl="CRITICAL")
         assert pad.fireworks.find_one({})["state"] == "COMPLETED"
         before = content(database)

@@ -13,7 +13,7 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, make_static_maker, settings_hash
-from entropy_flows.label.existing import Existing
+from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import (
     CampaignStore,
@@ -54,7 +54,7 @@ def frame(seed=0, place=None, symbol="Si", **changes):
     )
     label = replace(label, pressure=-float(np.trace(label.stress)) / 3 * 160.21766, **changes)
     source = {"file": "set.xyz", "sha256": "0" * 64, "index": seed}
-    return Existing(
+    return ImportedFrame(
         place or f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}
     )
 
@@ -228,7 +228,7 @@ def test_a_killed_import_goes_on(store, database, monkeypatch, owner, write, at)
 def test_bad_frames_are_told_and_cost_no_other(store):
     germanium = replace(frame(3, place="ge"), structure=frame(3).structure.copy())
     germanium.structure.replace_species({"Si": "Ge"})
-    bad = [Existing("dead", {}, defect="no forces"), germanium]
+    bad = [ImportedFrame("dead", {}, defect="no forces"), germanium]
     report = run(store, [FRAMES[0], *bad, FRAMES[1]], as_engine=True)
     assert (report.read, report.entered) == (4, 2)
     assert report.skipped == [

@@ -9,7 +9,7 @@ from cells import Spring, rattled
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, make_static_maker, settings_hash
-from entropy_flows.label.existing import Existing
+from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.label.reasons import check_geometry
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore
@@ -39,7 +39,7 @@ def frame(seed, split=None):
     energy = atoms.get_potential_energy() - 5.0
     label = Label(len(atoms), True, energy=energy, free_energy=energy, forces=atoms.get_forces())
     source = {"file": "set.xyz", "sha256": "0" * 64, "index": seed}
-    return Existing(
+    return ImportedFrame(
         f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}, split=split
     )
 

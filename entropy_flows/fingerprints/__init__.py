@@ -1,6 +1,11 @@
 """Fingerprints: one vector per atom, and its adjoint."""
 
-from entropy_flows.fingerprints.base import Fingerprint, FingerprintBase, Pullback, Spectra
+from entropy_flows.fingerprints.base import (
+    EigenvalueSpectra,
+    Fingerprint,
+    FingerprintBase,
+    Pullback,
+)
 from entropy_flows.fingerprints.bispectrum import Bispectrum, BispectrumParams
 from entropy_flows.fingerprints.gom import GOM, GOMParams
 from entropy_flows.fingerprints.kinds import FingerprintParams, make_fingerprint

@@ -23,7 +23,7 @@ Pullback = Callable[[Array], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
-class Spectra:
+class EigenvalueSpectra:
     """Fingerprints of a batch of cells as torch tensors; atoms of all cells are numbered through."""
 
     q: Tensor
@@ -71,7 +71,7 @@ class Fingerprint(Protocol):
     def __call__(self, atoms: Atoms | Sequence[Atoms]) -> Array | list[Array]:
         """Fingerprints (n_atoms, dim) of a cell, or a list of them for a list of cells."""
 
-    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> EigenvalueSpectra:
         """Fingerprints of many cells at once; with `vectors`, their pullback can be asked for."""
 
     def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
@@ -115,7 +115,7 @@ class FingerprintBase(ABC):
         """Everything that determines the vectors, in JSON types."""
 
     @abstractmethod
-    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> EigenvalueSpectra:
         """Fingerprints of many cells at once; with `vectors`, their pullback can be asked for."""
 
     @property

@@ -36,7 +36,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from entropy_flows.batch import Batch
-from entropy_flows.fingerprints.base import FingerprintBase, Spectra, ordered_elements
+from entropy_flows.fingerprints.base import EigenvalueSpectra, FingerprintBase, ordered_elements
 from entropy_flows.fingerprints.snap import Cell, Form, components, pulled_back
 from entropy_flows.params import Params
 
@@ -133,7 +133,7 @@ class Bispectrum(FingerprintBase):
             **self.params.model_dump(mode="json", exclude={"kind"}),
         }
 
-    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> EigenvalueSpectra:
         """Fingerprints of a batch of cells.
 
         Parameters
@@ -161,4 +161,4 @@ class Bispectrum(FingerprintBase):
             found = (np.concatenate(gradients), np.array(strains))
             return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)
 
-        return Spectra(q, sizes, adjoint if vectors else None)
+        return EigenvalueSpectra(q, sizes, adjoint if vectors else None)

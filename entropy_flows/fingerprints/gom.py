@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.batch import Batch, Cells
 from entropy_flows.fingerprints import overlap, overlap_cpu
-from entropy_flows.fingerprints.base import FingerprintBase, Spectra, ordered_elements
+from entropy_flows.fingerprints.base import EigenvalueSpectra, FingerprintBase, ordered_elements
 from entropy_flows.fingerprints.overlap import Blocks, Form
 from entropy_flows.neighbors import neighbors
 from entropy_flows.params import Params
@@ -138,7 +138,7 @@ class GOM(FingerprintBase):
             **self.params.model_dump(mode="json", exclude=idle),
         }
 
-    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> Spectra:
+    def spectra(self, cells: Sequence[Atoms] | Batch, vectors: bool = True) -> EigenvalueSpectra:
         """Fingerprints of a batch of cells on the device.
 
         Parameters
@@ -159,7 +159,7 @@ class GOM(FingerprintBase):
             backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors)
         )
 
-    def _scaled(self, raw: Spectra) -> Spectra:
+    def _scaled(self, raw: EigenvalueSpectra) -> EigenvalueSpectra:
         """q/s, and ∂φ/∂r = (∂q/∂r)ᵀ (w/s)."""
         if self.params.scale is None:
             return raw
@@ -172,7 +172,9 @@ class GOM(FingerprintBase):
                 f"{self.dim // self.params.natx} matrices"
             )
         s, adjoint = torch.as_tensor(scale, device=raw.q.device), raw.adjoint
-        return Spectra(raw.q / s, raw.sizes, None if adjoint is None else lambda w: adjoint(w / s))
+        return EigenvalueSpectra(
+            raw.q / s, raw.sizes, None if adjoint is None else lambda w: adjoint(w / s)
+        )
 
     def _count(self, species: int) -> int:
         return {"single": 1, "center": species, "pairs": species * (species + 1) // 2}[

@@ -47,7 +47,7 @@ from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
 from entropy_flows.conventions import Array
-from entropy_flows.fingerprints.base import Spectra
+from entropy_flows.fingerprints.base import EigenvalueSpectra
 from entropy_flows.neighbors import Pairs
 
 CHUNK = 2**22
@@ -91,7 +91,7 @@ class Blocks:
 
 def spectra(
     batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
-) -> Spectra:
+) -> EigenvalueSpectra:
     """Spectra of all environments of a batch on its device.
 
     Parameters
@@ -128,7 +128,7 @@ def spectra(
         return rows.scatter(by_row, batch.cells)
 
     in_order = q.view(count, n, natx).transpose(0, 1).reshape(n, -1)
-    return Spectra(in_order, batch.cells.sizes, adjoint if vectors else None)
+    return EigenvalueSpectra(in_order, batch.cells.sizes, adjoint if vectors else None)
 
 
 class Rows:

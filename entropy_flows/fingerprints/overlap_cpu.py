@@ -18,7 +18,7 @@ from numba import njit
 from torch import Tensor
 
 from entropy_flows.batch import Batch
-from entropy_flows.fingerprints.base import Spectra
+from entropy_flows.fingerprints.base import EigenvalueSpectra
 from entropy_flows.fingerprints.lockstep import LARGEST, eigh_mixed
 from entropy_flows.fingerprints.overlap import Blocks, Form
 from entropy_flows.neighbors import Pairs
@@ -31,7 +31,7 @@ CHUNK = 2**24
 
 def spectra(
     batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
-) -> Spectra:
+) -> EigenvalueSpectra:
     """Spectra of all environments; arguments as in `overlap.spectra`."""
     n, cells = len(batch.cells.numbers), batch.cells
     centers, members, d = pairs.centers.numpy(), pairs.members.numpy(), pairs.vectors.numpy()
@@ -58,7 +58,7 @@ def spectra(
         )  # fmt: skip
         return torch.from_numpy(gradient), torch.from_numpy(strain)
 
-    return Spectra(torch.from_numpy(q), cells.sizes, adjoint if vectors else None)
+    return EigenvalueSpectra(torch.from_numpy(q), cells.sizes, adjoint if vectors else None)
 
 
 def _starts(sizes: Any) -> Any:

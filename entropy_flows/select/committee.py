@@ -14,7 +14,7 @@ import numpy as np
 
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import survey
+from entropy_flows.select.space import summarise_pool
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CommitteeSelector:
         centres: np.ndarray | None = None,
     ) -> Decisions:
         """Accept candidates; see `Selector`."""
-        uncertainty = survey(candidates, "committee").uncertainty
+        uncertainty = summarise_pool(candidates, "committee").uncertainty
         assert uncertainty is not None, "a survey for a selector that goes by it has it"
         for index in np.argsort(-uncertainty, kind="stable")[:budget].tolist():
             yield accept(index, candidates[index], statistics)

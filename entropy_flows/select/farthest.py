@@ -16,7 +16,7 @@ import numpy as np
 
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import Space, survey
+from entropy_flows.select.space import FeatureSpace, summarise_pool
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FarthestSelector:
         centres: np.ndarray | None = None,
     ) -> Decisions:
         """Accept candidates, the farthest first; see `Selector`."""
-        space = Space(survey(candidates).means, centres)
+        space = FeatureSpace(summarise_pool(candidates).means, centres)
         for _ in range(len(space) if budget is None else min(budget, len(space))):
             index = space.farthest()
             if space.is_copy(index):

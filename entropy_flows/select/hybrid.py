@@ -18,7 +18,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import SAME, Space, survey
+from entropy_flows.select.space import SAME, FeatureSpace, summarise_pool
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class HybridSelector:
         centres: np.ndarray | None = None,
     ) -> Decisions:
         """Accept candidates; see `Selector`."""
-        found = survey(candidates, "hybrid")
+        found = summarise_pool(candidates, "hybrid")
         assert found.uncertainty is not None, "a survey for a selector that goes by it has it"
         uncertain, space = (
             _scaled(found.uncertainty - found.uncertainty.min(initial=np.inf)),
-            Space(found.means, centres),
+            FeatureSpace(found.means, centres),
         )
         for _ in range(len(space) if budget is None else min(budget, len(space))):
             left = np.flatnonzero(space.nearest > SAME)

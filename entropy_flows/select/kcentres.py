@@ -22,7 +22,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import Places, Space, survey
+from entropy_flows.select.space import FeatureSpace, Places, summarise_pool
 
 STEPS = 20
 """Of Bădoiu and Clarkson: z is then within a fifth of the radius of the ball's centre,
@@ -45,7 +45,7 @@ class KCentresSelector:
         centres: np.ndarray | None = None,
     ) -> Decisions:
         """Accept centres; see `Selector`."""
-        space = Space(survey(candidates).means, centres)
+        space = FeatureSpace(summarise_pool(candidates).means, centres)
         known, chosen = 0 if centres is None else len(centres), list[int]()
         while len(chosen) < (len(space) if budget is None else min(budget, len(space))):
             index = space.farthest()

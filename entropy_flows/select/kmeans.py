@@ -20,7 +20,7 @@ from scipy.cluster.vq import kmeans2
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import SAME, Places, Space, survey
+from entropy_flows.select.space import SAME, FeatureSpace, Places, summarise_pool
 
 ITERATIONS = 20
 SEED = 0
@@ -47,7 +47,7 @@ class KMeansSelector:
         centres: np.ndarray | None = None,
     ) -> Decisions:
         """Accept candidates, cluster after cluster; see `Selector`."""
-        space = Space(survey(candidates).means, centres)
+        space = FeatureSpace(summarise_pool(candidates).means, centres)
         members, done = partition(space.points, self.clusters), 0
         wanted = len(space) if budget is None else min(budget, len(space))
         while done < wanted:

@@ -20,7 +20,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import Places, Space, survey
+from entropy_flows.select.space import FeatureSpace, Places, summarise_pool
 
 INSTALL = 'pip install "skmatter>=0.3"'
 
@@ -56,7 +56,7 @@ class SkmatterSelector:
     ) -> Decisions:
         """Accept samples; see `Selector`."""
         make = _selection(self.method)
-        points = Space(survey(candidates).means).points
+        points = FeatureSpace(summarise_pool(candidates).means).points
         different = np.sort(
             np.unique(points, axis=0, return_index=True)[1]
         )  # copies would be taken like others

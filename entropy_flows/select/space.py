@@ -45,7 +45,7 @@ of 1e-10.
 
 
 @dataclass(frozen=True)
-class Survey:
+class PoolSummary:
     """What a pass through the pool has left."""
 
     means: Array
@@ -54,7 +54,7 @@ class Survey:
     """(n,); None if no candidate was asked for it."""
 
 
-def survey(candidates: Pool, uncertain: str | None = None) -> Survey:
+def summarise_pool(candidates: Pool, uncertain: str | None = None) -> PoolSummary:
     """Read all of the pool once; `uncertain` names the selector that goes by uncertainties.
 
     Raises
@@ -76,10 +76,10 @@ def survey(candidates: Pool, uncertain: str | None = None) -> Survey:
                 )
             uncertainty[place] = candidate.uncertainty
     found = np.empty((0, 0)) if means is None else means
-    return Survey(found, None if uncertain is None else uncertainty)
+    return PoolSummary(found, None if uncertain is None else uncertainty)
 
 
-class Space:
+class FeatureSpace:
     """Points of a pool and their distance to the nearest centre.
 
     Parameters

@@ -19,7 +19,7 @@ from entropy_flows.select import (
 )
 from entropy_flows.select.params import NAMES
 from entropy_flows.select.pool import choose
-from entropy_flows.select.space import FLOOR, Space
+from entropy_flows.select.space import FLOOR, FeatureSpace
 
 DIM = 5
 SELECTORS = [FarthestSelector(), KCentresSelector(), KMeansSelector(), KMeansSelector(3), CommitteeSelector(),
@@ -199,7 +199,7 @@ def test_a_pool_of_copies_alone(selector, known):
 def test_distances_are_those_of_all_pairs_however_many_points_are_skipped(monkeypatch):
     rng = np.random.default_rng(0)
     means = rng.normal(size=(500, 8))
-    space = Space(means.copy(), means[:3] + 1)
+    space = FeatureSpace(means.copy(), means[:3] + 1)
     every = [*((means[:3] + 1 - means.mean(axis=0)) / means.std(axis=0))]
     for index in rng.permutation(500)[:100]:
         space.add(int(index))
@@ -210,7 +210,7 @@ def test_distances_are_those_of_all_pairs_however_many_points_are_skipped(monkey
         np.take_along_axis(apart, space.owner[:, None], 1)[:, 0] <= apart.min(axis=1) + 1e-8
     ).all()
     with pytest.raises(ValueError, match="data set's fingerprints have length 4, the pool's 8"):
-        Space(means, np.zeros((2, 4)))
+        FeatureSpace(means, np.zeros((2, 4)))
 
 
 def test_every_name_makes_its_selector():

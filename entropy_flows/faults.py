@@ -210,7 +210,7 @@ class _Request:
 
 
 @contextmanager
-def answering_sigterm() -> Iterator[None]:
+def handle_sigterm() -> Iterator[None]:
     """Raise `Terminated` in the block when SIGTERM arrives; in the main thread only, where signals arrive."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -225,7 +225,7 @@ def answering_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def saving_first() -> Iterator[None]:
+def defer_sigterm() -> Iterator[None]:
     """In the block SIGTERM only makes `termination_asked` true: the block saves and raises `Terminated` itself."""
     _Request.holding += 1
     try:

@@ -13,7 +13,7 @@ from jobflow import job
 
 from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
 from entropy_flows.explore import AcceptedCell, RevEM, RevEMParams, Window, random_cells
-from entropy_flows.faults import saving_first
+from entropy_flows.faults import defer_sigterm
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint
@@ -91,7 +91,7 @@ class AscendMaker(StageMaker):
             if file.step(search):
                 self._tell(store, iteration, _progress(search))
 
-        with saving_first():
+        with defer_sigterm():
             run.run(step)
         spent, other = file.seconds, np.random.default_rng([*stream, RANDOM_STREAM])
         plain = random_cells(element, place, len(run.found), self.params, other)

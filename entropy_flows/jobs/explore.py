@@ -21,7 +21,7 @@ from entropy_flows.explore import (
     explore,
     prescale,
 )
-from entropy_flows.faults import is_machine_fault, saving_first
+from entropy_flows.faults import defer_sigterm, is_machine_fault
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
@@ -210,7 +210,7 @@ def explore_batch(
     cells = [starts[run.index] for run in usable]
     file = checkpoint_folder(campaign, iteration, current_uuid()) / "explore.checkpoint"
     checkpoint = ExploreCheckpoint(file, usable, cells, params, model)
-    with saving_first():
+    with defer_sigterm():
         trajectories = explore(
             usable, cells, base, bias, params, on_step=checkpoint.step, resume=checkpoint.load()
         )

@@ -28,7 +28,7 @@ from jobflow.managers.fireworks import JobFiretask, flow_to_workflow
 from monty.json import MontyDecoder, jsanitize
 from pymongo.errors import ConnectionFailure
 
-from entropy_flows.faults import Terminated, answering_sigterm
+from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.launch.fanout import is_complete, let_go_on, pause, without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
 from entropy_flows.modules import use_folder
@@ -64,21 +64,21 @@ class StageTask(JobFiretask):
         from jobflow import SETTINGS
 
         launch = launch_of(self.launchpad, self.fw_id)
-        with answering_sigterm():
+        with handle_sigterm():
             try:
                 with Heartbeat(self.launchpad, launch), running(launch):
-                    patiently(
+                    retry_on_disconnect(
                         lambda: refuse_old_worker(
                             CampaignStore.open(fw_spec["campaign"]).document()
                         )
                     )
                     SETTINGS.JOB_STORE = job_store()
-                    return patiently(lambda: self._run(fw_spec))
+                    return retry_on_disconnect(lambda: self._run(fw_spec))
             except LaunchLostError as lost:
                 abandon(lost)
                 raise  # where the process was not ended: in a test
             except (Terminated, OldWorkerError) as reason:
-                give_back(launch, str(reason))
+                release_job(launch, str(reason))
                 raise
 
     def _run(self, fw_spec: dict[str, Any]) -> FWAction:
@@ -144,7 +144,7 @@ def is_new(pad: LaunchPad, workflow: Workflow) -> bool:
     return True
 
 
-def patiently(work: Callable[[], T]) -> T:
+def retry_on_disconnect(work: Callable[[], T]) -> T:
     """Do something that can be done again, however often the database goes away meanwhile.
 
     Raises
@@ -164,7 +164,7 @@ def patiently(work: Callable[[], T]) -> T:
             _await_database(err)
 
 
-def give_back(launch: Launch, reason: str) -> None:
+def release_job(launch: Launch, reason: str) -> None:
     """Make the running job READY for another worker, unless it is another's already, and end this process."""
     pad = (
         launchpad()
@@ -175,13 +175,13 @@ def give_back(launch: Launch, reason: str) -> None:
             pad.mark_fizzled(launch.number)
         print(f"job {launch.fw_id} was given back: {reason}", file=sys.stderr, flush=True)
     finally:
-        leave(1)
+        exit_now(1)
 
 
 def abandon(lost: LaunchLostError) -> None:
     """End this process: another worker does, or has done, what it still does."""
     print(f"{lost}: it was given to another worker; this one ends", file=sys.stderr, flush=True)
-    leave(1)
+    exit_now(1)
 
 
 def launch_of(pad: LaunchPad, fw_id: int) -> Launch:
@@ -190,7 +190,7 @@ def launch_of(pad: LaunchPad, fw_id: int) -> Launch:
     return Launch(fw_id, max(firework.get("launches", []), default=-1))
 
 
-def leave(code: int) -> None:
+def exit_now(code: int) -> None:
     """End the process at once: FireWorks would take any exception for a failure of the job."""
     sys.stdout.flush()
     sys.stderr.flush()

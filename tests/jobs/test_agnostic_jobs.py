@@ -7,7 +7,7 @@ import pytest
 
 from entropy_flows.entropy import MODES, DatasetParams, SufficientStatistics
 from entropy_flows.explore import RevEM, RevEMParams, windows
-from entropy_flows.faults import Terminated, answering_sigterm
+from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.jobs import agnostic
 from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker
@@ -78,7 +78,7 @@ def test_a_search_that_is_asked_to_end_saves_and_is_finished_by_the_next(store, 
     monkeypatch.setattr(
         "entropy_flows.jobs.checkpoint.termination_asked", lambda: next(asked, False)
     )
-    with answering_sigterm(), pytest.raises(Terminated, match="saved at candidate 8"):
+    with handle_sigterm(), pytest.raises(Terminated, match="saved at candidate 8"):
         ascend(1)
     tried = []
     monkeypatch.setattr(agnostic.RevEM, "advance", noting(agnostic.RevEM.advance, tried))

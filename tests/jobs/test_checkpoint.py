@@ -10,7 +10,7 @@ from cells import Spring
 
 from entropy_flows.entropy import LocalBias
 from entropy_flows.explore import ExploreParams, condition_grid, draw_runs, explore
-from entropy_flows.faults import Terminated, answering_sigterm, saving_first
+from entropy_flows.faults import Terminated, defer_sigterm, handle_sigterm
 from entropy_flows.fingerprints import GOM
 from entropy_flows.jobs.checkpoint import (
     CheckpointFile,
@@ -82,7 +82,7 @@ def test_sigterm_is_answered_by_saving(batch, tmp_path):
         file.step(ensemble)
 
     before = signal.getsignal(signal.SIGTERM)
-    with answering_sigterm(), pytest.raises(Terminated, match="saved at step 4"), saving_first():
+    with handle_sigterm(), pytest.raises(Terminated, match="saved at step 4"), defer_sigterm():
         run(batch, on_step=step)
     assert signal.getsignal(signal.SIGTERM) is before
     assert steps[-1] == 4
@@ -90,7 +90,7 @@ def test_sigterm_is_answered_by_saving(batch, tmp_path):
 
 
 def test_sigterm_elsewhere_ends_at_once():
-    with answering_sigterm(), pytest.raises(Terminated):
+    with handle_sigterm(), pytest.raises(Terminated):
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -145,7 +145,7 @@ def _tasks(
 
 def _all_fit(work: Import, frames: list[ImportedFrame]) -> list[ImportedFrame]:
     """The frames, if every one of them can be used."""
-    bad = [(frame.place, reason) for frame in frames if (reason := work.unfit(frame))]
+    bad = [(frame.place, reason) for frame in frames if (reason := work.rejection_reason(frame))]
     if bad:
         (place, reason), count = bad[0], f"{len(bad)} of {len(frames)} frames"
         raise ValueError(f"nothing imported: {place}: {reason}; {count} cannot be used")

@@ -133,7 +133,7 @@ class Import:
         self._finish(report)
         return report
 
-    def unfit(self, frame: ImportedFrame) -> str | None:
+    def rejection_reason(self, frame: ImportedFrame) -> str | None:
         """Why a frame cannot be used in this campaign, or None."""
         if frame.defect is not None or frame.structure is None:
             return frame.defect or "no structure"
@@ -165,7 +165,7 @@ class Import:
         fit: dict[str, ImportedFrame] = {}
         for frame in chunk:
             report.notes.update(frame.notes)
-            if reason := self.unfit(frame):
+            if reason := self.rejection_reason(frame):
                 report.skipped.append((frame.place, reason))
             elif (key := content_key(frame)) in fit:
                 report.known += 1
@@ -306,7 +306,7 @@ class Import:
         )
         self.store.set_splits({key: part for key, part in parts.items() if key in kept})
         first = self.ledger.statistics(iteration, IMPORT)
-        last = self.ledger.remember(iteration + 1, STAGES[0])
+        last = self.ledger.checkpoint_statistics(iteration + 1, STAGES[0])
         report.flagged, report.after = len(odd), _entropies(last)
         report.size = self.ledger.position(iteration + 1, STAGES[0])
         if entered := report.size - self.ledger.position(iteration, IMPORT):

@@ -162,7 +162,7 @@ class Ledger(LedgerArrays):
         return self._alone(what, lambda held: self._append(iteration, stage, entries, held))
 
     def extend(self, iteration: int, entries: Sequence[Entry]) -> int:
-        """Append imported cells where the ledger ends; their covariances are left to `remember`.
+        """Append imported cells where the ledger ends; their covariances are left to `checkpoint_statistics`.
 
         A cell whose key is in the ledger is left out: imported twice, it is there once.
 
@@ -178,7 +178,7 @@ class Ledger(LedgerArrays):
         """
         return self._alone("imported cells", lambda held: self._extend(iteration, entries, held))
 
-    def remember(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
+    def checkpoint_statistics(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
         """Store the covariances as they stand before a stage, and return them."""
         return self._alone("covariances", lambda held: self._remember(iteration, stage, held))
 

@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "nio_vasp.yaml"
 HEAD = """\
 # The VASP presets' inputs
 
-What `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells: paper A's settings, with VASP's defaults made
+What `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells: Wang 2026's settings, with VASP's defaults made
 explicit where atomate2 has others. Then the spin-polarised form with U, for the seed of `examples/nio_vasp.yaml`. Made
 by `python docs/presets.py`; for your own cell: `entropy-flows check campaign.yaml --inputs folder`.
 """

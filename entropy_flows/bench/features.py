@@ -1,4 +1,4 @@
-"""Seventeen features of a crystal in the manner of paper C: eight of its composition, nine statistics of properties.
+"""Seventeen features of a crystal in the manner of Khan 2026: eight of its composition, nine statistics of properties.
 
     mean m = Σ_k x_k p_k,   std [Σ_k x_k (p_k − m)²]^½,   range max p_k − min p_k      over elements k with fraction x_k
 

@@ -1,6 +1,6 @@
 """A table of features and formation energies from Materials Project, by mp-api and your key (extra `mp`).
 
-As in paper C: 2 to 50 atoms, with formation energy and band gap, 500 materials at most.
+As in Khan 2026: 2 to 50 atoms, with formation energy and band gap, 500 materials at most.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ SPREAD = (
 )
 BASELINE = "random"
 TITLES = {"random": "random", "committee": "uncertainty", "kmeans": "diversity", "hybrid": "hybrid"}
-"""What paper C calls its strategies."""
+"""What Khan 2026 calls its strategies."""
 
 
 def quantities(pool: LabelledPool) -> dict[str, tuple[str, float]]:
@@ -39,7 +39,7 @@ def tables(points: Points, pool: LabelledPool, params: BenchParams) -> list[Tabl
     known = quantities(pool)
     found = [_errors(points, name, *known[name]) for name in known if _has(points, name)]
     if BASELINE in _methods(points):
-        titles = TITLES if params.preset == "paper-c" else {}
+        titles = TITLES if params.preset == "khan-2026" else {}
         found += [
             _summary(points, known["energy_mae"], titles),
             _tests(points, "energy_mae", known["energy_mae"][0]),

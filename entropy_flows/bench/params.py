@@ -17,9 +17,9 @@ from entropy_flows.yaml_text import read_yaml
 Count = Annotated[int, Field(ge=1)]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # paper C: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, five
+    # Khan 2026: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, five
     # seeds
-    "paper-c": {
+    "khan-2026": {
         "selectors": ("random", "committee", "kmeans", "hybrid"),
         "sizes": (30, 45, 60, 75, 90, 105, 120),
         "initial": 30,
@@ -59,8 +59,8 @@ class BenchParams(Params):
     """Extended XYZ with energies, and maybe forces and stress; or a table (.csv) with a column
     of targets.
     """
-    preset: Literal["none", "paper-c"] = "none"
-    """paper-c: paper C's protocol."""
+    preset: Literal["none", "khan-2026"] = "none"
+    """khan-2026: Khan 2026's protocol."""
     selectors: tuple[Name, ...] = Field(("random", "logdet", "greedy"), min_length=1)
     """Those to compare."""
     sizes: tuple[Count, ...] = Field((20, 40, 80), min_length=1)

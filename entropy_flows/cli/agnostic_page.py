@@ -31,7 +31,7 @@ HEADER = [
     "random",
 ]
 PAPER_CELLS, PAPER_CANDIDATES = 30_349, 17 * 2 * 25_000
-"""Of paper B: cells of its data set, and candidates it tried."""
+"""Of Subramanyam 2025: cells of its data set, and candidates it tried."""
 SAMPLE = 150
 """Cells whose Voronoi volumes are computed."""
 COORDINATION = 1.2
@@ -80,7 +80,7 @@ def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list
         ["cells per processor hour", f"{speed:.0f}"],
         [f"hours for {PAPER_CELLS:,} cells at this rate", projected],
         [
-            f"hours for paper B's {PAPER_CANDIDATES:,} candidates",
+            f"hours for Subramanyam 2025's {PAPER_CANDIDATES:,} candidates",
             f"{PAPER_CANDIDATES * hours / tried:.0f}",
         ],
     ]

@@ -41,7 +41,7 @@ def command(
     ] = None,
     sizes: Annotated[str | None, typer.Option(help="Cells to choose.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Of choice and training.")] = None,
-    preset: Annotated[str | None, typer.Option(help="paper-c: paper C's protocol.")] = None,
+    preset: Annotated[str | None, typer.Option(help="khan-2026: Khan 2026's protocol.")] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other option as KEY=VALUE; repeat it for more."),

@@ -22,7 +22,7 @@ def distributions_plot(
     voronoi: Array,
     closest: float,
 ) -> Figure:
-    """Histograms as in paper B's Fig. S1.
+    """Histograms as in Subramanyam 2025's Fig. S1.
 
     Parameters
     ----------

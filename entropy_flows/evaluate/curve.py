@@ -122,6 +122,6 @@ NEAR = "the near-equilibrium part of the baseline (max|F| < curve.max_force)"
 def draw_mixed(
     entropy: Sequence[ItemT], near: Sequence[ItemT], size: int, share: float, seed: int
 ) -> list[ItemT]:
-    """Most from the entropy pool, a share from near-equilibrium cells of the random one (paper A, section 4.4.5)."""
+    """Most from the entropy pool, a share from near-equilibrium cells of the random one (Wang 2026, section 4.4.5)."""
     few = round(share * size)
     return draw(entropy, size - few, seed, "the entropy pool") + draw(near, few, seed, NEAR)

@@ -1,4 +1,4 @@
-"""How diverse data sets are, side by side, as paper B compares them (its section 2.2, Figs. 3, 4 and S2).
+"""How diverse data sets are, side by side, as Subramanyam 2025 compares them (its section 2.2, Figs. 3, 4 and S2).
 
     D = log det Σ,   Σ the covariance plus λ I of all atoms' vectors ("per atom") or of the cells' means ("per config")
 

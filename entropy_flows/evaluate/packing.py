@@ -1,4 +1,4 @@
-"""How the atoms of cells are packed: nearest neighbours, coordination, Voronoi volumes (paper B, Fig. S1)."""
+"""How the atoms of cells are packed: nearest neighbours, coordination, Voronoi volumes (Subramanyam 2025, Fig. S1)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def packing(cells: Sequence[Atoms], radius: float, reach: float) -> Packing:
     cells
         Periodic cells.
     radius
-        Within which neighbours are counted (Å); paper B takes 1.2 times the ground state's
+        Within which neighbours are counted (Å); Subramanyam 2025 takes 1.2 times the ground state's
         nearest-neighbour distance.
     reach
         How far a nearest neighbour is looked for (Å).

@@ -1,4 +1,4 @@
-"""Anchors: near-equilibrium snapshots of plain dynamics that bypass the filter (paper A, section 4.4.5).
+"""Anchors: near-equilibrium snapshots of plain dynamics that bypass the filter (Wang 2026, section 4.4.5).
 
 The log-determinant criterion turns down what is common, and near-equilibrium cells are; a fifth of
 the budget spent on them restored carbon's forces and stresses in the paper.

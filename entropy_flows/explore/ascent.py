@@ -14,7 +14,7 @@ Several candidates move at once, each on its own F against the same S: one call 
 has them all. The optimiser is ASE's FIRE, one for each cell. Of a cell the place of highest F is
 returned, not the last.
 
-Source: Subramanyam and Perez (paper B), equation 4 and section 2.1, which leaves the optimiser
+Source: Subramanyam and Perez (Subramanyam 2025), equation 4 and section 2.1, which leaves the optimiser
 open.
 """
 
@@ -54,18 +54,18 @@ class AscentParams(Params):
     """A cell stays where no atom's gradient is longer than this (1/Å)."""
 
 
-Objective = Callable[[Batch], tuple[Tensor, Tensor]]
-"""Heights of cells (B,) and their gradient (n, 3)."""
+HeightFunction = Callable[[Batch], tuple[Tensor, Tensor]]
+"""Maps cells to their heights (B,) and the gradient of these (n, 3)."""
 
 
-def parting(r_core: float) -> Objective:
-    """−V_core: what parts the atoms of random cells."""
+def repulsion(r_core: float) -> HeightFunction:
+    """Return −V_core, whose ascent moves the atoms of random cells away from each other."""
 
-    def hill(batch: Batch) -> tuple[Tensor, Tensor]:
+    def height(batch: Batch) -> tuple[Tensor, Tensor]:
         core = core_repulsion(batch, r_core)
         return -core.value, -core.gradient
 
-    return hill
+    return height
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class Objective:
         return self.k * pull.measure - core.value, self.k * pull.gradient - core.gradient
 
 
-def ascend(cells: Sequence[Atoms], hill: Objective, params: AscentParams) -> list[Atoms]:
+def ascend(cells: Sequence[Atoms], height: HeightFunction, params: AscentParams) -> list[Atoms]:
     """Move each cell's atoms uphill.
 
     Parameters
     ----------
     cells
         Where to begin; not changed.
-    hill
+    height
         F, or any other function of cells.
     params
         When to stop.
@@ -119,7 +119,7 @@ def ascend(cells: Sequence[Atoms], hill: Objective, params: AscentParams) -> lis
     best, places = np.full(len(cells), -np.inf), [atoms.positions.copy() for atoms in cells]
     active, batch = list(range(len(cells))), Batch.of(moving)
     for step in range(params.max_steps + 1):
-        values, gradient = hill(batch)
+        values, gradient = height(batch)
         slopes = np.split(gradient.cpu().numpy(), batch.cells.first[1:-1])
         for number, value in zip(active, values.tolist(), strict=True):
             if value > best[number]:

@@ -11,7 +11,7 @@ V_k        the window's smallest volume per atom: the exclusion volume ∝ R_cor
 c          R_core of a sphere packing of unit volume per atom, see `CLOSE_PACKED` and `Reference.core`
 =========  ===========================================================================================================
 
-Source: Subramanyam and Perez (paper B), section 5.1. Its 17 windows between 0.45 and 3 V₀ are each
+Source: Subramanyam and Perez (Subramanyam 2025), section 5.1. Its 17 windows between 0.45 and 3 V₀ are each
 0.15 V₀ wide. It says neither what c is nor what shapes are drawn; what is done here is in the
 docstrings.
 """
@@ -36,12 +36,12 @@ TOUCHING = 0.75
 """R_core in units of the ground state's nearest-neighbour distance at the same density.
 
 For tungsten R_min of the densest window is then 1.4 Å, near the 1.5 Å at which the potentials of
-paper B switch to
+Subramanyam 2025 switch to
 their core repulsion; at 1 a disordered cell would have to be a perfect sphere packing."""
 CLOSE_PACKED = TOUCHING * 2 ** (1 / 6)
 """c = 0.84 of close-packed spheres, whose nearest-neighbour distance is 2^{1/6} V^{1/3}."""
 R_MIN = 0.9
-"""R_min in units of R_core (paper B)."""
+"""R_min in units of R_core (Subramanyam 2025)."""
 DRAWS = 1000
 """Shapes drawn before a cell is given up."""
 _TRANSLATIONS = np.array(
@@ -201,7 +201,7 @@ def shortest_translation(lattice: Array) -> float:
 
 
 def for_element(cells: list[Atoms], symbol: str, v0: float, new_v0: float) -> list[Atoms]:
-    """The same cells for another element: all volumes scaled by the ratio of the ground states' (paper B, 5.3).
+    """The same cells for another element: all volumes scaled by the ratio of the ground states' (Subramanyam 2025, 5.3).
 
     Parameters
     ----------

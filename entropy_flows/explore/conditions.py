@@ -23,7 +23,7 @@ WALLTIME_SHARE = 0.8
 
 
 class ExploreParams(Params):
-    """What to run and how long; the defaults are paper A's, section 2.4.1, with a gentle start."""
+    """What to run and how long; the defaults are Wang 2026's, section 2.4.1, with a gentle start."""
 
     phases: tuple[str, ...] | None = None
     """Names of the seed phases to use; None takes all of the campaign's."""
@@ -155,7 +155,7 @@ def draw_runs(
     conditions
         Points of the grid.
     per_atom_fraction
-        Probability of per-atom mode (paper A: 0.6).
+        Probability of per-atom mode (Wang 2026: 0.6).
     seed
         Entropy for the streams, for instance (campaign seed, iteration).
     """

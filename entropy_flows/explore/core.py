@@ -6,7 +6,7 @@
 with sinc(x) = sin(πx)/(πx). Pairs of atoms with periodic images, also with an atom's own, count
 once each; f and f' are zero at R_core, and (2) stays finite where two atoms meet.
 
-Source: Subramanyam and Perez (paper B), sections 2.1 and 5.1.
+Source: Subramanyam and Perez (Subramanyam 2025), sections 2.1 and 5.1.
 """
 
 from __future__ import annotations

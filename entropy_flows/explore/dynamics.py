@@ -1,6 +1,6 @@
 """Exploration: the trajectories of a batch advance together on the entropy-biased surface.
 
-    E_explore = E_base − k(t) B          (paper A, Eqs. 6 and 7);   F = F_base + k(t) ∂B/∂r
+    E_explore = E_base − k(t) B          (Wang 2026, Eqs. 6 and 7);   F = F_base + k(t) ∂B/∂r
 
 k(t)  0 during the warm-up, then rising linearly over the ramp, then the condition's k (eV)
 B     the local entropy of the cell (surface "local") or log det Σ(D ∪ {cell}) (surface "global")

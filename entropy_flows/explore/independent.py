@@ -1,6 +1,6 @@
 """The independent test: crystals at their equilibrium under pressure, and late snapshots of plain dynamics from there.
 
-For each phase and pressure (paper A, section 3.5):
+For each phase and pressure (Wang 2026, section 3.5):
 
     relax cell and atoms on the base model until max|F| < fmax                    one cell, "equilibrium"
     Langevin dynamics of it at each temperature, the cell fixed, k = 0            `snapshots` cells, evenly from the end

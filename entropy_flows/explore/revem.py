@@ -1,4 +1,4 @@
-"""A data set of cells without physics: random cells, each moved to where it adds most (paper B, "Rev-EM").
+"""A data set of cells without physics: random cells, each moved to where it adds most (Subramanyam 2025, "Rev-EM").
 
 For one volume window and one mode, from a few random cells on:
 
@@ -31,7 +31,7 @@ from pydantic import Field
 from entropy_flows.batch import Batch
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import SufficientStatistics
-from entropy_flows.explore.ascent import AscentParams, Objective, ascend, parting
+from entropy_flows.explore.ascent import AscentParams, Objective, ascend, repulsion
 from entropy_flows.explore.cells import ShapeParams, Window, random_cell
 from entropy_flows.explore.core import core_repulsion
 from entropy_flows.fingerprints import Fingerprint
@@ -243,7 +243,7 @@ def random_cells(
     while len(found) < count and drawn < TRIES * count:
         size = min(params.lockstep, count - len(found))
         cells = [random_cell(symbol, window, params.shape, rng) for _ in range(size)]
-        parted = ascend(cells, parting(window.r_core), params.ascent)
+        parted = ascend(cells, repulsion(window.r_core), params.ascent)
         found += [
             atoms for atoms, keeps in zip(parted, apart(parted, window), strict=True) if keeps
         ]

@@ -1,4 +1,4 @@
-"""The loop: an iteration, then a job that ends the campaign or adds the next iteration (paper A, Algorithm 1)."""
+"""The loop: an iteration, then a job that ends the campaign or adds the next iteration (Wang 2026, Algorithm 1)."""
 
 from __future__ import annotations
 

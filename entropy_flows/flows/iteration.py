@@ -22,7 +22,7 @@ from entropy_flows.jobs.common import StageMaker
 
 @dataclass
 class IterationMaker(StageMaker):
-    """The stages of an iteration in order (paper A, Algorithm 1, lines 4 to 22).
+    """The stages of an iteration in order (Wang 2026, Algorithm 1, lines 4 to 22).
 
     Each parameter is held by one stage: the threshold of the gain by `select`, what is explored by
     `explore`, the share of the anchors by `anchor`. What is one for the whole campaign comes with

@@ -1,4 +1,4 @@
-"""Learning curves: the same model trained on growing sets from several pools (paper A, section 4.4)."""
+"""Learning curves: the same model trained on growing sets from several pools (Wang 2026, section 4.4)."""
 
 from __future__ import annotations
 

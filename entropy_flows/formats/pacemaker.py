@@ -1,4 +1,4 @@
-"""A data set for pacemaker (ACE): its dataframe and an input file with the weights and the basis of paper B.
+"""A data set for pacemaker (ACE): its dataframe and an input file with the weights and the basis of Subramanyam 2025.
 
     energy_corrected = energy − Σ_s n_s e_s        e_s: energies of the elements' atoms, 0 where none are given
 

@@ -1,6 +1,6 @@
 """Failure as data: why a label failed, in a fixed vocabulary.
 
-Cells full of entropy fail often (27 % of paper A's random carbon cells did not converge), so a
+Cells full of entropy fail often (27 % of Wang 2026's random carbon cells did not converge), so a
 failed label is a row like any other. It is found before the run (`check_geometry`), in the
 exception that ended it (`reason_from_exception`), or in its numbers (`read_label`); `run.label_one`
 goes through the three.

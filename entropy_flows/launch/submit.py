@@ -23,7 +23,7 @@ from entropy_flows.store import CampaignStore, launchpad, same_engine
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
-    from entropy_flows.jobs.physics import VerifyContext
+    from entropy_flows.jobs.physics import CheckedModel
 
 CLAIM_SECONDS = 15
 """For which a submission that goes on keeps others from submitting the same campaign."""
@@ -137,7 +137,7 @@ def submit(
 def submit_physics(
     store: CampaignStore,
     campaign: Campaign,
-    subject: VerifyContext,
+    subject: CheckedModel,
     cells: dict[str, Structure],
     base: Path,
 ) -> bool:

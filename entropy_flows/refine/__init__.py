@@ -1,4 +1,4 @@
-"""Push near-threshold candidates over the threshold (paper A, sections 2.3.3 and 2.4.3)."""
+"""Push near-threshold candidates over the threshold (Wang 2026, sections 2.3.3 and 2.4.3)."""
 
 from entropy_flows.refine.lbfgs import Refined, RefineParams, refine
 

@@ -1,6 +1,6 @@
 """Short L-BFGS on the global entropy surface.
 
-    E_refine = E_base - k_refine log det Σ(D ∪ {x})                                         (paper A, Eq. 7)
+    E_refine = E_base - k_refine log det Σ(D ∪ {x})                                         (Wang 2026, Eq. 7)
 
 The base energy keeps the cell physical while the entropy pulls it away from what the data set
 holds. What is kept is the visited cell of highest gain, not the last one: the minimum of the sum

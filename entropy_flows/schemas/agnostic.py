@@ -18,7 +18,7 @@ from entropy_flows.schemas.documents import Document
 
 
 class WindowsParams(Params):
-    """Volume windows of equal width, in units of the ground state's volume per atom; the defaults are paper B's."""
+    """Volume windows of equal width, in units of the ground state's volume per atom; the defaults are Subramanyam 2025's."""
 
     count: int = Field(17, ge=1, le=1000)
     """How many."""
@@ -50,7 +50,7 @@ class WindowsParams(Params):
 
 
 class AgnosticParams(RevEMParams):
-    """A data set of cells of one element, found without any physics (paper B, Rev-EM)."""
+    """A data set of cells of one element, found without any physics (Subramanyam 2025, Rev-EM)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """Unique name in the database."""
@@ -63,7 +63,7 @@ class AgnosticParams(RevEMParams):
     windows: WindowsParams = WindowsParams()
     open: bool = False
     """Whether `open_windows` are searched, too: for elements whose ground state is not
-    close-packed (paper B, 5.3).
+    close-packed (Subramanyam 2025, 5.3).
     """
     open_windows: WindowsParams = WindowsParams(count=8, lowest=1.0, highest=5.0)
     """Larger volumes, and a smaller R_core."""
@@ -78,7 +78,7 @@ class AgnosticParams(RevEMParams):
     fingerprint: FingerprintParams = GOMParams(cutoff=4.5, natx=64)
     """What is told apart."""
     regularization: float = Field(1e-6, gt=0)
-    """λ of the covariance; paper B has none. It should be below what the fingerprint's
+    """λ of the covariance; Subramanyam 2025 has none. It should be below what the fingerprint's
     components vary by.
     """
     seed: int = Field(42, ge=0)

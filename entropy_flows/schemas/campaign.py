@@ -61,7 +61,7 @@ class IterationSettings(Params):
     refine: RefineParams = RefineParams()
     train: TrainParams = TrainParams()
     local_fingerprint: GOMParams = GOMParams(cutoff=3.0, natx=50)
-    """Fingerprint of the local entropy (paper A: r_c = 3.0 Å)."""
+    """Fingerprint of the local entropy (Wang 2026: r_c = 3.0 Å)."""
 
 
 class StopParams(Params):

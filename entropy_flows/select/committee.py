@@ -1,4 +1,4 @@
-"""Committee: what a committee of models disagrees about most (query by committee, paper C's "uncertainty").
+"""Committee: what a committee of models disagrees about most (query by committee, Khan 2026's "uncertainty").
 
     x* = argmax_x u(x),    u the spread of the members' predictions, as `Candidate.uncertainty` has it
 

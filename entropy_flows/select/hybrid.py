@@ -1,4 +1,4 @@
-"""Hybrid of paper C: uncertain and far from what there is.
+"""Hybrid of Khan 2026: uncertain and far from what there is.
 
     x* = argmax_x  α u(x) / max u  +  (1 − α) d(x) / max d,    d(x) = min_{c ∈ D} |x − c|,    D ← D ∪ {x*}
 

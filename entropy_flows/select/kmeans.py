@@ -1,4 +1,4 @@
-"""Diversity of paper C: k-means, then in each cluster the candidate farthest from everything there is.
+"""Diversity of Khan 2026: k-means, then in each cluster the candidate farthest from everything there is.
 
     clusters   minimise Σ_x |x − m(x)|² over k means, k-means++ at the start
     then       for each cluster in turn, the largest first:  x* = argmax_{x in it} min_{c ∈ D} |x − c|,  D ← D ∪ {x*}

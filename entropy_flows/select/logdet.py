@@ -1,4 +1,4 @@
-"""The sequential log-determinant filter (paper A, Algorithm 1 and Eq. 10).
+"""The sequential log-determinant filter (Wang 2026, Algorithm 1 and Eq. 10).
 
     ΔH = log det Σ(D ∪ {c}) - log det Σ(D)
     ΔH > θ_min             accept, update D

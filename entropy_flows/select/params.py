@@ -27,7 +27,7 @@ NAMES: tuple[str, ...] = get_args(Name)
 
 
 class SelectParams(Params):
-    """Which selector, and what it needs to know (paper A, section 3.3; paper C)."""
+    """Which selector, and what it needs to know (Wang 2026, section 3.3; Khan 2026)."""
 
     selector: Name = "logdet"
     """logdet: the paper's filter. greedy: the largest gain first, with the pool in memory. farthest, kcentres, kmeans:

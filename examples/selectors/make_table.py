@@ -1,4 +1,4 @@
-"""A table for `bench-selectors --preset paper-c`: features and energies of binary metals.
+"""A table for `bench-selectors --preset khan-2026`: features and energies of binary metals.
 
 Energies per atom at the volume of the lowest energy, by SevenNet-0 (weights in its wheel: a
 teacher, not DFT), of cells in the prototypes B2 (CsCl), B1 (NaCl) and L1₂ (Cu₃Au), against the
@@ -7,7 +7,7 @@ beyond these features: R² stays near 0 at 120 rows, whatever is chosen. The fea
 entropy_flows.bench.features. Run again, it goes on where it was.
 
     python examples/selectors/make_table.py binaries.csv --rows 500 entropy-flows bench-selectors
-    binaries.csv -C bench-c --preset paper-c --set target=energy_per_atom
+    binaries.csv -C bench-c --preset khan-2026 --set target=energy_per_atom
 """
 
 from __future__ import annotations

@@ -354,8 +354,8 @@ def test_only_cells_near_the_lowest_energy(pool):
 
 
 @pytest.mark.parametrize("selector", ["random", "committee", "kmeans", "hybrid"])
-def test_a_table_by_paper_c(table, tmp_path, selector):
-    made = load_bench(table, {"preset": "paper-c", "target": "hull", "seeds": [1], "selectors": [selector],
+def test_a_table_by_khan_2026(table, tmp_path, selector):
+    made = load_bench(table, {"preset": "khan-2026", "target": "hull", "seeds": [1], "selectors": [selector],
                               "sizes": [30, 45], "network.steps": 200})  # fmt: skip
     assert (made.batch, made.network.hidden, made.network.members, made.select.alpha, made.select.clusters) == (
         15, (128, 128), 5, 0.6, 15,

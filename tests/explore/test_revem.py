@@ -8,7 +8,7 @@ from cells import numerical_gradient, skewed
 
 from entropy_flows.batch import Batch
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.explore.ascent import AscentParams, Objective, ascend, parting
+from entropy_flows.explore.ascent import AscentParams, Objective, ascend, repulsion
 from entropy_flows.explore.cells import ShapeParams, random_cell, windows
 from entropy_flows.explore.core import core_repulsion
 from entropy_flows.explore.revem import RevEM, RevEMParams, StrengthParams, random_cells
@@ -110,7 +110,7 @@ def test_a_cell_climbs_alike_alone_and_in_company():
     np.testing.assert_array_equal(together[3].positions, alone[0].positions)
 
 
-def test_parting_ends_where_nobody_touches():
+def test_repulsion_ends_where_nobody_touches():
     window = WINDOWS[5]
     cells = random_cells("W", window, 12, SHORT, np.random.default_rng(7))
     assert len(cells) == 12
@@ -118,7 +118,7 @@ def test_parting_ends_where_nobody_touches():
         d = neighbor_list("d", atoms, window.r_core)
         assert len(d) == 0 or d.min() >= window.r_min
     drawn = random_cell("W", window, ShapeParams(atoms=(8, 8)), np.random.default_rng(8))
-    apart = ascend([drawn], parting(window.r_core), AscentParams(max_steps=300))
+    apart = ascend([drawn], repulsion(window.r_core), AscentParams(max_steps=300))
     assert core(apart[0], window.r_core) < 0.05 * core(drawn, window.r_core)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -28,6 +28,8 @@ class Params(BaseModel):
         For a value out of range, or for an unknown key, naming the closest known one.
     """
 
+    renamed: ClassVar[dict[str, str]] = {}
+    """Maps keys of earlier versions to their present names, with which the old ones are refused."""
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -42,6 +44,8 @@ class Params(BaseModel):
             key: value for key, value in data.items() if not str(key).startswith("@")
         }  # monty's class tags
         for key in data:
+            if key in cls.renamed:
+                raise ValueError(f"'{key}' is called '{cls.renamed[key]}' now")
             if key not in known and key not in cls.model_fields:
                 close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
                 hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"

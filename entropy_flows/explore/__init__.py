@@ -38,13 +38,13 @@ from entropy_flows.explore.seeds import Seed, build_seed, seed_cell
 from entropy_flows.explore.trajectory import Trajectory
 
 __all__ = [
+    "AcceptedCell",
     "AnchorParams",
     "AscentParams",
     "Condition",
     "Ensemble",
     "EquationOfState",
     "ExploreParams",
-    "Found",
     "IndependentParams",
     "Phase",
     "Reference",

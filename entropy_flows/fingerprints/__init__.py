@@ -14,11 +14,11 @@ __all__ = [
     "GOM",
     "Bispectrum",
     "BispectrumParams",
+    "EigenvalueSpectra",
     "Fingerprint",
     "FingerprintBase",
     "FingerprintParams",
     "GOMParams",
     "Pullback",
-    "Spectra",
     "make_fingerprint",
 ]

@@ -19,9 +19,9 @@ __all__ = [
     "LearningCurveMaker",
     "RandomMDMaker",
     "RevEMMaker",
-    "Verdict",
+    "StopDecision",
     "curve_of",
+    "decide_to_stop",
     "independent_pool",
-    "judge",
     "random_pool",
 ]

@@ -15,13 +15,15 @@ from pathlib import Path
 
 from entropy_flows.label.extxyz import read_extxyz
 from entropy_flows.label.frame import ImportedFrame
+from entropy_flows.label.frame import ImportedFrame as Existing
 from entropy_flows.label.own_runs import is_run_of
 from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.tasks import read_tasks
 from entropy_flows.label.vasp_runs import find_runs, is_run, read_run, read_vasprun
 
 __all__ = [
-    "Existing",
+    "Existing",  # the name in scripts that were written before 0.2
+    "ImportedFrame",
     "is_run_of",
     "read_extxyz",
     "read_files",
@@ -45,7 +47,7 @@ def read_files(path: Path, rule: StepRule = LAST) -> Iterator[ImportedFrame]:
 
     Yields
     ------
-    Existing
+    ImportedFrame
         One frame after the other.
 
     Raises

@@ -40,7 +40,7 @@ def read_tasks(
 
     Yields
     ------
-    Existing
+    ImportedFrame
         At least one for each document.
     """
     for row in rows:
@@ -76,7 +76,7 @@ def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Im
 
     Returns
     -------
-    Existing
+    ImportedFrame
         Its cell and label, or why there are none.
     """
     try:

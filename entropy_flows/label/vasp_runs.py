@@ -33,7 +33,7 @@ def read_vasprun(path: Path, place: str) -> ImportedFrame:
 
     Returns
     -------
-    Existing
+    ImportedFrame
         Cell and label of the step, or why there are none.
     """
     return next(read_run(path, place, LAST))
@@ -51,7 +51,7 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[ImportedFrame]:
 
     Yields
     ------
-    Existing
+    ImportedFrame
         At least one.
     """
     source: dict[str, Any] = {"file": place}

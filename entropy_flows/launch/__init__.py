@@ -4,4 +4,4 @@ from entropy_flows.launch.local import LocalWorkers
 from entropy_flows.launch.repair import RepairReport, repair
 from entropy_flows.launch.submit import build_flow, submit
 
-__all__ = ["LocalWorkers", "Mended", "build_flow", "repair", "submit"]
+__all__ = ["LocalWorkers", "RepairReport", "build_flow", "repair", "submit"]

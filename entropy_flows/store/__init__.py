@@ -15,9 +15,9 @@ from entropy_flows.store.outputs import stored_output
 
 __all__ = [
     "CampaignStore",
-    "Checks",
     "Entry",
     "Ledger",
+    "PhysicsChecks",
     "StoreError",
     "UnreachableError",
     "connect",

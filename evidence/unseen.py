@@ -14,9 +14,9 @@ from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import Errors, errors
 from entropy_flows.evaluate.curve import QUANTITIES, Mean, Ratio
-from entropy_flows.evaluate.report import Table
 from entropy_flows.jobs.curve import CHOSEN
 from entropy_flows.potentials import load_calculator
+from entropy_flows.report.page import Table
 
 
 def unseen_table(opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]) -> Table:

@@ -115,7 +115,7 @@ def _submit(opened: Session, console: Console) -> None:
 def _tell(
     opened: Session, settings: AgnosticParams, console: Console, other: tuple[str, float] | None
 ) -> None:
-    from entropy_flows.cli.agnostic_page import stored_cells, write_cells, write_page
+    from entropy_flows.report.agnostic import stored_cells, write_cells, write_page
 
     show_runs(console, opened.store.iterations(), opened.store.failures())
     if opened.store.document()["state"] == "done":
@@ -131,7 +131,7 @@ def show_runs(
     console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]
 ) -> None:
     """Print a row for each search, and every job that failed."""
-    from entropy_flows.cli.agnostic_page import run_rows
+    from entropy_flows.report.agnostic import run_rows
 
     header, *rows = run_rows([doc["ascend"] for doc in iterations if "ascend" in doc])
     shown = Table(*header, title="searches")

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.cells import show_reading
-from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
+from entropy_flows.report.terminal import shown
 from entropy_flows.yaml_text import parse_option
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def command(
     --set initial=25
     """
     from entropy_flows.bench import Bench
-    from entropy_flows.bench.page import tables, write_page
+    from entropy_flows.report.benchmark import tables, write_page
 
     named = {"base_model": base_model, "preset": preset}
     listed = {"selectors": selectors, "sizes": sizes, "seeds": seeds}

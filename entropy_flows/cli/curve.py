@@ -19,8 +19,8 @@ from entropy_flows.cli.session import (
     session,
     stored,
 )
-from entropy_flows.cli.tables import shown
 from entropy_flows.processes import locked
+from entropy_flows.report.terminal import shown
 
 if TYPE_CHECKING:
     from entropy_flows.flows import (
@@ -151,7 +151,7 @@ def _submitted(part: Session, maker: Any, console: Console) -> bool:
 
 
 def _tell(opened: Session, console: Console) -> None:
-    from entropy_flows.cli.curve_page import curve_tables, write_page
+    from entropy_flows.report.curve import curve_tables, write_page
 
     parts = CurveCampaigns.of(opened)
     points = opened.store.of(parts.curve.name).points()

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.progress import track
 
 from entropy_flows.cli.cells import cells_of, set_names
-from entropy_flows.cli.tables import shown
+from entropy_flows.report.terminal import shown
 
 if TYPE_CHECKING:
     import numpy as np
 
     from entropy_flows.evaluate.diversity import CellSet, Diversity, DiversityParams
-    from entropy_flows.evaluate.report import Table
     from entropy_flows.fingerprints import FingerprintBase
+    from entropy_flows.report.page import Table
 
 
 CHUNK = 64
@@ -170,8 +170,8 @@ def _write(
     params: DiversityParams,
 ) -> Path:
     """The page, and its numbers as JSON."""
-    from entropy_flows.evaluate.diversity_plots import cover_plot, diversity_plot
-    from entropy_flows.evaluate.report import write_report
+    from entropy_flows.report.diversity_plots import cover_plot, diversity_plot
+    from entropy_flows.report.page import write_report
 
     figures = {
         "diversity": (

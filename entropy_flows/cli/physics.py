@@ -16,11 +16,11 @@ from entropy_flows.cli.session import (
     need_shared_database,
     stored,
 )
-from entropy_flows.cli.tables import shown
+from entropy_flows.report.terminal import shown
 
 if TYPE_CHECKING:
-    from entropy_flows.evaluate.physics.table import Rows
     from entropy_flows.jobs.physics import CheckedModel
+    from entropy_flows.report.physics_table import Rows
 
 BY_FILES = "works through files and is not checked here; docs/physics.md says how to get its column with atomate2"
 
@@ -41,7 +41,7 @@ def command(
 
     Example: entropy-flows physics silicon/campaign.yaml
     """
-    from entropy_flows.evaluate.physics.table import physics_reasons, physics_rows
+    from entropy_flows.report.physics_table import physics_reasons, physics_rows
     from entropy_flows.store import PhysicsChecks
     from entropy_flows.store.schema import make_indexes
 

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from entropy_flows.cli.calibration import calibration_tables
-from entropy_flows.cli.label_moments import HEADER as MOMENT_HEADER
-from entropy_flows.cli.label_moments import NOTE as MOMENT_NOTE
-from entropy_flows.cli.label_moments import moment_rows
-from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.physics import planned
 from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.cli.status import early_ends, iteration_rows
 from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines
+from entropy_flows.report.calibration import calibration_tables
+from entropy_flows.report.label_moments import HEADER as MOMENT_HEADER
+from entropy_flows.report.label_moments import NOTE as MOMENT_NOTE
+from entropy_flows.report.label_moments import moment_rows
+from entropy_flows.report.labels import HEADER, label_rows
 
 FLAGGED_NOTE = "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not trained on."
 
@@ -30,7 +30,7 @@ def command(
 
     Example: entropy-flows report silicon/campaign.yaml
     """
-    from entropy_flows.evaluate.report import write_report
+    from entropy_flows.report.page import write_report
 
     with stored(file, folder) as opened:
         document, iterations = opened.store.document(), opened.store.iterations()
@@ -79,8 +79,8 @@ def _physics(opened: Session) -> tuple[list[Any], dict[str, Any]]:
         == 0
     ):
         return [], {}
-    from entropy_flows.evaluate.physics.plots import physics_figures
-    from entropy_flows.evaluate.physics.table import physics_reasons, physics_rows
+    from entropy_flows.report.physics_plots import physics_figures
+    from entropy_flows.report.physics_table import physics_reasons, physics_rows
 
     models = planned(opened).models(opened)
     if not models:
@@ -94,7 +94,7 @@ def _physics(opened: Session) -> tuple[list[Any], dict[str, Any]]:
 def _figures(
     opened: Session, iterations: list[dict[str, Any]], labels: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    from entropy_flows.evaluate import plots
+    from entropy_flows.report import plots
 
     campaign = opened.campaign
     gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}

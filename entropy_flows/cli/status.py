@@ -10,11 +10,11 @@ from pymongo.database import Database
 from rich.console import Console
 from rich.table import Table
 
-from entropy_flows.cli.labels import HEADER, label_rows
 from entropy_flows.cli.session import CampaignFile, FolderOption, as_typed, stored
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines, model_words
+from entropy_flows.report.labels import HEADER, label_rows
 from entropy_flows.schemas import AgnosticParams
 
 FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")

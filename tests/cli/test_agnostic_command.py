@@ -14,7 +14,7 @@ from ase.io import read
 from ase.neighborlist import neighbor_list
 from commands import run
 
-from entropy_flows.cli.agnostic_page import whole_rows
+from entropy_flows.report.agnostic import whole_rows
 
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 

@@ -18,7 +18,6 @@ from cells import Spring, rattled
 from typer.testing import CliRunner
 
 from entropy_flows.bench import Bench, BenchParams, LabelledPool, load_bench
-from entropy_flows.bench.page import tables, write_page
 from entropy_flows.bench.rounds import run_chain
 from entropy_flows.bench.students import NetworkStudent
 from entropy_flows.cli.app import app
@@ -26,6 +25,7 @@ from entropy_flows.cli.bench_selectors import _params
 from entropy_flows.formats import labelled, write_mace
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.processes import child
+from entropy_flows.report.benchmark import tables, write_page
 from entropy_flows.select import GreedySelector, LogDetSelector, RandomSelector
 from entropy_flows.select.pool import choose
 

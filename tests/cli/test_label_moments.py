@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from entropy_flows.cli.label_moments import moment_rows
+from entropy_flows.report.label_moments import moment_rows
 
 
 def cell(start, end, phase="afm"):

@@ -8,8 +8,8 @@ from ase.calculators.emt import EMT
 from physics.crystals import SHARP, Springs
 
 from entropy_flows.evaluate.physics import phonons
-from entropy_flows.evaluate.physics.plots import physics_figures
-from entropy_flows.evaluate.physics.table import physics_rows
+from entropy_flows.report.physics_plots import physics_figures
+from entropy_flows.report.physics_table import physics_rows
 
 pytest.importorskip("phonopy")
 K, R0 = 2.0, 2.55

@@ -13,11 +13,11 @@ import standin
 import yaml
 from cells import rattled
 
-from entropy_flows.cli.labels import label_rows
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.report.labels import label_rows
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
 

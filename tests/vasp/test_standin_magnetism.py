@@ -11,7 +11,6 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp import Incar, Poscar
 from standin_files import final_moments
 
-from entropy_flows.cli.label_moments import moment_rows
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.explore import Condition, ExploreParams, Run, explore
 from entropy_flows.fingerprints import GOMParams
@@ -25,6 +24,7 @@ from entropy_flows.label.own_runs import is_run_of
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.moments import moments_of
 from entropy_flows.potentials import OneByOne
+from entropy_flows.report.label_moments import moment_rows
 from entropy_flows.schemas import ExploreDoc, load_campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
 

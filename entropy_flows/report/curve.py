@@ -11,7 +11,7 @@ import numpy as np
 from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import coverage
 from entropy_flows.evaluate.curve import QUANTITIES, Mean, Ratio, summarise
-from entropy_flows.evaluate.report import Table
+from entropy_flows.report.page import Table
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -54,8 +54,8 @@ def curve_tables(points: Sequence[dict[str, Any]]) -> list[Table]:
 
 def write_page(opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]) -> Path:
     """Write tables and figures; returns the page."""
-    from entropy_flows.evaluate import plots
-    from entropy_flows.evaluate.report import write_report
+    from entropy_flows.report import plots
+    from entropy_flows.report.page import write_report
 
     store = opened.store.of(parts.curve.name)
     pools = pools_of(opened, parts)
@@ -197,8 +197,9 @@ def _model_figures(
     opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Parity of the largest models on the independent test, and error against distance from the training cells."""
-    from entropy_flows.evaluate import parity, plots
+    from entropy_flows.evaluate import parity
     from entropy_flows.potentials import load_calculator
+    from entropy_flows.report import plots
 
     store, independent = opened.store.of(parts.curve.name), opened.store.of(parts.independent.name)
     test = independent.frames() if independent.exists() else []

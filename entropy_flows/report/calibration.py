@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from entropy_flows.evaluate.report import Table
+    from entropy_flows.report.page import Table
 
 NOTE = (
     "Held-out cells. Spearman's ρ of spread and error: 1 where the larger spread always has the larger error. "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from entropy_flows.evaluate.physics.table import Rows, enthalpies
+from entropy_flows.report.physics_table import Rows, enthalpies
 
 STYLES = (("#9aa0a6", "-"), ("#1a73e8", "-"), ("#d93025", "--"))
 """Colour and line of the models, in their order: before, after, label engine."""

@@ -12,9 +12,9 @@ from ase.io import write
 from pymatgen.core import Structure
 
 from entropy_flows.cli.session import Session
-from entropy_flows.evaluate.report import Table
 from entropy_flows.explore import for_element
 from entropy_flows.geometry import to_atoms
+from entropy_flows.report.page import Table
 from entropy_flows.schemas import AgnosticParams
 
 HEADER = [
@@ -130,8 +130,8 @@ def _written(path: Path, cells: list[Atoms]) -> tuple[Path, int]:
 
 def write_page(opened: Session, settings: AgnosticParams, cells: list[Atoms]) -> Path:
     """Write tables and figures; returns the page."""
-    from entropy_flows.evaluate.agnostic import information_plot
-    from entropy_flows.evaluate.report import write_report
+    from entropy_flows.report.agnostic_plots import information_plot
+    from entropy_flows.report.page import write_report
 
     document, iterations = opened.store.document(), opened.store.iterations()
     runs = [doc["ascend"] for doc in iterations if "entropies" in doc.get("ascend", {})]
@@ -155,8 +155,8 @@ def write_page(opened: Session, settings: AgnosticParams, cells: list[Atoms]) ->
 
 
 def _distributions(cells: list[Atoms], settings: AgnosticParams, closest: float) -> tuple[Any, str]:
-    from entropy_flows.evaluate.agnostic import distributions_plot
     from entropy_flows.evaluate.packing import packing, voronoi_volumes
+    from entropy_flows.report.agnostic_plots import distributions_plot
 
     radius = COORDINATION * settings.reference.nearest
     found = packing(cells, radius, 3 * settings.reference.nearest)

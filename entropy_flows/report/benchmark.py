@@ -12,8 +12,8 @@ from entropy_flows.bench import compare
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.evaluate.curve import Mean
-from entropy_flows.evaluate.plots import calibration_plot
-from entropy_flows.evaluate.report import Table, write_report
+from entropy_flows.report.page import Table, write_report
+from entropy_flows.report.plots import calibration_plot
 
 Points = Sequence[Mapping[str, Any]]
 SPREAD = (

@@ -45,7 +45,7 @@ def write_report(
     for name, (figure, _) in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=150)
     template = Environment(autoescape=True).from_string(
-        (files(__package__) / "report.html").read_text()
+        (files(__package__) / "page.html").read_text()
     )
     page = folder / "index.html"
     page.write_text(

@@ -10,6 +10,7 @@ from cells import rattled
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
 
 from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import make_static_maker
 from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason
@@ -21,7 +22,6 @@ from entropy_flows.store import (
     PhysicsChecks,
     job_store,
     launchpad,
-    same_engine,
     subject,
 )
 

@@ -19,6 +19,7 @@ from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.explore import condition_grid
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
+from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import engine_name, make_static_maker
 from entropy_flows.label.engine_check import check_engine, check_engine_here, missing_here
 from entropy_flows.label.engines import is_vasp
@@ -30,7 +31,7 @@ from entropy_flows.moments import summary
 from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code
-from entropy_flows.store import CampaignStore, same_engine
+from entropy_flows.store import CampaignStore
 from entropy_flows.train import trainer_for
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from entropy_flows.cli.session import CampaignFile, FolderOption, session
 from entropy_flows.label.steps import StepRule
 
 if TYPE_CHECKING:
+    from entropy_flows.jobs.importing import Import, ImportReport
     from entropy_flows.label.existing import ImportedFrame
-    from entropy_flows.store.importing import Import, ImportReport
 
 QUIET_SECONDS = 10.0
 """Between two lines of progress where there is no terminal to redraw."""
@@ -87,7 +87,7 @@ def command(
 
     Example: entropy-flows import silicon/campaign.yaml known.extxyz.gz --settings-as-engine
     """
-    from entropy_flows.store.importing import Import
+    from entropy_flows.jobs.importing import Import
 
     console = Console()
     rule = StepRule.parse(steps)
@@ -174,7 +174,7 @@ def show(console: Console, report: ImportReport) -> None:
     ValueError
         If no frame could be used.
     """
-    from entropy_flows.store.importing import NO_GAIN
+    from entropy_flows.jobs.importing import NO_GAIN
 
     table = Table("", "frames", title=f"import, iteration {report.iteration}")
     table.columns[1].justify = "right"

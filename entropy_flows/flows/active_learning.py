@@ -23,10 +23,11 @@ from entropy_flows.jobs import (
 )
 from entropy_flows.jobs.checkpoint import forget_iteration
 from entropy_flows.jobs.common import StageMaker, document, with_stable_uuid
+from entropy_flows.jobs.engine import same_engine
 from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import OutlierParams, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, EvaluateDoc, StopParams, TrainDoc
-from entropy_flows.store import CampaignStore, same_engine
+from entropy_flows.store import CampaignStore
 
 
 @dataclass

@@ -19,10 +19,11 @@ from pymatgen.core import Structure
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import StageMaker, document, stage_job
+from entropy_flows.jobs.engine import same_engine
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.label import label_batch
 from entropy_flows.schemas import ExploreDoc, LabelDoc
-from entropy_flows.store import CampaignStore, Entry, same_engine
+from entropy_flows.store import CampaignStore, Entry
 
 PLANNED = ("select", "refine", "anchor")
 """Stages whose entries are labelled together; those of a top-up come later."""

@@ -9,7 +9,6 @@ from entropy_flows.store.connection import (
     job_store,
     launchpad,
 )
-from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import Entry, Ledger, structure_id
 from entropy_flows.store.outputs import stored_output
 
@@ -23,7 +22,6 @@ __all__ = [
     "connect",
     "job_store",
     "launchpad",
-    "same_engine",
     "stored_output",
     "structure_id",
 ]

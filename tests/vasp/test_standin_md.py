@@ -15,11 +15,11 @@ from monty.json import jsanitize
 from pair import PairPotential
 
 from entropy_flows.geometry import to_atoms, to_structure
+from entropy_flows.jobs.importing import content_key
 from entropy_flows.label import LabelParams, make_static_maker, write_inputs
 from entropy_flows.label.existing import StepRule, is_run_of, read_files, read_tasks
 from entropy_flows.label.ionic import NO_AB_INITIO
 from entropy_flows.label.tasks import of_task
-from entropy_flows.store.importing import content_key
 
 ALL = StepRule.parse("all")
 MD = {"NSW": 5, "IBRION": 0, "POTIM": 2.0, "TEBEG": 1500}

@@ -27,6 +27,7 @@ from pymongo import DESCENDING
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
+from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import engine_name, make_static_maker, odd_labels
 from entropy_flows.label.existing import ImportedFrame, is_run_of
 from entropy_flows.label.reasons import Reason, check_geometry
@@ -34,7 +35,6 @@ from entropy_flows.schemas import Campaign
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
 from entropy_flows.store.campaign import CampaignStore, held_out, with_split
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.engine import same_engine
 from entropy_flows.store.ledger import IMPORT, STAGES, Entry, Ledger
 from entropy_flows.train import assign_splits, energy_per_atom
 

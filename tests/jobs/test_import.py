@@ -11,6 +11,7 @@ from cells import Spring, rattled
 
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, make_static_maker, settings_hash
 from entropy_flows.label.existing import ImportedFrame
@@ -24,7 +25,6 @@ from entropy_flows.store import (
     ledger,
     subject,
 )
-from entropy_flows.store.importing import Import, content_key
 from entropy_flows.store.verify import verify
 from entropy_flows.train import TrainParams
 

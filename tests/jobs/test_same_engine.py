@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 from jobflow import Maker, job
 
+from entropy_flows.jobs.engine import same_engine
 from entropy_flows.jobs.label import LabelBatchMaker
 from entropy_flows.label import LabelParams, make_static_maker, settings_hash
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, StoreError, job_store, same_engine
+from entropy_flows.store import CampaignStore, StoreError, job_store
 
 CONFIG = {"name": "one", "elements": ["Si"], "base_model": "SevenNet-0",
           "phases": [{"name": "diamond", "file": "diamond.cif"}], "label": {"engine": "vasp-pbe"}}  # fmt: skip

@@ -7,13 +7,13 @@ import pytest
 from cells import Spring, rattled
 
 from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, make_static_maker, settings_hash
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.label.reasons import check_geometry
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore
-from entropy_flows.store.importing import Import, content_key
 from entropy_flows.train import TrainParams
 
 CONFIG = {

@@ -24,6 +24,8 @@ SHARED = {
     "digest",
     "yaml_text",
     "modules",
+    "plugins",
+    "spelling",
     "vacuum",
 }
 CORE = {"fingerprints", "entropy"}

@@ -74,7 +74,9 @@ class ActiveLearningMaker(StageMaker):
         engine = campaign.label
         static_maker = make_static_maker(engine)
         batch = LabelBatchMaker(
-            static_maker=static_maker, min_distance=engine.min_distance, ladder=engine.ladder
+            static_maker=static_maker,
+            min_distance=engine.min_distance,
+            scf_retries=engine.scf_retries,
         )
         numbers = range(1, max(1, len(campaign.iterations)) + 1)
         return cls(

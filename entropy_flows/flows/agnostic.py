@@ -61,7 +61,9 @@ class RevEMMaker(StageMaker):
             given = (
                 chosen.min_distance if "min_distance" in chosen.model_fields_set else 0.0
             )  # R_min has seen to it
-            batch = LabelBatchMaker(static_maker=static, min_distance=given, ladder=chosen.ladder)
+            batch = LabelBatchMaker(
+                static_maker=static, min_distance=given, scf_retries=chosen.scf_retries
+            )
             label = LabelMaker(batch=batch, batch_size=labels_per_job(chosen, static))
         return cls(
             name=settings.name,

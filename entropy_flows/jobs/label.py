@@ -44,14 +44,14 @@ class LabelBatchMaker(StageMaker):
     min_distance
         Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not
         calculated.
-    ladder
+    scf_retries
         Times that a VASP run whose electronic steps ran out is done again by other means.
     """
 
     name: str = "label"
     static_maker: Maker | None = None
     min_distance: float = 0.5
-    ladder: int = 2
+    scf_retries: int = 2
 
     @property
     def engine(self) -> Maker:
@@ -89,7 +89,7 @@ class LabelBatchMaker(StageMaker):
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
         cells = [Structure.from_dict(entry["structure"]) for entry in entries]
-        return label_batch(self.engine, cells, self.min_distance, self.ladder)
+        return label_batch(self.engine, cells, self.min_distance, self.scf_retries)
 
 
 @dataclass

@@ -15,7 +15,7 @@ _HOME = {
     "R2SCANrVV10StaticSetGenerator": "dft",
     "kpoint_mesh": "dft",
     "write_inputs": "vasp_inputs",
-    "EngineError": "engines",
+    "EngineError": "reasons",
     "LabelParams": "engines",
     "engine_calculator": "run",
     "engine_name": "engines",

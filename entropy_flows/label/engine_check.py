@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.label.engines import EngineError, engine_name, is_vasp
+from entropy_flows.label.engines import engine_name, is_vasp
+from entropy_flows.label.reasons import EngineError
 
 if TYPE_CHECKING:
     from jobflow import Maker

@@ -9,14 +9,15 @@ import json
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.digest import digest
-from entropy_flows.faults import MachineError, is_machine_fault
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.outliers import OutlierParams
+from entropy_flows.label.reasons import EngineError
 from entropy_flows.params import Params
 from entropy_flows.potentials.names import check_sevennet, sevennet_key
 
@@ -41,12 +42,10 @@ _OPTIONS = {
 _NOT_PHYSICS = r"@version|name|tags|ionic_step_data|store_trajectory|write_additional_data|(run|copy|task|stop)_.*kwargs"
 
 
-class EngineError(MachineError):
-    """An engine that cannot label anything as it is configured; never a property of one structure."""
-
-
 class LabelParams(Params):
     """Which engine labels, and how many structures a job takes."""
+
+    renamed: ClassVar[dict[str, str]] = {"ladder": "scf_retries"}
 
     engine: str = "vasp-pbe"
     """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by
@@ -95,9 +94,9 @@ class LabelParams(Params):
     """
     outliers: OutlierParams = Field(default_factory=OutlierParams)
     """When a label is flagged instead of trained on."""
-    ladder: int = Field(2, ge=0, le=3)
+    scf_retries: int = Field(2, ge=0, le=3)
     """Settings tried at most, one after the other, when VASP's electronic steps run out; see
-    `label.ladder`.
+    `label.scf_retries`.
     """
     min_distance: float = Field(0.5, ge=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not

@@ -28,7 +28,7 @@ from atomate2.ase.jobs import AseRelaxMaker
 from pymatgen.core import Lattice
 
 from entropy_flows.label.dft import kpoint_mesh
-from entropy_flows.label.engines import EngineError
+from entropy_flows.label.reasons import EngineError
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.data import covalent_radii
 
+from entropy_flows.faults import MachineError
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -40,6 +42,10 @@ class Reason(StrEnum):
     PARSE_ERROR = "parse_error"
     INCONSISTENT_OUTPUT = "inconsistent_output"
     OUT_OF_MEMORY = "out_of_memory"
+
+
+class EngineError(MachineError):
+    """The label engine cannot label anything as it is configured; no structure is to blame."""
 
 
 class InconsistentOutputError(ValueError):
@@ -264,7 +270,7 @@ def _if_there_is_output(reason: Reason, directory: Path) -> Reason:
 
 def is_not_set_up(exc: BaseException, directory: str | Path = ".") -> bool:
     """Whether this worker lacks the engine: its packages, its executable, its pseudopotentials."""
-    if isinstance(exc, ImportError) or type(exc).__name__ in ("EngineError", "PmgVaspPspDirError"):
+    if isinstance(exc, (ImportError, EngineError)) or type(exc).__name__ == "PmgVaspPspDirError":
         return True
     frames = traceback.extract_tb(exc.__traceback__)
     origin = frames[-1].filename.replace("\\", "/") if frames else ""

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.engine_check import writes_no_inputs
-from entropy_flows.label.engines import EngineError, engine_name, is_vasp
-from entropy_flows.label.ladder import ladder_steps, with_changes
+from entropy_flows.label.engines import engine_name, is_vasp
 from entropy_flows.label.read import Label, read_label
 from entropy_flows.label.reasons import (
+    EngineError,
     Reason,
     check_geometry,
     is_not_set_up,
     not_started,
     reason_from_exception,
 )
-from entropy_flows.label.second_look import second_look
+from entropy_flows.label.scf_retries import scf_changes, with_changes
+from entropy_flows.label.vasp_validation import validate_vasp_output
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -40,7 +41,7 @@ def label_one(
     structure: Structure,
     directory: str | Path | None = None,
     min_distance: float = 0.5,
-    ladder: int = 0,
+    scf_retries: int = 0,
 ) -> Label:
     """Label of one structure; a calculation that fails is a label too.
 
@@ -54,9 +55,9 @@ def label_one(
         Where to run, created if need be; None is the current directory.
     min_distance
         See `check_geometry`.
-    ladder
+    scf_retries
         Times that a VASP run whose electronic steps ran out is done again with other means to the
-        same end, each in a folder of its own (`again_1`, …); see `ladder`.
+        same end, each in a folder of its own (`again_1`, …); see `label.scf_retries`.
 
     Returns
     -------
@@ -77,13 +78,13 @@ def label_one(
     start, tried = time.perf_counter(), []
     with _inside(directory):
         label = _attempt(maker, structure)
-        for number, changes in enumerate(ladder_steps(maker, ladder), 1):
+        for number, changes in enumerate(scf_changes(maker, scf_retries), 1):
             if label.reason is not Reason.SCF_NOT_CONVERGED:
                 break
             with _inside(f"again_{number}"):
                 label = _attempt(with_changes(maker, changes), structure)
             tried.append(changes)
-    known["provenance"] |= {**label.provenance, **({"ladder": tried} if tried else {})}
+    known["provenance"] |= {**label.provenance, **({"scf_retries": tried} if tried else {})}
     seconds = None if tried else label.wall_seconds  # the engine knows only its last run
     return replace(
         label, provenance=known["provenance"], wall_seconds=seconds or time.perf_counter() - start
@@ -98,7 +99,7 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
         doc = run_static(maker, structure.get_sorted_structure() if is_vasp(maker) else structure)
         label = read_label(doc, structure, free_energy=_free_energy(maker))
         looked_at = label.converged or label.reason is Reason.SCF_NOT_CONVERGED
-        return second_look(label) if looked_at and is_vasp(maker) else label
+        return validate_vasp_output(label) if looked_at and is_vasp(maker) else label
     except Exception as exc:
         if is_not_set_up(exc):
             words = not_started(".") or str(exc)
@@ -116,7 +117,7 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
 
 
 def label_batch(
-    maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5, ladder: int = 0
+    maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5, scf_retries: int = 0
 ) -> list[Label]:
     """Labels of several structures with one Maker, each in its own subdirectory of the current one.
 
@@ -125,7 +126,7 @@ def label_batch(
     single = len(structures) == 1
     folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
     return [
-        label_one(maker, s, folder, min_distance, ladder)
+        label_one(maker, s, folder, min_distance, scf_retries)
         for s, folder in zip(structures, folders, strict=True)
     ]
 

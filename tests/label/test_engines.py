@@ -152,6 +152,7 @@ def test_presets_name_themselves():
         ({"engine": "forcefield", "user_incar_settings": {"ENCUT": 500}}, "no effect"),
         ({"maker": "a.b:c", "run_vasp_kwargs": {"wall_time": 10}}, "on the Maker itself"),
         ({"modle": "SevenNet"}, "did you mean 'model'"),
+        ({"ladder": 1}, "called 'scf_retries'"),
     ],
 )
 def test_wrong_parameters_die_early(wrong, words):

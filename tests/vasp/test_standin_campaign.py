@@ -66,7 +66,7 @@ def campaign(tmp_path):
         "select": {"theta_min": 0.01, "max_labels": 16},
         "refine": {"max_candidates": 1, "max_steps": 2},
         "anchors": {"fraction": 0.2, "pressures": [0]},
-        "label": {**label, "batch_size": 3, "ladder": 1},
+        "label": {**label, "batch_size": 3, "scf_retries": 1},
         "train": {"preset": "small", "max_epochs": 2},
         "stop": {"max_iterations": 1},
     }

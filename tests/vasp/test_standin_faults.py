@@ -106,24 +106,24 @@ def test_a_share_of_cells_has_a_fault_and_keeps_it(silicon, monkeypatch):
     assert 20 <= found.count("out_of_memory") <= 65
 
 
-# --- the ladder
+# --- other settings where the electronic steps ran out
 
 
 @pytest.mark.parametrize(
-    ("needs", "ladder", "climbed"),
+    ("needs", "scf_retries", "retried"),
     [("BMIX=0.0001 AMIX=0.05", 2, 2), ("ALGO=Damped", 1, 1)],
 )
-def test_the_ladder_leads_to_the_same_numbers_or_gives_up(
-    vasp, silicon, monkeypatch, tmp_path, needs, ladder, climbed
+def test_scf_retries_lead_to_the_same_numbers_or_gives_up(
+    vasp, silicon, monkeypatch, tmp_path, needs, scf_retries, retried
 ):
     maker = vasp(incar={"NELM": 12}, max_errors=2)
     easy = label_one(maker, silicon, tmp_path / "easy")
     monkeypatch.setenv("STANDIN_CONVERGES", needs)
-    label = label_one(maker, silicon, tmp_path / "hard", ladder=ladder)
+    label = label_one(maker, silicon, tmp_path / "hard", scf_retries=scf_retries)
     folders = sorted(path.name for path in (tmp_path / "hard").glob("again_*"))
-    assert folders == [f"again_{n}" for n in range(1, climbed + 1)]
-    assert len(label.provenance["ladder"]) == climbed
-    assert {"ALGO", "NELM"} <= label.provenance["ladder"][-1].keys()
+    assert folders == [f"again_{n}" for n in range(1, retried + 1)]
+    assert len(label.provenance["scf_retries"]) == retried
+    assert {"ALGO", "NELM"} <= label.provenance["scf_retries"][-1].keys()
     if "Damped" in needs:
         assert (label.reason, label.energy) == (Reason.SCF_NOT_CONVERGED, None)
         return
@@ -131,19 +131,19 @@ def test_the_ladder_leads_to_the_same_numbers_or_gives_up(
     assert label.free_energy == pytest.approx(easy.free_energy, abs=1e-6)
     assert label.energy == pytest.approx(easy.energy, abs=1e-6)
     np.testing.assert_allclose(label.forces, easy.forces, atol=1e-6)
-    assert "ladder" not in easy.provenance
+    assert "scf_retries" not in easy.provenance
     assert easy.wall_seconds < label.wall_seconds
 
 
 def test_other_failures_do_not_climb(vasp, silicon, monkeypatch):
     monkeypatch.setenv("STANDIN_FAULTS", "crash")
-    label = label_one(vasp(), silicon, ladder=3)
+    label = label_one(vasp(), silicon, scf_retries=3)
     assert label.reason is Reason.CRASH
     assert not list(Path().glob("again_*"))
 
 
-def test_the_settings_hash_does_not_know_the_ladder(vasp):
-    from entropy_flows.label.ladder import STEPS, with_changes
+def test_the_settings_hash_does_not_know_the_scf_retries(vasp):
+    from entropy_flows.label.scf_retries import STEPS, with_changes
 
     maker = vasp()
     assert {settings_hash(with_changes(maker, step)) for step in STEPS} == {settings_hash(maker)}

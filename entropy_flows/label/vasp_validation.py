@@ -26,7 +26,7 @@ from entropy_flows.label.reasons import Reason, corrections, handler_name, reaso
 _NET_FORCE = 0.05  # eV/Å per atom
 
 
-def second_look(label: Label, directory: str | Path = ".") -> Label:
+def validate_vasp_output(label: Label, directory: str | Path = ".") -> Label:
     """The label again, or a failed one that says what is wrong with it.
 
     Parameters

@@ -1,6 +1,6 @@
 """What is tried when VASP's electronic steps run out: settings that lead to the same numbers another way.
 
-Each step is one run more, in a folder of its own, and custodian does not climb its own ladder of
+Each step is one run more, in a folder of its own, and custodian does not go through its own list of
 algorithms on it. A converged result does not depend on any of these tags, so the label keeps its
 settings' hash.
 """
@@ -34,7 +34,7 @@ STEPS: tuple[dict[str, Any], ...] = (
 _CLIMBERS = ("UnconvergedErrorHandler", "NonConvergingErrorHandler")
 
 
-def ladder_steps(maker: Maker, steps: int) -> tuple[dict[str, Any], ...]:
+def scf_changes(maker: Maker, steps: int) -> tuple[dict[str, Any], ...]:
     """INCAR changes to try one after the other, at most so many; none for an engine that is not VASP."""
     return STEPS[:steps] if is_vasp(maker) else ()
 

@@ -119,8 +119,8 @@ def system_page(system: str, opened: Session) -> list[str]:
 def untrained(opened: Session, parts: CurveCampaigns) -> list[list[str]]:
     """Errors of the model that all trainings start from."""
     store = opened.store.of(parts.curve.name)
-    settings = store.document()["engine"]["hash"]
-    tests = Pools(parts.pools, settings, opened.campaign.curve).tests()
+    engine_hash = store.document()["engine"]["hash"]
+    tests = Pools(parts.pools, engine_hash, opened.campaign.curve).tests()
     base = load_calculator(store.fetch_model(start_of(store)))
     rows = [["test", "cells", *(name for name, _ in QUANTITIES.values())]]
     for test, frames in tests.items():

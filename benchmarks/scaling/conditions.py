@@ -14,7 +14,7 @@ from benchmarks.scaling.measure import KB, LIMIT, MIB, largest, output_sizes, si
 from benchmarks.timing import Options
 from entropy_flows.jobs.common import document
 from entropy_flows.jobs.explore import snapshots
-from entropy_flows.label import settings_hash
+from entropy_flows.label import hash_engine
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.store import job_store
 
@@ -91,9 +91,9 @@ def add(bench: Bench, conditions: int, batch_size: int) -> Batch:
     ]
     outputs = [job.output for job in explored]
     selected = makers.iterations[0].select.make(NAME, iteration, outputs, budget=LABELS, **same)
-    engine = settings_hash(makers.label.engine)
+    engine_hash = hash_engine(makers.label.engine)
     planned = makers.label.make(
-        NAME, iteration, selected.output, settings=engine, budget=LABELS, **same
+        NAME, iteration, selected.output, engine_hash=engine_hash, budget=LABELS, **same
     )
     return bench.add(iteration, Flow([*explored, selected, planned]))
 

@@ -16,7 +16,7 @@ from benchmarks.scaling.bench import Batch, Bench
 from benchmarks.scaling.measure import KB, MIB, largest, sizes
 from benchmarks.timing import Options
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.label import label_one, settings_hash
+from entropy_flows.label import hash_engine, label_one
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.verify import verify
 from entropy_flows.train.dataset import write_extxyz
@@ -97,7 +97,7 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
     """Seconds, and sizes, per 1000 structures."""
     store, ledger, scale = bench.store, bench.ledger, 1000 / count
     maker = bench.makers().label.engine
-    settings = settings_hash(maker)
+    engine_hash = hash_engine(maker)
     cells = [bench.entries(iteration, count) for iteration in range(1, ROUNDS + 1)]
     appends = [
         scale * seconds(partial(ledger.append, n, "select", some))
@@ -109,7 +109,7 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
         "append the first 1000, s": appends[0],
         f"append 1000 after {(ROUNDS - 1) * count}, s": appends[-1],
         "replay the covariances, s": scale * seconds(lambda: replay(bench, count)),
-        "store labels, s": scale * seconds(lambda: add_labels(store, entries, settings, label)),
+        "store labels, s": scale * seconds(lambda: add_labels(store, entries, engine_hash, label)),
         "read the training set, s": scale * seconds(store.frames),
         "verify, s": scale / ROUNDS * seconds(lambda: verify(store, bench.pad)),
     }
@@ -135,11 +135,11 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
 
 
 def add_labels(
-    store: CampaignStore, entries: list[dict[str, Any]], settings: str, label: dict[str, Any]
+    store: CampaignStore, entries: list[dict[str, Any]], engine_hash: str, label: dict[str, Any]
 ) -> None:
     """The same label for all entries."""
     for entry in entries:
-        store.add_label(entry, settings, label)
+        store.add_label(entry, engine_hash, label)
 
 
 def replay(bench: Bench, count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,7 @@ WALLTIME_SHARE = 0.8
 class ExploreParams(Params):
     """What to run and how long; the defaults are Wang 2026's, section 2.4.1, with a gentle start."""
 
+    renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
     phases: tuple[str, ...] | None = None
     """Names of the seed phases to use; None takes all of the campaign's."""
     temperatures: tuple[Temperature, ...] = Field((300.0, 1000.0, 3000.0), min_length=1)
@@ -59,7 +60,7 @@ class ExploreParams(Params):
     """
     max_temperature: float = Field(30_000.0, gt=0)
     """Instantaneous temperature (K) above which a run has exploded."""
-    min_distance: float = Field(0.55, gt=0, lt=1)
+    min_distance_fraction: float = Field(0.55, gt=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a run has
     collapsed.
     """

@@ -243,7 +243,7 @@ class Ensemble:
         if self.step % self.params.snapshot_every == 0:
             distances, ratios = shortest_distances(self.batch)
             shortest = distances.tolist()
-            collapsed = self._judge("{}", -ratios, -self.params.min_distance)
+            collapsed = self._judge("{}", -ratios, -self.params.min_distance_fraction)
             self._leave(
                 {
                     p: f"collapsed at step {self.step}: shortest distance {shortest[p]:.2f} Å"

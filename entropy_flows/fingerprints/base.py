@@ -61,7 +61,7 @@ class Fingerprint(Protocol):
         """Everything that determines the vectors, in JSON types."""
 
     @property
-    def settings_hash(self) -> str:
+    def fingerprint_hash(self) -> str:
         """Short digest of `settings`, kept beside stored vectors to tell what they are."""
 
     @overload
@@ -102,7 +102,7 @@ class FingerprintBase(ABC):
         return type(other) is type(self) and self.params == other.params
 
     def __hash__(self) -> int:
-        return hash(self.settings_hash)
+        return hash(self.fingerprint_hash)
 
     @property
     @abstractmethod
@@ -124,7 +124,7 @@ class FingerprintBase(ABC):
         return "cpu"
 
     @property
-    def settings_hash(self) -> str:
+    def fingerprint_hash(self) -> str:
         """First 16 hex digits of the SHA-256 of `settings`."""
         return digest(self.settings)[:16]
 

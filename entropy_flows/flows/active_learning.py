@@ -75,7 +75,7 @@ class ActiveLearningMaker(StageMaker):
         static_maker = make_static_maker(engine)
         batch = LabelBatchMaker(
             static_maker=static_maker,
-            min_distance=engine.min_distance,
+            min_distance_fraction=engine.min_distance_fraction,
             scf_retries=engine.scf_retries,
         )
         numbers = range(1, max(1, len(campaign.iterations)) + 1)

@@ -14,7 +14,7 @@ from entropy_flows.jobs import LabelMaker
 from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker
 from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.label import LabelBatchMaker
-from entropy_flows.label import labels_per_job, make_static_maker, settings_hash
+from entropy_flows.label import hash_engine, labels_per_job, make_static_maker
 from entropy_flows.schemas import AgnosticParams
 
 
@@ -59,10 +59,12 @@ class RevEMMaker(StageMaker):
         if (chosen := settings.label) is not None:
             static = make_static_maker(chosen)
             given = (
-                chosen.min_distance if "min_distance" in chosen.model_fields_set else 0.0
+                chosen.min_distance_fraction
+                if "min_distance_fraction" in chosen.model_fields_set
+                else 0.0
             )  # R_min has seen to it
             batch = LabelBatchMaker(
-                static_maker=static, min_distance=given, scf_retries=chosen.scf_retries
+                static_maker=static, min_distance_fraction=given, scf_retries=chosen.scf_retries
             )
             label = LabelMaker(batch=batch, batch_size=labels_per_job(chosen, static))
         return cls(
@@ -123,7 +125,7 @@ class RevEMMaker(StageMaker):
             return []
         same = {
             "dataset": self.dataset,
-            "settings": settings_hash(self.label.engine),
+            "engine_hash": hash_engine(self.label.engine),
             "seed": self.seed,
         }
         return [

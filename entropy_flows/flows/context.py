@@ -8,7 +8,7 @@ from pymatgen.core import Structure
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.jobs import LabelMaker
-from entropy_flows.label import OutlierParams, settings_hash
+from entropy_flows.label import OutlierParams, hash_engine
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ class CampaignContext:
     @property
     def engine_hash(self) -> str:
         """Hash of the label engine's settings."""
-        return settings_hash(self.label.engine)
+        return hash_engine(self.label.engine)

@@ -82,7 +82,11 @@ class IterationMaker(StageMaker):
         chosen = self._choice(context, iteration, [job.output for job in explored], model, budget)
         labelling = self._labels(context, iteration, chosen[-1], explored, anchored, model, budget)
         labelled = labelling[-1].output
-        training = {"model": parent, "settings": context.engine_hash, "outliers": context.outliers}
+        training = {
+            "model": parent,
+            "engine_hash": context.engine_hash,
+            "outliers": context.outliers,
+        }
         trained = self.train.make(context.name, iteration, labelled, **training)
         member = MemberMaker(params=self.train.params)
         members = [
@@ -94,7 +98,7 @@ class IterationMaker(StageMaker):
             iteration,
             parent,
             trained.output,
-            settings=context.engine_hash,
+            engine_hash=context.engine_hash,
             align_energies=self.train.params.align_energies,
             continue_from=self.train.params.continue_from,
             members=[job.output for job in members],
@@ -166,7 +170,7 @@ class IterationMaker(StageMaker):
         budget: int | None,
     ) -> list[Job]:
         """The job that plans the labels, and those that replace failed ones, in order."""
-        same = {"dataset": context.dataset, "model": model, "settings": context.engine_hash}
+        same = {"dataset": context.dataset, "model": model, "engine_hash": context.engine_hash}
         planned = context.label.make(
             context.name,
             iteration,

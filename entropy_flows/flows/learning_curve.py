@@ -13,7 +13,7 @@ from entropy_flows.flows.pools import digest
 from entropy_flows.flows.queues import CATEGORIES, configured
 from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.curve import EndCurveMaker, PointMaker
-from entropy_flows.label import settings_hash
+from entropy_flows.label import hash_engine
 from entropy_flows.schemas import Campaign
 
 
@@ -71,9 +71,9 @@ class LearningCurveMaker(StageMaker):
         self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
     ) -> Flow:
         """The curve's flow; arguments as in `ActiveLearningMaker.make`, of which the seeds are not used."""
-        settings = settings_hash(self.engine)
+        engine_hash = hash_engine(self.engine)
         points = [
-            self.point.make(campaign, 1, batch, point, self.pools, student or model, settings)
+            self.point.make(campaign, 1, batch, point, self.pools, student or model, engine_hash)
             for batch, point in enumerate(self.point.params.points())
         ]
         end = with_stable_uuid(

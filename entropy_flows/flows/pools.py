@@ -24,7 +24,7 @@ from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.explore import ExploreMaker
 from entropy_flows.jobs.independent import IndependentMaker
 from entropy_flows.jobs.pool import ClosePoolMaker
-from entropy_flows.label import settings_hash
+from entropy_flows.label import hash_engine
 from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import SelectParams
@@ -112,14 +112,14 @@ class PoolMaker(StageMaker, ABC):
         self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
     ) -> Flow:
         """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""
-        settings = settings_hash(self.engine)
+        engine_hash = hash_engine(self.engine)
         sources = self.sources(campaign, seeds, model)
         outputs = [source.output for source in sources]
         same = {"dataset": self.dataset, "model": model, "seed": self.seed}
         selected = self.select.make(campaign, 1, outputs, budget=self.size, **same)
-        planned = self.label.make(campaign, 1, selected.output, settings=settings, **same)
+        planned = self.label.make(campaign, 1, selected.output, engine_hash=engine_hash, **same)
         closed = with_stable_uuid(
-            self.close.make(campaign, 1, planned.output, model, settings), campaign, 1
+            self.close.make(campaign, 1, planned.output, model, engine_hash), campaign, 1
         )
         return configured(
             Flow([*sources, selected, planned, closed], name=campaign), self.categories, self.queue

@@ -78,7 +78,7 @@ class AscendMaker(StageMaker):
             window,
             stream,
             self.params.model_dump(mode="json"),
-            fingerprint.settings_hash,
+            fingerprint.fingerprint_hash,
             regularization,
         ]
         file = SearchCheckpoint(

@@ -18,7 +18,7 @@ from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import CurveParams, PointDoc
 from entropy_flows.schemas.curve import COMMON_TEST, IN_DISTRIBUTION, INDEPENDENT_TEST
-from entropy_flows.settings import settings as machine
+from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, fine_tune
 
@@ -47,7 +47,7 @@ class PointMaker(StageMaker):
     @stage_job(PointDoc)
     def make(
         self, campaign: str, iteration: int, batch: int, point: tuple[str, int, int], pools: dict[str, str],
-        model: str, settings: str,
+        model: str, engine_hash: str,
     ) -> PointDoc:  # fmt: skip
         """Train and test one model, or take the equal point of another curve.
 
@@ -62,12 +62,12 @@ class PointMaker(StageMaker):
             needed may be missing.
         model
             Reference of the model to start from, among this campaign's.
-        settings
+        engine_hash
             Hash of the label engine's settings.
         """
         method, size, seed = point
         store = CampaignStore.open(campaign)
-        pool = Pools(pools, settings, self.params)
+        pool = Pools(pools, engine_hash, self.params)
         cells, held = pool.training(method, size, seed)
         tests = pool.tests()
         recipe = self.train.model_copy(update={"seed": seed})
@@ -79,7 +79,7 @@ class PointMaker(StageMaker):
             folder = checkpoint_folder(campaign, iteration, current_uuid()) / "training"
             result = fine_tune(cells, held, [], store.fetch_model(model), recipe, folder)
             reference = store.save_model(batch + 1, result.model, parent=model, **place)
-            calculator = load_calculator(store.fetch_model(reference), device=machine().device)
+            calculator = load_calculator(store.fetch_model(reference), device=settings().device)
             doc = PointDoc(
                 iteration=iteration,
                 **place,
@@ -136,14 +136,14 @@ class Pools:
     ----------
     names
         Pool → campaign.
-    settings
+    engine_hash
         Hash of the label engine's settings.
     params
         Shares of the mixed pool.
     """
 
     names: dict[str, str]
-    settings: str
+    engine_hash: str
     params: CurveParams
 
     def training(self, method: str, size: int, seed: int) -> tuple[list[Atoms], list[Atoms]]:
@@ -178,7 +178,7 @@ class Pools:
     def cells(self, pool: str, part: str | None, of: dict[str, Any] | None = None) -> list[Atoms]:
         """A part of a pool, in ledger order; None for all of it. `of` is a query in place of `CHOSEN`."""
         campaign = self.names[pool]
-        query = {"settings": self.settings, **(CHOSEN if of is None else of)}
+        query = {"engine_hash": self.engine_hash, **(CHOSEN if of is None else of)}
         query |= {} if part is None else {"split": part}
         frames = CampaignStore.open(campaign).frames(**query)
         for atoms in frames:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.label import engine_name, engine_settings, settings_hash
+from entropy_flows.label import engine_name, engine_settings, hash_engine
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.seals import setting
 
@@ -47,7 +47,7 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     StoreError
         If the campaign's engine has other settings; it says which.
     """
-    own = settings_hash(maker)
+    own = hash_engine(maker)
     content = json.loads(json.dumps(engine_settings(maker), default=str))
     campaigns, this = store.database["campaigns"], {"name": store.name}
     if write:

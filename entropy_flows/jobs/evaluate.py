@@ -16,7 +16,7 @@ from entropy_flows.evaluate.succession import compare
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import ContinuesDoc, EvaluateDoc, TrainDoc
-from entropy_flows.settings import settings as machine
+from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 from entropy_flows.train.align import energy_shifts
 
@@ -32,7 +32,7 @@ class EvaluateMaker(StageMaker):
 
     @stage_job(EvaluateDoc)
     def make(
-        self, campaign: str, iteration: int, before: str, trained: Any, *, settings: str, align_energies: bool,
+        self, campaign: str, iteration: int, before: str, trained: Any, *, engine_hash: str, align_energies: bool,
         continue_from: Literal["better", "latest"], members: Sequence[Any] = (),
     ) -> EvaluateDoc:  # fmt: skip
         """Evaluate both models on the test cells of all iterations so far, and decide which to go on from.
@@ -48,7 +48,7 @@ class EvaluateMaker(StageMaker):
             Reference of the model that was fine-tuned.
         trained
             Training's document; None if it failed.
-        settings
+        engine_hash
             Hash of the label engine's settings.
         align_energies
             Whether the model before is compared with its energies moved to the labels' zero, as a
@@ -68,11 +68,11 @@ class EvaluateMaker(StageMaker):
         if training is None:
             raise LostInputError("training failed, so there is no new model to evaluate")
         store = CampaignStore.open(campaign)
-        so_far: dict[str, Any] = {"settings": settings, "iteration": {"$lte": iteration}}
+        so_far: dict[str, Any] = {"engine_hash": engine_hash, "iteration": {"$lte": iteration}}
         test = store.frames(split="test", **so_far)
         val = store.frames(split="val", **so_far)
-        old = load_calculator(store.fetch_model(before), device=machine().device)
-        new = load_calculator(store.fetch_model(training.model), device=machine().device)
+        old = load_calculator(store.fetch_model(before), device=settings().device)
+        new = load_calculator(store.fetch_model(training.model), device=settings().device)
         train = store.frames(split="train", **so_far) if val and align_energies else []
         shifts = zero_shifts(train, old)
         validation_before = errors_on([shifted(atoms, shifts) for atoms in val], old)
@@ -119,7 +119,7 @@ def calibration(store: CampaignStore, iteration: int, frames: list[Atoms]) -> di
     models = store.committee(iteration)
     if not frames or len(models) < 2:
         return {}
-    committee = Committee([store.fetch_model(model) for model in models], machine().device)
+    committee = Committee([store.fetch_model(model) for model in models], settings().device)
     return {name: found.as_dict() for name, found in committee.calibration(frames).items()}
 
 

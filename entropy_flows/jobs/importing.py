@@ -140,7 +140,7 @@ class Import:
         elements = {site.specie.symbol for site in frame.structure}
         if unknown := sorted(elements - set(self.campaign.elements)):
             return f"has {', '.join(unknown)}; the campaign's elements are {', '.join(self.campaign.elements)}"
-        defect = check_geometry(frame.structure, self.campaign.label.min_distance)
+        defect = check_geometry(frame.structure, self.campaign.label.min_distance_fraction)
         return f"{Reason.BAD_GEOMETRY}: {defect}" if defect else None
 
     def _place(self) -> int:
@@ -242,7 +242,7 @@ class Import:
             frame = fit[entry["key"]]
             assert frame.label is not None
             ours = self.as_engine or is_run_of(frame, self.maker)
-            settings = (
+            engine_hash = (
                 own if ours else _digest(json.dumps(frame.settings, sort_keys=True, default=str))
             )
             engine = (
@@ -254,7 +254,7 @@ class Import:
                 frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source}
             )
             fields = with_split(splits.get(entry["key"])) if ours else {"foreign": True}
-            labels.append((entry, settings, label.as_dict() | fields))
+            labels.append((entry, engine_hash, label.as_dict() | fields))
             report.own += ours
         self.store.add_labels(labels)
         self._keep_splits(splits, report)
@@ -276,7 +276,7 @@ class Import:
         labels = [
             label
             for label in self.store.labels(key={"$in": list(splits)})
-            if label["settings"] == own
+            if label["engine_hash"] == own
         ]
         without = [label["key"] for label in labels if label.get("split") is None]
         self.store.set_splits({key: splits[key] for key in without})
@@ -291,7 +291,7 @@ class Import:
         """Flag what is odd, assign the parts, store the covariance and the counts."""
         iteration, (_, own) = report.iteration, self.engine
         recipe = self.campaign.iteration(iteration + 1).train
-        ours: dict[str, Any] = {"settings": own, "stage": IMPORT, "split": None}
+        ours: dict[str, Any] = {"engine_hash": own, "stage": IMPORT, "split": None}
         frames = self.store.frames(**ours)
         odd = odd_labels(frames, None, self.campaign.label.outliers)
         self.store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})

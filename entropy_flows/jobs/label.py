@@ -41,7 +41,7 @@ class LabelBatchMaker(StageMaker):
         Job name.
     static_maker
         Any atomate2 static Maker: VASP, forcefields, ASE, CP2K, …
-    min_distance
+    min_distance_fraction
         Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not
         calculated.
     scf_retries
@@ -50,7 +50,7 @@ class LabelBatchMaker(StageMaker):
 
     name: str = "label"
     static_maker: Maker | None = None
-    min_distance: float = 0.5
+    min_distance_fraction: float = 0.5
     scf_retries: int = 2
 
     @property
@@ -64,32 +64,34 @@ class LabelBatchMaker(StageMaker):
 
     @stage_job(LabelDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, structures: list[str], settings: str
+        self, campaign: str, iteration: int, batch: int, structures: list[str], engine_hash: str
     ) -> LabelDoc:
         """Label the structures with these ids, unless they have their label already, or another campaign has it."""
         store = CampaignStore.open(campaign)
         same_engine(store, self.engine)  # as it is on this worker
         entries = [
-            e for e in store.ledger_entries(structures) if not store.has_label(e["_id"], settings)
+            e
+            for e in store.ledger_entries(structures)
+            if not store.has_label(e["_id"], engine_hash)
         ]
         known = {
-            e["_id"]: store.known_label(Structure.from_dict(e["structure"]), settings)
+            e["_id"]: store.known_label(Structure.from_dict(e["structure"]), engine_hash)
             for e in entries
         }
         for entry in entries:
             if (label := known[entry["_id"]]) is not None:
-                store.add_label(entry, settings, label)
+                store.add_label(entry, engine_hash, label)
         entries = [entry for entry in entries if known[entry["_id"]] is None]
         labels = self._labels(entries)
         for entry, label in zip(entries, labels, strict=True):
-            store.add_label(entry, settings, label.as_dict())
+            store.add_label(entry, engine_hash, label.as_dict())
         copied = sum(label is not None for label in known.values())
         store.count_labels(iteration, copied + sum(label.converged for label in labels))
-        return count(store.labels_of(structures, settings), iteration, len(structures))
+        return count(store.labels_of(structures, engine_hash), iteration, len(structures))
 
     def _labels(self, entries: list[dict[str, Any]]) -> list[Any]:
         cells = [Structure.from_dict(entry["structure"]) for entry in entries]
-        return label_batch(self.engine, cells, self.min_distance, self.scf_retries)
+        return label_batch(self.engine, cells, self.min_distance_fraction, self.scf_retries)
 
 
 @dataclass
@@ -105,7 +107,7 @@ class GatherMaker(StageMaker):
         iteration: int,
         batch: int,
         batches: list[Any],
-        settings: str,
+        engine_hash: str,
         requested: int,
     ) -> LabelDoc:
         """Count.
@@ -118,13 +120,13 @@ class GatherMaker(StageMaker):
             Labels that were asked for before these: 0, or more after a top-up.
         batches
             The label jobs' documents; only makes this job wait for them.
-        settings
+        engine_hash
             Hash of the label engine's settings.
         requested
             Labels of this iteration that were asked for in all.
         """
         store = CampaignStore.open(campaign)
-        result = count(store.labels(settings, iteration=iteration), iteration, requested)
+        result = count(store.labels(engine_hash, iteration=iteration), iteration, requested)
         store.record(
             iteration, **{f"label.{name}": value for name, value in result.model_dump().items()}
         )
@@ -174,7 +176,7 @@ class LabelMaker(StageMaker):
 
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
-        self, campaign: str, iteration: int, refined: Any, *, dataset: DatasetParams, settings: str,
+        self, campaign: str, iteration: int, refined: Any, *, dataset: DatasetParams, engine_hash: str,
         anchored: Sequence[Any] = (), anchor_share: float = 0.0, model: str = "", budget: int | None = None,
         seed: int = 0,
     ) -> Response:  # fmt: skip
@@ -188,7 +190,7 @@ class LabelMaker(StageMaker):
             Refinement's document; only makes this job wait for it.
         dataset
             Fingerprint and regularisation of the covariance.
-        settings
+        engine_hash
             Hash of the label engine's settings.
         anchored
             The anchor jobs' documents; None for a lost one.
@@ -216,10 +218,10 @@ class LabelMaker(StageMaker):
         planned = LabelDoc(
             iteration=iteration, requested=len(ids), labelled=0, failed=0, anchors=len(entries)
         )
-        return Response(output=planned, detour=self.jobs(campaign, iteration, ids, settings))
+        return Response(output=planned, detour=self.jobs(campaign, iteration, ids, engine_hash))
 
     def jobs(
-        self, campaign: str, iteration: int, ids: list[str], settings: str, before: int = 0
+        self, campaign: str, iteration: int, ids: list[str], engine_hash: str, before: int = 0
     ) -> Flow:
         """The jobs that label these structures, and the one that gathers.
 
@@ -229,7 +231,7 @@ class LabelMaker(StageMaker):
             Their place.
         ids
             Structures.
-        settings
+        engine_hash
             Hash of the label engine's settings.
         before
             Labels of this iteration that were asked for before.
@@ -238,7 +240,7 @@ class LabelMaker(StageMaker):
             ids[start : start + self.batch_size] for start in range(0, len(ids), self.batch_size)
         ]
         jobs = [
-            self.batch.make(campaign, iteration, number, structures, settings)
+            self.batch.make(campaign, iteration, number, structures, engine_hash)
             for number, structures in enumerate(groups, before)
         ]
         starts = range(0, len(jobs), FAN_OUT) if len(jobs) > FAN_OUT else ()
@@ -249,7 +251,7 @@ class LabelMaker(StageMaker):
         ]
         waits_for = [job.output for job in tallies or jobs]
         gather = GatherMaker().make(
-            campaign, iteration, before, waits_for, settings, requested=before + len(ids)
+            campaign, iteration, before, waits_for, engine_hash, requested=before + len(ids)
         )
         for tally in tallies:
             tally.metadata["chunk"] = gather.uuid

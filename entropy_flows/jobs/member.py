@@ -34,7 +34,7 @@ class MemberMaker(StageMaker):
 
     @stage_job(MemberDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, labelled: Any, *, model: str, settings: str,
+        self, campaign: str, iteration: int, batch: int, labelled: Any, *, model: str, engine_hash: str,
         outliers: OutlierParams,
     ) -> MemberDoc:  # fmt: skip
         """Train, and keep the model in the database.
@@ -45,13 +45,13 @@ class MemberMaker(StageMaker):
             Place of this job.
         batch
             Number of the member, from 2.
-        labelled, model, settings, outliers
+        labelled, model, engine_hash, outliers
             As of `TrainMaker.make`.
         """
         store = CampaignStore.open(campaign)
         if (done := store.member(iteration, batch)) is not None:
             return MemberDoc.model_validate(done["training"])
-        parts = training_cells(store, iteration, model, settings, self.params, outliers)
+        parts = training_cells(store, iteration, model, engine_hash, self.params, outliers)
         result = fine_tune(
             parts["train"],
             parts["val"],

@@ -29,12 +29,12 @@ from entropy_flows.label import (
     EngineError,
     engine_calculator,
     engine_name,
+    hash_engine,
     make_static_maker,
-    settings_hash,
 )
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import Campaign, PhysicsDoc
-from entropy_flows.settings import settings as machine
+from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, PhysicsChecks
 from entropy_flows.store.schema import make_indexes
 
@@ -72,7 +72,7 @@ def subjects(store: CampaignStore, campaign: Campaign) -> list[CheckedModel]:
         maker = make_static_maker(campaign.label)
     except EngineError:  # not installed here: the models can be checked all the same
         return found
-    reference = f"engine:{settings_hash(maker)}"
+    reference = f"engine:{hash_engine(maker)}"
     in_memory = hasattr(maker, "calculator_meta")
     found.append(
         CheckedModel(
@@ -88,7 +88,7 @@ def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: st
         role,
         reference,
         title,
-        lambda: load_calculator(store.fetch_model(reference), device=machine().device),
+        lambda: load_calculator(store.fetch_model(reference), device=settings().device),
     )
 
 
@@ -98,13 +98,13 @@ def wanted(
     """(check, phase) → hash of all that decides its result beside the model; `params` as `resolved` gives them."""
     chosen = list(cells) if params.phases is None else params.phases
     return {
-        (check, phase): _settings(check, params, cells[phase])
+        (check, phase): _check_hash(check, params, cells[phase])
         for check in params.checks
         for phase in chosen
     }
 
 
-def _settings(check: CheckName, params: PhysicsParams, cell: Structure) -> str:
+def _check_hash(check: CheckName, params: PhysicsParams, cell: Structure) -> str:
     deciding = params.model_dump(mode="json", include=set(NEEDS[check]))
     return digest({"check": check, "params": deciding, "cell": cell_hash(cell)})
 
@@ -113,7 +113,9 @@ def rows_of(
     checks: PhysicsChecks, model: str, params: PhysicsParams, cells: Mapping[str, Structure]
 ) -> dict[tuple[CheckName, str], dict[str, Any]]:
     """(check, phase) → row, of those wanted that are there."""
-    there = {(row["check"], row["phase"], row["settings"]): row for row in checks.find(model=model)}
+    there = {
+        (row["check"], row["phase"], row["check_hash"]): row for row in checks.find(model=model)
+    }
     return {
         key: there[(*key, code)]
         for key, code in wanted(params, cells).items()

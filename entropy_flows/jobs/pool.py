@@ -36,14 +36,14 @@ class ClosePoolMaker(StageMaker):
 
     @job
     def make(
-        self, campaign: str, iteration: int, labelled: Any, model: str, settings: str
+        self, campaign: str, iteration: int, labelled: Any, model: str, engine_hash: str
     ) -> dict[str, Any]:
         """Close the pool; `labelled` only makes this job wait for the labels."""
         store = CampaignStore.open(campaign)
-        flag_odd(store, iteration, model, settings, self.outliers)
-        frames = store.frames(settings=settings)
+        flag_odd(store, iteration, model, engine_hash, self.outliers)
+        frames = store.frames(engine_hash=engine_hash)
         parts = assign_parts(store, frames, iteration, self.params) if frames else {}
-        failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
+        failed = Counter(label["reason"] for label in store.labels(engine_hash, converged=False))
         reasons = "".join(f", {count} × {reason}" for reason, count in failed.items())
         sizes = ", ".join(f"{len(cells)} {part}" for part, cells in parts.items())
         message = (

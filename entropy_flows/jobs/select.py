@@ -19,7 +19,7 @@ from entropy_flows.jobs.common import LostInputError, StageMaker, document, stag
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
 from entropy_flows.select import Candidate, DecisionStream, SelectParams, Verdict, make_selector
-from entropy_flows.settings import settings as machine
+from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry
 
 CHUNK = 256
@@ -144,7 +144,7 @@ class SelectMaker(StageMaker):
                 f"selector {self.params.selector!r} needs two models or more of iteration {trained_in}, there is "
                 f"{len(models)}: is train.committee set, and did its members fail?"
             )
-        committee = Committee([store.fetch_model(model) for model in models], machine().device)
+        committee = Committee([store.fetch_model(model) for model in models], settings().device)
         return self.params, partial(committee.spread, of=self.params.uncertainty)
 
 

@@ -36,7 +36,7 @@ class TopUpMaker(StageMaker):
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
         self, campaign: str, iteration: int, labelled: Any, explored: list[Any], *, dataset: DatasetParams,
-        theta_min: float, model: str, settings: str,
+        theta_min: float, model: str, engine_hash: str,
     ) -> Response | LabelDoc:  # fmt: skip
         """Choose replacements and plan their labels.
 
@@ -54,7 +54,7 @@ class TopUpMaker(StageMaker):
             Gain that a replacement must exceed: selection's.
         model
             Reference of the model that explored.
-        settings
+        engine_hash
             Hash of the label engine's settings.
         """
         store = CampaignStore.open(campaign)
@@ -64,7 +64,7 @@ class TopUpMaker(StageMaker):
             ledger.position(iteration, stage) - first for stage in (self.name, "top_up_1")
         )
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
-        done = count(store.labels_of(earlier, settings), iteration, before)
+        done = count(store.labels_of(earlier, engine_hash), iteration, before)
         missing = planned - done.labelled  # what failed in an earlier round was replaced there
         entries = self._replacements(
             ledger, iteration, explored, GreedySelector(theta_min), missing, model
@@ -78,7 +78,7 @@ class TopUpMaker(StageMaker):
         ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage=self.name)]
         store.record(iteration, **{"label.requested": before + len(ids)})
         return Response(
-            output=done, detour=self.label.jobs(campaign, iteration, ids, settings, before)
+            output=done, detour=self.label.jobs(campaign, iteration, ids, engine_hash, before)
         )
 
     def _replacements(

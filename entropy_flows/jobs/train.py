@@ -13,7 +13,7 @@ from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.label import OutlierParams, odd_labels
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import TrainDoc
-from entropy_flows.settings import settings as machine
+from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fine_tune
 from entropy_flows.train.dataset import count_reasons
@@ -42,7 +42,7 @@ class TrainMaker(StageMaker):
         labelled: Any,
         *,
         model: str,
-        settings: str,
+        engine_hash: str,
         outliers: OutlierParams,
     ) -> TrainDoc:
         """Split what is new, train, and keep the model in the database.
@@ -55,7 +55,7 @@ class TrainMaker(StageMaker):
             The label stage's document; only makes this job wait for it.
         model
             Reference of the model to start from, one that a trainer takes.
-        settings
+        engine_hash
             Hash of the label engine's settings: a training set holds one only.
         outliers
             When a label is flagged instead of trained on.
@@ -69,7 +69,7 @@ class TrainMaker(StageMaker):
         done = store.model(iteration)
         if done is not None:
             return TrainDoc.model_validate(done["training"])
-        parts = training_cells(store, iteration, model, settings, self.params, outliers)
+        parts = training_cells(store, iteration, model, engine_hash, self.params, outliers)
         store.record(
             iteration,
             train={"cells": len(parts["train"]), "epoch": 0, "max_epochs": self.params.max_epochs},
@@ -114,7 +114,7 @@ def training_cells(
     store: CampaignStore,
     iteration: int,
     model: str,
-    settings: str,
+    engine_hash: str,
     params: TrainParams,
     outliers: OutlierParams,
 ) -> dict[str, list[Atoms]]:
@@ -125,10 +125,10 @@ def training_cells(
     ValueError
         If there is no label.
     """
-    flag_odd(store, iteration, model, settings, outliers)
-    frames = store.frames(settings=settings, iteration={"$lte": iteration})
+    flag_odd(store, iteration, model, engine_hash, outliers)
+    frames = store.frames(engine_hash=engine_hash, iteration={"$lte": iteration})
     if not frames:
-        failed = Counter(label["reason"] for label in store.labels(settings, converged=False))
+        failed = Counter(label["reason"] for label in store.labels(engine_hash, converged=False))
         reasons = (
             ", ".join(f"{count} × {reason}" for reason, count in failed.items())
             or "none was accepted"
@@ -138,12 +138,12 @@ def training_cells(
 
 
 def flag_odd(
-    store: CampaignStore, iteration: int, model: str, settings: str, outliers: OutlierParams
+    store: CampaignStore, iteration: int, model: str, engine_hash: str, outliers: OutlierParams
 ) -> None:
     """Flag an iteration's odd labels; `model` was never trained on them, so it knows nothing of them."""
-    frames = store.frames(flagged=True, settings=settings, iteration=iteration)
+    frames = store.frames(flagged=True, engine_hash=engine_hash, iteration=iteration)
     compare = outliers.enabled and len(frames) >= outliers.fewest
-    base = load_calculator(store.fetch_model(model), device=machine().device) if compare else None
+    base = load_calculator(store.fetch_model(model), device=settings().device) if compare else None
     odd = odd_labels(frames, base, outliers)
     store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
     store.record(iteration, **{"label.flagged": len(odd)})

@@ -25,7 +25,7 @@ _HOME = {
     "labels_per_job": "engines",
     "make_static_maker": "engines",
     "run_static": "run",
-    "settings_hash": "engines",
+    "hash_engine": "engines",
     "Label": "read",
     "OutlierParams": "outliers",
     "odd_labels": "outliers",

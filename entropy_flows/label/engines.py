@@ -45,7 +45,10 @@ _NOT_PHYSICS = r"@version|name|tags|ionic_step_data|store_trajectory|write_addit
 class LabelParams(Params):
     """Which engine labels, and how many structures a job takes."""
 
-    renamed: ClassVar[dict[str, str]] = {"ladder": "scf_retries"}
+    renamed: ClassVar[dict[str, str]] = {
+        "ladder": "scf_retries",
+        "min_distance": "min_distance_fraction",
+    }
 
     engine: str = "vasp-pbe"
     """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by
@@ -98,7 +101,7 @@ class LabelParams(Params):
     """Settings tried at most, one after the other, when VASP's electronic steps run out; see
     `label.scf_retries`.
     """
-    min_distance: float = Field(0.5, ge=0, lt=1)
+    min_distance_fraction: float = Field(0.5, ge=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not
     calculated.
     """
@@ -265,7 +268,7 @@ def engine_name(maker: Maker) -> str:
     return f"{name} (teacher, not DFT)"
 
 
-def settings_hash(maker: Maker) -> str:
+def hash_engine(maker: Maker) -> str:
     """SHA-256 of what decides an engine's numbers.
 
     The same on every machine and in every process; not touched by the job's name, commands,
@@ -276,7 +279,7 @@ def settings_hash(maker: Maker) -> str:
 
 
 def engine_settings(maker: Maker) -> dict[str, Any]:
-    """What `settings_hash` digests: all that decides the engine's numbers."""
+    """What `hash_engine` digests: all that decides the engine's numbers."""
     if hasattr(maker, "physics"):  # a Maker that knows
         return maker.physics()
     if is_vasp(maker):

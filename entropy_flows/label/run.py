@@ -40,7 +40,7 @@ def label_one(
     maker: Maker,
     structure: Structure,
     directory: str | Path | None = None,
-    min_distance: float = 0.5,
+    min_distance_fraction: float = 0.5,
     scf_retries: int = 0,
 ) -> Label:
     """Label of one structure; a calculation that fails is a label too.
@@ -53,7 +53,7 @@ def label_one(
         The cell.
     directory
         Where to run, created if need be; None is the current directory.
-    min_distance
+    min_distance_fraction
         See `check_geometry`.
     scf_retries
         Times that a VASP run whose electronic steps ran out is done again with other means to the
@@ -73,7 +73,7 @@ def label_one(
     """
     physics = {"settings": maker.physics()} if hasattr(maker, "physics") else {}
     known: dict[str, Any] = {"provenance": {"engine": engine_name(maker), **physics}}
-    if defect := check_geometry(structure, min_distance):
+    if defect := check_geometry(structure, min_distance_fraction):
         return Label.failed(len(structure), Reason.BAD_GEOMETRY, defect, **known)
     start, tried = time.perf_counter(), []
     with _inside(directory):
@@ -117,7 +117,10 @@ def _attempt(maker: Maker, structure: Structure) -> Label:
 
 
 def label_batch(
-    maker: Maker, structures: Sequence[Structure], min_distance: float = 0.5, scf_retries: int = 0
+    maker: Maker,
+    structures: Sequence[Structure],
+    min_distance_fraction: float = 0.5,
+    scf_retries: int = 0,
 ) -> list[Label]:
     """Labels of several structures with one Maker, each in its own subdirectory of the current one.
 
@@ -126,7 +129,7 @@ def label_batch(
     single = len(structures) == 1
     folders = [None if single else f"label_{i:04d}" for i in range(len(structures))]
     return [
-        label_one(maker, s, folder, min_distance, scf_retries)
+        label_one(maker, s, folder, min_distance_fraction, scf_retries)
         for s, folder in zip(structures, folders, strict=True)
     ]
 

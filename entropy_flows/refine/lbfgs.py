@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -29,6 +29,7 @@ from entropy_flows.params import Params
 class RefineParams(Params):
     """How hard and how long to pull."""
 
+    renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
     enabled: bool = True
     """False discards near-threshold candidates."""
     k: float = Field(10.0, gt=0)
@@ -43,7 +44,7 @@ class RefineParams(Params):
     """The surface's own gradient, or the paper's Eqs. 8 and 9, which leave out the candidate's
     effect on μ and N.
     """
-    min_distance: float = Field(0.55, gt=0, lt=1)
+    min_distance_fraction: float = Field(0.55, gt=0, lt=1)
     """Shortest distance allowed, as a fraction of the sum of covalent radii."""
     max_candidates: int = Field(100, ge=0)
     """Most near-threshold candidates to refine in one iteration."""
@@ -97,7 +98,7 @@ def refine(
         for _ in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
             steps = optimizer.get_number_of_steps()
             gain = moving.calc.results.get("gain", float("nan"))
-            if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance:
+            if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance_fraction:
                 break
             if gain > best:
                 best, best_positions = float(gain), moving.get_positions()

@@ -291,28 +291,28 @@ class CampaignStore(Models):
     # -- labels
     # ----------------------------------------------------------------------------------------------------
 
-    def add_label(self, entry: dict[str, Any], settings_hash: str, label: dict[str, Any]) -> None:
+    def add_label(self, entry: dict[str, Any], engine_hash: str, label: dict[str, Any]) -> None:
         """Store a label or the reason why there is none; the first one written stays."""
-        self.add_labels([(entry, settings_hash, label)])
+        self.add_labels([(entry, engine_hash, label)])
 
     def add_labels(self, labels: Sequence[tuple[dict[str, Any], str, dict[str, Any]]]) -> None:
         """Store labels, or reasons, in one request: (ledger entry, hash of the engine's settings, label) each."""
         insert_each_once(
             self.database["labels"],
-            ("structure", "settings"),
+            ("structure_id", "engine_hash"),
             (_label_row(*label) for label in labels),
         )
 
-    def has_label(self, structure: str, settings_hash: str) -> bool:
+    def has_label(self, structure_id: str, engine_hash: str) -> bool:
         """Whether a cell has its label, or the reason why there is none."""
         return (
             self.database["labels"].count_documents(
-                {"structure": structure, "settings": settings_hash}, limit=1
+                {"structure_id": structure_id, "engine_hash": engine_hash}, limit=1
             )
             > 0
         )
 
-    def known_label(self, structure: Structure, settings_hash: str) -> dict[str, Any] | None:
+    def known_label(self, structure: Structure, engine_hash: str) -> dict[str, Any] | None:
         """A label that any campaign in this database has for the same cell and settings: no calculation is done twice.
 
         Returns
@@ -322,7 +322,7 @@ class CampaignStore(Models):
             nothing is copied. A cell that is in train, val or test there is so here: the model from
             there may have seen it.
         """
-        query = {"content": cell_hash(structure), "settings": settings_hash, "converged": True}
+        query = {"content": cell_hash(structure), "engine_hash": engine_hash, "converged": True}
         found = self.database["labels"].find_one(query, sort=[("created", ASCENDING)])
         if found is None:
             return None
@@ -339,17 +339,17 @@ class CampaignStore(Models):
         """Mark labels that are not to be trained on: key → what is odd about it."""
         self._set_in_labels({key: {"flagged": True, "odd": text} for key, text in flags.items()})
 
-    def labels(self, settings_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
+    def labels(self, engine_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
         """Labels in ledger order."""
         query = {"campaign": self.name, **query}
-        if settings_hash is not None:
-            query["settings"] = settings_hash
+        if engine_hash is not None:
+            query["engine_hash"] = engine_hash
         return self.database["labels"].find(query).sort("position", ASCENDING)
 
-    def labels_of(self, structures: list[str], settings_hash: str) -> Iterable[dict[str, Any]]:
+    def labels_of(self, structure_ids: list[str], engine_hash: str) -> Iterable[dict[str, Any]]:
         """Labels of these cells, in no order."""
         return self.database["labels"].find(
-            {"structure": {"$in": structures}, "settings": settings_hash}
+            {"structure_id": {"$in": structure_ids}, "engine_hash": engine_hash}
         )
 
     def set_splits(self, splits: dict[str, str]) -> None:
@@ -395,9 +395,9 @@ class CampaignStore(Models):
             label["key"]: label["given_split"] for label in self.labels(given_split={"$ne": None})
         }
 
-    def splits_anywhere(self, contents: list[str], settings_hash: str) -> dict[str, str]:
+    def splits_anywhere(self, contents: list[str], engine_hash: str) -> dict[str, str]:
         """Split that cells have in any campaign of this database, by the hash of the cell; held out goes first."""
-        query = {"content": {"$in": contents}, "settings": settings_hash, "split": {"$ne": None}}
+        query = {"content": {"$in": contents}, "engine_hash": engine_hash, "split": {"$ne": None}}
         labels = list(self.database["labels"].find(query, {"content": 1, "split": 1}))
         return {
             label["content"]: label["split"]
@@ -421,9 +421,9 @@ class CampaignStore(Models):
             part = labels[start : start + KEYS_A_QUERY]
             cells = {
                 entry["_id"]: entry
-                for entry in self.ledger_entries([label["structure"] for label in part])
+                for entry in self.ledger_entries([label["structure_id"] for label in part])
             }
-            frames += [labelled_atoms(cells[label["structure"]], label) for label in part]
+            frames += [labelled_atoms(cells[label["structure_id"]], label) for label in part]
         return frames
 
 
@@ -437,7 +437,7 @@ def with_split(split: str | None) -> dict[str, str]:
     return {} if split is None else {"split": split, "given_split": split}
 
 
-def _label_row(entry: dict[str, Any], settings_hash: str, label: dict[str, Any]) -> dict[str, Any]:
+def _label_row(entry: dict[str, Any], engine_hash: str, label: dict[str, Any]) -> dict[str, Any]:
     """A label's document: what it says of its entry, and the label itself."""
     return {
         **{
@@ -447,8 +447,8 @@ def _label_row(entry: dict[str, Any], settings_hash: str, label: dict[str, Any])
         "condition": {name: entry["origin"][name] for name in CONDITION if name in entry["origin"]},
         "content": cell_hash(Structure.from_dict(entry["structure"])),
         **label,
-        "structure": entry["_id"],
-        "settings": settings_hash,
+        "structure_id": entry["_id"],
+        "engine_hash": engine_hash,
         "created": datetime.now(UTC),
     }
 

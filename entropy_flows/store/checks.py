@@ -1,4 +1,4 @@
-"""Physics checks: one row for each campaign, model, check, phase and settings, so that a killed run goes on."""
+"""Physics checks: one row for each campaign, model, check, phase and its hash, so that a killed run goes on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PhysicsChecks:
     def __init__(self, database: Database, name: str):
         self.database, self.name = database, name
 
-    def save(self, model: str, check: str, phase: str, settings: str, **fields: Any) -> None:
+    def save(self, model: str, check: str, phase: str, check_hash: str, **fields: Any) -> None:
         """Keep a check's result, or the reason why there is none; the first one written stays.
 
         Parameters
@@ -34,7 +34,7 @@ class PhysicsChecks:
             Reference of the model, or of the label engine.
         check, phase
             What was checked.
-        settings
+        check_hash
             Hash of all that decides the result beside the model.
         **fields
             `result`, `reason`, `seconds`, …
@@ -44,7 +44,7 @@ class PhysicsChecks:
             "model": model,
             "check": check,
             "phase": phase,
-            "settings": settings,
+            "check_hash": check_hash,
         }
         insert_once(self.database["checks"], key, {**fields, "created": datetime.now(UTC)})
 

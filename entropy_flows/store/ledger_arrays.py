@@ -61,7 +61,7 @@ class LedgerArrays:
 
     def fingerprints_between(self, start: int, end: int) -> Iterator[Array]:
         """Fingerprints (n_atoms, dim) of the entries from one position up to another, in order."""
-        ours = {"campaign": self.campaign, "settings": self.fingerprint.settings_hash}
+        ours = {"campaign": self.campaign, "fingerprint_hash": self.fingerprint.fingerprint_hash}
         for first in range(start, end, FINGERPRINTS_A_QUERY):
             last = min(end, first + FINGERPRINTS_A_QUERY)
             rows = self.fingerprints.find({**ours, "position": {"$gte": first, "$lt": last}})
@@ -73,7 +73,7 @@ class LedgerArrays:
                 yield self.array_of(row)
             if expected != last:
                 raise StoreError(
-                    f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.settings_hash} for "
+                    f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.fingerprint_hash} for "
                     f"ledger position {expected}; were the fingerprint's settings changed after the campaign was "
                     f"started?"
                 )
@@ -101,17 +101,21 @@ class LedgerArrays:
             ]
             rows = [sealed("fingerprints", row) for row in rows]
             merge(
-                self.fingerprints, rows, on=("structure", "settings"), matched="replace", lease=held
+                self.fingerprints,
+                rows,
+                on=("structure_id", "fingerprint_hash"),
+                matched="replace",
+                lease=held,
             )
 
     def _row(self, document: dict[str, Any], q: Array) -> dict[str, Any]:
         """An entry's fingerprints as they are kept; those too long for a document are written here."""
         data = pack(q)
         return {
-            "structure": document["_id"],
+            "structure_id": document["_id"],
             "campaign": self.campaign,
             "position": document["position"],
-            "settings": self.fingerprint.settings_hash,
+            "fingerprint_hash": self.fingerprint.fingerprint_hash,
             "shape": list(q.shape),
             "sha256": document["fingerprint"],
             **self.arrays.put(data),
@@ -124,7 +128,7 @@ class LedgerArrays:
         if this process is stopped before it deletes them: whoever appends next deletes them too,
         and writes documents of its own.
         """
-        query = {"campaign": self.campaign, "settings": self.fingerprint.settings_hash}
+        query = {"campaign": self.campaign, "fingerprint_hash": self.fingerprint.fingerprint_hash}
         beyond = list(self.fingerprints.find({**query, "position": {"$gte": end}}, {"file": 1}))
         unfinished = [row["_id"] for row in beyond]
         files = [*self.arrays.unused(), *(row["file"] for row in beyond if "file" in row)]
@@ -137,7 +141,7 @@ class LedgerArrays:
 
     def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
         """The last covariance stored at or before a position, and where it stands."""
-        ours = {"campaign": self.campaign, "mode": mode, "settings": self._settings}
+        ours = {**self.statistics_key(), "mode": mode}
         rows = self.covariances.find({**ours, "position": {"$lte": end}}, {"position": 1, "_id": 0})
         position = max((row["position"] for row in rows), default=0)
         stored = self.covariances.find_one({**ours, "position": position})
@@ -146,12 +150,7 @@ class LedgerArrays:
         return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
 
     def _store(self, mode: str, position: int, stats: SufficientStatistics, held: Fence) -> None:
-        key = {
-            "campaign": self.campaign,
-            "mode": mode,
-            "position": position,
-            "settings": self._settings,
-        }
+        key = {**self.statistics_key(), "mode": mode, "position": position}
         if self.covariances.find_one(key, {"_id": 1}) is not None:
             return
         last = self.structures.find_one(
@@ -162,6 +161,10 @@ class LedgerArrays:
         document = {**key, **body, **self.arrays.put(stats.to_bytes())}
         merge(self.covariances, [sealed("covariances", document)], on=tuple(key), lease=held)
 
-    @property
-    def _settings(self) -> str:
-        return f"{self.fingerprint.settings_hash}/{self.regularization:g}"
+    def statistics_key(self) -> dict[str, Any]:
+        """Return what the documents of this ledger's statistics have in common."""
+        return {
+            "campaign": self.campaign,
+            "fingerprint_hash": self.fingerprint.fingerprint_hash,
+            "regularization": self.regularization,
+        }

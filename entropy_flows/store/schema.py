@@ -3,6 +3,7 @@
     1    a failed stage was a field of its iteration's document, its job FIZZLED
     2    a failed stage is a row of `failures`; each job carries its uuid, by which it is found
     3    seals and the ledger's chain; fingerprints and covariances over their populated components
+    4    `engine_hash`, `fingerprint_hash`, `check_hash` and `structure_id` say what they are
 
 Until 1.0 there is one version and no way from an older one: a campaign of another version is
 refused by every command and worker, and goes on with the package that began it, or begins anew
@@ -24,7 +25,7 @@ from pymongo.errors import DuplicateKeyError, NotPrimaryError, OperationFailure
 from entropy_flows.store.arrays import ARRAYS
 from entropy_flows.store.connection import BLOBS, OUTPUTS, StoreError, refused
 
-SCHEMA = 3
+SCHEMA = 4
 PACKAGE = "entropy_flows"
 
 INDEX_IN_THE_WAY = (85, 86)
@@ -36,15 +37,15 @@ Indexes = dict[str, list[tuple[str, ...]]]
 UNIQUE: Indexes = {
     "campaigns": [("name",)],
     "structures": [("campaign", "key"), ("campaign", "position")],
-    "fingerprints": [("structure", "settings")],
-    "covariances": [("campaign", "mode", "settings", "position")],
-    "labels": [("structure", "settings")],
+    "fingerprints": [("structure_id", "fingerprint_hash")],
+    "covariances": [("campaign", "mode", "fingerprint_hash", "regularization", "position")],
+    "labels": [("structure_id", "engine_hash")],
     "models": [("campaign", "iteration")],
     "members": [("campaign", "iteration", "member")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
     "points": [("campaign", "method", "size", "seed")],
-    "checks": [("campaign", "model", "check", "phase", "settings")],
+    "checks": [("campaign", "model", "check", "phase", "check_hash")],
     f"{ARRAYS}.chunks": [("files_id", "n")],
     OUTPUTS: [("uuid", "index")],
 }
@@ -54,7 +55,7 @@ LOOKUP: Indexes = {
         ("campaign", "stage", "iteration"),
         ("elements",),
     ],
-    "fingerprints": [("campaign", "settings", "position"), ("campaign", "file")],
+    "fingerprints": [("campaign", "fingerprint_hash", "position"), ("campaign", "file")],
     "covariances": [("campaign", "file")],
     f"{ARRAYS}.files": [("metadata.campaign",)],
     "labels": [
@@ -62,7 +63,7 @@ LOOKUP: Indexes = {
         ("campaign", "converged"),
         ("campaign", "position"),
         ("elements", "pressure"),
-        ("content", "settings"),
+        ("content", "engine_hash"),
     ],
     "fireworks": [("spec.campaign", "state"), ("spec.uuid",)],
     f"{BLOBS}.files": [("metadata.blob_uuid",)],

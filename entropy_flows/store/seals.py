@@ -23,14 +23,14 @@ LENGTH = 16
 KEYS: dict[str, tuple[str, ...]] = {
     "campaigns": ("name",),
     "structures": ("campaign", "key"),
-    "fingerprints": ("structure", "settings"),
-    "covariances": ("campaign", "mode", "settings", "position"),
-    "labels": ("campaign", "key"),  # not the settings: a cell is in one part, whoever labelled it
+    "fingerprints": ("structure_id", "fingerprint_hash"),
+    "covariances": ("campaign", "mode", "fingerprint_hash", "regularization", "position"),
+    "labels": ("campaign", "key"),  # not the engine: a cell has one split, whoever labelled it
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),
     "iterations": ("campaign", "iteration"),
     "points": ("campaign", "method", "size", "seed"),
-    "checks": ("campaign", "model", "check", "phase", "settings"),
+    "checks": ("campaign", "model", "check", "phase", "check_hash"),
     "failures": ("campaign", "uuid"),
     "outputs": ("uuid", "index"),
 }

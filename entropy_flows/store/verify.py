@@ -105,15 +105,15 @@ def ledger(subject: VerifyContext) -> VerifyResult:
 def fingerprints(subject: VerifyContext) -> VerifyResult:
     """One of each entry, at its position, whole and finite; and what the structure gives when computed again."""
     book = subject.ledger
-    settings = book.fingerprint.settings_hash
+    fingerprint_hash = book.fingerprint.fingerprint_hash
     seen, problems, wasted = Counter[str](), list[str](), list[str]()
-    found = book.fingerprints.find({"campaign": subject.store.name, "settings": settings}).sort(
-        "position", 1
-    )
+    found = book.fingerprints.find(
+        {"campaign": subject.store.name, "fingerprint_hash": fingerprint_hash}
+    ).sort("position", 1)
     for number, row in enumerate(found):
         subject.progress("fingerprints", number, len(subject.entries))
-        seen[row["structure"]] += 1
-        if (entry := subject.by_id.get(row["structure"])) is None:
+        seen[row["structure_id"]] += 1
+        if (entry := subject.by_id.get(row["structure_id"])) is None:
             wasted.append(f"fingerprint at position {row['position']} belongs to no entry")
         else:
             problems += _defects(row, entry, subject.ledger)
@@ -124,7 +124,7 @@ def fingerprints(subject: VerifyContext) -> VerifyResult:
         f"{_name(subject.by_id[key])}: {n} fingerprints" for key, n in seen.items() if n > 1
     ]
     if count := book.fingerprints.count_documents(
-        {"campaign": subject.store.name, "settings": {"$ne": settings}}
+        {"campaign": subject.store.name, "fingerprint_hash": {"$ne": fingerprint_hash}}
     ):
         wasted.append(f"{count} fingerprints of other settings than the campaign's")
     wasted += [
@@ -169,8 +169,8 @@ def recomputed(subject: VerifyContext) -> VerifyResult:
 
 def _differences(subject: VerifyContext, ids: list[str]) -> Iterator[str]:
     book = subject.ledger
-    query = {"structure": {"$in": ids}, "settings": book.fingerprint.settings_hash}
-    rows = {row["structure"]: row for row in book.fingerprints.find(query)}
+    query = {"structure_id": {"$in": ids}, "fingerprint_hash": book.fingerprint.fingerprint_hash}
+    rows = {row["structure_id"]: row for row in book.fingerprints.find(query)}
     cells = list(book.structures.find({"_id": {"$in": ids}}, {"structure": 1}))
     computed = book.fingerprint(
         [to_atoms(Structure.from_dict(cell["structure"])) for cell in cells]
@@ -194,10 +194,8 @@ def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:
 
 def covariances(subject: VerifyContext) -> VerifyResult:
     """Each against its checksum; of a short ledger, or with `deep`, against the fold over the fingerprints."""
-    book, ours = (
-        subject.ledger,
-        {"campaign": subject.store.name, "settings": subject.ledger._settings},
-    )
+    book = subject.ledger
+    ours = book.statistics_key()
     stored: dict[int, list[Any]] = {}
     for row in book.covariances.find(ours, {"position": 1}):
         stored.setdefault(row["position"], []).append(row["_id"])

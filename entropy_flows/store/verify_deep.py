@@ -70,7 +70,7 @@ def _fingerprinted(subject: VerifyContext) -> Iterator[tuple[dict[str, Any], Any
 
 def drawn(subject: VerifyContext) -> VerifyResult:
     """The parts of each iteration's cells, drawn again as they were then; where cells came since, that is told."""
-    names = ("key", "position", "iteration", "split", "given_split", "free_energy", "structure")
+    names = ("key", "position", "iteration", "split", "given_split", "free_energy", "structure_id")
     good = {
         "campaign": subject.store.name,
         "converged": True,
@@ -80,7 +80,7 @@ def drawn(subject: VerifyContext) -> VerifyResult:
     labels = subject.store.database["labels"].find(
         {**good, "split": {"$ne": None}}, dict.fromkeys(names, 1)
     )
-    rows = [row for row in labels.sort("position", 1) if row["structure"] in subject.by_id]
+    rows = [row for row in labels.sort("position", 1) if row["structure_id"] in subject.by_id]
     problems: list[str] = []
     wasted: list[str] = []
     looked_at = 0
@@ -101,7 +101,7 @@ def drawn(subject: VerifyContext) -> VerifyResult:
             )
             continue
         energies = [
-            row["free_energy"] / subject.by_id[row["structure"]]["n_atoms"] for row in cells
+            row["free_energy"] / subject.by_id[row["structure_id"]]["n_atoms"] for row in cells
         ]
         again = assign_splits(
             before, energies, [row["key"] for row in cells], plan["fractions"], plan["seed"]

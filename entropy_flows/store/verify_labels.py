@@ -24,19 +24,20 @@ def labels(subject: VerifyContext) -> VerifyResult:
     gathered = trained | {
         doc["iteration"] for doc in subject.iterations if "failed" in doc.get("label", {})
     }
-    seen, settings = Counter[tuple[str, str]](), Counter[str]()
+    seen = Counter[tuple[str, str]]()
+    hashes = Counter[str]()
     for number, label in enumerate(subject.store.labels()):
         subject.progress("labels", number, len(subject.entries))
-        entry = subject.by_id.get(label["structure"]) or _later(subject, label["structure"])
+        entry = subject.by_id.get(label["structure_id"]) or _later(subject, label["structure_id"])
         problems += _defects(label, entry)
-        seen[label["structure"], label["settings"]] += 1
-        settings[label["settings"]] += not label.get("foreign")
+        seen[label["structure_id"], label["engine_hash"]] += 1
+        hashes[label["engine_hash"]] += not label.get("foreign")
     problems += [
         f"entry {structure}: {n} labels with the same settings"
         for (structure, _), n in seen.items()
         if n > 1
     ]
-    if len(mixed := +settings) > 1:
+    if len(mixed := +hashes) > 1:
         counts = ", ".join(f"{n} of {name[:8]}…" for name, n in mixed.most_common())
         problems.append(f"labels of {len(mixed)} settings of the engine are mixed: {counts}")
     labelled = {structure for structure, _ in seen}

@@ -40,7 +40,7 @@ def _defects(collection: str, row: dict[str, Any]) -> list[str]:
 def _title(subject: VerifyContext, collection: str, row: dict[str, Any]) -> str:
     """A document's collection and name."""
     entry = (
-        subject.by_id.get(str(row.get("structure")))
+        subject.by_id.get(str(row.get("structure_id")))
         if collection in ("labels", "fingerprints")
         else None
     )

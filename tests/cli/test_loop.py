@@ -109,7 +109,7 @@ def rows(db, campaign):
     """Position, key and coordinates of every entry, and its label's energy, in order."""
     found = []
     for entry in db["structures"].find({"campaign": campaign}).sort("position", 1):
-        label = db["labels"].find_one({"structure": entry["_id"]})
+        label = db["labels"].find_one({"structure_id": entry["_id"]})
         xyz = [site["xyz"] for site in entry["structure"]["sites"]]
         found.append(f"{entry['position']} {entry['key']} {label and label['energy']} {xyz}")
     return found

@@ -313,7 +313,7 @@ def test_a_model_that_fails_at_once_leaves_an_empty_trajectory():
 def test_a_collapsed_run_stops():
     hot = a_run(k=0.0, temperature=3000.0)
     assert trajectory(hot, AT_ONCE).reason is None
-    result = trajectory(hot, AT_ONCE.model_copy(update={"min_distance": 0.95}))
+    result = trajectory(hot, AT_ONCE.model_copy(update={"min_distance_fraction": 0.95}))
     assert result.reason.startswith("collapsed at step ")
     assert len(result) < 6
     assert not result.min_distance < 0.95 * 2 * 1.32

@@ -147,7 +147,7 @@ def test_settings_are_kept_and_told_apart():
     assert MIXED.params.elements == ("O", "Na", "Cl")
     assert MIXED.settings["fingerprint"] == "bispectrum"
     hashes = {
-        fingerprint.settings_hash
+        fingerprint.fingerprint_hash
         for fingerprint in (PLAIN, MIXED, Bispectrum(), Bispectrum(rfac0=0.9))
     }
     assert len(hashes) == 4

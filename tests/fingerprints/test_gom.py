@@ -269,13 +269,15 @@ def test_settings_travel():
     gom = GOM(cutoff=3.0, natx=50, elements=("Si", "C"), radii={"Si": 1.1, "C": 0.7})
     again = GOM.from_dict(gom.as_dict())
     assert again == gom
-    assert again.settings_hash == gom.settings_hash == GOM(**dict(gom.params)).settings_hash
-    assert GOM(**gom.params.model_dump()).settings_hash == gom.settings_hash
     assert (
-        GOM(cutoff=3.0, natx=50, elements=("C", "Si"), radii=gom.params.radii).settings_hash
-        == gom.settings_hash
+        again.fingerprint_hash == gom.fingerprint_hash == GOM(**dict(gom.params)).fingerprint_hash
     )
-    assert GOM(cutoff=3.1, natx=50, elements=("Si", "C")).settings_hash != gom.settings_hash
+    assert GOM(**gom.params.model_dump()).fingerprint_hash == gom.fingerprint_hash
+    assert (
+        GOM(cutoff=3.0, natx=50, elements=("C", "Si"), radii=gom.params.radii).fingerprint_hash
+        == gom.fingerprint_hash
+    )
+    assert GOM(cutoff=3.1, natx=50, elements=("Si", "C")).fingerprint_hash != gom.fingerprint_hash
     assert isinstance(gom, Fingerprint)
     assert GOMParams().cutoff == 4.5
 
@@ -351,5 +353,5 @@ def test_compression_raises_the_overlap():
 
 
 def test_stored_settings_keep_their_hash():
-    assert GOM(cutoff=4.5, natx=200, elements=("Si",)).settings_hash == "c36b07ed4021f6d7"
-    assert GOM(cutoff=3.0, natx=50, elements=("Na", "Cl")).settings_hash == "4d10bab7b678f8a1"
+    assert GOM(cutoff=4.5, natx=200, elements=("Si",)).fingerprint_hash == "c36b07ed4021f6d7"
+    assert GOM(cutoff=3.0, natx=50, elements=("Na", "Cl")).fingerprint_hash == "4d10bab7b678f8a1"

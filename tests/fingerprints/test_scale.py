@@ -74,4 +74,6 @@ def test_scales_from_cells():
 def test_settings_without_a_scale_are_what_they_were():
     """Fingerprints that are stored belong to the settings of before."""
     assert "scale" not in GOM(**SETTINGS).settings
-    assert GOM(**SETTINGS).settings_hash != GOM(**SETTINGS, scale=(1.0, 1.0, 1.0)).settings_hash
+    assert (
+        GOM(**SETTINGS).fingerprint_hash != GOM(**SETTINGS, scale=(1.0, 1.0, 1.0)).fingerprint_hash
+    )

@@ -33,7 +33,7 @@ def test_with_an_engine_each_search_has_its_labels_planned():
     assert [job.function_args[1] for job in plans] == list(range(1, 13))
     assert all(set(job.input_uuids) == {admitted.uuid} for job in plans)
     assert {job.uuid for job in plans} < set(flow.jobs[-1].input_uuids)
-    assert plans[0].maker.batch.min_distance == 0.0
+    assert plans[0].maker.batch.min_distance_fraction == 0.0
     assert "anchor_share" not in plans[0].function_kwargs
 
 

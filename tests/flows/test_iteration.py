@@ -187,7 +187,7 @@ def test_settings_reach_the_jobs():
     assert iteration.refine.params == campaign.refine
     assert iteration.train.params == campaign.train
     assert (maker.dataset, maker.outliers) == (campaign.dataset, campaign.label.outliers)
-    assert maker.label.batch.min_distance == campaign.label.min_distance
+    assert maker.label.batch.min_distance_fraction == campaign.label.min_distance_fraction
     assert maker.label.batch_size == 1
     assert (maker.budget(1, 0), maker.last, maker.stop, maker.seed) == (200, 3, campaign.stop, 42)
 

@@ -78,9 +78,9 @@ def test_the_budget(loop):
 
 def test_the_engine(loop):
     other = loop.engine.__class__(name="other")
-    before = told(loop, "settings")
+    before = told(loop, "engine_hash")
     loop.label.batch.static_maker = other
-    after = told(loop, "settings")
+    after = told(loop, "engine_hash")
     assert loop.engine is other
     assert len(set(before.values())) == len(set(after.values())) == 1
     assert (

@@ -64,7 +64,7 @@ def evaluate(store, iteration, before, after, continue_from="better"):
     store.save_model(iteration, after, parent=before)
     facts = {"trained_on": 6, "left_out": 0, "epochs": 1, "wall_seconds": 1.0}
     trained = TrainDoc(iteration=iteration, model=after, parent=before, **facts)
-    options = {"settings": "hash", "align_energies": True, "continue_from": continue_from}
+    options = {"engine_hash": "hash", "align_energies": True, "continue_from": continue_from}
     with job_store() as outputs:
         made = EvaluateMaker().make("copper", iteration, before, trained, **options)
         return made.run(store=outputs).output

@@ -13,7 +13,7 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
-from entropy_flows.label import Label, make_static_maker, settings_hash
+from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import (
@@ -37,7 +37,7 @@ CONFIG = {
     "global_fingerprint": {"cutoff": 3.0, "natx": 4},
 }
 CAMPAIGN = Campaign.model_validate(CONFIG)
-OWN = settings_hash(make_static_maker(CAMPAIGN.label))
+OWN = hash_engine(make_static_maker(CAMPAIGN.label))
 
 
 def frame(seed=0, place=None, symbol="Si", **changes):
@@ -144,7 +144,7 @@ def test_imported_cells_are_entries_in_both_statistics(store):
 def test_labels_keep_their_numbers_and_their_provenance(store):
     run(store, as_engine=True)
     for label, made in zip(store.labels(), FRAMES, strict=True):
-        assert label["settings"] == OWN
+        assert label["engine_hash"] == OWN
         assert label["free_energy"] == made.label.free_energy
         np.testing.assert_array_equal(label["forces"], made.label.forces)
         np.testing.assert_array_equal(label["stress"], made.label.stress)
@@ -156,15 +156,15 @@ def test_labels_keep_their_numbers_and_their_provenance(store):
 def test_labels_of_other_settings_count_for_selection_only(store):
     report = run(store)
     assert (report.entered, report.own) == (12, 0)
-    (settings,) = {label["settings"] for label in store.labels()}
-    assert settings != OWN
-    assert store.frames(settings=OWN) == []
+    (engine_hash,) = {label["engine_hash"] for label in store.labels()}
+    assert engine_hash != OWN
+    assert store.frames(engine_hash=OWN) == []
     assert store.splits() == {}
     assert store.ledger(CAMPAIGN.dataset).statistics(1, "select")["config"].n == 12
     assert problems(store) == []
     again = run(store, as_engine=True)  # the user knows better now
     assert (again.entered, again.known, again.own) == (0, 12, 12)
-    assert len(store.frames(settings=OWN)) == 12
+    assert len(store.frames(engine_hash=OWN)) == 12
     assert problems(store) == []
 
 
@@ -335,9 +335,11 @@ def test_a_training_keeps_the_parts_of_what_was_imported(store):
     append(store, 1, "select", 6)
     for entry in store.ledger(CAMPAIGN.dataset).entries(iteration=1):
         store.add_label(entry, OWN, frame(entry["position"]).label.as_dict())
-    frames = store.frames(settings=OWN, iteration={"$lte": 1})
+    frames = store.frames(engine_hash=OWN, iteration={"$lte": 1})
     first = assign_parts(store, frames, 1, TrainParams())
-    again = assign_parts(store, store.frames(settings=OWN, iteration={"$lte": 1}), 1, TrainParams())
+    again = assign_parts(
+        store, store.frames(engine_hash=OWN, iteration={"$lte": 1}), 1, TrainParams()
+    )
     for part, cells in first.items():
         keys = [atoms.info["key"] for atoms in cells]
         assert keys == [atoms.info["key"] for atoms in again[part]]

@@ -9,7 +9,7 @@ from cells import Spring, rattled
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
-from entropy_flows.label import Label, make_static_maker, settings_hash
+from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.label.reasons import check_geometry
 from entropy_flows.schemas import Campaign
@@ -30,7 +30,7 @@ def campaign(name, **changes):
     return Campaign.model_validate(CONFIG | {"name": name} | changes)
 
 
-OWN = settings_hash(make_static_maker(campaign("a").label))
+OWN = hash_engine(make_static_maker(campaign("a").label))
 
 
 def frame(seed, split=None):
@@ -68,7 +68,7 @@ def test_a_split_that_comes_with_a_cell_is_kept(store):
     report = run(store, FRAMES)
     assert store.splits() == splits
     assert not report.notes
-    parts = assign_parts(store, store.frames(settings=OWN), 0, TrainParams())
+    parts = assign_parts(store, store.frames(engine_hash=OWN), 0, TrainParams())
     for part, cells in parts.items():
         assert {atoms.info["key"] for atoms in cells} == {
             key for key, split in splits.items() if split == part
@@ -128,11 +128,11 @@ def test_what_a_label_job_refuses_import_refuses(store):
     ]
     report = run(store, [*FRAMES[:2], *bad])
     assert (report.entered, report.size) == (2, 2)
-    limit = campaign("a").label.min_distance
+    limit = campaign("a").label.min_distance_fraction
     assert report.skipped == [
         (one.place, f"bad_geometry: {check_geometry(one.structure, limit)}") for one in bad
     ]
-    less = {"label": {**CONFIG["label"], "min_distance": 0.4}}
+    less = {"label": {**CONFIG["label"], "min_distance_fraction": 0.4}}
     assert (
         run(store, bad[:1], **less).entered
         == int(check_geometry(bad[0].structure, 0.4) is None)

@@ -28,12 +28,12 @@ from entropy_flows.label import (
     Reason,
     check_geometry,
     engine_name,
+    hash_engine,
     label_batch,
     label_one,
     labels_per_job,
     make_static_maker,
     reason_from_exception,
-    settings_hash,
 )
 
 EMT_ENGINE = LabelParams(engine="forcefield", model="ase.calculators.emt.EMT")
@@ -236,7 +236,7 @@ def test_hash_changes_with_the_physics():
         SmearedMaker(),
         SmearedMaker(calculator_kwargs={"x": 1}),
     ]
-    assert len({settings_hash(maker) for maker in makers}) == len(makers)
+    assert len({hash_engine(maker) for maker in makers}) == len(makers)
 
 
 def test_hash_ignores_everything_else():
@@ -244,13 +244,13 @@ def test_hash_ignores_everything_else():
     maker.name = "another name"
     maker.run_vasp_kwargs = {"vasp_cmd": "srun vasp_std", "wall_time": 3600}
     maker.write_input_set_kwargs = {"potcar_spec": True}
-    assert settings_hash(maker) == settings_hash(pbe())
-    assert settings_hash(SmearedMaker(name="x", tags=["y"])) == settings_hash(SmearedMaker())
+    assert hash_engine(maker) == hash_engine(pbe())
+    assert hash_engine(SmearedMaker(name="x", tags=["y"])) == hash_engine(SmearedMaker())
 
 
 def test_hash_of_a_model_is_its_content(in_tmp):
     def with_model(path):
-        return settings_hash(SmearedMaker(calculator_kwargs={"model": str(path)}))
+        return hash_engine(SmearedMaker(calculator_kwargs={"model": str(path)}))
 
     for name, weights in [("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")]:
         (in_tmp / name).write_bytes(weights)
@@ -261,18 +261,18 @@ def test_hash_of_a_model_is_its_content(in_tmp):
 
 def test_hash_is_the_same_in_another_process_and_after_use(copper):
     maker = make_static_maker(EMT_ENGINE)
-    before = settings_hash(maker)
+    before = hash_engine(maker)
     label_one(maker, copper)
     code = (
-        "from entropy_flows.label import *; print(*[settings_hash(make_static_maker(p)) for p in "
+        "from entropy_flows.label import *; print(*[hash_engine(make_static_maker(p)) for p in "
         "(LabelParams(engine='forcefield', model='ase.calculators.emt.EMT'), LabelParams())])"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7"}
     other = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env
     )
-    assert other.stdout.split() == [before, settings_hash(make_static_maker(LabelParams()))]
-    assert settings_hash(maker) == before
+    assert other.stdout.split() == [before, hash_engine(make_static_maker(LabelParams()))]
+    assert hash_engine(maker) == before
 
 
 # --- one label, one job

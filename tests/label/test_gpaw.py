@@ -19,10 +19,10 @@ from entropy_flows.label import (
     LabelParams,
     Reason,
     engine_name,
+    hash_engine,
     label_one,
     labels_per_job,
     make_static_maker,
-    settings_hash,
 )
 from entropy_flows.label.gpaw import GPAWStaticMaker
 
@@ -145,7 +145,7 @@ def test_the_engine_in_a_campaign():
     assert made == maker(walltime=60)
     assert engine_name(made) == "GPAW PBE"
     assert labels_per_job(params, made) == 1
-    assert settings_hash(made) == settings_hash(maker())
+    assert hash_engine(made) == hash_engine(maker())
 
 
 @needs_gpaw
@@ -161,14 +161,14 @@ def test_hash_changes_with_the_physics_alone(monkeypatch, in_tmp):
     others = [maker(cutoff=210.0), maker(kpoint_length=2.0), maker(smearing=0.1)]
     others.append(maker(calculator_kwargs={"xc": "RPBE"}))
     assert engine_name(others[-1]) == "GPAW RPBE"
-    hashes = [settings_hash(one) for one in (maker(), *others)]
-    assert {settings_hash(one) for one in same} == {hashes[0]}
+    hashes = [hash_engine(one) for one in (maker(), *others)]
+    assert {hash_engine(one) for one in same} == {hashes[0]}
     with monkeypatch.context() as patch:
         patch.setattr(gpaw, "__version__", "0.1")
-        hashes.append(settings_hash(maker()))
+        hashes.append(hash_engine(maker()))
     (in_tmp / "Si.PBE.gz").write_bytes(gzip.compress(b"another setup"))
     monkeypatch.setattr(gpaw, "setup_paths", [str(in_tmp)])
-    hashes.append(settings_hash(maker()))
+    hashes.append(hash_engine(maker()))
     assert len(set(hashes)) == len(hashes)
 
 
@@ -189,7 +189,7 @@ def test_no_gpaw_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpaw", None)
     for attempt in (
         lambda: make_static_maker(LabelParams(engine="gpaw-pbe")),
-        lambda: settings_hash(maker()),
+        lambda: hash_engine(maker()),
     ):
         with pytest.raises(EngineError, match=r"libxc-dev.*entropy_flows\[gpaw\]"):
             attempt()

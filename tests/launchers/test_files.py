@@ -450,7 +450,7 @@ def test_a_category_of_the_users_own_needs_its_files(folder, campaign, submitted
 
 def test_a_missing_index_is_named(folder, campaign, submitted, database):
     database["labels"].drop_indexes()
-    assert any("indexes missing in the database: labels ('structure', 'settings')" in line
+    assert any("indexes missing in the database: labels ('structure_id', 'engine_hash')" in line
                for line in problems(folder, campaign))  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from ase.build import bulk
 from cells import rattled, skewed
 
 from entropy_flows.batch import Batch
-from entropy_flows.label import LabelParams, make_static_maker, settings_hash
+from entropy_flows.label import LabelParams, hash_engine, make_static_maker
 from entropy_flows.potentials import (
     check_elements,
     load_batch_model,
@@ -133,7 +133,7 @@ def test_one_model_has_one_name(name):
     assert sevennet.checkpoint_file(name) == sevennet.checkpoint_file("SevenNet-0")
     label = make_static_maker(LabelParams(engine="forcefield", model=name))
     if "_" not in name:
-        assert settings_hash(label) == settings_hash(
+        assert hash_engine(label) == hash_engine(
             make_static_maker(LabelParams(engine="forcefield"))
         )
     assert "Po" not in model_elements(name)

@@ -82,10 +82,14 @@ def test_atoms_do_not_come_too_close():
     statistics = known("atom")
     atoms = near(statistics)
     start = shortest_distance(atoms)[1]
-    free = refine(atoms, Spring(), GOM_SI, statistics, RefineParams(k=50.0, min_distance=0.1))
+    free = refine(
+        atoms, Spring(), GOM_SI, statistics, RefineParams(k=50.0, min_distance_fraction=0.1)
+    )
     assert shortest_distance(free.atoms)[1] < start - 0.1
     limit = start - 0.05
-    guarded = refine(atoms, Spring(), GOM_SI, statistics, RefineParams(k=50.0, min_distance=limit))
+    guarded = refine(
+        atoms, Spring(), GOM_SI, statistics, RefineParams(k=50.0, min_distance_fraction=limit)
+    )
     assert shortest_distance(guarded.atoms)[1] >= limit
     assert guarded.steps < free.steps
     assert guarded.gain_before <= guarded.gain_after < free.gain_after
@@ -94,6 +98,6 @@ def test_atoms_do_not_come_too_close():
 def test_parameters():
     with pytest.raises(ValidationError, match="did you mean 'max_steps'"):
         RefineParams(max_step_s=3)
-    for wrong in ({"k": 0}, {"max_steps": 0}, {"max_step": 0}, {"min_distance": 1}):
+    for wrong in ({"k": 0}, {"max_steps": 0}, {"max_step": 0}, {"min_distance_fraction": 1}):
         with pytest.raises(ValidationError):
             RefineParams(**wrong)

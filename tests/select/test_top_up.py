@@ -62,7 +62,7 @@ def labelled(store):  # noqa: F811
 
 def run(name="top_up_1", theta=THETA):
     label = LabelMaker(batch=LabelBatchMaker(static_maker=Static()), batch_size=3)
-    facts = {"dataset": DATASET, "theta_min": theta, "model": "sha256:a", "settings": "hash"}
+    facts = {"dataset": DATASET, "theta_min": theta, "model": "sha256:a", "engine_hash": "hash"}
     made = TopUpMaker(name, label).make("test", 1, None, [*explored(), None], **facts)
     with job_store() as outputs:
         return made.run(store=outputs)

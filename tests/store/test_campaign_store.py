@@ -237,7 +237,7 @@ def test_frames(store, cells):
     store.add_label(cells[0], "hash", Label.failed(2, next(iter(Reason)), "BRMIX").as_dict())
     store.add_label(cells[2], "hash", label(2, stress=None))
     store.set_splits({cells[1]["key"]: "val"})
-    frames = store.frames(settings="hash")
+    frames = store.frames(engine_hash="hash")
     assert [atoms.info["position"] for atoms in frames] == [1, 2, 3]
     for atoms, seed in ((frames[0], 1), (frames[2], 3)):
         expected, source = label(seed), rattled("Si", repeat=1, seed=seed)
@@ -267,8 +267,10 @@ def test_frames(store, cells):
         5.0,
     )
     assert frames[1].info["split"] is None
-    assert [atoms.info["position"] for atoms in store.frames(settings="hash", split="val")] == [1]
-    assert store.frames(settings="other") == []
+    assert [atoms.info["position"] for atoms in store.frames(engine_hash="hash", split="val")] == [
+        1
+    ]
+    assert store.frames(engine_hash="other") == []
 
 
 # -- models

@@ -124,10 +124,13 @@ def test_an_index_that_serves_is_taken_as_it_is(store, campaign, database, optio
     "options", [{"sparse": True}, {"partialFilterExpression": {"split": "test"}}, {"unique": False}]
 )
 def test_an_index_that_does_not_serve_gets_another_beside_it(store, campaign, database, options):
-    database["labels"].create_index([("structure", 1), ("settings", 1)], **options)
+    database["labels"].create_index([("structure_id", 1), ("engine_hash", 1)], **options)
     assert store.create(campaign)
     made = database["labels"].index_information().values()
-    assert sum(schema.serves(index, ("structure", "settings"), unique=True) for index in made) == 1
+    assert (
+        sum(schema.serves(index, ("structure_id", "engine_hash"), unique=True) for index in made)
+        == 1
+    )
 
 
 def test_jobflows_own_stores_may_come_first(store, campaign, database):
@@ -139,9 +142,9 @@ def test_jobflows_own_stores_may_come_first(store, campaign, database):
 
 
 def test_what_keeps_an_index_from_being_made_is_named(store, campaign, database):
-    database["labels"].insert_many([{"structure": "a", "settings": "b"} for _ in range(2)])
+    database["labels"].insert_many([{"structure_id": "a", "engine_hash": "b"} for _ in range(2)])
     with pytest.raises(
-        StoreError, match="'labels' has several documents of the same structure, settings"
+        StoreError, match="'labels' has several documents of the same structure_id, engine_hash"
     ):
         store.create(campaign)
 

@@ -334,7 +334,7 @@ SPOILED = {
         {"labels": "2 labels with", "iterations": "there are 6"},
     ),
     "a label of no entry": (
-        without_indexes("labels", twice("labels", {"converged": False}, structure="nobody")),
+        without_indexes("labels", twice("labels", {"converged": False}, structure_id="nobody")),
         {"labels": "its structure is not in the ledger"},
     ),
     "a label elsewhere": (
@@ -342,7 +342,7 @@ SPOILED = {
         {"labels": "another position, stage"},
     ),
     "labels of two engines": (
-        set_in("labels", TEST, settings="other"),
+        set_in("labels", TEST, engine_hash="other"),
         {"labels": "labels of 2 settings"},
     ),
     "a force that is no number": (
@@ -367,7 +367,7 @@ SPOILED = {
     ),
     "no part": (set_in("labels", TEST, split=None), {"splits": "it is in no part"}),
     "two parts": (
-        twice("labels", TEST, settings="other", split="train"),
+        twice("labels", TEST, engine_hash="other", split="train"),
         {"splits": "is in test, train", "labels": "mixed", "iterations": "there are 6"},
     ),
     "no model file": (
@@ -453,7 +453,7 @@ WASTED = {
         {"fingerprints": "fingerprint at position 8 belongs to no entry"},
     ),
     "a fingerprint of other settings": (
-        twice("fingerprints", {"position": 8}, settings="other"),
+        twice("fingerprints", {"position": 8}, fingerprint_hash="other"),
         {"fingerprints": "1 fingerprints of other settings"},
     ),
     "a blob that was replaced": (
@@ -522,7 +522,7 @@ def test_other_campaigns_are_not_looked_at(store, pad):
     for name in ("structures", "fingerprints", "covariances", "labels", "models", "iterations"):
         row = store.database[name].find_one()
         store.database[name].insert_one(
-            row | {"_id": f"other {name}", "campaign": "other", "structure": "other"}
+            row | {"_id": f"other {name}", "campaign": "other", "structure_id": "other"}
         )
     pad.fireworks.insert_one(
         {"fw_id": 99, "name": "c", "state": "FIZZLED", "spec": {"campaign": "other"}}

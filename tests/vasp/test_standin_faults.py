@@ -10,7 +10,7 @@ from custodian.vasp.handlers import FrozenJobErrorHandler, LargeSigmaHandler, Wa
 from pymatgen.core import Lattice, Structure
 
 from entropy_flows.geometry import to_atoms
-from entropy_flows.label import Reason, label_one, settings_hash
+from entropy_flows.label import Reason, hash_engine, label_one
 
 
 @pytest.fixture
@@ -146,14 +146,9 @@ def test_the_settings_hash_does_not_know_the_scf_retries(vasp):
     from entropy_flows.label.scf_retries import STEPS, with_changes
 
     maker = vasp()
-    assert {settings_hash(with_changes(maker, step)) for step in STEPS} == {settings_hash(maker)}
+    assert {hash_engine(with_changes(maker, step)) for step in STEPS} == {hash_engine(maker)}
     others = [{"EDIFF": 1e-5}, {"ICHARG": 11}, {"NBANDS": 20}]
     assert (
-        len(
-            {
-                settings_hash(vasp(incar=incar))
-                for incar in [{}, {"ICHARG": 2}, {"NELM": 7}, *others]
-            }
-        )
+        len({hash_engine(vasp(incar=incar)) for incar in [{}, {"ICHARG": 2}, {"NELM": 7}, *others]})
         == 4
     )

@@ -19,8 +19,8 @@ from entropy_flows.label import (
     LabelParams,
     engine_name,
     engine_settings,
+    hash_engine,
     make_static_maker,
-    settings_hash,
 )
 from entropy_flows.label.existing import is_run_of, read_files
 from entropy_flows.label.vasp_inputs import planned_inputs, write_inputs
@@ -102,15 +102,15 @@ def test_what_is_written_is_what_is_hashed(name, cell, tmp_path):
             written = written.upper()
         assert known == written, tag
     assert engine_name(maker).startswith("VASP ")
-    assert settings_hash(maker) == settings_hash(maker)
+    assert hash_engine(maker) == hash_engine(maker)
 
 
 def test_hashes_tell_makers_apart():
-    hashes = {name: settings_hash(maker) for name, maker in MAKERS.items()}
+    hashes = {name: hash_engine(maker) for name, maker in MAKERS.items()}
     assert len(set(hashes.values())) >= len(MAKERS) - 1  # MP's GGA Maker has pymatgen's set
     json.dumps({name: engine_settings(maker) for name, maker in MAKERS.items()})
     moving = static(user_incar_settings={"NSW": 0, "IBRION": 2, "ISIF": 3, "EDIFFG": -0.02})
-    assert settings_hash(moving) == hashes["atomate2's static"]
+    assert hash_engine(moving) == hashes["atomate2's static"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,6 +15,7 @@ CHECKS: tuple[CheckName, ...] = ("eos", "elastic", "phonons", "enthalpy", "stabi
 class PhysicsParams(Params):
     """The checks of a potential; relaxations keep the phase's symmetry."""
 
+    renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
     checks: tuple[CheckName, ...] = Field(CHECKS, min_length=1)
     """Which to make."""
     phases: tuple[str, ...] | None = None
@@ -53,7 +54,7 @@ class PhysicsParams(Params):
     """Time step (fs)."""
     friction: float = Field(0.01, gt=0)
     """Langevin friction (1/fs)."""
-    min_distance: float = Field(0.55, gt=0, lt=1)
+    min_distance_fraction: float = Field(0.55, gt=0, lt=1)
     """Shortest distance in the dynamics, as a fraction of the sum of covalent radii, under which
     it has collapsed.
     """

@@ -49,7 +49,7 @@ NEEDS: dict[CheckName, tuple[str, ...]] = {
     "phonons": ("fmax", "max_steps", "displacement", "supercell_length"),
     "enthalpy": ("fmax", "max_steps", "pressures"),
     "stability": (
-        "fmax", "max_steps", "temperature", "pressure", "steps", "timestep", "friction", "min_distance", "seed",
+        "fmax", "max_steps", "temperature", "pressure", "steps", "timestep", "friction", "min_distance_fraction", "seed",
     ),
 }  # fmt: skip
 """Parameters that decide a check's result: others may change and it stays valid."""

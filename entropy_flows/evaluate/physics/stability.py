@@ -102,7 +102,7 @@ def stability(
         if broke is None:
             distance, ratio = shortest_distance(start)
             shortest = min(shortest, distance)
-            if ratio < params.min_distance:
+            if ratio < params.min_distance_fraction:
                 broke = f"collapsed: shortest distance {distance:.2f} Å"
         if broke is None:
             survived += count

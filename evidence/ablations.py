@@ -20,11 +20,11 @@ from rich.console import Console
 
 from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.run import run_workers
-from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate.curve import QUANTITIES, summarise
 from entropy_flows.fingerprints.gom import GOMParams
 from entropy_flows.fingerprints.scale import block_scale, standard_scale
 from entropy_flows.flows import ActiveLearningMaker, LearningCurveMaker, curve_of
+from entropy_flows.launch.session import Session, session
 from entropy_flows.schemas import Campaign
 
 LABELS, SIZE, SEED = 120, 60, 7

@@ -15,8 +15,8 @@ from ase.neighborlist import neighbor_list
 from make import HERE, markdown
 
 from entropy_flows.cli.curve import CurveCampaigns
-from entropy_flows.cli.session import session
 from entropy_flows.jobs.curve import near_equilibrium
+from entropy_flows.launch.session import session
 
 BOND, SHARE = 1.85, 0.9
 """Longest bond, Å; atoms with three neighbours in a layered cell, at least."""

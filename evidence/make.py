@@ -23,10 +23,10 @@ from paper import PAPER
 from unseen import unseen_table
 
 from entropy_flows.cli.curve import CurveCampaigns
-from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import QUANTITIES
 from entropy_flows.jobs.curve import Pools
+from entropy_flows.launch.session import Session, session
 from entropy_flows.potentials import load_calculator
 from entropy_flows.report.curve import (
     condition_tables,

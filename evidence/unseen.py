@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from entropy_flows.cli.curve import CurveCampaigns
-from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import Errors, errors
 from entropy_flows.evaluate.curve import QUANTITIES, Mean, Ratio
 from entropy_flows.jobs.curve import CHOSEN
+from entropy_flows.launch.session import Session
 from entropy_flows.potentials import load_calculator
 from entropy_flows.report.page import Table
 

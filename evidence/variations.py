@@ -19,9 +19,9 @@ from make import HERE, SYSTEMS, markdown
 from rich.console import Console
 
 from entropy_flows.cli.curve import CurveCampaigns
-from entropy_flows.cli.session import Session, session
 from entropy_flows.evaluate.curve import QUANTITIES, Ratio, summarise
 from entropy_flows.flows import LearningCurveMaker, curve_of
+from entropy_flows.launch.session import Session, session
 from entropy_flows.schemas import Campaign
 from entropy_flows.train import TrainParams
 

@@ -14,16 +14,10 @@ from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import make_static_maker
 from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import (
-    CampaignStore,
-    Entry,
-    PhysicsChecks,
-    job_store,
-    launchpad,
-    subject,
-)
+from entropy_flows.store import CampaignStore, Entry, PhysicsChecks, job_store, subject
 
 CONFIG = {
     "name": "test",

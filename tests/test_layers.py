@@ -92,7 +92,7 @@ def test_only_settings_reads_the_environment(path):
     """Code that hands the environment on to a child process, or sets it for one, is told apart by hand."""
     handing_on = {
         "settings.py",
-        "cli/session.py",
+        "launch/session.py",
         "cli/app.py",
         "launch/local.py",
         "train/process.py",

@@ -10,9 +10,10 @@ from ase.data import chemical_symbols
 from rich.console import Console
 from rich.table import Table
 
+from entropy_flows.cli.options import FolderOption
 from entropy_flows.cli.run import refuse_unfinished, run_workers
-from entropy_flows.cli.session import FolderOption, Session, need_shared_database, session, stored
 from entropy_flows.launch.queue_keys import check_queue
+from entropy_flows.launch.session import Session, need_shared_database, session, stored
 from entropy_flows.processes import locked
 from entropy_flows.schemas import AgnosticParams, load_agnostic
 
@@ -103,7 +104,7 @@ def _other(
 
 
 def _submit(opened: Session, console: Console) -> None:
-    from entropy_flows.launch import submit
+    from entropy_flows.launch.submit import submit
 
     name = opened.store.name
     if submit(opened.store, opened.settings, opened.file.parent):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.cli.session import Session, stored
 from entropy_flows.faults import is_machine_fault
+from entropy_flows.launch.session import Session, stored
 
 if TYPE_CHECKING:
     from ase import Atoms

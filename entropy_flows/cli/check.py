@@ -15,7 +15,7 @@ from rich.table import Table
 from entropy_flows.cli.check_cost import dataset_cost
 from entropy_flows.cli.check_models import teacher_warnings
 from entropy_flows.cli.check_seeds import check_seeds, vacuum_warnings
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.explore import condition_grid
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
@@ -25,6 +25,7 @@ from entropy_flows.label.engine_check import check_engine, check_engine_here, mi
 from entropy_flows.label.engines import is_vasp
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.seeds import seed_warnings
+from entropy_flows.launch.session import session
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.modules import use_folder
 from entropy_flows.moments import summary

@@ -10,15 +10,9 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.check import preflight
+from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.cli.run import refuse_unfinished, run_workers
-from entropy_flows.cli.session import (
-    CampaignFile,
-    FolderOption,
-    Session,
-    need_shared_database,
-    session,
-    stored,
-)
+from entropy_flows.launch.session import Session, need_shared_database, session, stored
 from entropy_flows.processes import locked
 from entropy_flows.report.terminal import shown
 
@@ -139,7 +133,7 @@ def _steps(opened: Session) -> Iterator[Step]:
 
 def _submitted(part: Session, maker: Any, console: Console) -> bool:
     """Submit one step; whether it is done, so that the next may follow."""
-    from entropy_flows.launch import submit
+    from entropy_flows.launch.submit import submit
 
     name = part.store.name
     if submit(part.store, part.settings, part.file.parent, maker):

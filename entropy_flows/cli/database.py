@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.options import CampaignFile, FolderOption
+from entropy_flows.launch.session import session
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import database_name
 from entropy_flows.store.uri import without_password

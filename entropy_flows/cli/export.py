@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropy_flows.cli.cells import cells_of, is_campaign
-from entropy_flows.cli.session import FolderOption, stored
+from entropy_flows.cli.options import FolderOption
+from entropy_flows.launch.session import stored
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, session
+from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.label.steps import StepRule
+from entropy_flows.launch.session import session
 
 if TYPE_CHECKING:
     from entropy_flows.jobs.importing import Import, ImportReport

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from entropy_flows.cli.session import (
-    CampaignFile,
-    FolderOption,
-    Session,
-    as_typed,
-    need_shared_database,
-    stored,
-)
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
+from entropy_flows.launch.session import Session, need_shared_database, stored
 from entropy_flows.report.terminal import shown
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
+from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.faults import MachineError
+from entropy_flows.launch.session import Session, stored
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
-    from entropy_flows.launch import RepairReport
-    from entropy_flows.launch.evidence import LivenessCriteria
+    from entropy_flows.launch.liveness import LivenessCriteria
+    from entropy_flows.launch.repair import RepairReport
 
 PATIENCE = 120.0
 
@@ -53,9 +54,8 @@ def command(
 
     Example: entropy-flows repair carbon.yaml --dry-run
     """
-    from entropy_flows.launch import repair
-    from entropy_flows.launch.repair import retry_stages
-    from entropy_flows.store import launchpad
+    from entropy_flows.launch.launchpad import launchpad
+    from entropy_flows.launch.repair import repair, retry_stages
 
     console = Console()
     with stored(file, folder) as opened, ExitStack() as stack:
@@ -90,7 +90,7 @@ def gather(
     expiry, patience
         As of `LivenessCriteria`, in seconds; None takes the defaults.
     """
-    from entropy_flows.launch.evidence import LivenessCriteria, usual_expiry
+    from entropy_flows.launch.liveness import LivenessCriteria, usual_expiry
     from entropy_flows.launch.local import ended_workers, local_workers
     from entropy_flows.launch.queue import queue_jobs
 

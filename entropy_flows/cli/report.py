@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.cli.physics import planned
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, stored
 from entropy_flows.cli.status import early_ends, iteration_rows
 from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines
+from entropy_flows.launch.session import Session, stored
 from entropy_flows.report.calibration import calibration_tables
 from entropy_flows.report.label_moments import HEADER as MOMENT_HEADER
 from entropy_flows.report.label_moments import NOTE as MOMENT_NOTE

@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.check import preflight
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.cli.repair import gather
-from entropy_flows.cli.session import CampaignFile, FolderOption, Session, as_typed, session
 from entropy_flows.cli.status import ACTIVE, HELD, job_counts, job_line, show, stage_line
+from entropy_flows.launch.session import Session, session
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def run_workers(
     StoreError
         If another `run` has the campaign, from whatever folder or machine.
     """
-    from entropy_flows.launch import LocalWorkers, submit
-    from entropy_flows.store import launchpad
+    from entropy_flows.launch.launchpad import launchpad
+    from entropy_flows.launch.local import LocalWorkers
+    from entropy_flows.launch.submit import submit
 
     with only_run(opened) as held:
         submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
@@ -132,8 +134,7 @@ def _taken_up(
     opened: Session, pad: Any, console: Console, retry: bool
 ) -> tuple[str, str | None] | None:
     """Mend what the last run has left; the campaign's end if it has ended."""
-    from entropy_flows.launch import repair
-    from entropy_flows.launch.repair import retry_stages
+    from entropy_flows.launch.repair import repair, retry_stages
 
     name = opened.store.name
     if mended := repair(pad, name, gather(opened, pad, idle=True), retry=retry):
@@ -197,8 +198,9 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     """The same flow in this process, from its first iteration: labels and models that exist are taken as they are."""
     from jobflow import run_locally
 
+    from entropy_flows.launch.launchpad import launchpad
     from entropy_flows.launch.submit import build_flow
-    from entropy_flows.store import StoreError, job_store, launchpad
+    from entropy_flows.store import StoreError, job_store
 
     store, name = opened.store, opened.store.name
     if launchpad().fireworks.find_one({"spec.campaign": name}) is not None:

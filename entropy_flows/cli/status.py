@@ -10,10 +10,11 @@ from pymongo.database import Database
 from rich.console import Console
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, as_typed, stored
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines, model_words
+from entropy_flows.launch.session import stored
 from entropy_flows.report.labels import HEADER, label_rows
 from entropy_flows.schemas import AgnosticParams
 

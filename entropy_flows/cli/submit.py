@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from entropy_flows.cli.check import preflight
-from entropy_flows.cli.session import (
-    CampaignFile,
-    FolderOption,
-    as_typed,
-    need_shared_database,
-    session,
-)
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
+from entropy_flows.launch.session import need_shared_database, session
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -17,7 +12,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
     Example: ENTROPY_FLOWS_URI=mongodb://… entropy-flows submit carbon.yaml
     """
-    from entropy_flows.launch import submit
+    from entropy_flows.launch.submit import submit
 
     need_shared_database("submit", ", or use `run`")
     preflight(file)

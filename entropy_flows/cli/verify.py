@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from entropy_flows.cli.session import CampaignFile, FolderOption, stored
+from entropy_flows.cli.options import CampaignFile, FolderOption
+from entropy_flows.launch.session import stored
 from entropy_flows.store.subject import VerifyResult
 
 SHOWN = 5
@@ -35,7 +36,7 @@ def command(
 
     Example: entropy-flows verify silicon/campaign.yaml
     """
-    from entropy_flows.store import launchpad
+    from entropy_flows.launch.launchpad import launchpad
     from entropy_flows.store.verify import verify
 
     console = Console()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from fireworks import Firework, LaunchPad
 
-from entropy_flows.launch.evidence import (
+from entropy_flows.launch.liveness import (
     Document,
     Finding,
     LivenessCriteria,
@@ -22,7 +22,7 @@ from entropy_flows.launch.evidence import (
     finding,
     last_sign,
 )
-from entropy_flows.launch.needs import waiting_for_nothing, without_arrays
+from entropy_flows.launch.missing_inputs import waiting_for_nothing, without_arrays
 
 MAX_ATTEMPTS = 5
 """Failures of a job by its machine after which only `--retry` runs it again."""

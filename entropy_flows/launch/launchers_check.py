@@ -18,11 +18,12 @@ from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.label import make_static_maker
 from entropy_flows.label.engines import is_vasp
 from entropy_flows.launch.launchers import Cluster, queue_file, seconds, worker_file
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.queue_keys import template_keys
 from entropy_flows.launch.vasp_check import vasp_warnings
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings, variable
-from entropy_flows.store import StoreError, connect, launchpad
+from entropy_flows.store import StoreError, connect
 from entropy_flows.store.connection import (
     DATABASE_NAME,
     OUTPUTS,

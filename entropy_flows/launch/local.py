@@ -12,11 +12,11 @@ from pathlib import Path
 
 from fireworks import LaunchPad
 
-from entropy_flows.launch.evidence import LivenessCriteria, usual_expiry
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.liveness import LivenessCriteria, usual_expiry
 from entropy_flows.launch.repair import RepairReport, repair
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
-from entropy_flows.store import launchpad
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 MAX_RESTARTS = 20

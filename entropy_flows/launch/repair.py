@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from fireworks import LaunchPad
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.launch.evidence import Document, Finding, LivenessCriteria, age
 from entropy_flows.launch.findings import LAUNCH_FIELDS, look
+from entropy_flows.launch.liveness import Document, Finding, LivenessCriteria, age
 from entropy_flows.launch.lock import BusyError, held, wait
-from entropy_flows.launch.needs import ARRAYS, dangling
+from entropy_flows.launch.missing_inputs import ARRAYS, dangling
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
 

@@ -31,9 +31,10 @@ from pymongo.errors import ConnectionFailure
 from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.launch.fanout import is_complete, let_go_on, pause, without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.modules import use_folder
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store, launchpad
+from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store
 from entropy_flows.store.fence import Launch, LaunchLostError, check_launch, running
 from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
 

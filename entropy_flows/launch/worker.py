@@ -16,7 +16,7 @@ def main(name: str, campaign: str, folder: str) -> None:
     from fireworks import FWorker
     from fireworks.core.rocket_launcher import rapidfire
 
-    from entropy_flows.store import launchpad
+    from entropy_flows.launch.launchpad import launchpad
 
     os.makedirs(folder, exist_ok=True)
     rapidfire(

@@ -11,9 +11,9 @@ from ase import Atoms
 from ase.io import write
 from pymatgen.core import Structure
 
-from entropy_flows.cli.session import Session
 from entropy_flows.explore import for_element
 from entropy_flows.geometry import to_atoms
+from entropy_flows.launch.session import Session
 from entropy_flows.report.page import Table
 from entropy_flows.schemas import AgnosticParams
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entropy_flows.cli.session import Session
 from entropy_flows.evaluate import coverage
 from entropy_flows.evaluate.curve import QUANTITIES, Mean, Ratio, summarise
+from entropy_flows.launch.session import Session
 from entropy_flows.report.page import Table
 
 if TYPE_CHECKING:

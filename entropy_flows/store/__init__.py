@@ -7,7 +7,6 @@ from entropy_flows.store.connection import (
     UnreachableError,
     connect,
     job_store,
-    launchpad,
 )
 from entropy_flows.store.ledger import Entry, Ledger, structure_id
 from entropy_flows.store.outputs import stored_output
@@ -21,7 +20,6 @@ __all__ = [
     "UnreachableError",
     "connect",
     "job_store",
-    "launchpad",
     "stored_output",
     "structure_id",
 ]

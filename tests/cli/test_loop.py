@@ -24,7 +24,7 @@ from commands import run
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from entropy_flows.cli.session import session
+from entropy_flows.launch.session import session
 from entropy_flows.processes import child
 from entropy_flows.settings import settings
 from entropy_flows.store.embedded import embedded_server

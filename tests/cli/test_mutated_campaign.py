@@ -4,8 +4,9 @@ import pytest
 from mutations import lines, missed
 from test_loop import campaign_file, command
 
-from entropy_flows.cli.session import stored
-from entropy_flows.store import launchpad, subject
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.session import stored
+from entropy_flows.store import subject
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

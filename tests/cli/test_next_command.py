@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from entropy_flows.cli.session import as_typed
+from entropy_flows.cli.options import as_typed
 
 
 @pytest.mark.parametrize(

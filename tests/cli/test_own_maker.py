@@ -11,8 +11,8 @@ import pytest
 import yaml
 from commands import run
 
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.modules import use_folder
-from entropy_flows.store import launchpad
 
 ROOT = Path(__file__).parents[2]
 NAMED = "mypackage.makers:my_static_maker"
@@ -160,7 +160,7 @@ def test_workers_find_a_module_beside_the_file(beside, database, monkeypatch, ca
     assert "own_makers" in planned.tasks[0]["job"]
     code = (
         "import json; from monty.json import MontyDecoder; from entropy_flows.modules import use_folder;"
-        "from entropy_flows.store import launchpad; from entropy_flows.launch import task;"
+        "from entropy_flows.launch.launchpad import launchpad; from entropy_flows.launch import task;"
         f"job = launchpad().get_fw_by_id({planned.fw_id}); use_folder(job.spec['modules']);"
         "made = json.loads(job.tasks[0]['job'], cls=MontyDecoder);"
         "print(made.maker.batch.static_maker.input_set_generator.user_incar_settings)"

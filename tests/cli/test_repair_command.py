@@ -8,12 +8,13 @@ from launchpads import ended_process, finish, take
 
 from entropy_flows import load_campaign
 from entropy_flows.cli import main
-from entropy_flows.cli.session import session
-from entropy_flows.launch import submit
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import worker_name
+from entropy_flows.launch.session import session
+from entropy_flows.launch.submit import submit
 from entropy_flows.processes import process_name
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, launchpad
+from entropy_flows.store import CampaignStore
 
 CAMPAIGN = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
 

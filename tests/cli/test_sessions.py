@@ -8,12 +8,14 @@ from commands import run
 from launchpads import take
 
 from entropy_flows.cli import run as run_command
-from entropy_flows.cli.session import session
 from entropy_flows.cli.status import job_counts
-from entropy_flows.launch import LocalWorkers, submit
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.local import LocalWorkers
+from entropy_flows.launch.session import session
+from entropy_flows.launch.submit import submit
 from entropy_flows.schemas import load_campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, launchpad
+from entropy_flows.store import CampaignStore
 from entropy_flows.store.lease import lease
 
 ROOT = Path(__file__).parents[2]

@@ -15,16 +15,9 @@ from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import (
-    CampaignStore,
-    Entry,
-    StoreError,
-    importing,
-    launchpad,
-    ledger,
-    subject,
-)
+from entropy_flows.store import CampaignStore, Entry, StoreError, importing, ledger, subject
 from entropy_flows.store.verify import verify
 from entropy_flows.train import TrainParams
 

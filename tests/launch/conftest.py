@@ -2,7 +2,7 @@
 
 import pytest
 
-from entropy_flows.store import launchpad
+from entropy_flows.launch.launchpad import launchpad
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import pytest
 from fireworks import FWAction, FWorker, Workflow
 from launchpads import ALIVE, DEAD, chained, ended_process, finish, job, number, states, take
 
-from entropy_flows.launch.evidence import LivenessCriteria
 from entropy_flows.launch.findings import MAX_ATTEMPTS
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers, worker_name
 from entropy_flows.launch.repair import RepairReport, repair, retry_stages
 from entropy_flows.processes import process_name
-from entropy_flows.store import CampaignStore, job_store, launchpad
+from entropy_flows.store import CampaignStore, job_store
 
 NAMES = ("first", "second", "third")
 KNOWN = LivenessCriteria(dead=frozenset({DEAD}), patience=0.2)

@@ -8,10 +8,10 @@ import pytest
 from fireworks import FWAction, FWorker, Workflow
 from launchpads import ALIVE, DEAD, chained, job, number, states, take
 
-from entropy_flows.launch.evidence import LivenessCriteria
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.task import add_once, is_added
-from entropy_flows.store import launchpad
 
 COLLECTIONS = ("fireworks", "workflows", "launches", "fw_id_assigner")
 NAMES = {"first", "beside", "label", "gather", "second", "third", "next", "last"}

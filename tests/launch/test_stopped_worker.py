@@ -15,11 +15,11 @@ from stage_jobs import AllWritesMaker
 
 from entropy_flows import CampaignStore, load_campaign
 from entropy_flows.jobs.common import with_stable_uuid
-from entropy_flows.launch.evidence import LivenessCriteria
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.task import add_once, to_workflow
 from entropy_flows.processes import child as process
-from entropy_flows.store import launchpad
 
 ROOT = Path(__file__).parents[2]
 WRITES = [

@@ -6,8 +6,8 @@ from pathlib import Path
 from failing_maker import always_fails
 
 from entropy_flows import ActiveLearningMaker, CampaignStore, load_campaign
-from entropy_flows.launch import submit
-from entropy_flows.store import launchpad
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.submit import submit
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

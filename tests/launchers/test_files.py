@@ -28,8 +28,9 @@ from entropy_flows.launch.launchers import (
     write_launchers,
 )
 from entropy_flows.launch.launchers_check import Report, check_launchers
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign, load_campaign
-from entropy_flows.store import CampaignStore, launchpad
+from entropy_flows.store import CampaignStore
 
 ROOT = Path(__file__).parents[2]
 SETUP = "source /path/to/entropy_flows/.venv/bin/activate"

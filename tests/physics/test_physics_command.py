@@ -13,9 +13,10 @@ from entropy_flows.evaluate.physics import Hardest, resolved
 from entropy_flows.explore import seed_cell
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.physics import check_model, rows_of, subjects
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.repair import retry_stages
 from entropy_flows.schemas import load_campaign
-from entropy_flows.store import CampaignStore, PhysicsChecks, launchpad
+from entropy_flows.store import CampaignStore, PhysicsChecks
 from entropy_flows.store.verify import verify
 
 EMT_NAME = "ase.calculators.emt.EMT"

@@ -25,7 +25,8 @@ from fireworks import Firework, PyTask
 from pymongo.database import Database
 from slurm.cluster import Finished, SlurmCluster, slurm_cluster, wait_for
 
-from entropy_flows.store import connect, launchpad
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.store import connect
 from entropy_flows.store.embedded import embedded_server
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(2400)]

@@ -14,9 +14,10 @@ from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, Entry, StoreError, job_store, launchpad
+from entropy_flows.store import CampaignStore, Entry, StoreError, job_store
 from entropy_flows.store.schema import UNIQUE
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))

@@ -11,7 +11,8 @@ from launchpads import ended_process
 from stage_jobs import DATASET
 
 from entropy_flows.geometry import to_structure
-from entropy_flows.store import CampaignStore, Entry, fence, launchpad, lease
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.store import CampaignStore, Entry, fence, lease
 from entropy_flows.store.fence import (
     Launch,
     LaunchLostError,

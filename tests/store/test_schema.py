@@ -6,7 +6,7 @@ import pytest
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from entropy_flows.launch import submit
+from entropy_flows.launch.submit import submit
 from entropy_flows.schemas import load_campaign
 from entropy_flows.store import CampaignStore, StoreError, job_store, schema
 from entropy_flows.store.schema import LOOKUP, SCHEMA, UNIQUE, OldWorkerError, refuse_old_worker

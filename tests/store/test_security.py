@@ -19,9 +19,10 @@ from pymongo import MongoClient
 
 import entropy_flows
 from entropy_flows.cli import main
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, StoreError, connect, job_store, launchpad
+from entropy_flows.store import CampaignStore, StoreError, connect, job_store
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(entropy_flows.__file__).parent

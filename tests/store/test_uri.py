@@ -7,8 +7,9 @@ import pytest
 from pymongo import MongoClient, ReadPreference
 from pymongo.uri_parser import parse_uri
 
+from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.settings import settings
-from entropy_flows.store import StoreError, connect, launchpad
+from entropy_flows.store import StoreError, connect
 from entropy_flows.store.connection import ConfiguredClient, database_name
 from entropy_flows.store.uri import check_uri, journaled, masked, without_password
 

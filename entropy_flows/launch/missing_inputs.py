@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from fireworks import LaunchPad
 
-from entropy_flows.launch.evidence import Document, Finding, age, finding
 from entropy_flows.launch.fanout import is_complete
+from entropy_flows.launch.liveness import Document, Finding, age, finding
 from entropy_flows.store.connection import BLOBS, OUTPUTS
 
 ARRAYS = "output.trajectories.blob_uuid"

@@ -1,16 +1,12 @@
-"""What every command needs: the campaign file, its folder and its database."""
+"""A campaign's file, folder and database, opened for the length of a command."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from entropy_flows.modules import use_folder
 from entropy_flows.processes import locked
@@ -20,18 +16,6 @@ from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect
 from entropy_flows.store.connection import configured_uri, database_name
 from entropy_flows.store.uri import without_password
-
-CampaignFile = Annotated[
-    Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")
-]
-FolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--folder",
-        "-C",
-        help="The campaign's folder. Default: named like the campaign, beside its file.",
-    ),
-]
 
 LOCK_SECONDS = 30.0
 """How long to wait for an embedded server that is closing its files."""
@@ -64,11 +48,6 @@ class Session:
 def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> Path:
     """The folder of a campaign's working files."""
     return (folder or file.parent / campaign.name).resolve()
-
-
-def as_typed(file: Path, folder: Path | None) -> str:
-    """A campaign's file and folder as arguments of the next command, quoted for a shell."""
-    return shlex.join([str(file), *(["-C", str(folder)] if folder else [])])
 
 
 def need_shared_database(what: str, otherwise: str = "") -> None:

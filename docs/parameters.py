@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.schemas import AgnosticParams, Campaign
-from entropy_flows.schemas.campaign import Stage
+from entropy_flows.schemas.stages import Stage
 from entropy_flows.settings import Settings
 
 PAGE = Path(__file__).with_name("parameters.md")
@@ -50,13 +50,13 @@ WORDS = {
     Any: "anything",
     Path: "path",
 }
-WORDS |= {SecretStr: "text"}
+WORDS |= {SecretStr: "text", Stage: "stage"}
 SIGNS = {Gt: (">", "gt"), Ge: ("≥", "ge"), Lt: ("<", "lt"), Le: ("≤", "le")}
 
 
 def text() -> str:
     """The page."""
-    parts, known = [HEAD.format(stages=", ".join(get_args(Stage)))], set[type[BaseModel]]()
+    parts, known = [HEAD.format(stages=", ".join(Stage))], set[type[BaseModel]]()
     for title, (schema, more) in FILES.items():
         parts.append(f"## {title}\n\n{_summary(schema)} See {more}.\n\n{_table(schema)}")
         known.add(schema)
@@ -140,9 +140,7 @@ def _name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(map(_type, args))
     if origin is Literal:
-        return (
-            "stage" if set(args) == set(get_args(Stage)) else ", ".join(f"`{arg}`" for arg in args)
-        )
+        return ", ".join(f"`{arg}`" for arg in args)
     if origin is tuple:
         return (
             f"list of {_type(args[0])}" if args[-1] is ... else f"[{', '.join(map(_type, args))}]"

@@ -11,7 +11,7 @@ from benchmarks.scaling import labels
 from benchmarks.scaling.bench import NAME, Batch, Bench, Workers
 from benchmarks.scaling.measure import times
 from benchmarks.timing import Options
-from entropy_flows.jobs.label import TallyMaker
+from entropy_flows.jobs.label import SubtotalMaker
 
 COUNTS, QUICK = (8, 4, 2, 1), (2, 1)
 JOBS, FEW = 40, 12
@@ -41,8 +41,8 @@ def run(options: Options, folder: Path) -> Section:
             label = times(bench, batch, "label")
             with workers.resting():
                 batch = add_empty(bench, count)
-            workers.wait(batch, "tally", *range(count))
-            empty = times(bench, batch, "tally")
+            workers.wait(batch, "subtotal", *range(count))
+            empty = times(bench, batch, "subtotal")
             each = [1e3 * label.overhead / count, 1e3 * (empty.overhead + empty.body) / count]
             table.rows.insert(0, [number, label.rate, each[0], empty.rate, each[1]])
     return Section("Workers", TEXT.replace("\n", " "), [table])
@@ -51,6 +51,6 @@ def run(options: Options, folder: Path) -> Section:
 def add_empty(bench: Bench, count: int) -> Batch:
     """Put jobs on the launchpad that have nothing to sum up, each in its own workflow."""
     iteration = bench.next_iteration()
-    jobs = [TallyMaker().make(NAME, iteration, number, []) for number in range(count)]
+    jobs = [SubtotalMaker().make(NAME, iteration, number, []) for number in range(count)]
     batches = [bench.add(iteration, Flow([job])) for job in jobs]
     return batches[0]

@@ -11,12 +11,12 @@ from pymatgen.core import Structure
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.flows.context import CampaignContext
 from entropy_flows.flows.iteration import IterationMaker
-from entropy_flows.flows.queues import CATEGORIES, configured
+from entropy_flows.flows.queues import configured
 from entropy_flows.flows.stopping import decide_to_stop
 from entropy_flows.jobs import (
     AnchorMaker,
     ExploreMaker,
-    LabelMaker,
+    PlanMaker,
     RefineMaker,
     SelectMaker,
     TrainMaker,
@@ -24,9 +24,10 @@ from entropy_flows.jobs import (
 from entropy_flows.jobs.checkpoint import forget_iteration
 from entropy_flows.jobs.common import StageMaker, document, with_stable_uuid
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.label import OutlierParams, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, EvaluateDoc, StopParams, TrainDoc
+from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.store import CampaignStore
 
 
@@ -60,7 +61,7 @@ class ActiveLearningMaker(StageMaker):
     name: str = "active learning"
     iterations: list[IterationMaker] = field(default_factory=lambda: [IterationMaker()])
     dataset: DatasetParams = field(default_factory=DatasetParams)
-    label: LabelMaker = field(default_factory=LabelMaker)
+    label: PlanMaker = field(default_factory=PlanMaker)
     outliers: OutlierParams = field(default_factory=OutlierParams)
     last: int = 3
     stop: StopParams = field(default_factory=StopParams)
@@ -73,7 +74,7 @@ class ActiveLearningMaker(StageMaker):
         """The Makers a campaign file describes; change any of them before calling `make`."""
         engine = campaign.label
         static_maker = make_static_maker(engine)
-        batch = LabelBatchMaker(
+        batch = LabelMaker(
             static_maker=static_maker,
             min_distance_fraction=engine.min_distance_fraction,
             scf_retries=engine.scf_retries,
@@ -83,7 +84,7 @@ class ActiveLearningMaker(StageMaker):
             name=campaign.name,
             iterations=[cls._iteration_maker(campaign, number) for number in numbers],
             dataset=campaign.dataset,
-            label=LabelMaker(batch=batch, batch_size=labels_per_job(engine, static_maker)),
+            label=PlanMaker(batch=batch, batch_size=labels_per_job(engine, static_maker)),
             outliers=engine.outliers,
             last=campaign.n_iterations,
             stop=campaign.stop,

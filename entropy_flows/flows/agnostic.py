@@ -9,13 +9,15 @@ from jobflow import Flow, Job, Maker
 
 from entropy_flows.entropy import DatasetParams, Mode
 from entropy_flows.explore import Window
-from entropy_flows.flows.queues import CATEGORIES, configured
-from entropy_flows.jobs import LabelMaker
-from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker
+from entropy_flows.flows.queues import configured
+from entropy_flows.jobs import PlanMaker
+from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker
 from entropy_flows.jobs.common import StageMaker, with_stable_uuid
-from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.jobs.finish import FinishDatasetMaker
+from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.label import hash_engine, labels_per_job, make_static_maker
 from entropy_flows.schemas import AgnosticParams
+from entropy_flows.schemas.stages import CATEGORIES
 
 
 @dataclass
@@ -45,7 +47,7 @@ class RevEMMaker(StageMaker):
     name: str = "agnostic"
     ascend: AscendMaker = field(default_factory=AscendMaker)
     admit: AdmitMaker = field(default_factory=AdmitMaker)
-    label: LabelMaker | None = None
+    label: PlanMaker | None = None
     dataset: DatasetParams = field(default_factory=DatasetParams)
     batches: list[tuple[Window, Mode, int]] = field(default_factory=list)
     seed: int = 42
@@ -63,10 +65,10 @@ class RevEMMaker(StageMaker):
                 if "min_distance_fraction" in chosen.model_fields_set
                 else 0.0
             )  # R_min has seen to it
-            batch = LabelBatchMaker(
+            batch = LabelMaker(
                 static_maker=static, min_distance_fraction=given, scf_retries=chosen.scf_retries
             )
-            label = LabelMaker(batch=batch, batch_size=labels_per_job(chosen, static))
+            label = PlanMaker(batch=batch, batch_size=labels_per_job(chosen, static))
         return cls(
             name=settings.name,
             ascend=AscendMaker(params=settings.search),
@@ -113,7 +115,9 @@ class RevEMMaker(StageMaker):
         outputs = [search.output for search in searches]
         admitted = self.admit.make(campaign, 1, element, outputs, dataset=self.dataset)
         planned = self._labels(campaign, admitted)
-        end = FinishMaker().make(campaign, 1, admitted.output, [plan.output for plan in planned])
+        end = FinishDatasetMaker().make(
+            campaign, 1, admitted.output, [plan.output for plan in planned]
+        )
         with_stable_uuid(end, campaign, 1)
         return configured(
             Flow([*searches, admitted, *planned, end], name=campaign), self.categories, self.queue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pymatgen.core import Structure
 
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.jobs import LabelMaker
+from entropy_flows.jobs import PlanMaker
 from entropy_flows.label import OutlierParams, hash_engine
 
 
@@ -23,7 +23,7 @@ class CampaignContext:
     """Everything random follows from it."""
     dataset: DatasetParams
     """Fingerprint and regularisation of the covariance."""
-    label: LabelMaker
+    label: PlanMaker
     """Plans labels, with the engine in it."""
     outliers: OutlierParams
     """When a label is flagged instead of trained on."""

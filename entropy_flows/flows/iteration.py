@@ -18,6 +18,7 @@ from entropy_flows.jobs import (
     TrainMaker,
 )
 from entropy_flows.jobs.common import StageMaker
+from entropy_flows.schemas.stages import top_up_stage
 
 
 @dataclass
@@ -185,7 +186,7 @@ class IterationMaker(StageMaker):
         outputs = [job.output for job in explored]
         theta = self.select.params.least_gain
         for number in range(1, self.top_ups + 1):
-            top_up = TopUpMaker(f"top_up_{number}", context.label)
+            top_up = TopUpMaker(name=top_up_stage(number), label=context.label)
             jobs.append(
                 top_up.make(
                     context.name, iteration, jobs[-1].output, outputs, theta_min=theta, **same

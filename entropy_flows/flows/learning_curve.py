@@ -10,11 +10,13 @@ from pymatgen.core import Structure
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.pools import digest
-from entropy_flows.flows.queues import CATEGORIES, configured
+from entropy_flows.flows.queues import configured
 from entropy_flows.jobs.common import StageMaker, with_stable_uuid
-from entropy_flows.jobs.curve import EndCurveMaker, PointMaker
+from entropy_flows.jobs.curve import PointMaker
+from entropy_flows.jobs.finish import FinishCurveMaker
 from entropy_flows.label import hash_engine
 from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.stages import CATEGORIES
 
 
 def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
@@ -77,6 +79,6 @@ class LearningCurveMaker(StageMaker):
             for batch, point in enumerate(self.point.params.points())
         ]
         end = with_stable_uuid(
-            EndCurveMaker().make(campaign, 1, [point.output for point in points]), campaign, 1
+            FinishCurveMaker().make(campaign, 1, [point.output for point in points]), campaign, 1
         )
         return configured(Flow([*points, end], name=campaign), self.categories, self.queue)

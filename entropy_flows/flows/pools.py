@@ -18,15 +18,16 @@ from pymatgen.core import Structure
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.explore import ExploreParams
 from entropy_flows.flows.active_learning import ActiveLearningMaker
-from entropy_flows.flows.queues import CATEGORIES, configured
-from entropy_flows.jobs import LabelMaker, SelectMaker
+from entropy_flows.flows.queues import configured
+from entropy_flows.jobs import PlanMaker, SelectMaker
 from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.explore import ExploreMaker
+from entropy_flows.jobs.finish import FinishPoolMaker
 from entropy_flows.jobs.independent import IndependentMaker
-from entropy_flows.jobs.pool import ClosePoolMaker
 from entropy_flows.label import hash_engine
 from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.select import SelectParams
 
 BASELINE_STREAM = 1_000_037
@@ -76,9 +77,9 @@ class PoolMaker(StageMaker, ABC):
 
     name: str = "pool"
     select: SelectMaker = field(default_factory=SelectMaker)
-    label: LabelMaker = field(default_factory=LabelMaker)
+    label: PlanMaker = field(default_factory=PlanMaker)
     dataset: DatasetParams = field(default_factory=DatasetParams)
-    close: ClosePoolMaker = field(default_factory=ClosePoolMaker)
+    close: FinishPoolMaker = field(default_factory=FinishPoolMaker)
     size: int | None = None
     seed: int = 42
     categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
@@ -92,7 +93,7 @@ class PoolMaker(StageMaker, ABC):
             select=SelectMaker(params=SelectParams(selector="random")),
             label=loop.label,
             dataset=loop.dataset,
-            close=ClosePoolMaker(params=campaign.iteration(1).train, outliers=loop.outliers),
+            close=FinishPoolMaker(params=campaign.iteration(1).train, outliers=loop.outliers),
             seed=campaign.seed,
             categories=loop.categories,
             queue=loop.queue,

@@ -7,14 +7,6 @@ from typing import Any
 
 from jobflow import Flow
 
-CATEGORIES = {
-    **dict.fromkeys(
-        ("explore", "anchor", "independent", "refine", "train", "member", "point", "physics"), "gpu"
-    ),
-    "label": "dft",
-}
-"""Stage → FireWorks category; the others run on `cpu`."""
-
 
 def configured(
     flow: Flow, categories: Mapping[str, str], queue: Mapping[str, dict[str, Any]]

@@ -3,7 +3,7 @@
 from entropy_flows.jobs.anchor import AnchorMaker
 from entropy_flows.jobs.evaluate import EvaluateMaker
 from entropy_flows.jobs.explore import ExploreMaker
-from entropy_flows.jobs.label import LabelMaker
+from entropy_flows.jobs.label import LabelMaker, PlanMaker
 from entropy_flows.jobs.member import MemberMaker
 from entropy_flows.jobs.physics import PhysicsMaker
 from entropy_flows.jobs.refine import RefineMaker
@@ -18,6 +18,7 @@ __all__ = [
     "LabelMaker",
     "MemberMaker",
     "PhysicsMaker",
+    "PlanMaker",
     "RefineMaker",
     "SelectMaker",
     "TopUpMaker",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from jobflow import job
 
 from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
 from entropy_flows.explore import AcceptedCell, RevEM, RevEMParams, Window, random_cells
@@ -17,7 +16,7 @@ from entropy_flows.faults import defer_sigterm
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint
-from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
+from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import LostInputError, StageMaker, current_uuid, document, stage_job
 from entropy_flows.schemas import AdmitDoc, AscendDoc, SelectDoc
 from entropy_flows.store import CampaignStore, Entry
@@ -182,37 +181,6 @@ class AdmitMaker(StageMaker):
             entropy=after,
             random=_entropies({mode: _merged(runs, mode) for mode in MODES}),
         )
-
-
-@dataclass
-class FinishMaker(StageMaker):
-    """Say that the data set is done."""
-
-    name: str = "finish"
-
-    @job
-    def make(
-        self, campaign: str, iteration: int, admitted: Any, labelled: list[Any]
-    ) -> dict[str, Any]:
-        """End it; `labelled` makes this job wait for the labels."""
-        store, doc = CampaignStore.open(campaign), document(AdmitDoc, admitted)
-        if doc is None:
-            failure = next(reversed(store.failures()), None)
-            message = f"{failure['place']}: {failure['message']}" if failure else "no cells"
-            store.set_state("failed", message)
-            return {"message": message}
-        lost = len(store.failures(stage="ascend"))
-        message = f"{doc.cells} cells, {doc.atoms} atoms" + (
-            f"; {lost} runs failed (see failures)" if lost else ""
-        )
-        if labelled:
-            good = sum(1 for _ in store.labels(converged=True))
-            message += f"; {good} labels"
-        store.set_state("done", message)
-        store.record(iteration, admit=doc.model_dump())
-        for done in store.iterations():
-            forget_iteration(campaign, done["iteration"])
-        return {"message": message}
 
 
 def _place(window: Window, mode: Mode, part: int) -> dict[str, Any]:

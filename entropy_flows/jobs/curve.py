@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from jobflow import job
 
 from entropy_flows.digest import digest
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import draw, draw_mixed
-from entropy_flows.jobs.checkpoint import checkpoint_folder, forget_iteration
+from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import CurveParams, PointDoc
@@ -194,22 +193,3 @@ def near_equilibrium(frames: Sequence[Atoms], max_force: float) -> list[Atoms]:
     return [
         atoms for atoms in frames if np.linalg.norm(atoms.get_forces(), axis=1).max() < max_force
     ]
-
-
-@dataclass
-class EndCurveMaker(StageMaker):
-    """Say that a curve is done."""
-
-    name: str = "conclude"
-
-    @job
-    def make(self, campaign: str, iteration: int, points: list[Any]) -> dict[str, Any]:
-        """End it; `points` makes this job wait for them."""
-        store = CampaignStore.open(campaign)
-        done, failed = len(store.points()), len(store.failures(stage="point"))
-        message = f"{done} of {len(points)} points" + (
-            f", {failed} failed (see failures)" if failed else ""
-        )
-        store.set_state("done" if done else "failed", message)
-        forget_iteration(campaign, iteration)
-        return {"points": done, "message": message}

@@ -32,10 +32,11 @@ from entropy_flows.label import engine_name, make_static_maker, odd_labels
 from entropy_flows.label.existing import ImportedFrame, is_run_of
 from entropy_flows.label.reasons import Reason, check_geometry
 from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
 from entropy_flows.store.campaign import CampaignStore, held_out, with_split
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.ledger import IMPORT, STAGES, Entry, Ledger
+from entropy_flows.store.ledger import Entry, Ledger
 from entropy_flows.train import assign_splits, energy_per_atom
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Import:
             If the campaign is in the middle of an iteration; what has entered by then stays.
         """
         iteration = self._place()
-        statistics = self.ledger.statistics(iteration + 1, STAGES[0])
+        statistics = self.ledger.statistics(iteration + 1, LEDGER_STAGES[0])
         report = ImportReport(iteration, before=_entropies(statistics))
         stream = iter(frames)
         while chunk := list(islice(stream, CHUNK)):
@@ -306,9 +307,9 @@ class Import:
         )
         self.store.set_splits({key: part for key, part in parts.items() if key in kept})
         first = self.ledger.statistics(iteration, IMPORT)
-        last = self.ledger.checkpoint_statistics(iteration + 1, STAGES[0])
+        last = self.ledger.checkpoint_statistics(iteration + 1, LEDGER_STAGES[0])
         report.flagged, report.after = len(odd), _entropies(last)
-        report.size = self.ledger.position(iteration + 1, STAGES[0])
+        report.size = self.ledger.position(iteration + 1, LEDGER_STAGES[0])
         if entered := report.size - self.ledger.position(iteration, IMPORT):
             counts = {
                 "entered": entered,

@@ -23,16 +23,15 @@ from entropy_flows.jobs.engine import same_engine
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.label import label_batch
 from entropy_flows.schemas import ExploreDoc, LabelDoc
+from entropy_flows.schemas.stages import PLANNED_STAGES
 from entropy_flows.store import CampaignStore, Entry
 
-PLANNED = ("select", "refine", "anchor")
-"""Stages whose entries are labelled together; those of a top-up come later."""
 FAN_OUT = 100
 """Label jobs that one job waits for; more become chunks of so many."""
 
 
 @dataclass
-class LabelBatchMaker(StageMaker):
+class LabelMaker(StageMaker):
     """Label some structures with one static Maker.
 
     Parameters
@@ -134,10 +133,10 @@ class GatherMaker(StageMaker):
 
 
 @dataclass
-class TallyMaker(StageMaker):
+class SubtotalMaker(StageMaker):
     """Sum up a chunk of an iteration's label jobs: the gathering job waits for the chunks, not for each label."""
 
-    name: str = "tally"
+    name: str = "subtotal"
 
     @stage_job(LabelDoc)
     def make(self, campaign: str, iteration: int, batch: int, batches: list[Any]) -> LabelDoc:
@@ -152,7 +151,7 @@ class TallyMaker(StageMaker):
 
 
 @dataclass
-class LabelMaker(StageMaker):
+class PlanMaker(StageMaker):
     """Admit the anchors to the ledger and have everything of this iteration labelled.
 
     Parameters
@@ -166,7 +165,7 @@ class LabelMaker(StageMaker):
     """
 
     name: str = "plan"
-    batch: LabelBatchMaker = field(default_factory=LabelBatchMaker)
+    batch: LabelMaker = field(default_factory=LabelMaker)
     batch_size: int = 1
 
     @property
@@ -212,7 +211,8 @@ class LabelMaker(StageMaker):
         entries = self._pick(anchored, iteration, wanted, model, ledger.fingerprint, seed)
         ledger.append(iteration, "anchor", entries)
         ids = [
-            entry["_id"] for entry in ledger.entries(iteration=iteration, stage={"$in": PLANNED})
+            entry["_id"]
+            for entry in ledger.entries(iteration=iteration, stage={"$in": PLANNED_STAGES})
         ]
         store.record(iteration, **{"label.requested": len(ids), "label.anchors": len(entries)})
         planned = LabelDoc(
@@ -245,17 +245,17 @@ class LabelMaker(StageMaker):
         ]
         starts = range(0, len(jobs), FAN_OUT) if len(jobs) > FAN_OUT else ()
         chunks = [[label.output for label in jobs[start : start + FAN_OUT]] for start in starts]
-        tallies = [
-            TallyMaker().make(campaign, iteration, n, chunk)
+        subtotals = [
+            SubtotalMaker().make(campaign, iteration, n, chunk)
             for n, chunk in enumerate(chunks, before)
         ]
-        waits_for = [job.output for job in tallies or jobs]
+        waits_for = [job.output for job in subtotals or jobs]
         gather = GatherMaker().make(
             campaign, iteration, before, waits_for, engine_hash, requested=before + len(ids)
         )
-        for tally in tallies:
-            tally.metadata["chunk"] = gather.uuid
-        return Flow([*jobs, *tallies, gather], name=f"labels {iteration}")
+        for subtotal in subtotals:
+            subtotal.metadata["chunk"] = gather.uuid
+        return Flow([*jobs, *subtotals, gather], name=f"labels {iteration}")
 
     def _pick(
         self,

@@ -11,9 +11,10 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import StageMaker, document, stage_job
 from entropy_flows.jobs.explore import origin
-from entropy_flows.jobs.label import PLANNED, LabelMaker, count
+from entropy_flows.jobs.label import PlanMaker, count
 from entropy_flows.jobs.select import LazyCandidates, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
+from entropy_flows.schemas.stages import PLANNED_STAGES, top_up_stage
 from entropy_flows.select import GreedySelector
 from entropy_flows.store import CampaignStore, Entry
 
@@ -30,8 +31,8 @@ class TopUpMaker(StageMaker):
         The Maker that plans labels, with the static Maker in it.
     """
 
-    name: str = "top_up_1"
-    label: LabelMaker = field(default_factory=LabelMaker)
+    name: str = top_up_stage(1)
+    label: PlanMaker = field(default_factory=PlanMaker)
 
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
@@ -59,9 +60,9 @@ class TopUpMaker(StageMaker):
         """
         store = CampaignStore.open(campaign)
         ledger = store.ledger(dataset)
-        first = ledger.position(iteration, PLANNED[0])
+        first = ledger.position(iteration, PLANNED_STAGES[0])
         before, planned = (
-            ledger.position(iteration, stage) - first for stage in (self.name, "top_up_1")
+            ledger.position(iteration, stage) - first for stage in (self.name, top_up_stage(1))
         )
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
         done = count(store.labels_of(earlier, engine_hash), iteration, before)

@@ -14,15 +14,13 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.launch import launcher_texts as texts
 from entropy_flows.launch.local import THREADS
+from entropy_flows.schemas.stages import stages_of
 
 SCHEDULERS = ("slurm", "pbs")
 LOOPS = 20
 """Looks for work in vain, in all, after which a queue job that takes many jobs ends."""
-OTHERS = "select, plan, tally, gather, evaluate, advance, close, conclude, ascend, admit, finish"
-"""Stages without an entry in CATEGORIES: they run on `cpu`."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def launcher_files(
     }
     found = {"my_launchpad.yaml": texts.LAUNCHPAD, "jobflow.yaml": _fill(texts.JOBFLOW, **common)}
     found["FW_config.yaml"] = _fill(texts.FW_CONFIG, **common)
-    stages = {category: _stages(category) for category in cluster.queues}
+    stages = {category: ", ".join(stages_of(category)) for category in cluster.queues}
     for category in cluster.queues:
         found[worker_file(category)] = _fill(
             texts.FWORKER, category=category, stages=stages[category]
@@ -302,12 +300,6 @@ def _select(queue: Queue) -> str:
     """A job's resources as PBS writes them."""
     select = f"1:ncpus={queue.ntasks * queue.cpus_per_task}:mpiprocs={queue.ntasks}"
     return f"{select}:ngpus={queue.gres.rpartition(':')[2]}" if queue.gres else select
-
-
-def _stages(category: str) -> str:
-    """The stages that run in a category, unless the campaign says otherwise."""
-    named = [stage for stage, its in CATEGORIES.items() if its == category]
-    return ", ".join([*named, *([OTHERS] if category == "cpu" else [])])
 
 
 def _fill(text: str, **values: object) -> str:

@@ -14,7 +14,6 @@ import yaml
 from pymongo.errors import PyMongoError
 from ruamel.yaml.error import YAMLError as FireWorksYAMLError
 
-from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.label import make_static_maker
 from entropy_flows.label.engines import is_vasp
 from entropy_flows.launch.launchers import Cluster, queue_file, seconds, worker_file
@@ -22,6 +21,7 @@ from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.queue_keys import template_keys
 from entropy_flows.launch.vasp_check import vasp_warnings
 from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.stages import CATEGORIES, Stage
 from entropy_flows.settings import settings, variable
 from entropy_flows.store import StoreError, connect
 from entropy_flows.store.connection import (
@@ -110,7 +110,7 @@ def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) 
         _check_changes(report, stage, changes, adapters[of_stages.get(stage, "cpu")])
     label = adapters[of_stages["label"]]
     if load_engine and label is not None and is_vasp(maker := make_static_maker(campaign.label)):
-        asked = {**label, **campaign.queue.get("label", {})}
+        asked = {**label, **campaign.queue.get(Stage.LABEL, {})}
         report.warnings += vasp_warnings(folder / queue_file(of_stages["label"]), asked, maker)
     _check_programs(
         report, {str(adapter.q_type) for adapter in adapters.values() if adapter is not None}

@@ -13,7 +13,7 @@ from string import Formatter
 
 from entropy_flows.launch import launcher_texts as texts
 from entropy_flows.launch.launchers import clock
-from entropy_flows.schemas.campaign import Stage
+from entropy_flows.schemas.stages import Stage
 
 USUAL = "walltime, queue (the partition), account, qos, mem, gres, nodes, ntasks, cpus_per_task, constraint"
 

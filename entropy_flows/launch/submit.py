@@ -11,7 +11,7 @@ from jobflow import Flow
 from pymatgen.core import Structure
 
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
-from entropy_flows.flows.queues import CATEGORIES, configured
+from entropy_flows.flows.queues import configured
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.launchpad import launchpad
@@ -20,6 +20,7 @@ from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import check_elements, split_model, with_arguments
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
+from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.store import CampaignStore
 
 if TYPE_CHECKING:

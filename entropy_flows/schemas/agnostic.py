@@ -13,8 +13,9 @@ from entropy_flows.explore.cells import CLOSE_PACKED
 from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params
-from entropy_flows.schemas.campaign import Category, Stage
+from entropy_flows.schemas.campaign import Category
 from entropy_flows.schemas.documents import Document
+from entropy_flows.schemas.stages import Stage
 
 
 class WindowsParams(Params):

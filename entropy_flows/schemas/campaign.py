@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os.path import normpath
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from ase.data import chemical_symbols
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -21,33 +21,12 @@ from entropy_flows.params import Params, one_line
 from entropy_flows.potentials import ModelName, split_model
 from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
+from entropy_flows.schemas.stages import Stage
 from entropy_flows.select import SelectParams
 from entropy_flows.train import TrainParams
 from entropy_flows.train.params import PRESETS
 from entropy_flows.yaml_text import MAX_INTEGER, read_yaml
 
-Stage = Literal[
-    "explore",
-    "anchor",
-    "select",
-    "refine",
-    "plan",
-    "label",
-    "tally",
-    "gather",
-    "train",
-    "member",
-    "evaluate",
-    "advance",
-    "independent",
-    "close",
-    "point",
-    "conclude",
-    "physics",
-    "ascend",
-    "admit",
-    "finish",
-]
 Category = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 SettingsT = TypeVar("SettingsT", bound=Params)
 

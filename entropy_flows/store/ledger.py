@@ -24,6 +24,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.entropy import DatasetParams, Mode, SufficientStatistics
+from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.arrays import pack
 from entropy_flows.store.connection import StoreError, refuse_too_large, refused
 from entropy_flows.store.fence import Fence, merge
@@ -36,10 +37,6 @@ ATTEMPTS = 5
 """Times that a stage is appended anew because this process was stopped for longer than its
 lease.
 """
-IMPORT = "import"
-"""The stage of cells that came with their labels: iteration 0, or the end of a later one."""
-STAGES = ("seed", "select", "refine", "anchor", "top_up_1", "top_up_2", "top_up_3", IMPORT)
-"""Stages that append, in the order in which they do so within an iteration."""
 
 Result = TypeVar("Result")
 
@@ -184,7 +181,7 @@ class Ledger(LedgerArrays):
 
     def requested(self, first: int, last: int) -> int:
         """Number of entries of these iterations that a label was asked for; what was imported has cost none."""
-        entries = self.position(last + 1, STAGES[0]) - self.position(first, STAGES[0])
+        entries = self.position(last + 1, LEDGER_STAGES[0]) - self.position(first, LEDGER_STAGES[0])
         imports = {
             "campaign": self.campaign,
             "stage": IMPORT,
@@ -219,7 +216,7 @@ class Ledger(LedgerArrays):
         return statistics
 
     def _extend(self, iteration: int, entries: Sequence[Entry], held: Fence) -> int:
-        start = self.position(iteration + 1, STAGES[0])
+        start = self.position(iteration + 1, LEDGER_STAGES[0])
         if self.end() > start:
             raise StoreError(
                 f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now"
@@ -360,4 +357,4 @@ class Ledger(LedgerArrays):
 
 
 def _rank(stage: str) -> int:
-    return STAGES.index(stage)
+    return LEDGER_STAGES.index(stage)

@@ -20,10 +20,11 @@ from pymatgen.core import Structure
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_atoms
+from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.arrays import unpack
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.ledger import IMPORT, STAGES, Ledger, structure_id
+from entropy_flows.store.ledger import Ledger, structure_id
 from entropy_flows.store.subject import Progress, VerifyContext, VerifyResult
 from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
@@ -91,7 +92,9 @@ def ledger(subject: VerifyContext) -> VerifyResult:
             problems.append(f"{what}: the key is there twice")
         if entry["_id"] != structure_id(subject.store.name, entry["key"]):
             problems.append(f"{what}: its identifier does not follow from its key")
-        if entry["stage"] not in STAGES or entry["rank"] != STAGES.index(entry["stage"]):
+        if entry["stage"] not in LEDGER_STAGES or entry["rank"] != LEDGER_STAGES.index(
+            entry["stage"]
+        ):
             problems.append(f"{what}: stage {entry['stage']!r} with rank {entry['rank']}")
         if (entry["iteration"], entry["rank"]) < place:
             problems.append(

@@ -10,7 +10,7 @@ import numpy as np
 from gridfs import GridFSBucket
 
 from entropy_flows.potentials import split_model
-from entropy_flows.store.ledger import IMPORT, STAGES
+from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.subject import VerifyContext, VerifyResult, file_defect
 
 SPLITS = (None, "train", "val", "test")
@@ -112,7 +112,7 @@ def iterations(subject: VerifyContext) -> VerifyResult:
     trained = {model["iteration"] for model in _models(subject)}
     for doc in subject.iterations:
         number, label = doc["iteration"], doc.get("label", {})
-        there = {stage: in_ledger[number, stage] for stage in STAGES if stage != IMPORT}
+        there = {stage: in_ledger[number, stage] for stage in LEDGER_STAGES if stage != IMPORT}
         pairs = [
             (stage, doc.get(stage, {}).get("accepted"), there[stage])
             for stage in ("select", "refine")

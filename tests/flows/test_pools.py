@@ -57,7 +57,7 @@ def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(ca
         )  # else k = 0 would be the same trajectories
     assert maker.select.params.selector == "random"
     jobs = flow(maker, campaign, "demo.random")
-    assert Counter(job.name for job in jobs) == {"explore": 8, "select": 1, "plan": 1, "close": 1}
+    assert Counter(job.name for job in jobs) == {"explore": 8, "select": 1, "plan": 1, "finish": 1}
     assert len({job.uuid for job in jobs}) == len(jobs)
     assert [job.uuid for job in flow(maker, campaign, "demo.random")] == [job.uuid for job in jobs]
     select = next(job for job in jobs if job.name == "select")
@@ -75,10 +75,10 @@ def test_the_independent_test_runs_each_phase_pressure_and_temperature(campaign)
         "independent": 2,
         "select": 1,
         "plan": 1,
-        "close": 1,
+        "finish": 1,
     }
     categories = {job.name: job.config.manager_config["_category"] for job in jobs}
-    assert categories == {"independent": "gpu", "select": "cpu", "plan": "cpu", "close": "cpu"}
+    assert categories == {"independent": "gpu", "select": "cpu", "plan": "cpu", "finish": "cpu"}
 
 
 def test_a_curve_is_one_job_a_point_and_one_end(campaign):
@@ -87,7 +87,7 @@ def test_a_curve_is_one_job_a_point_and_one_end(campaign):
         campaign.model_copy(update={"curve": curve}), {"entropy": "demo"}
     )
     jobs = flow(maker, campaign, "demo.curve")
-    assert Counter(job.name for job in jobs) == {"point": 12, "conclude": 1}
+    assert Counter(job.name for job in jobs) == {"point": 12, "finish": 1}
     assert len({job.uuid for job in jobs}) == 13
     assert curve.points()[0] == ("entropy", 25, 1)
     assert {job.config.manager_config["_category"] for job in jobs} == {"gpu", "cpu"}

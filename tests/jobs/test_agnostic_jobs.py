@@ -10,8 +10,9 @@ from entropy_flows.explore import RevEM, RevEMParams, windows
 from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.jobs import agnostic
-from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker, FinishMaker
+from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker
 from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint, packed, unpacked
+from entropy_flows.jobs.finish import FinishDatasetMaker
 from entropy_flows.schemas import AgnosticParams, AscendDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError
@@ -163,6 +164,6 @@ def test_changed_settings_are_another_data_set(store):
 def test_without_any_run_the_data_set_has_failed(store):
     store.add_failure(1, "ascend", "ascend/0", "u", "ValueError: no cell")
     assert admit([None, None]) is None
-    FinishMaker.make.original(FinishMaker(), "w", 1, None, [])
+    FinishDatasetMaker.make.original(FinishDatasetMaker(), "w", 1, None, [])
     document = store.document()
     assert (document["state"], document["message"]) == ("failed", "ascend/0: ValueError: no cell")

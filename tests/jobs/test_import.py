@@ -11,13 +11,14 @@ from cells import Spring, rattled
 
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
+from entropy_flows.jobs import importing
 from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, Entry, StoreError, importing, ledger, subject
+from entropy_flows.store import CampaignStore, Entry, StoreError, ledger, subject
 from entropy_flows.store.verify import verify
 from entropy_flows.train import TrainParams
 

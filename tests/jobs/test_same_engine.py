@@ -6,7 +6,7 @@ import pytest
 from jobflow import Maker, job
 
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.label import LabelParams, hash_engine, make_static_maker
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, StoreError, job_store
@@ -76,7 +76,7 @@ def test_a_change_of_what_the_site_adds_is_seen(store, monkeypatch):
 
 def test_a_worker_with_other_settings_labels_nothing(store):
     same_engine(store, Static())
-    made = LabelBatchMaker(static_maker=Static(smearing=0.1, mesh=[3, 3, 3])).make(
+    made = LabelMaker(static_maker=Static(smearing=0.1, mesh=[3, 3, 3])).make(
         "one", 1, 0, [], "hash"
     )
     with job_store() as outputs, pytest.raises(StoreError, match=r"smearing 0\.05 → 0\.1"):

@@ -17,7 +17,6 @@ from commands import run as command
 from fireworks import Firework, FWorker, ScriptTask
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
-from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.label import LabelParams
 from entropy_flows.launch.launchers import (
     Cluster,
@@ -30,6 +29,7 @@ from entropy_flows.launch.launchers import (
 from entropy_flows.launch.launchers_check import Report, check_launchers
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign, load_campaign
+from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.store import CampaignStore
 
 ROOT = Path(__file__).parents[2]

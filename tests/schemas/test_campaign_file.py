@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -10,13 +9,12 @@ import yaml
 import entropy_flows.cli
 from entropy_flows.explore import condition_grid, equation_of_state, prescale, seed_cell
 from entropy_flows.fingerprints import BispectrumParams
-from entropy_flows.flows.queues import CATEGORIES
 from entropy_flows.geometry import to_atoms
-from entropy_flows.launch.launchers import OTHERS
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.schemas.campaign import Stage
+from entropy_flows.schemas.stages import CATEGORIES, stages_of
 from entropy_flows.store.connection import OUTPUTS
 from entropy_flows.store.schema import UNIQUE
 
@@ -197,7 +195,7 @@ def test_the_global_fingerprint_may_be_of_another_kind():
 
 
 def test_every_stage_has_its_workers_and_the_lists_name_them():
-    assert {*CATEGORIES, *OTHERS.split(", ")} == set(get_args(Stage))
+    assert {*CATEGORIES, *stages_of("cpu")} == set(Stage)
     gpu = ", ".join(stage for stage, category in CATEGORIES.items() if category == "gpu")
     for text in (
         (ROOT / "README.md").read_text(),

@@ -10,8 +10,8 @@ from test_stage import DATASET, RUNS, STEPS, cell, explored, store  # noqa: F401
 from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import LabelMaker, TopUpMaker
-from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.jobs import PlanMaker, TopUpMaker
+from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.schemas import LabelDoc
 from entropy_flows.store import Entry, job_store
 
@@ -61,7 +61,7 @@ def labelled(store):  # noqa: F811
 
 
 def run(name="top_up_1", theta=THETA):
-    label = LabelMaker(batch=LabelBatchMaker(static_maker=Static()), batch_size=3)
+    label = PlanMaker(batch=LabelMaker(static_maker=Static()), batch_size=3)
     facts = {"dataset": DATASET, "theta_min": theta, "model": "sha256:a", "engine_hash": "hash"}
     made = TopUpMaker(name, label).make("test", 1, None, [*explored(), None], **facts)
     with job_store() as outputs:

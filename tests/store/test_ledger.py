@@ -306,11 +306,11 @@ def test_same_identifier_everywhere():
     assert len({structure_id(campaign, key) for campaign in "ab" for key in "12"}) == 4
 
 
-@pytest.mark.parametrize("stage", ["select", "anchor"])
+@pytest.mark.parametrize("stage", ["refine", "anchor"])
 def test_racing_writers_of_one_stage_leave_the_ledger_of_one(store, database, stage):
     """Four processes' worth of threads, each with connections of its own, append the same entries at once."""
-    first, second = entries(1, "seed", 3), entries(1, stage, 12)
-    store.ledger(DATASET).append(1, "seed", first)
+    first, second = entries(1, "select", 3), entries(1, stage, 12)
+    store.ledger(DATASET).append(1, "select", first)
     ledgers = [CampaignStore.open("test").ledger(DATASET) for _ in range(4)]
     barrier = threading.Barrier(len(ledgers))
 
@@ -323,7 +323,7 @@ def test_racing_writers_of_one_stage_leave_the_ledger_of_one(store, database, st
     raced = content(database)
     for name in ("structures", "fingerprints", "covariances"):
         database[name].delete_many({})
-    store.ledger(DATASET).append(1, "seed", first)
+    store.ledger(DATASET).append(1, "select", first)
     store.ledger(DATASET).append(1, stage, second)
     assert content(database) == raced
 

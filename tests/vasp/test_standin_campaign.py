@@ -16,7 +16,7 @@ from cells import rattled
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.report.labels import label_rows
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
@@ -117,7 +117,7 @@ def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch)
     ids = [entry["_id"] for entry in ledger.entries()]
     with job_store() as outputs:
         done = (
-            LabelBatchMaker(static_maker=vasp())
+            LabelMaker(static_maker=vasp())
             .make("standin", 1, 0, ids, "hash")
             .run(store=outputs)
             .output

@@ -17,7 +17,7 @@ from entropy_flows.fingerprints import GOMParams
 from entropy_flows.formats import labelled, write_extxyz, write_mace
 from entropy_flows.geometry import to_atoms, to_structure
 from entropy_flows.jobs.explore import describe, pack, snapshots
-from entropy_flows.jobs.label import LabelBatchMaker
+from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.label import engine_name, hash_engine, label_one
 from entropy_flows.label.existing import read_files
 from entropy_flows.label.own_runs import is_run_of
@@ -151,7 +151,7 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
         np.testing.assert_array_equal(moments, moments_of(seed))
     maker = vasp(options=SPIN)
     with job_store() as outputs:
-        labels = LabelBatchMaker(static_maker=maker)
+        labels = LabelMaker(static_maker=maker)
         done = labels.make(campaign.name, 1, 0, ids, hash_engine(maker)).run(store=outputs).output
     assert (done.labelled, done.failed) == (3, 0)
     rows = list(store.labels())

@@ -1,4 +1,7 @@
-"""What the core costs, beside a floor and its peers: `make bench`, or `python -m benchmarks --help`."""
+"""Measure what the core costs, beside a floor and its peers.
+
+Run it by `make bench` or `python -m benchmarks`.
+"""
 
 import os
 

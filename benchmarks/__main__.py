@@ -15,10 +15,10 @@ from benchmarks.timing import Options
 
 HERE = Path(__file__).parent
 BENCHMARKS = {
-    "fingerprint": "S_local with forces and virial, against eigh, libfp and automatic differentiation",
+    "fingerprint": "S_local with forces and virial, against eigh, libfp and autograd",
     "gains": "information gains, against a determinant per candidate",
     "screen": "a million candidates through the filter",
-    "dynamics": "molecular dynamics: the bias's share of a step, trajectories together and one by one, conservation",
+    "dynamics": "the bias's share of an MD step, trajectories together, conservation",
     "memory": "peak memory of both",
     "selection_cost": "1,000 of 100,000 candidates by each selector: seconds and peak memory",
     "elements": "the global entropy with 1 to 6 elements: d, time, memory, stored bytes",
@@ -30,7 +30,7 @@ order.
 
 EPILOG = """\
 examples:
-  python -m benchmarks                      everything: benchmarks/results.md, results.json and plots
+  python -m benchmarks                      everything: benchmarks/results.md and .json, plots
   python -m benchmarks --only fingerprint   one of them; the others stay in the report as they are
   python -m benchmarks --quick              shorter and rougher, to build/benchmarks
   python -m benchmarks --device cuda        on a GPU, to benchmarks/results-cuda.md

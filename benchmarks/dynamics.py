@@ -1,4 +1,4 @@
-"""Molecular dynamics: a step with and without bias, and trajectories together against one by one."""
+"""Time an MD step with and without bias, and trajectories together against one by one."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ FINGERPRINT = {"cutoff": 3.0, "natx": 50}
 PARAMS = ExploreParams(steps=10**9, warm_up=0, ramp=0, snapshot_every=10, temperatures=(1000.0,))
 
 TEXT = """\
-Cells of 16 silicon atoms at 1000 K, Langevin steps of 1 fs with a snapshot every 10, local entropy with r_c 3.0 Å. The
-small Allegro is the one in the package, eager, or compiled with `entropy-flows compile`. "ASE" is
-one trajectory through `ase.md.langevin` and the ASE calculator of the surface, over NequIP's or SevenNet's own
-calculator (the compiled one made with `--target ase`)."""
+Cells of 16 silicon atoms at 1000 K, Langevin steps of 1 fs with a snapshot every 10, local
+entropy with r_c 3.0 Å. The small Allegro is the one in the package, eager, or compiled with
+`entropy-flows compile`. "ASE" is one trajectory through `ase.md.langevin` and the ASE calculator
+of the surface, over NequIP's or SevenNet's own calculator (the compiled one made with `--target
+ase`)."""
 
 
 def run(options: Options) -> Section:
@@ -189,7 +190,8 @@ def conservation(
                 [k, timestep, *_drift(model, bias, k, timestep, 0.2 if options.quick else 1.0)]
             )
     note = (
-        "Si16 without friction for 1 ps, from thermal cells with velocities of 1000 K; means over 4 trajectories, the "
+        "Si16 without friction for 1 ps, from thermal cells with velocities of 1000 K; means over "
+        "4 trajectories, the "
         "drift a least-squares line."
     )
     return Table("Energy conservation on E_explore", columns, rows, note=note)

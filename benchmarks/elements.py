@@ -1,4 +1,4 @@
-"""What the global entropy costs with 1 to 6 elements: length of the vectors, time, memory and stored bytes."""
+"""Measure the global entropy's lengths, time, memory and stored bytes for 1 to 6 elements."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ JUDGED = 16
 """Candidates whose gains are timed together, with the whole data set known."""
 MIB = 2**20
 TEXT = f"""\
-{CELLS} cells of 16 atoms of each system ({FEW} with --quick), their species drawn at random, compressed, expanded and
-rattled; pairs, r_c 4.5 Å, natx 200. A candidate is a gain per atom; an acceptance is an addition and the next gain,
-with what decomposing anew takes in the mean. Memory is the peak of both while the data set grows, without the
-fingerprints; bytes are those stored of a cell and of a covariance."""
+{CELLS} cells of 16 atoms of each system ({FEW} with --quick), their species drawn at random,
+compressed, expanded and rattled; pairs, r_c 4.5 Å, natx 200. A candidate is a gain per atom; an
+acceptance is an addition and the next gain, with what decomposing anew takes in the mean. Memory
+is the peak of both while the data set grows, without the fingerprints; bytes are those stored of
+a cell and of a covariance."""
 COLUMNS = [
-    "system", "elements", "d", "populated", "ms a fingerprint", "ms a candidate", "ms an acceptance", "peak MiB",
-    "kB a cell", "kB a covariance",
+    "system", "elements", "d", "populated", "ms a fingerprint", "ms a candidate", "ms an acceptance",
+    "peak MiB", "kB a cell", "kB a covariance",
 ]  # fmt: skip
 
 
 def cells(elements: tuple[str, ...], count: int) -> list[Atoms]:
-    """Cells of 16 atoms: diamond, rock salt or fcc, by whether there is one element, an anion, or neither."""
+    """Make cells of 16 atoms: diamond for one element, rock salt with an anion, fcc otherwise."""
     rng = np.random.default_rng(len(elements))
     anion = next((symbol for symbol in elements if symbol in ANIONS), None)
     cations = [symbol for symbol in elements if symbol != anion]

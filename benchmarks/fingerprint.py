@@ -1,4 +1,4 @@
-"""Fingerprints and S_local with forces and virial, beside bare eigh, libfp and automatic differentiation."""
+"""Time fingerprints and S_local with forces and virial, beside bare eigh, libfp and autograd."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from entropy_flows.fingerprints import GOM
 
 BATCH, ONES = 32, 4
 TEXT = f"""\
-Times of a cell in ms. Cells are crystals with every coordinate displaced by a normal deviate of 0.08 Å. "one" calls
-with one cell at a time ({ONES} different ones in turn), "{BATCH}" with a batch of {BATCH} different cells. "surface" is
-S_local with forces and virial: neighbours, matrices, eigenvectors, derivative. The floor is `torch.linalg.eigh` of the
-same matrices, already in memory, each at its own size, those of equal size in one call. All contestants of a row take
-turns; each shows its best time by the clock of its process, which others on the machine do not move."""
+Times of a cell in ms. Cells are crystals with every coordinate displaced by a normal deviate of
+0.08 Å. "one" calls with one cell at a time ({ONES} different ones in turn), "{BATCH}" with a
+batch of {BATCH} different cells. "surface" is S_local with forces and virial: neighbours,
+matrices, eigenvectors, derivative. The floor is `torch.linalg.eigh` of the same matrices,
+already in memory, each at its own size, those of equal size in one call. All contestants of a
+row take turns; each shows its best time by the clock of its process, which others on the machine
+do not move."""
 
 
 def run(options: Options) -> Section:
@@ -114,8 +116,10 @@ def peers(options: Options) -> list[Table]:
                 )
     name = f"libfp {libfp.name}" if libfp else "libfp (not built: make peers)"
     surfaces.note = (
-        f"{name} computes fingerprints and their whole Jacobian in positions and strain, ours and autograd what "
-        f"S_local needs of it. libfp has one matrix an atom for all species: the last row compares. Difference: the "
+        f"{name} computes fingerprints and their whole Jacobian in positions and strain, ours and "
+        f"autograd what "
+        f"S_local needs of it. libfp has one matrix an atom for all species: the last row "
+        f"compares. Difference: the "
         f"largest of S_local, forces and virial between ours and autograd."
     )
     values.note = (

@@ -12,9 +12,10 @@ from entropy_flows.entropy import Mode, SufficientStatistics
 
 ATOMS, LENGTHS, MODES = 16, (50, 200, 600), ("atom", "config")
 TEXT = f"""\
-Data sets and candidates are cells of {ATOMS} atoms with random fingerprints of length d; the data set has 400 cells.
-The floor of doing without the matrix determinant lemma is `numpy.linalg.slogdet` of one Σ a candidate, all stacked in
-one array, before anyone has computed these Σ."""
+Data sets and candidates are cells of {ATOMS} atoms with random fingerprints of length d; the
+data set has 400 cells. The floor of doing without the matrix determinant lemma is
+`numpy.linalg.slogdet` of one Σ a candidate, all stacked in one array, before anyone has computed
+these Σ."""
 
 
 def run(options: Options) -> Section:
@@ -98,7 +99,10 @@ def streams(options: Options) -> Table:
         "accept + next gain, ms",
         *(f"candidates/s, {f:.0%} accepted" for f in fractions),
     ]
-    note = "Candidates of a streamed pool are judged one by one, each against all that were accepted before it."
+    note = (
+        "Candidates of a streamed pool are judged one by one, each against all that were "
+        "accepted before it."
+    )
     table = Table("A stream", columns, note=note)
     for dim in LENGTHS[:2] if options.quick else LENGTHS:
         for mode in MODES:

@@ -21,8 +21,8 @@ from benchmarks.timing import Options, Turn
 from entropy_flows.fingerprints import GOM
 
 TEXT = """\
-Exponents are slopes in the plot: over all points, and over the upper half of them. The surface is S_local with forces
-and virial of thermal cells."""
+Exponents are slopes in the plot: over all points, and over the upper half of them. The surface
+is S_local with forces and virial of thermal cells."""
 
 
 @dataclass

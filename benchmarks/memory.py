@@ -19,8 +19,8 @@ from benchmarks.timing import Options
 from entropy_flows.fingerprints import GOM
 
 TEXT = """\
-Largest resident memory of a fresh process during one call, in MiB above what it held before it: libraries loaded, cells
-built, one tiny call made."""
+Largest resident memory of a fresh process during one call, in MiB above what it held before it:
+libraries loaded, cells built, one tiny call made."""
 
 
 def run(options: Options) -> Section:
@@ -49,7 +49,10 @@ def surfaces(options: Options) -> Table:
 def gains(options: Options) -> Table:
     """A large pool."""
     count = 10_000 if options.quick else 100_000
-    note = "The candidates are views of 500 different ones, their list is there before: this is what the gains need."
+    note = (
+        "The candidates are views of 500 different ones, their list is there before: this is "
+        "what the gains need."
+    )
     table = Table(f"Gains of {count:,} candidates of 16 atoms, d = 200", ["mode", "MiB"], note=note)
     for mode in ("atom",) if options.quick else ("atom", "config"):
         options.say(f"memory: gains per {mode}")

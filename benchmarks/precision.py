@@ -17,9 +17,10 @@ CASES = [
     *(replace(case, cutoff=3.0, rattle=0.01) for case in (SI16, C16)),
 ]
 NOTE = """\
-By automatic differentiation with matrices and eigh in float32, everything else in float64, against the same in
-float64; the worst of 8 cells. Forces are ∂S_local/∂r in 1/Å. S_local takes the logarithm of differences between
-fingerprints, so that its error grows as these shrink: a rattle of 0.01 Å is a cold crystal."""
+By automatic differentiation with matrices and eigh in float32, everything else in float64,
+against the same in float64; the worst of 8 cells. Forces are ∂S_local/∂r in 1/Å. S_local takes
+the logarithm of differences between fingerprints, so that its error grows as these shrink: a
+rattle of 0.01 Å is a cold crystal."""
 
 
 def table(options: Options) -> Table:

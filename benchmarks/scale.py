@@ -1,4 +1,4 @@
-"""Run the benchmarks of the workflow layer on a server of their own and write what they measured beside this file."""
+"""Run the benchmarks of the workflow layer on a server of their own and write the report."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "fanout": "a thousand label jobs in one workflow, and in chunks",
     "workers": "jobs per second with 1 to 8 workers",
     "units": "what each step costs on its own",
+    "commands": "whole commands at 10 000 labels; diversity of five elements",
 }
 """Each is a module of benchmarks.scaling with run(options, folder) -> Section; the report has
 them in this order.
@@ -37,8 +38,8 @@ PACKAGES = (
 )
 EPILOG = """\
 examples:
-  python -m benchmarks.scale                 everything: benchmarks/scaling.md, scaling.json and scaling.png
-  python -m benchmarks.scale --only labels   one of them; the others stay in the report if the machine is the same
+  python -m benchmarks.scale                 everything: benchmarks/scaling.md, .json and .png
+  python -m benchmarks.scale --only labels   one; the others stay in the report of the same machine
   python -m benchmarks.scale --quick         smaller sizes, to build/benchmarks
 
 benchmarks:

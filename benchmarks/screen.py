@@ -17,9 +17,10 @@ from entropy_flows.select import Candidate, LogDetSelector, Verdict
 
 DIM, ATOMS = 200, 16
 TEXT = f"""\
-The sequential filter (θ_min 0.001) over candidates of {ATOMS} atoms with d = {DIM} that a generator makes as they are
-asked for: random fingerprints whose components fall off as 1/(1 + j) and whose spread differs from cell to cell.
-Everything accepted enters both statistics. Each row is a process of its own, by the wall clock."""
+The sequential filter (θ_min 0.001) over candidates of {ATOMS} atoms with d = {DIM} that a
+generator makes as they are asked for: random fingerprints whose components fall off as 1/(1 + j)
+and whose spread differs from cell to cell. Everything accepted enters both statistics. Each row
+is a process of its own, by the wall clock."""
 
 
 def run(options: Options) -> Section:

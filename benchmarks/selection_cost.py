@@ -19,17 +19,18 @@ from entropy_flows.select.params import NAMES
 
 DIM, ATOMS, KNOWN = 200, 4, 500
 TEXT = """\
-Seconds (wall clock) and peak memory of choosing among candidates of 4 atoms with d = 200, beside a data set of 500
-cells. Memory is what the process' rises by, above libraries and data set: the pool makes each candidate when it is
-asked for, so what a selector keeps of it counts. Half of the candidates are judged per atom, half per config.
-Uncertainties are there; what a committee costs to evaluate does not count."""
+Seconds (wall clock) and peak memory of choosing among candidates of 4 atoms with d = 200, beside
+a data set of 500 cells. Memory is what the process' rises by, above libraries and data set: the
+pool makes each candidate when it is asked for, so what a selector keeps of it counts. Half of
+the candidates are judged per atom, half per config. Uncertainties are there; what a committee
+costs to evaluate does not count."""
 NOTE = (
     "`logdet` judges one after the other and ends with the budget; θ is 10⁻³ for it and `greedy`."
 )
 
 
 class MadePool:
-    """Candidates that are made when they are asked for, the same each time: spectra that fall off, of 50 kinds."""
+    """Make candidates when they are asked for, the same each time: decaying spectra of 50 kinds."""
 
     def __init__(self, count: int) -> None:
         rng = np.random.default_rng(1)

@@ -22,7 +22,7 @@ def surface(gom: GOM, cells: list[Atoms]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Floor:
-    """The same matrices, built here from the definition, each at its own size, those of one size in one array."""
+    """Build the same matrices from the definition, those of one size in one array."""
 
     def __init__(self, gom: GOM, cells: list[Atoms]) -> None:
         by_size = defaultdict(list)
@@ -79,5 +79,6 @@ def check_floor(gom: GOM, atoms: Atoms, tolerance: float = 1e-10) -> None:
             worst = np.abs(q[atom, block] - expected).max()
             if not worst < tolerance:
                 raise RuntimeError(
-                    f"matrices of {atoms.symbols} are not those of {gom}: eigenvalues differ by {worst}"
+                    f"matrices of {atoms.symbols} are not those of {gom}: eigenvalues differ by "
+                    f"{worst}"
                 )

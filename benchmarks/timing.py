@@ -59,7 +59,7 @@ class Options:
         return spend
 
     def turn_of(self, work: Callable[[Any], object], items: list[Any]) -> Turn:
-        """Contestant that calls `work` on one item after the other; the time is the mean of the items' best ones."""
+        """Contestant that calls `work` on item after item; its time is the mean of the best."""
         turns = [self.turn(partial(work, item)) for item in items]
         best = [float("inf")] * len(items)
 
@@ -71,7 +71,10 @@ class Options:
         return spend
 
     def compete(self, contestants: Mapping[str, Turn], seconds: float = 4.0) -> dict[str, float]:
-        """Best time (s) of each contestant: in turn and back, at least three times, for about `seconds` in all."""
+        """Return the best time (s) of each contestant.
+
+        They run in turn and back, at least three times, for about `seconds` in all.
+        """
         seconds = seconds / 8 if self.quick else seconds
         best = dict.fromkeys(contestants, float("inf"))
         for turn in contestants.values():  # first calls compile, allocate and load

@@ -1,4 +1,6 @@
-"""S_local, forces and virial by automatic differentiation: ReformPy's route, batched over the atoms of a cell.
+"""Compute S_local, forces and virial by automatic differentiation, batched over a cell's atoms.
+
+This is ReformPy's route.
 
 All environments of a cell are padded to the largest; the overlap matrices are built in one go and
 solved by one batched eigvalsh, and torch differentiates from S_local back to positions and strain.
@@ -46,7 +48,10 @@ def autograd_surface(
 
 
 def spectrum(gom: GOM, d: Tensor, alpha: Tensor, slots: Tensor, dtype: torch.dtype) -> Tensor:
-    """Eigenvalues (n, natx) of the matrices of one block, descending; slots (n, L) number the rows, −1 is padding."""
+    """Return the eigenvalues (n, natx) of one block's matrices, in descending order.
+
+    The slots (n, L) number the rows; −1 is padding.
+    """
     params, d = gom.params, d[slots].to(dtype)
     a = alpha.to(dtype) if len(alpha) == 1 else alpha[slots].to(dtype)
     square = (d**2).sum(-1)

@@ -35,7 +35,7 @@ def build() -> str:
     if not (shutil.which("cc") or shutil.which("gcc")):
         return "it needs a C compiler (apt-get install gcc)"
     if not (find_library("openblas") or find_library("lapack")):
-        return "it needs OpenBLAS or LAPACK (apt-get install libopenblas-dev; plain liblapack-dev makes it slower)"
+        return "it needs OpenBLAS (apt-get install libopenblas-dev) or LAPACK, which is slower"
     numpy = re.search(r"^numpy==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert numpy is not None
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-cache-dir"]

@@ -3,17 +3,18 @@
 How its conventions map to GOM(overlap="normalized", exponent=2, species="single", radii=RADII),
 from the C source:
 
-===============  ======================================================================================================
+===============  ================================================================================
 libfp            here
-===============  ======================================================================================================
+===============  ================================================================================
 rcov             radii, Å: a table of its own (rcov.c); α = 1/(2 rcov²) as here
 NC = 2           exponent: wc = cutoff/√(2 NC), amp = (1 − r²/(2 NC wc²))^NC = (1 − r²/cutoff²)²
 cutoff           r ≤ cutoff; here r < cutoff. At r = cutoff amp is 0, and so is the row
-natx             length of the vector, and a limit: more neighbours than that end its process (exit 1)
-types            tell lists of elements apart; in long fingerprints they do nothing: one matrix of all neighbours
-dfp[i, j, x, m]  ∂q_im/∂r_jx;  dfpe[i, v, m]: strain in Voigt order xx yy zz yz xz xy, shears counted twice
+natx             length of the vector; more neighbours than that end its process (exit 1)
+types            set lists of elements apart; without effect in long fingerprints (one matrix)
+dfp[i, j, x, m]  ∂q_im/∂r_jx
+dfpe[i, v, m]    ∂q/∂strain in Voigt order xx yy zz yz xz xy, shears counted twice
 positions        must be inside the cell: the images searched reach just far enough for that
-===============  ======================================================================================================
+===============  ================================================================================
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""libfp behind a pipe; runs under build/peers/bin/python, which has numpy and libfp and nothing else.
+"""Serve libfp behind a pipe, under a Python that has numpy and libfp and nothing else.
 
 One JSON object a line comes in, one goes out:
 

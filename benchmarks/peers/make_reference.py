@@ -1,4 +1,6 @@
-"""Write tests/fingerprints/libfp.json, libfp's own words on a few cells: `python -m benchmarks.peers.make_reference`.
+"""Write tests/fingerprints/libfp.json, libfp's results for a few cells.
+
+Run it by `python -m benchmarks.peers.make_reference`.
 
 Beside cells and fingerprints it holds the derivatives of φ = Σ w q, w = sin(0, 1, 2, …), in
 positions and strain.

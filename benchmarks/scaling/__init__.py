@@ -1,1 +1,4 @@
-"""What the workflow layer costs beside the work itself: `make bench-scale`, or `python -m benchmarks.scale --help`."""
+"""Measure what the workflow layer costs beside the work itself.
+
+Run it by `make bench-scale` or `python -m benchmarks.scale`.
+"""

@@ -63,7 +63,7 @@ ALL_AT_ONCE = 5
 
 @contextmanager
 def server() -> Iterator[Path]:
-    """An embedded server, configured as this machine's; gives the folder that holds its files and all others."""
+    """Run an embedded server as this machine's; yield the folder of all files."""
     with (
         TemporaryDirectory(prefix="entropy-flows-scale-") as name,
         embedded_server(Path(name) / "database") as uri,
@@ -142,7 +142,10 @@ class Bench:
         return Batch(iteration, first)
 
     def run_here(self) -> float:
-        """Run the one job that is ready in this process; its seconds, from taking it to the end of what it adds."""
+        """Run the one job that is ready in this process.
+
+        The seconds go from taking it to the end of what it adds.
+        """
         started = time.perf_counter()
         rapidfire(
             self.pad,
@@ -186,7 +189,7 @@ class Workers:
         self.local.__exit__()
 
     def wait(self, batch: Batch, name: str, *places: int) -> None:
-        """Wait until the job of this name is completed, or those at all of these places in the iteration.
+        """Wait until the jobs of this name, or those with these numbers, are completed.
 
         Asks for one job at a time by its uuid, which has an index: asking for a whole batch keeps
         the server busy.
@@ -203,7 +206,8 @@ class Workers:
                 self._look()
                 if time.monotonic() > deadline:
                     raise RuntimeError(
-                        f"job {name!r} of iteration {batch.iteration} was not done in {PATIENCE:.0f} s"
+                        f"job {name!r} of iteration {batch.iteration} was not done in "
+                        f"{PATIENCE:.0f} s"
                     )
                 time.sleep(0.5)
 

@@ -25,10 +25,10 @@ ROWS = ((16, 8), (16, 32), (64, 8), (64, 32), (256, 8), (256, 32), (1536, 32))
 QUICK = ROWS[:4]
 LABELS, LABEL_BATCH = 100, 50
 TEXT = f"""\
-One iteration without training: trajectories of 7 steps with a snapshot each, selection, {LABELS} labels at most,
-{LABEL_BATCH} a job; one worker. Body: seconds in the stage's own function (loading the model, the equations of
-state, 7 steps). Overhead: what else the worker spent from its first exploration to its last: taking jobs, and their
-bookkeeping."""
+One iteration without training: trajectories of 7 steps with a snapshot each, selection, {LABELS}
+labels at most, {LABEL_BATCH} a job; one worker. Body: seconds in the stage's own function
+(loading the model, the equations of state, 7 steps). Overhead: what else the worker spent from
+its first exploration to its last: taking jobs, and their bookkeeping."""
 COLUMNS = [
     "conditions",
     "a job",
@@ -65,7 +65,8 @@ def run(options: Options, folder: Path) -> Section:
             weighs.rows.append([count, size, *extents(bench, batch)])
     took.note = memory(bench, batch)
     weighs.note = (
-        "An output's arrays are in GridFS and count as well. Last column: the largest document as a share of MongoDB's "
+        "An output's arrays are in GridFS and count as well. Last column: the largest document as "
+        "a share of MongoDB's "
         "limit of 16 MiB."
     )
     return Section("Conditions", TEXT.replace("\n", " "), [took, weighs])
@@ -131,7 +132,7 @@ def extents(bench: Bench, batch: Batch) -> list[Any]:
 
 
 def memory(bench: Bench, batch: Batch) -> str:
-    """What selection holds at once: the explore outputs of the last row, and the cells that it makes of them."""
+    """Say what selection holds at once: explore outputs of the last row, and their cells."""
     jobs = bench.pad.fireworks.find(
         {"fw_id": {"$gte": batch.first}, "name": "explore"}, {"spec.uuid": 1}
     )
@@ -145,4 +146,7 @@ def memory(bench: Bench, batch: Batch) -> str:
         held = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
     each = held / len(pool) / KB
-    return f"Selection holds its pool at once: {len(pool):,} snapshots in {held / MIB:.0f} MiB, {each:.1f} kB each."
+    return (
+        f"Selection holds its pool at once: {len(pool):,} snapshots in {held / MIB:.0f} MiB, "
+        f"{each:.1f} kB each."
+    )

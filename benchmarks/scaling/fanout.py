@@ -22,11 +22,12 @@ LABELS, QUICK = 1000, 200
 TIMED = 12
 """Jobs that are run of each layout; nobody waits for the others."""
 TEXT = f"""\
-Label jobs of one label each, as the planning job adds them: in chunks of {stage.FAN_OUT}, and as they would be without
-chunks. One worker in this process plans and then does {TIMED} of the label jobs. Plan: seconds until all jobs are
-there. Overhead: what FireWorks, jobflow and the database take of a job. Locked: how long of that the workflow's lock is
-held, when no other worker can start or end a job of the same workflow, so that no number of workers does more jobs a
-second than "at most". Launch: the planning job's, which has in it what it adds to its own workflow."""
+Label jobs of one label each, as the planning job adds them: in chunks of {stage.FAN_OUT}, and as
+they would be without chunks. One worker in this process plans and then does {TIMED} of the label
+jobs. Plan: seconds until all jobs are there. Overhead: what FireWorks, jobflow and the database
+take of a job. Locked: how long of that the workflow's lock is held, when no other worker can
+start or end a job of the same workflow, so that no number of workers does more jobs a second
+than "at most". Launch: the planning job's, which has in it what it adds to its own workflow."""
 COLUMNS = [
     "layout",
     "workflows",

@@ -1,4 +1,4 @@
-"""Overhead per label, one a job as for VASP or many a job, and what a labelled structure weighs in the database."""
+"""Measure the overhead per label, one a job or many, and the bytes of a labelled structure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ROWS = ((100, 1), (200, 1), (100, 100), (1000, 100), (10_000, 100))
 """Labels, and labels a job."""
 QUICK = ((40, 1), (400, 40))
 TEXT = """\
-Cells of 16 atoms that are in the ledger already; the planning job adds the label jobs and the gathering one, in chunks
-of 100 jobs; one worker. Body: seconds in the stage's own function, most of them atomate2's around a pair
-potential; overhead as above, of the label jobs."""
+Cells of 16 atoms that are in the ledger already; the planning job adds the label jobs and the
+gathering one, in chunks of 100 jobs; one worker. Body: seconds in the stage's own function, most
+of them atomate2's around a pair potential; overhead as above, of the label jobs."""
 COLUMNS = [
     "labels",
     "a job",
@@ -33,7 +33,10 @@ MORE = ["overhead, ms a job", "plan, s", "job, kB", "launch, kB", "workflow, kB"
 
 
 def run(options: Options, folder: Path) -> Section:
-    """All sizes in one campaign, an iteration each; its weight is taken before and after the last of either kind."""
+    """Run all sizes in one campaign, an iteration each.
+
+    Its weight is taken before and after the last of either kind.
+    """
     bench = Bench(folder, "labels")
     took = Table("Labels", [*COLUMNS, *MORE])
     weighs: dict[str, dict[str, float]] = {}
@@ -51,7 +54,10 @@ def run(options: Options, folder: Path) -> Section:
                 name: 1000 * (weight - before.get(name, 0)) / count
                 for name, weight in weights(bench).items()
             }
-    took.note = "Last columns: the largest documents, and the largest of all as a share of MongoDB's 16 MiB."
+    took.note = (
+        "Last columns: the largest documents, and the largest of all as a share of MongoDB's "
+        "16 MiB."
+    )
     return Section("Labels", TEXT.replace("\n", " "), [took, database(weighs, bench, folder)])
 
 

@@ -29,9 +29,9 @@ LENGTHS = (24, 200)
 ENTRIES, FEW = 1000, 100
 ROUNDS = 3
 TEXT = f"""\
-FireWorks: one job frees n others, which one more waits for; the jobs do nothing. Data: {ROUNDS} times {ENTRIES} cells
-of 16 atoms ({FEW} with --quick) are appended to a ledger, and the first {ENTRIES} get labels; fingerprints of the
-demo's and of the paper's length d."""
+FireWorks: one job frees n others, which one more waits for; the jobs do nothing. Data: {ROUNDS}
+times {ENTRIES} cells of 16 atoms ({FEW} with --quick) are appended to a ledger, and the first
+{ENTRIES} get labels; fingerprints of the demo's and of the paper's length d."""
 
 
 def run(options: Options, folder: Path) -> Section:

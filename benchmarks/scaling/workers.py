@@ -16,8 +16,8 @@ from entropy_flows.jobs.label import SubtotalMaker
 COUNTS, QUICK = (8, 4, 2, 1), (2, 1)
 JOBS, FEW = 40, 12
 TEXT = """\
-Label jobs of one label each, all in one workflow, and jobs that do nothing, a workflow each. The machine has two cores,
-which the workers share with the database server."""
+Label jobs of one label each, all in one workflow, and jobs that do nothing, a workflow each. The
+machine has two cores, which the workers share with the database server."""
 COLUMNS = [
     "workers",
     "label jobs/s",

@@ -36,9 +36,17 @@ acceptance is an addition and the next gain, with what decomposing anew takes in
 is the peak of both while the data set grows, without the fingerprints; bytes are those stored of
 a cell and of a covariance."""
 COLUMNS = [
-    "system", "elements", "d", "populated", "ms a fingerprint", "ms a candidate", "ms an acceptance",
-    "peak MiB", "kB a cell", "kB a covariance",
-]  # fmt: skip
+    "system",
+    "elements",
+    "d",
+    "populated",
+    "ms a fingerprint",
+    "ms a candidate",
+    "ms an acceptance",
+    "peak MiB",
+    "kB a cell",
+    "kB a covariance",
+]
 
 
 def cells(elements: tuple[str, ...], count: int) -> list[Atoms]:

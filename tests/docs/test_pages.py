@@ -1,0 +1,84 @@
+"""Pages agree with the package: links lead somewhere, the glossary has every name, code runs."""
+
+import re
+from typing import get_args
+
+import pytest
+import yaml
+from ase.build import bulk
+from ase.io import write
+from page_blocks import ROOT, blocks, shell
+
+from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.campaign import Stage
+from entropy_flows.store.schema import UNIQUE
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+LINK = re.compile(r"\]\((?!https?:)([^)\s#]+)?(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def anchors(page):
+    """Anchors of a page's headings, as Markdown's toc extension makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    words = (re.sub(r"[`*]|\([^)]*\)", "", title).lower() for title in HEADING.findall(text))
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title).strip()) for title in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_links_lead_to_pages_and_headings(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for path, anchor in LINK.findall(text):
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{page.name}: {path}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{page.name}: {path}#{anchor}"
+
+
+def test_links_of_the_readme_lead_to_files():
+    for path, anchor in LINK.findall((ROOT / "README.md").read_text()):
+        assert not path or (ROOT / path).exists(), path
+        if anchor and path.endswith(".md"):
+            assert anchor in anchors(ROOT / path), f"{path}#{anchor}"
+
+
+def test_every_page_is_in_the_navigation():
+    text = (ROOT / "mkdocs.yml").read_text()
+    for page in PAGES:
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert f"{name}\n" in text, f"{name} is neither in `nav` nor in `exclude_docs`"
+
+
+def test_the_glossary_has_stages_and_collections():
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    sections = {"iterations", "phases", "regularization", "anchors", "student"}
+    assert sections <= set(Campaign.model_fields)
+    for name in [*get_args(Stage), *UNIQUE]:
+        assert f"`{name}`" in text, name
+
+
+def test_the_choice_among_frames(tmp_path):
+    frames = []
+    for seed in range(40):
+        cell = bulk("Si", cubic=True)
+        cell.rattle(0.02 + 0.01 * seed, seed=seed)
+        frames.append(cell)
+    write(tmp_path / "frames.extxyz", frames)
+    (program,) = [block for block in blocks("howto/frames.md") if block.title]
+    (tmp_path / program.title).write_text(program.text)
+    assert "chosen: 20 of 40" in shell(f"python {program.title}", tmp_path)
+
+
+def test_single_steps_in_python(capsys):
+    program = next(b.text for b in blocks("howto/python.md") if "local_entropy" in b.text)
+    exec(program, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(re.search(r"\d", line) for line in lines)
+
+
+def test_the_citation_file_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert citation["version"] == version[1]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)

@@ -97,6 +97,7 @@ def database(weighs: dict[str, dict[str, float]], bench: Bench, folder: Path) ->
     files = sum(file.stat().st_size for file in (folder / "database").rglob("*") if file.is_file())
     table.note = (
         f"Lengths of the documents, d = 24. "
-        f"On disk the server keeps these {documents / KB**2:.0f} MB of documents, with their indexes and its journal, in {files / KB**2:.0f} MB."
+        f"On disk the server keeps these {documents / KB**2:.0f} MB of documents, "
+        f"with their indexes and its journal, in {files / KB**2:.0f} MB."
     )
     return table

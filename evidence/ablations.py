@@ -1,43 +1,50 @@
-"""What the paper leaves open, on NaCl: scaled fingerprints, refinement, the mix of modes, the share of anchors.
+"""Try on NaCl what Wang 2026 leaves open: scales, refinement, the mix of modes, anchors.
 
-Each variant is a campaign of 120 labels of its own seed, in the database of the system's evidence,
-tested on the same cells: those held out of the evidence's pool ("common"), and its independent
-test. Run `make evidence` first.
+Each variant is a campaign of 120 labels with a seed of its own, in the database of the system's
+evidence. All are tested on the same cells: those held out of the evidence's pool ("common"), and
+its independent test. Run `make evidence` first.
 
 Example: python evidence/ablations.py --folder runs/evidence
 """
 
 from __future__ import annotations
 
-import argparse
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from make import HERE, SYSTEMS, markdown
 from rich.console import Console
+from shared import SYSTEMS, add_workers, campaign_file, command_line
 
-from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.cli.run import run_workers
-from entropy_flows.evaluate.curve import QUANTITIES, summarise
+from entropy_flows.evaluate.curve import ERROR_COLUMNS, summarise
 from entropy_flows.fingerprints.gom import GOMParams
 from entropy_flows.fingerprints.scale import block_scale, standard_scale
-from entropy_flows.flows import ActiveLearningMaker, LearningCurveMaker, curve_of
+from entropy_flows.flows import (
+    ActiveLearningMaker,
+    CurveCampaigns,
+    LearningCurveMaker,
+    curve_of,
+)
 from entropy_flows.launch.session import Session, session
+from entropy_flows.report.text import MISSING, markdown_table
 from entropy_flows.schemas import Campaign
 
-LABELS, SIZE, SEED = 120, 60, 7
-MANY_NEAR = {"select": {"theta_min": 0.03}}
-"""A threshold that the filter ends at before the labels are spent: with less, nothing is left
-for refinement.
+LABELS = 120
+TRAINING_CELLS = 60
+SEED = 7
+TESTS = ("common", "independent")
+HIGH_THRESHOLD = {"select": {"theta_min": 0.03}}
+"""A threshold at which the filter ends before the labels are spent. With less, nothing is left for
+refinement.
 """
 VARIANTS: dict[str, dict[str, Any]] = {
     "as in the paper": {},
     "standardised": {"global_fingerprint": {"scale": "standard"}},
     "scaled per matrix": {"global_fingerprint": {"scale": "per matrix"}},
-    "theta 0.03": MANY_NEAR,
-    "theta 0.03, no refinement": {**MANY_NEAR, "refine": {"enabled": False}},
+    "theta 0.03": HIGH_THRESHOLD,
+    "theta 0.03, no refinement": {**HIGH_THRESHOLD, "refine": {"enabled": False}},
     "all per config": {"explore": {"per_atom_fraction": 0.0}},
     "all per atom": {"explore": {"per_atom_fraction": 1.0}},
     "anchors 10 %": {"anchors": {"fraction": 0.1}},
@@ -48,115 +55,111 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run the variants and print their table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core"
-    )
+    parser = command_line(__doc__)
+    add_workers(parser)
     parser.add_argument("--system", choices=SYSTEMS, default="nacl", help="default: %(default)s")
     parser.add_argument(
         "--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="default: all"
     )
-    args = parser.parse_args()
-    console, rows, file = Console(), [], HERE / f"{args.system}.yaml"
-    with session(file, args.folder / args.system) as opened:
-        parts = CurveCampaigns.of(opened)
-        for name in args.only:
-            campaign = variant(opened, file, name, VARIANTS[name])
-            part = opened.of(campaign)
-            run(part, ActiveLearningMaker.from_campaign(campaign), args.workers, console)
-            pools = {
-                "entropy": campaign.name,
-                "independent": parts.independent.name,
-                "common": opened.campaign.name,
-            }
-            curve = curve_of(campaign, pools)
-            other = opened.of(curve)
-            run(other, LearningCurveMaker.from_campaign(campaign, pools), args.workers, console)
-            rows.append(row(name, part, other))
-    print(markdown([header(), *rows]))
+    options = parser.parse_args()
+    console = Console()
+    file = campaign_file(options.system)
+    rows = [header()]
+    with session(file, options.folder / options.system) as system:
+        for name in options.only:
+            campaign = variant(system, file, name, VARIANTS[name])
+            rows.append([name, *run_variant(system, campaign, options.workers, console)])
+    print(markdown_table(rows))
 
 
-def variant(opened: Session, file: Path, name: str, changes: dict[str, Any]) -> Campaign:
-    """The evidence's campaign with a change, fewer labels and another seed."""
+def run_variant(system: Session, campaign: Campaign, workers: int, console: Console) -> list[str]:
+    """Run a variant and its training, and write its row."""
+    variant_session = system.of(campaign)
+    run(variant_session, ActiveLearningMaker.from_campaign(campaign), workers, console)
+    pools = {
+        "entropy": campaign.name,
+        "independent": CurveCampaigns.of(system.store, system.campaign).independent.name,
+        "common": system.campaign.name,
+    }
+    curve_session = system.of(curve_of(campaign, pools))
+    run(curve_session, LearningCurveMaker.from_campaign(campaign, pools), workers, console)
+    return variant_row(variant_session, curve_session)
+
+
+def variant(system: Session, file: Path, name: str, changes: Mapping[str, Any]) -> Campaign:
+    """Return the evidence's campaign with a change, fewer labels and another seed."""
     config = yaml.safe_load(file.read_text())
     for section, values in changes.items():
-        scale = {"scale": scale_of(opened, values["scale"])} if "scale" in values else {}
+        scale = {"scale": scale_of(system, values["scale"])} if "scale" in values else {}
         config[section] = {**config.get(section, {}), **values, **scale}
     config["select"] |= {"max_labels": LABELS}
-    return Campaign.model_validate(
-        {
-            **config,
-            "name": f"ablation-{''.join(letter if letter.isalnum() else '-' for letter in name)}",
-            "seed": SEED,
-            "stop": {"max_iterations": 1, "label_budget": LABELS},
-            "curve": {**config["curve"], "methods": ["campaign"], "sizes": [SIZE]},
-        }
-    )
+    config["name"] = f"ablation-{''.join(c if c.isalnum() else '-' for c in name)}"
+    config["seed"] = SEED
+    config["stop"] = {"max_iterations": 1, "label_budget": LABELS}
+    config["curve"] = {**config["curve"], "methods": ["campaign"], "sizes": [TRAINING_CELLS]}
+    return Campaign.model_validate(config)
 
 
-def scale_of(opened: Session, kind: str) -> tuple[float, ...]:
-    """The scale that the evidence's own pool has."""
-    ledger = opened.store.ledger(opened.campaign.dataset)
+def scale_of(system: Session, kind: str) -> tuple[float, ...]:
+    """Return the scale that the evidence's own pool has."""
+    dataset = system.campaign.dataset
+    ledger = system.store.ledger(dataset)
     prints = list(ledger.fingerprints_between(0, len(list(ledger.entries()))))
     if kind == "standard":
         return standard_scale(prints)
-    params = opened.campaign.dataset.fingerprint
-    assert isinstance(params, GOMParams), (
-        "the evidence's fingerprint is GOM: others have no matrices"
-    )
+    params = dataset.fingerprint
+    assert isinstance(params, GOMParams), "only GOM's fingerprints are matrices' eigenvalues"
     return block_scale(prints, params.natx)
 
 
-def run(part: Session, maker: Any, workers: int, console: Console) -> None:
+def run(campaign_session: Session, maker: Any, workers: int, console: Console) -> None:
     """Run one campaign to its end."""
-    console.rule(part.campaign.name, align="left")
-    state, message = run_workers(part, console, workers, maker=maker)
+    name = campaign_session.campaign.name
+    console.rule(name, align="left")
+    state, message = run_workers(campaign_session, console, workers, maker=maker)
     if state == "failed":
-        raise RuntimeError(f"{part.campaign.name} failed: {message}")
+        raise RuntimeError(f"{name} failed: {message}")
 
 
 def header() -> list[str]:
-    """Of the table."""
-    errors = [
-        f"{name}, {test}" for test in ("common", "independent") for name, _ in QUANTITIES.values()
-    ]
+    """Return the header of the table."""
+    errors = [f"{title}, {test}" for test in TESTS for title, _ in ERROR_COLUMNS.values()]
     work = ["labels", "refined in", "labels per CPU hour, explored", "refined"]
     return ["variant", *work, "log det Σ, per atom / config", *errors]
 
 
-def row(name: str, part: Session, curve: Session) -> list[str]:
-    """A variant's labels, information and errors."""
-    points, (document, *_) = curve.store.points(), part.store.iterations()
-    labels = len(list(part.store.labels(converged=True)))
-    refined = document.get("refine", {})
-    after = refined.get("entropy_after") or document["select"]["entropy_after"]
-    cells = []
-    for test in ("common", "independent"):
-        for quantity, (_, scale) in QUANTITIES.items():
-            found = summarise(points, test, quantity).get(("campaign", SIZE))
-            cells.append("–" if found is None else str(found.scaled(scale)))
-    told = f"{refined.get('accepted', 0)} of {refined.get('tried', 0)}"
-    explored = sum(run["wall_seconds"] for run in document["runs"])
-    paid = (
-        (document["select"]["accepted"], explored),
-        (refined.get("accepted"), refined.get("wall_seconds")),
-    )
-    rates = [
-        f"{3600 * gained / seconds:.0f}" if gained and seconds else "–" for gained, seconds in paid
-    ]
+def variant_row(campaign_session: Session, curve_session: Session) -> list[str]:
+    """Write a variant's labels, information and errors."""
+    store = campaign_session.store
+    document = store.iterations()[0]
+    labels = len(list(store.labels(converged=True)))
+    select = document["select"]
+    refine = document.get("refine", {})
+    entropy = refine.get("entropy_after") or select["entropy_after"]
+    explored_seconds = sum(run["wall_seconds"] for run in document["runs"])
     return [
-        name,
         str(labels),
-        told,
-        *rates,
-        " / ".join(f"{after[mode]:.1f}" for mode in ("atom", "config")),
-        *cells,
+        f"{refine.get('accepted', 0)} of {refine.get('tried', 0)}",
+        per_hour(select["accepted"], explored_seconds),
+        per_hour(refine.get("accepted"), refine.get("wall_seconds")),
+        f"{entropy['atom']:.1f} / {entropy['config']:.1f}",
+        *error_columns(curve_session.store.points()),
     ]
+
+
+def error_columns(points: list[dict[str, Any]]) -> list[str]:
+    """Write each error on each test."""
+    columns = []
+    for test in TESTS:
+        for quantity, (_, scale) in ERROR_COLUMNS.items():
+            mean = summarise(points, test, quantity).get(("campaign", TRAINING_CELLS))
+            columns.append(MISSING if mean is None else str(mean.scaled(scale)))
+    return columns
+
+
+def per_hour(count: int | None, seconds: float | None) -> str:
+    """Write a rate, if there is something to divide."""
+    return f"{3600 * count / seconds:.0f}" if count and seconds else MISSING
 
 
 if __name__ == "__main__":

@@ -1,66 +1,68 @@
-"""How many cells that began as graphite still have their layers, and how many cells have small forces, by pool.
+"""Count the cells that began as graphite and keep their layers, and those with small forces.
 
 Example: python evidence/layers.py --folder runs/evidence
 """
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
-from make import HERE, markdown
+from shared import campaign_file, command_line
 
-from entropy_flows.cli.curve import CurveCampaigns
+from entropy_flows.flows import CurveCampaigns
 from entropy_flows.jobs.curve import near_equilibrium
 from entropy_flows.launch.session import session
+from entropy_flows.report.text import markdown_table
 
-BOND, SHARE = 1.85, 0.9
-"""Longest bond, Å; atoms with three neighbours in a layered cell, at least."""
-
-
-def layered(atoms: Atoms) -> bool:
-    """Whether nearly all atoms have three neighbours."""
-    neighbours = np.bincount(neighbor_list("i", atoms, BOND), minlength=len(atoms))
-    return bool(np.mean(neighbours == 3) > SHARE)
+MAX_BOND = 1.85
+"""Longest bond (Å) in a layer of graphite."""
+MIN_SHARE = 0.9
+"""Least share of atoms with three neighbours in a layered cell."""
+FORCE_LIMITS = (2.0, 3.0)
+"""eV/Å."""
+HEADER = [
+    "pool",
+    "cells",
+    "max F < 2 eV/Å",
+    "< 3 eV/Å",
+    "from graphite",
+    "of them layered",
+    "by pressure (GPa)",
+]
 
 
 def main() -> None:
     """Print the table of carbon's pools."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
-    )
-    args = parser.parse_args()
-    rows = [
-        [
-            "pool",
-            "cells",
-            "max F < 2 eV/Å",
-            "< 3 eV/Å",
-            "from graphite",
-            "of them layered",
-            "by pressure (GPa)",
-        ]
+    options = command_line(__doc__).parse_args()
+    rows = [HEADER]
+    with session(campaign_file("carbon"), options.folder / "carbon") as carbon:
+        campaigns = CurveCampaigns.of(carbon.store, carbon.campaign)
+        for pool, campaign in campaigns.pools.items():
+            rows.append([pool, *pool_row(carbon.store.of(campaign).frames())])
+    print(markdown_table(rows))
+
+
+def pool_row(frames: list[Atoms]) -> list[str]:
+    """Count the labelled cells of a pool."""
+    graphite = [atoms for atoms in frames if atoms.info["phase"] == "graphite"]
+    pressures = Counter(f"{atoms.info['pressure']:g}" for atoms in frames)
+    counts = [
+        len(frames),
+        *(len(near_equilibrium(frames, limit)) for limit in FORCE_LIMITS),
+        len(graphite),
+        sum(map(is_layered, graphite)),
     ]
-    with session(HERE / "carbon.yaml", args.folder / "carbon") as opened:
-        for name, campaign in CurveCampaigns.of(opened).pools.items():
-            frames = opened.store.of(campaign).frames()
-            graphite = [atoms for atoms in frames if atoms.info["phase"] == "graphite"]
-            pressures = Counter(f"{atoms.info['pressure']:g}" for atoms in frames)
-            counts = [
-                len(frames),
-                *(len(near_equilibrium(frames, limit)) for limit in (2.0, 3.0)),
-                len(graphite),
-            ]
-            told = ", ".join(f"{pressure}: {n}" for pressure, n in sorted(pressures.items()))
-            rows.append([name, *map(str, [*counts, sum(map(layered, graphite))]), told])
-    print(markdown(rows))
+    by_pressure = ", ".join(f"{pressure}: {n}" for pressure, n in sorted(pressures.items()))
+    return [*map(str, counts), by_pressure]
+
+
+def is_layered(atoms: Atoms) -> bool:
+    """Return whether nearly all atoms have three neighbours."""
+    neighbours = np.bincount(neighbor_list("i", atoms, MAX_BOND), minlength=len(atoms))
+    return bool(np.mean(neighbours == 3) > MIN_SHARE)
 
 
 if __name__ == "__main__":

@@ -1,171 +1,144 @@
-"""Rerun the paper's experiment on its three systems, a teacher in place of DFT: pools, learning curves, tables, plots.
+"""Repeat the experiment of Wang 2026 on its three systems, with a teacher in place of DFT.
 
-Hours on two cores; killed and run again it goes on. Writes a page of tables for each system,
-docs/evidence/*.md, and its plots from what there is by then.
+It makes pools, learning curves, tables and plots, in hours on two cores. A run that was killed goes
+on when it is started again. It writes a page of tables for each system, docs/evidence/*.md, and its
+plots, from what there is by then.
 
 Example: python evidence/make.py --system silicon --workers 2
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from paper import PAPER
+from shared import FOLDER, SYSTEMS, TITLES, add_workers, campaign_file, command_line
 from unseen import unseen_table
 
-from entropy_flows.cli.curve import CurveCampaigns
 from entropy_flows.evaluate import errors
-from entropy_flows.evaluate.curve import QUANTITIES
+from entropy_flows.evaluate.curve import ERROR_COLUMNS
 from entropy_flows.jobs.curve import Pools
-from entropy_flows.launch.session import Session, session
+from entropy_flows.launch.session import session
 from entropy_flows.potentials import load_calculator
-from entropy_flows.report.curve import (
-    condition_tables,
-    curve_tables,
-    information_table,
-    pools_of,
-    start_of,
-)
+from entropy_flows.report.curve import condition_tables, curve_tables, information_table
+from entropy_flows.report.curve_results import CurveResults
+from entropy_flows.report.text import markdown_table
 
-HERE = Path(__file__).resolve().parent
-PAGES = HERE.parent / "docs" / "evidence"
-TITLES = {"silicon": "silicon", "nacl": "NaCl", "carbon": "carbon"}
-SYSTEMS = tuple(TITLES)
+PAGES = FOLDER.parent / "docs" / "evidence"
 PACKAGES = ("entropy_flows", "torch", "nequip", "nequip-allegro", "sevenn", "numpy")
 PLOTS = ("curves", "coverage", "umap", "parity", "distance")
+PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 
 
 def main() -> None:
     """Run, then write the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
-    )
+    parser = command_line(__doc__)
+    add_workers(parser)
     parser.add_argument(
         "--system", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="default: all"
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core"
-    )
-    parser.add_argument(
         "--tables", action="store_true", help="run nothing, write tables and plots of what there is"
     )
-    args = parser.parse_args()
-    if not args.tables:
-        for system in args.system:
-            program = [sys.executable, "-c", "from entropy_flows.cli import main; main()", "curve"]
-            where = ["--folder", str(args.folder / system), "--workers", str(args.workers)]
-            subprocess.run([*program, str(HERE / f"{system}.yaml"), *where], check=True)
-    write_tables(args.folder)
+    options = parser.parse_args()
+    if not options.tables:
+        for system in options.system:
+            folder = ["--folder", str(options.folder / system)]
+            workers = ["--workers", str(options.workers)]
+            curve = [*PROGRAM, "curve", str(campaign_file(system))]
+            subprocess.run([*curve, *folder, *workers], check=True)
+    write_tables(options.folder)
 
 
 def write_tables(folder: Path) -> None:
     """Write the page of tables of each system that has points, and copy its plots."""
     PAGES.mkdir(exist_ok=True)
     for system in SYSTEMS:
-        home = folder / system
-        if not (home / "database").is_dir():
+        system_folder = folder / system
+        if not (system_folder / "database").is_dir():
             continue
-        with session(HERE / f"{system}.yaml", home) as opened:
-            lines = system_page(system, opened)
+        with session(campaign_file(system), system_folder) as system_session:
+            results = CurveResults.read(system_session.store, system_session.campaign)
+            lines = system_page(system, results) if results.points else []
         if lines:
-            copy_plots(system, home)
-            (page := PAGES / f"{system}.md").write_text("\n".join(lines) + "\n")
+            copy_plots(system, system_folder)
+            page = PAGES / f"{system}.md"
+            page.write_text("\n".join(lines) + "\n")
             print(f"written: {page}")
 
 
-def system_page(system: str, opened: Session) -> list[str]:
-    """A system's tables in Markdown, beside the paper's own figures; none without points."""
-    parts = CurveCampaigns.of(opened)
-    points = opened.store.of(parts.curve.name).points()
-    if not points:
-        return []
+def system_page(system: str, results: CurveResults) -> list[str]:
+    """Write a system's tables in Markdown, beside the paper's own figures."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
         f"# Evidence: {TITLES[system]}\n",
         "Labels by SevenNet-0, a machine-learned teacher, not by DFT. Written by "
-        f"`python evidence/make.py --system {system}`; Python {platform.python_version()}, {versions}.\n",
-        costs(opened, parts, points),
+        f"`python evidence/make.py --system {system}`; "
+        f"Python {platform.python_version()}, {versions}.\n",
+        costs(results),
         "**Before training.** The base model on both tests.\n",
-        markdown(untrained(opened, parts)),
+        markdown_table(untrained_rows(results)),
     ]
     tables = [
-        *curve_tables(points),
-        unseen_table(opened, parts, points),
-        *condition_tables(opened, parts, points),
+        *curve_tables(results.points),
+        unseen_table(results),
+        *condition_tables(results),
+        information_table(results, results.pool_fingerprints()),
     ]
-    for title, rows, note in [*tables, information_table(opened, parts, pools_of(opened, parts))]:
-        lines += [f"\n**{title}.** {note}\n", markdown(rows)]
-    own = PAPER[system]
-    lines += [
-        f"\n**The paper's own ({own['engine']}, Allegro-OAM-L, N = 800).**\n",
-        markdown(own["rows"]),
-    ]
+    for table in tables:
+        lines += [f"\n**{table.title}.** {table.note}\n", markdown_table(table.rows)]
+    paper = PAPER[system]
+    title = f"The paper's own ({paper['engine']}, Allegro-OAM-L, N = 800)"
+    lines += [f"\n**{title}.**\n", markdown_table(paper["rows"])]
     lines += [f"\n![{name}]({system}-{name}.png)" for name in PLOTS]
     return lines
 
 
-def untrained(opened: Session, parts: CurveCampaigns) -> list[list[str]]:
-    """Errors of the model that all trainings start from."""
-    store = opened.store.of(parts.curve.name)
-    engine_hash = store.document()["engine"]["hash"]
-    tests = Pools(parts.pools, engine_hash, opened.campaign.curve).tests()
-    base = load_calculator(store.fetch_model(start_of(store)))
-    rows = [["test", "cells", *(name for name, _ in QUANTITIES.values())]]
-    for test, frames in tests.items():
-        found = errors(frames, base)
-        rows.append(
-            [
-                test,
-                str(len(frames)),
-                *(f"{getattr(found, key) * scale:.2f}" for key, (_, scale) in QUANTITIES.items()),
-            ]
-        )
+def untrained_rows(results: CurveResults) -> list[list[str]]:
+    """Write the errors of the model that all trainings start from."""
+    engine_hash = results.curve_store.document()["engine"]["hash"]
+    pools = Pools(results.campaigns.pools, engine_hash, results.campaign.curve)
+    model = load_calculator(results.curve_store.fetch_model(results.starting_model()))
+    rows = [["test", "cells", *(title for title, _ in ERROR_COLUMNS.values())]]
+    for test, frames in pools.tests().items():
+        test_errors = errors(frames, model)
+        values = [
+            f"{getattr(test_errors, quantity) * scale:.2f}"
+            for quantity, (_, scale) in ERROR_COLUMNS.items()
+        ]
+        rows.append([test, str(len(frames)), *values])
     return rows
 
 
-def costs(opened: Session, parts: CurveCampaigns, points: Sequence[dict[str, Any]]) -> str:
-    """Labels, trainings and their CPU time, one thread each."""
-    hours = {"trainings": sum(point["wall_seconds"] for point in points) / 3600}
+def costs(results: CurveResults) -> str:
+    """Write the number of labels and trainings, and their CPU time with one thread each."""
+    training_seconds = sum(point["wall_seconds"] for point in results.points)
+    seconds: dict[str, float] = defaultdict(float, trainings=training_seconds)
     counts = []
-    for name, campaign in parts.pools.items():
-        store = opened.store.of(campaign)
+    for name, campaign in results.campaigns.pools.items():
+        store = results.store.of(campaign)
         labels = list(store.labels())
         failed = sum(not label["converged"] for label in labels)
         flagged = sum(bool(label.get("flagged")) for label in labels)
         counts.append(f"{name} {len(labels)} labels ({failed} failed, {flagged} flagged)")
-        hours["labels"] = (
-            hours.get("labels", 0.0) + sum(label["wall_seconds"] or 0.0 for label in labels) / 3600
-        )
-        runs = [run for doc in store.iterations() for run in doc.get("runs", [])]
-        hours["dynamics"] = (
-            hours.get("dynamics", 0.0) + sum(run["wall_seconds"] for run in runs) / 3600
-        )
-    told = ", ".join(f"{name} {value:.2f} h" for name, value in hours.items())
-    return f"{'; '.join(counts)}; {len(points)} trainings. One core: {told}.\n"
+        seconds["labels"] += sum(label["wall_seconds"] or 0.0 for label in labels)
+        for doc in store.iterations():
+            seconds["dynamics"] += sum(run["wall_seconds"] for run in doc.get("runs", []))
+    hours = ", ".join(f"{work} {spent / 3600:.2f} h" for work, spent in seconds.items())
+    return f"{'; '.join(counts)}; {len(results.points)} trainings. One core: {hours}.\n"
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table with its header first."""
-    head = [f"| {' | '.join(rows[0])} |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows[1:])])
-
-
-def copy_plots(system: str, home: Path) -> None:
-    """Keep the page's figures beside the tables."""
+def copy_plots(system: str, system_folder: Path) -> None:
+    """Copy the page's figures beside the tables."""
     for name in PLOTS:
-        if (source := home / "curve" / f"{name}.png").is_file():
+        source = system_folder / "curve" / f"{name}.png"
+        if source.is_file():
             shutil.copy(source, PAGES / f"{system}-{name}.png")
 
 

@@ -1,4 +1,4 @@
-"""The paper's own figures (Wang, Rao and Zhu, arXiv 2605.20384, Tables 1 to 5), for N = 800 and three seeds."""
+"""Figures of Wang 2026 (arXiv 2605.20384, Tables 1 to 5), for N = 800 and three seeds."""
 
 HEAD = ["test, pool", "energy MAE, meV/atom", "force MAE, meV/Å", "stress MAE, GPa"]
 PAPER = {

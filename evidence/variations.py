@@ -1,4 +1,4 @@
-"""Why a ratio is what it is: the same pools, trained otherwise.
+"""Show why a ratio is what it is: the same pools, trained otherwise.
 
 The trainings are those of the largest N of the evidence with one thing changed. Run `make evidence`
 first.
@@ -9,24 +9,24 @@ si-medium.nequip.zip
 
 from __future__ import annotations
 
-import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from ablations import run
-from make import HERE, SYSTEMS, markdown
 from rich.console import Console
+from shared import SYSTEMS, add_workers, campaign_file, command_line
 
-from entropy_flows.cli.curve import CurveCampaigns
-from entropy_flows.evaluate.curve import QUANTITIES, Ratio, summarise
-from entropy_flows.flows import LearningCurveMaker, curve_of
+from entropy_flows.evaluate.curve import ERROR_COLUMNS, summarise
+from entropy_flows.flows import CurveCampaigns, LearningCurveMaker, curve_of
 from entropy_flows.launch.session import Session, session
+from entropy_flows.report.curve import ratio_text
+from entropy_flows.report.text import MISSING, markdown_table
 from entropy_flows.schemas import Campaign
 from entropy_flows.train import TrainParams
 
-LOSS = ("huber_delta", "energy_coefficient", "stress_coefficient")
-SQUARED = {name: getattr(TrainParams(preset="small"), name) for name in LOSS}
+LOSS_FIELDS = ("huber_delta", "energy_coefficient", "stress_coefficient")
+SMALL = TrainParams(preset="small")
+SQUARED_LOSS = {name: getattr(SMALL, name) for name in LOSS_FIELDS}
 """The preset's own loss, in which the largest errors have most of the gradient."""
 METHODS = ("entropy", "random", "mixed")
 TESTS = ("in-distribution", "independent")
@@ -34,72 +34,69 @@ RATIOS = {"MAE": "energy_mae", "RMSE": "energy_rmse", "forces": "forces_mae"}
 
 
 def variations(campaign: Campaign, student: Path | None) -> dict[str, Campaign]:
-    """The campaign with something changed of the training."""
-    found = {
-        "squared errors": changed(campaign, **SQUARED),
+    """Return the campaign with something changed of the training, by name of the change."""
+    campaigns = {
+        "squared errors": changed(campaign, **SQUARED_LOSS),
         "no weights": changed(campaign, weight_bins=()),
-        "squared errors, no weights": changed(campaign, weight_bins=(), **SQUARED),
+        "squared errors, no weights": changed(campaign, weight_bins=(), **SQUARED_LOSS),
         "three times the epochs": changed(campaign, max_epochs=120),
-        "mixed with any cells of the baseline": changed(campaign, of={"max_force": 1.0e3}),
+        "mixed with any cells of the baseline": changed(campaign, curve={"max_force": 1.0e3}),
     }
     if student is not None:
-        found["a larger student"] = changed(campaign).model_copy(
-            update={"student": str(student.resolve())}
-        )
-    return found
+        update = {"student": str(student.resolve())}
+        campaigns["a larger student"] = changed(campaign).model_copy(update=update)
+    return campaigns
 
 
 def main() -> None:
     """Run the variations and print their table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/evidence"), help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core"
-    )
+    parser = command_line(__doc__)
+    add_workers(parser)
     parser.add_argument("--system", choices=SYSTEMS, default="silicon", help="default: %(default)s")
     parser.add_argument(
         "--student", type=Path, help="a larger model (examples/base_model/make_base.py)"
     )
     parser.add_argument("--only", nargs="+", help="names of variations; default: all")
-    args = parser.parse_args()
+    options = parser.parse_args()
     console = Console()
-    with session(HERE / f"{args.system}.yaml", args.folder / args.system) as opened:
-        parts = CurveCampaigns.of(opened)
-        rows = [row("as in the evidence", opened, parts.curve)]
-        for name, campaign in variations(opened.campaign, args.student).items():
-            if args.only and name not in args.only:
+    file = campaign_file(options.system)
+    with session(file, options.folder / options.system) as system:
+        pools = CurveCampaigns.of(system.store, system.campaign).pools
+        rows = [header(), row("as in the evidence", system, curve_of(system.campaign, pools))]
+        for name, campaign in variations(system.campaign, options.student).items():
+            if options.only and name not in options.only:
                 continue
-            curve = curve_of(campaign, parts.pools)
-            run(
-                opened.of(curve),
-                LearningCurveMaker.from_campaign(campaign, parts.pools),
-                args.workers,
-                console,
-            )
-            rows.append(row(name, opened, curve))
-    print(markdown([header(), *rows]))
+            curve = curve_of(campaign, pools)
+            maker = LearningCurveMaker.from_campaign(campaign, pools)
+            run(system.of(curve), maker, options.workers, console)
+            rows.append(row(name, system, curve))
+    print(markdown_table(rows))
 
 
-def changed(campaign: Campaign, of: dict[str, Any] | None = None, **changes: Any) -> Campaign:
-    """The campaign with another recipe, or other fields of the curve, for the points of its largest N alone."""
-    recipe = TrainParams.model_validate(
-        (campaign.curve.train or campaign.train).model_dump() | changes
-    )
-    points = {
+def changed(campaign: Campaign, curve: dict[str, Any] | None = None, **changes: Any) -> Campaign:
+    """Return the campaign with the points of its largest N alone, and something changed.
+
+    Parameters
+    ----------
+    campaign
+        The evidence's.
+    curve
+        Fields of the curve with their new values.
+    changes
+        Fields of the training's recipe with their new values.
+    """
+    recipe = (campaign.curve.train or campaign.train).model_dump() | changes
+    fields = {
         "sizes": (max(campaign.curve.sizes),),
         "methods": METHODS,
-        "train": recipe,
-        **(of or {}),
+        "train": TrainParams.model_validate(recipe),
+        **(curve or {}),
     }
-    return campaign.model_copy(update={"curve": campaign.curve.model_copy(update=points)})
+    return campaign.model_copy(update={"curve": campaign.curve.model_copy(update=fields)})
 
 
 def header() -> list[str]:
-    """Of the table."""
+    """Return the header of the table."""
     return [
         "variation",
         *(f"{name}, {test}" for test in TESTS for name in METHODS),
@@ -107,20 +104,21 @@ def header() -> list[str]:
     ]
 
 
-def row(name: str, opened: Session, curve: Campaign) -> list[str]:
-    """Energy MAE (meV/atom) at the largest N, and the ratios random / entropy."""
-    points, size = opened.store.of(curve.name).points(), max(opened.campaign.curve.sizes)
-    scale = QUANTITIES["energy_mae"][1]
-    errors, ratios = [], []
+def row(name: str, system: Session, curve: Campaign) -> list[str]:
+    """Write the energy MAE (meV/atom) at the largest N, and the ratios random / entropy."""
+    points = system.store.of(curve.name).points()
+    size = max(system.campaign.curve.sizes)
+    scale = ERROR_COLUMNS["energy_mae"][1]
+    errors = []
+    ratios = []
     for test in TESTS:
-        found = {
-            key: mean.scaled(scale) for key, mean in summarise(points, test, "energy_mae").items()
-        }
-        errors += [str(found.get((method, size), "–")) for method in METHODS]
+        means = summarise(points, test, "energy_mae")
+        for method in METHODS:
+            mean = means.get((method, size))
+            errors.append(MISSING if mean is None else str(mean.scaled(scale)))
         for quantity in RATIOS.values():
             means = summarise(points, test, quantity)
-            plain, ours = means.get(("random", size)), means.get(("entropy", size))
-            ratios.append(str(Ratio.of(plain, ours)) if plain and ours else "–")
+            ratios.append(ratio_text(means.get(("random", size)), means.get(("entropy", size))))
     return [name, *errors, *ratios]
 
 

@@ -41,7 +41,10 @@ ALLOWED = {
     "jobs": CORE | STAGES | {"schemas", "store"},
     "flows": CORE | STAGES | {"schemas", "store", "jobs"},
     "launch": CORE | STAGES | {"schemas", "store", "jobs", "flows"},
-    "cli": CORE | STAGES | {"bench", "formats", "schemas", "store", "jobs", "flows", "launch"},
+    "report": CORE | STAGES | {"bench", "schemas", "store", "jobs", "flows"},
+    "cli": CORE
+    | STAGES
+    | {"report", "bench", "formats", "schemas", "store", "jobs", "flows", "launch"},
 }
 
 

@@ -1,8 +1,11 @@
-"""What several seeds say of one selector against another.
+"""How one selector compares with another over several seeds.
 
-p          two-sided paired t-test over the seeds: t = ⟨δ⟩ / (s_δ/√n), δ the difference of one seed's two errors
-A          [1/(N₂ − N₁)] ∫ error dN, by trapezoids from the smallest to the largest N: the mean height of the curve
-saved      1 − N*/N₂, N* where the selector's mean curve first gets down to random's error at N₂, by straight lines
+p          two-sided paired t-test over the seeds: t = ⟨δ⟩ / (s_δ/√n), δ the difference of one
+           seed's two errors
+A          [1/(N₂ − N₁)] ∫ error dN, by trapezoids from the smallest to the largest N: the mean
+           height of the curve
+saved      1 − N*/N₂, N* where the selector's mean curve first gets down to random's error at N₂,
+           by straight lines
 """
 
 from __future__ import annotations
@@ -19,83 +22,90 @@ Curves = dict[int, dict[int, float]]
 
 
 def curves(points: Sequence[Mapping[str, Any]], method: str, quantity: str) -> Curves:
-    """A selector's errors on the held-out cells."""
-    found: Curves = {}
+    """Return a selector's errors on the held-out cells."""
+    by_seed: Curves = {}
     for point in points:
-        value = point["errors"].get("held-out", {}).get(quantity)
-        if point["method"] == method and value is not None:
-            found.setdefault(point["seed"], {})[point["size"]] = value
-    return found
+        error = point["errors"].get("held-out", {}).get(quantity)
+        if point["method"] == method and error is not None:
+            by_seed.setdefault(point["seed"], {})[point["size"]] = error
+    return by_seed
 
 
-def at(found: Curves, size: int) -> dict[int, float]:
-    """Seed → error at one N."""
-    return {seed: curve[size] for seed, curve in found.items() if size in curve}
+def values_at(by_seed: Curves, size: int) -> dict[int, float]:
+    """Return each seed's error at one N, of the seeds that have it."""
+    return {seed: curve[size] for seed, curve in by_seed.items() if size in curve}
 
 
-def areas(found: Curves, sizes: Sequence[int]) -> dict[int, float]:
-    """Seed → A, of the seeds that have all sizes; empty for a single size."""
+def areas(by_seed: Curves, sizes: Sequence[int]) -> dict[int, float]:
+    """Return A of the seeds that have all sizes; empty for a single size."""
     if len(sizes) < 2:
         return {}
-    whole = {
-        seed: [curve[n] for n in sizes]
-        for seed, curve in found.items()
-        if all(n in curve for n in sizes)
-    }
+    width = sizes[-1] - sizes[0]
     return {
-        seed: float(np.trapezoid(curve, sizes)) / (sizes[-1] - sizes[0])
-        for seed, curve in whole.items()
+        seed: float(np.trapezoid([curve[size] for size in sizes], sizes)) / width
+        for seed, curve in by_seed.items()
+        if all(size in curve for size in sizes)
     }
 
 
-def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
-    """p over the seeds that both have; None with fewer than two, or where all differences are 0."""
-    seeds = [seed for seed in ours if seed in theirs]
-    pairs = np.array([[ours[seed], theirs[seed]] for seed in seeds]).reshape(-1, 2)
+def paired_p(errors: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+    """Return p over the seeds that both have.
+
+    It is None with fewer than two seeds, or where all differences are 0.
+    """
+    seeds = [seed for seed in errors if seed in baseline]
+    pairs = np.array([[errors[seed], baseline[seed]] for seed in seeds]).reshape(-1, 2)
     if len(pairs) < 2 or not np.ptp(pairs, axis=1).any():
         return None
     if np.ptp(pairs[:, 0] - pairs[:, 1]) == 0:
-        return 0.0  # the same difference for all seeds
+        # The same difference for all seeds: their spread is 0, and t has no value.
+        return 0.0
     return float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
 
 
-def change(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
-    """Relative change of the mean over the seeds that both have: negative is better."""
-    seeds = [seed for seed in ours if seed in theirs]
+def relative_change(errors: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+    """Return the relative change of the mean over the seeds that both have; negative is better."""
+    seeds = [seed for seed in errors if seed in baseline]
     if not seeds:
         return None
-    return float(
-        np.mean([ours[seed] for seed in seeds]) / np.mean([theirs[seed] for seed in seeds]) - 1
-    )
+    mean = np.mean([errors[seed] for seed in seeds])
+    baseline_mean = np.mean([baseline[seed] for seed in seeds])
+    return float(mean / baseline_mean - 1)
 
 
-def needed(found: Curves, sizes: Sequence[int], last: Mapping[int, float]) -> float | None:
-    """N*, at which the mean curve first gets down to random's error.
+def size_to_reach(
+    by_seed: Curves, sizes: Sequence[int], target: Mapping[int, float]
+) -> float | None:
+    """Return N*, at which the mean curve first gets down to an error.
 
     Parameters
     ----------
-    found
+    by_seed
         The selector's curves.
     sizes
         All N.
-    last
-        Seed → random's error at the largest N.
+    target
+        Seed → error to reach: random's at the largest N.
 
     Returns
     -------
     float or None
-        None if it does not, or no seed has both. Over the seeds with all N that the selector has at
-        all, so that each point of the curve and the error are means over the same ones.
+        None if the curve does not get there, or no seed has both. Curve and target are means over
+        the same seeds: those with all N that the selector has at all.
     """
-    own = [n for n in sizes if at(found, n)]
-    seeds = [seed for seed, curve in found.items() if seed in last and all(n in curve for n in own)]
+    common = [size for size in sizes if values_at(by_seed, size)]
+    seeds = [
+        seed
+        for seed, curve in by_seed.items()
+        if seed in target and all(size in curve for size in common)
+    ]
     if not seeds:
         return None
-    error = np.mean([last[seed] for seed in seeds])
-    means = [np.mean([found[seed][n] for seed in seeds]) for n in own]
+    error = np.mean([target[seed] for seed in seeds])
+    means = [np.mean([by_seed[seed][size] for seed in seeds]) for size in common]
     if means[0] <= error:
-        return float(own[0])
-    for n, (a, b) in enumerate(pairwise(means)):
-        if a > error >= b:
-            return float(own[n] + (a - error) / (a - b) * (own[n + 1] - own[n]))
+        return float(common[0])
+    for (low, above), (high, below) in pairwise(zip(common, means, strict=True)):
+        if above > error >= below:
+            return float(low + (above - error) / (above - below) * (high - low))
     return None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ase.data import chemical_symbols
 from rich.console import Console
-from rich.table import Table
 
 from entropy_flows.cli.options import FolderOption
 from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.session import Session, need_shared_database, session, stored
 from entropy_flows.processes import locked
+from entropy_flows.report.agnostic import search_rows
+from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import AgnosticParams, load_agnostic
 
 AgnosticFile = Annotated[
@@ -46,32 +47,32 @@ def command(
         typer.Option(help="Its volume per atom (Å³). Default: ASE's reference crystal."),
     ] = None,
 ) -> None:
-    """Fill volume windows with cells that add the most information (Rev-EM), label them if the file says how.
+    """Fill volume windows with cells that add the most information (Rev-EM), and label them.
 
-    Ends with a table, a page, and the cells as extended XYZ in the folder `agnostic`. What is done
-    is not done again.
+    Cells are labelled if the file says how. The command ends with a table, a page, and the cells as
+    extended XYZ in the folder `agnostic`. What is done is not done again.
 
     Example: entropy-flows agnostic tungsten.yaml -C runs/tungsten --workers 2
     """
     settings = load_agnostic(file)
-    other = _other(settings, element, volume)
+    other = _other_element(settings, element, volume)
     if not show:
         check_queue(settings.queue)
         _check_windows(settings)
     if queue:
         need_shared_database("--queue")
-    console, opening = Console(), stored if show else session
-    with (
-        opening(file, folder) as opened,
-        locked(opened.folder / "run.lock", "this data set", patience=3.0),
-    ):
-        if queue:
-            _submit(opened, console)
-        elif not show:
-            state, message = run_workers(opened, console, workers, retry)
-            refuse_unfinished(settings.name, state, message)
-            console.print(f"{settings.name}: {message}")
-        _tell(opened, settings, console, other)
+    console = Console()
+    opening = stored if show else session
+    with opening(file, folder) as opened_session:
+        lock = opened_session.folder / "run.lock"
+        with locked(lock, "this data set", patience=3.0):
+            if queue:
+                _submit(opened_session, console)
+            elif not show:
+                state, message = run_workers(opened_session, console, workers, retry)
+                refuse_unfinished(settings.name, state, message)
+                console.print(f"{settings.name}: {message}")
+            _show(opened_session, settings, console, other)
 
 
 def _check_windows(settings: AgnosticParams) -> None:
@@ -81,15 +82,16 @@ def _check_windows(settings: AgnosticParams) -> None:
     from entropy_flows.explore import random_cells
 
     for window in settings.all_windows():
-        random_cells(
-            settings.element, window, 1, settings.search, np.random.default_rng(settings.seed)
-        )
+        rng = np.random.default_rng(settings.seed)
+        random_cells(settings.element, window, 1, settings.search, rng)
 
 
-def _other(
+def _other_element(
     settings: AgnosticParams, element: str | None, volume: float | None
 ) -> tuple[str, float] | None:
-    """Another element and its volume per atom (Å³), if one was asked for."""
+    """Return another element and its volume per atom (Å³), if one was asked for."""
+    from ase.data import chemical_symbols
+
     from entropy_flows.explore import reference_state
 
     if element is None:
@@ -103,43 +105,44 @@ def _other(
     return element, volume or reference_state(element).volume
 
 
-def _submit(opened: Session, console: Console) -> None:
+def _submit(dataset_session: Session, console: Console) -> None:
     from entropy_flows.launch.submit import submit
 
-    name = opened.store.name
-    if submit(opened.store, opened.settings, opened.file.parent):
-        console.print(f"{name}: submitted; run this command again when it is done")
+    store = dataset_session.store
+    if submit(store, dataset_session.settings, dataset_session.file.parent):
+        console.print(f"{store.name}: submitted; run this command again when it is done")
     else:
-        console.print(f"{name}: {opened.store.document()['state']}")
+        console.print(f"{store.name}: {store.document()['state']}")
 
 
-def _tell(
-    opened: Session, settings: AgnosticParams, console: Console, other: tuple[str, float] | None
+def _show(
+    dataset_session: Session,
+    settings: AgnosticParams,
+    console: Console,
+    other: tuple[str, float] | None,
 ) -> None:
-    from entropy_flows.report.agnostic import stored_cells, write_cells, write_page
+    """Print the searches, and write cells and page of a data set that is done."""
+    from entropy_flows.report.agnostic import stored_cells, write_agnostic_page, write_cells
 
-    show_runs(console, opened.store.iterations(), opened.store.failures())
-    if opened.store.document()["state"] == "done":
-        cells = stored_cells(opened, settings)
-        for path, count in write_cells(opened, settings, cells, other):
-            console.print(f"cells: {path} ({count})", soft_wrap=True, highlight=False)
-        console.print(
-            f"page: {write_page(opened, settings, cells)}", soft_wrap=True, highlight=False
-        )
+    store = dataset_session.store
+    show_searches(console, store.iterations(), store.failures())
+    if store.document()["state"] != "done":
+        return
+    folder = dataset_session.folder / "agnostic"
+    cells = stored_cells(store, settings)
+    for path in write_cells(folder, settings, cells, other):
+        console.print(f"cells: {path} ({len(cells)})", soft_wrap=True, highlight=False)
+    page = write_agnostic_page(folder, store, settings, cells)
+    console.print(f"page: {page}", soft_wrap=True, highlight=False)
 
 
-def show_runs(
-    console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]
+def show_searches(
+    console: Console,
+    iterations: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, Any]],
 ) -> None:
     """Print a row for each search, and every job that failed."""
-    from entropy_flows.report.agnostic import run_rows
-
-    header, *rows = run_rows([doc["ascend"] for doc in iterations if "ascend" in doc])
-    shown = Table(*header, title="searches")
-    for column in shown.columns[2:]:
-        column.justify = "right"
-    for row in rows:
-        shown.add_row(*row)
-    console.print(shown)
+    searches = [doc["ascend"] for doc in iterations if "ascend" in doc]
+    console.print(terminal_table(search_rows(searches), "searches", right_from=2))
     for failure in failures:
         console.print(f"[red]{failure['place']} failed: {failure['message']}[/red]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -14,19 +14,23 @@ from rich.console import Console
 
 from entropy_flows.cli.cells import show_reading
 from entropy_flows.processes import locked
-from entropy_flows.report.terminal import shown
+from entropy_flows.report.terminal import terminal_table
 from entropy_flows.yaml_text import parse_option
 
 if TYPE_CHECKING:
     from entropy_flows.bench import Bench, BenchParams
     from entropy_flows.bench.rounds import Chain
 
+SKMATTER_SELECTORS = ("fps", "cur")
+"""Selectors that `all` leaves out: they need a package that is not installed with this one."""
+
 
 def command(
     pool: Annotated[
         Path,
         typer.Argument(
-            help="Extended XYZ with energies, a table (.csv), mp:Ti-O, or a YAML file with `pool` and options."
+            help="Extended XYZ with energies, a table (.csv), mp:Ti-O, "
+            "or a YAML file with `pool` and options."
         ),
     ],
     folder: Annotated[Path, typer.Option("--folder", "-C", help="Where results go.")],
@@ -40,7 +44,7 @@ def command(
         str | None, typer.Option(help="Names, with commas between, or `all`.")
     ] = None,
     sizes: Annotated[str | None, typer.Option(help="Cells to choose.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Of choice and training.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of choice and training.")] = None,
     preset: Annotated[str | None, typer.Option(help="khan-2026: Khan 2026's protocol.")] = None,
     change: Annotated[
         list[str] | None,
@@ -50,42 +54,47 @@ def command(
         int | None, typer.Option(min=1, help="Processes. Default: one per core.")
     ] = None,
 ) -> None:
-    """Choose N cells of a labelled pool by each selector, train on them, and compare errors on the same held-out cells.
+    """Choose N cells of a labelled pool by each selector, train on them, and compare the errors.
 
-    The pool is split once: a fifth is the test, selectors choose from the rest (of which a tenth of
-    the pool is for validation with a base model). Everything is kept in the folder, so a command
-    that was interrupted can be run again, also with more selectors, sizes and seeds. All options
-    are in docs/selectors.md.
+    The pool is split once. A fifth is the test, on which all selectors are compared. They choose
+    from the rest, of which a base model takes a tenth of the pool for validation. Everything is
+    kept in the folder. A command that was interrupted can be run again, also with more selectors,
+    sizes and seeds. All options are in docs/selectors.md.
 
     Example: entropy-flows bench-selectors si.extxyz.gz -C bench --selectors all --sizes 50,100
     --set initial=25
     """
     from entropy_flows.bench import Bench
-    from entropy_flows.report.benchmark import tables, write_page
+    from entropy_flows.report.benchmark import write_benchmark_page
+    from entropy_flows.report.benchmark_tables import benchmark_tables
 
-    named = {"base_model": base_model, "preset": preset}
-    listed = {"selectors": selectors, "sizes": sizes, "seeds": seeds}
-    changes: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    changes |= {
-        key: list(_values(f"--{key}", text)) for key, text in listed.items() if text is not None
+    lists = {"selectors": selectors, "sizes": sizes, "seeds": seeds}
+    changes: dict[str, Any] = {
+        key: _values(f"--{key}", text) for key, text in lists.items() if text is not None
     }
-    changes |= dict(_change(text) for text in change or [])
+    if base_model is not None:
+        changes["base_model"] = base_model
+    if preset is not None:
+        changes["preset"] = preset
+    changes |= dict(_key_and_value(text) for text in change or [])
     if str(pool).startswith("mp:"):
-        pool = _materials(str(pool)[3:], folder)
+        pool = _materials_table(str(pool)[3:], folder)
         changes = {"target": "formation_energy_per_atom", **changes}
-    bench, console = Bench(_params(pool, changes), folder), Console()
+    bench = Bench(_params(pool, changes), folder)
+    console = Console()
     with locked(folder / "run.lock", "this benchmark", patience=3.0):
-        prepared = bench.prepare()
-        show_reading(Path(bench.params.pool), prepared.left_out, prepared.notes)
+        labelled_pool = bench.prepare()
+        show_reading(Path(bench.params.pool), labelled_pool.left_out, labelled_pool.notes)
         _run(bench, workers or len(os.sched_getaffinity(0)), console)
         points = bench.points()
-        for title, rows, _ in tables(points, prepared, bench.params):
-            console.print(shown(title, rows))
-        console.print(f"page: {write_page(points, prepared, bench.params, folder)}", soft_wrap=True)
+        for table in benchmark_tables(points, labelled_pool, bench.params):
+            console.print(terminal_table(table.rows, table.title))
+        page = write_benchmark_page(points, labelled_pool, bench.params, folder)
+        console.print(f"page: {page}", soft_wrap=True)
 
 
-def _materials(system: str, folder: Path) -> Path:
-    """The table of a chemical system, asked for once."""
+def _materials_table(system: str, folder: Path) -> Path:
+    """Return the table of a chemical system, which is asked for once."""
     from entropy_flows.bench.materials_project import fetch, write_table
 
     path = folder / f"{system}.csv"
@@ -95,56 +104,66 @@ def _materials(system: str, folder: Path) -> Path:
 
 
 def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
-    """Options of file and command line, the pool fetched and the base model found."""
+    """Return the options of file and command line, with the path of the base model."""
     from entropy_flows.bench import load_bench
     from entropy_flows.launch.submit import locate_model
     from entropy_flows.select.params import NAMES
 
     if changes.get("selectors") == ["all"]:
-        changes = {**changes, "selectors": [name for name in NAMES if name not in ("fps", "cur")]}
+        names = [name for name in NAMES if name not in SKMATTER_SELECTORS]
+        changes = {**changes, "selectors": names}
     params = load_bench(pool, changes)
     if params.base_model is None:
         return params
-    base = (
-        Path() if "base_model" in changes else pool.parent
-    )  # a file's paths are relative to the file
-    return params.model_copy(update={"base_model": str(locate_model(params.base_model, base))})
+    # A path on the command line is relative to the working directory, one of a file to that file.
+    base = Path() if "base_model" in changes else pool.parent
+    model = locate_model(params.base_model, base)
+    return params.model_copy(update={"base_model": str(model)})
 
 
 def _run(bench: Bench, workers: int, console: Console) -> None:
-    """Run what is missing; the first error, or Ctrl-C, ends all of it, to go on when the command is run again."""
+    """Run what is missing.
+
+    The first error, or Ctrl-C, ends all of it. It goes on when the command is run again.
+    """
     missing = list(bench.missing())
-    with ThreadPoolExecutor(workers) as crew:
-        jobs = {crew.submit(_alone, bench, chain): chain for chain in missing}
+    with ThreadPoolExecutor(workers) as threads:
+        chains = {threads.submit(_run_in_process, bench, chain): chain for chain in missing}
         try:
-            for done, job in enumerate(as_completed(jobs), 1):
-                selector, seed, sizes = jobs[job]
-                last: dict[str, Any] = job.result()[-1]
-                error = last["errors"].get("held-out", {}).get("energy_mae")
-                told = f"stopped early: {last['reason']}" if error is None else f"MAE {error:.4g}"
-                said = f"{done} of {len(missing)}: {selector}, seed {seed}, {', '.join(map(str, sizes))} cells: {told}"
-                console.print(said, highlight=False, soft_wrap=True)
+            for done, future in enumerate(as_completed(chains), 1):
+                line = _chain_line(chains[future], future.result())
+                console.print(f"{done} of {len(missing)}: {line}", highlight=False, soft_wrap=True)
         except BaseException:
-            crew.shutdown(wait=False, cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
             for process in active_children():
                 process.terminate()
             raise
 
 
-def _alone(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
-    """A chain in a process that has nothing of another's."""
+def _chain_line(chain: Chain, points: Sequence[dict[str, Any]]) -> str:
+    """Write how the last point of a chain ended."""
+    selector, seed, sizes = chain
+    error = points[-1]["errors"].get("held-out", {}).get("energy_mae")
+    reason = points[-1]["reason"]
+    outcome = f"stopped early: {reason}" if error is None else f"MAE {error:.4g}"
+    return f"{selector}, seed {seed}, {', '.join(map(str, sizes))} cells: {outcome}"
+
+
+def _run_in_process(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
+    """Run a chain in a fresh process, which shares no memory and no random state with another."""
     from entropy_flows.bench.rounds import run_chain
 
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
-        return one.submit(run_chain, bench, chain).result()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(run_chain, bench, chain).result()
 
 
-def _values(name: str, text: str) -> Iterator[Any]:
-    return (parse_option(name, word) for word in text.split(",") if word.strip())
+def _values(option: str, text: str) -> list[Any]:
+    """Read the values of an option, with commas between."""
+    return [parse_option(option, word) for word in text.split(",") if word.strip()]
 
 
-def _change(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value as YAML reads it."""
+def _key_and_value(text: str) -> tuple[str, Any]:
+    """Split KEY=VALUE; the value is read as YAML."""
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ValueError(f"--set {text}: expected KEY=VALUE, such as select.theta_min=0.01")

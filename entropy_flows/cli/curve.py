@@ -1,9 +1,8 @@
-"""`entropy-flows curve`: the campaign's pool against random molecular dynamics, as learning curves."""
+"""`entropy-flows curve`: the campaign's pool against random molecular dynamics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.launch.session import Session, need_shared_database, session, stored
 from entropy_flows.processes import locked
-from entropy_flows.report.terminal import shown
+from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
     from entropy_flows.flows import (
@@ -26,41 +25,7 @@ if TYPE_CHECKING:
     from entropy_flows.schemas import Campaign
 
     AnyMaker = ActiveLearningMaker | IndependentTestMaker | LearningCurveMaker | RandomMDMaker
-
-Step = tuple["Campaign", "AnyMaker"]
-
-
-@dataclass(frozen=True)
-class CurveCampaigns:
-    """The campaigns that belong to a campaign's learning curve.
-
-    Attributes
-    ----------
-    size
-        Labels of the campaign's own pool, and of the baseline.
-    random, independent, curve
-        Baseline, independent test and the curve's own.
-    pools
-        Pool → campaign.
-    """
-
-    size: int
-    random: Campaign
-    independent: Campaign
-    curve: Campaign
-    pools: dict[str, str]
-
-    @classmethod
-    def of(cls, opened: Session) -> CurveCampaigns:
-        """As the campaign is now."""
-        from entropy_flows.flows import curve_of, independent_pool, random_pool
-        from entropy_flows.jobs.curve import CHOSEN
-
-        campaign = opened.campaign
-        size = sum(1 for _ in opened.store.labels(converged=True, **CHOSEN))
-        random, independent = random_pool(campaign, size), independent_pool(campaign)
-        pools = {"entropy": campaign.name, "random": random.name, "independent": independent.name}
-        return cls(size, random, independent, curve_of(campaign, pools), pools)
+    Step = tuple[Campaign, AnyMaker]
 
 
 def command(
@@ -81,77 +46,82 @@ def command(
 ) -> None:
     """Compare training on the campaign's cells with training on as many of random molecular dynamics.
 
-    Runs the campaign first if it has not run, then the baseline (same grid, k = 0, no filter), the
-    independent test and one training per method, size and seed, as the sections `independent` and
-    `curve` of the file say. What is done is not done again. The pools are campaigns of their own:
-    FILE's name with .random-…, .independent-… and .curve-….
+    Runs the campaign first if it has not run. Then come the baseline (same grid, k = 0, no filter),
+    the independent test, and one training per method, size and seed. The sections `independent` and
+    `curve` of the file describe them. What is done is not done again. The pools are campaigns of
+    their own: FILE's name with .random-…, .independent-… and .curve-….
 
     Example: entropy-flows curve silicon/campaign.yaml --workers 2
     """
     preflight(file)
     if queue:
         need_shared_database("--queue")
-    console, opening = Console(), stored if show else session
-    with (
-        opening(file, folder) as opened,
-        locked(opened.folder / "run.lock", "this campaign", patience=3.0),
-    ):
-        if not show:
-            _run(opened, console, workers, queue)
-        _tell(opened, console)
+    console = Console()
+    opening = stored if show else session
+    with opening(file, folder) as opened_session:
+        lock = opened_session.folder / "run.lock"
+        with locked(lock, "this campaign", patience=3.0):
+            if not show:
+                _run(opened_session, console, workers, queue)
+            _show(opened_session, console)
 
 
-def _run(opened: Session, console: Console, workers: int | None, queue: bool) -> None:
-    for campaign, maker in _steps(opened):
-        part = opened.of(campaign)
+def _run(campaign_session: Session, console: Console, workers: int | None, queue: bool) -> None:
+    """Run the steps of the curve one after the other, or submit them."""
+    for campaign, maker in _steps(campaign_session):
+        step_session = campaign_session.of(campaign)
         if queue:
-            if not _submitted(part, maker, console):
+            # The next step needs the labels of this one: it is submitted by a later command.
+            if not _submit(step_session, maker, console):
                 return
             continue
         console.rule(campaign.name, align="left")
-        state, message = run_workers(part, console, workers, maker=maker)
+        state, message = run_workers(step_session, console, workers, maker=maker)
         refuse_unfinished(campaign.name, state, message)
         console.print(f"{campaign.name}: {message}")
 
 
-def _steps(opened: Session) -> Iterator[Step]:
-    """The campaign, its pools and its curve, each when the one before it has ended."""
+def _steps(campaign_session: Session) -> Iterator[Step]:
+    """Yield the campaign, its pools and its curve, each when the one before it has ended."""
     from entropy_flows.flows import (
         ActiveLearningMaker,
+        CurveCampaigns,
         IndependentTestMaker,
         LearningCurveMaker,
         RandomMDMaker,
     )
 
-    campaign = opened.campaign
+    campaign = campaign_session.campaign
     yield campaign, ActiveLearningMaker.from_campaign(campaign)
-    parts = CurveCampaigns.of(opened)
-    yield parts.independent, IndependentTestMaker.from_campaign(campaign)
-    yield parts.random, RandomMDMaker.from_campaign(campaign, size=parts.size)
-    yield parts.curve, LearningCurveMaker.from_campaign(campaign, parts.pools)
+    campaigns = CurveCampaigns.of(campaign_session.store, campaign)
+    yield campaigns.independent, IndependentTestMaker.from_campaign(campaign)
+    yield campaigns.random, RandomMDMaker.from_campaign(campaign, size=campaigns.size)
+    yield campaigns.curve, LearningCurveMaker.from_campaign(campaign, campaigns.pools)
 
 
-def _submitted(part: Session, maker: Any, console: Console) -> bool:
-    """Submit one step; whether it is done, so that the next may follow."""
+def _submit(step_session: Session, maker: Any, console: Console) -> bool:
+    """Submit a step; return whether it is done, so that the next may follow."""
     from entropy_flows.launch.submit import submit
 
-    name = part.store.name
-    if submit(part.store, part.settings, part.file.parent, maker):
-        console.print(f"{name}: submitted; run this command again when it is done")
+    store = step_session.store
+    if submit(store, step_session.settings, step_session.file.parent, maker):
+        console.print(f"{store.name}: submitted; run this command again when it is done")
         return False
-    state = part.store.document()["state"]
-    console.print(f"{name}: {state}")
-    return state == "done"
+    state = store.document()["state"]
+    console.print(f"{store.name}: {state}")
+    return bool(state == "done")
 
 
-def _tell(opened: Session, console: Console) -> None:
-    from entropy_flows.report.curve import curve_tables, write_page
+def _show(campaign_session: Session, console: Console) -> None:
+    """Print the curve's tables, and write its page."""
+    from entropy_flows.report.curve import curve_tables, write_curve_page
+    from entropy_flows.report.curve_results import CurveResults
 
-    parts = CurveCampaigns.of(opened)
-    points = opened.store.of(parts.curve.name).points()
-    if not points:
-        console.print(f"{parts.curve.name}: no point yet")
+    results = CurveResults.read(campaign_session.store, campaign_session.campaign)
+    if not results.points:
+        console.print(f"{results.campaigns.curve.name}: no point yet")
         return
-    for title, rows, _ in curve_tables(points):
-        console.print(shown(title, rows))
-    console.print(f"page: {write_page(opened, parts, points)}", soft_wrap=True)
+    for table in curve_tables(results.points):
+        console.print(terminal_table(table.rows, table.title))
+    page = write_curve_page(results, campaign_session.folder / "curve")
+    console.print(f"page: {page}", soft_wrap=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,18 +12,15 @@ from rich.console import Console
 from rich.progress import track
 
 from entropy_flows.cli.cells import cells_of, set_names
-from entropy_flows.report.terminal import shown
+from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from entropy_flows.evaluate.diversity import CellSet, Diversity, DiversityParams
+    from entropy_flows.conventions import Array
+    from entropy_flows.evaluate.diversity import CellSet
     from entropy_flows.fingerprints import FingerprintBase
-    from entropy_flows.report.page import Table
 
-
-CHUNK = 64
-"""Cells whose fingerprints are computed in one call."""
+BATCH_CELLS = 64
+"""Number of cells whose fingerprints are computed in one call."""
 
 
 class Rescaling(StrEnum):
@@ -46,14 +41,15 @@ def command(
     fingerprint: Annotated[
         str,
         typer.Option(
-            help="gom, bispectrum, or settings as in a campaign file: '{kind: bispectrum, cutoff: 5.0}'."
+            help="gom, bispectrum, or settings as in a campaign file: "
+            "'{kind: bispectrum, cutoff: 5.0}'."
         ),
     ] = "gom",
     window: Annotated[
         float, typer.Option(help="Cells within this share of their set's equilibrium volume.")
     ] = 0.25,
     no_window: Annotated[
-        bool, typer.Option("--no-window", help="All cells, as in the paper's Fig. S2.")
+        bool, typer.Option("--no-window", help="All cells, as in Subramanyam 2025, Fig. S2.")
     ] = False,
     rescale: Annotated[
         Rescaling,
@@ -64,135 +60,76 @@ def command(
     ] = None,
     regularization: Annotated[float, typer.Option(help="λ of the covariance.")] = 1e-3,
     draws: Annotated[int, typer.Option(help="Draws of equal size.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 42,
 ) -> None:
     """Compare the diversity of data sets: log det Σ per atom and per config, at one density.
 
-    Each set is scaled so that its equilibrium volume (of its cell of least energy; the median where
-    energies are missing or compositions differ) is the first one's; cells within the window count.
-    Sets of one element each are compared as if they were of the same. Beside the full sets there
-    are draws of equally many atoms, or cells, of each.
+    Each set is scaled so that its equilibrium volume is the first one's. That is the volume of its
+    cell of least energy, or the median where energies are missing or compositions differ. Cells
+    within the window count. Sets of one element each are compared as if they were of the same.
+    Beside the full sets there are draws of equally many atoms, or cells, of each.
 
     Example: entropy-flows diversity mine.extxyz theirs.extxyz.gz campaign.yaml --fingerprint
     bispectrum
     """
     from entropy_flows.evaluate.diversity import DiversityParams, comparable, diversities
+    from entropy_flows.report.diversity import diversity_tables, write_diversity_page
 
     params = DiversityParams.model_validate(
-        {"window": None if no_window else window, "rescale": rescale.value, "volume": volume}
-        | {"regularization": regularization, "draws": draws, "seed": seed}
+        {
+            "window": None if no_window else window,
+            "rescale": rescale.value,
+            "volume": volume,
+            "regularization": regularization,
+            "draws": draws,
+            "seed": seed,
+        }
     )
     console = Console()
     cells = {name: cells_of(path) for name, path in zip(set_names(sets), sets, strict=True)}
-    found = comparable(cells, params)
-    measure = fingerprint_for(fingerprint, found)
-    prints = {part.name: _prints(measure, part, console) for part in found}
-    result = diversities(prints, params)
-    told = tables(found, result, params)
-    for title, rows, note in told:
-        console.print(shown(title, rows, note))
-    page = _write(folder, found, prints, result, told, measure, params)
+    cell_sets = comparable(cells, params)
+    function = fingerprint_for(fingerprint, cell_sets)
+    prints = {one.name: _fingerprints(function, one, console) for one in cell_sets}
+    results = diversities(prints, params)
+    for table in diversity_tables(cell_sets, results, params):
+        console.print(terminal_table(table.rows, table.title, table.note))
+    page = write_diversity_page(folder, cell_sets, prints, results, function, params)
     console.print(f"page: {page}", soft_wrap=True)
 
 
 def fingerprint_for(text: str, sets: Sequence[CellSet]) -> FingerprintBase:
-    """The fingerprint of an option's text, for all elements of the sets.
+    """Make the fingerprint of an option's text, for all elements of the sets.
 
     Raises
     ------
     ValueError
-        If it is not a kind of fingerprint, or its settings do not hold.
+        If it is not a kind of fingerprint, or its settings are not valid.
     """
     from pydantic import TypeAdapter
 
     from entropy_flows.fingerprints import FingerprintParams, make_fingerprint
     from entropy_flows.yaml_text import parse_option
 
-    given = parse_option("--fingerprint", text)
-    settings: dict[str, Any] = {"kind": given} if isinstance(given, str) else given
+    value = parse_option("--fingerprint", text)
+    settings: dict[str, Any] = {"kind": value} if isinstance(value, str) else value
     if not isinstance(settings, dict):
         raise ValueError(
-            f"--fingerprint {text}: expected a kind, or settings such as '{{kind: gom, cutoff: 4.5}}'"
+            f"--fingerprint {text}: expected a kind, or settings such as "
+            "'{kind: gom, cutoff: 4.5}'"
         )
     elements = {
-        symbol for part in sets for atoms in part.cells for symbol in atoms.get_chemical_symbols()
+        symbol for one in sets for atoms in one.cells for symbol in atoms.get_chemical_symbols()
     }
-    return make_fingerprint(
-        TypeAdapter(FingerprintParams).validate_python({"elements": sorted(elements)} | settings)
+    params = TypeAdapter(FingerprintParams).validate_python(
+        {"elements": sorted(elements)} | settings
     )
+    return make_fingerprint(params)
 
 
-def _prints(measure: FingerprintBase, part: CellSet, console: Console) -> list[np.ndarray]:
-    starts = track(range(0, len(part.cells), CHUNK), part.name, console=console, transient=True)
-    return [q for start in starts for q in measure(part.cells[start : start + CHUNK])]
-
-
-def tables(
-    found: Sequence[CellSet], result: dict[str, Diversity], params: DiversityParams
-) -> list[Table]:
-    """What was compared, and how diverse it is."""
-    drawn = next(iter(result.values())).drawn
-    sizes = [["set", "cells", "V_eq, Å³/atom", "that is", "cells kept", "atoms in them"]]
-    numbers = [
-        ["set", "per atom", "per config", f"{drawn['atom']} atoms", f"{drawn['config']} cells"]
-    ]
-    for part in found:
-        own = result[part.name]
-        told = (
-            part.total,
-            f"{part.equilibrium:.2f}",
-            part.rule,
-            own.count["config"],
-            own.count["atom"],
-        )
-        sizes.append([part.name, *map(str, told)])
-        equal = [f"{mean.mean:.1f} ± {mean.std:.1f}" for mean in own.equal.values()]
-        numbers.append([part.name, *(f"{value:.1f}" for value in own.full.values()), *equal])
-    window = (
-        "All densities" if params.window is None else f"Volumes within {params.window:.0%} of V_eq"
-    )
-    scaled = {
-        "set": "each set scaled to one V_eq",
-        "cell": "each cell scaled to one volume",
-        "none": "not scaled",
-    }
-    note = f"Last columns: equally many of each set, mean ± standard deviation over {params.draws} draws."
-    return [("Sets", sizes, f"{window}; {scaled[params.rescale]}."), ("log det Σ", numbers, note)]
-
-
-def _write(
-    folder: Path,
-    found: Sequence[CellSet],
-    prints: dict[str, list[np.ndarray]],
-    result: dict[str, Diversity],
-    told: Sequence[Table],
-    measure: FingerprintBase,
-    params: DiversityParams,
-) -> Path:
-    """The page, and its numbers as JSON."""
-    from entropy_flows.report.diversity_plots import cover_plot, diversity_plot
-    from entropy_flows.report.page import write_report
-
-    figures = {
-        "diversity": (
-            diversity_plot(result),
-            "log det Σ of each set; bars begin where all vectors are the same.",
-        ),
-        "cover": (
-            cover_plot(prints),
-            "What each set covers, over the others: principal components of all together.",
-        ),
-    }
-    page = write_report(folder, "Diversity of data sets", repr(measure), [], told, figures)
-    sets = {
-        part.name: {"cells": part.total, "equilibrium": part.equilibrium, "rule": part.rule}
-        | asdict(result[part.name])
-        for part in found
-    }
-    facts = {
-        "fingerprint": measure.settings,
-        "params": params.model_dump(mode="json"),
-        "sets": sets,
-    }
-    (folder / "diversity.json").write_text(json.dumps(facts, indent=1))
-    return page
+def _fingerprints(function: FingerprintBase, cell_set: CellSet, console: Console) -> list[Array]:
+    """Compute the fingerprints of a set, with a progress bar."""
+    starts = range(0, len(cell_set.cells), BATCH_CELLS)
+    prints: list[Array] = []
+    for start in track(starts, cell_set.name, console=console, transient=True):
+        prints += function(cell_set.cells[start : start + BATCH_CELLS])
+    return prints

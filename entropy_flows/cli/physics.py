@@ -1,4 +1,4 @@
-"""`entropy-flows physics`: what the potential says of crystals, before and after, beside the label engine."""
+"""`entropy-flows physics`: crystals' properties by the models, and by the label engine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from rich.console import Console
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.launch.session import Session, need_shared_database, stored
-from entropy_flows.report.terminal import shown
+from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from entropy_flows.evaluate.physics import PhysicsParams
     from entropy_flows.jobs.physics import CheckedModel
     from entropy_flows.report.physics_table import Rows
+    from entropy_flows.store import PhysicsChecks
 
-BY_FILES = "works through files and is not checked here; docs/physics.md says how to get its column with atomate2"
+FILE_ENGINE_NOTE = (
+    "works through files and is not checked here; "
+    "docs/physics.md says how to get its column with atomate2"
+)
 
 
 def command(
@@ -31,117 +38,124 @@ def command(
         ),
     ] = False,
 ) -> None:
-    """Check equation of state, elastic constants, phonons, phases and dynamics of the models; go on where it stopped.
+    """Check equation of state, elastic constants, phonons, phases and dynamics of the models.
+
+    Checks that were made before are not made again.
 
     Example: entropy-flows physics silicon/campaign.yaml
     """
     from entropy_flows.report.physics_table import physics_reasons, physics_rows
-    from entropy_flows.store import PhysicsChecks
     from entropy_flows.store.schema import make_indexes
 
     if queue:
         need_shared_database("--queue")
     console = Console()
-    with stored(file, folder) as opened:
-        opened.store.document()
-        make_indexes(opened.store.database)
-        plan = planned(opened)
+    with stored(file, folder) as session:
+        session.store.document()
+        make_indexes(session.store.database)
+        plan = make_plan(session)
         if retry:
-            checks = PhysicsChecks(opened.store.database, opened.campaign.name)
-            forgotten = sum(checks.forget_failed(one.reference) for one in plan.subjects)
-            console.print(f"{forgotten} failed checks will be made again")
+            checks = _checks(session)
+            number = sum(checks.forget_failed(model.reference) for model in plan.models)
+            console.print(f"{number} failed checks will be made again")
+        new_checks = 0
         if queue:
-            _submit(opened, plan, console)
-        made = (
-            0 if queue else sum(_check(opened, plan, subject, console) for subject in plan.subjects)
-        )
-        models = plan.models(opened)
-    rows = physics_rows(models)
-    console.print(shown("physics", rows))
-    for line in physics_reasons(models):
+            _submit(session, plan, console)
+        else:
+            new_checks = sum(_check(session, plan, model, console) for model in plan.models)
+        rows_by_model = plan.rows_by_model(session)
+    console.print(terminal_table(physics_rows(rows_by_model), "physics"))
+    for line in physics_reasons(rows_by_model):
         console.print(f"[red]{line}[/red]", soft_wrap=True)
+    typed = as_typed(file, folder)
     if queue:
-        print(f"when they are done: entropy-flows physics {as_typed(file, folder)}")
+        print(f"when they are done: entropy-flows physics {typed}")
     else:
-        print(f"{made} checks made now; next: entropy-flows report {as_typed(file, folder)}")
+        print(f"{new_checks} checks made now; next: entropy-flows report {typed}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to check: models, phases' seed cells, parameters."""
+    """What is to be checked."""
 
-    subjects: list[CheckedModel]
-    cells: dict[str, Any]
-    params: Any
+    models: list[CheckedModel]
+    """The models, and the label engine."""
+    cells: dict[str, Structure]
+    """Phase → its seed cell."""
+    params: PhysicsParams
+    """Parameters of the checks, as `resolved` returns them."""
 
-    def models(self, opened: Session) -> dict[str, Rows]:
-        """Title → rows that are there, of the models that have any."""
+    @property
+    def size(self) -> int:
+        """Number of checks of each model."""
+        from entropy_flows.jobs.physics import wanted
+
+        return len(wanted(self.params, self.cells))
+
+    def rows_of(self, session: Session, model: CheckedModel) -> Rows:
+        """Return the checks of a model that have been made."""
         from entropy_flows.jobs.physics import rows_of
-        from entropy_flows.store import PhysicsChecks
 
-        checks = PhysicsChecks(opened.store.database, opened.campaign.name)
-        found: dict[str, Any] = {
-            one.title: rows_of(checks, one.reference, self.params, self.cells)
-            for one in self.subjects
-        }
-        return {title: rows for title, rows in found.items() if rows}
+        return rows_of(_checks(session), model.reference, self.params, self.cells)
+
+    def rows_by_model(self, session: Session) -> dict[str, Rows]:
+        """Return the checks that have been made, by title of the models that have any."""
+        rows = {model.title: self.rows_of(session, model) for model in self.models}
+        return {title: checks for title, checks in rows.items() if checks}
 
 
-def planned(opened: Session) -> Plan:
-    """The models that the campaign has now, with the file's parameters."""
+def make_plan(session: Session) -> Plan:
+    """Plan the checks of the models that the campaign has now, with the file's parameters."""
     from entropy_flows.evaluate.physics import HarshestCondition, resolved
     from entropy_flows.jobs.physics import subjects
     from entropy_flows.launch.seeds import campaign_seeds
 
-    campaign = opened.campaign
-    cells = {name: seed.cell for name, seed in campaign_seeds(campaign, opened.file.parent).items()}
+    campaign = session.campaign
+    seeds = campaign_seeds(campaign, session.file.parent)
+    cells = {name: seed.cell for name, seed in seeds.items()}
     params = resolved(campaign.physics, HarshestCondition(*campaign.hardest))
-    return Plan(subjects(opened.store, campaign), cells, params)
+    return Plan(subjects(session.store, campaign), cells, params)
 
 
-def _submit(opened: Session, plan: Plan, console: Console) -> None:
+def _checks(session: Session) -> PhysicsChecks:
+    from entropy_flows.store import PhysicsChecks
+
+    return PhysicsChecks(session.store.database, session.campaign.name)
+
+
+def _submit(session: Session, plan: Plan, console: Console) -> None:
     """Put a job on the launchpad for each model of which checks are missing."""
-    from entropy_flows.jobs.physics import rows_of, wanted
     from entropy_flows.launch.submit import submit_physics
-    from entropy_flows.store import PhysicsChecks
 
-    checks, number = (
-        PhysicsChecks(opened.store.database, opened.campaign.name),
-        len(wanted(plan.params, plan.cells)),
-    )
-    for subject in plan.subjects:
-        missing = number - len(rows_of(checks, subject.reference, plan.params, plan.cells))
-        if not subject.in_memory:
-            console.print(f"{subject.title} {BY_FILES}")
+    folder = session.file.parent
+    for model in plan.models:
+        missing = plan.size - len(plan.rows_of(session, model))
+        if not model.in_memory:
+            console.print(f"{model.title} {FILE_ENGINE_NOTE}")
         elif missing:
-            added = submit_physics(
-                opened.store, opened.campaign, subject, plan.cells, opened.file.parent
-            )
-            how = "submitted" if added else "submitted before, and not done"
-            console.print(f"{subject.title}: {missing} of {number} checks {how}", highlight=False)
+            is_new = submit_physics(session.store, session.campaign, model, plan.cells, folder)
+            state = "submitted" if is_new else "submitted before, and not done"
+            line = f"{model.title}: {missing} of {plan.size} checks {state}"
+            console.print(line, highlight=False)
 
 
-def _check(opened: Session, plan: Plan, subject: CheckedModel, console: Console) -> int:
-    from entropy_flows.jobs.physics import check_model, rows_of, wanted
-    from entropy_flows.store import PhysicsChecks
+def _check(session: Session, plan: Plan, model: CheckedModel, console: Console) -> int:
+    """Make the checks of a model that are missing; return how many were made."""
+    from entropy_flows.jobs.physics import check_model
 
-    checks = PhysicsChecks(opened.store.database, opened.campaign.name)
-    there = len(rows_of(checks, subject.reference, plan.params, plan.cells))
-    number = len(wanted(plan.params, plan.cells))
-    done = there
+    before = len(plan.rows_of(session, model))
+    done = before
 
-    def tell(check: str, phase: str, row: dict[str, Any]) -> None:
+    def show_check(check: str, phase: str, row: dict[str, Any]) -> None:
         nonlocal done
         done += 1
-        how = f"in {row['seconds']:.0f} s" if row["result"] else f"failed: {row['reason']}"
-        console.print(
-            f"{subject.title} {done}/{number}: {check} of {phase} {how}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        outcome = f"in {row['seconds']:.0f} s" if row["result"] else f"failed: {row['reason']}"
+        line = f"{model.title} {done}/{plan.size}: {check} of {phase} {outcome}"
+        console.print(line, highlight=False, soft_wrap=True)
 
-    with console.status(f"{subject.title}: {number - there} of {number} checks to make"):
-        made = check_model(checks, subject, plan.params, plan.cells, tell)
-    if there + made == 0:
-        console.print(f"{subject.title} {BY_FILES}")
-    return made
+    missing = plan.size - before
+    with console.status(f"{model.title}: {missing} of {plan.size} checks to make"):
+        number = check_model(_checks(session), model, plan.params, plan.cells, show_check)
+    if before + number == 0:
+        console.print(f"{model.title} {FILE_ENGINE_NOTE}")
+    return number

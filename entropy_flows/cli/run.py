@@ -14,9 +14,10 @@ from rich.console import Console
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.cli.repair import gather
-from entropy_flows.cli.status import ACTIVE, HELD, job_counts, job_line, show, stage_line
+from entropy_flows.cli.status import ACTIVE, HELD, job_counts, job_line, show_iterations
 from entropy_flows.launch.session import Session, session
 from entropy_flows.processes import locked
+from entropy_flows.report.iterations import stage_line
 
 if TYPE_CHECKING:
     from entropy_flows.store.fence import Fence
@@ -52,7 +53,7 @@ def command(
         state, message = (
             _run_locally(opened) if local else run_workers(opened, console, workers, retry)
         )
-        show(console, opened.store.iterations(), opened.store.failures())
+        show_iterations(console, opened.store.iterations(), opened.store.failures())
     refuse_unfinished(opened.store.name, state, message)
     console.print(f"[green]{opened.store.name}: {message}[/green]")
     print(f"next: entropy-flows report {as_typed(file, folder)}")

@@ -1,24 +1,27 @@
-"""`entropy-flows status`: how a campaign stands."""
+"""`entropy-flows status`: the state of a campaign."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo.database import Database
 from rich.console import Console
-from rich.table import Table
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.conventions import GPA
 from entropy_flows.evaluate import advise
-from entropy_flows.evaluate.succession import decision_lines, model_words
+from entropy_flows.evaluate.succession import decision_lines
 from entropy_flows.launch.session import stored
-from entropy_flows.report.labels import HEADER, label_rows
+from entropy_flows.report.iterations import (
+    ENDED_RUN_HEADER,
+    ended_run_rows,
+    iteration_table_rows,
+    selection_ends,
+)
+from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
+from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import AgnosticParams
-
-FAILED, FLAGGED = HEADER.index("failed"), HEADER.index("flagged")
 
 STATES = {
     "COMPLETED": "completed",
@@ -31,248 +34,93 @@ STATES = {
     "DEFUSED": "defused (lpad reignite_fws)",
     "ARCHIVED": "archived (for good: submit under a new name)",
 }
-"""FireWorks' states in words, with what lets such a job go on where somebody has to do
-something.
-"""
+"""State of a job → its name for people, with the command that lets such a job go on."""
 ACTIVE = ("READY", "RESERVED", "RUNNING")
-"""States of jobs that run, or will without anybody's doing."""
+"""States of jobs that run, or will run without anybody's help."""
 HELD = ("PAUSED", "DEFUSED", "ARCHIVED")
-"""States in which somebody has put a job by `lpad`, and in which it stays until somebody takes
-it out.
-"""
+"""States that somebody has set by `lpad`, and that only somebody can end."""
 RELEASE = {"PAUSED": "resume_fws", "DEFUSED": "reignite_fws"}
-"""Commands of `lpad` that take jobs out of a state."""
+"""State → command of `lpad` that ends it."""
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
-    """Show a campaign's iterations, errors, whether more labels are worth it, early ends and failed labels.
+    """Show iterations, errors, advice on more labels, selections that ended early, failed labels.
 
     Example: entropy-flows status silicon/campaign.yaml
     """
     console = Console()
-    with stored(file, folder) as opened:
-        document = opened.store.document()
-        iterations, failures = opened.store.iterations(), opened.store.failures()
-        rows = label_rows(opened.store.labels(stage={"$ne": "import"}))
-        counts = job_counts(opened.store.database, opened.store.name)
-        engines = opened.store.database["labels"].distinct(
-            "provenance.engine", {"campaign": opened.store.name}
-        )
-    console.print(f"[bold]{document['name']}[/bold] {standing(document, counts)}", soft_wrap=True)
+    with stored(file, folder) as session:
+        store = session.store
+        document = store.document()
+        iterations = store.iterations()
+        failures = store.failures()
+        labels = label_rows(store.labels(stage={"$ne": "import"}))
+        counts = job_counts(store.database, store.name)
+        engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
+    line = campaign_line(document, counts)
+    console.print(f"[bold]{document['name']}[/bold] {line}", soft_wrap=True)
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
-    if counts and (document["state"] != "done" or set(counts) != {"COMPLETED"}):
-        console.print(f"jobs: {job_line(counts)}", highlight=False)
-    for state, command_name in RELEASE.items():
-        if state in counts:
-            query = json.dumps({"spec.campaign": document["name"]})
-            console.print(
-                f"{state} jobs go on with: lpad {command_name} -s {state} -q '{query}'",
-                soft_wrap=True,
-            )
-    if "FIZZLED" in counts:
-        mend = f"entropy-flows repair {as_typed(file, folder)} --dry-run"
-        console.print(
-            f"FIZZLED jobs: see `{mend}`",
-            style="red",
-            soft_wrap=True,
-            markup=False,
-            highlight=False,
-        )
-    if isinstance(opened.settings, AgnosticParams):
-        from entropy_flows.cli.agnostic import show_runs
+    _show_jobs(console, document, counts, as_typed(file, folder))
+    if isinstance(session.settings, AgnosticParams):
+        from entropy_flows.cli.agnostic import show_searches
 
-        show_runs(console, iterations, failures)
+        show_searches(console, iterations, failures)
         return
-    show(console, iterations, failures)
-    if (advice := advise(iterations)) is not None:
+    show_iterations(console, iterations, failures)
+    advice = advise(iterations)
+    if advice is not None:
         console.print(f"advice ({advice.verdict}): {advice.text}", soft_wrap=True, highlight=False)
-    if any(row[FAILED] != "0" or row[FLAGGED] != "0" for row in rows):
-        console.print(label_table(rows))
-    early = run_table(iterations)
-    if early.row_count:
-        console.print(early)
+    failed_labels = [row for row in labels if has_failures(row)]
+    if failed_labels:
+        title = "labels that failed, or were flagged and not trained on"
+        console.print(terminal_table([LABEL_HEADER, *failed_labels], title))
+    ended_runs = ended_run_rows(iterations)
+    if ended_runs:
+        console.print(terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early"))
 
 
-def show(
-    console: Console, iterations: list[dict[str, Any]], failures: list[dict[str, Any]]
+def _show_jobs(
+    console: Console, document: Mapping[str, Any], counts: Mapping[str, int], typed: str
 ) -> None:
-    """Print the iterations' table, and every job that failed, also where its iteration went on without it."""
-    console.print(iteration_table(iterations))
-    for row in failures:
-        console.print(
-            f"[red]iteration {row['iteration']}, {row['place']} failed: {row['message']}[/red]"
-        )
+    """Print how many jobs there are in each state, and the commands for those that are held."""
+    is_over = document["state"] == "done" and set(counts) == {"COMPLETED"}
+    if counts and not is_over:
+        console.print(f"jobs: {job_line(counts)}", highlight=False)
+    query = json.dumps({"spec.campaign": document["name"]})
+    for state, lpad_command in RELEASE.items():
+        if state in counts:
+            line = f"{state} jobs go on with: lpad {lpad_command} -s {state} -q '{query}'"
+            console.print(line, soft_wrap=True)
+    if "FIZZLED" in counts:
+        line = f"FIZZLED jobs: see `entropy-flows repair {typed} --dry-run`"
+        console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
+
+
+def show_iterations(
+    console: Console,
+    iterations: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, Any]],
+) -> None:
+    """Print the iterations' table, and every job that failed.
+
+    A failed job is named also where its iteration went on without it.
+    """
+    console.print(terminal_table(iteration_table_rows(iterations), "iterations", right_from=1))
+    for failure in failures:
+        job = f"iteration {failure['iteration']}, {failure['place']}"
+        console.print(f"[red]{job} failed: {failure['message']}[/red]")
     for line in decision_lines(iterations):
         console.print(f"[yellow]{line}[/yellow]", highlight=False, soft_wrap=True)
-    for line in early_ends(iterations):
+    for line in selection_ends(iterations):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def early_ends(iterations: list[dict[str, Any]]) -> list[str]:
-    """Why selection ended before an iteration's budget was spent, where it did."""
-    reasons = {doc["iteration"]: doc.get("select", {}).get("reason") for doc in iterations}
-    return [
-        f"iteration {number}, selection ended early: {reason}"
-        for number, reason in reasons.items()
-        if reason
-    ]
-
-
-def label_table(rows: list[list[str]]) -> Table:
-    """Labels by condition, of those conditions where some failed or were flagged."""
-    table = Table(*HEADER, title="labels that failed, or were flagged and not trained on")
-    for row in rows:
-        if row[FAILED] != "0" or row[FLAGGED] != "0":
-            table.add_row(*row)
-    return table
-
-
-def iteration_table(iterations: list[dict[str, Any]]) -> Table:
-    """Counts, entropy and errors, a column an iteration."""
-    table = Table("iteration", *(str(doc["iteration"]) for doc in iterations), title="iterations")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in iteration_rows(iterations):
-        table.add_row(*row)
-    return table
-
-
-def iteration_rows(iterations: list[dict[str, Any]]) -> list[list[str]]:
-    """A quantity and its value in each iteration.
-
-    Errors are before → after the iteration's fine-tuning, on the same held-out cells, which no
-    model was trained on.
-    """
-    return [[name, *(value(doc) for doc in iterations)] for name, value in QUANTITIES.items()]
-
-
-def _count(stage: str, name: str) -> Callable[[dict[str, Any]], str]:
-    return lambda doc: "–" if doc.get(stage, {}).get(name) is None else str(doc[stage][name])
-
-
-def _rejected(doc: dict[str, Any]) -> str:
-    select = doc.get("select")
-    return (
-        str(select["rejected"] + select["near"] - doc.get("refine", {}).get("accepted", 0))
-        if select
-        else "–"
-    )
-
-
-def _entropy(mode: str) -> Callable[[dict[str, Any]], str]:
-    def value(doc: dict[str, Any]) -> str:
-        select = doc.get("select", {})
-        after = doc.get("refine", {}).get("entropy_after") or select.get("entropy_after", {})
-        if not select:  # iteration 0 has what was imported
-            select, after = doc.get("import", {}), doc.get("import", {}).get("entropy_after", {})
-        return _change(select.get("entropy_before", {}).get(mode), after.get(mode), 1.0, 1)
-
-    return value
-
-
-def _errors(name: str, scale: float, digits: int) -> Callable[[dict[str, Any]], str]:
-    def value(doc: dict[str, Any]) -> str:
-        evaluate = doc.get("evaluate", {})
-        return _change(
-            evaluate.get("before", {}).get(name), evaluate.get("after", {}).get(name), scale, digits
-        )
-
-    return value
-
-
-def _continues(doc: dict[str, Any]) -> str:
-    decision = doc.get("evaluate", {}).get("continues")
-    if decision is None:
-        return "–"
-    words = model_words(decision["iteration"]).removeprefix("the ").removeprefix("model of ")
-    return f"{words} (worse)" if decision["worse"] else words
-
-
-def _change(before: float | None, after: float | None, scale: float, digits: int) -> str:
-    if before is None and after is None:
-        return "–"
-    return f"{_number(before, digits, scale)} → {_number(after, digits, scale)}"
-
-
-def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
-    return "–" if value is None else f"{value * scale:.{digits}f}"
-
-
-QUANTITIES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "imported": _count("import", "entered"),
-    "candidates": _count("select", "candidates"),
-    "accepted": _count("select", "accepted"),
-    "near threshold": _count("select", "near"),
-    "refined in": _count("refine", "accepted"),
-    "rejected": _rejected,
-    "not judged": _count("select", "spent"),
-    "anchors": _count("label", "anchors"),
-    "labelled": _count("label", "labelled"),
-    "failed labels": _count("label", "failed"),
-    "flagged labels": _count("label", "flagged"),
-    "log det Σ, per atom": _entropy("atom"),
-    "log det Σ, per config": _entropy("config"),
-    "held-out cells": lambda doc: str(doc.get("evaluate", {}).get("after", {}).get("n", "–")),
-    "energy MAE, meV/atom": _errors("energy_mae", 1e3, 2),
-    "force MAE, meV/Å": _errors("forces_mae", 1e3, 1),
-    "stress MAE, GPa": _errors("stress_mae", GPA, 3),
-    "goes on from": _continues,
-}
-
-
-def run_table(iterations: list[dict[str, Any]]) -> Table:
-    """Runs that stopped early, and why."""
-    table = Table(title="runs that stopped early")
-    for header in ("it", "phase", "T K", "k eV", "P GPa", "snapshots", "mean T K", "why"):
-        table.add_column(header)
-    for doc in iterations:
-        for run in doc.get("runs", []):
-            if run["reason"]:
-                table.add_row(
-                    str(doc["iteration"]), run["phase"], f"{run['temperature']:g}", f"{run['k']:g}",
-                    f"{run['pressure']:g}", str(run["snapshots"]), _number(run["mean_temperature"], 0), run["reason"],
-                )  # fmt: skip
-    return table
-
-
-def stage_line(iterations: list[dict[str, Any]]) -> str:
-    """Where the current iteration is, in a few words."""
-    if not iterations or iterations[-1]["iteration"] == 0:
-        return "iteration 1: no job done yet"
-    if searches := [doc["ascend"] for doc in iterations if "ascend" in doc]:
-        tried, accepted = (sum(run[name] for run in searches) for name in ("tried", "accepted"))
-        ended = sum("entropies" in run for run in searches)
-        return f"{len(searches)} searches begun, {ended} ended: accepted {accepted} of {tried} candidates"
-    doc = iterations[-1]
-    parts = [f"iteration {doc['iteration']}"]
-    for stage, words in (
-        ("explore", "explored {} batches"),
-        ("independent", "{} batches"),
-        ("point", "{} points"),
-    ):
-        if done := sum(name.startswith(stage) for name in doc.get("seconds", {})):
-            parts.append(words.format(done))
-    if select := doc.get("select"):
-        parts.append(f"accepted {select['accepted']} of {select['candidates']}")
-    if refine := doc.get("refine"):
-        parts.append(f"refined in {refine['accepted']} of {refine['tried']}")
-    if label := doc.get("label"):
-        parts.append(
-            f"labels {label.get('labelled', 0)}/{label['requested']}, failed {label.get('failed', 0)}"
-        )
-    if train := doc.get("train"):
-        parts.append(f"training epoch {train['epoch']}/{train['max_epochs']}")
-    if doc.get("evaluate"):
-        parts.append(f"E MAE {_errors('energy_mae', 1e3, 2)(doc)} meV/atom")
-    return ", ".join(parts)
-
-
 def job_counts(database: Database, campaign: str) -> dict[str, int]:
-    """State → number of a campaign's jobs on the launchpad.
+    """Count a campaign's jobs on the launchpad by state.
 
-    A job that gathers a wide fan-out is PAUSED by the workers until all of it is there: it is
-    counted as WAITING.
+    A job that gathers a wide fan-out is PAUSED by the workers until all of it is there. It counts
+    as WAITING.
     """
     gathers = {"$and": [{"$eq": ["$state", "PAUSED"]}, {"$isArray": "$spec.needs"}]}
     stages: list[dict[str, Any]] = [
@@ -282,21 +130,22 @@ def job_counts(database: Database, campaign: str) -> dict[str, int]:
     return {row["_id"]: row["n"] for row in database["fireworks"].aggregate(stages)}
 
 
-def job_line(counts: dict[str, int]) -> str:
-    """Jobs by state, also by one that is not known here."""
-    order = [*STATES, *sorted(counts.keys() - STATES.keys())]
+def job_line(counts: Mapping[str, int]) -> str:
+    """Write the number of jobs in each state, also in one that `STATES` lacks."""
+    states = [*STATES, *sorted(counts.keys() - STATES.keys())]
     return ", ".join(
         f"{counts[state]} {STATES.get(state, state.lower())}"
-        for state in order
+        for state in states
         if counts.get(state)
     )
 
 
-def standing(document: dict[str, Any], counts: dict[str, int]) -> str:
-    """How a campaign stands, in a few words: its state, or that nobody will do what is left of it."""
+def campaign_line(document: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+    """Write a campaign's state, or which jobs it waits for when none of them will run."""
     reason = f": {document['message']}" if document["message"] else ""
-    if document["state"] == "running" and counts and not any(counts.get(state) for state in ACTIVE):
-        held = {state: number for state, number in counts.items() if state in (*HELD, "FIZZLED")}
-        if held:
-            return f"stands still: {job_line(held)}"
+    has_active = any(counts.get(state) for state in ACTIVE)
+    if document["state"] == "running" and counts and not has_active:
+        stopped = {state: n for state, n in counts.items() if state in (*HELD, "FIZZLED")}
+        if stopped:
+            return f"stands still: {job_line(stopped)}"
     return f"is {document['state']}{reason}"

@@ -15,7 +15,7 @@ import numpy as np
 from entropy_flows.conventions import GPA
 
 ItemT = TypeVar("ItemT")
-QUANTITIES = {
+ERROR_COLUMNS = {
     "energy_mae": ("energy MAE, meV/atom", 1e3),
     "energy_rmse": ("energy RMSE, meV/atom", 1e3),
     "forces_mae": ("force MAE, meV/Å", 1e3),

@@ -14,7 +14,7 @@ errors of n cells
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,7 @@ def _relative_error(errors: Mapping[str, Any], key: str) -> float:
     return max(float(measured), NORMAL / np.sqrt(n))
 
 
-def decision_lines(iterations: list[dict[str, Any]]) -> list[str]:
+def decision_lines(iterations: Iterable[Mapping[str, Any]]) -> list[str]:
     """One line for each iteration whose model was left, for `status` and the report."""
     lines = []
     for doc in iterations:

@@ -2,6 +2,7 @@
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.agnostic import RevEMMaker
+from entropy_flows.flows.curve_campaigns import CurveCampaigns
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.learning_curve import LearningCurveMaker, curve_of
 from entropy_flows.flows.pools import (
@@ -14,6 +15,7 @@ from entropy_flows.flows.stopping import StopDecision, decide_to_stop
 
 __all__ = [
     "ActiveLearningMaker",
+    "CurveCampaigns",
     "IndependentTestMaker",
     "IterationMaker",
     "LearningCurveMaker",

@@ -1,23 +1,23 @@
-"""Tables, page and files of a data set without physics."""
+"""Tables, page and cells of a data set that was built without physics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import Atoms
-from ase.io import write
-from pymatgen.core import Structure
 
-from entropy_flows.explore import for_element
-from entropy_flows.geometry import to_atoms
-from entropy_flows.launch.session import Session
-from entropy_flows.report.page import Table
-from entropy_flows.schemas import AgnosticParams
+from entropy_flows.report.page import CaptionedFigure, Table, write_report
+from entropy_flows.report.text import MISSING
 
-HEADER = [
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from entropy_flows.schemas import AgnosticParams
+    from entropy_flows.store import CampaignStore
+
+SEARCH_HEADER = [
     "window",
     "mode",
     "Å³/atom",
@@ -30,143 +30,196 @@ HEADER = [
     "log det Σ",
     "random",
 ]
-PAPER_CELLS, PAPER_CANDIDATES = 30_349, 17 * 2 * 25_000
-"""Of Subramanyam 2025: cells of its data set, and candidates it tried."""
-SAMPLE = 150
-"""Cells whose Voronoi volumes are computed."""
-COORDINATION = 1.2
-"""Radius of the coordination number, in nearest-neighbour distances of the ground state (paper
-B, S1).
+COUNT_FIELDS = ("tried", "accepted", "close", "entropy")
+ORIGIN_FIELDS = ("window", "mode", "part", "candidate", "strength", "r_core")
+SUBRAMANYAM_CELLS = 30_349
+"""Cells of Subramanyam 2025's data set."""
+SUBRAMANYAM_CANDIDATES = 17 * 2 * 25_000
+"""Candidates that Subramanyam 2025 tried."""
+VORONOI_CELLS = 150
+"""Number of cells whose Voronoi volumes are computed."""
+COORDINATION_RADIUS = 1.2
+"""Radius of the coordination number, in nearest-neighbour distances of the ground state
+(Subramanyam 2025, section S1).
 """
+NEIGHBOUR_REACH = 3
+"""How far a nearest neighbour is searched, in the same distances."""
 
 
-def run_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """A row for each search, also while it runs."""
-    rows = [HEADER]
-    for run in runs:
-        where = f"{run['window']}" + (f", part {run['part']}" if run["part"] else "")
-        volume, r_min = f"{run['low']:.1f}–{run['high']:.1f}", f"{run['r_min']:.2f}"
-        counts = [str(run[name]) for name in ("tried", "accepted", "close", "entropy")]
-        information = [
-            f"{run[name][-1]:.2f}" if name in run else "–" for name in ("entropies", "random")
+def search_rows(searches: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Write a row for each search, also for one that still runs; the header first."""
+    return [SEARCH_HEADER, *map(_search_row, searches)]
+
+
+def _search_row(search: Mapping[str, Any]) -> list[str]:
+    part = f", part {search['part']}" if search["part"] else ""
+    return [
+        f"{search['window']}{part}",
+        search["mode"],
+        f"{search['low']:.1f}–{search['high']:.1f}",
+        f"{search['r_min']:.2f}",
+        *(str(search[name]) for name in COUNT_FIELDS),
+        f"{search['k']:.3g}",
+        _last_entropy(search, "entropies"),
+        _last_entropy(search, "random"),
+    ]
+
+
+def _last_entropy(search: Mapping[str, Any], name: str) -> str:
+    return f"{search[name][-1]:.2f}" if name in search else MISSING
+
+
+def dataset_rows(
+    searches: Sequence[Mapping[str, Any]], admitted: Mapping[str, Any]
+) -> list[list[str]]:
+    """Write the size, the information and the cost of the whole data set.
+
+    Parameters
+    ----------
+    searches
+        Documents of the searches that have ended.
+    admitted
+        Document of the job that merged their cells.
+    """
+    hours = sum(search["cpu_seconds"] for search in searches) / 3600
+    accepted = sum(search["accepted"] for search in searches)
+    tried = sum(search["tried"] for search in searches)
+    rate = accepted / hours
+    projected = f"{SUBRAMANYAM_CELLS / rate:.1f}" if accepted else MISSING
+    candidate_hours = f"{SUBRAMANYAM_CANDIDATES * hours / tried:.0f}"
+    information = [
+        [
+            f"log det Σ per {mode}; of as many random cells",
+            f"{entropy:.2f}; {admitted['random'][mode]:.2f}",
         ]
-        rows.append([where, run["mode"], volume, r_min, *counts, f"{run['k']:.3g}", *information])
-    return rows
-
-
-def whole_rows(runs: Sequence[dict[str, Any]], admitted: dict[str, Any]) -> list[list[str]]:
-    """The data set as a whole, and what it has cost."""
-    hours = sum(run["cpu_seconds"] for run in runs) / 3600
-    accepted, tried = sum(run["accepted"] for run in runs), sum(run["tried"] for run in runs)
-    speed = accepted / hours
-    projected = f"{PAPER_CELLS / speed:.1f}" if accepted else "–"
-    rows = [
+        for mode, entropy in admitted["entropy"].items()
+    ]
+    return [
         ["quantity", "value"],
         ["cells", str(admitted["cells"])],
         ["atoms", str(admitted["atoms"])],
-    ]
-    for mode, value in admitted["entropy"].items():
-        rows.append(
-            [
-                f"log det Σ per {mode}; of as many random cells",
-                f"{value:.2f}; {admitted['random'][mode]:.2f}",
-            ]
-        )
-    return [
-        *rows,
+        *information,
         ["candidates tried", str(tried)],
         ["candidates accepted", f"{accepted} ({100 * accepted / tried:.1f} %)"],
         ["processor time of the searches, h", f"{hours:.3f}"],
-        ["cells per processor hour", f"{speed:.0f}"],
-        [f"hours for {PAPER_CELLS:,} cells at this rate", projected],
-        [
-            f"hours for Subramanyam 2025's {PAPER_CANDIDATES:,} candidates",
-            f"{PAPER_CANDIDATES * hours / tried:.0f}",
-        ],
+        ["cells per processor hour", f"{rate:.0f}"],
+        [f"hours for {SUBRAMANYAM_CELLS:,} cells at this rate", projected],
+        [f"hours for Subramanyam 2025's {SUBRAMANYAM_CANDIDATES:,} candidates", candidate_hours],
     ]
 
 
+def stored_cells(store: CampaignStore, settings: AgnosticParams) -> list[Atoms]:
+    """Return all cells in ledger order; their `info` tells key, gain and origin."""
+    from pymatgen.core import Structure
+
+    from entropy_flows.geometry import to_atoms
+
+    cells = []
+    for entry in store.ledger(settings.dataset).entries():
+        atoms = to_atoms(Structure.from_dict(entry["structure"]))
+        origin = {name: entry["origin"][name] for name in ORIGIN_FIELDS}
+        atoms.info |= {"key": entry["key"], "gain": entry["gain"], **origin}
+        cells.append(atoms)
+    return cells
+
+
 def write_cells(
-    opened: Session, settings: AgnosticParams, cells: list[Atoms], other: tuple[str, float] | None
-) -> list[tuple[Path, int]]:
-    """Write the cells as extended XYZ, and for another element (symbol, Å³/atom) if one is given.
+    folder: Path,
+    settings: AgnosticParams,
+    cells: list[Atoms],
+    other: tuple[str, float] | None = None,
+) -> list[Path]:
+    """Write the cells as extended XYZ, and for another element if one is given.
+
+    Parameters
+    ----------
+    folder
+        Created if it is missing.
+    settings
+        Settings of the data set.
+    cells
+        As `stored_cells` returns them.
+    other
+        Symbol and volume per atom (Å³) of the other element.
 
     Returns
     -------
     list
-        (file, number of cells).
+        The files.
     """
-    written = [_written(opened.folder / "agnostic" / f"{settings.name}.extxyz", cells)]
+    from entropy_flows.explore import for_element
+
+    written = [_write_xyz(folder / f"{settings.name}.extxyz", cells)]
     if other is not None:
         symbol, volume = other
-        moved = for_element(cells, symbol, settings.reference.volume, volume)
-        written.append(
-            _written(opened.folder / "agnostic" / f"{settings.name}-{symbol}.extxyz", moved)
-        )
+        transferred = for_element(cells, symbol, settings.reference.volume, volume)
+        written.append(_write_xyz(folder / f"{settings.name}-{symbol}.extxyz", transferred))
     return written
 
 
-def stored_cells(opened: Session, settings: AgnosticParams) -> list[Atoms]:
-    """All cells in ledger order; `info` says where each is from."""
-    found = []
-    for entry in opened.store.ledger(settings.dataset).entries():
-        atoms = to_atoms(Structure.from_dict(entry["structure"]))
-        origin = {
-            name: entry["origin"][name]
-            for name in ("window", "mode", "part", "candidate", "strength", "r_core")
-        }
-        atoms.info |= {"key": entry["key"], "gain": entry["gain"], **origin}
-        found.append(atoms)
-    return found
+def _write_xyz(path: Path, cells: list[Atoms]) -> Path:
+    from ase.io import write
 
-
-def _written(path: Path, cells: list[Atoms]) -> tuple[Path, int]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A command that is killed while it writes leaves no file that looks whole.
     partial = path.with_name(path.name + ".part")
     write(partial, cells, format="extxyz")
     partial.replace(path)
-    return path, len(cells)
+    return path
 
 
-def write_page(opened: Session, settings: AgnosticParams, cells: list[Atoms]) -> Path:
-    """Write tables and figures; returns the page."""
+def write_agnostic_page(
+    folder: Path, store: CampaignStore, settings: AgnosticParams, cells: list[Atoms]
+) -> Path:
+    """Write tables and figures of a finished data set; returns the HTML file."""
     from entropy_flows.report.agnostic_plots import information_plot
-    from entropy_flows.report.page import write_report
 
-    document, iterations = opened.store.document(), opened.store.iterations()
-    runs = [doc["ascend"] for doc in iterations if "entropies" in doc.get("ascend", {})]
+    document = store.document()
+    iterations = store.iterations()
+    searches = [doc["ascend"] for doc in iterations if "entropies" in doc.get("ascend", {})]
     admitted = next(doc["admit"] for doc in iterations if "admit" in doc)
-    tables: list[Table] = [
-        (
+    tables = [
+        Table(
             "The data set",
-            whole_rows(runs, admitted),
+            dataset_rows(searches, admitted),
             "Random: as many cells of the same windows, parted by V_core alone.",
         ),
-        ("Searches", run_rows(runs), "log det Σ of a search is of its own cells, in its own mode."),
+        Table(
+            "Searches",
+            search_rows(searches),
+            "log det Σ of a search is of its own cells, in its own mode.",
+        ),
     ]
-    figures: dict[str, Any] = {
-        "information": (information_plot(runs), "What the cells tell, beside random ones.")
+    closest = min(search["r_min"] for search in searches)
+    information = information_plot(searches)
+    figures = {
+        "information": CaptionedFigure(information, "What the cells tell, beside random ones."),
+        "distributions": _distributions(cells, settings, closest),
     }
-    figures["distributions"] = _distributions(cells, settings, min(run["r_min"] for run in runs))
     engine = document.get("engine", {}).get("name")
-    folder = opened.folder / "agnostic"
+    engines = [engine] if engine else []
     state = document["message"] or document["state"]
-    return write_report(folder, settings.name, state, [engine] if engine else [], tables, figures)
+    return write_report(folder, settings.name, state, engines, tables, figures)
 
 
-def _distributions(cells: list[Atoms], settings: AgnosticParams, closest: float) -> tuple[Any, str]:
+def _distributions(cells: list[Atoms], settings: AgnosticParams, closest: float) -> CaptionedFigure:
+    """Draw how the atoms are packed; `closest` is the smallest R_min of the windows (Å)."""
     from entropy_flows.evaluate.packing import packing, voronoi_volumes
     from entropy_flows.report.agnostic_plots import distributions_plot
 
-    radius = COORDINATION * settings.reference.nearest
-    found = packing(cells, radius, 3 * settings.reference.nearest)
-    chosen = np.random.default_rng(0).permutation(len(cells))[:SAMPLE]
-    voronoi = np.concatenate([voronoi_volumes(cells[place]) for place in chosen])
-    sizes = np.array([len(atoms) for atoms in cells])
-    volumes = np.array([atoms.get_volume() / len(atoms) for atoms in cells])
-    figure = distributions_plot(sizes, volumes, found.nearest, found.coordination, voronoi, closest)
-    shortest = f"Shortest distance {found.nearest.min():.2f} Å."
-    return (
-        figure,
-        f"{shortest} Coordination within {radius:.2f} Å; Voronoi volumes of {len(chosen)} cells.",
+    ground_state = settings.reference.nearest
+    radius = COORDINATION_RADIUS * ground_state
+    atoms_packing = packing(cells, radius, NEIGHBOUR_REACH * ground_state)
+    sample = np.random.default_rng(0).permutation(len(cells))[:VORONOI_CELLS]
+    voronoi = np.concatenate([voronoi_volumes(cells[index]) for index in sample])
+    figure = distributions_plot(
+        sizes=np.array([len(atoms) for atoms in cells]),
+        volumes=np.array([atoms.get_volume() / len(atoms) for atoms in cells]),
+        nearest=atoms_packing.nearest,
+        coordination=atoms_packing.coordination,
+        voronoi=voronoi,
+        closest=closest,
     )
+    shortest = f"Shortest distance {atoms_packing.nearest.min():.2f} Å."
+    method = f"Coordination within {radius:.2f} Å; Voronoi volumes of {len(sample)} cells."
+    return CaptionedFigure(figure, f"{shortest} {method}")

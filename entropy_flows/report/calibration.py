@@ -1,29 +1,34 @@
-"""The table that says what a committee's spread is worth."""
+"""The table of how well a committee's spread predicts its error."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from entropy_flows.report.page import Table
+from entropy_flows.report.page import Table
+from entropy_flows.report.text import number
 
+HEADER = ["committee", "quantity", "cells", "Spearman's ρ", "rms error / rms spread"]
 NOTE = (
-    "Held-out cells. Spearman's ρ of spread and error: 1 where the larger spread always has the larger error. "
-    "Ratio: rms error / rms spread, 1 where the spread is as large as the error."
+    "Held-out cells. Spearman's ρ of spread and error: 1 where the larger spread always has the "
+    "larger error. Ratio: rms error / rms spread, 1 where the spread is as large as the error."
 )
 
+Calibrations = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Name of a committee → quantity ("energy", "forces") → a `Calibration` as a mapping."""
 
-def calibration_tables(found: Mapping[str, Mapping[str, Any]]) -> list[Table]:
-    """A row for each committee and quantity; none without committees."""
+
+def calibration_tables(calibrations: Calibrations) -> list[Table]:
+    """Build a table with a row for each committee and quantity; none without committees."""
     rows = [
-        [name, quantity, str(part["n"]), *(_number(part[key]) for key in ("spearman", "ratio"))]
-        for name, parts in found.items()
-        for quantity, part in parts.items()
+        _row(committee, quantity, calibration)
+        for committee, quantities in calibrations.items()
+        for quantity, calibration in quantities.items()
     ]
-    header = ["committee", "quantity", "cells", "Spearman's ρ", "rms error / rms spread"]
-    return [("Calibration of the committee", [header, *rows], NOTE)] if rows else []
+    return [Table("Calibration of the committee", [HEADER, *rows], NOTE)] if rows else []
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _row(committee: str, quantity: str, calibration: Mapping[str, Any]) -> list[str]:
+    spearman = number(calibration["spearman"], 2)
+    ratio = number(calibration["ratio"], 2)
+    return [committee, quantity, str(calibration["n"]), spearman, ratio]

@@ -1,4 +1,4 @@
-"""Where the atoms' magnetic moments started and where the labels' calculations ended, for the report."""
+"""Magnetic moments of the atoms: what the calculations of the labels started from, and ended with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-HEADER = [
+MOMENT_HEADER = [
     "phase",
     "element",
     "atoms",
@@ -21,29 +21,29 @@ HEADER = [
     "most",
     "turned over",
 ]
-NOTE = (
-    "An atom turned over if its moment changed its sign and is larger than 0.3 μB: the label may be of another "
-    "magnetic order than its phase. Moments of atoms are within spheres."
+MOMENT_NOTE = (
+    "An atom turned over if its moment changed its sign and is larger than 0.3 μB: the label may "
+    "be of another magnetic order than its phase. Moments of atoms are within spheres."
 )
-SMALL = 0.3
-"""μ_B, below which a sign says nothing."""
+LEAST_MOMENT = 0.3
+"""Moment (μ_B) below which a sign is noise."""
 
 
 def moment_rows(frames: Iterable[Atoms]) -> list[list[str]]:
-    """Mean initial and final moments by phase and element.
+    """Average initial and final moments by phase and element.
 
     Parameters
     ----------
     frames
-        Labelled cells, as `CampaignStore.frames` has them; those without final moments are passed
-        over.
+        Labelled cells, as `CampaignStore.frames` returns them. Those without final moments are
+        passed over.
 
     Returns
     -------
     list
-        A row for each phase and element, none if no label has moments.
+        A row for each phase and element; no rows if no label has moments.
     """
-    groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    moments: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for atoms in frames:
         results = atoms.calc.results if atoms.calc is not None else {}
         if "magmoms" not in results:
@@ -51,18 +51,16 @@ def moment_rows(frames: Iterable[Atoms]) -> list[list[str]]:
         phase = str(atoms.info.get("phase", "–"))
         pairs = zip(atoms.get_initial_magnetic_moments(), results["magmoms"], strict=True)
         for symbol, pair in zip(atoms.get_chemical_symbols(), pairs, strict=True):
-            groups[phase, symbol].append(pair)
-    return [_row(*key, np.array(pairs)) for key, pairs in sorted(groups.items())]
+            moments[phase, symbol].append(pair)
+    return [
+        _row(phase, symbol, np.array(pairs)) for (phase, symbol), pairs in sorted(moments.items())
+    ]
 
 
 def _row(phase: str, symbol: str, pairs: np.ndarray) -> list[str]:
+    """Write one row; `pairs` (n, 2) holds initial and final moments."""
     start, end = np.abs(pairs).T
-    turned = (pairs.prod(axis=1) < 0) & (end > SMALL)
-    means = [start.mean(), end.mean(), end.min(), end.max()]
-    return [
-        phase,
-        symbol,
-        str(len(pairs)),
-        *(f"{value:.2f}" for value in means),
-        str(int(turned.sum())),
-    ]
+    has_turned = (pairs.prod(axis=1) < 0) & (end > LEAST_MOMENT)
+    statistics = [start.mean(), end.mean(), end.min(), end.max()]
+    columns = [f"{value:.2f}" for value in statistics]
+    return [phase, symbol, str(len(pairs)), *columns, str(int(has_turned.sum()))]

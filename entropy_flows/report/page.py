@@ -1,16 +1,38 @@
-"""The report: tables and figures as one HTML page with its PNG files beside it."""
+"""A report as one HTML page, with its figures as PNG files beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-Table = tuple[str, Sequence[Sequence[str]], str]
-"""Title, rows with the header first, and a note."""
+
+class Table(NamedTuple):
+    """A table of text."""
+
+    title: str
+    """Heading of the table."""
+    rows: Sequence[Sequence[str]]
+    """Rows of cells, the header first."""
+    note: str = ""
+    """Sentences below the table."""
+
+
+class CaptionedFigure(NamedTuple):
+    """A figure with the sentence that belongs below it."""
+
+    figure: Figure
+    """The figure."""
+    caption: str
+    """The sentence."""
+
+
+Figures = Mapping[str, CaptionedFigure]
+"""File name without its ending → figure."""
 
 
 def write_report(
@@ -19,42 +41,36 @@ def write_report(
     state: str,
     engines: Sequence[str],
     tables: Sequence[Table],
-    figures: Mapping[str, tuple[Figure, str]],
+    figures: Figures,
 ) -> Path:
-    """Write the page.
+    """Write a page, and its figures beside it.
 
     Parameters
     ----------
     folder
-        Made if missing; files of an earlier report are replaced.
+        Created if it is missing. Files of an earlier report are replaced.
     title, state
-        What the campaign is called, and how it stands.
+        Name of the campaign or data set, and a line below it.
     engines
-        What made the labels.
-    tables
-        In order.
-    figures
-        File name without ending → figure and caption.
+        Names of the engines that labelled the cells.
+    tables, figures
+        Shown in this order, the tables first.
 
     Returns
     -------
     Path
-        The page.
+        The HTML file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (figure, _) in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
-    template = Environment(autoescape=True).from_string(
-        (files(__package__) / "page.html").read_text()
+    for name, captioned in figures.items():
+        captioned.figure.savefig(folder / f"{name}.png", dpi=150)
+    captions = [(f"{name}.png", captioned.caption) for name, captioned in figures.items()]
+    source = (files(__package__) / "page.html").read_text()
+    html = (
+        Environment(autoescape=True)
+        .from_string(source)
+        .render(title=title, state=state, engines=engines, tables=tables, figures=captions)
     )
     page = folder / "index.html"
-    page.write_text(
-        template.render(
-            title=title,
-            state=state,
-            engines=engines,
-            tables=tables,
-            figures=[(f"{name}.png", caption) for name, (_, caption) in figures.items()],
-        )
-    )
+    page.write_text(html)
     return page

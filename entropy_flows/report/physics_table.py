@@ -1,60 +1,77 @@
-"""The checks of several models side by side, as rows of text.
-
-A model's checks are a mapping from (check, phase) to its row: `result`, a dataclass of this package
-as a mapping, or None with a `reason`.
-"""
+"""The physics checks of several models side by side, as rows of text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from entropy_flows.evaluate.physics.phases import Enthalpy, order_at, transitions
+from entropy_flows.evaluate.physics import CheckName, Enthalpy, order_at, transitions
+from entropy_flows.report.text import MISSING
 
-Rows = Mapping[tuple[str, str], Mapping[str, Any]]
-Results = dict[str, Any]
+Rows = Mapping[tuple[CheckName, str], Mapping[str, Any]]
+"""(check, phase) → row of one model: `result`, the check's dataclass as a mapping, or None with a
+`reason`."""
+Result = Mapping[str, Any]
 
 
-def _constant(i: int, j: int) -> Callable[[Results], str]:
-    return lambda found: f"{found['constants'][i - 1][j - 1]:.1f}"
+class _Quantity(NamedTuple):
+    """A quantity of a check, and how it is written."""
+
+    check: CheckName
+    name: str
+    text: Callable[[Result], str]
 
 
-def _value(name: str, digits: int) -> Callable[[Results], str]:
-    def text(found: Results) -> str:
+def _constant(i: int, j: int) -> Callable[[Result], str]:
+    """Write the elastic constant C_ij, counted from 1."""
+    return lambda result: f"{result['constants'][i - 1][j - 1]:.1f}"
+
+
+def _value(name: str, digits: int) -> Callable[[Result], str]:
+    """Write a number of a result."""
+
+    def text(result: Result) -> str:
+        if result[name] is None:
+            return MISSING
         # + 0.0: what rounds to zero has no sign
-        return "–" if found[name] is None else f"{round(found[name], digits) + 0.0:.{digits}f}"
+        return f"{round(result[name], digits) + 0.0:.{digits}f}"
 
     return text
 
 
-QUANTITIES: tuple[tuple[str, str, Callable[[Results], str]], ...] = (
-    ("eos", "V₀, Å³/atom", _value("volume", 3)),
-    ("eos", "E₀, eV/atom", _value("energy", 4)),
-    ("eos", "B₀, GPa", _value("bulk_modulus", 1)),
-    ("eos", "B′", _value("derivative", 2)),
-    *(
-        ("elastic", f"C{i}{j}, GPa", _constant(i, j))
-        for i, j in ((1, 1), (3, 3), (1, 2), (1, 3), (4, 4), (6, 6))
-    ),
-    ("elastic", "K, GPa", _value("bulk_modulus", 1)),
-    ("elastic", "G, GPa", _value("shear_modulus", 1)),
-    ("phonons", "lowest phonon, THz", _value("lowest", 2)),
-    ("phonons", "highest phonon, THz", _value("highest", 2)),
-    (
-        "stability",
-        "dynamics, T and P",
-        lambda found: f"{found['temperature']:g} K, {found['pressure']:g} GPa",
-    ),
-    ("stability", "steps survived", lambda found: f"{found['survived']} of {found['steps']}"),
-    ("stability", "shortest distance, Å", _value("shortest", 2)),
-    ("stability", "mean T (second half), K", _value("mean_temperature", 0)),
-    ("stability", "drift of T, K/ps", _value("drift", 0)),
+def _condition(result: Result) -> str:
+    return f"{result['temperature']:g} K, {result['pressure']:g} GPa"
+
+
+def _survived(result: Result) -> str:
+    return f"{result['survived']} of {result['steps']}"
+
+
+PHYSICS_ROWS = (
+    _Quantity("eos", "V₀, Å³/atom", _value("volume", 3)),
+    _Quantity("eos", "E₀, eV/atom", _value("energy", 4)),
+    _Quantity("eos", "B₀, GPa", _value("bulk_modulus", 1)),
+    _Quantity("eos", "B′", _value("derivative", 2)),
+    _Quantity("elastic", "C11, GPa", _constant(1, 1)),
+    _Quantity("elastic", "C33, GPa", _constant(3, 3)),
+    _Quantity("elastic", "C12, GPa", _constant(1, 2)),
+    _Quantity("elastic", "C13, GPa", _constant(1, 3)),
+    _Quantity("elastic", "C44, GPa", _constant(4, 4)),
+    _Quantity("elastic", "C66, GPa", _constant(6, 6)),
+    _Quantity("elastic", "K, GPa", _value("bulk_modulus", 1)),
+    _Quantity("elastic", "G, GPa", _value("shear_modulus", 1)),
+    _Quantity("phonons", "lowest phonon, THz", _value("lowest", 2)),
+    _Quantity("phonons", "highest phonon, THz", _value("highest", 2)),
+    _Quantity("stability", "dynamics, T and P", _condition),
+    _Quantity("stability", "steps survived", _survived),
+    _Quantity("stability", "shortest distance, Å", _value("shortest", 2)),
+    _Quantity("stability", "mean T (second half), K", _value("mean_temperature", 0)),
+    _Quantity("stability", "drift of T, K/ps", _value("drift", 0)),
 )
-"""Check, name, and how it is written."""
 
 
 def enthalpies(rows: Rows) -> dict[str, Enthalpy]:
-    """Phase → enthalpies, of one model."""
+    """Return the enthalpies of each phase, of one model."""
     return {
         phase: Enthalpy(**row["result"])
         for (check, phase), row in rows.items()
@@ -63,12 +80,14 @@ def enthalpies(rows: Rows) -> dict[str, Enthalpy]:
 
 
 def physics_rows(models: Mapping[str, Rows]) -> list[list[str]]:
-    """A quantity and its value for each model, phase by phase, the phases' order and transitions last.
+    """Write each quantity and its value for each model, phase by phase.
+
+    The order of the phases and the transitions between them come last.
 
     Parameters
     ----------
     models
-        Title → its checks.
+        Title → checks of a model.
 
     Returns
     -------
@@ -76,56 +95,50 @@ def physics_rows(models: Mapping[str, Rows]) -> list[list[str]]:
         The header first; "failed" where a check has no result, "–" where it was not made.
     """
     phases = list(dict.fromkeys(phase for rows in models.values() for _, phase in rows))
-    made = {key for rows in models.values() for key in rows}
+    checks = {key for rows in models.values() for key in rows}
     table = [["phase", "quantity", *models]]
     for phase in phases:
-        for check, name, text in QUANTITIES:
-            if (check, phase) in made:
-                table.append(
-                    [
-                        phase,
-                        name,
-                        *(_cell(rows.get((check, phase)), text) for rows in models.values()),
-                    ]
-                )
-    if any(check == "enthalpy" for check, _ in made):
-        found = [enthalpies(rows) for rows in models.values()]
-        table.append(["all", "order at 0 GPa, meV/atom", *map(_order, found)])
-        table.append(["all", "transitions", *map(_transitions, found)])
+        for check, name, text in PHYSICS_ROWS:
+            if (check, phase) in checks:
+                values = [_cell(rows.get((check, phase)), text) for rows in models.values()]
+                table.append([phase, name, *values])
+    if any(check == "enthalpy" for check, _ in checks):
+        by_model = [enthalpies(rows) for rows in models.values()]
+        table.append(["all", "order at 0 GPa, meV/atom", *map(_order, by_model)])
+        table.append(["all", "transitions", *map(_transitions, by_model)])
     return table
 
 
 def physics_reasons(models: Mapping[str, Rows]) -> list[str]:
-    """One line for everything that failed: the model, the phase, the check, and why."""
+    """Write a line for everything that failed: the model, the phase, the check, and why."""
     lines = []
     for title, rows in models.items():
         for (check, phase), row in rows.items():
-            found = row["result"] or {}
-            reason = row["reason"] or found.get("broke")
-            if reason:
-                lines.append(f"{title}, {phase}, {check}: {reason}")
-            lines += [
-                f"{title}, {phase}, {check}: {text}" for text in found.get("reasons", {}).values()
-            ]
+            result = row["result"] or {}
+            reason = row["reason"] or result.get("broke")
+            reasons = [reason] if reason else []
+            reasons += result.get("reasons", {}).values()
+            lines += [f"{title}, {phase}, {check}: {text}" for text in reasons]
     return lines
 
 
-def _cell(row: Mapping[str, Any] | None, text: Callable[[Results], str]) -> str:
+def _cell(row: Mapping[str, Any] | None, text: Callable[[Result], str]) -> str:
     if row is None:
-        return "–"
+        return MISSING
     return "failed" if row["result"] is None else text(row["result"])
 
 
-def _order(phases: dict[str, Enthalpy]) -> str:
-    return " < ".join(f"{name} {1e3 * above:.1f}" for name, above in order_at(phases)) or "–"
+def _order(phases: Mapping[str, Enthalpy]) -> str:
+    order = [f"{name} {1e3 * above:.1f}" for name, above in order_at(phases)]
+    return " < ".join(order) or MISSING
 
 
-def _transitions(phases: dict[str, Enthalpy]) -> str:
+def _transitions(phases: Mapping[str, Enthalpy]) -> str:
     if not phases:
-        return "–"
-    found = [
+        return MISSING
+    changes = [
         f"{change.below} → {change.above} at {change.pressure:.2f} GPa"
         for change in transitions(phases)
     ]
     top = max(phase.pressures[-1] for phase in phases.values())
-    return ", ".join(found) or f"none up to {top:g} GPa"
+    return ", ".join(changes) or f"none up to {top:g} GPa"

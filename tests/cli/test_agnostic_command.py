@@ -14,7 +14,7 @@ from ase.io import read
 from ase.neighborlist import neighbor_list
 from commands import run
 
-from entropy_flows.report.agnostic import whole_rows
+from entropy_flows.report.agnostic import dataset_rows
 
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 
@@ -103,7 +103,7 @@ def test_all_is_well_and_nothing_is_repeated(finished, monkeypatch, capsys):
 def test_searches_that_accepted_nothing_have_a_table():
     run_document = {"cpu_seconds": 3.6, "accepted": 0, "tried": 7}
     admitted = {"cells": 10, "atoms": 40, "entropy": {"atom": -1.0}, "random": {"atom": -2.0}}
-    rows = dict(whole_rows([run_document], admitted)[1:])
+    rows = dict(dataset_rows([run_document], admitted)[1:])
     assert rows["candidates accepted"] == "0 (0.0 %)"
     assert rows["hours for 30,349 cells at this rate"] == "–"
 

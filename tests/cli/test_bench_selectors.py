@@ -25,7 +25,8 @@ from entropy_flows.cli.bench_selectors import _params
 from entropy_flows.formats import labelled, write_mace
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.processes import child
-from entropy_flows.report.benchmark import tables, write_page
+from entropy_flows.report.benchmark import write_benchmark_page
+from entropy_flows.report.benchmark_tables import benchmark_tables
 from entropy_flows.select import GreedySelector, LogDetSelector, RandomSelector
 from entropy_flows.select.pool import choose
 
@@ -144,7 +145,9 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
             assert len(set(chosen)) == 8
             assert set(chosen) <= set(prepared.parts["train"])
     assert points["random", 4, 1]["chosen"] != points["random", 4, 2]["chosen"]
-    shown = {title: rows for title, rows, _ in tables(made.points(), prepared, made.params)}
+    shown = {
+        title: rows for title, rows, _ in benchmark_tables(made.points(), prepared, made.params)
+    }
     assert [row[0] for row in shown["Selectors against random"]] == [
         "selector",
         "random",
@@ -158,7 +161,7 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
     )
     assert len(shown["Selection"]) == len(shown["Calibration of the committee"]) == 7
     assert not {"force MAE, meV/Å", "Stopped early"} & set(shown)
-    text = write_page(made.points(), prepared, made.params, tmp_path).read_text()
+    text = write_benchmark_page(made.points(), prepared, made.params, tmp_path).read_text()
     for name in ("curves.png", "calibration.png"):
         assert name in text
         assert (tmp_path / name).stat().st_size > 5_000
@@ -232,7 +235,7 @@ def test_seeds_that_ended_early_are_told(pool, tmp_path):
     found = results(made)
     (lost,) = [point for point in found if (point["method"], point["seed"]) == ("greedy", 2)]
     lost |= {"chosen": lost["chosen"][:2], "errors": {}, "reason": "no more"}
-    shown = {title: rows for title, rows, _ in tables(found, prepared, made.params)}
+    shown = {title: rows for title, rows, _ in benchmark_tables(found, prepared, made.params)}
     assert shown["energy MAE, meV/atom"][1][2].endswith("(2 of 3 seeds)")
     assert "seeds" not in shown["energy MAE, meV/atom"][1][1]
     (row,) = [row for row in shown["Selection"] if row[0] == "greedy"]
@@ -311,7 +314,9 @@ def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
     assert len(point["chosen"]) == 1
     assert point["errors"] == {}
     assert "no more than θ = 1e+06" in point["reason"]
-    shown = {title: rows for title, rows, _ in tables(made.points(), made.pool(), made.params)}
+    shown = {
+        title: rows for title, rows, _ in benchmark_tables(made.points(), made.pool(), made.params)
+    }
     assert shown["Stopped early"][1] == ["greedy", "4", "1", "1", point["reason"]]
 
 
@@ -342,7 +347,7 @@ def test_a_pool_of_copies_stops_and_says_why(tmp_path):
     for point in results(made):
         assert len(point["chosen"]) == 1
         assert "are copies of cells that were taken or known" in point["reason"]
-    page = write_page(made.points(), made.pool(), made.params, tmp_path / "page")
+    page = write_benchmark_page(made.points(), made.pool(), made.params, tmp_path / "page")
     assert "Stopped early" in page.read_text()
 
 

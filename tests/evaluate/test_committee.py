@@ -8,7 +8,7 @@ from small_models import labelled
 from entropy_flows.evaluate import committee
 from entropy_flows.evaluate.committee import Calibration, Committee
 from entropy_flows.potentials import OneByOne
-from entropy_flows.report.plots import calibration_plot
+from entropy_flows.report.error_plots import calibration_plot
 
 STIFF = ("0.8", "1.0", "1.3")
 

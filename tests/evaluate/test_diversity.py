@@ -15,7 +15,7 @@ from entropy_flows.evaluate.diversity import (
     equilibrium_volume,
     volume_per_atom,
 )
-from entropy_flows.report.diversity_plots import cover_plot, diversity_plot
+from entropy_flows.report.diversity import cover_plot, diversity_plot
 
 
 def at(symbol, factors, a=4.0):

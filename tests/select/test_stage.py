@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from cells import rattled
 
-from entropy_flows.cli.status import early_ends
 from entropy_flows.entropy import DatasetParams, SufficientStatistics
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import select
+from entropy_flows.report.iterations import selection_ends
 from entropy_flows.schemas import Campaign, ExploreDoc, RunDoc
 from entropy_flows.select import SelectParams, logdet
 from entropy_flows.store import CampaignStore, Entry, job_store
@@ -190,7 +190,9 @@ def test_a_model_that_was_not_trained_here_has_no_committee_and_its_pool_is_filt
         key for key, *_ in accepted
     ]
     assert doc.reason == f"{len(accepted)} of 60 candidates gain more than θ = 0.3, 50 were wanted"
-    assert early_ends(store.iterations()) == [f"iteration 1, selection ended early: {doc.reason}"]
+    assert selection_ends(store.iterations()) == [
+        f"iteration 1, selection ended early: {doc.reason}"
+    ]
 
 
 def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(

@@ -1,0 +1,34 @@
+"""Numbers as tables write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MISSING = "–"
+"""Written where there is no value."""
+
+
+def number(value: float | None, digits: int, scale: float = 1.0) -> str:
+    """Write a number with fixed decimals, in a unit that is `scale` times smaller."""
+    return MISSING if value is None else f"{value * scale:.{digits}f}"
+
+
+def change(before: float | None, after: float | None, digits: int, scale: float = 1.0) -> str:
+    """Write a number before and after something."""
+    if before is None and after is None:
+        return MISSING
+    return f"{number(before, digits, scale)} → {number(after, digits, scale)}"
+
+
+def state_line(document: Mapping[str, Any]) -> str:
+    """Write the state of a campaign, and the message that belongs to it."""
+    message = f": {document['message']}" if document["message"] else ""
+    return f"{document['state']}{message}"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows of cells, the header first, as a Markdown table."""
+    rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
+    header, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([header, rule, *body])

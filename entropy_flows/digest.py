@@ -1,4 +1,4 @@
-"""The digest of plain data: equal if and only if the content is.
+"""Digests of plain data, files and bytes: equal if and only if the content is.
 
     digest(x) = SHA-256 of x as JSON with sorted keys
 
@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 
@@ -32,7 +33,21 @@ def digest(content: Any, default: Callable[[Any], Any] | None = None) -> str:
         If the content is not plain and there is no `default`.
     """
     text = json.dumps(content, sort_keys=True, default=default or _plain)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return bytes_sha256(text.encode())
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bytes_sha256(*parts: bytes) -> str:
+    """Return the SHA-256 of bytes, one part after the other, in hex."""
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part)
+    return checksum.hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -41,7 +56,7 @@ def _plain(value: Any) -> Any:
         utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return {"$date": utc.isoformat(timespec="milliseconds")}
     if isinstance(value, bytes):
-        return {"$sha256": hashlib.sha256(value).hexdigest()}
+        return {"$sha256": bytes_sha256(value)}
     if type(value).__name__ == "ObjectId":
         return {"$oid": str(value)}
     raise TypeError(f"{type(value).__name__} is no plain data")

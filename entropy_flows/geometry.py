@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 from ase import Atoms
@@ -12,6 +10,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from entropy_flows.batch import Batch
+from entropy_flows.digest import bytes_sha256
 from entropy_flows.moments import collinear, moments_of, set_moments
 from entropy_flows.neighbors import neighbors
 
@@ -112,4 +111,4 @@ def cell_hash(structure: Structure) -> str:
     moments = moments_of(structure)
     if moments is not None:
         content.append((np.round(moments, 6) + 0.0).astype("<f8"))
-    return hashlib.sha256(b"".join(array.tobytes() for array in content)).hexdigest()
+    return bytes_sha256(*(array.tobytes() for array in content))

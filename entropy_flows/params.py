@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from entropy_flows.spelling import did_you_mean
 from entropy_flows.yaml_text import shortened
 
 MAX_PROBLEMS = 6
@@ -47,9 +47,8 @@ class Params(BaseModel):
             if key in cls.renamed:
                 raise ValueError(f"'{key}' is called '{cls.renamed[key]}' now")
             if key not in known and key not in cls.model_fields:
-                close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-                hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-                raise ValueError(f"unknown key '{shortened(str(key))}'; {hint}")
+                hint = did_you_mean(str(key), known) or f"; known keys: {', '.join(known)}"
+                raise ValueError(f"unknown key '{shortened(str(key))}'{hint}")
         return data
 
     def as_dict(self) -> dict[str, Any]:

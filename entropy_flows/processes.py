@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from entropy_flows.digest import digest
 from entropy_flows.faults import MachineError
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _machine() -> str:
     with contextlib.suppress(OSError):  # there is no /proc
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         facts.append(os.readlink("/proc/self/ns/pid"))
-    return hashlib.sha256("/".join(facts).encode()).hexdigest()[:8]
+    return digest(facts)[:8]
 
 
 def _started(number: int) -> int | None:

@@ -13,7 +13,6 @@ that only larger ones can be added to what is there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -28,11 +27,12 @@ from entropy_flows.bench.memory import Peak
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool, Prints
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
+from entropy_flows.digest import file_sha256
 from entropy_flows.entropy import MODES
 from entropy_flows.evaluate.coverage import log_det
+from entropy_flows.files import whole_file, write_json
 from entropy_flows.select import SkmatterSelector, make_selector
 from entropy_flows.select.pool import choose
-from entropy_flows.train.folder import whole_file, write_json
 
 Chain = tuple[str, int, tuple[int, ...]]
 """Selector, seed, sizes."""
@@ -67,7 +67,7 @@ class Bench:
         }
         for source in ("pool", "base_model"):  # by content: a file may be moved
             if facts[source] and Path(facts[source]).is_file():
-                facts[source] = hashlib.sha256(Path(facts[source]).read_bytes()).hexdigest()
+                facts[source] = file_sha256(facts[source])
         facts["rounds"] = sorted(self.params.sizes) if self.params.initial else []
         known, prints = self.folder / "bench.json", self.folder / "prints.npz"
         if known.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.potentials import model_sha256
+from entropy_flows.digest import file_sha256
 from entropy_flows.potentials.names import sevennet_key, split_model, with_arguments
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def identity(model: str) -> str:
     name, arguments = split_model(model)
     path = Path(name)
     key = sevennet_key(name) or name.lower()
-    plain = model_sha256(path) if path.is_file() else LATEST.get(key, key)
+    plain = file_sha256(path) if path.is_file() else LATEST.get(key, key)
     return with_arguments(plain, arguments)
 
 

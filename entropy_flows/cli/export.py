@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from entropy_flows.cli.cells import cells_of, is_campaign
 from entropy_flows.cli.options import FolderOption
+from entropy_flows.files import replacing
 from entropy_flows.launch.session import stored
 
 if TYPE_CHECKING:
@@ -69,13 +69,8 @@ def command(
         raise ValueError(f"--split {split!r}: expected train, val or test")
     write = _writer(format_, pacemaker)
     frames = _frames(source, folder, split, flagged)
-    partial = output.with_name(f".part-{output.name}")
-    if partial.is_dir():  # of an export that was interrupted
-        shutil.rmtree(partial)
-    count = write(frames, partial)
-    if partial.is_dir():  # which takes no file's place by itself
-        output.unlink(missing_ok=True)
-    partial.replace(output)
+    with replacing(output) as temporary:
+        count = write(frames, temporary)
     left = (
         f"; {len(frames) - count} without energy and forces left out" if count < len(frames) else ""
     )

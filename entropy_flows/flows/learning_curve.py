@@ -9,7 +9,7 @@ from jobflow import Flow, Maker
 from pymatgen.core import Structure
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
-from entropy_flows.flows.pools import digest
+from entropy_flows.flows.pools import short_digest
 from entropy_flows.flows.queues import configured
 from entropy_flows.jobs.common import StageMaker, with_stable_uuid
 from entropy_flows.jobs.curve import PointMaker
@@ -28,7 +28,7 @@ def curve_of(campaign: Campaign, pools: dict[str, str]) -> Campaign:
         pools,
         *([campaign.student] if campaign.student else []),
     ]
-    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{digest(*told)}"})
+    return campaign.model_copy(update={"name": f"{campaign.name}.curve-{short_digest(*told)}"})
 
 
 @dataclass

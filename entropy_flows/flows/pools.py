@@ -6,8 +6,6 @@ queried, verified, repaired and exported like any other, and the label cache spa
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +13,7 @@ from typing import Any, Self
 from jobflow import Flow, Job, Maker
 from pymatgen.core import Structure
 
+from entropy_flows.digest import digest
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.explore import ExploreParams
 from entropy_flows.flows.active_learning import ActiveLearningMaker
@@ -41,14 +40,15 @@ def random_pool(campaign: Campaign, size: int) -> Campaign:
 def independent_pool(campaign: Campaign) -> Campaign:
     """The independent test as a campaign; a changed section `independent` is another one."""
     return campaign.model_copy(
-        update={"name": f"{campaign.name}.independent-{digest(campaign.independent)}"}
+        update={"name": f"{campaign.name}.independent-{short_digest(campaign.independent)}"}
     )
 
 
-def digest(*facts: Any) -> str:
-    """Eight characters that tell settings apart."""
-    told = [fact.model_dump(mode="json") if isinstance(fact, Params) else fact for fact in facts]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
+def short_digest(*facts: Any) -> str:
+    """Return eight characters that tell sets of parameters apart."""
+    return digest(
+        [fact.model_dump(mode="json") if isinstance(fact, Params) else fact for fact in facts]
+    )[:8]
 
 
 @dataclass

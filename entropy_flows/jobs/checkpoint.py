@@ -12,9 +12,7 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +21,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from entropy_flows.digest import digest
 from entropy_flows.explore import Ensemble, ExploreParams, Run
 from entropy_flows.faults import Terminated, termination_asked
+from entropy_flows.files import whole_file
 from entropy_flows.processes import is_locked
 from entropy_flows.settings import settings
 from entropy_flows.store.fence import current_launch
@@ -91,15 +91,8 @@ class CheckpointFile:
         """Write a state, all of it or nothing."""
         body = self._inputs + state
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as stream:
-            try:
-                stream.write(hashlib.sha256(body).digest() + body)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.replace(stream.name, self.path)
-            except BaseException:
-                os.unlink(stream.name)
-                raise
+        with whole_file(self.path) as file:
+            file.write(hashlib.sha256(body).digest() + body)
 
     def between(self, state: Callable[[], bytes], where: str) -> bool:
         """To be called where the job may stop: save if it is time, and end if the process was asked to.
@@ -139,12 +132,9 @@ class ExploreCheckpoint(CheckpointFile):
         model: str,
     ):
         facts = [model, params.model_dump(mode="json"), [str(run) for run in runs]]
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for atoms in starts:
-            digest.update(
-                atoms.numbers.tobytes() + atoms.positions.tobytes() + atoms.cell.array.tobytes()
-            )
-        super().__init__(path, digest.digest())
+        arrays = (a for cell in starts for a in (cell.numbers, cell.positions, cell.cell.array))
+        content = [facts, [array.tobytes() for array in arrays]]
+        super().__init__(path, bytes.fromhex(digest(content)))
 
     def load(self) -> dict[str, Any] | None:
         """The state to go on from; None if there is none that is whole and of the same inputs."""

@@ -11,8 +11,6 @@ first selection.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +23,7 @@ from ase import Atoms
 from pymongo import DESCENDING
 
 from entropy_flows.conventions import Array
+from entropy_flows.digest import bytes_sha256, digest
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.engine import same_engine
@@ -243,9 +242,7 @@ class Import:
             frame = fit[entry["key"]]
             assert frame.label is not None
             ours = self.as_engine or is_run_of(frame, self.maker)
-            engine_hash = (
-                own if ours else _digest(json.dumps(frame.settings, sort_keys=True, default=str))
-            )
+            engine_hash = own if ours else digest(frame.settings, default=str)
             engine = (
                 f"{name}, imported"
                 if ours
@@ -332,7 +329,7 @@ def content_key(frame: ImportedFrame) -> str:
         if value is not None
     ]
     content = np.concatenate(numbers).astype("<f8").tobytes()
-    return f"import/{_digest(cell_hash(frame.structure), content)[:32]}"
+    return f"import/{bytes_sha256(cell_hash(frame.structure).encode(), content)[:32]}"
 
 
 def _mode(key: str, per_atom: float) -> Mode:
@@ -342,9 +339,3 @@ def _mode(key: str, per_atom: float) -> Mode:
 
 def _entropies(statistics: Mapping[Mode, SufficientStatistics]) -> dict[str, float]:
     return {str(mode): stats.entropy() for mode, stats in statistics.items()}
-
-
-def _digest(*parts: str | bytes) -> str:
-    return hashlib.sha256(
-        b"".join(p.encode() if isinstance(p, str) else p for p in parts)
-    ).hexdigest()

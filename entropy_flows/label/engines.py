@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import importlib
 import json
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
-from entropy_flows.digest import digest
+from entropy_flows.digest import digest, file_sha256
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.label.reasons import EngineError
 from entropy_flows.params import Params
 from entropy_flows.potentials.names import check_sevennet, sevennet_key
+from entropy_flows.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -123,7 +123,7 @@ class LabelParams(Params):
     @classmethod
     def _known_engine(cls, engine: str) -> str:
         if engine not in ENGINES:
-            raise ValueError(f"unknown engine '{engine}'; {_nearest(engine, ENGINES)}")
+            raise ValueError(f"unknown engine '{engine}'{_hint(engine, ENGINES)}")
         return engine
 
     @field_validator("hubbard_u")
@@ -367,7 +367,7 @@ def _forcefield_maker(model: str, calculator_kwargs: dict[str, Any]) -> Maker:
         }
         if model not in members:
             raise ValueError(
-                f"unknown force field '{model}'; {_nearest(model, ['SevenNet-0', *members])}"
+                f"unknown force field '{model}'{_hint(model, ['SevenNet-0', *members])}"
             )
         force_field = members[model]
     return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=arguments)
@@ -403,8 +403,7 @@ def _by_content(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_by_content(v) for v in value]
     if isinstance(value, (str, Path)) and len(str(value)) < 1024 and Path(value).is_file():
-        with Path(value).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(Path(value))
     return value
 
 
@@ -415,6 +414,6 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+def _hint(name: str, names: Iterable[str]) -> str:
+    names = list(names)
+    return did_you_mean(name, names) or f"; known: {', '.join(names)}"

@@ -17,8 +17,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.conventions import GPA, pressure, to_matrix, to_voigt
+from entropy_flows.digest import file_sha256
 from entropy_flows.geometry import to_structure
-from entropy_flows.label.frame import ImportedFrame, sha256_of
+from entropy_flows.label.frame import ImportedFrame
 from entropy_flows.label.label_keys import read_label_keys
 from entropy_flows.label.read import read_label
 from entropy_flows.label.stress_limit import stress_defect
@@ -184,7 +185,7 @@ def read_extxyz(path: Path) -> Iterator[ImportedFrame]:
     ValueError
         If it is no such file, or empty.
     """
-    digest = sha256_of(path)
+    digest = file_sha256(path)
     for frame in read_frames(path):
         source = {"file": path.name, "sha256": digest, "index": frame.index}
         existing = ImportedFrame(frame.source, source, settings={"file": digest}, notes=frame.notes)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.label.read import Label
@@ -46,9 +44,3 @@ class ImportedFrame:
     defect: str | None = None
     split: str | None = None
     notes: tuple[str, ...] = ()
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

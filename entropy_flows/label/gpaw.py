@@ -15,7 +15,6 @@ before, its numbers would depend on what that was.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import time
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from atomate2.ase.jobs import AseRelaxMaker
 from pymatgen.core import Lattice
 
+from entropy_flows.digest import bytes_sha256
 from entropy_flows.label.dft import kpoint_mesh
 from entropy_flows.label.reasons import EngineError
 
@@ -208,12 +208,9 @@ class _FromScratch(Calculator):
 @functools.cache
 def _digest(folders: tuple[str, ...]) -> str:
     """SHA-256 of all PAW setups: their names and bytes, wherever they lie."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(Path(folder).iterdir()):
-            if (
-                path.is_file() and "basis" not in path.name
-            ):  # a basis is where LCAO starts from, not plane waves
-                digest.update(path.name.encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    paths = [path for folder in folders for path in sorted(Path(folder).iterdir())]
+    # a basis is where LCAO starts from, not plane waves
+    setups = [path for path in paths if path.is_file() and "basis" not in path.name]
+    return bytes_sha256(
+        *(part for path in setups for part in (path.name.encode(), path.read_bytes()))
+    )

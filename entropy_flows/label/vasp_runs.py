@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from entropy_flows.digest import file_sha256
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.compressed import DAMAGE, open_binary
-from entropy_flows.label.frame import ImportedFrame, sha256_of
+from entropy_flows.label.frame import ImportedFrame
 from entropy_flows.label.ionic import NO_AB_INITIO
 from entropy_flows.label.outcar import moments_beside
 from entropy_flows.label.steps import LAST, StepRule
@@ -56,7 +57,7 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[ImportedFrame]:
     """
     source: dict[str, Any] = {"file": place}
     try:
-        source["sha256"] = sha256_of(path)
+        source["sha256"] = file_sha256(path)
         output = read_output(path, rule)
         shared = _shared(output)
     except (ValueError, OSError) as err:

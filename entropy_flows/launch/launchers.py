@@ -7,13 +7,14 @@ queue's SIGTERM reaches it.
 
 from __future__ import annotations
 
-import os
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from entropy_flows.files import replacing
 from entropy_flows.launch import launcher_texts as texts
 from entropy_flows.launch.local import THREADS
 from entropy_flows.schemas.stages import stages_of
@@ -219,15 +220,10 @@ def write_launchers(
     if not overwrite and (existing := sorted(name for name in found if (folder / name).exists())):
         raise ValueError(f"{folder} has {', '.join(existing)}; --overwrite replaces them")
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / f".{name}.new" for name in found]
-    try:
-        for path, text in zip(written, found.values(), strict=True):
-            path.write_text(text)
-        for path, name in zip(written, found, strict=True):
-            os.replace(path, folder / name)
-    finally:
-        for path in written:
-            path.unlink(missing_ok=True)
+    # all are written before the first takes its place: a full disk leaves the launchers as they were
+    with ExitStack() as stack:
+        for name, text in found.items():
+            stack.enter_context(replacing(folder / name)).write_text(text)
     return list(found)
 
 

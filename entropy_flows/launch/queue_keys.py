@@ -6,7 +6,6 @@ settings of the queue file: a training whose `wall_time` was to be two days gets
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from string import Formatter
@@ -14,6 +13,7 @@ from string import Formatter
 from entropy_flows.launch import launcher_texts as texts
 from entropy_flows.launch.launchers import clock
 from entropy_flows.schemas.stages import Stage
+from entropy_flows.spelling import did_you_mean
 
 USUAL = "walltime, queue (the partition), account, qos, mem, gres, nodes, ntasks, cpus_per_task, constraint"
 
@@ -42,9 +42,8 @@ def check_queue(queue: Mapping[Stage, Mapping[str, str | int]]) -> None:
     for stage, changes in queue.items():
         for key in changes:
             if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"usual ones: {USUAL}"
-                raise ValueError(f"queue.{stage}: unknown key {key!r}; {hint}")
+                hint = did_you_mean(key, known) or f"; usual ones: {USUAL}"
+                raise ValueError(f"queue.{stage}: unknown key '{key}'{hint}")
         if isinstance(walltime := changes.get("walltime"), int):
             raise ValueError(
                 f"queue.{stage}.walltime: {walltime} is no walltime: YAML makes a number of one without quotes; "

@@ -27,7 +27,6 @@ from entropy_flows.potentials.files import (
     check_elements,
     local_package,
     model_elements,
-    model_sha256,
 )
 from entropy_flows.potentials.names import (
     CHECKPOINT_SUFFIX,
@@ -58,7 +57,6 @@ __all__ = [
     "load_calculator",
     "local_package",
     "model_elements",
-    "model_sha256",
     "split_model",
     "with_arguments",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from entropy_flows.files import replacing
 from entropy_flows.potentials.files import local_package, model_elements
 from entropy_flows.potentials.names import COMPILED_SUFFIX, PACKAGE_SUFFIX
 
@@ -44,23 +45,13 @@ def compile_package(package: str | Path, output: str | Path, device: str = "cpu"
     from nequip.scripts.compile import main as nequip_compile
 
     batch = targets.BATCH_TARGET["data_settings"]
-    partial = output.with_name(f"part-{output.name}")
     targets.BATCH_TARGET["data_settings"] = lambda data: batch(
         {key: data[key] for key in targets.BATCH_INPUTS}
     )
+    options = ["--device", device, "--mode", "aotinductor", "--target", "batch"]
     try:
-        nequip_compile(
-            [
-                str(source),
-                str(partial),
-                "--device",
-                device,
-                "--mode",
-                "aotinductor",
-                "--target",
-                "batch",
-            ]
-        )
+        with replacing(output) as temporary:
+            nequip_compile([str(source), str(temporary), *options])
     finally:
         targets.BATCH_TARGET["data_settings"] = batch
-    return partial.replace(output)
+    return output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import re
@@ -160,23 +159,6 @@ def compiled_for_batches(path: Path) -> bool:
     if not any(inputs):
         raise ValueError(f"{path} is not a compiled NequIP model: it does not name its inputs")
     return any("batch" in names.split() for names in inputs if names)
-
-
-def model_sha256(path: str | Path) -> str:
-    """Checksum that identifies a model file.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    str
-        SHA-256, 64 hexadecimal digits.
-    """
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(name: str) -> Path:

@@ -6,7 +6,6 @@ name and the arguments as JSON behind a question mark: `7net-mf-0?{"modal": "PBE
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from entropy_flows.spelling import did_you_mean
 from entropy_flows.yaml_text import shortened
 
 PACKAGE_SUFFIX = ".nequip.zip"
@@ -112,9 +112,8 @@ def check_sevennet(name: str) -> None:
 
     known = get_available_pretrained_models()
     if key not in known:
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
-        raise ValueError(f"SevenNet has no model '{shortened(name)}'; {hint}")
+        hint = did_you_mean(key, known) or f"; known: {', '.join(known)}"
+        raise ValueError(f"SevenNet has no model '{shortened(name)}'{hint}")
 
 
 def is_dotted(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entropy_flows.files import replacing
 from entropy_flows.report.page import CaptionedFigure, Table, write_report
 from entropy_flows.report.text import MISSING
 
@@ -162,9 +163,8 @@ def _write_xyz(path: Path, cells: list[Atoms]) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # A command that is killed while it writes leaves no file that looks whole.
-    partial = path.with_name(path.name + ".part")
-    write(partial, cells, format="extxyz")
-    partial.replace(path)
+    with replacing(path) as temporary:
+        write(temporary, cells, format="extxyz")
     return path
 
 

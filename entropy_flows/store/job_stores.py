@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from gridfs import GridFS
@@ -10,6 +9,7 @@ from maggma.stores.gridfs import GridFSStore
 from maggma.stores.mongolike import MongoStore
 from monty.json import jsanitize
 
+from entropy_flows.digest import bytes_sha256
 from entropy_flows.store.fence import current_launch, merge
 from entropy_flows.store.seals import sealed
 
@@ -49,5 +49,5 @@ class Arrays(GridFSStore):
 class _Hashed(GridFS):
     def put(self, data: Any, **fields: Any) -> Any:
         """Write a file, its SHA-256 in the metadata."""
-        metadata = {**fields.pop("metadata", {}), "sha256": hashlib.sha256(data).hexdigest()}
+        metadata = {**fields.pop("metadata", {}), "sha256": bytes_sha256(data)}
         return super().put(data, metadata=metadata, **fields)

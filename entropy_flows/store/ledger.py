@@ -9,7 +9,6 @@ doubled.
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from pymongo import ASCENDING
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from entropy_flows.digest import bytes_sha256
 from entropy_flows.entropy import DatasetParams, Mode, SufficientStatistics
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.arrays import pack
@@ -340,7 +340,7 @@ class Ledger(LedgerArrays):
             "gain": entry.gain,
             "origin": entry.origin,
             "structure": cell.as_dict(),
-            "fingerprint": hashlib.sha256(pack(entry.q)).hexdigest(),
+            "fingerprint": bytes_sha256(pack(entry.q)),
             "created": datetime.now(UTC),
         }
 

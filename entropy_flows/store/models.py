@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +10,13 @@ from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.database import Database
 
+from entropy_flows.digest import bytes_sha256, file_sha256
+from entropy_flows.files import whole_file
 from entropy_flows.potentials import (
     CHECKPOINT_SUFFIX,
     COMPILED_SUFFIX,
     NEQUIP_NET,
     PACKAGE_SUFFIX,
-    model_sha256,
     split_model,
     with_arguments,
 )
@@ -132,7 +130,7 @@ class Models:
         if found is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
         path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"
-        if path.is_file() and model_sha256(path) == digest:
+        if path.is_file() and file_sha256(path) == digest:
             return with_arguments(path, arguments)
         try:
             data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
@@ -140,12 +138,12 @@ class Models:
             raise StoreError(
                 f"the file of model {digest[:12]}… is not in the database, or not whole"
             ) from None
-        if hashlib.sha256(data).hexdigest() != digest:
+        if bytes_sha256(data) != digest:
             raise StoreError(f"model {digest[:12]}… in the database does not match its checksum")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-            stream.write(data)
-        os.replace(stream.name, path)  # another worker may be fetching the same file
+        # another worker may be fetching the same file
+        with whole_file(path) as file:
+            file.write(data)
         return with_arguments(path, arguments)
 
     def _register(
@@ -157,7 +155,7 @@ class Models:
         body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
         if path.is_file():
             data = path.read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
+            digest = bytes_sha256(data)
             reference = with_arguments(f"sha256:{digest}", arguments)
             body |= {
                 "sha256": digest,

@@ -8,7 +8,6 @@ list and that is all.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -18,6 +17,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from entropy_flows.conventions import Array
+from entropy_flows.digest import bytes_sha256
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_atoms
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
@@ -143,7 +143,7 @@ def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterat
     expected = [entry["n_atoms"], book.fingerprint.dim]
     try:
         data = book.arrays.get(row)
-        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+        if bytes_sha256(data) != row["sha256"]:
             yield f"{_name(entry)}: its fingerprint does not have its checksum"
         if row["sha256"] != entry.get("fingerprint"):
             yield f"{_name(entry)}: its fingerprint is not the one that it was written with"

@@ -24,8 +24,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from scipy.optimize import least_squares
 
+from entropy_flows.files import read_json, write_json
 from entropy_flows.potentials import load_calculator
-from entropy_flows.train.folder import read_json, write_json
 
 CORNER = 0.05
 """eV/atom."""

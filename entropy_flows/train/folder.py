@@ -20,17 +20,15 @@ renamed: it is there as a whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import math
-import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+
+from entropy_flows.files import delete_unfinished, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +82,12 @@ def take_up(workdir: Path, fresh: State) -> State:
     State
         The state to go on from.
     """
+    delete_unfinished(workdir)
     stored = read_json(workdir / "state.json", {})
     if stored.get("inputs") == fresh.inputs and (workdir / "run").is_dir():
         return State(**stored)
-    (workdir / "state.json").unlink(
-        missing_ok=True
-    )  # first, and written again last: half a folder has no state
+    # first, and written again last: half a folder has no state
+    (workdir / "state.json").unlink(missing_ok=True)
     if (workdir / "run").exists():
         shutil.rmtree(workdir / "run")
     (workdir / "run").mkdir()
@@ -104,8 +102,7 @@ def checkpoint_file(folder: Path, epoch: int) -> Path:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that is whole; what is newer, or was not finished, is deleted."""
-    for unfinished in folder.glob("*.tmp"):
-        unfinished.unlink()
+    delete_unfinished(folder)
     for path in sorted(folder.glob("epoch-*.ckpt"), reverse=True):
         if is_whole(path):
             return path
@@ -137,31 +134,3 @@ def best_epoch(history: Sequence[Row]) -> int:
     return int(
         min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"]
     )
-
-
-def read_json(path: Path, default: Any) -> Any:
-    """What a file holds, or a default if there is none."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return default
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a file, all of it or nothing."""
-    with whole_file(path) as file:
-        file.write(json.dumps(content, indent=1).encode())
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write; it is there, all of it, when the block ends without an error, else as it was."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -18,25 +18,19 @@ from pathlib import Path
 import yaml
 from ase import Atoms
 
+from entropy_flows.digest import file_sha256
+from entropy_flows.files import read_json
 from entropy_flows.potentials import (
     NEQUIP_NET,
     PACKAGE_SUFFIX,
     local_package,
     model_elements,
-    model_sha256,
 )
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.dataset import with_a_pair
-from entropy_flows.train.folder import (
-    State,
-    best_epoch,
-    checkpoint_file,
-    last_checkpoint,
-    read_json,
-    take_up,
-)
+from entropy_flows.train.folder import State, best_epoch, checkpoint_file, last_checkpoint, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
 from entropy_flows.train.recipe import Config, nequip_config, packaged_model
@@ -90,7 +84,7 @@ def fine_tune(
         _check_pairs(train, float(model["r_max"]))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         data = write_data({"train": train, "val": val, "test": test}, params, workdir)
-        base = model if package is None else model_sha256(package)
+        base = model if package is None else file_sha256(package)
         inputs = inputs_sha256(base, data, params, workdir, DECISIVE)
         if (done := finished(workdir, inputs, RESULT)) is not None:
             return done
@@ -156,7 +150,7 @@ def _package(state: State, data: Data, workdir: Path, lock: int) -> TrainResult:
     )
     return TrainResult(
         model=workdir / RESULT,
-        sha256=model_sha256(workdir / RESULT),
+        sha256=file_sha256(workdir / RESULT),
         inputs_sha256=state.inputs,
         epochs=len(history),
         best_epoch=best,

@@ -24,14 +24,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from torch.utils.data import DataLoader, Sampler
 
-from entropy_flows.train.folder import (
-    Row,
-    best_epoch,
-    checkpoint_file,
-    kept_epochs,
-    whole_file,
-    write_json,
-)
+from entropy_flows.files import whole_file, write_json
+from entropy_flows.train.folder import Row, best_epoch, checkpoint_file, kept_epochs
 
 COLUMNS = {"train_loss_epoch/weighted_sum": "train_loss", "val0_epoch/weighted_sum": "val_loss"}
 COLUMNS |= {f"val0_epoch/{name}_mae": f"{name}_mae" for name in ("energy", "forces", "stress")}

@@ -33,22 +33,14 @@ import yaml
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from entropy_flows.potentials import is_sevennet, model_sha256, split_model
+from entropy_flows.digest import file_sha256
+from entropy_flows.files import read_json, whole_file, write_json
+from entropy_flows.potentials import is_sevennet, split_model
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.dataset import energy_weights, write_extxyz
-from entropy_flows.train.folder import (
-    Row,
-    State,
-    best_epoch,
-    is_whole,
-    kept_epochs,
-    read_json,
-    take_up,
-    whole_file,
-    write_json,
-)
+from entropy_flows.train.folder import Row, State, best_epoch, is_whole, kept_epochs, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
 from entropy_flows.train.steps import (
@@ -130,7 +122,7 @@ def fine_tune(
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         parts = {"train": train, "val": val, "test": test}
         data = write_data(parts, params, workdir, pair_cutoff=float(checkpoint.config["cutoff"]))
-        inputs = inputs_sha256(model_sha256(source), data, params, workdir, DECISIVE)
+        inputs = inputs_sha256(file_sha256(source), data, params, workdir, DECISIVE)
         if (done := finished(workdir, inputs, RESULT)) is not None:
             return done
         state = take_up(workdir, State(inputs, params.batch_size, accumulate=1))
@@ -344,7 +336,7 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
     test = data.frames.get("test", [])
     return TrainResult(
         model=workdir / RESULT,
-        sha256=model_sha256(workdir / RESULT),
+        sha256=file_sha256(workdir / RESULT),
         inputs_sha256=state.inputs,
         epochs=len(history),
         best_epoch=best,

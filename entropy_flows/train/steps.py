@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from entropy_flows.digest import digest
-from entropy_flows.potentials import load_calculator, model_sha256
+from entropy_flows.digest import digest, file_sha256
+from entropy_flows.files import read_json, write_json
+from entropy_flows.potentials import load_calculator
 from entropy_flows.train.base import Progress, TrainResult
 from entropy_flows.train.dataset import (
     count_reasons,
@@ -24,7 +25,7 @@ from entropy_flows.train.dataset import (
     within_edge_limit,
     write_extxyz,
 )
-from entropy_flows.train.folder import State, read_json, write_json
+from entropy_flows.train.folder import State
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError
 
@@ -129,7 +130,7 @@ def inputs_sha256(
         Packages whose version counts: half a training with one and half with another is that of
         neither.
     """
-    files = {part: model_sha256(workdir / path) for part, path in data.files.items()}
+    files = {part: file_sha256(workdir / path) for part, path in data.files.items()}
     versions = {name: version(name) for name in decisive}
     facts = {"base": base, "data": files, "params": params.identity(), "versions": versions}
     return digest(facts)
@@ -140,7 +141,7 @@ def finished(workdir: Path, inputs: str, name: str) -> TrainResult | None:
     try:
         stored: dict[str, Any] = json.loads((workdir / "result.json").read_text())
         model = workdir / name
-        if stored["inputs_sha256"] != inputs or stored["sha256"] != model_sha256(model):
+        if stored["inputs_sha256"] != inputs or stored["sha256"] != file_sha256(model):
             return None
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None

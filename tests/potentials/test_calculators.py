@@ -10,7 +10,8 @@ import torch
 from ase.build import bulk
 
 import entropy_flows
-from entropy_flows.potentials import load_calculator, local_package, model_elements, model_sha256
+from entropy_flows.digest import file_sha256
+from entropy_flows.potentials import load_calculator, local_package, model_elements
 
 SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip"
 
@@ -133,7 +134,7 @@ def test_a_damaged_package_is_named(tmp_path):
 def test_checksum(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
 
-    assert model_sha256(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
+    assert file_sha256(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_importing_loads_no_machine_learning_package():

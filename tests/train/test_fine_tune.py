@@ -5,8 +5,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from entropy_flows.digest import file_sha256
 from entropy_flows.evaluate.errors import errors
-from entropy_flows.potentials import load_calculator, model_elements, model_sha256
+from entropy_flows.potentials import load_calculator, model_elements
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import TrainingError
 from entropy_flows.train.recipe import small_allegro
@@ -49,7 +50,7 @@ def tuned(base, tmp_path_factory):
 def test_result_and_progress(base):
     result, seen = base
 
-    assert result.sha256 == model_sha256(result.model)
+    assert result.sha256 == file_sha256(result.model)
     assert result.epochs == 3
     assert [p.epoch for p in seen] == [row["epoch"] for row in result.history] == [1, 2, 3]
     assert seen[-1].val_loss == result.history[-1]["val_loss"]

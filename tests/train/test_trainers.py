@@ -11,7 +11,8 @@ from small_models import labelled, small_sevennet
 
 import entropy_flows
 from entropy_flows.batch import Batch
-from entropy_flows.potentials import load_batch_model, load_calculator, model_elements, model_sha256
+from entropy_flows.digest import file_sha256
+from entropy_flows.potentials import load_batch_model, load_calculator, model_elements
 from entropy_flows.settings import settings
 from entropy_flows.train import TrainParams, fine_tune, process, trainer_for
 
@@ -109,7 +110,7 @@ def test_the_result_loads_by_its_path_as_calculator_and_for_batches(family):
     atoms.calc = load_calculator(family.result.model)
     many = load_batch_model(family.result.model)(Batch.of([atoms]))
 
-    assert family.result.sha256 == model_sha256(family.result.model)
+    assert family.result.sha256 == file_sha256(family.result.model)
     assert model_elements(family.result.model) == ("Si",)
     assert many.energy.item() == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
     np.testing.assert_allclose(many.forces.numpy(), atoms.get_forces(), atol=1e-4)

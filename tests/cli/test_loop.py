@@ -214,15 +214,15 @@ def test_the_report_knows_labels_that_are_in_no_part(undisturbed, here):
             db.labels.replace_one({"_id": label["_id"]}, label)
 
 
-def test_readme_queries_find_what_the_campaign_left(undisturbed):
+def test_the_queries_of_the_page_find_what_the_campaign_left(undisturbed):
     done = command("database", undisturbed, "--", sys.executable, ROOT / "examples" / "queries.py")
     assert done.returncode == 0, done.stderr
     assert re.search(r"labels above 10 GPa: [1-9]", done.stdout)
     assert "iteration 2:" in done.stdout
     assert "accepted from" in done.stdout
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "howto" / "python.md").read_text()
     block = next(
-        b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "db.labels.find" in b
+        b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "db.labels.find" in b
     )
     with database(undisturbed) as db:
         for query in _statements(block):

@@ -1,4 +1,4 @@
-"""The README's ways to a static Maker of one's own: named in the file, or put into the loop in Python."""
+"""The ways to a static Maker of one's own in docs/howto/python.md: named in the file, or put into the loop in Python."""
 
 import importlib
 import os
@@ -15,13 +15,14 @@ from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.modules import use_folder
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "howto" / "python.md"
 NAMED = "mypackage.makers:my_static_maker"
 
 
 @pytest.fixture
 def blocks(tmp_path, monkeypatch):
-    """The module of the README, importable, and its program; in a folder with the campaign file that they name."""
-    found = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """The page's module, importable, and its program; in a folder with the campaign file that they name."""
+    found = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     module, program = (block for block in found if "my_static_maker" in block)
     (tmp_path / "mypackage").mkdir()
     (tmp_path / "mypackage" / "makers.py").write_text(module)

@@ -151,7 +151,9 @@ def test_the_readme_gives_vasp_its_ranks_and_each_category_its_modules(
 ):
     monkeypatch.chdir(tmp_path)
     (line,) = re.findall(
-        r"^entropy-flows (launchers (?:.*\\\n)*.*)$", (ROOT / "README.md").read_text(), re.MULTILINE
+        r"^entropy-flows (launchers (?:.*\\\n)*.*)$",
+        (ROOT / "docs" / "howto" / "cluster.md").read_text(),
+        re.MULTILINE,
     )
     assert command(monkeypatch, capsys, *shlex.split(line.replace("\\\n", " ")))[0] == 0
     dft, gpu = (

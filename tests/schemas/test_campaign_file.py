@@ -198,7 +198,7 @@ def test_every_stage_has_its_workers_and_the_lists_name_them():
     assert {*CATEGORIES, *stages_of("cpu")} == set(Stage)
     gpu = ", ".join(stage for stage, category in CATEGORIES.items() if category == "gpu")
     for text in (
-        (ROOT / "README.md").read_text(),
+        (ROOT / "docs" / "howto" / "cluster.md").read_text(),
         (ROOT / "docs" / "campaign.md").read_text(),
         Campaign.model_fields["categories"].description,
     ):

@@ -164,7 +164,7 @@ def test_nothing_heavy_is_imported_to_tell():
 
 FREE = {
     "cli/app.py": "tells every error in one line, and ends",
-    "potentials/files.py": "makes it a ConnectionError, which is the machine's",
+    "potentials/nequip.py": "makes it a ConnectionError, which is the machine's",
     "bench/materials_project.py": "tells that a service did not answer; nothing is booked",
 }
 """File → why its broad handler need not ask."""

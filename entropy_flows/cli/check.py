@@ -29,7 +29,7 @@ from entropy_flows.launch.session import session
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.modules import use_folder
 from entropy_flows.moments import summary
-from entropy_flows.potentials import NEQUIP_NET, check_elements, check_name
+from entropy_flows.potentials import check_elements, check_name, match_model
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code
 from entropy_flows.store import CampaignStore
@@ -87,10 +87,12 @@ def command(
         f"[bold]{campaign.name}[/bold]: {', '.join(campaign.elements)}; base model {campaign.base_model}"
     )
     for role, name in _models(campaign).items():
-        if name.startswith(NEQUIP_NET):
+        match = match_model(name)
+        note = match.family.network_note(match.name) if match else None
+        if note is not None:
             console.print(
-                f"{role} {name} was not looked up: every worker needs the network for it. Without: download the "
-                f".nequip.zip from https://www.nequip.net and give its path",
+                f"{role} {name} was not looked up: every worker needs the network for it. "
+                f"Without: {note}",
                 soft_wrap=True,
                 highlight=False,
             )

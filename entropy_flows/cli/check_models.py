@@ -1,4 +1,4 @@
-"""What `entropy-flows check` says of a campaign's models, without loading one."""
+"""The warnings of `entropy-flows check` about a campaign's models; none is loaded."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.digest import file_sha256
-from entropy_flows.potentials.names import sevennet_key, split_model, with_arguments
+from entropy_flows.potentials import match_model, split_model, with_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobflow import Maker
 
-LATEST = {"7net-0_11july2024": "7net-0", "7net-0_11jul2024": "7net-0"}
-"""SevenNet's dated names of a model that another name stands for, too."""
-
 
 def teacher_warnings(models: Mapping[str, str], maker: Maker) -> list[str]:
-    """Warn of a model that is the label engine: its labels are its own, so a training can only make it worse.
+    """Warn of a model that is the label engine.
+
+    The labels are its own then, so a training can only make it worse.
 
     Parameters
     ----------
@@ -32,26 +31,34 @@ def teacher_warnings(models: Mapping[str, str], maker: Maker) -> list[str]:
     list of str
         A line for each such model.
     """
-    engine = {identity(name) for name in _engine_models(maker)}
-    return [
-        f"{role} {Path(split_model(name)[0]).name} is the label engine, too: its errors against its own labels are "
-        f"zero, and fine-tuning can only make them larger. Give another engine under `label`, or another model"
-        for role, name in models.items()
-        if identity(name) in engine
-    ]
+    engines = {identity(name) for name in _engine_models(maker)}
+    warnings = []
+    for role, name in models.items():
+        if identity(name) in engines:
+            title = Path(split_model(name)[0]).name
+            warnings.append(
+                f"{role} {title} is the label engine, too: its errors against its own labels are "
+                "zero, and fine-tuning can only make them larger. Give another engine under "
+                "`label`, or another model"
+            )
+    return warnings
 
 
 def identity(model: str) -> str:
-    """What tells a model from others: the SHA-256 of its file or its name in one spelling, and its arguments."""
+    """Return the text that identifies a model: equal for equal models.
+
+    It has the SHA-256 of its file, or its name in one spelling, and its arguments.
+    """
     name, arguments = split_model(model)
-    path = Path(name)
-    key = sevennet_key(name) or name.lower()
-    plain = file_sha256(path) if path.is_file() else LATEST.get(key, key)
-    return with_arguments(plain, arguments)
+    if Path(name).is_file():
+        return with_arguments(file_sha256(name), arguments)
+    match = match_model(model)
+    spelling = name.lower() if match is None else match.family.canonical_name(name)
+    return with_arguments(spelling, arguments)
 
 
 def _engine_models(maker: Any) -> list[str]:
-    """Names and files of the model in a force field's Maker; none of any other engine."""
+    """List the names and files of the model in a force field's Maker; none for another engine."""
     meta = getattr(maker, "calculator_meta", None)
     if meta is None:
         return []
@@ -64,7 +71,6 @@ def _engine_models(maker: Any) -> list[str]:
     if files:
         return files
     name = str(arguments.pop("model", getattr(meta, "value", meta)))
-    plain = {
-        key: value for key, value in arguments.items() if isinstance(value, (str, int, float, bool))
-    }
+    plain_types = (str, int, float, bool)
+    plain = {key: value for key, value in arguments.items() if isinstance(value, plain_types)}
     return [with_arguments(name, plain)]

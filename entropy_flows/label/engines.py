@@ -18,7 +18,7 @@ from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.label.reasons import EngineError
 from entropy_flows.params import Params
-from entropy_flows.potentials.names import check_sevennet, sevennet_key
+from entropy_flows.potentials.sevennet import check_sevennet, sevennet_key
 from entropy_flows.spelling import did_you_mean
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.launch.task import add_once, is_added, to_workflow
-from entropy_flows.potentials import check_elements, split_model, with_arguments
+from entropy_flows.potentials import check_elements, file_suffix, split_model, with_arguments
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.schemas.stages import CATEGORIES
@@ -43,7 +43,7 @@ def locate_model(model: str, base: Path) -> str:
         If it looks like a file and there is none.
     """
     name, arguments = split_model(model)
-    if not name.endswith((".zip", ".pt2", ".pth")) or name.startswith("nequip.net:"):
+    if not file_suffix(model):
         return model
     shipped = Path(__file__).parents[1] / "models" / name.removeprefix("shipped:")
     path = shipped if name.startswith("shipped:") else base / name

@@ -1,4 +1,4 @@
-"""What a batched model asks of the cells it is given."""
+"""The check that a model of many cells makes of the cells that it is given."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from entropy_flows.batch import Cells
 
 
 def atom_types(cells: Cells, elements: Sequence[int], device: str) -> Tensor:
-    """Place of each atom's element in a model's list.
+    """Return the index of each atom's element in a model's list of elements.
 
     Parameters
     ----------
     cells
         n atoms.
     elements
-        Atomic numbers the model knows, in its own order.
+        Atomic numbers of the model's elements, in its own order.
     device
         Where the model is.
 
     Returns
     -------
     Tensor
-        (n,) int64 on the device.
+        Indices (n,), int64, on the device.
 
     Raises
     ------
     ValueError
-        For an element the model does not know, or cells on another device.
+        For an element that the model does not know, or cells on another device.
     """
     if cells.device.type != torch.device(device).type:
         raise ValueError(f"the batch is on {cells.device}, the model on {device}")
@@ -40,9 +40,12 @@ def atom_types(cells: Cells, elements: Sequence[int], device: str) -> Tensor:
     table[list(elements)] = np.arange(len(elements))
     types = table[cells.numbers]
     if (types < 0).any():
-        unknown = ", ".join(
-            chemical_symbols[number] for number in sorted(set(cells.numbers[types < 0]))
+        unknown = _symbols(sorted(set(cells.numbers[types < 0])))
+        raise ValueError(
+            f"the model does not know {unknown}; its elements are {_symbols(elements)}"
         )
-        known = ", ".join(chemical_symbols[number] for number in elements)
-        raise ValueError(f"the model does not know {unknown}; its elements are {known}")
     return torch.from_numpy(types).to(cells.device)
+
+
+def _symbols(numbers: Sequence[int]) -> str:
+    return ", ".join(chemical_symbols[number] for number in numbers)

@@ -1,175 +1,229 @@
-"""NequIP and Allegro models on many cells at once, eager or compiled.
-
-    edge (i, j, s):  d = r_j + s L − r_i,   |d| < r_c(t_i, t_j)
-
-t the atoms' types, L the cell's lattice vectors as rows, r_c the model's cutoff, which may depend
-on the types. The model gets r, s and L rather than d, for it takes the stress from a strain of
-both.
-"""
+"""The family of NequIP and Allegro: packages, compiled models and published packages."""
 
 from __future__ import annotations
 
+import json
+import re
+import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ase.data import atomic_numbers
-from nequip.data import AtomicDataDict as Key
-from nequip.nn import graph_model
-from nequip.nn.embedding.utils import cutoff_fulldict_to_tensor, cutoff_str_to_fulldict
-from torch import Tensor
 
-from entropy_flows.batch import Batch, Cells
-from entropy_flows.neighbors import Pairs, neighbors
-from entropy_flows.potentials.batch import Evaluation
-from entropy_flows.potentials.elements import atom_types
-from entropy_flows.potentials.scope import default_dtype
+from entropy_flows.potentials.base import BatchModel, Environment, ModelFamily
+from entropy_flows.potentials.names import existing_file
+from entropy_flows.potentials.scope import default_dtype, scoped
+from entropy_flows.yaml_text import MAX_BYTES, parse_yaml
 
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
 
-@dataclass(frozen=True)
-class _Fixed:
-    """Inputs that stay while atoms move, and what is appended to those that do not."""
-
-    inputs: dict[str, Tensor]
-    appended: dict[str, Tensor]
+PACKAGE_SUFFIX = ".nequip.zip"
+COMPILED_SUFFIX = ".nequip.pt2"
+PUBLISHED_PREFIX = "nequip.net:"
 
 
-class NequIPModel:
-    """A NequIP or Allegro model.
+class NequIPFamily(ModelFamily):
+    """NequIP and Allegro models.
+
+    A package runs eagerly and can be trained. A compiled model is two to four times faster, and
+    bound to the kind of device and the version of torch that it was compiled with.
+    """
+
+    name = "nequip"
+    suffixes = (PACKAGE_SUFFIX, COMPILED_SUFFIX)
+    trainer = "nequip"
+    environment = Environment(("nequip",), "NequIP", "pip install nequip")
+
+    def describe_names(self) -> str:
+        """Describe the names of files and the ids of published packages."""
+        return f"{super().describe_names()}, an id '{PUBLISHED_PREFIX}group/model:version'"
+
+    def recognizes(self, name: str) -> bool:
+        """Return whether it is a file's name of NequIP's or the id of a published package."""
+        return name.endswith(self.suffixes) or is_published(name)
+
+    def is_file(self, name: str) -> bool:
+        """Return whether it is a file's name and no id, which may end in the same way."""
+        return name.endswith(self.suffixes) and not is_published(name)
+
+    def check(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse arguments, for a package has its own."""
+        if arguments:
+            raise ValueError(
+                f"model '{name}' takes no arguments, got {', '.join(arguments)}: "
+                "a package has its own"
+            )
+
+    def elements(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Read a package's type names; None if they are not elements, or it is compiled."""
+        if not name.endswith(PACKAGE_SUFFIX):
+            return None
+        return package_elements(local_package(name))
+
+    def load_calculator(self, name: str, arguments: Mapping[str, Any], device: str) -> Calculator:
+        """Load NequIP's own calculator, or a model compiled for batches as one."""
+        path = local_package(name)
+        compiled = path.name.endswith(COMPILED_SUFFIX)
+        if compiled and compiled_for_batches(path):
+            from entropy_flows.potentials.nequip_model import NequIPModel
+            from entropy_flows.potentials.onebyone import BatchOfOne
+
+            return BatchOfOne(NequIPModel.from_compiled(path, device))
+        with default_dtype("float64"):
+            from nequip.integrations.ase import NequIPCalculator
+
+            calculator = scoped(NequIPCalculator, "float64")
+            load = calculator.from_compiled_model if compiled else calculator._from_saved_model
+            # A package whose types are elements needs no other mapping. Left out, NequIP would
+            # assume this one with a warning.
+            types_are_elements = self.elements(str(path), {}) is not None
+            return load(
+                path,
+                device=device,
+                chemical_species_to_atom_type_map=types_are_elements or None,
+            )
+
+    def load_batch_model(self, name: str, arguments: Mapping[str, Any], device: str) -> BatchModel:
+        """Load a package, or a model compiled for many cells, to evaluate them in one call."""
+        from entropy_flows.potentials.nequip_model import NequIPModel
+
+        path = local_package(name)
+        if not path.name.endswith(COMPILED_SUFFIX):
+            calculator = self.load_calculator(name, arguments, device)
+            return NequIPModel.from_calculator(calculator, device)
+        if compiled_for_batches(path):
+            return NequIPModel.from_compiled(path, device)
+        warnings.warn(
+            f"{path} was compiled for one cell at a time (--target ase) and is called cell after "
+            "cell; `entropy-flows compile` makes one for many cells",
+            stacklevel=3,
+        )
+        return super().load_batch_model(name, arguments, device)
+
+    def network_note(self, name: str) -> str | None:
+        """Tell how to do without the network that the id of a published package needs."""
+        if not is_published(name):
+            return None
+        return f"download the {PACKAGE_SUFFIX} from https://www.nequip.net and give its path"
+
+    def compile(self, name: str, output: Path, device: str) -> Path:
+        """Compile a package for batches of cells; see `nequip_compile`."""
+        from entropy_flows.potentials.nequip_compile import compile_package
+
+        return compile_package(name, output, device)
+
+
+def is_published(name: str) -> bool:
+    """Return whether a name is the id of a package published on nequip.net."""
+    return name.startswith(PUBLISHED_PREFIX)
+
+
+def local_package(name: str | Path) -> Path:
+    """Find the file of a model, fetching a published one into NequIP's cache.
 
     Parameters
     ----------
-    model
-        Takes and gives NequIP's dictionaries of tensors; on the device, in evaluation mode.
-    metadata
-        NequIP's description of it: cutoff, type names, cutoffs by types.
-    device
-        Torch device.
-    compiled
-        Whether it was compiled, which NequIP does for two cells, atoms and edges or more. It then
-        always gets a dimer more, so that one cell, or cells without neighbours, are within that.
+    name
+        Path of a model's file, or the id of a published package.
+
+    Returns
+    -------
+    Path
+        The file on this machine, absolute.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is a path without a file.
+    ConnectionError
+        If a published package cannot be reached.
+    """
+    return _fetch(str(name)) if is_published(str(name)) else existing_file(name)
+
+
+def package_elements(path: Path) -> tuple[str, ...] | None:
+    """Read the elements of a package from its metadata.
+
+    Returns
+    -------
+    tuple of str or None
+        Chemical symbols in the model's own order; None if its types are not elements.
 
     Raises
     ------
     ValueError
-        If the model's types are not elements.
+        If the file is not a NequIP package.
     """
-
-    def __init__(
-        self, model: Any, metadata: Mapping[str, Any], device: str, *, compiled: bool = False
-    ) -> None:
-        self.model, self.device, self.compiled = model, device, compiled
-        self.cutoff = float(metadata[graph_model.R_MAX_KEY])
-        names = metadata[graph_model.TYPE_NAMES_KEY]
-        names = names.split() if isinstance(names, str) else list(names)
-        if not set(names) <= set(atomic_numbers):
-            raise ValueError(f"the model's types are {', '.join(names)}; they must be elements")
-        self.elements = tuple(atomic_numbers[name] for name in names)
-        self.cutoffs = _cutoffs(metadata.get(graph_model.PER_EDGE_TYPE_CUTOFF_KEY), names, device)
-        self._known: WeakKeyDictionary[Cells, _Fixed] = WeakKeyDictionary()
-
-    @classmethod
-    def from_package(cls, path: Path, device: str = "cpu") -> Self:
-        """Load a `.nequip.zip`, as the ASE calculator does."""
-        from entropy_flows.potentials.calculators import load_calculator
-
-        calculator: Any = load_calculator(path, device)
-        return cls(calculator.model.requires_grad_(False), calculator.model.metadata, device)
-
-    @classmethod
-    def from_compiled(cls, path: Path, device: str = "cpu") -> Self:
-        """Load a `.nequip.pt2` made with `nequip-compile --target batch`."""
-        with default_dtype("float64"):
-            from nequip.model.inference_models import load_compiled_model
-            from nequip.scripts._compile_utils import BATCH_INPUTS, BATCH_TARGET
-
-            model, metadata = load_compiled_model(
-                str(path), device, BATCH_INPUTS, BATCH_TARGET["output"]
-            )
-        return cls(model, metadata, device, compiled=True)
-
-    def __call__(self, batch: Batch) -> Evaluation:
-        """Evaluate all cells."""
-        with torch.enable_grad(), default_dtype("float64"):
-            result = self.model(self._inputs(batch.at(batch.positions.detach())))
-        stress = result.get(Key.STRESS_KEY)
-        return Evaluation(
-            _copy(result[Key.TOTAL_ENERGY_KEY].view(-1)[: len(batch)]),
-            _copy(result[Key.FORCE_KEY][: len(batch.positions)]),
-            None if stress is None else _copy(stress.view(-1, 3, 3)[: len(batch)]),
-        )
-
-    def _inputs(self, batch: Batch) -> dict[str, Tensor]:
-        fixed = self._known.get(batch.cells)
-        if fixed is None:
-            fixed = self._known[batch.cells] = self._fixed(batch.cells)
-        pairs = self._pairs(batch, fixed.inputs[Key.ATOM_TYPE_KEY])
-        moving = {
-            Key.POSITIONS_KEY: batch.positions,
-            Key.EDGE_INDEX_KEY: torch.stack([pairs.centers, pairs.members]),
-            Key.EDGE_CELL_SHIFT_KEY: pairs.shifts,
-        }
-        return {**fixed.inputs, **_joined(moving, fixed.appended)}
-
-    def _pairs(self, batch: Batch, types: Tensor) -> Pairs:
-        pairs = neighbors(batch, self.cutoff)
-        if self.cutoffs is None:
-            return pairs
-        cutoffs = self.cutoffs[types[pairs.centers], types[pairs.members]]
-        near = pairs.vectors.square().sum(dim=1) < cutoffs.square()
-        return Pairs(
-            pairs.centers[near], pairs.members[near], pairs.vectors[near], pairs.shifts[near]
-        )
-
-    def _fixed(self, cells: Cells) -> _Fixed:
-        inputs = {
-            Key.ATOM_TYPE_KEY: atom_types(cells, self.elements, self.device),
-            Key.CELL_KEY: cells.vectors,
-            Key.BATCH_KEY: cells.owner,
-            Key.NUM_NODES_KEY: torch.tensor(cells.sizes, device=cells.device),
-        }
-        if self.compiled:
-            dimer = _dimer(len(cells), len(cells.numbers), self.cutoff / 2, cells.device)
-            return _Fixed(_joined(inputs, dimer), dimer)
-        if len(cells) == 1:  # a shorter way through the model
-            inputs = {key: inputs[key] for key in (Key.ATOM_TYPE_KEY, Key.CELL_KEY)}
-        return _Fixed(inputs, {})
+    try:
+        symbols = tuple(_atom_types(_package_metadata(path)))
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a NequIP package: {error}") from None
+    return symbols if all(symbol in atomic_numbers for symbol in symbols) else None
 
 
-def _dimer(cell: int, atom: int, bond: float, device: torch.device) -> dict[str, Tensor]:
-    """All inputs of a cell with this number: two atoms, numbered from `atom`, and the edges between them."""
-    return {
-        Key.ATOM_TYPE_KEY: torch.tensor([0, 0], device=device),
-        Key.CELL_KEY: torch.eye(3, dtype=torch.float64, device=device)[None],
-        Key.BATCH_KEY: torch.tensor([cell, cell], device=device),
-        Key.NUM_NODES_KEY: torch.tensor([2], device=device),
-        Key.POSITIONS_KEY: torch.tensor(
-            [[0.0, 0.0, 0.0], [bond, 0.0, 0.0]], dtype=torch.float64, device=device
-        ),
-        Key.EDGE_INDEX_KEY: torch.tensor([[atom, atom + 1], [atom + 1, atom]], device=device),
-        Key.EDGE_CELL_SHIFT_KEY: torch.zeros(2, 3, dtype=torch.float64, device=device),
-    }
+def compiled_for_batches(path: Path) -> bool:
+    """Return whether a compiled model takes many cells, and not one alone.
+
+    NequIP writes the names of a model's inputs next to the machine code. Those of a model for many
+    cells (`nequip-compile --target batch`) include `batch`.
+
+    Parameters
+    ----------
+    path
+        A file that ends in `.nequip.pt2`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            texts = [
+                archive.read(name) for name in archive.namelist() if name.endswith("_metadata.json")
+            ]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is not a compiled model: {error}") from error
+    inputs = [json.loads(text).get("nequip_aoti_inputs") for text in texts]
+    if not any(inputs):
+        raise ValueError(f"{path} is not a compiled NequIP model: it does not name its inputs")
+    return any("batch" in names.split() for names in inputs if names)
 
 
-def _joined(inputs: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Inputs of a batch and of further cells as one batch; edges are (2, R), all else begins with its count."""
-    if not more:
-        return inputs
-    axes = {key: int(key == Key.EDGE_INDEX_KEY) for key in inputs}
-    return {key: torch.cat([value, more[key]], dim=axes[key]) for key, value in inputs.items()}
+def _package_metadata(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        entries = [
+            name for name in archive.namelist() if name.endswith("/model/package_metadata.txt")
+        ]
+        if not entries:
+            raise ValueError("it holds no model/package_metadata.txt")
+        if archive.getinfo(entries[0]).file_size > MAX_BYTES:
+            raise ValueError(f"its metadata have more than {MAX_BYTES} bytes")
+        return archive.read(entries[0])
 
 
-def _cutoffs(described: Any, names: list[str], device: str) -> Tensor | None:
-    """Cutoffs by types (T, T) in Å, from either form in which NequIP has them."""
-    if not described:
-        return None
-    table = cutoff_str_to_fulldict(described, names) if isinstance(described, str) else described
-    return cutoff_fulldict_to_tensor(table, names).to(device, torch.float64)
+def _atom_types(metadata: bytes) -> list[str]:
+    """Read the names of the types of atoms, whose keys in the metadata are numbers."""
+    text = re.sub(r"(?m)^(\s*)(\d+):", r'\1"\2":', metadata.decode(errors="replace"))
+    content = parse_yaml(text)
+    types = content.get("atom_types") if isinstance(content, dict) else None
+    if not isinstance(types, dict) or set(types) != {str(index) for index in range(len(types))}:
+        raise ValueError("its metadata name no types of atoms")
+    return [str(types[str(index)]) for index in range(len(types))]
 
 
-def _copy(result: Tensor) -> Tensor:
-    """As float64 that may be changed in place, which what a compiled model gives may not."""
-    return result.detach().to(torch.float64, copy=True)
+def _fetch(name: str) -> Path:
+    # NequIP resolves the id over the network before it looks into its cache, so a cached copy does
+    # not help offline.
+    from nequip.model.saved_models.load_utils import _get_model_file_path
+
+    try:
+        with _get_model_file_path(name) as path:
+            return Path(path)
+    except Exception as error:
+        raise ConnectionError(
+            f"model '{name}' cannot be fetched ({type(error).__name__}: {error}). On a machine "
+            "with network access, download the package from https://www.nequip.net, or make a "
+            f"compiled model there with `nequip-compile {name} model{COMPILED_SUFFIX} --mode "
+            "aotinductor --device cpu --target batch`; copy the file here and give its path "
+            f"(fine-tuning needs the {PACKAGE_SUFFIX}) instead of the id"
+        ) from error

@@ -1,4 +1,4 @@
-"""Between ASE calculators, which take one cell, and batched models: each as the other."""
+"""An ASE calculator as a model of many cells, and a model of many cells as an ASE calculator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from entropy_flows.conventions import Array
 
 if TYPE_CHECKING:
     from entropy_flows.batch import Batch
-    from entropy_flows.potentials.batch import BatchModel, Evaluation
+    from entropy_flows.potentials.base import BatchModel, Evaluation
 
 
 class OneByOne:
@@ -22,37 +22,40 @@ class OneByOne:
     Parameters
     ----------
     calculator
-        Any. Stress is passed on where it comes with the forces; it is not asked for, since that may
-        cost another calculation.
+        Any calculator. Stress is passed on where it comes with the forces; it is not asked for,
+        since that may cost another calculation.
     device
-        Where batches for it are made; batches on any device are taken, by way of the CPU.
+        Device on which batches for it are made. Batches on any device are taken, by way of the CPU.
     """
 
     def __init__(self, calculator: Calculator, device: str = "cpu") -> None:
-        self.calculator, self.device = calculator, device
+        self.calculator = calculator
+        self.device = device
 
     def __call__(self, batch: Batch) -> Evaluation:
-        """Energies, forces and stresses of all cells, those of the calculator itself to the last digit."""
+        """Evaluate all cells; results are the calculator's own to the last digit."""
         import torch
 
-        from entropy_flows.potentials.batch import Evaluation
+        from entropy_flows.potentials.base import Evaluation
 
-        energies, forces, stresses = zip(*map(self._evaluate, batch.structures()), strict=True)
+        results = [self._evaluate(atoms) for atoms in batch.structures()]
+        energies, forces, stresses = zip(*results, strict=True)
         device = batch.positions.device
-        stress = np.array(
-            [np.full((3, 3), np.nan) if own is None else own for own in stresses], dtype=np.float64
-        )
+        stress = np.array(stresses, dtype=np.float64)
         return Evaluation(
             torch.tensor(energies, dtype=torch.float64, device=device),
             torch.from_numpy(np.concatenate(forces).astype(np.float64)).to(device),
             None if np.isnan(stress).all() else torch.from_numpy(stress).to(device),
         )
 
-    def _evaluate(self, atoms: Atoms) -> tuple[float, Array, Array | None]:
+    def _evaluate(self, atoms: Atoms) -> tuple[float, Array, Array]:
+        """Evaluate one cell; its stress is nan if the calculator gives none."""
         atoms.calc = self.calculator
-        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        energy = float(atoms.get_potential_energy())
+        forces = atoms.get_forces()
         has_stress = "stress" in self.calculator.results
-        return float(energy), forces, atoms.get_stress(voigt=False) if has_stress else None
+        stress = atoms.get_stress(voigt=False) if has_stress else np.full((3, 3), np.nan)
+        return energy, forces, stress
 
 
 class BatchOfOne(Calculator):

@@ -1,4 +1,4 @@
-"""Torch's global state, set for one model and put back: several models must be able to take turns in one process."""
+"""Torch's global state, set for one model and put back, so that models can take turns."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ def default_dtype(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def generators_untouched() -> Iterator[None]:
-    """Put all random generators back: NequIP's first load seeds them, and importing Lightning draws from one."""
+    """Put all random generators back as they were.
+
+    NequIP's first load seeds them, and importing Lightning draws from one.
+    """
     import torch
 
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    python = random.getstate()
+    numpy = np.random.get_state()  # noqa: NPY002
+    cpu = torch.get_rng_state()
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         yield
@@ -43,7 +48,10 @@ def generators_untouched() -> Iterator[None]:
 
 @functools.cache
 def scoped(base: type[Any], dtype: str) -> type[Any]:
-    """Derive a calculator class that computes under its own default dtype and restores the caller's."""
+    """Derive a calculator class that computes under its own default dtype.
+
+    The caller's is restored after each calculation.
+    """
 
     class Scoped(base):
         def calculate(

@@ -1,4 +1,4 @@
-"""Models of torch-sim: their one call takes all cells, as a `SimState`."""
+"""Models of torch-sim, which evaluate all cells of a `SimState` in one call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ase.data import atomic_masses
 from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
-from entropy_flows.potentials.batch import Evaluation
+from entropy_flows.potentials.base import Evaluation
 
 
 def is_torchsim(model: Any) -> bool:
-    """Whether an object is a model of torch-sim; torch-sim is not imported for it."""
+    """Return whether an object is a model of torch-sim; torch-sim is not imported for it."""
     if "torch_sim" not in sys.modules:
         return False
     from torch_sim.models.interface import ModelInterface
@@ -24,38 +24,42 @@ def is_torchsim(model: Any) -> bool:
 
 
 class TorchSimModel:
-    """A model of torch-sim.
+    """A model of torch-sim as a model of many cells.
 
     Parameters
     ----------
     model
-        Obeys `torch_sim.models.interface.ModelInterface`; must be set to compute forces.
+        An instance of `torch_sim.models.interface.ModelInterface` that computes forces.
     """
 
     def __init__(self, model: Any) -> None:
         if not model.compute_forces:
             raise ValueError(f"{type(model).__name__} is set to compute no forces; they are needed")
-        self.model, self.device = model, str(torch.device(model.device))
-        self._known: WeakKeyDictionary[Cells, dict[str, Any]] = WeakKeyDictionary()
+        self.model = model
+        self.device = str(torch.device(model.device))
+        self._static: WeakKeyDictionary[Cells, dict[str, Any]] = WeakKeyDictionary()
 
     def __call__(self, batch: Batch) -> Evaluation:
         """Evaluate all cells."""
         from torch_sim.state import SimState
 
-        fixed = self._known.get(batch.cells)
-        if fixed is None:
-            fixed = self._known[batch.cells] = self._fixed(batch.cells)
+        static = self._static.get(batch.cells)
+        if static is None:
+            static = self._static[batch.cells] = self._static_inputs(batch.cells)
         positions = batch.positions.detach().to(self.model.dtype, copy=True)
         with torch.enable_grad():
-            result = self.model(SimState(positions=positions, **fixed))
+            result = self.model(SimState(positions=positions, **static))
         return Evaluation(
             _copy(result["energy"].view(-1)),
             _copy(result["forces"]),
             _copy(result["stress"].view(-1, 3, 3)) if self.model.compute_stress else None,
         )
 
-    def _fixed(self, cells: Cells) -> dict[str, Any]:
-        """What stays while atoms move; torch-sim keeps lattice vectors as columns and one `pbc` for all cells."""
+    def _static_inputs(self, cells: Cells) -> dict[str, Any]:
+        """Build the inputs that stay while atoms move.
+
+        Torch-sim keeps lattice vectors as columns, and one `pbc` for all cells.
+        """
         if cells.device.type != torch.device(self.device).type:
             raise ValueError(f"the batch is on {cells.device}, the model on {self.device}")
         if (cells.pbc != cells.pbc[0]).any():
@@ -63,13 +67,12 @@ class TorchSimModel:
                 "torch-sim takes cells that repeat in the same directions; these differ"
             )
         pbc = cells.pbc[0]
+        is_uniform = (pbc == pbc[0]).all()
         masses = torch.from_numpy(atomic_masses[cells.numbers])
         return {
             "masses": masses.to(cells.device, self.model.dtype),
             "cell": cells.vectors.mT.contiguous().to(self.model.dtype),
-            "pbc": bool(pbc[0])
-            if (pbc == pbc[0]).all()
-            else torch.from_numpy(pbc).to(cells.device),
+            "pbc": bool(pbc[0]) if is_uniform else torch.from_numpy(pbc).to(cells.device),
             "atomic_numbers": cells.species,
             "system_idx": cells.owner,
         }

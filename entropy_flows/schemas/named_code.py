@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from entropy_flows.modules import is_installed, lies_beside
+from entropy_flows.plugins import is_import_path
 from entropy_flows.potentials import split_model
-from entropy_flows.potentials.names import is_nequip, is_sevennet
+from entropy_flows.potentials.families import FAMILY, module_of
 from entropy_flows.schemas.campaign import Campaign
 from entropy_flows.schemas.files import AnyCampaign
 
@@ -97,14 +98,15 @@ def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
 
 def _others(campaign: Campaign) -> Iterator[NamedCode]:
     for key, model in (("base_model", campaign.base_model), ("student", campaign.student)):
-        name = split_model(model or "")[0]
-        is_path = (
-            "/" in name or name.endswith((".zip", ".pt2")) or is_nequip(name) or is_sevennet(name)
-        )
-        if "." in name and not is_path:
-            yield NamedCode(
-                key, name, name.rpartition(".")[0], trusted=name.partition(".")[0] in TRUSTED
-            )
+        if model is None:
+            continue
+        name, arguments = split_model(model)
+        family = str(arguments.get(FAMILY, ""))
+        if is_import_path(family):
+            yield NamedCode(f"{key}.{FAMILY}", family, family.partition(":")[0], trusted=False)
+        module = module_of(model)
+        if module is not None:
+            yield NamedCode(key, name, module, trusted=name.partition(".")[0] in TRUSTED)
     recipes = {
         campaign.iteration(number).train.trainer
         for number in range(1, max(1, len(campaign.iterations)) + 1)

@@ -12,14 +12,7 @@ from pymongo.database import Database
 
 from entropy_flows.digest import bytes_sha256, file_sha256
 from entropy_flows.files import whole_file
-from entropy_flows.potentials import (
-    CHECKPOINT_SUFFIX,
-    COMPILED_SUFFIX,
-    NEQUIP_NET,
-    PACKAGE_SUFFIX,
-    split_model,
-    with_arguments,
-)
+from entropy_flows.potentials import file_suffix, split_model, with_arguments
 from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import check_launch
@@ -119,7 +112,7 @@ class Models:
         """
         name, arguments = split_model(reference)
         if not name.startswith("sha256:"):
-            if model_suffix(name) and not name.startswith(NEQUIP_NET):
+            if file_suffix(reference):
                 raise StoreError(
                     f"model {name} is not in the database: it was no file when it was registered"
                 )
@@ -129,7 +122,8 @@ class Models:
         found = self.database["models"].find_one(query) or self.database["members"].find_one(query)
         if found is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
-        path = settings().cache.expanduser() / "models" / f"{digest}{model_suffix(found['name'])}"
+        suffix = file_suffix(with_arguments(found["name"], arguments))
+        path = settings().cache.expanduser() / "models" / f"{digest}{suffix}"
         if path.is_file() and file_sha256(path) == digest:
             return with_arguments(path, arguments)
         try:
@@ -159,7 +153,7 @@ class Models:
             reference = with_arguments(f"sha256:{digest}", arguments)
             body |= {
                 "sha256": digest,
-                "file": self._put(digest, path.name, data),
+                "file": self._put(digest, file_suffix(model), data),
                 "reference": reference,
             }
             body["name"] = path.name
@@ -168,24 +162,11 @@ class Models:
         assert found is not None, "it was there or has just been written"
         return str(found["reference"])
 
-    def _put(self, digest: str, name: str, data: bytes) -> Any:
+    def _put(self, digest: str, suffix: str, data: bytes) -> Any:
         found = self.database["models.files"].find_one({"metadata.sha256": digest})
         if found is not None:
             return found["_id"]
         check_launch(self.database)
-        name = f"{digest}{model_suffix(name)}"
         return GridFSBucket(self.database, "models").upload_from_stream(
-            name, data, metadata={"sha256": digest}
+            f"{digest}{suffix}", data, metadata={"sha256": digest}
         )
-
-
-def model_suffix(name: str) -> str:
-    """What tells the kind of a model's file, for those who load it by its name; "" for none."""
-    return next(
-        (
-            suffix
-            for suffix in (PACKAGE_SUFFIX, COMPILED_SUFFIX, CHECKPOINT_SUFFIX)
-            if name.endswith(suffix)
-        ),
-        "",
-    )

@@ -20,12 +20,8 @@ from ase import Atoms
 
 from entropy_flows.digest import file_sha256
 from entropy_flows.files import read_json
-from entropy_flows.potentials import (
-    NEQUIP_NET,
-    PACKAGE_SUFFIX,
-    local_package,
-    model_elements,
-)
+from entropy_flows.potentials import model_elements
+from entropy_flows.potentials.nequip import PACKAGE_SUFFIX, is_published, local_package
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
@@ -53,9 +49,7 @@ DECISIVE = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
 def takes(model: Model) -> bool:
     """Whether it is a NequIP or Allegro package, or a model section."""
     return (
-        isinstance(model, dict)
-        or str(model).endswith(PACKAGE_SUFFIX)
-        or str(model).startswith(NEQUIP_NET)
+        isinstance(model, dict) or str(model).endswith(PACKAGE_SUFFIX) or is_published(str(model))
     )
 
 

@@ -35,7 +35,8 @@ from ase.data import atomic_numbers
 
 from entropy_flows.digest import file_sha256
 from entropy_flows.files import read_json, whole_file, write_json
-from entropy_flows.potentials import is_sevennet, split_model
+from entropy_flows.potentials import find_model, match_model
+from entropy_flows.potentials.sevennet import SevenNetFamily
 from entropy_flows.processes import locked
 from entropy_flows.train.align import shifts_of
 from entropy_flows.train.base import Model, Progress, TrainResult
@@ -79,8 +80,12 @@ def takes(model: Model) -> bool:
     """Whether it is a name SevenNet knows, or a checkpoint of it, and of one modality."""
     if isinstance(model, dict):
         return False
-    name, arguments = split_model(model)
-    return is_sevennet(name) and "modal" not in arguments
+    match = match_model(model)
+    return (
+        match is not None
+        and isinstance(match.family, SevenNetFamily)
+        and "modal" not in match.arguments
+    )
 
 
 def check(params: TrainParams) -> None:
@@ -111,14 +116,19 @@ def fine_tune(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainResult:
     """Train a SevenNet model; see `train.fine_tune`."""
-    from entropy_flows.potentials.sevennet import checkpoint_file, checkpoint_of, known_elements
+    from entropy_flows.potentials.sevennet_checkpoint import (
+        checkpoint_elements,
+        checkpoint_file,
+        checkpoint_of,
+    )
 
     started = time.monotonic()
-    workdir, source = Path(workdir).resolve(), checkpoint_file(split_model(str(base_model))[0])
+    workdir = Path(workdir).resolve()
+    source = checkpoint_file(find_model(str(base_model)).name)
     checkpoint = checkpoint_of(source)
     if checkpoint.config.get("use_modality"):
         raise ValueError(f"{base_model} has several modalities; expected a SevenNet model with one")
-    check_cells([*train, *val, *test], known_elements(checkpoint))
+    check_cells([*train, *val, *test], checkpoint_elements(checkpoint))
     with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
         parts = {"train": train, "val": val, "test": test}
         data = write_data(parts, params, workdir, pair_cutoff=float(checkpoint.config["cutoff"]))
@@ -320,7 +330,7 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
     """The best epoch's weights, without what only this training needs."""
     import torch
 
-    from entropy_flows.potentials.sevennet import checkpoint_of
+    from entropy_flows.potentials.sevennet_checkpoint import checkpoint_of
 
     history = read_json(workdir / RUN / "history.json", [])
     best = best_epoch(history)

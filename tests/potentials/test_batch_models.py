@@ -13,8 +13,8 @@ from ase.calculators.emt import EMT
 
 import entropy_flows
 from entropy_flows.batch import Batch
-from entropy_flows.potentials import OneByOne, batch, load_batch_model, load_calculator
-from entropy_flows.potentials.files import compiled_for_batches
+from entropy_flows.potentials import OneByOne, load_batch_model, load_calculator
+from entropy_flows.potentials.nequip import NequIPFamily, compiled_for_batches
 
 SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip"
 
@@ -75,7 +75,7 @@ def test_compiled_files_tell_what_they_were_made_for(tmp_path):
 
 def test_a_model_compiled_for_one_cell_is_called_cell_after_cell(tmp_path, monkeypatch):
     path = compiled(tmp_path / "model.nequip.pt2", {"nequip_aoti_inputs": "pos cell"})
-    monkeypatch.setattr(batch, "load_calculator", lambda *_: EMT())
+    monkeypatch.setattr(NequIPFamily, "load_calculator", lambda *_: EMT())
 
     with pytest.warns(UserWarning, match=r"one cell at a time.*entropy-flows compile"):
         model = load_batch_model(path)

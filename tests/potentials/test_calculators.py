@@ -11,7 +11,8 @@ from ase.build import bulk
 
 import entropy_flows
 from entropy_flows.digest import file_sha256
-from entropy_flows.potentials import load_calculator, local_package, model_elements
+from entropy_flows.potentials import load_calculator, model_elements
+from entropy_flows.potentials.nequip import local_package
 
 SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip"
 

@@ -16,9 +16,8 @@ from nequip.utils.global_state import set_global_state
 
 import entropy_flows
 from entropy_flows.batch import Batch
-from entropy_flows.potentials import BatchOfOne, load_batch_model, load_calculator
-from entropy_flows.potentials.compile import compile_package
-from entropy_flows.potentials.nequip import NequIPModel
+from entropy_flows.potentials import BatchOfOne, compile_model, load_batch_model, load_calculator
+from entropy_flows.potentials.nequip_model import NequIPModel
 from entropy_flows.potentials.scope import default_dtype, generators_untouched
 
 SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip"
@@ -160,7 +159,7 @@ def test_wrong_input_is_named(small):
 )
 def test_what_cannot_be_compiled(package, output, message, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        compile_package(package, tmp_path / output)
+        compile_model(package, tmp_path / output)
     assert not list(tmp_path.iterdir())
 
 

@@ -15,7 +15,9 @@ from entropy_flows.potentials import (
     with_arguments,
 )
 
-sevennet = pytest.importorskip("entropy_flows.potentials.sevennet", exc_type=ImportError)
+checkpoints = pytest.importorskip(
+    "entropy_flows.potentials.sevennet_checkpoint", exc_type=ImportError
+)
 
 CELLS = (
     skewed("SiO2", seed=1),
@@ -37,7 +39,7 @@ def calculator():
 
 @pytest.mark.parametrize("cells", [CELLS, CELLS[:1]], ids=["four", "one"])
 def test_equals_the_calculator(model, calculator, cells):
-    assert isinstance(model, sevennet.SevenNetModel)
+    assert type(model).__name__ == "SevenNetModel"
     batch = Batch.of(cells)
     with torch.no_grad():
         result, first = model(batch), batch.cells.first
@@ -130,7 +132,7 @@ def test_what_a_name_cannot_be_is_told_without_loading(model, expected):
 )
 def test_one_model_has_one_name(name):
     """As a base model and as a label engine."""
-    assert sevennet.checkpoint_file(name) == sevennet.checkpoint_file("SevenNet-0")
+    assert checkpoints.checkpoint_file(name) == checkpoints.checkpoint_file("SevenNet-0")
     label = make_static_maker(LabelParams(engine="forcefield", model=name))
     if "_" not in name:
         assert hash_engine(label) == hash_engine(
@@ -149,7 +151,7 @@ def test_a_checkpoint_is_weights_or_is_not_loaded(tmp_path, capsys, zipped):
     """What would be called on unpickling is named, by the check and by a job alike."""
     path = tmp_path / "model.pth"
     content = torch.load(
-        sevennet.checkpoint_file("SevenNet-0"), map_location="cpu", weights_only=False
+        checkpoints.checkpoint_file("SevenNet-0"), map_location="cpu", weights_only=False
     )
     content["config"]["note"] = Intruder()
     torch.save(content, path, _use_new_zipfile_serialization=zipped)

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from small_models import labelled, small_sevennet
 
-from entropy_flows.potentials import load_calculator, local_package, model_elements
+from entropy_flows.potentials import existing_file, load_calculator, model_elements
 from entropy_flows.train import TrainParams, fine_tune
 from entropy_flows.train.dataset import energy_per_atom
 from entropy_flows.train.sevennet import KILOBAR, _add_finished, _over, _taken_up, check
@@ -87,7 +87,7 @@ def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(FileNotFoundError, match=r"none\.pth does not exist"):
         load_calculator(tmp_path / "none.pth")
-    assert local_package(tmp_path / "other.pth").name == "other.pth"
+    assert existing_file(tmp_path / "other.pth").name == "other.pth"
 
 
 # -- the folder a killed program leaves

@@ -1,0 +1,194 @@
+"""What a model of many cells gives, and what a family of models is."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from torch import Tensor
+
+    from entropy_flows.batch import Batch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energies, forces and stresses of B cells with n atoms in all.
+
+    All are float64, on the batch's device and without gradients.
+    """
+
+    energy: Tensor
+    """Energies (B,) in eV."""
+    forces: Tensor
+    """Forces (n, 3) in eV/Å."""
+    stress: Tensor | None
+    """Stresses (B, 3, 3) in eV/Å³ with ASE's sign; nan for a cell without a volume.
+
+    None if the model gives no stress.
+    """
+
+
+class BatchModel(Protocol):
+    """A model that evaluates many cells in one call.
+
+    Attributes
+    ----------
+    device
+        Torch device on which it expects its batches.
+    """
+
+    device: str
+
+    def __call__(self, batch: Batch) -> Evaluation:
+        """Evaluate all cells; positions are not changed.
+
+        Raises
+        ------
+        ValueError
+            For an element that the model does not know, or a batch on another device.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The packages that a family's models need to be loaded and trained.
+
+    A worker loads and trains in its own Python, so a family whose packages conflict with another
+    family's is used by workers of another environment; docs/design.md says how.
+    """
+
+    packages: tuple[str, ...] = ()
+    """Names under which the packages are imported."""
+    title: str = ""
+    """Name of the program, for messages."""
+    install: str = ""
+    """Command that installs them."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all packages are installed here; none is imported to find out."""
+        return all(importlib.util.find_spec(package) is not None for package in self.packages)
+
+    def require(self, purpose: str) -> None:
+        """Refuse a purpose whose packages are not installed.
+
+        Raises
+        ------
+        ValueError
+            Naming the purpose and the command that installs what it needs.
+        """
+        if not self.is_complete:
+            raise ValueError(f"{purpose} needs {self.title}: {self.install}")
+
+
+class ModelFamily(Protocol):
+    """Models that are loaded, described, compiled and trained in one way.
+
+    A family is a class without arguments. Subclassing this protocol gives it the methods that
+    have an answer for every family; `recognizes` and `load_calculator` have none. An instance is
+    made wherever a name is looked up, so making one imports no machine-learning package.
+
+    Attributes
+    ----------
+    name
+        The family's name, as `{name: …, family: NAME}` in a campaign file has it.
+    suffixes
+        Ends of the family's file names.
+    trainer
+        Name or import path of the trainer of its models; None if they are not trained.
+    environment
+        Packages that it needs.
+    """
+
+    name: str
+    suffixes: tuple[str, ...] = ()
+    trainer: str | None = None
+    environment: Environment = Environment()
+
+    def describe_names(self) -> str:
+        """Describe the names of its models, for the message about an unknown name."""
+        return f"a path ending in {' or '.join(self.suffixes)}" if self.suffixes else self.name
+
+    def recognizes(self, name: str) -> bool:
+        """Return whether a name, or the name of a file, is that of a model of this family."""
+        return self.is_file(name)
+
+    def is_file(self, name: str) -> bool:
+        """Return whether a name is that of a file, rather than of a published model."""
+        return bool(self.suffixes) and name.endswith(self.suffixes)
+
+    def load_calculator(self, name: str, arguments: Mapping[str, Any], device: str) -> Calculator:
+        """Load one model as an ASE calculator.
+
+        Parameters
+        ----------
+        name
+            Its name or path.
+        arguments
+            Keyword arguments that the campaign file gives with the name.
+        device
+            Torch device, such as `cpu` or `cuda`.
+        """
+        ...
+
+    def load_batch_model(self, name: str, arguments: Mapping[str, Any], device: str) -> BatchModel:
+        """Load one model that evaluates many cells; arguments are those of `load_calculator`.
+
+        Without a method of the family's own, its calculator is called cell after cell.
+        """
+        from entropy_flows.potentials.onebyone import OneByOne
+
+        return OneByOne(self.load_calculator(name, arguments, device), device)
+
+    def check(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse a name or arguments that cannot be a model's; nothing is loaded or fetched.
+
+        Raises
+        ------
+        ValueError
+            Saying what was expected.
+        """
+
+    def elements(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the chemical symbols that a model was made for, in its own order.
+
+        None if that is not known without loading or fetching it.
+
+        Raises
+        ------
+        ValueError
+            If the file is not of this family.
+        """
+        return None
+
+    def canonical_name(self, name: str) -> str:
+        """Return the one spelling of a published model's name that identifies it."""
+        return name.lower()
+
+    def network_note(self, name: str) -> str | None:
+        """Return what to do where the network that this model needs is missing.
+
+        None if it needs no network.
+        """
+        return None
+
+    def compile(self, name: str, output: Path, device: str) -> Path:
+        """Write a faster form of a model, bound to one kind of device.
+
+        Returns
+        -------
+        Path
+            The file, which is there as a whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If the family has no such form, or the file names are not of the right kind.
+        """
+        raise ValueError(f"models of the family {self.name} are not compiled")

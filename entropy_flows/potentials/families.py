@@ -1,0 +1,134 @@
+"""The families of models, and which of them a model belongs to.
+
+A family is found by the name of a model or of its file. Where the name does not tell, the argument
+`family` says it: `{name: weights.bin, family: nequip}`. A family of another package is registered
+by an entry point in `entropy_flows.model_families`, or named there by its import path,
+`{name: weights.bin, family: "package.module:Family"}`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from entropy_flows.plugins import ExtensionPoint
+from entropy_flows.potentials.base import ModelFamily
+from entropy_flows.potentials.names import split_model
+from entropy_flows.yaml_text import shortened
+
+logger = logging.getLogger(__name__)
+
+FAMILY = "family"
+"""Argument of a model that names its family."""
+ASKED_LAST = ("forcefield", "import-path")
+"""Families asked after those of other packages: nearly any name with a dot is an import path."""
+FAMILIES = ExtensionPoint(
+    noun="model family",
+    group="entropy_flows.model_families",
+    base=ModelFamily,
+    builtin={
+        "nequip": "entropy_flows.potentials.nequip:NequIPFamily",
+        "sevennet": "entropy_flows.potentials.sevennet:SevenNetFamily",
+        "forcefield": "entropy_flows.potentials.forcefield:ForceFieldFamily",
+        "import-path": "entropy_flows.potentials.import_path:ImportPathFamily",
+    },
+    key=FAMILY,
+)
+
+
+class Model(NamedTuple):
+    """A model's family, its name or path, and its keyword arguments."""
+
+    family: ModelFamily
+    name: str
+    arguments: dict[str, Any]
+
+
+def find_model(model: str | Path) -> Model:
+    """Find the family of a model, by its name or by the argument `family`.
+
+    Parameters
+    ----------
+    model
+        Its name or path, with its keyword arguments as `names.split_model` reads them.
+
+    Raises
+    ------
+    ValueError
+        If no family recognizes the name, saying what was expected.
+    """
+    match = match_model(model)
+    if match is not None:
+        return match
+    name, _ = split_model(model)
+    *first, last = [family.describe_names() for family in _families()]
+    raise ValueError(
+        f"model '{shortened(name, 200)}' is not known; expected {', '.join(first)}, or {last}"
+    )
+
+
+def match_model(model: str | Path) -> Model | None:
+    """Find the family of a model; None if no family recognizes its name.
+
+    Raises
+    ------
+    ValueError
+        If the argument `family` names none.
+    """
+    name, arguments = split_model(model)
+    if FAMILY in arguments:
+        family = FAMILIES.resolve(str(arguments.pop(FAMILY)))()
+        return Model(family, name, arguments)
+    for family in _families():
+        if family.recognizes(name):
+            return Model(family, name, arguments)
+    return None
+
+
+def file_suffix(model: str | Path) -> str:
+    """Return the end of a model's file name by which its family recognizes it.
+
+    "" for a model that is no file. A file whose family is named beside it may end in anything.
+    """
+    name, arguments = split_model(model)
+    match = match_model(model)
+    if match is None or not match.family.is_file(name):
+        return Path(name).suffix if FAMILY in arguments else ""
+    return max((end for end in match.family.suffixes if name.endswith(end)), key=len)
+
+
+def module_of(model: str | Path) -> str | None:
+    """Return the module that is imported for a model named by an import path; None for another.
+
+    Nothing of the model is imported, and its module need not be importable yet.
+    """
+    name, arguments = split_model(model)
+    if FAMILY in arguments or "/" in name or "." not in name:
+        return None
+    named = takewhile(lambda family: family.name not in ASKED_LAST, _families())
+    if any(family.recognizes(name) for family in named):
+        return None
+    return name.rpartition(".")[0]
+
+
+def _families() -> Iterator[ModelFamily]:
+    """Yield all families in the order in which they are asked about a name.
+
+    Those of other packages are imported only if this package's own do not recognize the name.
+    """
+    names = FAMILIES.names()
+    first = [name for name in names if name in FAMILIES.builtin and name not in ASKED_LAST]
+    registered = [name for name in names if name not in FAMILIES.builtin]
+    for name in [*first, *registered, *ASKED_LAST]:
+        try:
+            family = FAMILIES.resolve(name)
+        except ValueError as error:
+            if name in FAMILIES.builtin:
+                raise
+            # A broken package of somebody else's disturbs only those who use it.
+            logger.warning("%s", error)
+            continue
+        yield family()

@@ -9,10 +9,12 @@ import numpy as np
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
+from entropy_flows.launch.fireworks_manager import FireWorksManager
+from entropy_flows.launch.verify import quick_checks
 from entropy_flows.store import StoreError
 from entropy_flows.store.seals import FREE
 from entropy_flows.store.subject import VerifyContext
-from entropy_flows.store.verify import CHECKS, checked
+from entropy_flows.store.verify import checked
 
 GONE = object()
 OURS = "FireWorks' own, and of a job that has ended nothing reads it"
@@ -97,8 +99,9 @@ def outcome(store: Any, pad: Any, mutation: Mutation, spoiled: dict[str, Any]) -
 
 def lines(store: Any, pad: Any) -> Iterator[str]:
     """Problems, the quick checks' first."""
-    subject = VerifyContext(store, pad)
-    for check in CHECKS:
+    manager = FireWorksManager(pad)
+    subject = VerifyContext(store, manager.job_uuids(store.name))
+    for check in quick_checks(manager):
         try:
             yield from (f"{check.__name__}: {line}" for line in checked(check, subject).problems)
         except StoreError as err:  # every command says so and ends

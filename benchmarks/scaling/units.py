@@ -17,8 +17,9 @@ from benchmarks.scaling.measure import KB, MIB, largest, sizes
 from benchmarks.timing import Options
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.label import hash_engine, label_one
+from entropy_flows.launch.fireworks_manager import FireWorksManager
+from entropy_flows.launch.verify import verify
 from entropy_flows.store import CampaignStore
-from entropy_flows.store.verify import verify
 from entropy_flows.train.dataset import write_extxyz
 
 SIZES = (10, 100, 1000)
@@ -111,7 +112,7 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
         "replay the covariances, s": scale * seconds(lambda: replay(bench, count)),
         "store labels, s": scale * seconds(lambda: add_labels(store, entries, engine_hash, label)),
         "read the training set, s": scale * seconds(store.frames),
-        "verify, s": scale / ROUNDS * seconds(lambda: verify(store, bench.pad)),
+        "verify, s": scale / ROUNDS * seconds(lambda: verify(store, FireWorksManager(bench.pad))),
     }
     tracemalloc.start()
     frames = store.frames()

@@ -15,12 +15,7 @@ from entropy_flows.launch.session import Session, stored
 from entropy_flows.processes import locked
 
 if TYPE_CHECKING:
-    from fireworks import LaunchPad
-
-    from entropy_flows.launch.liveness import LivenessCriteria
-    from entropy_flows.launch.repair import RepairReport
-
-PATIENCE = 120.0
+    from entropy_flows.launch.repair_report import RepairReport
 
 
 def command(
@@ -54,62 +49,27 @@ def command(
 
     Example: entropy-flows repair carbon.yaml --dry-run
     """
-    from entropy_flows.launch.launchpad import launchpad
-    from entropy_flows.launch.repair import repair, retry_stages
+    from entropy_flows.launch.liveness import liveness_criteria
+    from entropy_flows.launch.manager import workflow_manager
 
     console = Console()
     with stored(file, folder) as opened, ExitStack() as stack:
         opened.store.document()  # says so if another version wrote it
-        pad = launchpad()
-        evidence = gather(opened, pad, _is_idle(opened, stack), expiry, patience)
+        manager = workflow_manager()
+        idle = _is_idle(opened, stack)
+        criteria = liveness_criteria(opened, manager, idle, expiry, patience)
         with console.status("looking for what dead workers left"):
-            mended = repair(pad, opened.store.name, evidence, dry_run=dry_run, retry=retry)
+            report = manager.repair(opened.store.name, criteria, dry_run=dry_run, retry=retry)
             if retry:
-                mended += retry_stages(pad, opened.store, dry_run)
-    show(console, mended, dry_run)
-
-
-def gather(
-    opened: Session,
-    pad: LaunchPad,
-    idle: bool,
-    expiry: float | None = None,
-    patience: float | None = None,
-) -> LivenessCriteria:
-    """What is known here of who is dead.
-
-    Parameters
-    ----------
-    opened
-        The campaign.
-    pad
-        The launchpad.
-    idle
-        No `run` works in the campaign's folder now. Where the database is the campaign's own there
-        are no other workers than its, and whatever is half done was left so.
-    expiry, patience
-        As of `LivenessCriteria`, in seconds; None takes the defaults.
-    """
-    from entropy_flows.launch.liveness import LivenessCriteria, usual_expiry
-    from entropy_flows.launch.local import ended_workers, local_workers
-    from entropy_flows.launch.queue import queue_jobs
-
-    name = opened.store.name
-    alone = idle and opened.embedded
-    default = 0.0 if alone else PATIENCE
-    return LivenessCriteria(
-        dead=frozenset(local_workers(pad, name)) if alone else ended_workers(pad, name),
-        expiry=usual_expiry() if expiry is None else expiry,
-        queue=None if opened.embedded else queue_jobs(),
-        patience=default if patience is None else patience,
-    )
+                report += manager.retry_stages(opened.store, dry_run)
+    show(console, report, dry_run)
 
 
 def show(console: Console, mended: RepairReport, dry_run: bool) -> None:
     """Print every finding, and their number."""
     table = Table("job", "id", "found", "would be" if dry_run else "done")
     for finding in mended.findings:
-        table.add_row(finding.name, str(finding.fw_id), finding.found, finding.done)
+        table.add_row(finding.name, str(finding.job_id), finding.problem, finding.remedy)
     if table.row_count:
         console.print(table)
     console.print(f"would mend: {mended}" if dry_run and mended else str(mended))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +14,23 @@ from rich.console import Console
 
 from entropy_flows.cli.check import preflight
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.cli.repair import gather
-from entropy_flows.cli.status import ACTIVE, HELD, job_counts, job_line, show_iterations
+from entropy_flows.cli.status import show_iterations
+from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line
 from entropy_flows.launch.session import Session, session
 from entropy_flows.processes import locked
 from entropy_flows.report.iterations import stage_line
 
 if TYPE_CHECKING:
+    from entropy_flows.launch.local import LocalWorkers
+    from entropy_flows.launch.manager import WorkflowManager
     from entropy_flows.store.fence import Fence
 
 POLL_SECONDS = 1.0
 QUIET_SECONDS = 10.0
-"""Between two lines of progress where there is no terminal to redraw."""
+"""Time between two lines of progress where there is no terminal to redraw."""
+MAX_IDLE_POLLS = 10
+"""Polls without a job that can run after which none will: between two states there may be one."""
+NO_JOB_CAN_RUN = "no job can run; see `lpad get_fws -s WAITING`"
 
 
 def command(
@@ -50,9 +56,10 @@ def command(
         session(file, folder) as opened,
         locked(opened.folder / "run.lock", "this campaign", patience=3.0),
     ):
-        state, message = (
-            _run_locally(opened) if local else run_workers(opened, console, workers, retry)
-        )
+        if local:
+            state, message = _run_locally(opened)
+        else:
+            state, message = run_workers(opened, console, workers, retry)
         show_iterations(console, opened.store.iterations(), opened.store.failures())
     refuse_unfinished(opened.store.name, state, message)
     console.print(f"[green]{opened.store.name}: {message}[/green]")
@@ -70,27 +77,45 @@ def refuse_unfinished(name: str, state: str, message: str | None) -> None:
 def run_workers(
     opened: Session, console: Console, workers: int | None, retry: bool = False, maker: Any = None
 ) -> tuple[str, str | None]:
-    """Submit a campaign if it was not, and follow it with local workers to its end; its state and message.
+    """Submit a campaign if it was not, and follow it with local workers to its end.
 
-    `maker` is of the flow to submit, in place of the one that the campaign describes.
+    Parameters
+    ----------
+    opened
+        The campaign.
+    console
+        Where progress is printed.
+    workers
+        Number of local workers; None takes the settings' number, or one per core.
+    retry
+        Run failed jobs and stages again.
+    maker
+        Maker of the flow to submit, in place of the one that the campaign describes.
+
+    Returns
+    -------
+    tuple
+        The campaign's state and message.
 
     Raises
     ------
     StoreError
         If another `run` has the campaign, from whatever folder or machine.
     """
-    from entropy_flows.launch.launchpad import launchpad
     from entropy_flows.launch.local import LocalWorkers
+    from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.submit import submit
 
-    with only_run(opened) as held:
-        submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
-        pad = launchpad()
+    with only_run(opened) as fence:
+        was_submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
+        manager = workflow_manager()
         crew = LocalWorkers(opened.store.name, opened.folder, workers, alone=opened.embedded)
-        if not submitted and (ended := _taken_up(opened, pad, console, retry)) is not None:
-            return ended
+        if not was_submitted:
+            ended = _resume(opened, manager, console, retry)
+            if ended is not None:
+                return ended
         with crew:
-            return _follow(opened, pad, crew, console, held)
+            return _Follower(opened, manager, crew, console, fence).follow()
 
 
 @contextmanager
@@ -107,41 +132,45 @@ def only_run(opened: Session) -> Iterator[Fence]:
 
     name = opened.store.name
     database = opened.store.database
+    folder = str(opened.folder)
     try:
-        with lease(
-            database, f"run/{name}", patience=0, regain=True, folder=str(opened.folder)
-        ) as held:
-            yield held
+        with lease(database, f"run/{name}", patience=0, regain=True, folder=folder) as fence:
+            yield fence
     except LeaseTakenError as err:
-        raise StoreError(f"campaign {name!r} is being run by {_who(err.holder)}") from None
+        raise StoreError(f"campaign {name!r} is being run by {_describe(err.holder)}") from None
     except LeaseLostError:
         raise StoreError(
             f"campaign {name!r}: this run was stopped, and another one has taken over meanwhile"
         ) from None
 
 
-def _who(holder: dict[str, Any]) -> str:
-    """Who runs a campaign, and what can be done."""
+def _describe(holder: dict[str, Any]) -> str:
+    """Describe who runs a campaign, and what can be done."""
     from entropy_flows.store.lease import LEASE_SECONDS
 
     _, number, _ = holder["process"].split("-")
     return (
-        f"process {number} on {holder['host']} (folder {holder['folder']}) since {holder['since']:%Y-%m-%d %H:%M} UTC; "
-        f"follow it with `entropy-flows status`. If that machine is down, try again in {LEASE_SECONDS:.0f} s"
+        f"process {number} on {holder['host']} (folder {holder['folder']}) "
+        f"since {holder['since']:%Y-%m-%d %H:%M} UTC; follow it with `entropy-flows status`. "
+        f"If that machine is down, try again in {LEASE_SECONDS:.0f} s"
     )
 
 
-def _taken_up(
-    opened: Session, pad: Any, console: Console, retry: bool
+def _resume(
+    opened: Session, manager: WorkflowManager, console: Console, retry: bool
 ) -> tuple[str, str | None] | None:
-    """Mend what the last run has left; the campaign's end if it has ended."""
-    from entropy_flows.launch.repair import repair, retry_stages
+    """Mend what the last run has left; return state and message if the campaign has ended."""
+    from entropy_flows.launch.liveness import liveness_criteria
 
     name = opened.store.name
-    if mended := repair(pad, name, gather(opened, pad, idle=True), retry=retry):
-        console.print(f"after the last run: {mended}")
-    if retry and (mended := retry_stages(pad, opened.store)):
-        console.print(str(mended))
+    criteria = liveness_criteria(opened, manager, idle=True)
+    report = manager.repair(name, criteria, retry=retry)
+    if report:
+        console.print(f"after the last run: {report}")
+    if retry:
+        stages = manager.retry_stages(opened.store)
+        if stages:
+            console.print(str(stages))
     document = opened.store.document()
     if document["state"] not in ("done", "failed"):
         return None
@@ -149,65 +178,76 @@ def _taken_up(
     return document["state"], document["message"]
 
 
-def _follow(
-    opened: Session, pad: Any, crew: Any, console: Console, held: Fence
-) -> tuple[str, str | None]:
-    """Show progress until the campaign ends or nothing can run any more."""
-    shown, printed, idle = "", 0.0, 0
-    with console.status("starting") as spinner:
-        while True:
-            held.check(opened.store.database)
-            if mended := crew.mend():
-                console.print(f"mended: {mended}")
-            document = opened.store.document()
-            counts = job_counts(opened.store.database, opened.store.name)
-            line = f"{stage_line(opened.store.iterations())} | {job_line(counts)}"
-            spinner.update(line)
-            if (
-                not console.is_terminal
-                and line != shown
-                and time.monotonic() - printed > QUIET_SECONDS
-            ):
-                console.print(
-                    f"{time.strftime('%H:%M:%S')} {line}", highlight=False, soft_wrap=True
-                )
-                shown, printed = line, time.monotonic()
-            active = sum(counts.get(state, 0) for state in ACTIVE)
-            if document["state"] in ("done", "failed") and not active:
-                return document["state"], document["message"]
-            idle = 0 if active else idle + 1
-            if idle > 10:  # the launchpad may be between two states for a moment, not for ten
-                is_held = any(counts.get(state) for state in HELD)
-                why = job_line(counts) if is_held else _why_stuck(pad, opened.store.name)
-                return "stuck" if is_held else "failed", why
-            time.sleep(POLL_SECONDS)
+@dataclass
+class _Follower:
+    """Watches a campaign that runs, and prints its progress."""
 
+    opened: Session
+    manager: WorkflowManager
+    crew: LocalWorkers
+    console: Console
+    fence: Fence
+    last_line: str = ""
+    last_print: float = 0.0
 
-def _why_stuck(pad: Any, campaign: str) -> str:
-    fizzled = pad.fireworks.find_one(
-        {"spec.campaign": campaign, "state": "FIZZLED"}, sort=[("fw_id", -1)]
-    )
-    if fizzled is None:
-        return "no job can run; see `lpad get_fws -s WAITING`"
-    launch = pad.launches.find_one({"fw_id": fizzled["fw_id"]}, sort=[("launch_id", -1)]) or {}
-    stored = ((launch.get("action") or {}).get("stored_data") or {}).get("_exception") or {}
-    lines = str(stored.get("_stacktrace", "no traceback was stored")).strip().splitlines()
-    return f"job {fizzled['name']!r} failed: {lines[-1]}"
+    def follow(self) -> tuple[str, str | None]:
+        """Show progress until the campaign ends or nothing can run; return state and message."""
+        store = self.opened.store
+        idle_polls = 0
+        with self.console.status("starting") as spinner:
+            while True:
+                self.fence.check(store.database)
+                report = self.crew.mend()
+                if report:
+                    self.console.print(f"mended: {report}")
+                document = store.document()
+                counts = self.manager.job_counts(store.name)
+                line = f"{stage_line(store.iterations())} | {job_line(counts)}"
+                spinner.update(line)
+                self._print(line)
+                active = sum(counts.get(state, 0) for state in ACTIVE_STATES)
+                if document["state"] in ("done", "failed") and not active:
+                    return document["state"], document["message"]
+                idle_polls = 0 if active else idle_polls + 1
+                if idle_polls > MAX_IDLE_POLLS:
+                    return self._why_stuck(counts)
+                time.sleep(POLL_SECONDS)
+
+    def _print(self, line: str) -> None:
+        """Print a line of progress where no spinner shows it, if it is new, now and then."""
+        waited = time.monotonic() - self.last_print
+        if self.console.is_terminal or line == self.last_line or waited <= QUIET_SECONDS:
+            return
+        stamped = f"{time.strftime('%H:%M:%S')} {line}"
+        self.console.print(stamped, highlight=False, soft_wrap=True)
+        self.last_line = line
+        self.last_print = time.monotonic()
+
+    def _why_stuck(self, counts: dict[str, int]) -> tuple[str, str]:
+        """Return the state of a campaign of which no job can run, and why."""
+        if any(counts.get(state) for state in HELD_STATES):
+            return "stuck", job_line(counts)
+        return "failed", self.manager.last_failure(self.opened.store.name) or NO_JOB_CAN_RUN
 
 
 def _run_locally(opened: Session) -> tuple[str, str | None]:
-    """The same flow in this process, from its first iteration: labels and models that exist are taken as they are."""
+    """Run the same flow in this process, from its first iteration; return state and message.
+
+    Labels and models that exist are taken as they are.
+    """
     from jobflow import run_locally
 
-    from entropy_flows.launch.launchpad import launchpad
+    from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.submit import build_flow
     from entropy_flows.store import StoreError, job_store
 
-    store, name = opened.store, opened.store.name
-    if launchpad().fireworks.find_one({"spec.campaign": name}) is not None:
-        raise StoreError(f"{name} is on the launchpad; continue it without --local")
-    if not store.create(opened.campaign) and (done := store.document())["state"] == "done":
-        return done["state"], done["message"]
+    store = opened.store
+    if workflow_manager().jobs(store.name):
+        raise StoreError(f"{store.name} is on the launchpad; continue it without --local")
+    is_new = store.create(opened.campaign)
+    document = store.document()
+    if not is_new and document["state"] == "done":
+        return document["state"], document["message"]
     flow = build_flow(store, opened.campaign, opened.file.parent)
     store.set_state("running")
     launches = opened.folder / "launches"
@@ -215,12 +255,9 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     with only_run(opened):
         run_locally(flow, store=job_store(), root_dir=Path(launches), create_folders=True)
     document = store.document()
-    if document["state"] == "running":
-        failure = next(reversed(store.failures()), None)
-        reason = (
-            f"{failure['stage']}: {failure['message']}"
-            if failure
-            else "a job failed, see the log above"
-        )
-        return "failed", reason
-    return document["state"], document["message"]
+    if document["state"] != "running":
+        return document["state"], document["message"]
+    failures = store.failures()
+    if not failures:
+        return "failed", "a job failed, see the log above"
+    return "failed", f"{failures[-1]['stage']}: {failures[-1]['message']}"

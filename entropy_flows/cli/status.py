@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo.database import Database
 from rich.console import Console
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines
+from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line, release_lines
+from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.session import stored
 from entropy_flows.report.iterations import (
     ENDED_RUN_HEADER,
@@ -22,25 +22,6 @@ from entropy_flows.report.iterations import (
 from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
 from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import AgnosticParams
-
-STATES = {
-    "COMPLETED": "completed",
-    "RUNNING": "running",
-    "READY": "ready",
-    "RESERVED": "reserved",
-    "WAITING": "waiting",
-    "FIZZLED": "fizzled (entropy-flows repair)",
-    "PAUSED": "paused (lpad resume_fws)",
-    "DEFUSED": "defused (lpad reignite_fws)",
-    "ARCHIVED": "archived (for good: submit under a new name)",
-}
-"""State of a job → its name for people, with the command that lets such a job go on."""
-ACTIVE = ("READY", "RESERVED", "RUNNING")
-"""States of jobs that run, or will run without anybody's help."""
-HELD = ("PAUSED", "DEFUSED", "ARCHIVED")
-"""States that somebody has set by `lpad`, and that only somebody can end."""
-RELEASE = {"PAUSED": "resume_fws", "DEFUSED": "reignite_fws"}
-"""State → command of `lpad` that ends it."""
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -55,7 +36,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         iterations = store.iterations()
         failures = store.failures()
         labels = label_rows(store.labels(stage={"$ne": "import"}))
-        counts = job_counts(store.database, store.name)
+        counts = workflow_manager().job_counts(store.name)
         engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
     line = campaign_line(document, counts)
     console.print(f"[bold]{document['name']}[/bold] {line}", soft_wrap=True)
@@ -87,11 +68,8 @@ def _show_jobs(
     is_over = document["state"] == "done" and set(counts) == {"COMPLETED"}
     if counts and not is_over:
         console.print(f"jobs: {job_line(counts)}", highlight=False)
-    query = json.dumps({"spec.campaign": document["name"]})
-    for state, lpad_command in RELEASE.items():
-        if state in counts:
-            line = f"{state} jobs go on with: lpad {lpad_command} -s {state} -q '{query}'"
-            console.print(line, soft_wrap=True)
+    for line in release_lines(document["name"], counts):
+        console.print(line, soft_wrap=True)
     if "FIZZLED" in counts:
         line = f"FIZZLED jobs: see `entropy-flows repair {typed} --dry-run`"
         console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
@@ -116,36 +94,12 @@ def show_iterations(
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def job_counts(database: Database, campaign: str) -> dict[str, int]:
-    """Count a campaign's jobs on the launchpad by state.
-
-    A job that gathers a wide fan-out is PAUSED by the workers until all of it is there. It counts
-    as WAITING.
-    """
-    gathers = {"$and": [{"$eq": ["$state", "PAUSED"]}, {"$isArray": "$spec.needs"}]}
-    stages: list[dict[str, Any]] = [
-        {"$match": {"spec.campaign": campaign}},
-        {"$group": {"_id": {"$cond": [gathers, "WAITING", "$state"]}, "n": {"$sum": 1}}},
-    ]
-    return {row["_id"]: row["n"] for row in database["fireworks"].aggregate(stages)}
-
-
-def job_line(counts: Mapping[str, int]) -> str:
-    """Write the number of jobs in each state, also in one that `STATES` lacks."""
-    states = [*STATES, *sorted(counts.keys() - STATES.keys())]
-    return ", ".join(
-        f"{counts[state]} {STATES.get(state, state.lower())}"
-        for state in states
-        if counts.get(state)
-    )
-
-
 def campaign_line(document: Mapping[str, Any], counts: Mapping[str, int]) -> str:
     """Write a campaign's state, or which jobs it waits for when none of them will run."""
     reason = f": {document['message']}" if document["message"] else ""
-    has_active = any(counts.get(state) for state in ACTIVE)
+    has_active = any(counts.get(state) for state in ACTIVE_STATES)
     if document["state"] == "running" and counts and not has_active:
-        stopped = {state: n for state, n in counts.items() if state in (*HELD, "FIZZLED")}
+        stopped = {state: n for state, n in counts.items() if state in (*HELD_STATES, "FIZZLED")}
         if stopped:
             return f"stands still: {job_line(stopped)}"
     return f"is {document['state']}{reason}"

@@ -36,12 +36,12 @@ def command(
 
     Example: entropy-flows verify silicon/campaign.yaml
     """
-    from entropy_flows.launch.launchpad import launchpad
-    from entropy_flows.store.verify import verify
+    from entropy_flows.launch.manager import workflow_manager
+    from entropy_flows.launch.verify import verify
 
     console = Console()
     with stored(file, folder) as opened, _Bars(console) as bars:
-        checks = verify(opened.store, launchpad(), deep=deep, on_progress=bars.show)
+        checks = verify(opened.store, workflow_manager(), deep=deep, on_progress=bars.show)
     console.print(summary(checks))
     for check in checks:
         for lines, colour, what in (

@@ -1,7 +1,7 @@
-"""A running job's signs of life, and its end when the job was given to another.
+"""Give a running job's signs of life, and end its process when the job was given to another.
 
-FireWorks' own ping dies with the first write that fails, for instance while the database restarts,
-and its job then looks lost for as long as it still runs.
+FireWorks' own ping dies with the first write that fails, for instance while the database restarts.
+Its job then looks lost for as long as it still runs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from types import TracebackType
 from fireworks import LaunchPad
 from pymongo.errors import PyMongoError
 
+from entropy_flows.launch.launchpad import FireworkLaunch
 from entropy_flows.settings import settings
-from entropy_flows.store.fence import Launch
 
 
 class Heartbeat:
@@ -29,7 +29,7 @@ class Heartbeat:
         The job's launch that this process works on.
     """
 
-    def __init__(self, pad: LaunchPad, launch: Launch):
+    def __init__(self, pad: LaunchPad, launch: FireworkLaunch):
         self.pad = pad
         self.launch = launch
         self._stop = threading.Event()
@@ -49,17 +49,12 @@ class Heartbeat:
                 if not self.launch.fence.holds(self.pad.db):
                     self.abandon()
                 self.pad.ping_launch(self.launch.number)
-            except (
-                PyMongoError,
-                ValueError,
-            ):  # ValueError: FireWorks' word for a launch that is not there
+            except (PyMongoError, ValueError):
+                # FireWorks raises ValueError for a launch that is not there
                 continue
 
     def abandon(self) -> None:
-        """End this process: what it still does, another one does as well."""
-        print(
-            f"job {self.launch.fw_id} was given to another worker; this one ends",
-            file=sys.stderr,
-            flush=True,
-        )
+        """End this process: another one does what it still does."""
+        message = f"job {self.launch.fw_id} was given to another worker; this one ends"
+        print(message, file=sys.stderr, flush=True)
         os._exit(1)

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from entropy_flows.files import replacing
 from entropy_flows.launch import launcher_texts as texts
 from entropy_flows.launch.local import THREADS
+from entropy_flows.launch.walltime import clock, seconds
 from entropy_flows.schemas.stages import stages_of
 
 SCHEDULERS = ("slurm", "pbs")
@@ -225,28 +226,6 @@ def write_launchers(
         for name, text in found.items():
             stack.enter_context(replacing(folder / name)).write_text(text)
     return list(found)
-
-
-def seconds(walltime: str) -> int:
-    """Seconds of a walltime HH:MM:SS or D-HH:MM:SS.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", walltime)
-    if not found:
-        raise ValueError(
-            f"walltime {walltime!r}: expected HH:MM:SS or D-HH:MM:SS, such as 24:00:00 or 2-00:00:00"
-        )
-    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-
-
-def clock(total: int) -> str:
-    """Seconds as HH:MM:SS."""
-    return f"{total // 3600:02d}:{total // 60 % 60:02d}:{total % 60:02d}"
 
 
 def worker_file(category: str) -> str:

@@ -16,10 +16,11 @@ from ruamel.yaml.error import YAMLError as FireWorksYAMLError
 
 from entropy_flows.label import make_static_maker
 from entropy_flows.label.engines import is_vasp
-from entropy_flows.launch.launchers import Cluster, queue_file, seconds, worker_file
+from entropy_flows.launch.launchers import Cluster, queue_file, worker_file
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.queue_keys import template_keys
 from entropy_flows.launch.vasp_check import vasp_warnings
+from entropy_flows.launch.walltime import seconds
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.stages import CATEGORIES, Stage
 from entropy_flows.settings import settings, variable

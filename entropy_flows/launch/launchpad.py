@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fireworks import LaunchPad
@@ -9,13 +10,45 @@ from pymongo import ReturnDocument
 from pymongo.collection import Collection
 
 from entropy_flows.store.connection import configured_uri, database_name
+from entropy_flows.store.fence import Fence, LaunchLostError
 from entropy_flows.store.uri import journaled
+
+
+@dataclass(frozen=True)
+class FireworkLaunch:
+    """One launch of a job, as which the job's writes are accepted.
+
+    Attributes
+    ----------
+    fw_id
+        FireWorks' number of the job.
+    number
+        FireWorks' number of the launch, which grows from run to run.
+    """
+
+    fw_id: int
+    number: int
+
+    @property
+    def fence(self) -> Fence:
+        """Fence that holds while the job runs as this launch."""
+        query = {"fw_id": self.fw_id, "launches": self.number, "state": "RUNNING"}
+        message = f"job {self.fw_id} is not launch {self.number}'s any more"
+        return Fence("fireworks", query, LaunchLostError, message)
 
 
 def launchpad(
     uri: str | None = None, database: str | None = None, logdir: str | None = None
 ) -> LaunchPad:
-    """FireWorks' launchpad on the same server."""
+    """Open FireWorks' launchpad on the same server as the campaigns.
+
+    Parameters
+    ----------
+    uri, database
+        The server and its database; None takes those of the settings.
+    logdir
+        Folder of FireWorks' logs; None writes none.
+    """
     name = database_name(uri, database)
     address = journaled(uri or configured_uri())
     pad = LaunchPad(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
@@ -24,10 +57,10 @@ def launchpad(
 
 
 class _Counters:
-    """The collection of FireWorks' counters, which gives no number to two processes, also on SecantusDB.
+    """The collection of FireWorks' counters, which gives no number to two processes.
 
     FireWorks asks for a counter as it was before it is raised. SecantusDB raises it for each
-    process that asks, but may show two of them the same number before; what it shows after is
+    process that asks, but may show two of them the same number before. What it shows after is
     right.
     """
 
@@ -40,13 +73,11 @@ class _Counters:
     def find_one_and_update(
         self, query: dict[str, Any], update: dict[str, dict[str, int]]
     ) -> dict[str, Any] | None:
-        """Raise counters; the document as it was before."""
+        """Raise counters; return the document as it was before."""
         after = self.collection.find_one_and_update(
             query, update, return_document=ReturnDocument.AFTER
         )
-        raised = update["$inc"]
-        return (
-            None
-            if after is None
-            else {**after, **{name: after[name] - raised[name] for name in raised}}
-        )
+        if after is None:
+            return None
+        before = {name: after[name] - step for name, step in update["$inc"].items()}
+        return {**after, **before}

@@ -1,4 +1,4 @@
-"""Workers of this machine, one thread each, that end with the process that started them."""
+"""Run workers of this machine, one thread each, that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from pathlib import Path
 from fireworks import LaunchPad
 
 from entropy_flows.launch.launchpad import launchpad
-from entropy_flows.launch.liveness import LivenessCriteria, usual_expiry
-from entropy_flows.launch.repair import RepairReport, repair
+from entropy_flows.launch.liveness import LivenessCriteria, default_expiry
+from entropy_flows.launch.repair import repair
+from entropy_flows.launch.repair_report import RepairReport
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Environment variables that limit a worker to one thread."""
 MAX_RESTARTS = 20
-LOOK_SECONDS = 10.0
-"""Between two looks at what workers have left that cannot be told at once from work in progress."""
-ALONE = 10.0
-"""Seconds after which what looks half done is no work in progress, where all workers are of this
+REPAIR_SECONDS = 10.0
+"""Time between two repairs while no worker has died: what a dead worker has left may look like
+work in progress at first.
+"""
+LOCAL_PATIENCE = 10.0
+"""Seconds after which something half done is no work in progress, where all workers are of this
 machine.
 """
+STOP_SECONDS = 5
+"""Time that a worker has to save its job after SIGTERM."""
 
 
 class LocalWorkers:
@@ -34,23 +40,24 @@ class LocalWorkers:
     Parameters
     ----------
     campaign
-        Whose jobs they take.
+        Name of the campaign whose jobs they take.
     folder
-        The campaign's folder: launch directories and logs go below it.
+        The campaign's folder. Launch directories and logs go below it.
     count
-        How many; None takes the settings' number, or one per core.
+        Number of workers. None takes the settings' number, or one per core.
     alone
-        Nobody else works on this campaign: the database is its own.
+        True if nobody else works on this campaign, because the database is its own.
     """
 
     def __init__(self, campaign: str, folder: Path, count: int | None = None, alone: bool = False):
         self.campaign = campaign
         self.folder = folder
         self.restarts = 0
-        self.looked = time.monotonic()
+        self.last_repair = time.monotonic()
         self.pad = launchpad()
-        shared = LivenessCriteria(expiry=usual_expiry())
-        self.evidence = replace(shared, patience=ALONE) if alone else shared
+        self.criteria = LivenessCriteria(expiry=default_expiry())
+        if alone:
+            self.criteria = replace(self.criteria, patience=LOCAL_PATIENCE)
         count = count or settings().workers or len(os.sched_getaffinity(0))
         names = [worker_name(campaign, process_name(), number) for number in range(count)]
         self.processes: dict[str, subprocess.Popen | None] = dict.fromkeys(names)
@@ -69,65 +76,84 @@ class LocalWorkers:
             process.terminate()
         for process in running:
             try:
-                process.wait(5)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
     def mend(self) -> RepairReport:
-        """Replace dead workers and put their jobs back; now and then also what took time to tell from a living one's.
+        """Replace dead workers and put their jobs back.
+
+        Now and then it also finds what could not be told at once from a living worker's work.
 
         Raises
         ------
         RuntimeError
             If workers keep dying.
         """
-        dead = [
-            name
-            for name, process in self.processes.items()
-            if process is not None and process.poll() is not None
-        ]
-        if not dead and time.monotonic() - self.looked < LOOK_SECONDS:
+        dead = []
+        for name, process in self.processes.items():
+            if process is not None and process.poll() is not None:
+                dead.append(name)
+        if not dead and time.monotonic() - self.last_repair < REPAIR_SECONDS:
             return RepairReport()
         self.restarts += len(dead)
         if self.restarts > MAX_RESTARTS:
             raise RuntimeError(f"workers died {self.restarts} times; see {self.folder / 'logs'}")
-        mended = repair(self.pad, self.campaign, replace(self.evidence, dead=frozenset(dead)))
-        self.looked = time.monotonic()
+        criteria = replace(self.criteria, dead=frozenset(dead))
+        report = repair(self.pad, self.campaign, criteria)
+        self.last_repair = time.monotonic()
         for name in dead:
             self.processes[name] = self._start(name)
-        return mended
+        return report
 
     def _start(self, name: str) -> subprocess.Popen:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
-        command = [sys.executable, "-m", "entropy_flows.launch.worker", name, self.campaign]
+        launches = str(self.folder / "launches")
+        module = "entropy_flows.launch.worker"
+        command = [sys.executable, "-m", module, name, self.campaign, launches]
         with (logs / f"{name}.log").open("ab") as log:
+            # a session of its own: Ctrl-C is for the command line, which then ends its workers
             return subprocess.Popen(
-                [*command, str(self.folder / "launches")],
+                command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the command line, which then ends its workers
+                start_new_session=True,
                 preexec_fn=dies_with_parent(),
             )
 
 
 def worker_name(campaign: str, process: str, number: int) -> str:
-    """Name of a local worker, which no other one has; it says which process started it, and ends with it."""
+    """Return the name of a local worker, which no other worker has.
+
+    It says which process started the worker. The worker ends with that process.
+    """
     return f"{campaign}-local-{process}-{number}"
 
 
 def local_workers(pad: LaunchPad, campaign: str) -> dict[str, str]:
-    """All local workers that ever took a job of a campaign: name → the process that started it."""
-    pattern = re.compile(re.escape(f"{campaign}-local-") + r"(?P<process>[0-9a-f]{8}-\d+-\d+)-\d+")
-    names = [name for name in pad.launches.distinct("fworker.name") if name]
-    return {name: found["process"] for name in names if (found := pattern.fullmatch(name))}
+    """Return all local workers that ever took a job of a campaign.
+
+    Returns
+    -------
+    dict
+        Worker's name → name of the process that started it.
+    """
+    prefix = re.escape(f"{campaign}-local-")
+    pattern = re.compile(prefix + r"(?P<process>[0-9a-f]{8}-\d+-\d+)-\d+")
+    workers = {}
+    for name in pad.launches.distinct("fworker.name"):
+        match = pattern.fullmatch(name or "")
+        if match:
+            workers[name] = match["process"]
+    return workers
 
 
 def ended_workers(pad: LaunchPad, campaign: str) -> frozenset[str]:
-    """Names of those of them that do not live any more, because the process that started them has ended here."""
+    """Return the names of the local workers whose process was of this machine and has ended."""
     workers = local_workers(pad, campaign)
     return frozenset(name for name, process in workers.items() if has_ended(process))

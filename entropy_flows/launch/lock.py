@@ -1,7 +1,7 @@
-"""A workflow's lock, as FireWorks takes it, and what is left of it when its holder died.
+"""Hold a workflow's lock, as FireWorks does, or take it over from a holder that died.
 
 FireWorks marks a workflow `locked` while it reads and writes its jobs, for milliseconds to seconds,
-and knows no owner. A holder is dead when the workflow is locked at every look for a while, and
+and names no owner. A holder is dead when the workflow is locked at every poll for a while, and
 nobody has written it meanwhile.
 """
 
@@ -15,11 +15,12 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 SECONDS_PER_JOB = 0.01
-"""What a living holder may take longer per job of the workflow."""
+"""Time that a living holder may take longer for each job of the workflow."""
 BUSY_SECONDS = 120
-FREE = {"$exists": False}
+"""Time after which a workflow that living workers keep locked is left to them."""
+NOT_LOCKED = {"$exists": False}
 
 
 class BusyError(RuntimeError):
@@ -27,7 +28,7 @@ class BusyError(RuntimeError):
 
 
 @contextmanager
-def held(pad: LaunchPad, workflow_id: Any, patience: float) -> Iterator[bool]:
+def hold_lock(pad: LaunchPad, workflow_id: Any, patience: float) -> Iterator[bool]:
     """Hold a workflow's lock, a dead holder's if need be.
 
     Parameters
@@ -42,26 +43,26 @@ def held(pad: LaunchPad, workflow_id: Any, patience: float) -> Iterator[bool]:
     Yields
     ------
     bool
-        Whether the lock was a dead holder's.
+        True if the lock was a dead holder's.
 
     Raises
     ------
     BusyError
-        If it was not to be had.
+        If the lock was not to be had.
     """
-    mine = f"repair {uuid.uuid4().hex}"
-    seen = wait(pad, workflow_id, patience)
-    while not _take(pad, seen, mine):
-        seen = wait(pad, workflow_id, patience)
+    owner = f"repair {uuid.uuid4().hex}"
+    before = await_free_lock(pad, workflow_id, patience)
+    while not _take_lock(pad, before, owner):
+        before = await_free_lock(pad, workflow_id, patience)
     try:
-        yield "locked" in seen
-    finally:  # True: FireWorks' own word for it, which it writes whenever it saves the workflow
-        pad.workflows.update_one(
-            {"_id": workflow_id, "locked": {"$in": [mine, True]}}, {"$unset": {"locked": ""}}
-        )
+        yield "locked" in before
+    finally:
+        # FireWorks writes True in place of the owner whenever it saves the workflow
+        held = {"_id": workflow_id, "locked": {"$in": [owner, True]}}
+        pad.workflows.update_one(held, {"$unset": {"locked": ""}})
 
 
-def wait(pad: LaunchPad, workflow_id: Any, patience: float) -> dict[str, Any]:
+def await_free_lock(pad: LaunchPad, workflow_id: Any, patience: float) -> dict[str, Any]:
     """Wait until nobody living holds a workflow's lock; nothing is written.
 
     Returns
@@ -74,27 +75,31 @@ def wait(pad: LaunchPad, workflow_id: Any, patience: float) -> dict[str, Any]:
     BusyError
         If that does not happen, or the workflow is deleted meanwhile.
     """
-    whole = pad.workflows.find_one({"_id": workflow_id}, {"nodes": 1}) or {"nodes": []}
-    limit = patience + SECONDS_PER_JOB * len(whole["nodes"])
-    start = since = time.monotonic()
-    before: dict[str, Any] = {}
-    while (
-        seen := pad.workflows.find_one({"_id": workflow_id}, {"locked": 1, "updated_on": 1})
-    ) is not None:
+    key = {"_id": workflow_id}
+    nodes = (pad.workflows.find_one(key, {"nodes": 1}) or {"nodes": []})["nodes"]
+    limit = patience + SECONDS_PER_JOB * len(nodes)
+    start = time.monotonic()
+    last_change = start
+    last_seen: dict[str, Any] = {}
+    while True:
+        seen = pad.workflows.find_one(key, {"locked": 1, "updated_on": 1})
+        if seen is None:
+            break
         now = time.monotonic()
-        if seen != before:
-            before, since = seen, now
-        if "locked" not in seen or now - since >= limit:
+        if seen != last_seen:
+            last_seen = seen
+            last_change = now
+        if "locked" not in seen or now - last_change >= limit:
             return seen
         if now - start > limit + BUSY_SECONDS:
             break
-        time.sleep(LOOK_SECONDS)
-    raise BusyError(
-        f"workflow {workflow_id} could not be locked in {time.monotonic() - start:.0f} s"
-    )
+        time.sleep(POLL_SECONDS)
+    waited = time.monotonic() - start
+    raise BusyError(f"workflow {workflow_id} could not be locked in {waited:.0f} s")
 
 
-def _take(pad: LaunchPad, seen: dict[str, Any], mine: str) -> bool:
-    """Lock a workflow if it is as it was seen."""
-    expected = {"locked": FREE, **seen}
-    return pad.workflows.update_one(expected, {"$set": {"locked": mine}}).modified_count == 1
+def _take_lock(pad: LaunchPad, before: dict[str, Any], owner: str) -> bool:
+    """Lock a workflow if it is still as it was seen; return True if it is."""
+    expected = {"locked": NOT_LOCKED, **before}
+    result = pad.workflows.update_one(expected, {"$set": {"locked": owner}})
+    return result.modified_count == 1

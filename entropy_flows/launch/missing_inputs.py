@@ -1,4 +1,8 @@
-"""What the jobs that are still to run wait for: jobs before them, chunks of a fan-out, arrays; nothing is written."""
+"""Find jobs whose inputs are there or will never be; nothing is written here.
+
+Inputs of a job are the jobs before it, the chunks of a fan-out that it gathers, and the arrays of
+the outputs that it reads.
+"""
 
 from __future__ import annotations
 
@@ -7,75 +11,111 @@ from collections.abc import Iterable
 from fireworks import LaunchPad
 
 from entropy_flows.launch.fanout import is_complete
-from entropy_flows.launch.liveness import Document, Finding, age, finding
+from entropy_flows.launch.liveness import Document, age
+from entropy_flows.launch.repair_report import Finding
 from entropy_flows.store.connection import BLOBS, OUTPUTS
 
 ARRAYS = "output.trajectories.blob_uuid"
-"""Where an output points at its arrays."""
+"""Field of an output that points at its arrays."""
 
 
-def waiting_for_nothing(
+def jobs_that_wait_in_vain(
     pad: LaunchPad, workflow: Document, jobs: dict[int, Document], patience: float
 ) -> list[Finding]:
-    """Jobs that wait although what they wait for is done: jobs of their workflow, or chunks in others."""
-    ahead, told = workflow["parent_links"], workflow["fw_states"]
+    """Find the jobs that wait although all that they wait for is done.
+
+    Parameters
+    ----------
+    pad
+        The launchpad.
+    workflow
+        Document of the workflow.
+    jobs
+        FireWorks' number → document of the workflow's jobs.
+    patience
+        Seconds for which such a state may be a living worker's work in progress.
+    """
+    recorded = workflow["fw_states"]
     findings = []
     for fw_id, job in sorted(jobs.items()):
         if job["state"] not in ("WAITING", "PAUSED") or age(job["updated_on"]) <= patience:
             continue
-        parents, needs = ahead.get(str(fw_id), []), job["spec"].get("needs")
-        if job["state"] == "WAITING" and all(
-            told[str(parent)] == "COMPLETED" for parent in parents
-        ):
-            findings.append(
-                finding("waiting", job, "WAITING, but all before it is COMPLETED", "let go on")
-            )
-        if (
-            job["state"] == "PAUSED"
-            and needs
-            and "chunk" not in job["spec"]
-            and is_complete(pad, needs)
-        ):
-            findings.append(
-                finding("waiting", job, "PAUSED, but all it gathers is there", "let go on")
-            )
+        parents = workflow["parent_links"].get(str(fw_id), [])
+        if job["state"] == "WAITING":
+            if all(recorded[str(parent)] == "COMPLETED" for parent in parents):
+                problem = "WAITING, but all before it is COMPLETED"
+                findings.append(Finding.of_job("waiting", job, problem, "let go on"))
+        elif _has_all_chunks(pad, job):
+            problem = "PAUSED, but all it gathers is there"
+            findings.append(Finding.of_job("waiting", job, problem, "let go on"))
     return findings
 
 
-def without_arrays(
-    pad: LaunchPad, workflow: Document, jobs: dict[int, Document], again: set[int]
+def _has_all_chunks(pad: LaunchPad, job: Document) -> bool:
+    """Return True for a job that gathers chunks, all of which are done."""
+    awaited_jobs = job["spec"].get("awaited_jobs")
+    if not awaited_jobs or "chunk" in job["spec"]:
+        return False
+    return is_complete(pad, awaited_jobs)
+
+
+def missing_inputs(
+    pad: LaunchPad, workflow: Document, jobs: dict[int, Document], rerun: set[int]
 ) -> list[Finding]:
-    """Completed jobs whose arrays are missing where a job that is still to run, maybe again, will ask for them."""
-    asking = again | {
-        fw_id for fw_id, job in jobs.items() if job["state"] in ("WAITING", "READY", "FIZZLED")
-    }
+    """Find the completed jobs whose arrays are missing where a later job will read them.
+
+    Parameters
+    ----------
+    pad
+        The launchpad.
+    workflow
+        Document of the workflow.
+    jobs
+        FireWorks' number → document of the workflow's jobs.
+    rerun
+        Numbers of the jobs that will run again.
+    """
+    unfinished = ("WAITING", "READY", "FIZZLED")
+    readers = rerun | {fw_id for fw_id, job in jobs.items() if job["state"] in unfinished}
     findings: dict[int, Finding] = {}
-    while asking:
-        parents = {
-            int(fw_id) for fw_id, after in workflow["links"].items() if asking & set(after)
-        } & set(jobs)
-        asked = {
-            jobs[i]["spec"].get("uuid"): jobs[i] for i in parents if jobs[i]["state"] == "COMPLETED"
+    while readers:
+        parents = _parents(workflow, readers) & set(jobs)
+        completed = {
+            jobs[fw_id]["spec"].get("uuid"): jobs[fw_id]
+            for fw_id in parents
+            if jobs[fw_id]["state"] == "COMPLETED"
         }
-        lost = {asked[uuid]["fw_id"]: asked[uuid] for uuid in dangling(pad, asked)}
-        asking = lost.keys() - findings.keys()  # run again, these ask for others' arrays themselves
-        found = "COMPLETED, but the arrays of its output are missing"
-        findings |= {
-            i: finding("arrays", lost[i], found, "run again", lost[i]["spec"]["uuid"])
-            for i in asking
-        }
+        problem = "COMPLETED, but the arrays of its output are missing"
+        # a job that runs again for its arrays reads the arrays of those before it
+        readers = set()
+        for uuid in dangling_arrays(pad, completed):
+            job = completed[uuid]
+            if job["fw_id"] not in findings:
+                readers.add(job["fw_id"])
+                finding = Finding.of_job("arrays", job, problem, "run again", uuid)
+                findings[job["fw_id"]] = finding
     return list(findings.values())
 
 
-def dangling(pad: LaunchPad, uuids: Iterable[str]) -> dict[str, str]:
-    """Outputs of these jobs that point at arrays which are not there: uuid of the job → that of the arrays."""
+def _parents(workflow: Document, children: set[int]) -> set[int]:
+    """Return the numbers of the jobs right before some of a workflow's jobs."""
+    return {int(fw_id) for fw_id, after in workflow["links"].items() if children & set(after)}
+
+
+def dangling_arrays(pad: LaunchPad, uuids: Iterable[str]) -> dict[str, str]:
+    """Find the outputs of these jobs that point at arrays which are not there.
+
+    Returns
+    -------
+    dict
+        Job's uuid → identifier of the arrays.
+    """
     query = {"uuid": {"$in": list(uuids)}, ARRAYS: {"$exists": True}}
     pointers = {
-        doc["uuid"]: doc["output"]["trajectories"]["blob_uuid"]
-        for doc in pad.db[OUTPUTS].find(query, {"uuid": 1, ARRAYS: 1})
+        document["uuid"]: document["output"]["trajectories"]["blob_uuid"]
+        for document in pad.db[OUTPUTS].find(query, {"uuid": 1, ARRAYS: 1})
     }
-    stored = pad.db[f"{BLOBS}.files"].find(
-        {"metadata.blob_uuid": {"$in": list(pointers.values())}}, {"metadata.blob_uuid": 1}
-    )
-    there = {file["metadata"]["blob_uuid"] for file in stored}
-    return {uuid: blob for uuid, blob in pointers.items() if blob not in there}
+    field = "metadata.blob_uuid"
+    files = pad.db[f"{BLOBS}.files"].find({field: {"$in": list(pointers.values())}}, {field: 1})
+    present = {file["metadata"]["blob_uuid"] for file in files}
+    return {uuid: blob for uuid, blob in pointers.items() if blob not in present}

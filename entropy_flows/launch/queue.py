@@ -1,4 +1,4 @@
-"""Which jobs the cluster's queue still has: SLURM's, or else PBS's."""
+"""Ask the cluster which jobs its queue still has: SLURM's, or else PBS's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import shutil
 import subprocess
 
 ASK_SECONDS = 30
+"""Time that the queue has to answer."""
 SLURM_ENDED = frozenset(
-    (
+    [
         "BOOT_FAIL",
         "CANCELLED",
         "COMPLETED",
@@ -20,51 +21,56 @@ SLURM_ENDED = frozenset(
         "PREEMPTED",
         "REVOKED",
         "TIMEOUT",
-    )
+    ]
 )
-"""States in which SLURM lists a job that runs no more; COMPLETING may last for days on a node
-that broke down.
+"""States in which SLURM lists a job that runs no more.
+
+COMPLETING may last for days on a node that broke down.
 """
 PBS_ENDED = frozenset("CEFX")
-"""Completed, exiting, finished, expired."""
+"""States completed, exiting, finished and expired of PBS."""
 
 
 def queue_jobs() -> frozenset[str] | None:
-    """Identifiers of the jobs that wait, run or are suspended.
+    """Return the identifiers of the jobs that wait, run or are suspended.
 
     Returns
     -------
     frozenset of str or None
-        As FireWorks keeps them: the number alone. None if this machine has no queue or it does not
+        The numbers alone, as FireWorks keeps them. None if this machine has no queue or it does not
         answer, from which nothing follows.
     """
     if shutil.which("squeue"):
-        return _slurm(_ask("squeue", "--noheader", "--format=%i %T"))
+        return _slurm_jobs(_ask("squeue", "--noheader", "--format=%i %T"))
     if shutil.which("qstat"):
-        return _pbs(_ask("qstat"))
+        return _pbs_jobs(_ask("qstat"))
     return None
 
 
-def _slurm(listing: str | None) -> frozenset[str] | None:
+def _slurm_jobs(listing: str | None) -> frozenset[str] | None:
     if listing is None:
         return None
     lines = (line.split() for line in listing.splitlines() if line.strip())
     return frozenset(number for number, state, *_ in lines if state not in SLURM_ENDED)
 
 
-def _pbs(listing: str | None) -> frozenset[str] | None:
-    """Lines such as `12345.host  name  user  00:00:01 R queue`; names may be cut, and hold blanks."""
+def _pbs_jobs(listing: str | None) -> frozenset[str] | None:
+    """Read lines such as `12345.host  name  user  00:00:01 R queue`.
+
+    Names in them may be cut, and hold blanks.
+    """
     if listing is None:
         return None
-    found = re.finditer(r"^(\d+)\S*\s.*\s([A-Z])\s+\S+\s*$", listing, re.MULTILINE)
-    return frozenset(match[1] for match in found if match[2] not in PBS_ENDED)
+    matches = re.finditer(r"^(\d+)\S*\s.*\s([A-Z])\s+\S+\s*$", listing, re.MULTILINE)
+    return frozenset(match[1] for match in matches if match[2] not in PBS_ENDED)
 
 
 def _ask(*command: str) -> str | None:
-    """What a command prints; None if it fails or does not end."""
+    """Return what a command prints; None if it fails or does not end."""
     try:
-        return subprocess.run(
+        answer = subprocess.run(
             command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True
-        ).stdout
+        )
     except (OSError, subprocess.SubprocessError):
         return None
+    return answer.stdout

@@ -1,7 +1,8 @@
-"""What a campaign's `queue` section may change: the keys that FireWorks' queue adapter has a line for in its template.
+"""Check what a campaign's `queue` section changes of the queue jobs.
 
-FireWorks leaves out any other key with a warning in qlaunch's log, and the queue job then has the
-settings of the queue file: a training whose `wall_time` was to be two days gets one.
+Only a key that FireWorks' queue adapter has a line for in its template has an effect. FireWorks
+leaves out any other with a warning in qlaunch's log, and the queue job has the settings of the
+queue file: a training whose `wall_time` was to be two days gets one.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from pathlib import Path
 from string import Formatter
 
 from entropy_flows.launch import launcher_texts as texts
-from entropy_flows.launch.launchers import clock
+from entropy_flows.launch.walltime import clock
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.spelling import did_you_mean
 
-USUAL = "walltime, queue (the partition), account, qos, mem, gres, nodes, ntasks, cpus_per_task, constraint"
+USUAL_KEYS = (
+    "walltime, queue (the partition), account, qos, mem, gres, nodes, ntasks, cpus_per_task, "
+    "constraint"
+)
 
 
 def check_queue(queue: Mapping[Stage, Mapping[str, str | int]]) -> None:
-    """Refuse changes of the queue adapter that no queue would hear of.
+    """Refuse changes of the queue adapter that have no effect in any queue.
 
     Parameters
     ----------
@@ -36,21 +40,22 @@ def check_queue(queue: Mapping[Stage, Mapping[str, str | int]]) -> None:
         return
     from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
-    known = template_keys(texts.PBS_TEMPLATE)
+    allowed_keys = template_keys(texts.PBS_TEMPLATE)
     for kind in ("SLURM", "PBS"):
-        known |= template_keys(Path(CommonAdapter(kind).template_file).read_text())
+        allowed_keys |= template_keys(Path(CommonAdapter(kind).template_file).read_text())
     for stage, changes in queue.items():
         for key in changes:
-            if key not in known:
-                hint = did_you_mean(key, known) or f"; usual ones: {USUAL}"
+            if key not in allowed_keys:
+                hint = did_you_mean(key, allowed_keys) or f"; usual ones: {USUAL_KEYS}"
                 raise ValueError(f"queue.{stage}: unknown key '{key}'{hint}")
-        if isinstance(walltime := changes.get("walltime"), int):
+        walltime = changes.get("walltime")
+        if isinstance(walltime, int):
             raise ValueError(
-                f"queue.{stage}.walltime: {walltime} is no walltime: YAML makes a number of one without quotes; "
-                f'write walltime: "{clock(walltime)}"'
+                f"queue.{stage}.walltime: {walltime} is no walltime: YAML makes a number of one "
+                f'without quotes; write walltime: "{clock(walltime)}"'
             )
 
 
 def template_keys(template: str) -> set[str]:
-    """The keys that a batch script's template has a place for."""
+    """Return the keys that a batch script's template has a field for."""
     return {name for _, name, _, _ in Formatter().parse(template) if name}

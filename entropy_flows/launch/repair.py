@@ -1,84 +1,46 @@
 """Mend what dead workers left on the launchpad, while others work on it or not.
 
 Each workflow with something wrong is mended under its lock, from what its jobs are then
-(`findings`); a lock whose holder is dead is taken over (`lock`). Two things belong to no workflow:
+(`findings`). A lock whose holder is dead is taken over (`lock`). Two kinds of findings belong to no
+workflow:
 
 - *left*: launches of jobs that went on without them;
-- *orphan*: jobs in no workflow, inserted by a worker that died before it saved theirs. The job that
-  adds them adds them
-  again. They are told from jobs that are being added by their age, and because every lock that was
-  held when they were seen has been free since.
+- *orphan*: jobs in no workflow. A worker inserted them and died before it saved theirs, and the job
+  that adds them adds them again. Jobs that are just being added look the same. They are told apart
+  by their age, and because every lock that was held when they were seen has been free since.
 
-Everything a job writes is written by key, so a job that runs twice costs time and nothing else.
+Everything that a job writes is written by key, so a job that runs twice costs time and nothing
+else.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from fireworks import LaunchPad
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.launch.findings import LAUNCH_FIELDS, look
-from entropy_flows.launch.liveness import Document, Finding, LivenessCriteria, age
-from entropy_flows.launch.lock import BusyError, held, wait
-from entropy_flows.launch.missing_inputs import ARRAYS, dangling
+from entropy_flows.launch.findings import LAUNCH_FIELDS, OPEN_STATES, diagnose
+from entropy_flows.launch.liveness import Document, LivenessCriteria, age
+from entropy_flows.launch.lock import BusyError, await_free_lock, hold_lock
+from entropy_flows.launch.missing_inputs import ARRAYS, dangling_arrays
+from entropy_flows.launch.repair_report import Finding, RepairReport
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
 
-MENDED = {
-    "lock": "locks of dead workers removed",
-    "ended": "ended jobs told to their workflow",
-    "lost": "lost jobs run again",
-    "reserved": "reserved jobs put back",
-    "failed": "failed jobs run again",
-    "arrays": "jobs without their arrays run again",
-    "waiting": "jobs that waited for nothing let go on",
-    "stage": "failed stages run again",
-    "left": "old launches closed",
-    "orphan": "orphaned jobs deleted",
-}
-TOLD = {"given up": "jobs given up", "busy": "workflows busy"}
-AGAIN = ("lost", "reserved", "failed", "arrays")
-OPEN = ["RUNNING", "RESERVED"]
-LOOKS = 20
-RERUN_CHUNK = 100
-"""Jobs after which a workflow is saved: while nothing is written, a long repair looks like a
-dead one.
-"""
-
-
-@dataclass(frozen=True)
-class RepairReport:
-    """What was found and mended; true if anything was mended."""
-
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of findings per kind."""
-        found = Counter(finding.kind for finding in self.findings)
-        return {kind: found[kind] for kind in (*MENDED, *TOLD) if found[kind]}
-
-    def __bool__(self) -> bool:
-        return any(finding.kind in MENDED for finding in self.findings)
-
-    def __add__(self, other: RepairReport) -> RepairReport:
-        return RepairReport(self.findings + other.findings)
-
-    def __str__(self) -> str:
-        words = {**MENDED, **TOLD}
-        return (
-            ", ".join(f"{words[kind]}: {n}" for kind, n in self.counts.items()) or "nothing to mend"
-        )
+RERUN_KINDS = ("lost", "reserved", "failed", "arrays")
+"""Kinds of findings whose job runs again."""
+MAX_DIAGNOSES = 20
+"""Diagnoses of a workflow, each disturbed by others, after which a dry run leaves it."""
+RERUN_BATCH = 100
+"""Jobs after which a workflow is saved: a long repair that writes nothing looks like a dead one."""
 
 
 def repair(
     pad: LaunchPad,
     campaign: str,
-    evidence: LivenessCriteria | None = None,
+    criteria: LivenessCriteria | None = None,
     *,
     dry_run: bool = False,
     retry: bool = False,
@@ -90,35 +52,32 @@ def repair(
     pad
         The launchpad.
     campaign
-        Whose jobs to look at; no other's are touched.
-    evidence
-        Who is dead; None: nobody is known to be, but locks, reservations and orphans grow old.
+        Name of the campaign. No other's jobs are touched.
+    criteria
+        What tells a dead worker from a living one. None: no worker is known to be dead, but locks,
+        reservations and orphans grow old.
     dry_run
         Only find.
     retry
         Run jobs again that were given up.
     """
-    evidence = evidence or LivenessCriteria()
-    jobs = list(
-        pad.fireworks.find(
-            {"spec.campaign": campaign}, {"fw_id": 1, "name": 1, "launches": 1, "created_on": 1}
-        )
-    )
-    ours, fields = (
-        {"nodes": {"$in": [job["fw_id"] for job in jobs]}},
-        {"links": 0, "parent_links": 0, "fw_states": 0},
-    )
-    workflows = list(pad.workflows.find(ours, fields))
-    findings = _left(pad, jobs, evidence, dry_run)
+    criteria = criteria or LivenessCriteria()
+    fields = {"fw_id": 1, "name": 1, "launches": 1, "created_on": 1}
+    jobs = list(pad.fireworks.find({"spec.campaign": campaign}, fields))
+    of_campaign = {"nodes": {"$in": [job["fw_id"] for job in jobs]}}
+    large_fields = {"links": 0, "parent_links": 0, "fw_states": 0}
+    workflows = list(pad.workflows.find(of_campaign, large_fields))
+    findings = _abandoned_launches(pad, jobs, criteria, dry_run)
     for workflow in workflows:
-        findings += _mend_workflow(pad, workflow, evidence, dry_run, retry)
+        findings += _WorkflowRepair(pad, workflow, criteria, retry).run(dry_run)
+    # jobs of a workflow that is just being added are no orphans, and it may be the busy one
     if not any(finding.kind == "busy" for finding in findings):
-        findings += _orphans(pad, jobs, workflows, evidence, dry_run)
+        findings += _orphans(pad, jobs, workflows, criteria, dry_run)
     return RepairReport(tuple(findings))
 
 
 def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) -> RepairReport:
-    """Run again what failed for a reason of its own in the last iteration, and the jobs after it.
+    """Run the stages again that failed in the last iteration, and the jobs after them.
 
     Parameters
     ----------
@@ -129,186 +88,202 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
     dry_run
         Only find.
     """
-    rows = store.failures(
-        stage={"$ne": "physics"}
-    )  # no part of the loop: `physics --queue` submits it anew
-    last = max((row["iteration"] for row in [*rows, *store.iterations()]), default=0)
-    messages = {row["uuid"]: row["message"] for row in rows if row["iteration"] == last}
+    # checks of physics are no stage of the loop: `physics --queue` submits them anew
+    failures = store.failures(stage={"$ne": "physics"})
+    last = max((row["iteration"] for row in [*failures, *store.iterations()]), default=0)
+    messages = {row["uuid"]: row["message"] for row in failures if row["iteration"] == last}
     query = {
         "spec.campaign": store.name,
         "spec.uuid": {"$in": list(messages)},
         "state": "COMPLETED",
     }
-    findings = [
-        Finding(
-            "stage",
-            job["fw_id"],
-            job["name"],
-            messages[job["spec"]["uuid"]],
-            "run again",
-            uuid=job["spec"]["uuid"],
-        )
-        for job in pad.fireworks.find(query, {"fw_id": 1, "name": 1, "spec.uuid": 1}).sort(
-            "fw_id", 1
-        )
-    ]
+    fields = {"fw_id": 1, "name": 1, "spec.uuid": 1}
+    findings = []
+    for job in pad.fireworks.find(query, fields).sort("fw_id", 1):
+        uuid = job["spec"]["uuid"]
+        problem = messages[uuid]
+        finding = Finding("stage", job["fw_id"], job["name"], problem, "run again", uuid=uuid)
+        findings.append(finding)
     if findings and not dry_run:
         store.set_state("running")
         for finding in findings:
-            pad.rerun_fw(finding.fw_id)
+            pad.rerun_fw(finding.job_id)
         store.forget_failures([str(finding.uuid) for finding in findings])
     return RepairReport(tuple(findings))
 
 
-def _mend_workflow(
-    pad: LaunchPad, workflow: Document, evidence: LivenessCriteria, dry_run: bool, retry: bool
-) -> list[Finding]:
-    """Find under the workflow's lock what is wrong with it, and mend it."""
-    about, number = {"_id": workflow["_id"]}, min(workflow["nodes"])
-    done = workflow["state"] == "COMPLETED"
-    findings = [] if done else look(pad, pad.workflows.find_one(about), evidence, retry)
-    if "locked" not in workflow and not RepairReport(tuple(findings)):
+@dataclass(frozen=True)
+class _WorkflowRepair:
+    """The repair of one workflow.
+
+    Attributes
+    ----------
+    pad
+        The launchpad.
+    workflow
+        Document of the workflow as it was first seen, without its links and states.
+    criteria, retry
+        Arguments of `repair`.
+    """
+
+    pad: LaunchPad
+    workflow: Document
+    criteria: LivenessCriteria
+    retry: bool
+
+    def run(self, dry_run: bool) -> list[Finding]:
+        """Find under the workflow's lock what is wrong with it, and mend it."""
+        is_done = self.workflow["state"] == "COMPLETED"
+        findings = [] if is_done else self._diagnose()
+        # most workflows have nothing to mend, and then nobody has to wait for their lock
+        if "locked" not in self.workflow and not RepairReport(tuple(findings)):
+            return findings
+        patience = self.criteria.patience
+        try:
+            if dry_run:
+                findings, had_dead_holder = self._diagnose_undisturbed()
+            else:
+                with hold_lock(self.pad, self.workflow["_id"], patience) as had_dead_holder:
+                    findings = _mend_jobs(self.pad, self._diagnose())
+                rerun = [finding for finding in findings if finding.kind in RERUN_KINDS]
+                _close_launches(self.pad, rerun)
+        except BusyError as err:
+            return [self._finding("busy", str(err), "left for the next repair")]
+        if had_dead_holder:
+            lock = self._finding("lock", "locked by a worker that is dead", "unlocked")
+            return [lock, *findings]
         return findings
-    taken = Finding("lock", number, workflow["name"], "locked by a worker that is dead", "unlocked")
-    try:
-        if dry_run:
-            findings, dead = _undisturbed(pad, workflow, evidence, retry)
-            return [taken] * dead + findings
-        with held(pad, workflow["_id"], evidence.patience) as dead:
-            findings = _mend_jobs(pad, look(pad, pad.workflows.find_one(about), evidence, retry))
-        _close(
-            pad,
-            [
-                number
-                for finding in findings
-                if finding.kind in AGAIN
-                for number in finding.launches
-            ],
-        )
-        return [taken] * dead + findings
-    except BusyError as err:
-        return [Finding("busy", number, workflow["name"], str(err), "left for the next repair")]
 
+    def _diagnose(self) -> list[Finding]:
+        """Find what is wrong with the workflow as it is now."""
+        document = self.pad.workflows.find_one({"_id": self.workflow["_id"]})
+        return diagnose(self.pad, document, self.criteria, self.retry)
 
-def _undisturbed(
-    pad: LaunchPad, workflow: Document, evidence: LivenessCriteria, retry: bool
-) -> tuple[list[Finding], bool]:
-    """What is wrong with a workflow that nobody changed during the look, and whether its lock's holder is dead."""
-    about = {"_id": workflow["_id"]}
-    for _ in range(LOOKS):
-        seen = wait(pad, workflow["_id"], evidence.patience)
-        findings = look(pad, pad.workflows.find_one(about), evidence, retry)
-        if pad.workflows.find_one(about, {"locked": 1, "updated_on": 1}) == seen:
-            return findings, "locked" in seen
-    raise BusyError(f"workflow {workflow['_id']} changed at each of {LOOKS} looks")
+    def _diagnose_undisturbed(self) -> tuple[list[Finding], bool]:
+        """Find what is wrong with the workflow at a moment at which nobody changed it.
+
+        Returns
+        -------
+        tuple
+            The findings, and True if the holder of the workflow's lock is dead.
+        """
+        key = {"_id": self.workflow["_id"]}
+        for _ in range(MAX_DIAGNOSES):
+            before = await_free_lock(self.pad, key["_id"], self.criteria.patience)
+            findings = self._diagnose()
+            after = self.pad.workflows.find_one(key, {"locked": 1, "updated_on": 1})
+            if after == before:
+                return findings, "locked" in before
+        raise BusyError(f"workflow {key['_id']} changed at each of {MAX_DIAGNOSES} looks")
+
+    def _finding(self, kind: str, problem: str, remedy: str) -> Finding:
+        """Build a finding of the workflow as a whole, under its first job's number."""
+        first = min(self.workflow["nodes"])
+        return Finding(kind, first, self.workflow["name"], problem, remedy)
 
 
 def _mend_jobs(pad: LaunchPad, findings: list[Finding]) -> list[Finding]:
-    """Mend jobs of one workflow, whose lock is held; what turns out to be impossible is given up."""
-    ended = [finding.fw_id for finding in findings if finding.kind == "ended"]
-    waiting = [finding.fw_id for finding in findings if finding.kind == "waiting"]
-    again = [finding.fw_id for finding in findings if finding.kind in AGAIN]
-    pad.fireworks.update_many(
-        {"fw_id": {"$in": ended}}, {"$set": {"state": "RUNNING"}}
-    )  # so that its end is news
+    """Mend jobs of one workflow, whose lock is held.
+
+    Returns
+    -------
+    list
+        The findings; what turned out to be impossible is given up.
+    """
+    ended = [finding.job_id for finding in findings if finding.kind == "ended"]
+    waiting = [finding.job_id for finding in findings if finding.kind == "waiting"]
+    rerun = [finding.job_id for finding in findings if finding.kind in RERUN_KINDS]
+    # FireWorks goes on after a job only when its state changes: its end has to be news
+    pad.fireworks.update_many({"fw_id": {"$in": ended}}, {"$set": {"state": "RUNNING"}})
     pad.fireworks.update_many({"fw_id": {"$in": waiting}}, {"$set": {"state": "WAITING"}})
-    for uuid, blob in dangling(pad, [finding.uuid for finding in findings if finding.uuid]).items():
+    uuids = [finding.uuid for finding in findings if finding.uuid]
+    for uuid, blob in dangling_arrays(pad, uuids).items():
         pad.db[OUTPUTS].delete_one({"uuid": uuid, ARRAYS: blob})
-    unread = {
-        "fw_id": {"$in": again},
-        "state": "FIZZLED",
-        "launches": [],
-    }  # FireWorks keeps no count of these
+    # FireWorks keeps no count of the failures of a job that could not be read
+    unread = {"fw_id": {"$in": rerun}, "state": "FIZZLED", "launches": []}
     pad.fireworks.update_many(unread, {"$inc": {"spec._unreadable": 1}})
-    if _error(lambda: _rerun(pad, again)) is not None:  # one of them: the others are to run
+    if _error_of(lambda: _rerun(pad, rerun)) is not None:
+        # one job of them cannot run again: the others are to
         findings = [
-            _tried(finding, AGAIN, lambda fw_id: _rerun(pad, [fw_id])) for finding in findings
+            _attempt(finding, RERUN_KINDS, lambda fw_id: _rerun(pad, [fw_id]))
+            for finding in findings
         ]
     return [
-        _tried(finding, ("ended", "waiting"), lambda fw_id: _refresh(pad, fw_id))
+        _attempt(finding, ("ended", "waiting"), lambda fw_id: _refresh(pad, fw_id))
         for finding in findings
     ]
 
 
 def _refresh(pad: LaunchPad, fw_id: int) -> None:
-    """Have a workflow hear of a job's end, or of that of all it waits for, as FireWorks does."""
+    """Have FireWorks do what follows from a job's end, or from that of all it waits for."""
     workflow = pad.get_wf_by_fw_id_lzyfw(fw_id)
-    if workflow.id_fw[fw_id].state in (
-        "RUNNING",
-        "WAITING",
-    ):  # else it was told together with the job before it
+    # in any other state it was refreshed together with the job before it
+    if workflow.id_fw[fw_id].state in ("RUNNING", "WAITING"):
         pad._update_wf(workflow, workflow.refresh(fw_id))
 
 
 def _rerun(pad: LaunchPad, fw_ids: list[int]) -> None:
     """Make jobs of one workflow READY, or WAITING, as FireWorks does, and save it once for many."""
-    for start in range(0, len(fw_ids), RERUN_CHUNK):
-        some = fw_ids[start : start + RERUN_CHUNK]
-        workflow, changed = pad.get_wf_by_fw_id_lzyfw(some[0]), set()
-        for fw_id in some:
+    for start in range(0, len(fw_ids), RERUN_BATCH):
+        batch = fw_ids[start : start + RERUN_BATCH]
+        workflow = pad.get_wf_by_fw_id_lzyfw(batch[0])
+        changed: set[int] = set()
+        for fw_id in batch:
             changed |= workflow.rerun_fw(fw_id)
         pad._update_wf(workflow, changed)
 
 
-def _tried(finding: Finding, kinds: Iterable[str], change: Callable[[int], None]) -> Finding:
-    """A finding of these kinds, mended, or given up with the reason."""
+def _attempt(finding: Finding, kinds: Iterable[str], change: Callable[[int], None]) -> Finding:
+    """Mend a finding of these kinds; one that cannot be mended is given up with the reason."""
     if finding.kind not in kinds:
         return finding
-    error = _error(lambda: change(finding.fw_id))
-    return (
-        finding
-        if error is None
-        else replace(finding, kind="given up", done=f"given up: {error}", launches=())
-    )
+    error = _error_of(lambda: change(finding.job_id))
+    if error is None:
+        return finding
+    return replace(finding, kind="given up", remedy=f"given up: {error}", launches=())
 
 
-def _error(change: Callable[[], None]) -> str | None:
-    """Make a change; what kept it from being made, unless it was the database."""
+def _error_of(change: Callable[[], None]) -> str | None:
+    """Make a change; return what kept it from being made, unless it was the database."""
     try:
         change()
-    except (
-        Exception
-    ) as err:  # a job or an action that cannot be read here, also for want of a module, or applied
+    except Exception as err:
+        # a job or an action that cannot be read or applied here raises whatever its classes do;
+        # the missing module of a user is such a case, and no fault of this machine
         if is_machine_fault(err) and not isinstance(err, ImportError):
             raise
         return f"{type(err).__name__}: {err}"
     return None
 
 
-def _left(
-    pad: LaunchPad, jobs: list[Document], evidence: LivenessCriteria, dry_run: bool
+def _abandoned_launches(
+    pad: LaunchPad, jobs: list[Document], criteria: LivenessCriteria, dry_run: bool
 ) -> list[Finding]:
-    """Launches that were never closed, of jobs that went on without them."""
+    """Find, and close, the open launches of jobs that went on without them."""
     names = {job["fw_id"]: job["name"] for job in jobs}
     current = {number for job in jobs for number in job["launches"]}
     findings = []
-    for launch in pad.launches.find({"state": {"$in": OPEN}}, LAUNCH_FIELDS).sort("launch_id", 1):
-        fw_id, number = launch["fw_id"], launch["launch_id"]
-        if (
-            fw_id in names
-            and number not in current
-            and (why := evidence.against(launch)) is not None
-        ):
-            findings.append(
-                Finding(
-                    "left",
-                    fw_id,
-                    names[fw_id],
-                    f"launch {number} is open, but {why}",
-                    "closed",
-                    (number,),
-                )
-            )
+    is_open = {"state": {"$in": list(OPEN_STATES)}}
+    for launch in pad.launches.find(is_open, LAUNCH_FIELDS).sort("launch_id", 1):
+        fw_id = launch["fw_id"]
+        number = launch["launch_id"]
+        if fw_id not in names or number in current:
+            continue
+        reason = criteria.why_dead(launch)
+        if reason is None:
+            continue
+        problem = f"launch {number} is open, but {reason}"
+        findings.append(Finding("left", fw_id, names[fw_id], problem, "closed", (number,)))
     if not dry_run:
-        _close(pad, [number for finding in findings for number in finding.launches])
+        _close_launches(pad, findings)
     return findings
 
 
-def _close(pad: LaunchPad, numbers: list[int]) -> None:
-    """Mark launches as failed that nobody works on, after their jobs were put back."""
-    for launch in pad.launches.find(
-        {"launch_id": {"$in": numbers}, "state": {"$in": OPEN}}, {"launch_id": 1}
-    ):
+def _close_launches(pad: LaunchPad, findings: list[Finding]) -> None:
+    """Mark the findings' launches as failed: nobody works on them, and their jobs were put back."""
+    numbers = [number for finding in findings for number in finding.launches]
+    query = {"launch_id": {"$in": numbers}, "state": {"$in": list(OPEN_STATES)}}
+    for launch in pad.launches.find(query, {"launch_id": 1}):
         pad.mark_fizzled(launch["launch_id"])
 
 
@@ -316,23 +291,24 @@ def _orphans(
     pad: LaunchPad,
     jobs: list[Document],
     workflows: list[Document],
-    evidence: LivenessCriteria,
+    criteria: LivenessCriteria,
     dry_run: bool,
 ) -> list[Finding]:
-    """Delete what was in no workflow before these were looked at, is in none now, and was not added just now."""
-    known = {fw_id for workflow in workflows for fw_id in workflow["nodes"]}
-    old = {
-        j["fw_id"]: j
-        for j in jobs
-        if j["fw_id"] not in known and age(j["created_on"]) > evidence.patience
-    }
-    for workflow in pad.workflows.find({"nodes": {"$in": list(old)}}, {"nodes": 1}):
-        old = {fw_id: job for fw_id, job in old.items() if fw_id not in workflow["nodes"]}
+    """Find, and delete, old jobs that were in no workflow before the repair and are in none now."""
+    in_workflows = {fw_id for workflow in workflows for fw_id in workflow["nodes"]}
+    orphans = {}
+    for job in jobs:
+        if job["fw_id"] not in in_workflows and age(job["created_on"]) > criteria.patience:
+            orphans[job["fw_id"]] = job
+    # their workflow may have been saved since the others were read
+    for workflow in pad.workflows.find({"nodes": {"$in": list(orphans)}}, {"nodes": 1}):
+        for fw_id in workflow["nodes"]:
+            orphans.pop(fw_id, None)
     if not dry_run:
-        pad.fireworks.delete_many({"fw_id": {"$in": list(old)}})
-        pad.launches.delete_many({"fw_id": {"$in": list(old)}})
-    done = "deleted" if workflows else "deleted: then run `entropy-flows submit` again"
+        pad.fireworks.delete_many({"fw_id": {"$in": list(orphans)}})
+        pad.launches.delete_many({"fw_id": {"$in": list(orphans)}})
+    remedy = "deleted" if workflows else "deleted: then run `entropy-flows submit` again"
     return [
-        Finding("orphan", fw_id, job["name"], "it is in no workflow", done)
-        for fw_id, job in old.items()
+        Finding("orphan", fw_id, job["name"], "it is in no workflow", remedy)
+        for fw_id, job in orphans.items()
     ]

@@ -14,9 +14,9 @@ from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.flows.queues import configured
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.job_states import ENDED_STATES
+from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.seeds import campaign_seeds
-from entropy_flows.launch.task import add_once, is_added, to_workflow
 from entropy_flows.potentials import check_elements, file_suffix, split_model, with_arguments
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
@@ -24,8 +24,6 @@ from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.store import CampaignStore
 
 if TYPE_CHECKING:
-    from fireworks import LaunchPad
-
     from entropy_flows.jobs.physics import CheckedModel
 
 CLAIM_SECONDS = 15
@@ -122,16 +120,16 @@ def submit(
         False if it was submitted before; nothing is added then.
     """
     store.create(campaign)
-    pad = _opened_launchpad()
+    manager = workflow_manager()
+    manager.prepare()
     if isinstance(campaign, AgnosticParams):
         flow = agnostic_flow(store, campaign)
     else:
         flow = build_flow(store, campaign, base, maker)
     _with_modules(flow, modules_folder(campaign, base))
-    workflow = to_workflow(flow)
-    while not _claimed(store) and not is_added(pad, workflow):
+    while not _claimed(store) and not manager.has_flow(flow):
         time.sleep(1)  # another process submits it now, or died doing so
-    if not add_once(pad, workflow):
+    if not manager.add_flow(flow):
         return False
     store.set_state("running")
     return True
@@ -164,13 +162,12 @@ def submit_physics(
     bool
         False if there is such a job already that has not ended; nothing is added then.
     """
-    pad = _opened_launchpad()
-    ours = {"spec.campaign": store.name, "spec.physics": subject.reference}
-    if pad.fireworks.find_one({**ours, "state": {"$nin": ["COMPLETED", "ARCHIVED"]}}) is not None:
+    manager = workflow_manager()
+    manager.prepare()
+    earlier = manager.jobs(store.name, physics=subject.reference)
+    if any(job.state not in ENDED_STATES for job in earlier):
         return False
-    store.forget_failures(
-        [job["spec"]["uuid"] for job in pad.fireworks.find(ours, {"spec.uuid": 1})]
-    )
+    store.forget_failures([job.uuid for job in earlier])
     last = max([1, *(document["iteration"] for document in store.iterations())])
     made = PhysicsMaker(params=campaign.physics).make(store.name, last, subject.role, cells)
     flow = configured(
@@ -180,22 +177,13 @@ def submit_physics(
     )
     flow.update_metadata({"campaign": store.name, "physics": subject.reference}, dynamic=True)
     _with_modules(flow, modules_folder(campaign, base))
-    pad.add_wf(to_workflow(flow))
-    return True
+    return manager.add_flow(flow)
 
 
 def _with_modules(flow: Flow, folder: str | None) -> None:
     """Tell all jobs, also those that they add, where modules of the user's own lie."""
     if folder is not None:
         flow.update_metadata({"modules": folder}, dynamic=True)
-
-
-def _opened_launchpad() -> LaunchPad:
-    """The launchpad; in a new database with its ids and indexes."""
-    pad = launchpad()
-    if pad.fireworks.find_one({}) is None and pad.fw_id_assigner.find_one({}) is None:
-        pad.reset("", require_password=False, max_reset_wo_password=0)
-    return pad
 
 
 def _claimed(store: CampaignStore) -> bool:

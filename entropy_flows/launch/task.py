@@ -1,9 +1,10 @@
-"""How a stage's job runs under FireWorks: jobflow's task, made safe against the death of everything around it.
+"""Run a stage's job under FireWorks, safe against the death of everything around it.
 
     SIGTERM                   the stage saves, the job is READY again, the process ends
-    the database is away      wait for it, then do the job again; after the patience, end: `repair` finds the job
-    the job was taken away    the process ends: a repair has given its job to another, and the database refuses
-                              whatever this one still writes (`store.fence`)
+    the database is away      wait for it, then do the job again; after the patience, end the
+                              process: `repair` finds the job
+    the job was taken away    the process ends: a repair has given its job to another, and the
+                              database refuses whatever this one still writes (`store.fence`)
     an older package          the job is READY again, the process ends
     run a second time         jobs it added the first time are not added again
 
@@ -29,16 +30,17 @@ from monty.json import MontyDecoder, jsanitize
 from pymongo.errors import ConnectionFailure
 
 from entropy_flows.faults import Terminated, handle_sigterm
-from entropy_flows.launch.fanout import is_complete, let_go_on, pause, without_chunks
+from entropy_flows.launch.fanout import is_complete, pause, resume_gathering, without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
-from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.launchpad import FireworkLaunch, launchpad
 from entropy_flows.modules import use_folder
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store
-from entropy_flows.store.fence import Launch, LaunchLostError, check_launch, running
+from entropy_flows.store.fence import LaunchLostError, check_launch, running
 from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
 
 RETRY_SECONDS = 2.0
+"""Time between two attempts to reach a database that went away."""
 T = TypeVar("T")
 
 
@@ -49,30 +51,25 @@ class StageTask(JobFiretask):
     @serialize_fw
     @recursive_serialize
     def to_dict(self) -> dict[str, Any]:
-        """The task as the launchpad keeps it: its job as a text, revived by the worker that runs it and nobody else.
+        """Write the task as the launchpad keeps it, with its job as a text.
 
-        To revive a job imports the modules that it names, which whoever looks at the launchpad has
-        no need of.
+        The worker that runs the job revives it, and nobody else. To revive a job imports the
+        modules that it names, which whoever looks at the launchpad has no need of.
         """
         job = self["job"]
-        return {
-            **self,
-            "job": job if isinstance(job, str) else json.dumps(jsanitize(job.as_dict())),
-        }
+        if not isinstance(job, str):
+            job = json.dumps(jsanitize(job.as_dict()))
+        return {**self, "job": job}
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
-        """Run the job; see the module for what may happen meanwhile."""
+        """Run the job; the module's docstring lists what may happen meanwhile."""
         from jobflow import SETTINGS
 
         launch = launch_of(self.launchpad, self.fw_id)
         with handle_sigterm():
             try:
                 with Heartbeat(self.launchpad, launch), running(launch):
-                    retry_on_disconnect(
-                        lambda: refuse_old_worker(
-                            CampaignStore.open(fw_spec["campaign"]).document()
-                        )
-                    )
+                    retry_on_disconnect(lambda: _refuse_old_package(fw_spec["campaign"]))
                     SETTINGS.JOB_STORE = job_store()
                     return retry_on_disconnect(lambda: self._run(fw_spec))
             except LaunchLostError as lost:
@@ -83,36 +80,41 @@ class StageTask(JobFiretask):
                 raise
 
     def _run(self, fw_spec: dict[str, Any]) -> FWAction:
-        """The job's work, and the jobs that it adds."""
-        pad, needs, gathering = self.launchpad, fw_spec.get("needs", []), fw_spec.get("chunk")
-        if needs and gathering is None and not is_complete(pad, needs):
-            pause(pad, self.fw_id, needs)
+        """Do the job's work, and add the jobs that it asks for."""
+        pad = self.launchpad
+        awaited_jobs = fw_spec.get("awaited_jobs", [])
+        gathering_uuid = fw_spec.get("chunk")
+        is_gathering = bool(awaited_jobs) and gathering_uuid is None
+        if is_gathering and not is_complete(pad, awaited_jobs):
+            pause(pad, self.fw_id, awaited_jobs)
             return FWAction()
         use_folder(fw_spec.get("modules"))
         if isinstance(self["job"], str):
             self["job"] = json.loads(self["job"], cls=MontyDecoder)
         action = super().run_task(fw_spec)
         check_launch(pad.db)
-        if gathering is not None:
-            let_go_on(pad, gathering, needs)
-        action.detours = [
-            rest for workflow in action.detours for rest in self._detour(stage_workflow(workflow))
-        ]
+        if gathering_uuid is not None:
+            resume_gathering(pad, gathering_uuid, awaited_jobs)
+        detours = []
+        for workflow in action.detours:
+            detours += self._detour(stage_workflow(workflow))
+        action.detours = detours
+        # FireWorks would add these again whenever the job runs again
         for workflow in action.additions:
             add_once(pad, stage_workflow(workflow))
         action.additions = []
         return action
 
     def _detour(self, workflow: Workflow) -> list[Workflow]:
-        """What is left to add to this job's own workflow of one that it adds, after its chunks."""
-        parts, rest = without_chunks(workflow)
-        for part in parts:
-            add_once(self.launchpad, part)
+        """Add a detour's chunks; return what is left to add to this job's own workflow."""
+        chunks, rest = without_chunks(workflow)
+        for chunk in chunks:
+            add_once(self.launchpad, chunk)
         return [rest] if is_new(self.launchpad, rest) else []
 
 
 def to_workflow(flow: Flow) -> Workflow:
-    """A campaign's flow as FireWorks runs it."""
+    """Convert a campaign's flow to a workflow that FireWorks runs."""
     return stage_workflow(flow_to_workflow(flow))
 
 
@@ -125,12 +127,16 @@ def stage_workflow(workflow: Workflow) -> Workflow:
 
 
 def is_added(pad: LaunchPad, workflow: Workflow) -> bool:
-    """Whether these jobs are on the launchpad, in a workflow."""
-    return pad.workflows.find_one({"nodes": {"$in": _known(pad, workflow)}}, {"_id": 1}) is not None
+    """Return True if these jobs are on the launchpad, in a workflow."""
+    in_workflow = {"nodes": {"$in": _numbers_of(pad, workflow)}}
+    return pad.workflows.find_one(in_workflow, {"_id": 1}) is not None
 
 
 def add_once(pad: LaunchPad, workflow: Workflow) -> bool:
-    """Add a workflow in place of what an interrupted addition left of it; whether it was not there yet."""
+    """Add a workflow unless it is there; return True if it was added.
+
+    What an interrupted addition left of it is deleted before.
+    """
     if not is_new(pad, workflow):
         return False
     pad.add_wf(workflow)
@@ -138,10 +144,10 @@ def add_once(pad: LaunchPad, workflow: Workflow) -> bool:
 
 
 def is_new(pad: LaunchPad, workflow: Workflow) -> bool:
-    """Whether these jobs are to be added; what an interrupted addition left of them is deleted."""
+    """Return True if these jobs are to be added; what an interrupted addition left is deleted."""
     if is_added(pad, workflow):
         return False
-    pad.fireworks.delete_many({"fw_id": {"$in": _known(pad, workflow)}})
+    pad.fireworks.delete_many({"fw_id": {"$in": _numbers_of(pad, workflow)}})
     return True
 
 
@@ -157,19 +163,18 @@ def retry_on_disconnect(work: Callable[[], T]) -> T:
         try:
             return work()
         except (ConnectionFailure, UnreachableError) as err:
-            print(
-                f"the database went away ({type(err).__name__}); waiting for it",
-                file=sys.stderr,
-                flush=True,
-            )
+            message = f"the database went away ({type(err).__name__}); waiting for it"
+            print(message, file=sys.stderr, flush=True)
             _await_database(err)
 
 
-def release_job(launch: Launch, reason: str) -> None:
-    """Make the running job READY for another worker, unless it is another's already, and end this process."""
-    pad = (
-        launchpad()
-    )  # its own connection: the signal may have come in the middle of another one's work
+def release_job(launch: FireworkLaunch, reason: str) -> None:
+    """Make the running job READY for another worker, and end this process.
+
+    A job that is another worker's already stays with it.
+    """
+    # its own connection: the signal may have come in the middle of another one's work
+    pad = launchpad()
     try:
         if launch.fence.holds(pad.db):
             pad.rerun_fw(launch.fw_id)
@@ -185,10 +190,10 @@ def abandon(lost: LaunchLostError) -> None:
     exit_now(1)
 
 
-def launch_of(pad: LaunchPad, fw_id: int) -> Launch:
-    """The launch as which a job runs in this process, which has just taken it."""
+def launch_of(pad: LaunchPad, fw_id: int) -> FireworkLaunch:
+    """Return the launch as which a job runs in this process, which has just taken it."""
     firework = pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1}) or {}
-    return Launch(fw_id, max(firework.get("launches", []), default=-1))
+    return FireworkLaunch(fw_id, max(firework.get("launches", []), default=-1))
 
 
 def exit_now(code: int) -> None:
@@ -196,6 +201,11 @@ def exit_now(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _refuse_old_package(campaign: str) -> None:
+    """Raise an error if a newer package has submitted or continued the campaign."""
+    refuse_old_worker(CampaignStore.open(campaign).document())
 
 
 def _await_database(error: ConnectionFailure | UnreachableError) -> None:
@@ -211,10 +221,8 @@ def _await_database(error: ConnectionFailure | UnreachableError) -> None:
                 raise error from None
 
 
-def _known(pad: LaunchPad, workflow: Workflow) -> list[int]:
-    """Numbers of the jobs on the launchpad that these are."""
+def _numbers_of(pad: LaunchPad, workflow: Workflow) -> list[int]:
+    """Return FireWorks' numbers of a workflow's jobs, found by their uuids."""
     uuids = [firework.spec["uuid"] for firework in workflow.fws]
-    return [
-        firework["fw_id"]
-        for firework in pad.fireworks.find({"spec.uuid": {"$in": uuids}}, {"fw_id": 1})
-    ]
+    jobs = pad.fireworks.find({"spec.uuid": {"$in": uuids}}, {"fw_id": 1})
+    return [job["fw_id"] for job in jobs]

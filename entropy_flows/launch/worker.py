@@ -12,16 +12,17 @@ POLL_SECONDS = 1
 
 
 def main(name: str, campaign: str, folder: str) -> None:
-    """Pull jobs of one campaign until stopped."""
+    """Take jobs of one campaign until stopped."""
     from fireworks import FWorker
     from fireworks.core.rocket_launcher import rapidfire
 
     from entropy_flows.launch.launchpad import launchpad
 
     os.makedirs(folder, exist_ok=True)
+    worker = FWorker(name=name, query={"spec.campaign": campaign})
     rapidfire(
         launchpad(),
-        FWorker(name=name, query={"spec.campaign": campaign}),
+        worker,
         m_dir=folder,
         nlaunches="infinite",
         sleep_time=POLL_SECONDS,

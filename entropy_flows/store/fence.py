@@ -6,7 +6,7 @@ its writes names the document that says who may write, and the server looks at t
 writes in one command: however long the writer sleeps between two of its own steps, nothing can come
 between the look and the write.
 
-    a job's write      the job, on the launchpad, is RUNNING as this launch (`job_fence`)
+    a job's write      the job, at its workflow manager, runs as this launch (`Launch.fence`)
     a ledger's write   the lease has not run out, by the server's clock, and the above (`store.lease`)
 
 The command is an aggregation that starts at the document, goes on with what is to be written if it
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import bson
 from pymongo import ASCENDING
@@ -75,23 +75,16 @@ class Fence:
             raise self.loss(self.message)
 
 
-@dataclass(frozen=True)
-class Launch:
-    """A job's run: FireWorks' numbers of the job and of the launch, which grows from run to run."""
+class Launch(Protocol):
+    """One run of a job, as the workflow manager counts it."""
 
-    fw_id: int
-    number: int
+    @property
+    def number(self) -> int:
+        """Number of the run, which grows from one run of a job to the next."""
 
     @property
     def fence(self) -> Fence:
-        """Holds while the job runs as this launch."""
-        query = {"fw_id": self.fw_id, "launches": self.number, "state": "RUNNING"}
-        return Fence(
-            "fireworks",
-            query,
-            LaunchLostError,
-            f"job {self.fw_id} is not launch {self.number}'s any more",
-        )
+        """Fence that holds while the job runs as this launch."""
 
 
 class _Running:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
+from pymongo.collection import Collection
 
 from entropy_flows.schemas import schema_of
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.ledger import Ledger
 
-if TYPE_CHECKING:
-    from fireworks import LaunchPad
-
 SETTLE_SECONDS = 2.0
 """What is still wrong after this long was not just being written."""
+QUERY_BATCH = 100
+"""Values in one query: the embedded server's time for it is quadratic."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -55,8 +55,8 @@ class VerifyContext:
     ----------
     store
         Its collections.
-    pad
-        The launchpad that has its jobs.
+    job_uuids
+        Identifiers of its jobs, as the workflow manager knows them.
     deep
         Recompute all fingerprints instead of a sample.
     on_progress
@@ -64,7 +64,7 @@ class VerifyContext:
     """
 
     store: CampaignStore
-    pad: LaunchPad
+    job_uuids: frozenset[str] = frozenset()
     deep: bool = False
     on_progress: Progress | None = None
 
@@ -136,3 +136,13 @@ def lasting(find: Callable[[], list[str]]) -> list[str]:
         second = set(find())
         return [problem for problem in first if problem in second]
     return []
+
+
+def find_in_batches(
+    collection: Collection, field: str, values: Iterable[Any], fields: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Yield the documents in which a field has one of these values."""
+    ordered = sorted(values)
+    for start in range(0, len(ordered), QUERY_BATCH):
+        batch = ordered[start : start + QUERY_BATCH]
+        yield from collection.find({field: {"$in": batch}}, fields)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
@@ -22,49 +22,19 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_atoms
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.arrays import unpack
-from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.ledger import Ledger, structure_id
-from entropy_flows.store.subject import Progress, VerifyContext, VerifyResult
+from entropy_flows.store.subject import VerifyContext, VerifyResult
 from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
 from entropy_flows.store.verify_seals import SEAL_CHECKS
-
-if TYPE_CHECKING:
-    from fireworks import LaunchPad
 
 SAMPLE = 500
 """Fingerprints that are recomputed unless all are asked for."""
 CHUNK = 64
 """Cells whose fingerprints are computed in one call."""
 TOLERANCE = 1e-9
-
-
-def verify(
-    store: CampaignStore, pad: LaunchPad, *, deep: bool = False, on_progress: Progress | None = None
-) -> list[VerifyResult]:
-    """Check a campaign; it may be running meanwhile.
-
-    Parameters
-    ----------
-    store
-        The campaign.
-    pad
-        The launchpad that has its jobs.
-    deep
-        Recompute all fingerprints instead of a sample of 500, the same each time, and gains and
-        splits.
-    on_progress
-        Called with the name of a long check, how far it is, and how far it goes.
-
-    Raises
-    ------
-    StoreError
-        If there is no such campaign, or it was written by another version.
-    """
-    subject = VerifyContext(store, pad, deep, on_progress)
-    return [checked(check, subject) for check in (*CHECKS, *(DEEP_CHECKS if deep else ()))]
 
 
 def checked(check: Callable[[VerifyContext], VerifyResult], subject: VerifyContext) -> VerifyResult:
@@ -310,3 +280,6 @@ LEDGER_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
     covariances,
 )
 CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)
+"""What every check looks at; `launch.verify` runs these and the workflow manager's."""
+
+__all__ = ["CHECKS", "DEEP_CHECKS", "checked"]

@@ -8,9 +8,9 @@ from commands import run
 from launchpads import take
 
 from entropy_flows.cli import run as run_command
-from entropy_flows.cli.status import job_counts
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import LocalWorkers
+from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.session import session
 from entropy_flows.launch.submit import submit
 from entropy_flows.schemas import load_campaign
@@ -183,9 +183,9 @@ class Idle:
 
 def test_a_job_that_gathers_is_no_paused_one(database):
     jobs = database["fireworks"]
-    jobs.insert_one({"spec": {"campaign": "ours", "needs": ["a"]}, "state": "PAUSED"})
+    jobs.insert_one({"spec": {"campaign": "ours", "awaited_jobs": ["a"]}, "state": "PAUSED"})
     jobs.insert_one({"spec": {"campaign": "ours"}, "state": "PAUSED"})
-    assert job_counts(database, "ours") == {"WAITING": 1, "PAUSED": 1}
+    assert workflow_manager().job_counts("ours") == {"WAITING": 1, "PAUSED": 1}
 
 
 def test_another_run_has_the_campaign(database, monkeypatch, capsys, tmp_path):

@@ -19,10 +19,11 @@ from entropy_flows.jobs.checkpoint import (
     forget_iteration,
     iteration_folder,
 )
+from entropy_flows.launch.launchpad import FireworkLaunch
 from entropy_flows.potentials import OneByOne
 from entropy_flows.processes import locked
 from entropy_flows.settings import settings
-from entropy_flows.store.fence import Launch, running
+from entropy_flows.store.fence import running
 
 PARAMS = ExploreParams(
     temperatures=(600.0,), entropy_weights=(2.0, 5.0), steps=12, warm_up=2, ramp=2, snapshot_every=3
@@ -158,7 +159,7 @@ def cache(monkeypatch, tmp_path):
 
 
 def folder_of(launch):
-    with running(Launch(7, launch)):
+    with running(FireworkLaunch(7, launch)):
         return checkpoint_folder("ours", 1, "job")
 
 

@@ -16,10 +16,11 @@ from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import assign_parts
 from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
+from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.verify import verify
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, StoreError, ledger, subject
-from entropy_flows.store.verify import verify
 from entropy_flows.train import TrainParams
 
 CONFIG = {
@@ -103,7 +104,9 @@ def content(database):
 
 def problems(store):
     pad = launchpad()
-    return [line for check in verify(store, pad, deep=True) for line in check.problems]
+    return [
+        line for check in verify(store, FireWorksManager(pad), deep=True) for line in check.problems
+    ]
 
 
 def test_imported_cells_are_entries_in_both_statistics(store):

@@ -12,7 +12,8 @@ from entropy_flows.launch.findings import MAX_ATTEMPTS
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers, worker_name
-from entropy_flows.launch.repair import RepairReport, repair, retry_stages
+from entropy_flows.launch.repair import repair, retry_stages
+from entropy_flows.launch.repair_report import RepairReport
 from entropy_flows.processes import process_name
 from entropy_flows.store import CampaignStore, job_store
 
@@ -125,9 +126,11 @@ def test_jobs_after_a_lost_one_never_see_it_fail(pad, monkeypatch):
 
 
 def test_silence(pad, chain):
-    silent(pad, take(pad, chain[0], ALIVE), 100)
-    nothing(pad, LivenessCriteria(expiry=200, patience=0))
-    assert mend(pad, LivenessCriteria(expiry=50, patience=0)) == {"lost": 1}
+    silent(
+        pad, take(pad, chain[0], ALIVE), 36_000
+    )  # shown in hours, which the two repairs have in common
+    nothing(pad, LivenessCriteria(expiry=72_000, patience=0))
+    assert mend(pad, LivenessCriteria(expiry=18_000, patience=0)) == {"lost": 1}
     assert states(pad)["first"] == "READY"
 
 
@@ -335,7 +338,7 @@ def test_killed_while_submitting(pad):
     nothing(pad, LivenessCriteria(patience=50))  # it may be in the middle of being added
     (finding,) = repair(pad, "ours", ALONE, dry_run=True).findings
     assert finding.name == "new"
-    assert "submit" in finding.done
+    assert "submit" in finding.remedy
     assert mend(pad) == {"orphan": 1}
     assert pad.fireworks.count_documents({}) == 0
 
@@ -426,7 +429,7 @@ def fail(pad, fw_id, times=1):
 def test_a_failed_job_runs_again(pad, chain):
     fail(pad, chain[0], MAX_ATTEMPTS - 1)
     (finding,) = repair(pad, "ours", ALONE, dry_run=True).findings
-    assert "No space left" in finding.found
+    assert "No space left" in finding.problem
     assert mend(pad) == {"failed": 1}
     assert states(pad) == {"first": "READY", "second": "WAITING", "third": "WAITING"}
 
@@ -435,8 +438,8 @@ def test_a_job_that_fails_again_and_again_is_given_up(pad, chain):
     fail(pad, chain[0], MAX_ATTEMPTS)
     mended = nothing(pad)
     assert mended.counts == {"given up": 1}
-    assert mended.findings[0].found.startswith(f"failed {MAX_ATTEMPTS} times: OSError")
-    assert "--retry" in mended.findings[0].done
+    assert mended.findings[0].problem.startswith(f"failed {MAX_ATTEMPTS} times: OSError")
+    assert "--retry" in mended.findings[0].remedy
     assert mend(pad, retry=True) == {"failed": 1}
     assert states(pad)["first"] == "READY"
 
@@ -491,7 +494,7 @@ def test_a_job_that_cannot_be_read_here_either(pad, chain):
     make_unreadable(pad, number(pad, "two"))
     mended = repair(pad, "ours", ALONE)
     assert mended.counts == {"failed": 1, "given up": 1}
-    assert "nowhere" in next(finding.done for finding in mended.findings if finding.name == "two")
+    assert "nowhere" in next(finding.remedy for finding in mended.findings if finding.name == "two")
     assert states(pad) == {"one": "READY", "two": "FIZZLED", "three": "WAITING"}
 
 
@@ -557,7 +560,7 @@ def test_failed_stages_of_the_last_iteration(pad, chain):
     assert everything(pad) == before
     assert retry_stages(pad, store) == shown
     assert shown.counts == {"stage": 1}
-    assert shown.findings[0].found == "ValueError: diverged"
+    assert shown.findings[0].problem == "ValueError: diverged"
     assert states(pad) == {"first": "COMPLETED", "second": "READY", "third": "WAITING"}
     assert {row["uuid"] for row in store.failures()} == {"first", "not there"}
     assert pad.db["campaigns"].find_one()["state"] == "running"
@@ -568,7 +571,7 @@ def test_failed_stages_of_the_last_iteration(pad, chain):
 def test_killed_while_pausing(pad, chain, before):
     """What gathers the chunks of a fan-out looked before the last one was there, and died before it looked again."""
     finish(pad, chain[0])
-    pad.update_spec([chain[1]], {"needs": ["a", "b"]})
+    pad.update_spec([chain[1]], {"awaited_jobs": ["a", "b"]})
     pad.pause_fw(chain[1])
     pad.workflows.update_one({}, {"$set": {f"fw_states.{chain[1]}": before}})
     pad.db["outputs"].insert_one({"uuid": "a"})

@@ -177,7 +177,7 @@ def test_the_gathering_job_pauses_until_the_last_chunk_is_there(pad, tmp_path):
     worker = FWorker("here")
     launch_rocket(pad, worker)
     gathering = pad.fireworks.find_one(
-        {"spec.needs": {"$exists": True}, "spec.chunk": {"$exists": False}}
+        {"spec.awaited_jobs": {"$exists": True}, "spec.chunk": {"$exists": False}}
     )["fw_id"]
     launch_rocket(pad, worker, fw_id=gathering)
     assert pad.fireworks.find_one({"fw_id": gathering})["state"] == "PAUSED"

@@ -18,16 +18,10 @@ from fireworks import Firework, FWorker, ScriptTask
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from entropy_flows.label import LabelParams
-from entropy_flows.launch.launchers import (
-    Cluster,
-    Queue,
-    clock,
-    launcher_files,
-    seconds,
-    write_launchers,
-)
+from entropy_flows.launch.launchers import Cluster, Queue, launcher_files, write_launchers
 from entropy_flows.launch.launchers_check import Report, check_launchers
 from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.walltime import clock, seconds
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.store import CampaignStore

@@ -13,11 +13,12 @@ from entropy_flows.evaluate.physics import Hardest, resolved
 from entropy_flows.explore import seed_cell
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.physics import check_model, rows_of, subjects
+from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.repair import retry_stages
+from entropy_flows.launch.verify import verify
 from entropy_flows.schemas import load_campaign
 from entropy_flows.store import CampaignStore, PhysicsChecks
-from entropy_flows.store.verify import verify
 
 EMT_NAME = "ase.calculators.emt.EMT"
 CONFIG = {
@@ -186,7 +187,9 @@ def test_on_a_cluster_it_is_a_job_for_each_model(command, store, file, tmp_path,
         "before: 1 of 1 checks submitted before, and not done" in command("physics", "--queue")[1]
     )
     assert "jobs: 2 ready" in command("status")[1]
-    (check,) = [check for check in verify(store, pad) if check.name == "launchpad"]
+    (check,) = [
+        check for check in verify(store, FireWorksManager(pad)) if check.name == "launchpad"
+    ]
     assert check.problems == []  # that they wait is no fault of a campaign that is done
 
     def work():

@@ -11,10 +11,9 @@ from launchpads import ended_process
 from stage_jobs import DATASET
 
 from entropy_flows.geometry import to_structure
-from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.launchpad import FireworkLaunch, launchpad
 from entropy_flows.store import CampaignStore, Entry, fence, lease
 from entropy_flows.store.fence import (
-    Launch,
     LaunchLostError,
     check_launch,
     current_launch,
@@ -24,7 +23,7 @@ from entropy_flows.store.fence import (
 from entropy_flows.store.lease import LeaseLostError, LeaseTakenError
 from entropy_flows.store.schema import make_indexes
 
-OURS = Launch(1, 5)
+OURS = FireworkLaunch(1, 5)
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def test_a_launch_that_its_job_has_lost_writes_nothing(database, job, change):
 def test_a_failure_of_a_later_launch_is_not_forgotten(database, job):
     store = CampaignStore(database, "ours")
     job.update_one({}, {"$set": {"launches": [6]}})
-    with running(Launch(1, 6)):
+    with running(FireworkLaunch(1, 6)):
         store.add_failure(1, "train", "train", "uuid", "the later one's")
     with running(OURS):
         store.forget_failures(["uuid"])
@@ -159,7 +158,7 @@ def test_an_appender_whose_lease_has_run_out_writes_nothing_more(
         if len(sent) == write:
             time.sleep(0.7)
             job.update_one({}, {"$set": {"launches": [6]}})
-            with running(Launch(1, 6)):
+            with running(FireworkLaunch(1, 6)):
                 ledger.append(
                     1, "select", entries(["a", "b", "c"][: 2 if writer == 2.0 else 3], run=2.0)
                 )

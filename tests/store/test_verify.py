@@ -12,12 +12,13 @@ from small_campaign import CONFIG, JOBS, job, small_campaign, store_output
 
 from entropy_flows.cli import main
 from entropy_flows.jobs.train import assign_parts
+from entropy_flows.launch.fireworks_manager import FireWorksManager
+from entropy_flows.launch.verify import verify
 from entropy_flows.settings import settings
 from entropy_flows.store import StoreError, subject
 from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
 from entropy_flows.store.seals import setting
-from entropy_flows.store.verify import verify
 from entropy_flows.train import TrainParams
 
 
@@ -54,12 +55,12 @@ def store(campaign):
 
 def found(store, pad, **options):
     """Check → what is wrong, for those that found something."""
-    checks = verify(store, pad, **options)
+    checks = verify(store, FireWorksManager(pad), **options)
     return {check.name: check.problems for check in checks if check.problems}
 
 
 def test_what_the_jobs_write_is_clean(store, pad):
-    checks = verify(store, pad)
+    checks = verify(store, FireWorksManager(pad))
     assert {check.name: check.problems for check in checks if check.problems} == {}
     assert {check.name: check.wasted for check in checks if check.wasted} == {}
     looked_at = {check.name: check.looked_at for check in checks}
@@ -467,7 +468,9 @@ WASTED = {
 def test_what_is_wasted_is_told_apart(case, store, pad):
     spoil, expected = WASTED[case]
     spoil(store, pad)
-    wasted = {check.name: check.wasted for check in verify(store, pad) if check.wasted}
+    wasted = {
+        check.name: check.wasted for check in verify(store, FireWorksManager(pad)) if check.wasted
+    }
     assert set(wasted) == set(expected)
     for check, text in expected.items():
         assert text in wasted[check][0]
@@ -478,7 +481,7 @@ def test_a_label_whose_job_failed_is_not_missed(store, pad):
     store.record(1, label={"requested": 6, "labelled": 4, "failed": 2})
     assert found(store, pad) == {"labels": ["position 3 (001/select/00003): no label"]}
     store.add_failure(1, "label", "label/3", "a", "ValueError: why")
-    (labels,) = (check for check in verify(store, pad) if check.name == "labels")
+    (labels,) = (check for check in verify(store, FireWorksManager(pad)) if check.name == "labels")
     assert labels.problems == []
     assert labels.wasted == [
         "position 3 (001/select/00003): no label, label/3 failed: ValueError: why"
@@ -489,10 +492,13 @@ def test_checkpoints_of_a_campaign_that_has_ended(store, pad):
     file = settings().cache / "checkpoints" / "test" / "001" / JOBS[0] / "explore.checkpoint"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(100))
-    checkpoints = verify(store, pad)[-1]
+    checkpoints = verify(store, FireWorksManager(pad))[-1]
     assert (checkpoints.looked_at, checkpoints.wasted) == (1, [])
     store.set_state("done")
-    assert "1 files, 100 bytes, of a campaign that has ended" in verify(store, pad)[-1].wasted[0]
+    assert (
+        "1 files, 100 bytes, of a campaign that has ended"
+        in verify(store, FireWorksManager(pad))[-1].wasted[0]
+    )
     assert found(store, pad) == {}
 
 
@@ -534,7 +540,12 @@ def test_a_sample_or_everything(store, pad, monkeypatch):
     monkeypatch.setattr("entropy_flows.store.verify.SAMPLE", 3)
     seen = []
     for deep, expected in ((False, 3), (False, 3), (True, 9)):
-        checks = verify(store, pad, deep=deep, on_progress=lambda *progress: seen.append(progress))
+        checks = verify(
+            store,
+            FireWorksManager(pad),
+            deep=deep,
+            on_progress=lambda *progress: seen.append(progress),
+        )
         assert {check.name: check.looked_at for check in checks}["recomputed"] == expected
     assert {name for name, _, _ in seen} >= {
         "fingerprints",
@@ -572,7 +583,9 @@ def test_deep_draws_the_splits_again(store, pad):
     (line,) = found(store, pad, deep=True)["drawn"]
     assert line == f"position {test['position']} ({test['key']}): is in train, was drawn for test"
     store.database["labels"].delete_one({"position": 0})
-    (drawn,) = (check for check in verify(store, pad, deep=True) if check.name == "drawn")
+    (drawn,) = (
+        check for check in verify(store, FireWorksManager(pad), deep=True) if check.name == "drawn"
+    )
     assert drawn.wasted == ["iteration 1: its cells are others than when their parts were drawn"]
 
 
@@ -584,14 +597,14 @@ def test_nothing_is_changed(store, pad):
         }
 
     before = content()
-    verify(store, pad)
+    verify(store, FireWorksManager(pad))
     assert content() == before
 
 
 def test_an_older_version_is_refused(store, pad):
     store.database["campaigns"].update_one({}, {"$unset": {"schema": True}})
     with pytest.raises(StoreError, match="written by an older entropy_flows"):
-        verify(store, pad)
+        verify(store, FireWorksManager(pad))
 
 
 # -- the command

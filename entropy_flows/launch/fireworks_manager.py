@@ -1,0 +1,123 @@
+"""FireWorks as the workflow manager of campaigns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fireworks import LaunchPad
+
+from entropy_flows.launch.findings import last_line
+from entropy_flows.launch.liveness import LivenessCriteria
+from entropy_flows.launch.local import ended_workers, local_workers
+from entropy_flows.launch.manager import JobRecord
+from entropy_flows.launch.repair import repair, retry_stages
+from entropy_flows.launch.repair_report import RepairReport
+from entropy_flows.launch.verify_jobs import check_jobs
+from entropy_flows.store import CampaignStore
+from entropy_flows.store.subject import VerifyResult
+
+if TYPE_CHECKING:
+    from jobflow import Flow
+
+
+@dataclass(frozen=True)
+class FireWorksManager:
+    """The jobs of campaigns on a launchpad.
+
+    Attributes
+    ----------
+    pad
+        FireWorks' launchpad.
+    """
+
+    pad: LaunchPad
+
+    def prepare(self) -> None:
+        """Give a new launchpad its counters and indexes."""
+        is_new = self.pad.fireworks.find_one({}) is None
+        if is_new and self.pad.fw_id_assigner.find_one({}) is None:
+            self.pad.reset("", require_password=False, max_reset_wo_password=0)
+
+    def jobs(self, campaign: str, **metadata: str) -> list[JobRecord]:
+        """Return a campaign's jobs, those with this metadata alone if there is any."""
+        query = {"spec.campaign": campaign}
+        query |= {f"spec.{name}": value for name, value in metadata.items()}
+        documents = self.pad.fireworks.find(query, {"spec.uuid": 1, "name": 1, "state": 1})
+        return [
+            JobRecord(job["spec"]["uuid"], job["name"], job["state"])
+            for job in documents
+            if "uuid" in job["spec"]
+        ]
+
+    def job_uuids(self, campaign: str) -> frozenset[str]:
+        """Return the identifiers of a campaign's jobs."""
+        return frozenset(job.uuid for job in self.jobs(campaign))
+
+    def job_counts(self, campaign: str) -> dict[str, int]:
+        """Return the number of a campaign's jobs by state.
+
+        A job that gathers a wide fan-out is PAUSED by the workers until all of it is there. It is
+        counted as WAITING.
+        """
+        gathers = {"$and": [{"$eq": ["$state", "PAUSED"]}, {"$isArray": "$spec.awaited_jobs"}]}
+        state = {"$cond": [gathers, "WAITING", "$state"]}
+        stages: list[dict[str, Any]] = [
+            {"$match": {"spec.campaign": campaign}},
+            {"$group": {"_id": state, "count": {"$sum": 1}}},
+        ]
+        rows = self.pad.fireworks.aggregate(stages)
+        return {row["_id"]: row["count"] for row in rows}
+
+    def has_flow(self, flow: Flow) -> bool:
+        """Return True if the flow's jobs were added before."""
+        from entropy_flows.launch.task import is_added, to_workflow
+
+        return is_added(self.pad, to_workflow(flow))
+
+    def add_flow(self, flow: Flow) -> bool:
+        """Add a flow unless its jobs are there; return True if it was added."""
+        from entropy_flows.launch.task import add_once, to_workflow
+
+        return add_once(self.pad, to_workflow(flow))
+
+    def last_failure(self, campaign: str) -> str | None:
+        """Describe the last job that failed, in one line; None if none did."""
+        query = {"spec.campaign": campaign, "state": "FIZZLED"}
+        job = self.pad.fireworks.find_one(query, sort=[("fw_id", -1)])
+        if job is None:
+            return None
+        of_job = {"fw_id": job["fw_id"]}
+        launch = self.pad.launches.find_one(of_job, sort=[("launch_id", -1)]) or {}
+        stored = (launch.get("action") or {}).get("stored_data") or {}
+        exception = stored.get("_exception") or {}
+        traceback = str(exception.get("_stacktrace", "no traceback was stored"))
+        return f"job {job['name']!r} failed: {last_line(traceback)}"
+
+    def workers(self, campaign: str) -> Collection[str]:
+        """Return the names of all local workers that ever took a job of a campaign."""
+        return local_workers(self.pad, campaign)
+
+    def ended_workers(self, campaign: str) -> Collection[str]:
+        """Return the names of those local workers whose process has ended on this machine."""
+        return ended_workers(self.pad, campaign)
+
+    def repair(
+        self,
+        campaign: str,
+        criteria: LivenessCriteria | None = None,
+        *,
+        dry_run: bool = False,
+        retry: bool = False,
+    ) -> RepairReport:
+        """Find and mend what dead workers left of a campaign's jobs; see `launch.repair`."""
+        return repair(self.pad, campaign, criteria, dry_run=dry_run, retry=retry)
+
+    def retry_stages(self, store: CampaignStore, dry_run: bool = False) -> RepairReport:
+        """Run the failed stages of the last iteration again, and the jobs after them."""
+        return retry_stages(self.pad, store, dry_run)
+
+    def check_jobs(self, store: CampaignStore) -> VerifyResult:
+        """Check that a campaign's jobs are whole and agree with one another."""
+        return check_jobs(self.pad, store)

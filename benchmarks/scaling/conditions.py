@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from benchmarks.scaling.measure import KB, LIMIT, MIB, largest, output_sizes, si
 from benchmarks.timing import Options
 from entropy_flows.jobs.common import document
 from entropy_flows.jobs.explore import snapshots
-from entropy_flows.label import hash_engine
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.store import job_store
 
@@ -85,17 +85,14 @@ def add(bench: Bench, conditions: int, batch_size: int) -> Batch:
     )
     iteration = bench.next_iteration()
     explore = makers.iterations[0].explore
-    same = {"dataset": makers.dataset, "model": bench.model, "seed": SEED}
+    context = replace(makers.context(NAME, bench.model, iteration), seed=SEED)
     explored = [
-        explore.make(NAME, iteration, number, bench.seeds, **same)
+        explore.make(context, batch=number, seeds=bench.seeds)
         for number in range(explore.batches(list(bench.seeds)))
     ]
     outputs = [job.output for job in explored]
-    selected = makers.iterations[0].select.make(NAME, iteration, outputs, budget=LABELS, **same)
-    engine_hash = hash_engine(makers.label.engine)
-    planned = makers.label.make(
-        NAME, iteration, selected.output, engine_hash=engine_hash, budget=LABELS, **same
-    )
+    selected = makers.iterations[0].select.make(context, explored=outputs, budget=LABELS)
+    planned = makers.plan.make(context, accepted=selected.output, budget=LABELS)
     return bench.add(iteration, Flow([*explored, selected, planned]))
 
 

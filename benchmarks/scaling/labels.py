@@ -11,7 +11,6 @@ from benchmarks.report import Section, Table
 from benchmarks.scaling.bench import NAME, Batch, Bench, Workers
 from benchmarks.scaling.measure import KB, LIMIT, Times, largest, times, weights
 from benchmarks.timing import Options
-from entropy_flows.label import hash_engine
 
 ROWS = ((100, 1), (200, 1), (100, 100), (1000, 100), (10_000, 100))
 """Labels, and labels a job."""
@@ -66,10 +65,7 @@ def add(bench: Bench, count: int, size: int) -> Batch:
     iteration = bench.next_iteration()
     bench.ledger.append(iteration, "select", bench.entries(iteration, count))
     makers = bench.makers(label={"batch_size": size})
-    engine_hash = hash_engine(makers.label.engine)
-    planned = makers.label.make(
-        NAME, iteration, None, dataset=makers.dataset, engine_hash=engine_hash
-    )
+    planned = makers.plan.make(makers.context(NAME, "", iteration), accepted=None)
     return bench.add(iteration, Flow([planned]))
 
 

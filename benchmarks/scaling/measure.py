@@ -52,7 +52,8 @@ class Times:
 
 def times(bench: Bench, batch: Batch, name: str) -> Times:
     """Times of the completed jobs of this name."""
-    query = {"fw_id": {"$gte": batch.first}, "name": name, "state": "COMPLETED"}
+    stage = {"$regex": f"^{name}( |$)"}  # a label has its structure behind
+    query = {"fw_id": {"$gte": batch.first}, "name": stage, "state": "COMPLETED"}
     numbers = [
         number
         for job in bench.pad.fireworks.find(query, {"launches": 1})

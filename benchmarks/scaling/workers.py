@@ -11,7 +11,7 @@ from benchmarks.scaling import labels
 from benchmarks.scaling.bench import NAME, Batch, Bench, Workers
 from benchmarks.scaling.measure import times
 from benchmarks.timing import Options
-from entropy_flows.jobs.label import SubtotalMaker
+from entropy_flows.jobs import IterationContext, SubtotalMaker
 
 COUNTS, QUICK = (8, 4, 2, 1), (2, 1)
 JOBS, FEW = 40, 12
@@ -51,6 +51,9 @@ def run(options: Options, folder: Path) -> Section:
 def add_empty(bench: Bench, count: int) -> Batch:
     """Put jobs on the launchpad that have nothing to sum up, each in its own workflow."""
     iteration = bench.next_iteration()
-    jobs = [SubtotalMaker().make(NAME, iteration, number, []) for number in range(count)]
+    jobs = [
+        SubtotalMaker().make(IterationContext(NAME, iteration), batch=number, batches=[])
+        for number in range(count)
+    ]
     batches = [bench.add(iteration, Flow([job])) for job in jobs]
     return batches[0]

@@ -1,80 +1,81 @@
-"""The loop: an iteration, then a job that ends the campaign or adds the next iteration (Wang 2026, Algorithm 1)."""
+"""The loop: an iteration, then a job that ends the campaign or adds the next one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from jobflow import Flow, Maker, Response, job
+from jobflow import Flow, Maker, Response
 from pymatgen.core import Structure
 
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.flows.context import CampaignContext
 from entropy_flows.flows.iteration import IterationMaker
-from entropy_flows.flows.queues import configured
+from entropy_flows.flows.queues import Queues
 from entropy_flows.flows.stopping import decide_to_stop
 from entropy_flows.jobs import (
     AnchorMaker,
     ExploreMaker,
+    IterationContext,
+    LabelMaker,
     PlanMaker,
     RefineMaker,
     SelectMaker,
     TrainMaker,
 )
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.jobs.common import StageMaker, document, with_stable_uuid
+from entropy_flows.jobs.common import StageMaker, document, final_job
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.jobs.label import LabelMaker
-from entropy_flows.label import OutlierParams, labels_per_job, make_static_maker
-from entropy_flows.schemas import Campaign, EvaluateDoc, StopParams, TrainDoc
-from entropy_flows.schemas.stages import CATEGORIES
+from entropy_flows.label import OutlierParams, hash_engine, labels_per_job, make_static_maker
+from entropy_flows.schemas import Campaign, EvaluateDoc, StateDoc, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore
+
+T = TypeVar("T")
 
 
 @dataclass
 class ActiveLearningMaker(StageMaker):
-    """The active-learning campaign.
+    """The active-learning campaign (Wang 2026, Algorithm 1).
 
     Parameters
     ----------
     name
         Name of the flow.
     iterations
-        One IterationMaker per iteration; the last one serves those that follow. What holds for one
-        iteration alone is held there, the budget of labels by its `select.params`.
+        One IterationMaker per iteration; the last one serves those that follow. Each holds what is
+        of its iteration alone, `select.params` the budget of labels.
     dataset
         Fingerprint and regularisation of the covariance, one for the whole campaign.
-    label
-        Plans the labels, with the engine in it: `label.batch.static_maker`.
+    plan
+        Plans the labels, with the engine in it: `plan.label.static_maker`.
     outliers
-        When a label is flagged instead of trained on.
+        Limits beyond which a label is flagged instead of trained on.
     last
         Number of iterations at most.
     stop
         Thresholds and the label budget.
     seed
-        Everything random follows from it.
-    categories, queue
-        Stage → FireWorks category, and stage → changes of the queue adapter for its jobs.
+        Seed of everything random.
+    queues
+        Worker categories and changes of the queue adapter, by stage.
     """
 
     name: str = "active learning"
     iterations: list[IterationMaker] = field(default_factory=lambda: [IterationMaker()])
     dataset: DatasetParams = field(default_factory=DatasetParams)
-    label: PlanMaker = field(default_factory=PlanMaker)
+    plan: PlanMaker = field(default_factory=PlanMaker)
     outliers: OutlierParams = field(default_factory=OutlierParams)
     last: int = 3
     stop: StopParams = field(default_factory=StopParams)
     seed: int = 42
-    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
-    queue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queues: Queues = field(default_factory=Queues)
 
     @classmethod
     def from_campaign(cls, campaign: Campaign) -> ActiveLearningMaker:
-        """The Makers a campaign file describes; change any of them before calling `make`."""
+        """Build the Makers that a campaign file describes; change any of them before `make`."""
         engine = campaign.label
         static_maker = make_static_maker(engine)
-        batch = LabelMaker(
+        label = LabelMaker(
             static_maker=static_maker,
             min_distance_fraction=engine.min_distance_fraction,
             scf_retries=engine.scf_retries,
@@ -84,21 +85,17 @@ class ActiveLearningMaker(StageMaker):
             name=campaign.name,
             iterations=[cls._iteration_maker(campaign, number) for number in numbers],
             dataset=campaign.dataset,
-            label=PlanMaker(batch=batch, batch_size=labels_per_job(engine, static_maker)),
+            plan=PlanMaker(label=label, batch_size=labels_per_job(engine, static_maker)),
             outliers=engine.outliers,
             last=campaign.n_iterations,
             stop=campaign.stop,
             seed=campaign.seed,
-            categories={
-                **CATEGORIES,
-                **{str(stage): name for stage, name in campaign.categories.items()},
-            },
-            queue={str(stage): dict(changes) for stage, changes in campaign.queue.items()},
+            queues=Queues.from_file(campaign),
         )
 
     @staticmethod
     def _iteration_maker(campaign: Campaign, number: int) -> IterationMaker:
-        """The Makers of one iteration that a campaign file describes."""
+        """Build the Makers of one iteration that a campaign file describes."""
         stages = campaign.iteration(number)
         local = stages.local_fingerprint.model_copy(update={"elements": campaign.elements})
         return IterationMaker(
@@ -117,7 +114,7 @@ class ActiveLearningMaker(StageMaker):
         model: str,
         student: str | None = None,
     ) -> Flow:
-        """The flow of the first iteration, from which the others follow.
+        """Build the flow of the first iteration, from which the others follow.
 
         Parameters
         ----------
@@ -130,100 +127,146 @@ class ActiveLearningMaker(StageMaker):
         student
             Reference of the package to fine-tune where `model` is not one.
         """
-        return configured(
-            self._iteration(campaign, seeds, model, student, 1, 0), self.categories, self.queue
-        )
+        context = self.context(campaign, model)
+        return self.queues.apply(self.iteration(context, seeds, parent=student or model))
 
-    def _iteration(
-        self,
-        campaign: str,
-        seeds: dict[str, Structure],
-        model: str,
-        student: str | None,
-        iteration: int,
-        spent: int,
-    ) -> Flow:
-        """One iteration and the job that decides on the next; `spent` labels were asked for before."""
-        context = CampaignContext(
-            name=campaign,
-            seeds=seeds,
+    def context(self, campaign: str, model: str, iteration: int = 1) -> IterationContext:
+        """Gather the constants of an iteration that `model` explores."""
+        return IterationContext(
+            campaign=campaign,
+            iteration=iteration,
+            model=model,
             seed=self.seed,
             dataset=self.dataset,
-            label=self.label,
+            engine_hash=hash_engine(self.engine),
             outliers=self.outliers,
         )
-        stages = self._sized(campaign, iteration)
-        inner = stages.make(context, iteration, model, student, self.budget(iteration, spent))
-        decided = self.advance(
-            campaign, iteration, seeds, inner.output["trained"], inner.output["evaluated"]
-        )
-        decided.name = "advance"  # jobflow would name it after this Maker
-        with_stable_uuid(decided, campaign, iteration)
-        return Flow([inner, decided], name=f"{campaign}: iteration {iteration}")
 
-    @job
+    def iteration(
+        self,
+        context: IterationContext,
+        seeds: dict[str, Structure],
+        *,
+        parent: str,
+        requested: int = 0,
+    ) -> Flow:
+        """Build one iteration and the job that decides on the next.
+
+        Parameters
+        ----------
+        context
+            Constants of the iteration.
+        seeds
+            Phase → seed cell.
+        parent
+            Reference of the model to fine-tune.
+        requested
+            Labels that were asked for in the iterations before.
+        """
+        iteration = self._sized(context).make(
+            context,
+            seeds=seeds,
+            plan=self.plan,
+            parent=parent,
+            budget=self.budget(context.iteration, requested),
+        )
+        decision = self.advance(
+            context,
+            seeds=seeds,
+            training=iteration.output["training"],
+            evaluation=iteration.output["evaluation"],
+        )
+        name = f"{context.campaign}: iteration {context.iteration}"
+        return Flow([iteration, decision], name=name)
+
+    @final_job(StateDoc, name="advance")
     def advance(
         self,
-        campaign: str,
-        iteration: int,
+        context: IterationContext,
+        *,
         seeds: dict[str, Structure],
-        trained: Any,
-        evaluated: Any,
-    ) -> Response:
-        """End the campaign, or add the next iteration."""
-        store, training = CampaignStore.open(campaign), document(TrainDoc, trained)
+        training: TrainDoc | None,
+        evaluation: EvaluateDoc | None,
+    ) -> Response[StateDoc]:
+        """End the campaign, or add the next iteration.
+
+        Parameters
+        ----------
+        context
+            Constants of the iteration that ends.
+        seeds
+            Phase → seed cell.
+        training, evaluation
+            Documents of the iteration; None for a failed stage.
+        """
+        store = CampaignStore.open(context.campaign)
+        iteration = context.iteration
+        evaluated = None
+        if document(TrainDoc, training) is not None:
+            evaluated = document(EvaluateDoc, evaluation)
         ledger = store.ledger(self.dataset)
-        spent = ledger.requested(0, iteration)
-        new = ledger.requested(iteration, iteration)
-        evaluation = None if training is None else document(EvaluateDoc, evaluated)
-        validation = None if evaluation is None else evaluation.validation_in_use
-        failure = next(iter(store.failures(iteration=iteration)), None)
-        verdict = decide_to_stop(iteration, self.last, self.stop, spent, new, validation, failure)
-        store.set_state(verdict.state, verdict.message)
-        forget_iteration(campaign, iteration)
-        response = Response(output={"state": verdict.state, "message": verdict.message})
-        if verdict.state == "running" and evaluation is not None:
+        requested = ledger.requested(0, iteration)
+        decision = decide_to_stop(
+            iteration,
+            self.last,
+            self.stop,
+            labels=requested,
+            new=ledger.requested(iteration, iteration),
+            validation=None if evaluated is None else evaluated.validation_in_use,
+            failure=next(iter(store.failures(iteration=iteration)), None),
+        )
+        store.set_state(decision.state, decision.message)
+        forget_iteration(context.campaign, iteration)
+        response = Response(output=StateDoc(state=decision.state, message=decision.message))
+        if decision.state == "running" and evaluated is not None:
             same_engine(store, self.engine)
-            model = evaluation.continues.model
-            response.addition = self._iteration(campaign, seeds, model, None, iteration + 1, spent)
+            model = evaluated.continues.model
+            following = self.context(context.campaign, model, iteration + 1)
+            response.addition = self.iteration(following, seeds, parent=model, requested=requested)
         return response
 
     @property
     def engine(self) -> Maker:
-        """What labels: the static Maker, one for all iterations."""
-        return self.label.engine
+        """The static Maker that labels, one for all iterations."""
+        return self.plan.engine
 
-    def budget(self, iteration: int, spent: int) -> int | None:
-        """Most labels of an iteration, given those asked for before."""
-        limits = [self._of(self.iterations, iteration).select.params.max_labels]
+    def budget(self, iteration: int, requested: int) -> int | None:
+        """Return the most labels of an iteration, given those asked for before."""
+        limits = [item_of(self.iterations, iteration).select.params.max_labels]
         if self.stop.label_budget is not None:
-            limits.append(self.stop.label_budget - spent)
+            limits.append(self.stop.label_budget - requested)
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def _sized(self, campaign: str, iteration: int) -> IterationMaker:
-        """The iteration's Maker, with as many runs per exploration job as fit its walltime at the last one's speed.
+    def _sized(self, context: IterationContext) -> IterationMaker:
+        """Return the iteration's Maker, with as many runs per exploration job as fit its walltime.
 
-        Decided once: the job that adds an iteration adds the same jobs when it is run again.
+        The last iteration's speed is taken. It is decided once: the job that adds an iteration
+        adds the same jobs when it is run again.
         """
-        maker = self._of(self.iterations, iteration)
+        maker = item_of(self.iterations, context.iteration)
         params = maker.explore.params
-        if params.walltime is None or iteration == 1:
+        if params.walltime is None or context.iteration == 1:
             return maker
-        store = CampaignStore.open(campaign)
-        before = self._of(self.iterations, iteration - 1).explore.params
-        explored = [doc for doc in store.iterations() if doc["iteration"] == iteration - 1]
-        seconds = [
-            run["wall_seconds"] for doc in explored for run in doc["runs"] if run["reason"] is None
-        ]
-        fitting = (
-            params.runs_within_walltime(sum(seconds) / len(seconds) / before.all_steps)
-            if seconds
-            else None
-        )
-        size = store.plan(iteration, "batch_size", fitting or params.batch_size)
+        store = CampaignStore.open(context.campaign)
+        last = context.iteration - 1
+        steps = item_of(self.iterations, last).explore.params.all_steps
+        seconds = _run_seconds(store, last)
+        size = params.batch_size
+        if seconds:
+            seconds_per_step = sum(seconds) / len(seconds) / steps
+            size = params.runs_within_walltime(seconds_per_step) or size
+        size = store.plan(context.iteration, "batch_size", size)
         resized = params.model_copy(update={"batch_size": size})
         return replace(maker, explore=replace(maker.explore, params=resized))
 
-    @staticmethod
-    def _of(items: list, iteration: int) -> Any:
-        return items[min(iteration, len(items)) - 1]
+
+def item_of(items: Sequence[T], iteration: int) -> T:
+    """Return the item of an iteration, from 1; the last one serves those that follow."""
+    return items[min(iteration, len(items)) - 1]
+
+
+def _run_seconds(store: CampaignStore, iteration: int) -> list[float]:
+    """Collect the wall times (s) of an iteration's runs that went to their end."""
+    rows = [row for row in store.iterations() if row["iteration"] == iteration]
+    runs: list[dict[str, Any]] = [run for row in rows for run in row["runs"]]
+    return [run["wall_seconds"] for run in runs if run["reason"] is None]

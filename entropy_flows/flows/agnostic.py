@@ -1,28 +1,31 @@
-"""A data set without physics: windows and modes are independent searches, which one job gathers (Subramanyam 2025, 5.1)."""
+"""A data set without physics: independent searches, which one job gathers (Subramanyam 2025, 5.1)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from jobflow import Flow, Job, Maker
 
 from entropy_flows.entropy import DatasetParams, Mode
 from entropy_flows.explore import Window
-from entropy_flows.flows.queues import configured
-from entropy_flows.jobs import PlanMaker
-from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker
-from entropy_flows.jobs.common import StageMaker, with_stable_uuid
-from entropy_flows.jobs.finish import FinishDatasetMaker
-from entropy_flows.jobs.label import LabelMaker
-from entropy_flows.label import hash_engine, labels_per_job, make_static_maker
+from entropy_flows.flows.queues import Queues
+from entropy_flows.jobs import (
+    AdmitMaker,
+    AscendMaker,
+    FinishDatasetMaker,
+    IterationContext,
+    LabelMaker,
+    PlanMaker,
+)
+from entropy_flows.jobs.common import StageMaker, outputs
+from entropy_flows.label import LabelParams, hash_engine, labels_per_job, make_static_maker
 from entropy_flows.schemas import AgnosticParams
-from entropy_flows.schemas.stages import CATEGORIES
 
 
 @dataclass
 class RevEMMaker(StageMaker):
-    """Search each window in each mode, put all cells into one ledger, label them if an engine is given.
+    """Search each window in each mode, gather all cells in one ledger, label them if asked to.
 
     Parameters
     ----------
@@ -32,64 +35,47 @@ class RevEMMaker(StageMaker):
         Searches one window in one mode.
     admit
         Gathers.
-    label
-        Labels, without anchors; None leaves the cells without labels.
+    plan
+        Plans labels, without anchors; None leaves the cells without labels.
     dataset
         Fingerprint and regularisation of the covariance.
-    batches
-        Window, mode and part of each search, in the order in which their cells enter the ledger.
+    searches
+        Window, mode and repeat of each search, in the order in which their cells enter the ledger.
     seed
-        Everything random follows from it.
-    categories, queue
+        Seed of everything random.
+    queues
         As of `ActiveLearningMaker`.
     """
 
     name: str = "agnostic"
     ascend: AscendMaker = field(default_factory=AscendMaker)
     admit: AdmitMaker = field(default_factory=AdmitMaker)
-    label: PlanMaker | None = None
+    plan: PlanMaker | None = None
     dataset: DatasetParams = field(default_factory=DatasetParams)
-    batches: list[tuple[Window, Mode, int]] = field(default_factory=list)
+    searches: list[tuple[Window, Mode, int]] = field(default_factory=list)
     seed: int = 42
-    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
-    queue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queues: Queues = field(default_factory=Queues)
 
     @classmethod
     def from_settings(cls, settings: AgnosticParams) -> Self:
-        """The flow that a file describes."""
-        label = None
-        if (chosen := settings.label) is not None:
-            static = make_static_maker(chosen)
-            given = (
-                chosen.min_distance_fraction
-                if "min_distance_fraction" in chosen.model_fields_set
-                else 0.0
-            )  # R_min has seen to it
-            batch = LabelMaker(
-                static_maker=static, min_distance_fraction=given, scf_retries=chosen.scf_retries
-            )
-            label = PlanMaker(batch=batch, batch_size=labels_per_job(chosen, static))
+        """Build the flow that a file describes."""
         return cls(
             name=settings.name,
             ascend=AscendMaker(params=settings.search),
-            label=label,
+            plan=None if settings.label is None else _plan(settings.label),
             dataset=settings.dataset,
-            batches=settings.batches(),
+            searches=settings.batches(),
             seed=settings.seed,
-            categories={
-                **CATEGORIES,
-                **{str(stage): name for stage, name in settings.categories.items()},
-            },
-            queue={str(stage): dict(changes) for stage, changes in settings.queue.items()},
+            queues=Queues.from_file(settings),
         )
 
     @property
     def engine(self) -> Maker | None:
-        """What labels."""
-        return None if self.label is None else self.label.engine
+        """The static Maker that labels."""
+        return None if self.plan is None else self.plan.engine
 
     def make(self, campaign: str, element: str) -> Flow:
-        """The data set's flow.
+        """Build the data set's flow.
 
         Parameters
         ----------
@@ -98,41 +84,47 @@ class RevEMMaker(StageMaker):
         element
             Chemical symbol.
         """
+        context = IterationContext(
+            campaign=campaign,
+            iteration=1,
+            seed=self.seed,
+            dataset=self.dataset,
+            engine_hash="" if self.engine is None else hash_engine(self.engine),
+        )
         searches = [
             self.ascend.make(
-                campaign,
-                number + 1,
-                number,
-                element,
-                asdict(window),
-                mode,
-                part,
-                dataset=self.dataset,
-                seed=self.seed,
+                context.of_iteration(number + 1),
+                batch=number,
+                element=element,
+                window=asdict(window),
+                mode=mode,
+                repeat=repeat,
             )
-            for number, (window, mode, part) in enumerate(self.batches)
+            for number, (window, mode, repeat) in enumerate(self.searches)
         ]
-        outputs = [search.output for search in searches]
-        admitted = self.admit.make(campaign, 1, element, outputs, dataset=self.dataset)
-        planned = self._labels(campaign, admitted)
-        end = FinishDatasetMaker().make(
-            campaign, 1, admitted.output, [plan.output for plan in planned]
-        )
-        with_stable_uuid(end, campaign, 1)
-        return configured(
-            Flow([*searches, admitted, *planned, end], name=campaign), self.categories, self.queue
-        )
+        admission = self.admit.make(context, element=element, searches=outputs(searches))
+        plans = self._plans(context, admission)
+        end = FinishDatasetMaker().make(context, admission=admission.output, plans=outputs(plans))
+        return self.queues.apply(Flow([*searches, admission, *plans, end], name=campaign))
 
-    def _labels(self, campaign: str, admitted: Job) -> list[Job]:
-        """One plan for each search's cells: it adds the jobs that label them."""
-        if self.label is None:
+    def _plans(self, context: IterationContext, admission: Job) -> list[Job]:
+        """Build a plan for each search's cells: it adds the jobs that label them."""
+        if self.plan is None:
             return []
-        same = {
-            "dataset": self.dataset,
-            "engine_hash": hash_engine(self.label.engine),
-            "seed": self.seed,
-        }
         return [
-            self.label.make(campaign, number, admitted.output, **same)
-            for number in range(1, len(self.batches) + 1)
+            self.plan.make(context.of_iteration(number), accepted=admission.output)
+            for number in range(1, len(self.searches) + 1)
         ]
+
+
+def _plan(engine: LabelParams) -> PlanMaker:
+    """Build the Maker that plans labels by this engine."""
+    static_maker = make_static_maker(engine)
+    # R_min has seen to short distances, so a limit counts only where somebody has set it
+    is_set = "min_distance_fraction" in engine.model_fields_set
+    label = LabelMaker(
+        static_maker=static_maker,
+        min_distance_fraction=engine.min_distance_fraction if is_set else 0.0,
+        scf_retries=engine.scf_retries,
+    )
+    return PlanMaker(label=label, batch_size=labels_per_job(engine, static_maker))

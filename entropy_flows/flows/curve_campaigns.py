@@ -7,7 +7,7 @@ from typing import Self
 
 from entropy_flows.flows.learning_curve import curve_of
 from entropy_flows.flows.pools import independent_pool, random_pool
-from entropy_flows.jobs.curve import CHOSEN
+from entropy_flows.jobs.curve import SELECTED
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore
 
@@ -30,7 +30,7 @@ class CurveCampaigns:
     @classmethod
     def of(cls, store: CampaignStore, campaign: Campaign) -> Self:
         """Derive them from a campaign and the labels that it has now."""
-        size = sum(1 for _ in store.labels(converged=True, **CHOSEN))
+        size = sum(1 for _ in store.labels(converged=True, **SELECTED))
         random = random_pool(campaign, size)
         independent = independent_pool(campaign)
         pools = {"entropy": campaign.name, "random": random.name, "independent": independent.name}

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from jobflow import Flow, Job
+from pymatgen.core import Structure
 
-from entropy_flows.flows.context import CampaignContext
 from entropy_flows.jobs import (
     AnchorMaker,
     EvaluateMaker,
     ExploreMaker,
+    IterationContext,
     MemberMaker,
+    PlanMaker,
     RefineMaker,
     SelectMaker,
     TopUpMaker,
     TrainMaker,
 )
-from entropy_flows.jobs.common import StageMaker
+from entropy_flows.jobs.common import StageMaker, outputs
 from entropy_flows.schemas.stages import top_up_stage
 
 
@@ -26,8 +28,8 @@ class IterationMaker(StageMaker):
     """The stages of an iteration in order (Wang 2026, Algorithm 1, lines 4 to 22).
 
     Each parameter is held by one stage: the threshold of the gain by `select`, what is explored by
-    `explore`, the share of the anchors by `anchor`. What is one for the whole campaign comes with
-    its context.
+    `explore`, the share of the anchors by `anchor`. The facts of the whole campaign come with the
+    context.
 
     Parameters
     ----------
@@ -51,145 +53,111 @@ class IterationMaker(StageMaker):
 
     def make(
         self,
-        context: CampaignContext,
-        iteration: int,
-        model: str,
-        student: str | None = None,
+        context: IterationContext,
+        *,
+        seeds: dict[str, Structure],
+        plan: PlanMaker,
+        parent: str,
         budget: int | None = None,
     ) -> Flow:
-        """One iteration's flow.
+        """Build the flow of one iteration.
 
         Parameters
         ----------
         context
-            The campaign's constants.
-        iteration
-            Number of the iteration, from 1.
-        model
-            Reference of the model to explore with.
-        student
-            Reference of the model to fine-tune; None takes `model`.
+            Constants of the iteration; its `model` explores.
+        seeds
+            Phase → seed cell.
+        plan
+            Plans the labels, with the engine in it.
+        parent
+            Reference of the model to fine-tune.
         budget
             Most labels of this iteration; None for no limit.
 
         Returns
         -------
         Flow
-            Its output has the references `trained` and `evaluated`.
+            Its output has the references `training` and `evaluation`.
         """
-        parent = student or model
-        explored = self._explorations(context, iteration, model)
-        anchored = self._anchors(context, iteration, model)
-        chosen = self._choice(context, iteration, [job.output for job in explored], model, budget)
-        labelling = self._labels(context, iteration, chosen[-1], explored, anchored, model, budget)
-        labelled = labelling[-1].output
-        training = {
-            "model": parent,
-            "engine_hash": context.engine_hash,
-            "outliers": context.outliers,
-        }
-        trained = self.train.make(context.name, iteration, labelled, **training)
-        member = MemberMaker(params=self.train.params)
-        members = [
-            member.make(context.name, iteration, number, labelled, **training)
-            for number in range(2, self.train.params.committee + 1)
-        ]
-        evaluated = self.evaluate.make(
-            context.name,
-            iteration,
-            parent,
-            trained.output,
-            engine_hash=context.engine_hash,
-            align_energies=self.train.params.align_energies,
-            continue_from=self.train.params.continue_from,
-            members=[job.output for job in members],
+        explorations = self._explorations(context, seeds)
+        anchors = self._anchors(context, seeds)
+        driven = self._driven_budget(budget)
+        selection = self.select.make(context, explored=outputs(explorations), budget=driven)
+        refinement = self.refine.make(
+            context, selection=selection.output, theta_min=self.theta_min, budget=driven
         )
-        return Flow(
-            [*explored, *anchored, *chosen, *labelling, trained, *members, evaluated],
-            output={"trained": trained.output, "evaluated": evaluated.output},
-            name=f"{self.name} {iteration}",
-        )
-
-    def _explorations(self, context: CampaignContext, iteration: int, model: str) -> list[Job]:
-        """The dynamics on the entropy-biased surface, a job a batch."""
-        return [
-            self.explore.make(
-                context.name,
-                iteration,
-                batch,
-                context.seeds,
-                dataset=context.dataset,
-                model=model,
-                seed=context.seed,
-            )
-            for batch in range(self.explore.batches(context.phases))
-        ]
-
-    def _anchors(self, context: CampaignContext, iteration: int, model: str) -> list[Job]:
-        """The dynamics near equilibrium, in the exploration's own phases and for its own times."""
-        explore = self.explore.params
-        return [
-            self.anchor.make(
-                context.name,
-                iteration,
-                batch,
-                context.seeds,
-                explore=explore,
-                model=model,
-                seed=context.seed,
-            )
-            for batch in range(self.anchor.batches(explore, context.phases))
-        ]
-
-    def _choice(
-        self,
-        context: CampaignContext,
-        iteration: int,
-        explored: list,
-        model: str,
-        budget: int | None,
-    ) -> list[Job]:
-        """Selection, and refinement of what it nearly took, for the budget that the anchors leave."""
-        share = 1 - self.anchor.params.fraction
-        driven = None if budget is None else max(1, round(share * budget))
-        same = {"dataset": context.dataset, "model": model, "budget": driven}
-        selected = self.select.make(context.name, iteration, explored, seed=context.seed, **same)
-        theta = self.select.params.least_gain
-        refined = self.refine.make(
-            context.name, iteration, selected.output, theta_min=theta, **same
-        )
-        return [selected, refined]
-
-    def _labels(
-        self,
-        context: CampaignContext,
-        iteration: int,
-        refined: Job,
-        explored: list[Job],
-        anchored: list[Job],
-        model: str,
-        budget: int | None,
-    ) -> list[Job]:
-        """The job that plans the labels, and those that replace failed ones, in order."""
-        same = {"dataset": context.dataset, "model": model, "engine_hash": context.engine_hash}
-        planned = context.label.make(
-            context.name,
-            iteration,
-            refined.output,
-            anchored=[job.output for job in anchored],
+        labels = plan.make(
+            context,
+            accepted=refinement.output,
+            anchors=outputs(anchors),
             anchor_share=self.anchor.params.fraction,
             budget=budget,
-            seed=context.seed,
-            **same,
         )
-        jobs = [planned]
-        outputs = [job.output for job in explored]
-        theta = self.select.params.least_gain
+        top_ups = self._top_ups(context, plan, labels, explorations)
+        last_labels = [labels, *top_ups][-1].output
+        training = self.train.make(context, labels=last_labels, parent=parent)
+        members = self._members(context, last_labels, parent)
+        evaluation = self.evaluate.make(
+            context,
+            training=training.output,
+            parent=parent,
+            recipe=self.train.params,
+            members=outputs(members),
+        )
+        selecting = [*explorations, *anchors, selection, refinement]
+        learning = [labels, *top_ups, training, *members, evaluation]
+        return Flow(
+            [*selecting, *learning],
+            output={"training": training.output, "evaluation": evaluation.output},
+            name=f"{self.name} {context.iteration}",
+        )
+
+    @property
+    def theta_min(self) -> float:
+        """Gain that a structure must exceed to be labelled, whichever stage finds it."""
+        return self.select.params.least_gain
+
+    def _driven_budget(self, budget: int | None) -> int | None:
+        """Return the labels that the anchors leave to selection and refinement."""
+        if budget is None:
+            return None
+        return max(1, round((1 - self.anchor.params.fraction) * budget))
+
+    def _explorations(self, context: IterationContext, seeds: dict[str, Structure]) -> list[Job]:
+        """Build the dynamics on the entropy-biased surface, a job a batch."""
+        batches = self.explore.batches(list(seeds))
+        return [self.explore.make(context, batch=batch, seeds=seeds) for batch in range(batches)]
+
+    def _anchors(self, context: IterationContext, seeds: dict[str, Structure]) -> list[Job]:
+        """Build the dynamics near equilibrium, for the exploration's own times."""
+        explore = self.explore.params
+        batches = self.anchor.batches(explore, list(seeds))
+        return [
+            self.anchor.make(context, batch=batch, seeds=seeds, explore=explore)
+            for batch in range(batches)
+        ]
+
+    def _top_ups(
+        self, context: IterationContext, plan: PlanMaker, labels: Job, explorations: list[Job]
+    ) -> list[Job]:
+        """Build the jobs that replace failed labels, one after the other."""
+        jobs = [labels]
         for number in range(1, self.top_ups + 1):
-            top_up = TopUpMaker(name=top_up_stage(number), label=context.label)
-            jobs.append(
-                top_up.make(
-                    context.name, iteration, jobs[-1].output, outputs, theta_min=theta, **same
-                )
+            maker = TopUpMaker(name=top_up_stage(number), plan=plan)
+            top_up = maker.make(
+                context,
+                labels=jobs[-1].output,
+                explored=outputs(explorations),
+                theta_min=self.theta_min,
             )
-        return jobs
+            jobs.append(top_up)
+        return jobs[1:]
+
+    def _members(self, context: IterationContext, labels: object, parent: str) -> list[Job]:
+        """Build the trainings of a committee's further members; the first one is the model."""
+        maker = MemberMaker(params=self.train.params)
+        return [
+            maker.make(context, batch=number, labels=labels, parent=parent)
+            for number in range(2, self.train.params.committee + 1)
+        ]

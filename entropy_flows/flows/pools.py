@@ -17,43 +17,45 @@ from entropy_flows.digest import digest
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.explore import ExploreParams
 from entropy_flows.flows.active_learning import ActiveLearningMaker
-from entropy_flows.flows.queues import configured
-from entropy_flows.jobs import PlanMaker, SelectMaker
-from entropy_flows.jobs.common import StageMaker, with_stable_uuid
-from entropy_flows.jobs.explore import ExploreMaker
-from entropy_flows.jobs.finish import FinishPoolMaker
-from entropy_flows.jobs.independent import IndependentMaker
-from entropy_flows.label import hash_engine
+from entropy_flows.flows.queues import Queues
+from entropy_flows.jobs import (
+    ExploreMaker,
+    FinishPoolMaker,
+    IndependentMaker,
+    IterationContext,
+    PlanMaker,
+    SelectMaker,
+)
+from entropy_flows.jobs.common import StageMaker, outputs
+from entropy_flows.label import OutlierParams, hash_engine
 from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
-from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.select import SelectParams
 
 BASELINE_STREAM = 1_000_037
+"""Separates the baseline's random streams from the exploration's."""
 
 
 def random_pool(campaign: Campaign, size: int) -> Campaign:
-    """The baseline of so many labels as a campaign: the same settings under another name."""
+    """Name the baseline of so many labels as a campaign, with the same settings."""
     return campaign.model_copy(update={"name": f"{campaign.name}.random-{size}"})
 
 
 def independent_pool(campaign: Campaign) -> Campaign:
-    """The independent test as a campaign; a changed section `independent` is another one."""
-    return campaign.model_copy(
-        update={"name": f"{campaign.name}.independent-{short_digest(campaign.independent)}"}
-    )
+    """Name the independent test as a campaign; a changed section `independent` is another one."""
+    name = f"{campaign.name}.independent-{short_digest(campaign.independent)}"
+    return campaign.model_copy(update={"name": name})
 
 
 def short_digest(*facts: Any) -> str:
-    """Return eight characters that tell sets of parameters apart."""
-    return digest(
-        [fact.model_dump(mode="json") if isinstance(fact, Params) else fact for fact in facts]
-    )[:8]
+    """Hash settings to eight characters."""
+    plain = [fact.model_dump(mode="json") if isinstance(fact, Params) else fact for fact in facts]
+    return digest(plain)[:8]
 
 
 @dataclass
 class PoolMaker(StageMaker, ABC):
-    """Label cells that jobs find, without a filter and without training.
+    """A pool: cells that jobs find are labelled, without a filter and without training.
 
     Parameters
     ----------
@@ -61,77 +63,89 @@ class PoolMaker(StageMaker, ABC):
         Name of the flow.
     select
         Takes `size` cells at random, or all.
-    label
-        Labels them, without anchors.
+    plan
+        Plans their labels, without anchors, with the engine in it.
     dataset
         Fingerprint and regularisation of the covariance.
-    close
-        Draws the parts and ends the campaign.
+    outliers
+        Limits beyond which a label is flagged.
+    finish
+        Draws the splits and ends the pool.
     size
         Most cells; None for all.
     seed
-        Everything random follows from it.
-    categories, queue
+        Seed of everything random.
+    queues
         As of `ActiveLearningMaker`.
     """
 
     name: str = "pool"
     select: SelectMaker = field(default_factory=SelectMaker)
-    label: PlanMaker = field(default_factory=PlanMaker)
+    plan: PlanMaker = field(default_factory=PlanMaker)
     dataset: DatasetParams = field(default_factory=DatasetParams)
-    close: FinishPoolMaker = field(default_factory=FinishPoolMaker)
+    outliers: OutlierParams = field(default_factory=OutlierParams)
+    finish: FinishPoolMaker = field(default_factory=FinishPoolMaker)
     size: int | None = None
     seed: int = 42
-    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
-    queue: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queues: Queues = field(default_factory=Queues)
 
     @classmethod
     def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
-        """The pool that belongs to a campaign file's settings."""
+        """Build the pool that belongs to a campaign file's settings."""
         loop = ActiveLearningMaker.from_campaign(campaign)
         return cls(
             select=SelectMaker(params=SelectParams(selector="random")),
-            label=loop.label,
+            plan=loop.plan,
             dataset=loop.dataset,
-            close=FinishPoolMaker(params=campaign.iteration(1).train, outliers=loop.outliers),
+            outliers=loop.outliers,
+            finish=FinishPoolMaker(params=campaign.iteration(1).train),
             seed=campaign.seed,
-            categories=loop.categories,
-            queue=loop.queue,
+            queues=loop.queues,
             **fields,
         )
 
     @property
     def engine(self) -> Maker:
-        """What labels."""
-        return self.label.engine
+        """The static Maker that labels."""
+        return self.plan.engine
 
     @abstractmethod
-    def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
-        """The jobs that find the cells."""
+    def sources(self, context: IterationContext, seeds: dict[str, Structure]) -> list[Job]:
+        """Build the jobs that find the cells."""
 
     def make(
         self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
     ) -> Flow:
-        """The pool's flow; arguments as in `ActiveLearningMaker.make`. The student is not used."""
-        engine_hash = hash_engine(self.engine)
-        sources = self.sources(campaign, seeds, model)
-        outputs = [source.output for source in sources]
-        same = {"dataset": self.dataset, "model": model, "seed": self.seed}
-        selected = self.select.make(campaign, 1, outputs, budget=self.size, **same)
-        planned = self.label.make(campaign, 1, selected.output, engine_hash=engine_hash, **same)
-        closed = with_stable_uuid(
-            self.close.make(campaign, 1, planned.output, model, engine_hash), campaign, 1
+        """Build the pool's flow.
+
+        Parameters
+        ----------
+        campaign, seeds, model
+            As of `ActiveLearningMaker.make`.
+        student
+            Not used: a pool trains nothing.
+        """
+        context = IterationContext(
+            campaign=campaign,
+            iteration=1,
+            model=model,
+            seed=self.seed,
+            dataset=self.dataset,
+            engine_hash=hash_engine(self.engine),
+            outliers=self.outliers,
         )
-        return configured(
-            Flow([*sources, selected, planned, closed], name=campaign), self.categories, self.queue
-        )
+        sources = self.sources(context, seeds)
+        selection = self.select.make(context, explored=outputs(sources), budget=self.size)
+        labels = self.plan.make(context, accepted=selection.output)
+        end = self.finish.make(context, labels=labels.output)
+        return self.queues.apply(Flow([*sources, selection, labels, end], name=campaign))
 
 
 @dataclass
 class RandomMDMaker(PoolMaker):
     """The baseline: the campaign's own condition grids with k = 0, and no filter (Wang 2026, section 4.2).
 
-    Each condition keeps as many trajectories as it has entropy weights, so the pools come from
+    Each condition has as many trajectories as it has entropy weights, so the pools come from
     equally many. All of them run on the base model: nothing is trained in between.
 
     Parameters
@@ -145,19 +159,17 @@ class RandomMDMaker(PoolMaker):
 
     @classmethod
     def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
-        """With the grids of all the campaign's iterations."""
+        """Build it with the grids of all the campaign's iterations."""
         makers = []
         for number in range(1, campaign.n_iterations + 1):
             params = unbiased(campaign.iteration(number).explore)
             makers.append(ExploreMaker(params=params, stream=BASELINE_STREAM))
         return super().from_campaign(campaign, explore=makers, **fields)
 
-    def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
-        """Explorations of all grids."""
+    def sources(self, context: IterationContext, seeds: dict[str, Structure]) -> list[Job]:
+        """Build the explorations of all grids."""
         return [
-            maker.make(
-                campaign, number, batch, seeds, dataset=self.dataset, model=model, seed=self.seed
-            )
+            maker.make(context.of_iteration(number), batch=batch, seeds=seeds)
             for number, maker in enumerate(self.explore, 1)
             for batch in range(maker.batches(list(seeds)))
         ]
@@ -178,20 +190,17 @@ class IndependentTestMaker(PoolMaker):
 
     @classmethod
     def from_campaign(cls, campaign: Campaign, **fields: Any) -> Self:
-        """With the campaign's section `independent`."""
+        """Build it with the campaign's section `independent`."""
         cells = IndependentMaker(params=campaign.independent, explore=campaign.iteration(1).explore)
         return super().from_campaign(campaign, cells=cells, **fields)
 
-    def sources(self, campaign: str, seeds: dict[str, Structure], model: str) -> list[Job]:
-        """Relaxations and dynamics."""
-        return [
-            self.cells.make(campaign, 1, batch, seeds, model, self.seed)
-            for batch in range(self.cells.batches(list(seeds)))
-        ]
+    def sources(self, context: IterationContext, seeds: dict[str, Structure]) -> list[Job]:
+        """Build the relaxations and the dynamics."""
+        batches = self.cells.batches(list(seeds))
+        return [self.cells.make(context, batch=batch, seeds=seeds) for batch in range(batches)]
 
 
 def unbiased(explore: ExploreParams) -> ExploreParams:
-    """The same grid with k = 0 in place of each entropy weight."""
-    return explore.model_copy(
-        update={"entropy_weights": tuple(0.0 for _ in explore.entropy_weights), "ramp": 0}
-    )
+    """Return the same grid with k = 0 in place of each entropy weight."""
+    weights = tuple(0.0 for _ in explore.entropy_weights)
+    return explore.model_copy(update={"entropy_weights": weights, "ramp": 0})

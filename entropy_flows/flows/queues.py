@@ -1,21 +1,47 @@
-"""Which workers take which jobs."""
+"""The workers that take a flow's jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from jobflow import Flow
+from monty.json import MSONable
+
+from entropy_flows.schemas import AnyCampaign
+from entropy_flows.schemas.stages import CATEGORIES
 
 
-def configured(
-    flow: Flow, categories: Mapping[str, str], queue: Mapping[str, dict[str, Any]]
-) -> Flow:
-    """Set each job's worker category and changes of the queue adapter, also those of the jobs that jobs add."""
-    for stage in ("", *sorted({*categories, *queue})):  # "" is part of every name: the general rule
-        config: dict[str, Any] = {"_category": categories.get(stage, "cpu")}
-        if stage in queue:
-            config["_queueadapter"] = dict(queue[stage])
-        changes = {"manager_config": config, "pass_manager_config": False}
-        flow.update_config(changes, name_filter=stage, dynamic=True)
-    return flow
+@dataclass
+class Queues(MSONable):
+    """Worker categories and changes of the queue adapter, by stage.
+
+    Parameters
+    ----------
+    categories
+        Stage → FireWorks category; the others run on `cpu`.
+    adapters
+        Stage → changes of the queue adapter for its jobs.
+    """
+
+    categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
+    adapters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_file(cls, settings: AnyCampaign) -> Self:
+        """Read them off a file's settings, over the usual categories."""
+        changed = {str(stage): name for stage, name in settings.categories.items()}
+        adapters = {str(stage): dict(changes) for stage, changes in settings.queue.items()}
+        return cls({**CATEGORIES, **changed}, adapters)
+
+    def apply(self, flow: Flow) -> Flow:
+        """Set each job's category and queue adapter, also those of the jobs that jobs add."""
+        stages = {*self.categories, *self.adapters}
+        # jobflow matches any part of a name, so the empty one is the general rule
+        for stage in ("", *sorted(stages)):
+            config: dict[str, Any] = {"_category": self.categories.get(stage, "cpu")}
+            if stage in self.adapters:
+                config["_queueadapter"] = dict(self.adapters[stage])
+            changes = {"manager_config": config, "pass_manager_config": False}
+            flow.update_config(changes, name_filter=stage, dynamic=True)
+        return flow

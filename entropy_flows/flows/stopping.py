@@ -1,4 +1,4 @@
-"""When a campaign is over."""
+"""The rule that ends a campaign."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from entropy_flows.schemas import StopParams
+from entropy_flows.schemas.documents import State
 
 
 @dataclass(frozen=True)
 class StopDecision:
-    """Whether to go on, and in one line why not."""
+    """The state of a campaign after an iteration, and in one line why it ends."""
 
-    state: str
-    """running, done or failed."""
+    state: State
     message: str | None = None
 
 
@@ -26,12 +26,12 @@ def decide_to_stop(
     validation: dict[str, Any] | None,
     failure: dict[str, str] | None,
 ) -> StopDecision:
-    """Judge after an iteration.
+    """Decide after an iteration whether the campaign goes on.
 
     Parameters
     ----------
     iteration, last
-        The one that ended, and the last one there may be.
+        Number of the one that ended, and of the last one there may be.
     stop
         The campaign's limits.
     labels, new

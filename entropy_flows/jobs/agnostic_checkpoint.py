@@ -1,4 +1,4 @@
-"""The file of a search for cells without physics."""
+"""The checkpoint file of a search for cells without physics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SearchCheckpoint(CheckpointFile):
     path
         The file.
     facts
-        What the search is made of, in JSON types.
+        Everything that the search follows from, in JSON types.
     """
 
     def __init__(self, path: Path, facts: Sequence[Any]):
@@ -34,61 +34,68 @@ class SearchCheckpoint(CheckpointFile):
 
     @property
     def seconds(self) -> float:
-        """Processor time that went into the search, also in other processes."""
+        """Processor time (s) that went into the search, also in other processes."""
         return time.process_time() - self._started
 
-    def resume(self, run: RevEM, element: str) -> None:
+    def resume(self, search: RevEM, element: str) -> None:
         """Have a search go on from the file if it can."""
-        if (data := self.read()) is not None:
-            state, seconds = unpacked(data, element)
-            self._started -= seconds
-            run.resume(state)
+        data = self.read()
+        if data is None:
+            return
+        state, seconds = unpacked(data, element)
+        self._started -= seconds
+        search.resume(state)
 
-    def step(self, run: RevEM) -> bool:
-        """To be called after each batch: save if it is time, and end if the process was asked to.
+    def step(self, search: RevEM) -> bool:
+        """Save if it is time, and end if the process was asked to; to be called after each batch.
 
         Returns
         -------
         bool
             Whether the state was saved.
         """
-        return self.between(lambda: packed(run, self.seconds), f"candidate {run.done}")
+        return self.save_if_due(lambda: packed(search, self.seconds), f"candidate {search.done}")
 
 
-def packed(run: RevEM, seconds: float) -> bytes:
-    """A search's state as bytes, without pickle: numbers as JSON, which keeps every bit of a float, arrays as they are.
+def packed(search: RevEM, seconds: float) -> bytes:
+    """Pack a search's state into bytes, without pickle.
+
+    Numbers are JSON, which keeps every bit of a float; arrays are as they are.
 
     Parameters
     ----------
-    run
+    search
         The search.
     seconds
         Processor time that went into it.
     """
-    state = run.state()
-    found, statistics = state.pop("found"), state.pop("statistics")
-    rows = [[one.candidate, one.k, one.gain, one.entropy, len(one.atoms)] for one in found]
+    state = search.state()
+    cells = state.pop("found")
+    statistics = state.pop("statistics")
+    rows = [[cell.candidate, cell.k, cell.gain, cell.entropy, len(cell.atoms)] for cell in cells]
     plain = json.dumps({**state, "rows": rows, "seconds": seconds}).encode()
     stream = io.BytesIO()
     np.savez(
         stream,
         plain=np.frombuffer(plain, dtype=np.uint8),
         statistics=np.frombuffer(statistics, dtype=np.uint8),
-        cells=np.array([one.atoms.cell.array for one in found]),
-        positions=np.concatenate([one.atoms.positions for one in found]),
+        cells=np.array([cell.atoms.cell.array for cell in cells]),
+        positions=np.concatenate([cell.atoms.positions for cell in cells]),
     )
     return stream.getvalue()
 
 
 def unpacked(data: bytes, element: str) -> tuple[dict[str, Any], float]:
-    """The state that `packed` was given, of cells of one element, and the seconds."""
+    """Return the state that `packed` was given, of cells of one element, and the seconds."""
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         state: dict[str, Any] = json.loads(stored["plain"].tobytes())
-        rows, seconds = state.pop("rows"), state.pop("seconds")
-        places = np.split(stored["positions"], np.cumsum([row[-1] for row in rows])[:-1])
+        rows = state.pop("rows")
+        seconds = state.pop("seconds")
+        ends = np.cumsum([row[-1] for row in rows])
+        positions = np.split(stored["positions"], ends[:-1])
         cells = [
-            Atoms([element] * len(positions), positions=positions, cell=cell, pbc=True)
-            for cell, positions in zip(stored["cells"], places, strict=True)
+            Atoms([element] * len(sites), positions=sites, cell=cell, pbc=True)
+            for cell, sites in zip(stored["cells"], positions, strict=True)
         ]
         state["statistics"] = stored["statistics"].tobytes()
     state["found"] = [

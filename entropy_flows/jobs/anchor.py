@@ -14,6 +14,7 @@ from entropy_flows.explore import (
     keep_near_equilibrium,
 )
 from entropy_flows.jobs.common import StageMaker, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import StartCells, batch_of, count_batches, explore_batch
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
@@ -21,7 +22,7 @@ from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 
 ANCHOR_STREAM = 1_000_003
-"""Sets the anchors' random streams apart from the exploration's."""
+"""Separates the anchors' random streams from the exploration's."""
 
 
 @dataclass
@@ -40,7 +41,7 @@ class AnchorMaker(StageMaker):
     params: AnchorParams = field(default_factory=AnchorParams)
 
     def plain(self, explore: ExploreParams) -> ExploreParams:
-        """An exploration's parameters without bias, at the anchors' own conditions."""
+        """Return an exploration's parameters without bias, at the anchors' own conditions."""
         return explore.model_copy(
             update={
                 "entropy_weights": (0.0,),
@@ -51,32 +52,41 @@ class AnchorMaker(StageMaker):
         )
 
     def batches(self, explore: ExploreParams, phases: list[str]) -> int:
-        """Number of jobs the anchors' grid makes."""
+        """Count the jobs that the anchors' grid makes."""
         return count_batches(self.plain(explore), phases)
 
     @stage_job(ExploreDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], *, explore: ExploreParams,
-        model: str, seed: int,
-    ) -> ExploreDoc:  # fmt: skip
-        """Run one batch of the anchors' conditions; arguments as in `ExploreMaker.make`.
+        self,
+        context: IterationContext,
+        *,
+        batch: int,
+        seeds: dict[str, Structure],
+        explore: ExploreParams,
+    ) -> ExploreDoc:
+        """Run one batch of the anchors' conditions.
 
-        `explore` is the exploration whose phases, times and (by default) temperatures and pressures
-        are used.
+        Parameters
+        ----------
+        context, batch, seeds
+            As of `ExploreMaker.make`.
+        explore
+            Exploration whose phases, times and (by default) temperatures and pressures are used.
         """
         plain = self.plain(explore)
-        store = CampaignStore.open(campaign)
-        base = load_batch_model(store.fetch_model(model), device=settings().device)
-        runs = draw_runs(condition_grid(plain, list(seeds)), 1.0, (seed, iteration, ANCHOR_STREAM))
-        starts = StartCells.of_campaign(store, seeds, model, base)
-        doc = explore_batch(
-            (campaign, iteration, batch),
+        store = CampaignStore.open(context.campaign)
+        model = load_batch_model(store.fetch_model(context.model), device=settings().device)
+        grid = condition_grid(plain, list(seeds))
+        runs = draw_runs(grid, 1.0, (context.seed, context.iteration, ANCHOR_STREAM))
+        starts = StartCells.of_campaign(store, seeds, context.model, model)
+        batch_document = explore_batch(
+            context,
+            batch,
             batch_of(runs, plain, batch),
-            starts,
-            base,
-            model,
-            None,
-            plain,
+            start=starts,
+            model=model,
+            bias=None,
+            params=plain,
             keep=lambda trajectory: keep_near_equilibrium(trajectory, self.params.max_force),
         )
-        return doc.model_copy(update={"equations_of_state": starts.told()})
+        return batch_document.model_copy(update={"equations_of_state": starts.fitted()})

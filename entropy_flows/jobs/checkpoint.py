@@ -94,7 +94,7 @@ class CheckpointFile:
         with whole_file(self.path) as file:
             file.write(hashlib.sha256(body).digest() + body)
 
-    def between(self, state: Callable[[], bytes], where: str) -> bool:
+    def save_if_due(self, state: Callable[[], bytes], where: str) -> bool:
         """To be called where the job may stop: save if it is time, and end if the process was asked to.
 
         Returns
@@ -143,7 +143,7 @@ class ExploreCheckpoint(CheckpointFile):
 
     def step(self, ensemble: Ensemble) -> None:
         """To be called after each step: save if it is time, and end if the process was asked to."""
-        self.between(lambda: pack(ensemble.state()), f"step {ensemble.step}")
+        self.save_if_due(lambda: pack(ensemble.state()), f"step {ensemble.step}")
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state, all of it or nothing."""

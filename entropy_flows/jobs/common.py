@@ -1,4 +1,4 @@
-"""What every stage's job shares: its identity, its failure as a row, and its stored output when it is run again."""
+"""What every stage's job shares: identity, failure as a row, and its stored output when it is run again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import functools
 import inspect
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from jobflow import CURRENT_JOB, Job, Maker, job
 from pydantic import BaseModel
@@ -26,11 +26,10 @@ class LostInputError(RuntimeError):
 
 @dataclass
 class StageMaker(Maker):
-    """Base of the Makers: a field that there is not cannot be set.
+    """Base of the Makers; only its fields can be set.
 
-    What is one fact for several stages is held by the flow that makes their jobs, and handed to
-    each with its job. A value that was written to a Maker which does not hold it would be lost
-    without a word.
+    A fact of several stages is held by the flow that makes their jobs, and handed to each job.
+    A value written to a Maker that does not hold it would be lost without a word.
 
     Raises
     ------
@@ -41,37 +40,63 @@ class StageMaker(Maker):
     name: str = "stage"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        known = [each.name for each in fields(self)]
-        if name not in known:
+        names = [item.name for item in fields(self)]
+        if name not in names:
             raise AttributeError(
-                f"{type(self).__name__} has no field {name!r}; its fields: {', '.join(known)}"
+                f"{type(self).__name__} has no field {name!r}; its fields: {', '.join(names)}"
             )
         super().__setattr__(name, value)
+
+
+class JobKey(NamedTuple):
+    """Identity of a stage's job."""
+
+    campaign: str
+    iteration: int
+    batch: int | None
+
+    @classmethod
+    def from_arguments(cls, arguments: dict[str, Any]) -> JobKey:
+        """Read the key off a job's arguments: its `context`, or `campaign` and `iteration`."""
+        context = arguments.get("context")
+        batch = arguments.get("batch")
+        if context is None:
+            return cls(arguments["campaign"], arguments["iteration"], batch)
+        return cls(context.campaign, context.iteration, batch)
+
+    def label(self, stage: str) -> str:
+        """Name the job among those of its iteration, such as `explore/3`."""
+        return stage if self.batch is None else f"{stage}/{self.batch}"
+
+    def name(self, made: Job, stage: str) -> Job:
+        """Give a job the uuid that follows from this key and its stage."""
+        batch = () if self.batch is None else (self.batch,)
+        return with_stable_uuid(made, self.campaign, self.iteration, *batch, name=stage)
 
 
 def stage_job(
     schema: type[BaseModel], adds_jobs: bool = False, stable_uuid: bool = True
 ) -> Callable[[Callable], Callable[..., Job]]:
-    """Turn a Maker's `make(self, campaign, iteration, …)` into a stage's job.
+    """Turn a Maker's `make(self, context, …)` into a stage's job.
 
-    The job's uuid follows from campaign, iteration, the Maker's name and, where there is one, the
-    argument `batch`: made twice, it is the same job.
+    The job's uuid follows from campaign, iteration, the Maker's name and the argument `batch`, if
+    there is one. Made twice, it is the same job.
 
     A stage that fails for a reason of its own leaves a row in `failures` and ends with the output
-    None, which the stages after it take for a lost input; the last one ends the campaign with the
-    reason. What the machine did wrong is raised: the job is then run again. Arrays go to the `data`
-    store, the wall time to the iteration's document.
+    None. The stages after it take that for a lost input, and the last one ends the campaign with
+    the reason. A fault of the machine is raised: the job is then run again. Arrays go to the
+    `data` store, the wall time to the iteration's document.
 
     Parameters
     ----------
     schema
-        Document that the stage returns.
+        Document that the stage returns, which is the job's `output_schema`.
     adds_jobs
-        Whether it adds other jobs: it then does its work when it is run again, so as to add the
-        same ones. Any other returns what it has stored.
+        Whether it adds other jobs. It then does its work when it is run again, so as to add the
+        same ones; any other returns its stored output.
     stable_uuid
-        False for what people ask for again and again: each is a job of its own, and decides itself
-        what is left to do.
+        False for what people ask for again and again. Each request is a job of its own, and
+        decides itself what is left to do.
     """
 
     def decorate(method: Callable) -> Callable[..., Job]:
@@ -79,41 +104,22 @@ def stage_job(
 
         @functools.wraps(method)
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-            bound = signature.bind(self, *args, **kwargs).arguments
-            store, iteration, uuid = (
-                CampaignStore.open(bound["campaign"]),
-                bound["iteration"],
-                current_uuid(),
-            )
-            if not adds_jobs and (done := document(schema, stored_output(uuid))) is not None:
-                return done
-            place = f"{self.name}/{bound['batch']}" if "batch" in bound else self.name
-            started = time.perf_counter()
-            try:
-                result = method(self, *args, **kwargs)
-            except LostInputError:
-                return None  # the stage that lost it has told why
-            except Exception as err:
-                if is_machine_fault(err):
-                    raise
-                store.add_failure(iteration, self.name, place, uuid, f"{type(err).__name__}: {err}")
-                return None
-            store.forget_failures([uuid])
-            store.record(
-                iteration, **{f"seconds.{place.replace('.', '_')}": time.perf_counter() - started}
-            )
-            return result
+            key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
+            if not adds_jobs:
+                stored = document(schema, stored_output(current_uuid()))
+                if stored is not None:
+                    return stored
+            return _run_stage(self.name, key, lambda: method(self, *args, **kwargs))
 
-        make_job = job(run, data="trajectories")
+        make_job = job(run, data="trajectories", output_schema=schema)
 
         @functools.wraps(method)
         def make(self: Any, *args: Any, **kwargs: Any) -> Job:
-            bound = signature.bind(self, *args, **kwargs).arguments
-            batch = [bound["batch"]] if "batch" in bound else []
             made: Job = make_job(self, *args, **kwargs)
             if not stable_uuid:
                 return made
-            return with_stable_uuid(made, bound["campaign"], bound["iteration"], *batch)
+            key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
+            return key.name(made, self.name)
 
         make.original = run  # type: ignore[attr-defined]  # what jobflow calls when the job is run
         return make
@@ -121,25 +127,98 @@ def stage_job(
     return decorate
 
 
+def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
+    """Do a stage's work; a failure of its own becomes a row and the output None."""
+    store = CampaignStore.open(key.campaign)
+    uuid = current_uuid()
+    label = key.label(stage)
+    started = time.perf_counter()
+    try:
+        result = work()
+    except LostInputError:
+        return _no_output()  # the stage that lost it has recorded why
+    except Exception as err:
+        if is_machine_fault(err):
+            raise
+        store.add_failure(key.iteration, stage, label, uuid, f"{type(err).__name__}: {err}")
+        return _no_output()
+    store.forget_failures([uuid])
+    seconds = time.perf_counter() - started
+    store.record(key.iteration, **{f"seconds.{label.replace('.', '_')}": seconds})
+    return result
+
+
+def _no_output() -> None:
+    """Let the running job end without a document, which jobflow refuses where a schema is set."""
+    if CURRENT_JOB.job is not None:
+        CURRENT_JOB.job.output_schema = None  # type: ignore[assignment]
+
+
+def final_job(
+    schema: type[BaseModel], name: str | None = None
+) -> Callable[[Callable], Callable[..., Job]]:
+    """Turn a Maker's `make(self, context, …)` into the job that ends a campaign or goes on with it.
+
+    It does its work whenever it is run, since a repaired stage may have changed what it finds.
+    Any failure is raised: nothing comes after it that could tell of one.
+
+    Parameters
+    ----------
+    schema
+        Document that the job returns.
+    name
+        Name of the job; None takes the Maker's.
+    """
+
+    def decorate(method: Callable) -> Callable[..., Job]:
+        signature = inspect.signature(method)
+        make_job = job(method, output_schema=schema)
+
+        @functools.wraps(method)
+        def make(self: Any, *args: Any, **kwargs: Any) -> Job:
+            made: Job = make_job(self, *args, **kwargs)
+            made.name = name or self.name  # jobflow would take the name of a flow's Maker
+            key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
+            return key.name(made, made.name)
+
+        make.original = method  # type: ignore[attr-defined]  # what jobflow calls when the job is run
+        return make
+
+    return decorate
+
+
 def current_uuid() -> str:
-    """The running job's uuid; "local" outside of one."""
+    """Return the running job's uuid; "local" outside of one."""
     running = CURRENT_JOB.job
     return "local" if running is None else str(running.uuid)
 
 
-def with_stable_uuid(made: Job, campaign: str, iteration: int, *key: Any) -> Job:
-    """Give a job the uuid that follows from campaign, iteration, name and `key`: emitted twice, it is the same job."""
-    made.set_uuid(
-        str(
-            uuid.uuid5(NAMESPACE, "/".join(map(str, ("job", campaign, iteration, made.name, *key))))
-        )
-    )
+def with_stable_uuid(
+    made: Job, campaign: str, iteration: int, *key: Any, name: str | None = None
+) -> Job:
+    """Give a job the uuid that follows from campaign, iteration, name and `key`.
+
+    Emitted twice, it is the same job. `name` is the stage's, where the job's own says more.
+    """
+    identity = ("job", campaign, iteration, name or made.name, *key)
+    made.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, identity)))))
     return made
 
 
 def document(schema: type[DocumentT], value: Any) -> DocumentT | None:
-    """A resolved reference as the document it was; None if its job was lost."""
+    """Return a resolved reference as the document it was; None if its job was lost."""
     if value is None or isinstance(value, schema):
         return value
     data = value.model_dump() if isinstance(value, BaseModel) else value
     return schema.model_validate({k: v for k, v in data.items() if not k.startswith("@")})
+
+
+def documents(schema: type[DocumentT], values: Iterable[Any]) -> list[DocumentT]:
+    """Return resolved references as documents, without those of lost jobs."""
+    resolved = (document(schema, value) for value in values)
+    return [item for item in resolved if item is not None]
+
+
+def outputs(jobs: Iterable[Job]) -> list[Any]:
+    """Return the references to the outputs of jobs."""
+    return [made.output for made in jobs]

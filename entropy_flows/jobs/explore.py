@@ -9,7 +9,7 @@ from typing import Self
 from ase import Atoms
 from pymatgen.core import Structure
 
-from entropy_flows.entropy import Bias, DatasetParams, GlobalBias, LocalBias
+from entropy_flows.entropy import Bias, GlobalBias, LocalBias
 from entropy_flows.explore import (
     EquationOfState,
     ExploreParams,
@@ -26,6 +26,7 @@ from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
@@ -44,9 +45,9 @@ class ExploreMaker(StageMaker):
     params
         Grid, dynamics and limits.
     fingerprint
-        Of the local entropy.
+        Fingerprint of the local entropy.
     stream
-        Random stream of the runs: others for pools that are compared, which else would have
+        Random stream of the runs. Pools that are compared have others, or they would have
         trajectories in common.
     """
 
@@ -56,63 +57,60 @@ class ExploreMaker(StageMaker):
     stream: int | None = None
 
     def batches(self, phases: list[str]) -> int:
-        """Number of jobs the grid makes."""
+        """Count the jobs that the grid makes."""
         return count_batches(self.params, phases)
 
     def runs(self, phases: list[str], iteration: int, seed: int) -> list[Run]:
-        """The grid's runs in an iteration of a campaign with this seed."""
+        """Draw the grid's runs in an iteration of a campaign with this seed."""
         streams = (seed, iteration) if self.stream is None else (seed, iteration, self.stream)
-        return draw_runs(
-            condition_grid(self.params, phases), self.params.per_atom_fraction, streams
-        )
+        grid = condition_grid(self.params, phases)
+        return draw_runs(grid, self.params.per_atom_fraction, streams)
 
     @stage_job(ExploreDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, seeds: dict[str, Structure], *, dataset: DatasetParams,
-        model: str, seed: int,
-    ) -> ExploreDoc:  # fmt: skip
+        self, context: IterationContext, *, batch: int, seeds: dict[str, Structure]
+    ) -> ExploreDoc:
         """Run one batch.
 
         Parameters
         ----------
-        campaign, iteration, batch
-            Place of this job.
+        context
+            Constants of the iteration.
+        batch
+            Number of this job among those of the grid.
         seeds
             Phase → seed cell.
-        dataset
-            Of the global entropy, for `params.surface` "global".
-        model
-            Reference of the model to explore with.
-        seed
-            The campaign's seed.
         """
-        store = CampaignStore.open(campaign)
-        base = load_batch_model(store.fetch_model(model), device=settings().device)
-        runs = batch_of(self.runs(list(seeds), iteration, seed), self.params, batch)
-        starts, bias = (
-            StartCells.of_campaign(store, seeds, model, base),
-            self._bias(store, iteration, dataset),
+        store = CampaignStore.open(context.campaign)
+        model = load_batch_model(store.fetch_model(context.model), device=settings().device)
+        runs = self.runs(list(seeds), context.iteration, context.seed)
+        starts = StartCells.of_campaign(store, seeds, context.model, model)
+        batch_document = explore_batch(
+            context,
+            batch,
+            batch_of(runs, self.params, batch),
+            start=starts,
+            model=model,
+            bias=self._bias(store, context),
+            params=self.params,
         )
-        doc = explore_batch(
-            (campaign, iteration, batch), runs, starts, base, model, bias, self.params
-        )
-        return doc.model_copy(update={"equations_of_state": starts.told()})
+        return batch_document.model_copy(update={"equations_of_state": starts.fitted()})
 
-    def _bias(self, store: CampaignStore, iteration: int, dataset: DatasetParams) -> Bias:
-        """The cell's own entropy, or that of the data set with the cell in it."""
+    def _bias(self, store: CampaignStore, context: IterationContext) -> Bias:
+        """Build the bias from the cell's own entropy, or from that of the data set with the cell in it."""
         if self.params.surface == "local":
             return LocalBias(GOM(**dict(self.fingerprint)))
-        ledger = store.ledger(dataset)
-        return GlobalBias(ledger.fingerprint, ledger.statistics(iteration, "select"))
+        ledger = store.ledger(context.dataset)
+        return GlobalBias(ledger.fingerprint, ledger.statistics(context.iteration, "select"))
 
 
 def count_batches(params: ExploreParams, phases: list[str]) -> int:
-    """Number of jobs that a grid makes."""
+    """Count the jobs that a grid makes."""
     return -(-len(condition_grid(params, phases)) // params.batch_size)
 
 
 def batch_of(runs: Sequence[Run], params: ExploreParams, batch: int) -> list[Run]:
-    """The runs of one job."""
+    """Return the runs of one job."""
     return list(runs[batch * params.batch_size : (batch + 1) * params.batch_size])
 
 
@@ -123,30 +121,30 @@ class StartCells:
     ----------
     seeds
         Phase → seed cell.
-    base
+    model
         Model of the equations of state: the campaign's base model, so that a pressure is the same
         volume in each iteration. A model that has just learned from far-away cells may be wrong at
         the crystals' own minima.
     """
 
-    def __init__(self, seeds: Mapping[str, Structure], base: BatchModel):
-        self.seeds, self.base = seeds, base
-        self.eos: dict[str, EquationOfState] = {}
+    def __init__(self, seeds: Mapping[str, Structure], model: BatchModel):
+        self.seeds = seeds
+        self.model = model
+        self.equations: dict[str, EquationOfState] = {}
 
     @classmethod
     def of_campaign(
         cls, store: CampaignStore, seeds: Mapping[str, Structure], model: str, loaded: BatchModel
     ) -> Self:
-        """With the campaign's base model, which is loaded if it is not `model`, loaded already."""
-        first = store.model(0)
-        if first is None or first["reference"] == model:
+        """Use the campaign's base model, which is loaded if it is not `model`, loaded already."""
+        base = store.model(0)
+        if base is None or base["reference"] == model:
             return cls(seeds, loaded)
-        return cls(
-            seeds, load_batch_model(store.fetch_model(first["reference"]), device=settings().device)
-        )
+        source = store.fetch_model(base["reference"])
+        return cls(seeds, load_batch_model(source, device=settings().device))
 
     def __call__(self, run: Run) -> Atoms:
-        """The cell that a run starts from; one with a vacuum starts as it is.
+        """Build the cell that a run starts from; one with a vacuum starts as it is.
 
         Raises
         ------
@@ -154,79 +152,106 @@ class StartCells:
             If the model does not bind the phase, the pressure is too high, or a cell with a vacuum
             has a pressure.
         """
-        phase, pressure = run.condition.phase, run.condition.pressure
-        atoms = to_atoms(self.seeds[phase])
-        if pressure == 0 and vacuum_of(atoms) is not None:
+        condition = run.condition
+        atoms = to_atoms(self.seeds[condition.phase])
+        if condition.pressure == 0 and vacuum_of(atoms) is not None:
             return atoms
-        return prescale(atoms, pressure, self.of(phase))
+        return prescale(atoms, condition.pressure, self.equation_of(condition.phase))
 
-    def of(self, phase: str) -> EquationOfState:
-        """A phase's equation of state, fitted once; a ValueError if its cell has a vacuum."""
-        if phase not in self.eos:
+    def equation_of(self, phase: str) -> EquationOfState:
+        """Return a phase's equation of state, fitted once; a ValueError if its cell has a vacuum."""
+        if phase not in self.equations:
             atoms = to_atoms(self.seeds[phase])
-            if (vacuum := vacuum_of(atoms)) is not None:
+            vacuum = vacuum_of(atoms)
+            if vacuum is not None:
                 raise ValueError(
                     f"phase {phase!r} is {vacuum}: no volume of its cell stands for a pressure"
                 )
-            self.eos[phase] = equation_of_state(atoms, self.base)
-        return self.eos[phase]
+            self.equations[phase] = equation_of_state(atoms, self.model)
+        return self.equations[phase]
 
-    def told(self) -> dict[str, dict[str, float]]:
-        """All that were fitted, as plain numbers."""
+    def fitted(self) -> dict[str, dict[str, float]]:
+        """Return volume (Å³/atom) and bulk modulus (GPa) of each phase that was fitted."""
         return {
-            phase: {"volume": e.volume, "bulk_modulus": e.bulk_modulus}
-            for phase, e in self.eos.items()
+            phase: {"volume": equation.volume, "bulk_modulus": equation.bulk_modulus}
+            for phase, equation in self.equations.items()
         }
 
 
 def explore_batch(
-    place: tuple[str, int, int],
+    context: IterationContext,
+    batch: int,
     runs: list[Run],
+    *,
     start: Callable[[Run], Atoms],
-    base: BatchModel,
-    model: str,
+    model: BatchModel,
     bias: Bias | None,
     params: ExploreParams,
     keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
 ) -> ExploreDoc:
-    """Prepare the runs' cells, run them and describe what they did; a run without a usable start is told as such.
+    """Prepare the runs' cells, run them and describe what they did.
 
-    `place` is campaign, iteration and batch; `start` gives a run's cell; `model` is the reference
-    that `base` was loaded from. A job that was stopped goes on from its last checkpoint.
+    A job that was stopped goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    context
+        Constants of the iteration; its `model` is the reference that `model` was loaded from.
+    batch
+        Number of the job.
+    runs
+        Runs of the job. One without a usable start is described with its reason.
+    start
+        Builds a run's starting cell.
+    model
+        Model of the dynamics.
+    bias
+        Entropy bias; None for plain dynamics.
+    params
+        Dynamics and limits.
+    keep
+        Chooses the snapshots of a trajectory that are kept.
     """
-    campaign, iteration, batch = place
-    starts: dict[int, Atoms] = {}
-    refused: dict[int, str] = {}
-    for run in runs:
-        try:
-            starts[run.index] = start(run)
-        except (
-            Exception
-        ) as err:  # a model may refuse a phase in many ways; its runs end, the others go on
-            if is_machine_fault(err):
-                raise
-            refused[run.index] = str(err) or type(err).__name__
-    usable = [run for run in runs if run.index in starts]
-    cells = [starts[run.index] for run in usable]
-    file = checkpoint_folder(campaign, iteration, current_uuid()) / "explore.checkpoint"
-    checkpoint = ExploreCheckpoint(file, usable, cells, params, model)
+    cells, refusals = _start_cells(runs, start)
+    usable = [run for run in runs if run.index in cells]
+    starts = [cells[run.index] for run in usable]
+    folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
+    path = folder / "explore.checkpoint"
+    checkpoint = ExploreCheckpoint(path, usable, starts, params, context.model)
     with defer_sigterm():
         trajectories = explore(
-            usable, cells, base, bias, params, on_step=checkpoint.step, resume=checkpoint.load()
+            usable, starts, model, bias, params, on_step=checkpoint.step, resume=checkpoint.load()
         )
-    kept = [keep(trajectory) for trajectory in trajectories]
-    done = {trajectory.run.index: trajectory for trajectory in kept}
+    chosen = [keep(trajectory) for trajectory in trajectories]
+    by_run = {trajectory.run.index: trajectory for trajectory in chosen}
     return ExploreDoc(
-        iteration=iteration,
+        iteration=context.iteration,
         batch=batch,
-        runs=[describe(run, done.get(run.index), refused.get(run.index)) for run in runs],
+        runs=[describe(run, by_run.get(run.index), refusals.get(run.index)) for run in runs],
         equations_of_state={},
-        trajectories=[pack(trajectory) for trajectory in kept],
+        trajectories=[pack(trajectory) for trajectory in chosen],
     )
 
 
+def _start_cells(
+    runs: Sequence[Run], start: Callable[[Run], Atoms]
+) -> tuple[dict[int, Atoms], dict[int, str]]:
+    """Build starting cells by the run's index, and the reasons of those that have none."""
+    cells: dict[int, Atoms] = {}
+    refusals: dict[int, str] = {}
+    for run in runs:
+        try:
+            cells[run.index] = start(run)
+        # a model may refuse a phase in many ways; its runs end, the others go on
+        except Exception as err:
+            if is_machine_fault(err):
+                raise
+            refusals[run.index] = str(err) or type(err).__name__
+    return cells, refusals
+
+
 def snapshots(doc: ExploreDoc) -> Iterator[tuple[RunDoc, int, Atoms, float]]:
-    """(run, step, cell, largest force) of every snapshot of a batch, in order."""
+    """Yield (run, step, cell, largest force) of every snapshot of a batch, in order."""
     runs = {run.index: run for run in doc.runs}
     for packed in doc.trajectories:
         rows = zip(packed["steps"], packed["positions"], packed["max_forces"], strict=True)
@@ -241,18 +266,16 @@ def snapshots(doc: ExploreDoc) -> Iterator[tuple[RunDoc, int, Atoms, float]]:
 
 
 def origin(run: RunDoc, step: int, model: str, **more: object) -> dict[str, object]:
-    """Where a snapshot came from, as the ledger keeps it."""
-    condition = {
-        name: getattr(run, name)
-        for name in ("phase", "temperature", "k", "pressure", "mode", "seed")
-    }
+    """Describe where a snapshot came from, as the ledger keeps it."""
+    names = ("phase", "temperature", "k", "pressure", "mode", "seed")
+    condition = {name: getattr(run, name) for name in names}
     return {**condition, "run": run.index, "step": step, "model": model, **more}
 
 
-def describe(run: Run, trajectory: Trajectory | None, refused: str | None = None) -> RunDoc:
-    """What is told of a run."""
+def describe(run: Run, trajectory: Trajectory | None, refusal: str | None = None) -> RunDoc:
+    """Build the record of one MD run; `refusal` is the reason why it has no trajectory."""
     condition = run.condition
-    finite = trajectory is not None and len(trajectory.steps) > 0
+    sampled = trajectory is not None and len(trajectory.steps) > 0
     return RunDoc(
         index=run.index,
         phase=condition.phase,
@@ -262,15 +285,15 @@ def describe(run: Run, trajectory: Trajectory | None, refused: str | None = None
         mode=run.mode,
         seed=run.seed,
         snapshots=len(trajectory) if trajectory else 0,
-        mean_temperature=trajectory.mean_temperature if trajectory and finite else None,
-        min_distance=trajectory.min_distance if trajectory and finite else None,
-        reason=refused if trajectory is None else trajectory.reason,
+        mean_temperature=trajectory.mean_temperature if trajectory and sampled else None,
+        min_distance=trajectory.min_distance if trajectory and sampled else None,
+        reason=refusal if trajectory is None else trajectory.reason,
         wall_seconds=trajectory.wall_seconds if trajectory else 0.0,
     )
 
 
 def pack(trajectory: Trajectory) -> dict[str, object]:
-    """A trajectory as plain data."""
+    """Return a trajectory as plain data."""
     names = ("numbers", "cell", *Trajectory.PER_SNAPSHOT)
     packed: dict[str, object] = {name: getattr(trajectory, name).tolist() for name in names}
     if trajectory.magmoms is not None:

@@ -1,105 +1,136 @@
-"""The last jobs of a pool, a learning curve and a data set without physics: each writes down the result."""
+"""The last jobs of a pool, a learning curve and a data set without physics.
+
+Each waits for the jobs before it, and writes down how the campaign ended.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from jobflow import job
 
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.jobs.common import StageMaker, document
-from entropy_flows.jobs.train import assign_parts, flag_odd
-from entropy_flows.label import OutlierParams
-from entropy_flows.schemas import AdmitDoc
+from entropy_flows.jobs.common import StageMaker, document, final_job
+from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.train import flag_odd_labels, split_cells
+from entropy_flows.schemas import AdmitDoc, LabelDoc, PointDoc, StateDoc
+from entropy_flows.schemas.documents import State
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams
 
 
 @dataclass
 class FinishPoolMaker(StageMaker):
-    """Flag odd labels, draw training, validation and test part, and say that the pool is done.
+    """Flag odd labels, draw training, validation and test cells, and end the pool.
 
     Parameters
     ----------
     name
         Job name.
     params
-        Fractions and seed of the parts.
-    outliers
-        When a label is flagged.
+        Fractions and seed of the splits.
     """
 
     name: str = "finish"
     params: TrainParams = field(default_factory=TrainParams)
-    outliers: OutlierParams = field(default_factory=OutlierParams)
 
-    @job
-    def make(
-        self, campaign: str, iteration: int, labelled: Any, model: str, engine_hash: str
-    ) -> dict[str, Any]:
-        """Close the pool; `labelled` only makes this job wait for the labels."""
-        store = CampaignStore.open(campaign)
-        flag_odd(store, iteration, model, engine_hash, self.outliers)
-        frames = store.frames(engine_hash=engine_hash)
-        parts = assign_parts(store, frames, iteration, self.params) if frames else {}
-        failed = Counter(label["reason"] for label in store.labels(engine_hash, converged=False))
-        reasons = "".join(f", {count} × {reason}" for reason, count in failed.items())
-        sizes = ", ".join(f"{len(cells)} {part}" for part, cells in parts.items())
-        message = (
-            f"pool of {len(frames)} labels ({sizes}){reasons}" if frames else f"no label{reasons}"
-        )
-        store.set_state("done" if frames else "failed", message)
-        forget_iteration(campaign, iteration)
-        return {"labels": len(frames), "message": message}
+    @final_job(StateDoc)
+    def make(self, context: IterationContext, *, labels: LabelDoc | None) -> StateDoc:
+        """End the pool; this job waits for `labels`."""
+        store = CampaignStore.open(context.campaign)
+        flag_odd_labels(store, context, context.model)
+        frames = store.frames(engine_hash=context.engine_hash)
+        failed = store.labels(context.engine_hash, converged=False)
+        counts = Counter(label["reason"] for label in failed)
+        reasons = "".join(f", {count} × {reason}" for reason, count in counts.items())
+        if not frames:
+            return _finished(store, context, "failed", f"no label{reasons}")
+        cells = split_cells(store, frames, context.iteration, self.params)
+        sizes = ", ".join(f"{len(cells[split])} {split}" for split in cells)
+        message = f"pool of {len(frames)} labels ({sizes}){reasons}"
+        return _finished(store, context, "done", message)
 
 
 @dataclass
 class FinishCurveMaker(StageMaker):
-    """Say that a curve is done."""
+    """End a learning curve.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    """
 
     name: str = "finish"
 
-    @job
-    def make(self, campaign: str, iteration: int, points: list[Any]) -> dict[str, Any]:
-        """End it; `points` makes this job wait for them."""
-        store = CampaignStore.open(campaign)
-        done, failed = len(store.points()), len(store.failures(stage="point"))
-        message = f"{done} of {len(points)} points" + (
-            f", {failed} failed (see failures)" if failed else ""
-        )
-        store.set_state("done" if done else "failed", message)
-        forget_iteration(campaign, iteration)
-        return {"points": done, "message": message}
+    @final_job(StateDoc)
+    def make(self, context: IterationContext, *, points: Sequence[PointDoc | None]) -> StateDoc:
+        """End the curve; this job waits for `points`."""
+        store = CampaignStore.open(context.campaign)
+        trained = len(store.points())
+        failed = len(store.failures(stage="point"))
+        message = f"{trained} of {len(points)} points"
+        if failed:
+            message += f", {failed} failed (see failures)"
+        return _finished(store, context, "done" if trained else "failed", message)
 
 
 @dataclass
 class FinishDatasetMaker(StageMaker):
-    """Say that the data set is done."""
+    """End a data set without physics.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    """
 
     name: str = "finish"
 
-    @job
+    @final_job(StateDoc)
     def make(
-        self, campaign: str, iteration: int, admitted: Any, labelled: list[Any]
-    ) -> dict[str, Any]:
-        """End it; `labelled` makes this job wait for the labels."""
-        store, doc = CampaignStore.open(campaign), document(AdmitDoc, admitted)
-        if doc is None:
+        self,
+        context: IterationContext,
+        *,
+        admission: AdmitDoc | None,
+        plans: Sequence[LabelDoc | None] = (),
+    ) -> StateDoc:
+        """End the data set.
+
+        Parameters
+        ----------
+        context
+            Constants of the data set.
+        admission
+            Document of the job that admits the cells; None if it failed.
+        plans
+            Documents of the jobs that plan labels, for whose labels this job waits.
+        """
+        store = CampaignStore.open(context.campaign)
+        admitted = document(AdmitDoc, admission)
+        if admitted is None:
             failure = next(reversed(store.failures()), None)
             message = f"{failure['place']}: {failure['message']}" if failure else "no cells"
             store.set_state("failed", message)
-            return {"message": message}
+            return StateDoc(state="failed", message=message)
         lost = len(store.failures(stage="ascend"))
-        message = f"{doc.cells} cells, {doc.atoms} atoms" + (
-            f"; {lost} runs failed (see failures)" if lost else ""
-        )
-        if labelled:
-            good = sum(1 for _ in store.labels(converged=True))
-            message += f"; {good} labels"
+        message = f"{admitted.cells} cells, {admitted.atoms} atoms"
+        if lost:
+            message += f"; {lost} runs failed (see failures)"
+        if plans:
+            converged = sum(1 for _ in store.labels(converged=True))
+            message += f"; {converged} labels"
         store.set_state("done", message)
-        store.record(iteration, admit=doc.model_dump())
-        for done in store.iterations():
-            forget_iteration(campaign, done["iteration"])
-        return {"message": message}
+        store.record(context.iteration, admit=admitted.model_dump())
+        for search in store.iterations():
+            forget_iteration(context.campaign, search["iteration"])
+        return StateDoc(state="done", message=message)
+
+
+def _finished(
+    store: CampaignStore, context: IterationContext, state: State, message: str
+) -> StateDoc:
+    """Write down how a campaign ended, and delete its checkpoints."""
+    store.set_state(state, message)
+    forget_iteration(context.campaign, context.iteration)
+    return StateDoc(state=state, message=message)

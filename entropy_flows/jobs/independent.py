@@ -20,6 +20,7 @@ from entropy_flows.explore import (
 )
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import (
     StartCells,
     batch_of,
@@ -34,12 +35,12 @@ from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 
 INDEPENDENT_STREAM = 1_000_033
-"""Sets these random streams apart from the exploration's."""
+"""Separates these random streams from the exploration's."""
 
 
 @dataclass
 class IndependentMaker(StageMaker):
-    """Relax a batch's crystals under their pressure and run plain dynamics from there.
+    """Relax a batch's crystals under their pressure and run plain dynamics from them.
 
     Parameters
     ----------
@@ -57,70 +58,74 @@ class IndependentMaker(StageMaker):
 
     @property
     def plain(self) -> ExploreParams:
-        """The dynamics' parameters."""
+        """Parameters of the dynamics."""
         return self.params.explore_params(self.explore)
 
     def batches(self, phases: list[str]) -> int:
-        """Number of jobs."""
+        """Count the jobs."""
         return count_batches(self.plain, phases)
 
     @stage_job(ExploreDoc)
     def make(
-        self,
-        campaign: str,
-        iteration: int,
-        batch: int,
-        seeds: dict[str, Structure],
-        model: str,
-        seed: int,
+        self, context: IterationContext, *, batch: int, seeds: dict[str, Structure]
     ) -> ExploreDoc:
-        """Run one batch; arguments as in `ExploreMaker.make`."""
-        store = CampaignStore.open(campaign)
-        base = load_batch_model(store.fetch_model(model), device=settings().device)
-        grid = condition_grid(self.plain, list(seeds))
-        runs = batch_of(
-            draw_runs(grid, 1.0, (seed, iteration, INDEPENDENT_STREAM)), self.plain, batch
+        """Run one batch; arguments as of `ExploreMaker.make`."""
+        plain = self.plain
+        store = CampaignStore.open(context.campaign)
+        model = load_batch_model(store.fetch_model(context.model), device=settings().device)
+        grid = condition_grid(plain, list(seeds))
+        streams = (context.seed, context.iteration, INDEPENDENT_STREAM)
+        runs = batch_of(draw_runs(grid, 1.0, streams), plain, batch)
+        starts = _RelaxedCells(seeds, model, self.params)
+        dynamics = explore_batch(
+            context,
+            batch,
+            runs,
+            start=starts,
+            model=model,
+            bias=None,
+            params=plain,
+            keep=self.params.late_snapshots,
         )
-        starts = _Relaxed(seeds, base, self.params)
-        keep = self.params.late_snapshots
-        doc = explore_batch(
-            (campaign, iteration, batch), runs, starts, base, model, None, self.plain, keep
-        )
-        still = [
+        # a crystal is the same at each temperature: it enters with the first one
+        crystals = [
             equilibrium(
                 len(grid) + run.index, run.condition.phase, run.condition.pressure, starts(run)
             )
             for run in runs
-            if run.condition.temperature == self.plain.temperatures[0] and starts.known(run)
+            if run.condition.temperature == plain.temperatures[0] and starts.has(run)
         ]
-        return doc.model_copy(
+        records = [describe(trajectory.run, trajectory) for trajectory in crystals]
+        packed = [pack(trajectory) for trajectory in crystals]
+        return dynamics.model_copy(
             update={
-                "runs": doc.runs + [describe(trajectory.run, trajectory) for trajectory in still],
-                "trajectories": doc.trajectories + [pack(trajectory) for trajectory in still],
-                "equations_of_state": starts.prescaled.told(),
+                "runs": dynamics.runs + records,
+                "trajectories": dynamics.trajectories + packed,
+                "equations_of_state": starts.scaled.fitted(),
             }
         )
 
 
-class _Relaxed:
+class _RelaxedCells:
     """Starting cells: each phase at equilibrium under its pressure, relaxed once."""
 
-    def __init__(self, seeds: Mapping[str, Structure], base: BatchModel, params: IndependentParams):
-        self.prescaled, self.calculator, self.params = (
-            StartCells(seeds, base),
-            BatchOfOne(base),
-            params,
-        )
+    def __init__(
+        self, seeds: Mapping[str, Structure], model: BatchModel, params: IndependentParams
+    ):
+        self.scaled = StartCells(seeds, model)
+        self.calculator = BatchOfOne(model)
+        self.params = params
         self._cells: dict[tuple[str, float], Atoms] = {}
 
     def __call__(self, run: Run) -> Atoms:
-        phase, pressure = run.condition.phase, run.condition.pressure
+        phase = run.condition.phase
+        pressure = run.condition.pressure
         if (phase, pressure) not in self._cells:
-            seed = to_atoms(self.prescaled.seeds[phase])
-            start = compressed(seed, pressure, self.prescaled.of(phase))
+            seed = to_atoms(self.scaled.seeds[phase])
+            start = compressed(seed, pressure, self.scaled.equation_of(phase))
             self._cells[phase, pressure] = relaxed(start, pressure, self.calculator, self.params)
         return self._cells[phase, pressure]
 
-    def known(self, run: Run) -> bool:
-        """Whether the run's crystal could be relaxed."""
+    def has(self, run: Run) -> bool:
+        """Tell whether the run's crystal could be relaxed."""
         return (run.condition.phase, run.condition.pressure) in self._cells

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.train import training_cells
-from entropy_flows.label import OutlierParams
-from entropy_flows.schemas import MemberDoc
+from entropy_flows.schemas import LabelDoc, MemberDoc
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, fine_tune
 
@@ -26,7 +25,7 @@ class MemberMaker(StageMaker):
     name
         Job name.
     params
-        As of `TrainMaker`.
+        Recipe, that of the iteration's model.
     """
 
     name: str = "member"
@@ -34,41 +33,39 @@ class MemberMaker(StageMaker):
 
     @stage_job(MemberDoc)
     def make(
-        self, campaign: str, iteration: int, batch: int, labelled: Any, *, model: str, engine_hash: str,
-        outliers: OutlierParams,
-    ) -> MemberDoc:  # fmt: skip
-        """Train, and keep the model in the database.
+        self, context: IterationContext, *, batch: int, labels: LabelDoc | None, parent: str
+    ) -> MemberDoc:
+        """Train, and store the model in the database.
 
         Parameters
         ----------
-        campaign, iteration
-            Place of this job.
+        context, labels, parent
+            As of `TrainMaker.make`.
         batch
             Number of the member, from 2.
-        labelled, model, engine_hash, outliers
-            As of `TrainMaker.make`.
         """
-        store = CampaignStore.open(campaign)
-        if (done := store.member(iteration, batch)) is not None:
-            return MemberDoc.model_validate(done["training"])
-        parts = training_cells(store, iteration, model, engine_hash, self.params, outliers)
+        store = CampaignStore.open(context.campaign)
+        iteration = context.iteration
+        stored = store.member(iteration, batch)
+        if stored is not None:
+            return MemberDoc.model_validate(stored["training"])
+        cells = training_cells(store, context, parent, self.params)
+        recipe = self.params.model_copy(update={"seed": self.params.seed + batch - 1})
+        folder = checkpoint_folder(context.campaign, iteration, current_uuid()) / "training"
         result = fine_tune(
-            parts["train"],
-            parts["val"],
-            [],
-            store.fetch_model(model),
-            self.params.model_copy(update={"seed": self.params.seed + batch - 1}),
-            checkpoint_folder(campaign, iteration, current_uuid()) / "training",
+            cells["train"], cells["val"], [], store.fetch_model(parent), recipe, folder
         )
-        doc = MemberDoc(
+        document = MemberDoc(
             iteration=iteration,
             member=batch,
             model=f"sha256:{result.sha256}",
-            parent=model,
+            parent=parent,
             epochs=result.epochs,
             wall_seconds=result.wall_seconds,
         )
-        store.save_member(iteration, batch, result.model, parent=model, training=doc.model_dump())
+        training = document.model_dump()
+        store.save_member(iteration, batch, result.model, parent=parent, training=training)
+        # the first model written stays, so another run of this job may have written another
         stored = store.member(iteration, batch)
         assert stored is not None, "it was there or has just been written"
         return MemberDoc.model_validate(stored["training"])

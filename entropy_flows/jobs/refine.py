@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from entropy_flows.entropy import DatasetParams
+from ase.calculators.calculator import Calculator
+
+from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_atoms, to_structure
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.potentials import load_calculator
 from entropy_flows.refine import RefineParams, refine
 from entropy_flows.schemas import RefineDoc, SelectDoc
@@ -34,76 +39,99 @@ class RefineMaker(StageMaker):
 
     @stage_job(RefineDoc)
     def make(
-        self, campaign: str, iteration: int, selected: Any, *, dataset: DatasetParams, theta_min: float, model: str,
+        self,
+        context: IterationContext,
+        *,
+        selection: SelectDoc | None,
+        theta_min: float,
         budget: int | None,
-    ) -> RefineDoc:  # fmt: skip
+    ) -> RefineDoc:
         """Refine.
 
         Parameters
         ----------
-        campaign, iteration
-            Whose candidates they are.
-        selected
-            Selection's document.
-        dataset
-            Fingerprint and regularisation of the covariance.
+        context
+            Constants of the iteration.
+        selection
+            Document of the selection.
         theta_min
             Gain that a refined candidate must exceed: selection's.
-        model
-            Reference of the model that explored.
         budget
-            That of selection, of which `selected` has used its share; None for no limit.
+            Budget of the selection, of which it has used its share; None for no limit.
 
         Raises
         ------
         LostInputError
             If selection failed.
         """
-        store, chosen = CampaignStore.open(campaign), document(SelectDoc, selected)
-        if chosen is None:
+        selected = document(SelectDoc, selection)
+        if selected is None:
             raise LostInputError("selection failed, so there is nothing to refine")
-        ledger = store.ledger(dataset)
-        statistics = ledger.statistics(iteration, self.name)
-        left = len(chosen.trajectories) if budget is None else budget - chosen.accepted
-        near = (
-            chosen.trajectories[: self.params.max_candidates]
-            if self.params.enabled and left > 0
-            else []
-        )
-        base = load_calculator(store.fetch_model(model), device=settings().device)
-        entries: list[Entry] = []
-        refused: Counter[str] = Counter()
-        gains, steps, started = [], 0, time.perf_counter()
-        for candidate in near:
-            if len(entries) >= left:
+        store = CampaignStore.open(context.campaign)
+        ledger = store.ledger(context.dataset)
+        statistics = ledger.statistics(context.iteration, self.name)
+        near_misses = selected.trajectories
+        remaining = len(near_misses) if budget is None else budget - selected.accepted
+        candidates = near_misses[: self.params.max_candidates]
+        if not self.params.enabled or remaining <= 0:
+            candidates = []
+        calculator = load_calculator(store.fetch_model(context.model), device=settings().device)
+        search = _Refinement(self, calculator, ledger.fingerprint, statistics, theta_min)
+        started = time.perf_counter()
+        for candidate in candidates:
+            if len(search.entries) >= remaining:
                 break
-            source, atoms = dict(candidate["origin"]), to_atoms(candidate["structure"])
-            refined = refine(
-                atoms, base, ledger.fingerprint, statistics[source["mode"]], self.params
-            )
-            steps += refined.steps
-            gains.append((refined.gain_before, refined.gain_after))
-            refused.update([refined.refused] if refined.refused else [])
-            if refined.gain_after > theta_min:
-                q = ledger.fingerprint(refined.atoms)
-                source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
-                key = candidate["key"].replace("explore", self.name)
-                entries.append(
-                    Entry(key, to_structure(refined.atoms), q, refined.gain_after, source)
-                )
-                for stats in statistics.values():
-                    stats.add(q)
+            search.refine(candidate)
         seconds = time.perf_counter() - started
-        ledger.append(iteration, self.name, entries)
+        ledger.append(context.iteration, self.name, search.entries)
         result = RefineDoc(
-            iteration=iteration,
-            tried=len(gains),
-            accepted=len(entries),
-            steps=steps,
+            iteration=context.iteration,
+            tried=len(search.gains),
+            accepted=len(search.entries),
+            steps=search.steps,
             wall_seconds=seconds,
-            gains=gains,
-            refused=dict(refused),
+            gains=search.gains,
+            refused=dict(search.refusals),
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
         )
-        store.record(iteration, refine=result.model_dump())
+        store.record(context.iteration, refine=result.model_dump())
         return result
+
+
+@dataclass
+class _Refinement:
+    """Refinement of one candidate after the other; what passes enters the statistics at once."""
+
+    maker: RefineMaker
+    calculator: Calculator
+    fingerprint: Fingerprint
+    statistics: Mapping[Mode, SufficientStatistics]
+    theta_min: float
+    entries: list[Entry] = field(default_factory=list)
+    gains: list[tuple[float, float]] = field(default_factory=list)
+    refusals: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+
+    def refine(self, candidate: dict[str, Any]) -> None:
+        """Refine a near miss, and take it if its gain now exceeds the threshold."""
+        source = dict(candidate["origin"])
+        refined = refine(
+            to_atoms(candidate["structure"]),
+            self.calculator,
+            self.fingerprint,
+            self.statistics[source["mode"]],
+            self.maker.params,
+        )
+        self.steps += refined.steps
+        self.gains.append((refined.gain_before, refined.gain_after))
+        if refined.refused:
+            self.refusals[refined.refused] += 1
+        if refined.gain_after <= self.theta_min:
+            return
+        q = self.fingerprint(refined.atoms)
+        source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
+        key = candidate["key"].replace("explore", self.maker.name)
+        structure = to_structure(refined.atoms)
+        self.entries.append(Entry(key, structure, q, refined.gain_after, source))
+        for statistics in self.statistics.values():
+            statistics.add(q)

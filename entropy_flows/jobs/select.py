@@ -11,28 +11,53 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase import Atoms
 
-from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
+from entropy_flows.jobs.common import LostInputError, StageMaker, documents, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
 from entropy_flows.select import Candidate, DecisionStream, SelectParams, Verdict, make_selector
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, Entry
+from entropy_flows.store import CampaignStore, Entry, Ledger
 
-CHUNK = 256
-"""Cells whose fingerprints are computed in one call, and kept until they are judged."""
+FINGERPRINT_BATCH = 256
+"""Cells whose fingerprints are computed in one call, and held until they are judged."""
+Spread = Callable[[Sequence[Atoms]], np.ndarray]
+"""Gives each of some cells its uncertainty (n,)."""
 
 
 class Snapshot(NamedTuple):
-    """A cell of the pool, before anyone knows its fingerprints."""
+    """A cell of the pool, before its fingerprints are computed."""
 
     key: str
     run: RunDoc
     step: int
     atoms: Atoms
+
+
+@dataclass
+class _Selection:
+    """The decisions of a selection as they come in."""
+
+    entries: list[Entry] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
+    near_misses: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+
+    def add(self, decision: Any, snapshot: Snapshot, model: str) -> None:
+        """Take in one decision."""
+        self.verdicts[decision.verdict] += 1
+        source = origin(snapshot.run, snapshot.step, model)
+        structure = to_structure(snapshot.atoms)
+        if decision.verdict is Verdict.ACCEPTED:
+            self.gains.append(decision.gain)
+            q = decision.candidate.q
+            self.entries.append(Entry(snapshot.key, structure, q, decision.gain, source))
+        elif decision.verdict is Verdict.NEAR:
+            miss = {"key": snapshot.key, "origin": source, "structure": structure}
+            self.near_misses.append(miss)
 
 
 @dataclass
@@ -52,83 +77,79 @@ class SelectMaker(StageMaker):
 
     @stage_job(SelectDoc)
     def make(
-        self, campaign: str, iteration: int, explored: list[Any], *, dataset: DatasetParams, model: str,
-        budget: int | None, seed: int,
-    ) -> SelectDoc:  # fmt: skip
+        self,
+        context: IterationContext,
+        *,
+        explored: Sequence[ExploreDoc | None],
+        budget: int | None,
+    ) -> SelectDoc:
         """Judge every snapshot of the batches.
 
         Parameters
         ----------
-        campaign, iteration
-            Place of this job.
+        context
+            Constants of the iteration.
         explored
-            The batches' documents; None for a lost one.
-        dataset
-            Fingerprint and regularisation of the covariance.
-        model
-            Reference of the model that explored.
+            Documents of the batches; None for a lost one.
         budget
             Most structures to accept; None for no limit.
-        seed
-            The campaign's seed.
 
         Raises
         ------
         LostInputError
             If no batch left a document.
         """
-        store = CampaignStore.open(campaign)
-        batches = [
-            doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None
-        ]
+        batches = documents(ExploreDoc, explored)
         if not batches:
             raise LostInputError("every exploration batch failed; see the failed explore jobs")
-        runs = [run.model_dump() for doc in batches for run in doc.runs]
-        ledger = store.ledger(dataset)
+        store = CampaignStore.open(context.campaign)
+        ledger = store.ledger(context.dataset)
+        statistics = ledger.statistics(context.iteration, self.name)
+        entropy_before = {mode: stats.entropy() for mode, stats in statistics.items()}
         pool = snapshots_of(batches)
-        statistics = ledger.statistics(iteration, self.name)
-        before = {mode: stats.entropy() for mode, stats in statistics.items()}
-        order = self.params.judging_order(
-            len(pool), np.random.default_rng([seed, iteration, len(pool)])
-        )
-        verdicts: Counter[Verdict] = Counter()
-        entries, gains, near = [], [], []
-        params, spread = self._committee(store, model)
-        candidates = LazyCandidates(pool, order, ledger.fingerprint, spread)
-        centres = ledger.means(iteration, self.name) if params.needs_centres else None
-        judged = DecisionStream(make_selector(params)(candidates, statistics, budget, centres))
-        for decision in judged:
-            verdicts[decision.verdict] += 1
-            key, run, step, atoms = pool[order[decision.index]]
-            source = origin(run, step, model)
-            if decision.verdict is Verdict.ACCEPTED:
-                gains.append(decision.gain)
-                entries.append(
-                    Entry(key, to_structure(atoms), decision.candidate.q, decision.gain, source)
-                )
-            elif decision.verdict is Verdict.NEAR:
-                near.append({"key": key, "origin": source, "structure": to_structure(atoms)})
-        ledger.append(iteration, self.name, entries)
+        stream = np.random.default_rng([context.seed, context.iteration, len(pool)])
+        order = self.params.judging_order(len(pool), stream)
+        decisions = self._decisions(store, ledger, context, pool, order, statistics, budget)
+        selection = _Selection()
+        for decision in decisions:
+            selection.add(decision, pool[order[decision.index]], context.model)
+        ledger.append(context.iteration, self.name, selection.entries)
         result = SelectDoc(
-            iteration=iteration,
+            iteration=context.iteration,
             candidates=len(pool),
-            accepted=len(entries),
-            near=len(near),
-            rejected=verdicts[Verdict.REJECTED],
-            spent=len(pool) - verdicts.total(),
-            reason=judged.reason,
-            entropy_before=before,
+            accepted=len(selection.entries),
+            near=len(selection.near_misses),
+            rejected=selection.verdicts[Verdict.REJECTED],
+            spent=len(pool) - selection.verdicts.total(),
+            reason=decisions.reason,
+            entropy_before=entropy_before,
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
-            gains=gains,
-            trajectories=near,
+            gains=selection.gains,
+            trajectories=selection.near_misses,
         )
-        store.record(iteration, select=result.model_dump(exclude={"trajectories"}), runs=runs)
+        runs = [run.model_dump() for batch in batches for run in batch.runs]
+        summary = result.model_dump(exclude={"trajectories"})
+        store.record(context.iteration, select=summary, runs=runs)
         return result
 
-    def _committee(
-        self, store: CampaignStore, model: str
-    ) -> tuple[SelectParams, Callable[[Sequence[Atoms]], np.ndarray] | None]:
-        """The selector, and what gives cells their uncertainty if it goes by that.
+    def _decisions(
+        self,
+        store: CampaignStore,
+        ledger: Ledger,
+        context: IterationContext,
+        pool: Sequence[Snapshot],
+        order: Sequence[int],
+        statistics: Any,
+        budget: int | None,
+    ) -> DecisionStream:
+        """Have the selector judge the pool; the statistics grow with what it accepts."""
+        params, spread = self._committee(store, context.model)
+        candidates = LazyCandidates(pool, order, ledger.fingerprint, spread)
+        centres = ledger.means(context.iteration, self.name) if params.needs_centres else None
+        return DecisionStream(make_selector(params)(candidates, statistics, budget, centres))
+
+    def _committee(self, store: CampaignStore, model: str) -> tuple[SelectParams, Spread | None]:
+        """Return the selector's parameters, and what gives cells their uncertainty if it goes by that.
 
         The committee is that of the model that explored. A model that was not trained here (the
         base model, the student) has none, and the choice falls back on the paper's filter.
@@ -138,18 +159,19 @@ class SelectMaker(StageMaker):
         trained_in = store.model_iteration(model)
         if trained_in < 1:
             return self.params.model_copy(update={"selector": "logdet"}), None
-        models = store.committee(trained_in)
-        if len(models) < 2:
+        members = store.committee(trained_in)
+        if len(members) < 2:
             raise ValueError(
-                f"selector {self.params.selector!r} needs two models or more of iteration {trained_in}, there is "
-                f"{len(models)}: is train.committee set, and did its members fail?"
+                f"selector {self.params.selector!r} needs two models or more of iteration "
+                f"{trained_in}, there is {len(members)}: is train.committee set, and did its "
+                "members fail?"
             )
-        committee = Committee([store.fetch_model(model) for model in models], settings().device)
+        committee = Committee([store.fetch_model(member) for member in members], settings().device)
         return self.params, partial(committee.spread, of=self.params.uncertainty)
 
 
 def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:
-    """Everything that was explored, in the order of exploring."""
+    """Collect everything that was explored, in the order of exploring."""
     return [
         Snapshot(f"{doc.iteration:03d}/explore/{run.index:05d}/{step:05d}", run, step, atoms)
         for doc in batches
@@ -159,39 +181,39 @@ def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:
 
 @dataclass(frozen=True)
 class LazyCandidates:
-    """The pool in the order of judging; fingerprints are computed when they are asked for, and not kept.
+    """The pool in the order of judging; fingerprints are computed when asked for, and not held.
 
     Attributes
     ----------
     pool, order
-        Snapshots, and their places in the order of judging.
+        Snapshots, and their indices in the order of judging.
     fingerprint
-        The data set's.
-    committee
+        Fingerprint of the data set.
+    spread
         Gives each of some cells its uncertainty (n,); None for no uncertainties.
     """
 
     pool: Sequence[Snapshot]
     order: Sequence[int]
     fingerprint: Fingerprint
-    committee: Callable[[Sequence[Atoms]], np.ndarray] | None = None
+    spread: Spread | None = None
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Candidate]:
-        for start in range(0, len(self.order), CHUNK):
-            yield from self._made(self.order[start : start + CHUNK], self.committee)
+        for start in range(0, len(self.order), FINGERPRINT_BATCH):
+            indices = self.order[start : start + FINGERPRINT_BATCH]
+            yield from self._candidates(indices, self.spread)
 
     def __getitem__(self, index: int) -> Candidate:
-        """One candidate; its uncertainty has been told."""
-        return next(self._made([self.order[index]], None))
+        """Return one candidate, without its uncertainty, which the selector has had."""
+        return next(self._candidates([self.order[index]], None))
 
-    def _made(
-        self, places: Sequence[int], committee: Callable[[Sequence[Atoms]], np.ndarray] | None
-    ) -> Iterator[Candidate]:
-        chunk = [self.pool[place] for place in places]
-        cells = [snapshot.atoms for snapshot in chunk]
-        spread = [None] * len(cells) if committee is None else committee(cells).tolist()
-        for snapshot, q, uncertainty in zip(chunk, self.fingerprint(cells), spread, strict=True):
+    def _candidates(self, indices: Sequence[int], spread: Spread | None) -> Iterator[Candidate]:
+        batch = [self.pool[index] for index in indices]
+        cells = [snapshot.atoms for snapshot in batch]
+        uncertainties = [None] * len(cells) if spread is None else spread(cells).tolist()
+        fingerprints = self.fingerprint(cells)
+        for snapshot, q, uncertainty in zip(batch, fingerprints, uncertainties, strict=True):
             yield Candidate(snapshot.key, q, snapshot.run.mode, uncertainty)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from jobflow import Response
 
-from entropy_flows.entropy import DatasetParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.common import StageMaker, document, stage_job
+from entropy_flows.jobs.common import StageMaker, documents, stage_job
+from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import origin
-from entropy_flows.jobs.label import PlanMaker, count
+from entropy_flows.jobs.gather import label_counts
+from entropy_flows.jobs.plan import PlanMaker
 from entropy_flows.jobs.select import LazyCandidates, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.schemas.stages import PLANNED_STAGES, top_up_stage
 from entropy_flows.select import GreedySelector
-from entropy_flows.store import CampaignStore, Entry
+from entropy_flows.store import CampaignStore, Entry, Ledger
 
 
 @dataclass
@@ -27,91 +28,85 @@ class TopUpMaker(StageMaker):
     ----------
     name
         Job name, and the stage of the ledger: `top_up_1`, `top_up_2`, …
-    label
+    plan
         The Maker that plans labels, with the static Maker in it.
     """
 
     name: str = top_up_stage(1)
-    label: PlanMaker = field(default_factory=PlanMaker)
+    plan: PlanMaker = field(default_factory=PlanMaker)
 
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
-        self, campaign: str, iteration: int, labelled: Any, explored: list[Any], *, dataset: DatasetParams,
-        theta_min: float, model: str, engine_hash: str,
-    ) -> Response | LabelDoc:  # fmt: skip
+        self,
+        context: IterationContext,
+        *,
+        labels: LabelDoc | None,
+        explored: Sequence[ExploreDoc | None],
+        theta_min: float,
+    ) -> Response[LabelDoc] | LabelDoc:
         """Choose replacements and plan their labels.
 
         Parameters
         ----------
-        campaign, iteration
-            Place of this job.
-        labelled
-            The label stage's document; only makes this job wait for the labels.
+        context
+            Constants of the iteration.
+        labels
+            Document of the labels before, for which this job waits.
         explored
-            The batches' documents; None for a lost one.
-        dataset
-            Fingerprint and regularisation of the covariance.
+            Documents of the exploration's batches; None for a lost one.
         theta_min
             Gain that a replacement must exceed: selection's.
-        model
-            Reference of the model that explored.
-        engine_hash
-            Hash of the label engine's settings.
         """
-        store = CampaignStore.open(campaign)
-        ledger = store.ledger(dataset)
-        first = ledger.position(iteration, PLANNED_STAGES[0])
-        before, planned = (
-            ledger.position(iteration, stage) - first for stage in (self.name, top_up_stage(1))
-        )
+        store = CampaignStore.open(context.campaign)
+        ledger = store.ledger(context.dataset)
+        iteration = context.iteration
+        start = ledger.position(iteration, PLANNED_STAGES[0])
+        planned = ledger.position(iteration, top_up_stage(1)) - start
+        before = ledger.position(iteration, self.name) - start
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
-        done = count(store.labels_of(earlier, engine_hash), iteration, before)
-        missing = planned - done.labelled  # what failed in an earlier round was replaced there
-        entries = self._replacements(
-            ledger, iteration, explored, GreedySelector(theta_min), missing, model
-        )
+        counts = label_counts(store.labels_of(earlier, context.engine_hash), iteration, before)
+        # what failed in an earlier round was replaced there
+        missing = planned - counts.labelled
+        entries = self._replacements(context, ledger, explored, GreedySelector(theta_min), missing)
         ledger.append(iteration, self.name, entries)
-        store.record(
-            iteration, **{f"top_up.{self.name}": {"missing": missing, "replaced": len(entries)}}
-        )
+        summary = {"missing": missing, "replaced": len(entries)}
+        store.record(iteration, **{f"top_up.{self.name}": summary})
         if not entries:
-            return done
-        ids = [entry["_id"] for entry in ledger.entries(iteration=iteration, stage=self.name)]
-        store.record(iteration, **{"label.requested": before + len(ids)})
-        return Response(
-            output=done, detour=self.label.jobs(campaign, iteration, ids, engine_hash, before)
-        )
+            return counts
+        rows = list(ledger.entries(iteration=iteration, stage=self.name))
+        store.record(iteration, **{"label.requested": before + len(rows)})
+        return Response(output=counts, detour=self.plan.label_flow(context, rows, before))
 
     def _replacements(
         self,
-        ledger: Any,
-        iteration: int,
-        explored: list[Any],
+        context: IterationContext,
+        ledger: Ledger,
+        explored: Sequence[ExploreDoc | None],
         selector: GreedySelector,
-        wanted: int,
-        model: str,
+        number: int,
     ) -> list[Entry]:
-        """The best of what was explored and is not in the data set, refined or not."""
-        if wanted == 0:
+        """Choose the best of what was explored and is not in the data set, refined or not."""
+        if number == 0:
             return []
-        others = ledger.entries(iteration=iteration, stage={"$ne": self.name})
+        others = ledger.entries(iteration=context.iteration, stage={"$ne": self.name})
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
-        batches = [
-            doc for doc in (document(ExploreDoc, value) for value in explored) if doc is not None
+        pool = [
+            snapshot
+            for snapshot in snapshots_of(documents(ExploreDoc, explored))
+            if snapshot.key not in taken
         ]
-        pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
         candidates = LazyCandidates(pool, range(len(pool)), ledger.fingerprint)
+        statistics = ledger.statistics(context.iteration, self.name)
         entries = []
-        for chosen in selector(candidates, ledger.statistics(iteration, self.name), wanted):
-            key, run, step, atoms = pool[chosen.index]
-            own = key.replace("explore", self.name)
-            entries.append(
-                Entry(
-                    own,
-                    to_structure(atoms),
-                    chosen.candidate.q,
-                    chosen.gain,
-                    origin(run, step, model),
-                )
+        for choice in selector(candidates, statistics, number):
+            key, run, step, atoms = pool[choice.index]
+            source = origin(run, step, context.model)
+            entry = Entry(
+                key.replace("explore", self.name),
+                to_structure(atoms),
+                choice.candidate.q,
+                choice.gain,
+                source,
             )
+            entries.append(entry)
         return entries

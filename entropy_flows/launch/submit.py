@@ -11,7 +11,7 @@ from jobflow import Flow
 from pymatgen.core import Structure
 
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
-from entropy_flows.flows.queues import configured
+from entropy_flows.flows.queues import Queues
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.job_states import ENDED_STATES
@@ -20,7 +20,6 @@ from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.potentials import check_elements, file_suffix, split_model, with_arguments
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
-from entropy_flows.schemas.stages import CATEGORIES
 from entropy_flows.store import CampaignStore
 
 if TYPE_CHECKING:
@@ -170,11 +169,8 @@ def submit_physics(
     store.forget_failures([job.uuid for job in earlier])
     last = max([1, *(document["iteration"] for document in store.iterations())])
     made = PhysicsMaker(params=campaign.physics).make(store.name, last, subject.role, cells)
-    flow = configured(
-        Flow([made], name=f"{store.name}: physics"),
-        {**CATEGORIES, **{str(stage): category for stage, category in campaign.categories.items()}},
-        {str(stage): changes for stage, changes in campaign.queue.items()},
-    )
+    flow = Flow([made], name=f"{store.name}: physics")
+    Queues.from_file(campaign).apply(flow)
     flow.update_metadata({"campaign": store.name, "physics": subject.reference}, dynamic=True)
     _with_modules(flow, modules_folder(campaign, base))
     return manager.add_flow(flow)

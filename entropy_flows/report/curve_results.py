@@ -78,11 +78,13 @@ class CurveResults:
 
     def pool_fingerprints(self) -> dict[str, list[Array]]:
         """Return the fingerprints of each pool's good labels: converged, and no outliers."""
-        from entropy_flows.jobs.curve import CHOSEN
+        from entropy_flows.jobs.curve import SELECTED
 
         pools = {}
         for name, campaign in self.campaigns.pools.items():
-            labels = self.store.of(campaign).labels(converged=True, flagged={"$ne": True}, **CHOSEN)
+            labels = self.store.of(campaign).labels(
+                converged=True, flagged={"$ne": True}, **SELECTED
+            )
             positions = {label["position"] for label in labels}
             if positions:
                 prints = self.fingerprints(campaign).values()

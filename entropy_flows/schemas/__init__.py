@@ -13,6 +13,7 @@ from entropy_flows.schemas.documents import (
     RefineDoc,
     RunDoc,
     SelectDoc,
+    StateDoc,
     TrainDoc,
 )
 from entropy_flows.schemas.files import AnyCampaign, load_agnostic, load_settings, schema_of
@@ -35,6 +36,7 @@ __all__ = [
     "RefineDoc",
     "RunDoc",
     "SelectDoc",
+    "StateDoc",
     "StopParams",
     "TrainDoc",
     "WindowsParams",

@@ -6,7 +6,7 @@ key, `trajectories`, which the job store moves to GridFS.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -182,3 +182,14 @@ class PhysicsDoc(Document):
     """Checks that were there."""
     failed: int
     """Checks of both kinds without a result, each with its reason."""
+
+
+State = Literal["running", "done", "failed"]
+
+
+class StateDoc(Document):
+    """How a campaign stands after the job that ends it, or goes on with it."""
+
+    state: State
+    message: str | None = None
+    """Why it ended, in one line; None if it goes on."""

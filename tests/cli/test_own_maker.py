@@ -164,7 +164,7 @@ def test_workers_find_a_module_beside_the_file(beside, database, monkeypatch, ca
         "from entropy_flows.launch.launchpad import launchpad; from entropy_flows.launch import task;"
         f"job = launchpad().get_fw_by_id({planned.fw_id}); use_folder(job.spec['modules']);"
         "made = json.loads(job.tasks[0]['job'], cls=MontyDecoder);"
-        "print(made.maker.batch.static_maker.input_set_generator.user_incar_settings)"
+        "print(made.maker.label.static_maker.input_set_generator.user_incar_settings)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

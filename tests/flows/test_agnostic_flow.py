@@ -29,10 +29,10 @@ def test_with_an_engine_each_search_has_its_labels_planned():
     flow = flow_of(label=LJ)
     plans = [job for job in flow.jobs if job.name == "plan"]
     admitted = next(job for job in flow.jobs if job.name == "admit")
-    assert [job.function_args[1] for job in plans] == list(range(1, 13))
+    assert [job.function_args[0].iteration for job in plans] == list(range(1, 13))
     assert all(set(job.input_uuids) == {admitted.uuid} for job in plans)
     assert {job.uuid for job in plans} < set(flow.jobs[-1].input_uuids)
-    assert plans[0].maker.batch.min_distance_fraction == 0.0
+    assert plans[0].maker.label.min_distance_fraction == 0.0
     assert "anchor_share" not in plans[0].function_kwargs
 
 

@@ -13,6 +13,7 @@ from jobflow import OnMissing
 import entropy_flows.cli
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker
+from entropy_flows.flows.active_learning import item_of
 from entropy_flows.geometry import to_structure
 from entropy_flows.launch.task import to_workflow
 from entropy_flows.schemas import Campaign, load_campaign
@@ -46,6 +47,11 @@ def build(name="silicon", **changes):
     flow = ActiveLearningMaker.from_campaign(campaign).make(name, seeds, MODEL)
     flow.update_metadata({"campaign": name}, dynamic=True)
     return flow
+
+
+def stage(job):
+    """A job's stage; that of a label has a structure behind it in its name."""
+    return job.name.split()[0]
 
 
 def jobs(flow):
@@ -97,7 +103,7 @@ def test_a_committees_members_are_jobs_beside_the_training(flow):
         parents = sorted(job_of[parent].name for parent in above)
         if job.name == "member":
             assert parents == ["plan"]
-            assert job.function_args[2] in (2, 3)
+            assert job.function_kwargs["batch"] in (2, 3)
         if job.name == "evaluate":
             assert parents == ["member", "member", "train"]
 
@@ -121,14 +127,15 @@ def test_uuids_follow_from_the_place(flow):
     assert sorted(job.uuid for job in jobs(build())) == sorted(first)
     assert not set(first) & {job.uuid for job in jobs(build("another"))}
     maker = ActiveLearningMaker.from_campaign(load_campaign(TEMPLATE))
-    second = maker._iteration("silicon", {"diamond": None, "beta-tin": None}, MODEL, None, 2, 0)
+    context = maker.context("silicon", MODEL, 2)
+    second = maker.iteration(context, {"diamond": None, "beta-tin": None}, parent=MODEL)
     assert not set(first) & {job.uuid for job in jobs(second)}
 
 
 def assert_configured(made):
     for job in made:
         assert job.config.on_missing_references == OnMissing.ERROR, job.name
-        assert job.config.manager_config == {"_category": CATEGORY[job.name]}, job.name
+        assert job.config.manager_config == {"_category": CATEGORY[stage(job)]}, job.name
         assert not job.config.pass_manager_config, job.name
 
 
@@ -187,8 +194,8 @@ def test_settings_reach_the_jobs():
     assert iteration.refine.params == campaign.refine
     assert iteration.train.params == campaign.train
     assert (maker.dataset, maker.outliers) == (campaign.dataset, campaign.label.outliers)
-    assert maker.label.batch.min_distance_fraction == campaign.label.min_distance_fraction
-    assert maker.label.batch_size == 1
+    assert maker.plan.label.min_distance_fraction == campaign.label.min_distance_fraction
+    assert maker.plan.batch_size == 1
     assert (maker.budget(1, 0), maker.last, maker.stop, maker.seed) == (200, 3, campaign.stop, 42)
 
 
@@ -200,7 +207,7 @@ def test_each_iteration_has_its_maker():
         "local",
     ]
     assert [
-        maker._of(maker.iterations, n) is maker.iterations[min(n, 3) - 1] for n in (1, 2, 3, 4)
+        item_of(maker.iterations, n) is maker.iterations[min(n, 3) - 1] for n in (1, 2, 3, 4)
     ] == [True] * 4
     assert [maker.budget(number, 0) for number in (1, 2, 3)] == [238, 734, 1934]
 
@@ -232,9 +239,8 @@ def run(job, store):
 def planning(flow):
     """The job that plans the labels, with nothing from refinement and anchors."""
     (plan,) = (job for job in jobs(flow) if job.name == "plan")
-    campaign, iteration, _ = plan.function_args
-    plan.function_args = (campaign, iteration, None)
-    plan.function_kwargs["anchored"] = [None] * len(plan.function_kwargs["anchored"])
+    plan.function_kwargs["accepted"] = None
+    plan.function_kwargs["anchors"] = [None] * len(plan.function_kwargs["anchors"])
     return plan
 
 
@@ -242,10 +248,10 @@ def test_labels_are_added_as_a_detour(store, flow):
     """One job a label, one that gathers; they inherit category, campaign and a place."""
     response = run(planning(flow), store)
     added = jobs(response.detour)
-    assert [job.name for job in added] == ["label"] * 5 + ["gather"]
+    assert [stage(job) for job in added] == ["label"] * 5 + ["gather"]
     assert_configured(added)
     assert all(job.metadata == {"campaign": "silicon"} for job in added)
-    asked = [job.function_args[3] for job in added[:5]]
+    asked = [job.function_kwargs["structures"] for job in added[:5]]
     assert asked == [
         [entry["_id"]] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()
     ]
@@ -253,7 +259,7 @@ def test_labels_are_added_as_a_detour(store, flow):
     assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 6 + JOBS
     assert [job.uuid for job in jobs(run(planning(build()), store).detour)] == uuids
     for fw in to_workflow(response.detour).fws:
-        assert (fw.spec["_category"], fw.spec["campaign"]) == (CATEGORY[fw.name], "silicon")
+        assert (fw.spec["_category"], fw.spec["campaign"]) == (CATEGORY[stage(fw)], "silicon")
 
 
 def evaluation(validation, before=None):
@@ -284,11 +290,12 @@ def advanced(store, evaluate=None, failure=None, before=None, **changes):
         1,
         runs=[{"wall_seconds": 12.0, "reason": None}, {"wall_seconds": 1.0, "reason": "exploded"}],
     )
-    results = (None, None)
+    results = {"training": None, "evaluation": None}
     if evaluate is not None:
         training = {"iteration": 1, "model": MODEL, "parent": MODEL, "trained_on": 1, "left_out": 0}
-        results = (training | {"epochs": 1, "wall_seconds": 1.0}, evaluation(evaluate, before))
-    advance.function_args, advance.function_kwargs = (*advance.function_args[:3], *results), {}
+        results["training"] = training | {"epochs": 1, "wall_seconds": 1.0}
+        results["evaluation"] = evaluation(evaluate, before)
+    advance.function_kwargs.update(results)
     if failure is not None:
         store.add_failure(1, failure["stage"], failure["stage"], "uuid", failure["message"])
     return run(advance, store)
@@ -304,7 +311,8 @@ def test_the_next_iteration_is_added(store):
     assert all(job.metadata == {"campaign": "silicon"} for job in added)
     assert not {job.uuid for job in added} & {job.uuid for job in jobs(build())}
     (explore, *_) = (job for job in added if job.name == "explore")
-    assert explore.function_args[:2] == ("silicon", 2)
+    (context,) = explore.function_args
+    assert (context.campaign, context.iteration) == ("silicon", 2)
 
 
 def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
@@ -332,12 +340,13 @@ def test_a_worse_model_is_left_and_the_next_iteration_goes_on_from_the_one_befor
         {"energy_mae": 0.0095, "forces_mae": 0.1},
     )
     response = advanced(store, worse, before=before)
-    given = {job.name: (job.function_args, job.function_kwargs) for job in jobs(response.addition)}
-    explored, trained, evaluated = (given[name] for name in ("explore", "train", "evaluate"))
-    assert explored[1]["model"] == trained[1]["model"] == evaluated[0][2] == BASE
+    added = {job.name: job for job in jobs(response.addition)}
+    (context,) = added["explore"].function_args
+    parents = {added[name].function_kwargs["parent"] for name in ("train", "evaluate")}
+    assert {context.model, *parents} == {BASE}
     better = advanced(store, worse)
     assert {
-        job.function_kwargs["model"] for job in jobs(better.addition) if job.name == "explore"
+        job.function_args[0].model for job in jobs(better.addition) if job.name == "explore"
     } == {MODEL}
 
 

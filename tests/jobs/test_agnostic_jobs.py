@@ -1,6 +1,6 @@
 """The jobs of a data set without physics: saved and taken up again, and gathered into one ledger in order."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,10 +9,13 @@ from entropy_flows.entropy import MODES, DatasetParams, SufficientStatistics
 from entropy_flows.explore import RevEM, RevEMParams, windows
 from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.fingerprints import GOM, GOMParams
-from entropy_flows.jobs import agnostic
-from entropy_flows.jobs.agnostic import AdmitMaker, AscendMaker
+from entropy_flows.jobs import (
+    AdmitMaker,
+    AscendMaker,
+    FinishDatasetMaker,
+    IterationContext,
+)
 from entropy_flows.jobs.agnostic_checkpoint import SearchCheckpoint, packed, unpacked
-from entropy_flows.jobs.finish import FinishDatasetMaker
 from entropy_flows.schemas import AgnosticParams, AscendDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError
@@ -24,6 +27,7 @@ SEARCH = RevEMParams(
     iterations=16, lockstep=4, bootstrap=3, shape={"atoms": (2, 5)}, ascent={"max_steps": 8}
 )
 WINDOWS = windows(15.8)
+CONTEXT = IterationContext("w", 1, seed=7, dataset=DATASET)
 
 
 @pytest.fixture
@@ -34,12 +38,19 @@ def store(database):
 
 
 def ascend(batch, window=1, mode="atom", part=0):
-    place = ("w", batch + 1, batch, "W", asdict(WINDOWS[window]), mode, part)
-    return AscendMaker.make.original(AscendMaker(params=SEARCH), *place, dataset=DATASET, seed=7)
+    return AscendMaker.make.original(
+        AscendMaker(params=SEARCH),
+        replace(CONTEXT, iteration=batch + 1),
+        batch=batch,
+        element="W",
+        window=asdict(WINDOWS[window]),
+        mode=mode,
+        repeat=part,
+    )
 
 
 def admit(docs):
-    return AdmitMaker.make.original(AdmitMaker(), "w", 1, "W", docs, dataset=DATASET)
+    return AdmitMaker.make.original(AdmitMaker(), CONTEXT, element="W", searches=docs)
 
 
 def a_search():
@@ -82,7 +93,7 @@ def test_a_search_that_is_asked_to_end_saves_and_is_finished_by_the_next(store, 
     with handle_sigterm(), pytest.raises(Terminated, match="saved at candidate 8"):
         ascend(1)
     tried = []
-    monkeypatch.setattr(agnostic.RevEM, "advance", noting(agnostic.RevEM.advance, tried))
+    monkeypatch.setattr(RevEM, "advance", noting(RevEM.advance, tried))
     resumed = ascend(1)
     assert tried == [8, 12]
     differ = {"iteration", "batch", "cpu_seconds"}
@@ -164,6 +175,6 @@ def test_changed_settings_are_another_data_set(store):
 def test_without_any_run_the_data_set_has_failed(store):
     store.add_failure(1, "ascend", "ascend/0", "u", "ValueError: no cell")
     assert admit([None, None]) is None
-    FinishDatasetMaker.make.original(FinishDatasetMaker(), "w", 1, None, [])
+    FinishDatasetMaker.make.original(FinishDatasetMaker(), CONTEXT, admission=None)
     document = store.document()
     assert (document["state"], document["message"]) == ("failed", "ascend/0: ValueError: no cell")

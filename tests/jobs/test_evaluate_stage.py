@@ -7,10 +7,11 @@ from ase.calculators.emt import EMT
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import EvaluateMaker
+from entropy_flows.jobs import EvaluateMaker, IterationContext
 from entropy_flows.jobs.physics import subjects
 from entropy_flows.schemas import Campaign, TrainDoc
 from entropy_flows.store import CampaignStore, Entry, job_store
+from entropy_flows.train import TrainParams
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=8, elements=("Cu",)))
 GOOD, BAD = "ase.calculators.emt.EMT", "ase.calculators.lj.LennardJones"
@@ -64,9 +65,10 @@ def evaluate(store, iteration, before, after, continue_from="better"):
     store.save_model(iteration, after, parent=before)
     facts = {"trained_on": 6, "left_out": 0, "epochs": 1, "wall_seconds": 1.0}
     trained = TrainDoc(iteration=iteration, model=after, parent=before, **facts)
-    options = {"engine_hash": "hash", "align_energies": True, "continue_from": continue_from}
+    recipe = TrainParams(align_energies=True, continue_from=continue_from)
+    context = IterationContext("copper", iteration, engine_hash="hash")
     with job_store() as outputs:
-        made = EvaluateMaker().make("copper", iteration, before, trained, **options)
+        made = EvaluateMaker().make(context, training=trained, parent=before, recipe=recipe)
         return made.run(store=outputs).output
 
 

@@ -13,7 +13,7 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import importing
 from entropy_flows.jobs.importing import Import, content_key
-from entropy_flows.jobs.train import assign_parts
+from entropy_flows.jobs.train import split_cells
 from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.launch.fireworks_manager import FireWorksManager
@@ -333,8 +333,8 @@ def test_a_training_keeps_the_parts_of_what_was_imported(store):
     for entry in store.ledger(CAMPAIGN.dataset).entries(iteration=1):
         store.add_label(entry, OWN, frame(entry["position"]).label.as_dict())
     frames = store.frames(engine_hash=OWN, iteration={"$lte": 1})
-    first = assign_parts(store, frames, 1, TrainParams())
-    again = assign_parts(
+    first = split_cells(store, frames, 1, TrainParams())
+    again = split_cells(
         store, store.frames(engine_hash=OWN, iteration={"$lte": 1}), 1, TrainParams()
     )
     for part, cells in first.items():

@@ -8,7 +8,7 @@ from cells import Spring, rattled
 
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.importing import Import, content_key
-from entropy_flows.jobs.train import assign_parts
+from entropy_flows.jobs.train import split_cells
 from entropy_flows.label import Label, hash_engine, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.label.reasons import check_geometry
@@ -68,7 +68,7 @@ def test_a_split_that_comes_with_a_cell_is_kept(store):
     report = run(store, FRAMES)
     assert store.splits() == splits
     assert not report.notes
-    parts = assign_parts(store, store.frames(engine_hash=OWN), 0, TrainParams())
+    parts = split_cells(store, store.frames(engine_hash=OWN), 0, TrainParams())
     for part, cells in parts.items():
         assert {atoms.info["key"] for atoms in cells} == {
             key for key, split in splits.items() if split == part

@@ -13,7 +13,7 @@ from entropy_flows.evaluate.physics import PhysicsParams, run_check
 from entropy_flows.explore import ExploreParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import ExploreMaker, RefineMaker
+from entropy_flows.jobs import ExploreMaker, IterationContext, RefineMaker
 from entropy_flows.jobs import explore as explore_job
 from entropy_flows.jobs import refine as refine_job
 from entropy_flows.label import OutlierParams, odd_labels
@@ -93,6 +93,10 @@ def ledger_of(store):
     ]
 
 
+def context(name):
+    return IterationContext(name, 1, model="EMT", seed=7, dataset=DATASET)
+
+
 def refine(name):
     near = [
         {
@@ -106,9 +110,7 @@ def refine(name):
     entropy = {"entropy_before": {}, "entropy_after": {}, "gains": []}
     selected = SelectDoc(iteration=1, **facts, **entropy, trajectories=near)
     maker = RefineMaker(params=RefineParams(max_steps=6))
-    return run(
-        maker.make(name, 1, selected, dataset=DATASET, theta_min=1e-3, model="EMT", budget=None)
-    )
+    return run(maker.make(context(name), selection=selected, theta_min=1e-3, budget=None))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -155,7 +157,7 @@ def test_exploration(campaign, monkeypatch, fault, after):
         monkeypatch.setattr(explore_job, "load_batch_model", lambda *_, **__: OneByOne(calculator))
         seeds = {"fcc": to_structure(bulk("Cu", cubic=True))}
         maker = ExploreMaker(params=PARAMS, fingerprint=GOM_CU)
-        return run(maker.make(name, 1, 0, seeds, dataset=DATASET, model="EMT", seed=7))
+        return run(maker.make(context(name), batch=0, seeds=seeds))
 
     calm, struck = campaign("calm"), campaign("struck")
     expected = explore("calm", Struck())

@@ -31,7 +31,7 @@ def test_the_base_models_equations_of_state_hold_in_each_iteration(database, see
     expected = equation_of_state(bulk("Cu", cubic=True), models[BASE])
     for model in (BASE, NEXT):
         starts = StartCells.of_campaign(store, seeds, model, models[model])
-        assert starts.of("fcc") == expected
+        assert starts.equation_of("fcc") == expected
         assert volume(starts, 10.0) == pytest.approx(
             4 * expected.volume * (1 - 10.0 / expected.bulk_modulus)
         )
@@ -40,7 +40,7 @@ def test_the_base_models_equations_of_state_hold_in_each_iteration(database, see
 def test_the_next_models_own_would_be_others(seeds):
     """Or the test above could not fail."""
     with pytest.raises(ValueError, match="no equation of state"):
-        StartCells(seeds, load_batch_model(NEXT)).of("fcc")
+        StartCells(seeds, load_batch_model(NEXT)).equation_of("fcc")
 
 
 def test_a_cell_with_a_vacuum_starts_as_it_is():
@@ -55,4 +55,4 @@ def test_a_cell_with_a_vacuum_starts_as_it_is():
         ValueError, match=r"'slab' is a slab, .*: no volume of its cell stands for a pressure"
     ):
         starts(Run(1, Condition("slab", 300, 2, 5.0), "atom", 1))
-    assert starts.told() == {}
+    assert starts.fitted() == {}

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 from jobflow import Maker, job
 
+from entropy_flows.jobs import IterationContext, LabelMaker
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.label import LabelParams, hash_engine, make_static_maker
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, StoreError, job_store
@@ -76,8 +76,8 @@ def test_a_change_of_what_the_site_adds_is_seen(store, monkeypatch):
 
 def test_a_worker_with_other_settings_labels_nothing(store):
     same_engine(store, Static())
-    made = LabelMaker(static_maker=Static(smearing=0.1, mesh=[3, 3, 3])).make(
-        "one", 1, 0, [], "hash"
-    )
+    context = IterationContext("one", 1, engine_hash="hash")
+    label = LabelMaker(static_maker=Static(smearing=0.1, mesh=[3, 3, 3]))
+    made = label.make(context, batch=0, structures=[])
     with job_store() as outputs, pytest.raises(StoreError, match=r"smearing 0\.05 → 0\.1"):
         made.run(store=outputs)

@@ -39,7 +39,7 @@ def test_a_submission_that_died_before_the_launchpad_is_made_up_for(database):
 def test_a_maker_of_ones_own_reaches_the_jobs(database):
     campaign = load_campaign(EXAMPLES / "silicon_demo.yaml")
     loop = ActiveLearningMaker.from_campaign(campaign)
-    loop.label.batch.static_maker = always_fails
+    loop.plan.label.static_maker = always_fails
     assert submit(CampaignStore.open(campaign.name), campaign, EXAMPLES, loop)
     plan = launchpad().fireworks.find_one({"name": "plan"})
     assert "FailingMaker" in json.dumps(plan["spec"]["_tasks"])

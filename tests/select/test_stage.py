@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from cells import rattled
 from entropy_flows.entropy import DatasetParams, SufficientStatistics
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import select
+from entropy_flows.jobs import IterationContext, select
 from entropy_flows.report.iterations import selection_ends
 from entropy_flows.schemas import Campaign, ExploreDoc, RunDoc
 from entropy_flows.select import SelectParams, logdet
@@ -19,7 +20,7 @@ from entropy_flows.store import CampaignStore, Entry, job_store
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=6, elements=("Si",)))
 SEED, RUNS, STEPS = 7, 12, 5
-FACTS = {"dataset": DATASET, "model": "sha256:a", "seed": SEED}
+CONTEXT = IterationContext("test", 1, model="sha256:a", seed=SEED, dataset=DATASET)
 POOL = RUNS * STEPS
 
 
@@ -80,7 +81,7 @@ def store(database):
     store.create(
         Campaign.model_validate(campaign | {"phases": [{"name": "diamond", "file": "diamond.cif"}]})
     )
-    store.save_model(0, FACTS["model"])
+    store.save_model(0, CONTEXT.model)
     return store
 
 
@@ -99,7 +100,7 @@ def fingerprinted(monkeypatch):
 
 def run(params, budget):
     """The job's document."""
-    job = select.SelectMaker(params=params).make("test", 1, explored(), budget=budget, **FACTS)
+    job = select.SelectMaker(params=params).make(CONTEXT, explored=explored(), budget=budget)
     with job_store() as outputs:
         return job.run(store=outputs).output
 
@@ -165,7 +166,7 @@ def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
 def test_fingerprints_come_in_chunks_and_end_with_the_budget(
     store, fingerprinted, selector, monkeypatch
 ):
-    monkeypatch.setattr(select, "CHUNK", 8)
+    monkeypatch.setattr(select, "FINGERPRINT_BATCH", 8)
     monkeypatch.setattr(logdet, "LARGEST", 8)
     params = SelectParams(selector=selector, theta_min=1e-6)
     doc = run(params, 3)
@@ -177,7 +178,7 @@ def test_fingerprints_come_in_chunks_and_end_with_the_budget(
 
 
 def test_a_pool_that_is_no_multiple_of_the_chunk(store, fingerprinted, monkeypatch):
-    monkeypatch.setattr(select, "CHUNK", 16)
+    monkeypatch.setattr(select, "FINGERPRINT_BATCH", 16)
     run(SelectParams(theta_min=0.3), None)
     assert fingerprinted == [16, 16, 16, 12]
 
@@ -211,7 +212,9 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
     def second():
         with job_store() as outputs:
             return (
-                maker.make("test", 2, batches, budget=6, **{**FACTS, "model": reference})
+                maker.make(
+                    replace(CONTEXT, iteration=2, model=reference), explored=batches, budget=6
+                )
                 .run(store=outputs)
                 .output
             )
@@ -267,7 +270,7 @@ def test_every_selector_fills_the_ledger(store, selector):
 
 def test_nothing_was_found(store, fingerprinted):
     empty = [doc.model_copy(update={"trajectories": []}) for doc in explored()]
-    job = select.SelectMaker().make("test", 1, empty, budget=None, **FACTS)
+    job = select.SelectMaker().make(CONTEXT, explored=empty, budget=None)
     with job_store() as outputs:
         doc = job.run(store=outputs).output
     assert (doc.candidates, doc.accepted, doc.spent, doc.gains, fingerprinted) == (0, 0, 0, [], [])
@@ -280,7 +283,7 @@ def test_two_selections_at_once_leave_the_ledger_of_one(store, database):
 
     def race(_):
         barrier.wait()
-        return type(maker).make.original(maker, "test", 1, explored(), budget=20, **FACTS)
+        return type(maker).make.original(maker, CONTEXT, explored=explored(), budget=20)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(race, range(2))

@@ -1,17 +1,16 @@
 """Failed labels are replaced by the best of what was left over, once, whoever asks again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from jobflow import Maker, job
-from test_stage import DATASET, RUNS, STEPS, cell, explored, store  # noqa: F401
+from test_stage import CONTEXT, DATASET, RUNS, STEPS, cell, explored, store  # noqa: F401
 
 from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import PlanMaker, TopUpMaker
-from entropy_flows.jobs.label import LabelMaker
+from entropy_flows.jobs import LabelMaker, PlanMaker, TopUpMaker
 from entropy_flows.schemas import LabelDoc
 from entropy_flows.store import Entry, job_store
 
@@ -61,9 +60,10 @@ def labelled(store):  # noqa: F811
 
 
 def run(name="top_up_1", theta=THETA):
-    label = PlanMaker(batch=LabelMaker(static_maker=Static()), batch_size=3)
-    facts = {"dataset": DATASET, "theta_min": theta, "model": "sha256:a", "engine_hash": "hash"}
-    made = TopUpMaker(name, label).make("test", 1, None, [*explored(), None], **facts)
+    plan = PlanMaker(label=LabelMaker(static_maker=Static()), batch_size=3)
+    context = replace(CONTEXT, engine_hash="hash")
+    batches = [*explored(), None]
+    made = TopUpMaker(name, plan).make(context, labels=None, explored=batches, theta_min=theta)
     with job_store() as outputs:
         return made.run(store=outputs)
 
@@ -104,8 +104,8 @@ def test_as_many_as_failed_the_best_first(labelled):
     assert [entry["key"] for entry in entries[TAKEN:]] == expected
     assert {entry["stage"] for entry in entries[TAKEN:]} == {"top_up_1"}
     jobs = [made for made, _ in response.detour.iterflow()]
-    assert [made.name for made in jobs] == ["label", "label", "gather"]
-    assert [len(made.function_args[3]) for made in jobs[:2]] == [3, 1]
+    assert [made.name.split()[0] for made in jobs] == ["label", "label", "gather"]
+    assert [len(made.function_kwargs["structures"]) for made in jobs[:2]] == [3, 1]
     assert jobs[2].function_kwargs["requested"] == TAKEN + FAILED
     assert response.output.failed == FAILED
     (iteration,) = labelled.iterations()

@@ -11,7 +11,7 @@ from cells import rattled
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import curve
+from entropy_flows.jobs import IterationContext, curve
 from entropy_flows.jobs.curve import PointMaker, Pools
 from entropy_flows.label.read import Label
 from entropy_flows.launch.submit import locate_model
@@ -113,9 +113,9 @@ def test_tests_that_are_not_there_are_left_out(pools):
 def point(store, place, recipe, batch=0, tests=NAMES):
     """A curve's point, as its job makes it."""
     maker = PointMaker(train=recipe)
-    return PointMaker.make.original(
-        maker, store.name, 1, batch, place, tests, store.model(0)["reference"], "hash"
-    )
+    model = store.model(0)["reference"]
+    context = IterationContext(store.name, 1, model=model, engine_hash="hash")
+    return PointMaker.make.original(maker, context, batch=batch, point=place, pools=tests)
 
 
 def test_a_point_that_another_curve_has_is_not_trained_again(

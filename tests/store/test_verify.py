@@ -11,7 +11,7 @@ from fireworks import Workflow
 from small_campaign import CONFIG, JOBS, job, small_campaign, store_output
 
 from entropy_flows.cli import main
-from entropy_flows.jobs.train import assign_parts
+from entropy_flows.jobs.train import split_cells
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.verify import verify
 from entropy_flows.settings import settings
@@ -575,7 +575,7 @@ def test_deep_computes_gains_again(store, pad):
 def test_deep_draws_the_splits_again(store, pad):
     unset = {"$unset": {"split": True, "seals.split": True}}
     store.database["labels"].update_many({}, unset)
-    assign_parts(store, store.frames(), 1, TrainParams(fractions=(0.6, 0.2, 0.2)))
+    split_cells(store, store.frames(), 1, TrainParams(fractions=(0.6, 0.2, 0.2)))
     assert found(store, pad, deep=True) == {}
     test = store.database["labels"].find_one({"split": "test"})
     rewritten(store, "labels", {"split": "test"}, split="train")

@@ -16,7 +16,7 @@ from cells import rattled
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.label import LabelMaker
+from entropy_flows.jobs import IterationContext, LabelMaker
 from entropy_flows.report.labels import label_rows
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
@@ -118,7 +118,7 @@ def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch)
     with job_store() as outputs:
         done = (
             LabelMaker(static_maker=vasp())
-            .make("standin", 1, 0, ids, "hash")
+            .make(IterationContext("standin", 1, engine_hash="hash"), batch=0, structures=ids)
             .run(store=outputs)
             .output
         )

@@ -16,8 +16,8 @@ from entropy_flows.explore import Condition, ExploreParams, Run, explore
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.formats import labelled, write_extxyz, write_mace
 from entropy_flows.geometry import to_atoms, to_structure
+from entropy_flows.jobs import IterationContext, LabelMaker
 from entropy_flows.jobs.explore import describe, pack, snapshots
-from entropy_flows.jobs.label import LabelMaker
 from entropy_flows.label import engine_name, hash_engine, label_one
 from entropy_flows.label.existing import read_files
 from entropy_flows.label.own_runs import is_run_of
@@ -152,7 +152,8 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     maker = vasp(options=SPIN)
     with job_store() as outputs:
         labels = LabelMaker(static_maker=maker)
-        done = labels.make(campaign.name, 1, 0, ids, hash_engine(maker)).run(store=outputs).output
+        context = IterationContext(campaign.name, 1, engine_hash=hash_engine(maker))
+        done = labels.make(context, batch=0, structures=ids).run(store=outputs).output
     assert (done.labelled, done.failed) == (3, 0)
     rows = list(store.labels())
     assert len({row["content"] for row in rows}) == 3  # none is a copy of another

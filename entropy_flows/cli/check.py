@@ -30,6 +30,7 @@ from entropy_flows.launch.submit import locate_model
 from entropy_flows.modules import use_folder
 from entropy_flows.moments import summary
 from entropy_flows.potentials import check_elements, check_name, match_model
+from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code
 from entropy_flows.store import CampaignStore
@@ -292,7 +293,7 @@ def _phase_table(seeds: dict[str, Any]) -> Table:
     """What the phases' cells are; their moments only if there are any."""
     moments = {name: summary(cell) for name, cell in seeds.items()}
     columns = ["phase", "formula", "atoms", "Å³/atom", "shortest Å"]
-    table = Table(*columns, *(["moments μB"] if any(moments.values()) else []))
+    rows = [[*columns, *(["moments μB"] if any(moments.values()) else [])]]
     for name, cell in seeds.items():
         distance = f"{shortest_distance(to_atoms(cell))[0]:.2f}"
         row = [
@@ -302,8 +303,8 @@ def _phase_table(seeds: dict[str, Any]) -> Table:
             f"{cell.volume / len(cell):.2f}",
             distance,
         ]
-        table.add_row(*row, *([moments[name]] if any(moments.values()) else []))
-    return table
+        rows.append([*row, *([moments[name]] if any(moments.values()) else [])])
+    return terminal_table(rows)
 
 
 def _candidates(campaign: Campaign, phases: Iterable[str]) -> int:
@@ -317,17 +318,19 @@ def _candidates(campaign: Campaign, phases: Iterable[str]) -> int:
 
 def _size_table(campaign: Campaign, phases: list[str]) -> Table:
     """What each iteration explores, and how many labels there can be at its end."""
-    table = Table(
-        "iteration",
-        "runs",
-        "jobs",
-        "MD steps",
-        "candidates ≤",
-        "labels so far ≤",
-        "T K",
-        "k eV",
-        "P GPa",
-    )
+    rows = [
+        [
+            "iteration",
+            "runs",
+            "jobs",
+            "MD steps",
+            "candidates ≤",
+            "labels so far ≤",
+            "T K",
+            "k eV",
+            "P GPa",
+        ]
+    ]
     in_all: int | None = 0
     for number in range(1, campaign.n_iterations + 1):
         part = campaign.iteration(number)
@@ -339,16 +342,18 @@ def _size_table(campaign: Campaign, phases: list[str]) -> Table:
             else None
         )
         limits = [limit for limit in (in_all, campaign.stop.label_budget) if limit is not None]
-        table.add_row(
-            str(number),
-            str(runs),
-            str(-(-runs // explore.batch_size)),
-            str(runs * explore.all_steps),
-            str(runs * (explore.steps // explore.snapshot_every)),
-            str(min(limits)) if limits else "all accepted",
-            *(
-                ", ".join(f"{v:g}" for v in values)
-                for values in (explore.temperatures, explore.entropy_weights, explore.pressures)
-            ),
+        rows.append(
+            [
+                str(number),
+                str(runs),
+                str(-(-runs // explore.batch_size)),
+                str(runs * explore.all_steps),
+                str(runs * (explore.steps // explore.snapshot_every)),
+                str(min(limits)) if limits else "all accepted",
+                *(
+                    ", ".join(f"{v:g}" for v in values)
+                    for values in (explore.temperatures, explore.entropy_weights, explore.pressures)
+                ),
+            ]
         )
-    return table
+    return terminal_table(rows)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.label.steps import StepRule
 from entropy_flows.launch.session import session
+from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
     from entropy_flows.jobs.importing import Import, ImportReport
@@ -177,17 +177,17 @@ def show(console: Console, report: ImportReport) -> None:
     """
     from entropy_flows.jobs.importing import NO_GAIN
 
-    table = Table("", "frames", title=f"import, iteration {report.iteration}")
-    table.columns[1].justify = "right"
-    rows = [("read", report.read), ("entered", report.entered), ("there already", report.known)]
-    rows += [("skipped", len(report.skipped)), ("labels of the campaign's settings", report.own)]
-    for name, value in [
-        *rows,
-        ("flagged as odd", report.flagged),
-        ("cells in the data set", report.size),
-    ]:
-        table.add_row(name, str(value))
-    console.print(table)
+    rows = [
+        ["", "frames"],
+        ["read", str(report.read)],
+        ["entered", str(report.entered)],
+        ["there already", str(report.known)],
+        ["skipped", str(len(report.skipped))],
+        ["labels of the campaign's settings", str(report.own)],
+        ["flagged as odd", str(report.flagged)],
+        ["cells in the data set", str(report.size)],
+    ]
+    console.print(terminal_table(rows, f"import, iteration {report.iteration}", right_from=1))
     for mode, name in (("atom", "per atom"), ("config", "per configuration")):
         console.print(
             f"log det Σ, {name}: {report.before[mode]:.2f} → {report.after[mode]:.2f}",

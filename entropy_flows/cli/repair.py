@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.faults import MachineError
 from entropy_flows.launch.session import Session, stored
 from entropy_flows.processes import locked
+from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
     from entropy_flows.launch.repair_report import RepairReport
@@ -67,11 +67,13 @@ def command(
 
 def show(console: Console, mended: RepairReport, dry_run: bool) -> None:
     """Print every finding, and their number."""
-    table = Table("job", "id", "found", "would be" if dry_run else "done")
-    for finding in mended.findings:
-        table.add_row(finding.name, str(finding.job_id), finding.problem, finding.remedy)
-    if table.row_count:
-        console.print(table)
+    rows = [
+        [finding.name, str(finding.job_id), finding.problem, finding.remedy]
+        for finding in mended.findings
+    ]
+    if rows:
+        header = ["job", "id", "found", "would be" if dry_run else "done"]
+        console.print(terminal_table([header, *rows]))
     console.print(f"would mend: {mended}" if dry_run and mended else str(mended))
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.launch.session import stored
+from entropy_flows.report.terminal import terminal_table
 from entropy_flows.store.subject import VerifyResult
 
 SHOWN = 5
@@ -65,13 +66,11 @@ def command(
 
 def summary(checks: list[VerifyResult]) -> Table:
     """How many of what were looked at, and how many are not in order."""
-    table = Table("checked", "looked at", "wrong", "wasted")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows = [["checked", "looked at", "wrong", "wasted"]]
     for check in checks:
         wrong = f"[red]{len(check.problems)}[/red]" if check.problems else "0"
-        table.add_row(check.name, str(check.looked_at), wrong, str(len(check.wasted)))
-    return table
+        rows.append([check.name, str(check.looked_at), wrong, str(len(check.wasted))])
+    return terminal_table(rows, right_from=1)
 
 
 class _Bars:

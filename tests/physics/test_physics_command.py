@@ -9,7 +9,7 @@ from fireworks import FWorker
 from fireworks.core.rocket_launcher import rapidfire
 
 from entropy_flows.cli import main
-from entropy_flows.evaluate.physics import Hardest, resolved
+from entropy_flows.evaluate.physics import HarshestCondition, resolved
 from entropy_flows.explore import seed_cell
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.physics import check_model, rows_of, subjects
@@ -84,7 +84,7 @@ def change(file, **physics):
 
 def plan(file):
     campaign = load_campaign(file)
-    return resolved(campaign.physics, Hardest(*campaign.hardest)), {
+    return resolved(campaign.physics, HarshestCondition(*campaign.hardest)), {
         p.name: seed_cell(p) for p in campaign.phases
     }
 

@@ -11,7 +11,7 @@ from entropy_flows.fingerprints import GOMParams
 from entropy_flows.params import Params, one_line
 from entropy_flows.select import SelectParams
 from entropy_flows.select.params import Name
-from entropy_flows.train import TrainParams
+from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
@@ -81,7 +81,7 @@ class BenchParams(Params):
     """
     base_model: str | None = None
     """The student: this model, fine-tuned; None for the networks."""
-    train: TrainParams = TrainParams(preset="small")
+    train: AnyTrainParams = TrainParams(preset="small")
     """Recipe of the fine-tuning; `committee` is the number of models for `committee` and
     `hybrid`, at least 2.
     """

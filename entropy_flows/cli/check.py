@@ -29,12 +29,13 @@ from entropy_flows.launch.session import session
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.modules import use_folder
 from entropy_flows.moments import summary
+from entropy_flows.plugins import is_import_path
 from entropy_flows.potentials import check_elements, check_name, match_model
 from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code
 from entropy_flows.store import CampaignStore
-from entropy_flows.train import trainer_for
+from entropy_flows.train import recipe_for, trainer_for
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -179,14 +180,16 @@ def preflight(
         use_folder(modules_folder(campaign, base))
     models = {role: locate_model(name, base) for role, name in _models(campaign).items()}
     for role, model in models.items():
-        if role in unseen:
+        if unseen & {role, f"{role}.family"}:
             continue
         try:
             check_name(model)
         except ValueError as err:
             raise ValueError(f"{role}: {err}") from None
         check_elements(model, campaign.elements, role)
-    _check_training(campaign, models.get("student", models["base_model"]), load)
+    trained = "student" if campaign.student else "base_model"
+    if f"{trained}.family" not in unseen:
+        _check_training(campaign, models[trained], load)
     load_engine = not unseen & {"label.maker", "label.model"}
     seeds = check_seeds(campaign, base, load_engine)
     cells = {name: seed.cell for name, seed in seeds.items()}
@@ -222,10 +225,10 @@ def _check_training(campaign: Campaign, model: str, load: bool) -> None:
     if campaign.curve.train is not None:
         recipes.append((f"curve.train, {role}", campaign.curve.train))
     for where, params in recipes:
-        if not load and "." in (params.trainer or ""):
+        if not load and is_import_path(params.trainer or ""):
             continue
         try:
-            trainer_for(model, params.trainer).check(params)
+            recipe_for(trainer_for(model, params.trainer), params)
         except ValueError as err:
             other = (
                 ""

@@ -23,7 +23,13 @@ Importing this package imports no machine-learning package; loading a model does
 """
 
 from entropy_flows.potentials.base import BatchModel, Environment, Evaluation, ModelFamily
-from entropy_flows.potentials.families import FAMILIES, file_suffix, find_model, match_model
+from entropy_flows.potentials.families import (
+    FAMILIES,
+    file_suffix,
+    find_model,
+    match_model,
+    with_family_of,
+)
 from entropy_flows.potentials.loading import (
     check_name,
     compile_model,
@@ -55,4 +61,5 @@ __all__ = [
     "model_elements",
     "split_model",
     "with_arguments",
+    "with_family_of",
 ]

@@ -14,9 +14,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from entropy_flows.plugins import ExtensionPoint
+from entropy_flows.plugins import ExtensionPoint, is_import_path
 from entropy_flows.potentials.base import ModelFamily
-from entropy_flows.potentials.names import split_model
+from entropy_flows.potentials.names import split_model, with_arguments
 from entropy_flows.yaml_text import shortened
 
 logger = logging.getLogger(__name__)
@@ -91,13 +91,25 @@ def match_model(model: str | Path) -> Model | None:
 def file_suffix(model: str | Path) -> str:
     """Return the end of a model's file name by which its family recognizes it.
 
-    "" for a model that is no file. A file whose family is named beside it may end in anything.
+    "" for a model that is no file. A family named by an import path is not imported: whatever has
+    a suffix is a file of it.
     """
     name, arguments = split_model(model)
+    if is_import_path(str(arguments.get(FAMILY, ""))):
+        return "".join(Path(name).suffixes)
     match = match_model(model)
     if match is None or not match.family.is_file(name):
-        return Path(name).suffix if FAMILY in arguments else ""
+        return ""
     return max((end for end in match.family.suffixes if name.endswith(end)), key=len)
+
+
+def with_family_of(model: str | Path, path: str | Path) -> str:
+    """Return a path with the family that another model has by its argument `family`, if any.
+
+    A trained model is a file of its base model's family, whose name may not tell it.
+    """
+    _, arguments = split_model(model)
+    return with_arguments(path, {key: arguments[key] for key in arguments if key == FAMILY})
 
 
 def module_of(model: str | Path) -> str | None:

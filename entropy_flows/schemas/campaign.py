@@ -23,8 +23,7 @@ from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.select import SelectParams
-from entropy_flows.train import TrainParams
-from entropy_flows.train.params import PRESETS
+from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import MAX_INTEGER, read_yaml
 
 Category = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -38,7 +37,7 @@ class IterationSettings(Params):
     anchors: AnchorParams = AnchorParams()
     select: SelectParams = SelectParams()
     refine: RefineParams = RefineParams()
-    train: TrainParams = TrainParams()
+    train: AnyTrainParams = TrainParams()
     local_fingerprint: GOMParams = GOMParams(cutoff=3.0, natx=50)
     """Fingerprint of the local entropy (Wang 2026: r_c = 3.0 Å)."""
 
@@ -186,12 +185,8 @@ class Campaign(IterationSettings):
             for name in IterationSettings.model_fields
         }
         if self.iterations:
-            recipe = PRESETS[
-                self.train.preset
-            ]  # named by the preset alone, so that another preset replaces it
-            base["train"] = {
-                k: v for k, v in base["train"].items() if k not in recipe or recipe[k] != v
-            }
+            # without the preset's values, so that another preset replaces them
+            base["train"] = self.train.keys_given()
             base = _merge(base, self.iterations[min(number, len(self.iterations)) - 1])
         return IterationSettings.model_validate(base)
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from entropy_flows.params import Params
 from entropy_flows.schemas.documents import Document
-from entropy_flows.train import TrainParams
+from entropy_flows.train import AnyTrainParams
 
 Method = Literal["entropy", "random", "mixed", "campaign"]
 IN_DISTRIBUTION, INDEPENDENT_TEST, COMMON_TEST = "in-distribution", "independent", "common"
@@ -30,7 +30,7 @@ class CurveParams(Params):
     """Share of the mixed pool that is from the baseline."""
     max_force: float = Field(2.0, gt=0)
     """Largest force (eV/Å) of the baseline's cells in the mixed pool."""
-    train: TrainParams | None = None
+    train: AnyTrainParams | None = None
     """Recipe; None takes the campaign's first."""
 
     def points(self) -> list[tuple[str, int, int]]:

@@ -112,8 +112,9 @@ def _others(campaign: Campaign) -> Iterator[NamedCode]:
         for number in range(1, max(1, len(campaign.iterations)) + 1)
     }
     recipes.add(campaign.curve.train.trainer if campaign.curve.train else None)
-    for trainer in sorted(name for name in recipes if name and "." in name):
-        yield NamedCode("train.trainer", trainer, trainer, trusted=False)
+    for trainer in sorted(name for name in recipes if name and is_import_path(name)):
+        module = trainer.partition(":")[0]
+        yield NamedCode("train.trainer", trainer, module, trusted=False)
 
 
 def _modules(value: Any) -> Iterator[str]:

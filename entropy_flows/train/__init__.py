@@ -1,12 +1,15 @@
 """Fine-tuning: the data set's files, the recipe, and a trainer for each family of models."""
 
-from entropy_flows.train.base import Progress, Trainer, TrainResult, trainer_for
+from entropy_flows.train.base import Progress, Trainer, TrainResult
 from entropy_flows.train.dataset import assign_splits, energy_per_atom, stratified_split
-from entropy_flows.train.params import TrainParams
+from entropy_flows.train.params import AnyTrainParams, TrainParams
 from entropy_flows.train.process import TrainingError
 from entropy_flows.train.run import fine_tune
+from entropy_flows.train.trainers import TRAINERS, recipe_for, trainer_for
 
 __all__ = [
+    "TRAINERS",
+    "AnyTrainParams",
     "Progress",
     "TrainParams",
     "TrainResult",
@@ -15,6 +18,7 @@ __all__ = [
     "assign_splits",
     "energy_per_atom",
     "fine_tune",
+    "recipe_for",
     "stratified_split",
     "trainer_for",
 ]

@@ -1,15 +1,16 @@
-"""The energies' zero: a base model's energies per element moved to those of the labels, before training.
+"""The zero of energies: a base model's energies per element, moved to those of the labels.
 
 Another functional, code or family of pseudopotentials counts energies from another zero. The
 difference is a constant for each element, often of electronvolts, and no error of the model's
-shape; training would spend its steps on it.
+shape. Training would spend its steps on it, so it is removed before.
 
     min over δ of  Σ_s ρ(ΔE_s/N_s − Σ_e x_se δ_e)
 
     ΔE_s   free energy of cell s less the model's (eV), N_s its atoms
     x_se   share of element e in it
-    δ_e    what is added to the energy of each atom of element e (eV)
-    ρ      Huber's function with its corner at 50 meV/atom: cells that the model knows badly do not move the zero
+    δ_e    addition to the energy of each atom of element e (eV)
+    ρ      Huber's function with its corner at 50 meV/atom, so that cells that the model describes
+           badly do not move the zero
 
 Where the compositions leave δ open (one stoichiometry), it is the smallest one.
 """
@@ -28,12 +29,12 @@ from entropy_flows.files import read_json, write_json
 from entropy_flows.potentials import load_calculator
 
 CORNER = 0.05
-"""eV/atom."""
+"""Corner of Huber's function, eV/atom."""
 FILE = "zero.json"
 
 
 def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float]:
-    """δ (eV/atom) by element.
+    """Fit δ (eV/atom) of each element.
 
     Parameters
     ----------
@@ -51,25 +52,33 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
     shares = np.array(
         [[atoms.get_chemical_symbols().count(e) / len(atoms) for e in elements] for atoms in frames]
     )
-    wanted = np.array([_difference(atoms, model) for atoms in frames])
-    start = np.linalg.lstsq(shares, wanted, rcond=None)[0]
-    loss = {"loss": "huber", "f_scale": CORNER}
-    found = least_squares(lambda shifts: shares @ shifts - wanted, start, lambda _: shares, **loss)
-    smallest = np.linalg.pinv(shares) @ (shares @ found.x)
+    differences = np.array([_difference(atoms, model) for atoms in frames])
+    start = np.linalg.lstsq(shares, differences, rcond=None)[0]
+    fit = least_squares(
+        lambda shifts: shares @ shifts - differences,
+        start,
+        lambda _: shares,
+        loss="huber",
+        f_scale=CORNER,
+    )
+    # Where the compositions leave δ open, the fit depends on its start; this solution does not.
+    smallest = np.linalg.pinv(shares) @ (shares @ fit.x)
     return dict(zip(elements, map(float, smallest), strict=True))
 
 
-def shifts_of(
-    folder: Path, frames: Sequence[Atoms], package: Path, device: str
+def base_shifts(
+    folder: Path, frames: Sequence[Atoms], model: Path, device: str
 ) -> dict[str, float]:
-    """δ of a training, found once: one that is gone on with has what it began with."""
-    if (known := read_json(folder / FILE, None)) is None:
-        known = energy_shifts(frames, load_calculator(package, device=device))
-        write_json(folder / FILE, known)
-    return known
+    """Return δ of a training, fitted once: one that goes on keeps what it began with."""
+    shifts = read_json(folder / FILE, None)
+    if shifts is None:
+        shifts = energy_shifts(frames, load_calculator(model, device=device))
+        write_json(folder / FILE, shifts)
+    return shifts
 
 
 def _difference(label: Atoms, model: Calculator) -> float:
+    """Return the labelled energy per atom less the model's."""
     atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
     atoms.calc = model
     return (label.get_potential_energy() - atoms.get_potential_energy()) / len(label)

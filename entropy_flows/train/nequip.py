@@ -1,16 +1,16 @@
 """NequIP and Allegro: run `nequip-train` in a process of its own, package the best model.
 
-A process of its own, because a second training in one process fails and a training that runs out of
-memory must not take a workflow with it. A training that was killed, at whatever moment, is gone on
-with from its last finished epoch when it is called again with the same inputs and folder, and gives
-the same model as if it had not been (bit by bit on one CPU thread of one kind of processor).
-`folder.py` says what is in the folder, `resume.py` what it takes in NequIP.
+The process is its own because a second training in one process fails, and because a training that
+runs out of memory must not take a workflow with it. A training that was killed at any moment goes on
+from its last finished epoch when it is called again with the same inputs and folder. It gives the
+same model as an undisturbed one, bit by bit on one CPU thread of one kind of processor.
+`folder.py` lists the files of the folder, `resume.py` the additions to NequIP that this needs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,15 @@ from ase import Atoms
 
 from entropy_flows.digest import file_sha256
 from entropy_flows.files import read_json
-from entropy_flows.potentials import model_elements
-from entropy_flows.potentials.nequip import PACKAGE_SUFFIX, is_published, local_package
+from entropy_flows.potentials import split_model
+from entropy_flows.potentials.nequip import (
+    PACKAGE_SUFFIX,
+    is_published,
+    local_package,
+    package_elements,
+)
 from entropy_flows.processes import locked
-from entropy_flows.train.align import shifts_of
+from entropy_flows.train.align import base_shifts
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.dataset import with_a_pair
 from entropy_flows.train.folder import State, best_epoch, checkpoint_file, last_checkpoint, take_up
@@ -34,74 +39,95 @@ from entropy_flows.train.steps import (
     LOCK_SECONDS,
     Data,
     check_cells,
-    finished,
+    finished_result,
     inputs_sha256,
-    keep,
     reporter,
+    save_result,
     smaller_batches,
     write_data,
 )
 
-BASE, RESULT = "base.nequip.zip", "model.nequip.zip"
-DECISIVE = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
+BASE = "base.nequip.zip"
+RESULT = "model.nequip.zip"
+PROGRAMS = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
+"""Packages whose versions decide the result."""
 
 
-def takes(model: Model) -> bool:
-    """Whether it is a NequIP or Allegro package, or a model section."""
-    return (
-        isinstance(model, dict) or str(model).endswith(PACKAGE_SUFFIX) or is_published(str(model))
-    )
+class NequIPTrainer:
+    """The trainer of NequIP and Allegro models, packaged or new."""
 
+    takes = TrainParams
 
-def check(params: TrainParams) -> None:
-    """NequIP has all there is in a recipe."""
+    def accepts(self, model: Model) -> bool:
+        """Return whether it is a package, or the description of a new model."""
+        if isinstance(model, dict):
+            return True
+        name, _ = split_model(model)
+        return name.endswith(PACKAGE_SUFFIX) or is_published(name)
 
+    def check(self, params: TrainParams) -> None:
+        """Take any recipe, for NequIP has all there is in one."""
 
-def fine_tune(
-    train: Sequence[Atoms],
-    val: Sequence[Atoms],
-    test: Sequence[Atoms],
-    base_model: Model,
-    params: TrainParams,
-    workdir: Path,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> TrainResult:
-    """Train a NequIP or Allegro model; see `train.fine_tune`."""
-    started = time.monotonic()
-    workdir = Path(workdir).resolve()
-    package = None if isinstance(base_model, dict) else local_package(base_model)
-    model = base_model if isinstance(base_model, dict) else packaged_model(Path(BASE))
-    check_cells(
-        [*train, *val, *test], model["type_names"] if package is None else model_elements(package)
-    )
-    if package is None:
-        _check_pairs(train, float(model["r_max"]))
-    with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
-        data = write_data({"train": train, "val": val, "test": test}, params, workdir)
-        base = model if package is None else file_sha256(package)
-        inputs = inputs_sha256(base, data, params, workdir, DECISIVE)
-        if (done := finished(workdir, inputs, RESULT)) is not None:
-            return done
-        state = take_up(workdir, State(inputs, params.batch_size, params.accumulate))
-        (workdir / BASE).unlink(missing_ok=True)
-        if package is not None:
-            (workdir / BASE).symlink_to(package)
-        if package is not None and params.align_energies:
-            model = packaged_model(
-                Path(BASE), shifts_of(workdir / "run", train, package, params.runs_on)
+    def fine_tune(
+        self,
+        train: Sequence[Atoms],
+        val: Sequence[Atoms],
+        test: Sequence[Atoms],
+        base_model: Model,
+        params: TrainParams,
+        workdir: Path,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> TrainResult:
+        """Train a NequIP or Allegro model; see `train.fine_tune`."""
+        started = time.monotonic()
+        workdir = Path(workdir).resolve()
+        splits = {"train": train, "val": val, "test": test}
+        package, model = _base(base_model, splits)
+        with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
+            data = write_data(splits, params, workdir)
+            base = model if package is None else file_sha256(package)
+            inputs = inputs_sha256(base, data, params, workdir, PROGRAMS)
+            finished = finished_result(workdir, inputs, RESULT)
+            if finished is not None:
+                return finished
+            state = take_up(workdir, State(inputs, params.batch_size, params.accumulate))
+            (workdir / BASE).unlink(missing_ok=True)
+            if package is not None:
+                (workdir / BASE).symlink_to(package)
+            if package is not None and params.align_energies:
+                shifts = base_shifts(workdir / "run", train, package, params.runs_on)
+                model = packaged_model(Path(BASE), shifts)
+            config = partial(
+                nequip_config, model, data.files, folder=Path("run"), stress=data.stress
             )
-        config = partial(nequip_config, model, data.files, folder=Path("run"), stress=data.stress)
-        state = _train(config, params, state, workdir, lock, reporter(workdir, params, on_progress))
-        result = _package(state, data, workdir, lock)
-        return keep(replace(result, wall_seconds=time.monotonic() - started), workdir)
+            report = reporter(workdir, params, on_progress)
+            state = _train(config, params, state, workdir, lock, report)
+            result = _package(state, data, workdir, lock)
+            return save_result(replace(result, wall_seconds=time.monotonic() - started), workdir)
+
+
+def _base(base_model: Model, splits: Mapping[str, Sequence[Atoms]]) -> tuple[Path | None, Config]:
+    """Return the package to start from, None for a new model, and the model's section.
+
+    Cells that the model cannot be trained on are refused.
+    """
+    cells = [atoms for frames in splits.values() for atoms in frames]
+    if isinstance(base_model, dict):
+        check_cells(cells, base_model["type_names"])
+        _check_pairs(splits["train"], float(base_model["r_max"]))
+        return None, base_model
+    package = local_package(split_model(base_model)[0])
+    check_cells(cells, package_elements(package))
+    return package, packaged_model(Path(BASE))
 
 
 def _check_pairs(train: Sequence[Atoms], cutoff: float) -> None:
-    """Refuse a new model none of whose training cells has a neighbour pair: it is scaled by their mean number."""
+    """Refuse cells without any neighbour pair for a new model, which is scaled by their mean number."""
     _, lonely = with_a_pair(train, cutoff)
     if len(lonely) == len(train):
         raise ValueError(
-            f"none of {len(train)} training cells has a neighbour pair within the new model's cutoff of {cutoff:g} Å"
+            f"none of {len(train)} training cells has a neighbour pair "
+            f"within the new model's cutoff of {cutoff:g} Å"
         )
 
 
@@ -113,14 +139,18 @@ def _train(
     lock: int,
     report: Callable[[], None],
 ) -> State:
-    """Train to the end, from the last finished epoch, in smaller batches as often as the GPU's memory asks for it."""
+    """Train to the end, from the last finished epoch.
+
+    Batches become smaller as often as the GPU's memory does not suffice.
+    """
     while True:
         state = replace(state, attempts=state.attempts + 1)
         state.save(workdir)
         update = {"batch_size": state.batch_size, "accumulate": state.accumulate}
         settings = config(params.model_copy(update=update))
-        if (last := last_checkpoint(workdir / "run")) is not None:
-            settings["ckpt_path"] = str(last.relative_to(workdir))
+        checkpoint = last_checkpoint(workdir / "run")
+        if checkpoint is not None:
+            settings["ckpt_path"] = str(checkpoint.relative_to(workdir))
         (workdir / "run" / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
         arguments = ["-cp", str(workdir / "run"), "-cn", "config"]
         last_line = f"{settings['run'][-1].upper()} RUN END"

@@ -1,10 +1,17 @@
-"""Parameters of fine-tuning, with the recipes they were chosen in as presets."""
+"""Parameters of fine-tuning, with the recipes they were chosen in as presets.
+
+The section `train` is a union that its key `trainer` discriminates. Without the key, and for this
+package's own trainers, it is `TrainParams`. A trainer of another package may have keys of its own:
+its section is read as `OtherTrainParams`, which imports nothing, and becomes the trainer's own
+class when the trainer is asked (`trainers.recipe_for`).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from entropy_flows.params import Params
 from entropy_flows.settings import Device
@@ -13,8 +20,13 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
+OWN_TRAINERS = {
+    "nequip": "entropy_flows.train.nequip:NequIPTrainer",
+    "sevennet": "entropy_flows.train.sevennet:SevenNetTrainer",
+}
+"""Names of this package's trainers and their import paths."""
 PRESETS: dict[str, dict[str, Any]] = {
-    # the published recipe, for Allegro-OAM-L and models of its size
+    # The published recipe, for Allegro-OAM-L and models of its size.
     "oam-l": {
         "learning_rate": 5e-5,
         "max_epochs": 500,
@@ -27,12 +39,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_patience": 15,
         "early_stopping_patience": 30,
     },
-    # a model of a few thousand parameters and a data set of tens of cells, trained in about a
-    # minute on one CPU core.
-    # At 5e-5 such a model does not move; and where errors are near 5 meV/atom, 0.1 eV/Å and 3
-    # meV/Å³, the published
-    # coefficients leave energy and stress so little of a quadratic loss that both get worse while
-    # forces improve.
+    # A model of a few thousand parameters and a data set of tens of cells, trained in about a
+    # minute on one CPU core. At 5e-5 such a model does not move. Where errors are near
+    # 5 meV/atom, 0.1 eV/Å and 3 meV/Å³, the published coefficients leave energy and stress so
+    # little of a quadratic loss that both get worse while forces improve.
     "small": {
         "learning_rate": 3e-3,
         "max_epochs": 40,
@@ -45,9 +55,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_patience": 6,
         "early_stopping_patience": 15,
     },
-    # loss and batch of SevenNet's own example of fine-tuning SevenNet-0, in this loss's units; its
-    # program has neither
-    # an average of the weights, nor accumulation, nor clipping
+    # Loss and batch of SevenNet's own example of fine-tuning SevenNet-0, in this loss's units. Its
+    # program has neither an average of the weights, nor accumulation, nor clipping.
     "sevennet-0": {
         "learning_rate": 1e-3,
         "max_epochs": 100,
@@ -65,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class TrainParams(Params):
-    """How a model is fine-tuned: loss, optimiser, stopping, and which cells it sees.
+    """Recipe of fine-tuning: loss, optimiser, stopping, and the cells that are trained on.
 
     The loss of a batch is, with w the weight of the structure a component belongs to and h the
     Huber function,
@@ -75,16 +84,19 @@ class TrainParams(Params):
     averaged over structures, force components and stress components.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    """Values of each preset, by key."""
+
     preset: Literal["oam-l", "small", "sevennet-0"] = "oam-l"
-    """Recipe that gives the values not named: `oam-l` for an Allegro foundation model, `small` for a model of a few
-    thousand parameters, `sevennet-0` for SevenNet's."""
-    trainer: str | None = None
-    """Whose program trains: `nequip`, `sevennet`, or the import path of a module of your own (`train.base`); None takes
-    that of the base model."""
-    align_energies: bool = True
-    """Whether the base model's energies per element are first moved to the labels' zero; see
-    `train.align`.
+    """Recipe that gives the values not named: `oam-l` for an Allegro foundation model, `small` for
+    a model of a few thousand parameters, `sevennet-0` for SevenNet's.
     """
+    trainer: str | None = None
+    """Trainer: `nequip`, `sevennet`, one that an installed package registers, or the import path
+    `package.module:Class` of your own; None takes that of the base model's family.
+    """
+    align_energies: bool = True
+    """Move the base model's energies per element to the labels' zero first; see `train.align`."""
     learning_rate: PositiveFloat = 5e-5
     """Adam's step length."""
     max_epochs: PositiveInt = 500
@@ -130,36 +142,50 @@ class TrainParams(Params):
     seed: int = Field(default=42, ge=0, lt=2**31)
     """Governs the split and the order of the batches."""
     device: Device | None = None
-    """Where training runs: cpu, cuda or cuda:1; None takes the worker's own device
+    """Device that training runs on: cpu, cuda or cuda:1; None takes the worker's own
     (ENTROPY_FLOWS_DEVICE).
     """
     continue_from: Literal["better", "latest"] = "better"
-    """Model that the next iteration explores with and trains from: the better one of the new model and that before, on
-    the validation cells (`evaluate.succession`), or the latest whatever its errors."""
+    """Model that the next iteration explores with and trains from: the better one of the new model
+    and that before, on the validation cells (`evaluate.succession`), or the latest whatever its
+    errors.
+    """
     committee: PositiveInt = 1
-    """Models trained in an iteration, alike but for their seeds, each a job of its own; the first is the iteration's
-    model. For the selectors `committee` and `hybrid`, and for calibration in the report."""
+    """Models trained in an iteration, alike but for their seeds, each a job of its own; the first
+    is the iteration's model. For the selectors `committee` and `hybrid`, and for calibration in
+    the report.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        preset = data.get("preset", "oam-l")
-        values = (
-            PRESETS.get(preset, {}) if isinstance(preset, str) else {}
-        )  # an unknown one fails as a field
-        return {**values, **data}
+        preset = data.get("preset", cls.model_fields["preset"].default)
+        return {**cls._preset_values(preset), **data}
+
+    @classmethod
+    def _preset_values(cls, preset: Any) -> Mapping[str, Any]:
+        """Return a preset's values; none for an unknown one, which its field refuses."""
+        return cls.presets.get(preset, {}) if isinstance(preset, str) else {}
+
+    def keys_given(self) -> dict[str, Any]:
+        """Return the keys that were given, without those whose values are the preset's."""
+        values = self._preset_values(self.preset)
+        given = self.model_dump(exclude_unset=True)
+        return {
+            key: value for key, value in given.items() if key not in values or values[key] != value
+        }
 
     @property
     def runs_on(self) -> str:
-        """The device; `train.fine_tune` has filled in the worker's by then."""
+        """Return the device; `train.fine_tune` has filled in the worker's by then."""
         return self.device or "cpu"
 
     def identity(self, *but: str) -> dict[str, Any]:
-        """What tells trainings apart, as plain types for a checksum: all `but` these, and no device.
+        """Return all that decides a training's result, as plain types for a checksum.
 
-        What comes after a training (`continue_from`) does not tell it apart.
+        The device is left out, `continue_from`, which comes after a training, and the keys in `but`.
         """
         settings = self.model_dump(mode="json", exclude={"continue_from", *but})
         return {**settings, "device": "cpu"}  # as in checksums that are stored
@@ -174,15 +200,49 @@ class TrainParams(Params):
             raise ValueError(
                 "energy_coefficient and forces_coefficient are both 0: there is nothing to train on"
             )
-        if self.weight_bins:
-            edges = [edge for edge, _ in self.weight_bins]
-            finite = [edge for edge in edges[:-1] if edge is not None]
-            if (
-                edges[-1] is not None
-                or len(finite) != len(edges) - 1
-                or finite != sorted(set(finite))
-            ):
-                raise ValueError(
-                    f"weight_bins need rising upper edges that end with null, got edges {edges}"
-                )
+        self._check_weight_bins()
         return self
+
+    def _check_weight_bins(self) -> None:
+        if not self.weight_bins:
+            return
+        edges = [edge for edge, _ in self.weight_bins]
+        finite = [edge for edge in edges[:-1] if edge is not None]
+        is_rising = finite == sorted(set(finite))
+        if edges[-1] is not None or len(finite) != len(edges) - 1 or not is_rising:
+            raise ValueError(
+                f"weight_bins need rising upper edges that end with null, got edges {edges}"
+            )
+
+
+class OtherTrainParams(TrainParams):
+    """Recipe for a trainer of another package, which is not imported yet.
+
+    Keys that are not of `TrainParams` are the trainer's own; it checks them when it is asked.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    model_config = ConfigDict(extra="allow")
+    preset: str = ""  # type: ignore[assignment]  # the trainer's own presets are not known here
+    """Recipe that gives the values not named: one of the trainer's own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suggest_known_keys(cls, data: Any) -> Any:
+        """Let all keys pass, but for the tags of a serialized object."""
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if not str(key).startswith("@")}
+
+
+def _by_trainer(section: Any) -> Any:
+    """Read a mapping as the class of parameters that its key `trainer` stands for."""
+    if not isinstance(section, Mapping) or section.get("trainer") in (None, *OWN_TRAINERS):
+        return section
+    if not isinstance(section["trainer"], str):
+        return section
+    return OtherTrainParams.model_validate(section)
+
+
+AnyTrainParams = Annotated[SerializeAsAny[TrainParams], BeforeValidator(_by_trainer)]
+"""The section `train`: a union discriminated by its key `trainer`."""

@@ -1,8 +1,7 @@
-"""One training, by the trainer that takes the model.
+"""Run one training, by the trainer that takes the model.
 
-A training that was killed, at whatever moment, is gone on with from its last finished epoch when it
-is called again with the same inputs and folder; a finished one is recognised by its inputs and not
-repeated.
+A training that was killed at any moment goes on from its last finished epoch when it is called again
+with the same inputs and folder. A finished one is recognised by its inputs and not repeated.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from pathlib import Path
 from ase import Atoms
 
 from entropy_flows.settings import settings
-from entropy_flows.train.base import Model, Progress, TrainResult, trainer_for
+from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.params import TrainParams
+from entropy_flows.train.trainers import recipe_for, trainer_for
 
 __all__ = ["Progress", "TrainResult", "fine_tune"]
 
@@ -40,23 +40,23 @@ def fine_tune(
         Cells with energy, forces and maybe stress in a single-point calculator. The test set never
         influences the model; it is evaluated once at the end.
     base_model
-        What to start from: path of a `.nequip.zip`, a `nequip.net:` id, a name SevenNet knows, path
-        of a SevenNet checkpoint (`.pth`); or, for a new model, a model section such as
+        A model of a family that has a trainer: a `.nequip.zip`, a `nequip.net:` id, a name SevenNet
+        knows, a SevenNet checkpoint (`.pth`). Or, for a new model, a model section such as
         `recipe.small_allegro` gives.
     params
-        Recipe; `params.trainer` names the trainer, None takes the one of the base model. Without
+        Recipe. `params.trainer` names the trainer; None takes the one of the base model. Without
         `params.device` it is this machine's.
     workdir
-        Folder of this training. What another process began there with the same inputs is gone on
-        with; of other inputs it is deleted. It and the base model have to be at the same path then,
-        or the training starts again.
+        Folder of this training. What another process began there goes on if it had the same
+        inputs, and is deleted if it had others. The folder and the base model have to be at the
+        same paths then, or the training starts again.
     on_progress
         Called after each epoch that this call has trained.
 
     Returns
     -------
     TrainResult
-        The model's file and its history.
+        The model's file and its training's history.
 
     Raises
     ------
@@ -70,6 +70,6 @@ def fine_tune(
         the model, or it has nothing for one of the parameters.
     """
     trainer = trainer_for(base_model, params.trainer)
-    trainer.check(params)
-    params = params.model_copy(update={"device": params.device or settings().device})
-    return trainer.fine_tune(train, val, test, base_model, params, workdir, on_progress)
+    recipe = recipe_for(trainer, params)
+    recipe = recipe.model_copy(update={"device": params.device or settings().device})
+    return trainer.fine_tune(train, val, test, base_model, recipe, workdir, on_progress)

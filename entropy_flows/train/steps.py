@@ -1,10 +1,13 @@
-"""What every training does around its program: check, write the data, know its inputs, report, keep the result."""
+"""Steps of every training around its program.
+
+They check cells, write the data, identify the inputs, report epochs and keep the result.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from entropy_flows.digest import digest, file_sha256
 from entropy_flows.files import read_json, write_json
-from entropy_flows.potentials import load_calculator
 from entropy_flows.train.base import Progress, TrainResult
 from entropy_flows.train.dataset import (
     count_reasons,
@@ -30,8 +33,9 @@ from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError
 
 LOCK_SECONDS = 120.0
-"""How long to wait for another process to leave: a worker whose job was given away sees it
-within a heartbeat.
+"""Longest wait for another process to leave the folder.
+
+A worker whose job was given to another one learns it within a heartbeat.
 """
 
 
@@ -40,26 +44,26 @@ class Data:
     """The data of a training, written to its folder."""
 
     frames: dict[str, list[Atoms]]
-    """Cells by part: train, val and, if there is one, test."""
+    """Cells by split: train, val and, if there is one, test."""
     files: dict[str, Path]
-    """Their extxyz files, as seen from the folder."""
+    """Extxyz files of the cells by split, relative to the folder."""
     stress: bool
-    """Whether there are stresses to train on."""
+    """True if there are stresses to train on."""
     left_out: dict[str, list[tuple[int, str]]]
-    """Cells that were left out, by part: position in the list given, and the reason."""
+    """Cells that were left out, by split: position in the list given, and the reason."""
 
 
 def write_data(
-    parts: dict[str, Sequence[Atoms]],
+    splits: Mapping[str, Sequence[Atoms]],
     params: TrainParams,
     workdir: Path,
     pair_cutoff: float | None = None,
 ) -> Data:
-    """Leave out what has too many edges, or none, and write the rest with its loss weights.
+    """Leave out cells with too many edges, or none, and write the rest with its loss weights.
 
     Parameters
     ----------
-    parts
+    splits
         Cells of train, val and test; without val, those of train take their place.
     params
         Edge limit and weights.
@@ -77,48 +81,52 @@ def write_data(
     (workdir / "data").mkdir(exist_ok=True)
     cells: dict[str, list[Atoms]] = {}
     left_out: dict[str, list[tuple[int, str]]] = {}
-    for part, frames in parts.items():
-        cutoff = None if part == "test" else pair_cutoff
-        left_out[part] = sorted(_unfit(frames, params, cutoff))
-        positions = {position for position, _ in left_out[part]}
-        cells[part] = [atoms for position, atoms in enumerate(frames) if position not in positions]
+    for split, frames in splits.items():
+        cutoff = None if split == "test" else pair_cutoff
+        left_out[split] = sorted(_rejections(frames, params, cutoff))
+        positions = {position for position, _ in left_out[split]}
+        cells[split] = [atoms for index, atoms in enumerate(frames) if index not in positions]
     if not cells["train"]:
-        reasons = ", ".join(
-            f"{count} × {kind}" for kind, count in count_reasons(left_out["train"]).items()
-        )
-        raise ValueError(
-            f"no cell to train on: {len(parts['train'])} given{', ' if reasons else ''}{reasons}"
-        )
+        counts = count_reasons(left_out["train"]).items()
+        reasons = [f"{count} × {reason}" for reason, count in counts]
+        message = ", ".join([f"{len(splits['train'])} given", *reasons])
+        raise ValueError(f"no cell to train on: {message}")
     cells["val"] = cells["val"] or cells["train"]
-    cells = {part: frames for part, frames in cells.items() if frames}
-    files = {part: Path("data") / f"{part}.extxyz" for part in cells}
-    for part, frames in cells.items():
-        write_extxyz(workdir / files[part], frames, energy_weights(frames, params.weight_bins))
-    return Data(cells, files, any(has_stress(atoms) for atoms in cells["train"]), left_out)
+    cells = {split: frames for split, frames in cells.items() if frames}
+    files = {split: Path("data") / f"{split}.extxyz" for split in cells}
+    for split, frames in cells.items():
+        write_extxyz(workdir / files[split], frames, energy_weights(frames, params.weight_bins))
+    stress = any(has_stress(atoms) for atoms in cells["train"])
+    return Data(cells, files, stress, left_out)
 
 
-def _unfit(
+def _rejections(
     frames: Sequence[Atoms], params: TrainParams, pair_cutoff: float | None
 ) -> list[tuple[int, str]]:
-    """Position and reason of the cells that the program cannot take."""
+    """Return position and reason of the cells that the program cannot take."""
     _, large = within_edge_limit(frames, params.max_edges, params.edge_cutoff)
     lonely = [] if pair_cutoff is None else with_a_pair(frames, pair_cutoff)[1]
     return [(item.position, item.reason) for item in [*large, *lonely]]
 
 
-def check_cells(frames: Iterable[Atoms], known: Sequence[str] | None) -> None:
-    """Refuse cells with an element the base model does not know; None knows all."""
-    found = {symbol for atoms in frames for symbol in atoms.get_chemical_symbols()}
-    if known is not None and not found <= set(known):
+def check_cells(frames: Iterable[Atoms], elements: Sequence[str] | None) -> None:
+    """Refuse cells with an element that is none of the base model's; None stands for all."""
+    if elements is None:
+        return
+    symbols = {symbol for atoms in frames for symbol in atoms.get_chemical_symbols()}
+    unknown = sorted(symbols - set(elements))
+    if unknown:
         raise ValueError(
-            f"the base model knows {', '.join(known)}, the cells also hold {', '.join(sorted(found - set(known)))}"
+            f"the base model knows {', '.join(elements)}, the cells also hold {', '.join(unknown)}"
         )
 
 
 def inputs_sha256(
-    base: Any, data: Data, params: TrainParams, workdir: Path, decisive: Sequence[str]
+    base: Any, data: Data, params: TrainParams, workdir: Path, programs: Sequence[str]
 ) -> str:
-    """Checksum of all that decides the result; where the files are, and on which device it trains, does not.
+    """Return the checksum of all that decides the result.
+
+    The files' paths and the device do not.
 
     Parameters
     ----------
@@ -126,18 +134,21 @@ def inputs_sha256(
         The base model's checksum, or a new model's description.
     data, params, workdir
         Data, recipe and folder.
-    decisive
-        Packages whose version counts: half a training with one and half with another is that of
+    programs
+        Packages whose versions count: half a training with one and half with another is that of
         neither.
     """
-    files = {part: file_sha256(workdir / path) for part, path in data.files.items()}
-    versions = {name: version(name) for name in decisive}
+    files = {split: file_sha256(workdir / path) for split, path in data.files.items()}
+    versions = {name: version(name) for name in programs}
     facts = {"base": base, "data": files, "params": params.identity(), "versions": versions}
     return digest(facts)
 
 
-def finished(workdir: Path, inputs: str, name: str) -> TrainResult | None:
-    """The result of an earlier call with the same inputs, if its file `name` is there and whole."""
+def finished_result(workdir: Path, inputs: str, name: str) -> TrainResult | None:
+    """Return the result of an earlier call with the same inputs.
+
+    None if there is none, or its file `name` is not there as a whole.
+    """
     try:
         stored: dict[str, Any] = json.loads((workdir / "result.json").read_text())
         model = workdir / name
@@ -146,14 +157,14 @@ def finished(workdir: Path, inputs: str, name: str) -> TrainResult | None:
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
     left_out = {
-        part: [(position, reason) for position, reason in cells]
-        for part, cells in stored["left_out"].items()
+        split: [(position, reason) for position, reason in cells]
+        for split, cells in stored["left_out"].items()
     }
     return TrainResult(**{**stored, "model": model, "left_out": left_out, "reused": True})
 
 
-def keep(result: TrainResult, workdir: Path) -> TrainResult:
-    """Write the result down, last of all."""
+def save_result(result: TrainResult, workdir: Path) -> TrainResult:
+    """Write the result's record, last of all, and return it."""
     write_json(workdir / "result.json", {**asdict(result), "model": result.model.name})
     return result
 
@@ -161,7 +172,7 @@ def keep(result: TrainResult, workdir: Path) -> TrainResult:
 def reporter(
     workdir: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None
 ) -> Callable[[], None]:
-    """What tells `on_progress` of the epochs that `history.json` has got since the last call."""
+    """Return a function that reports the epochs which `history.json` has gained since its last call."""
     file = workdir / "run" / "history.json"
     reported = len(read_json(file, []))
 
@@ -171,42 +182,48 @@ def reporter(
         for row in history[reported:]:
             reported += 1
             if on_progress is not None:
-                losses = (row["train_loss"], row["val_loss"])
-                on_progress(
-                    Progress(int(row["epoch"]), params.max_epochs, *losses, row["learning_rate"])
+                progress = Progress(
+                    epoch=int(row["epoch"]),
+                    max_epochs=params.max_epochs,
+                    train_loss=row["train_loss"],
+                    val_loss=row["val_loss"],
+                    learning_rate=row["learning_rate"],
                 )
+                on_progress(progress)
 
     return report_new_epochs
 
 
-def mean_errors(frames: Sequence[Atoms], model: Path, device: str) -> dict[str, float]:
-    """MAEs of a model on labelled cells, in the history's names and units; empty without cells."""
+def mean_errors(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, float]:
+    """Return the MAEs of a model on labelled cells, in the history's names and units.
+
+    Empty without cells.
+    """
     if not frames:
         return {}
-    calculator, off = load_calculator(model, device=device), defaultdict(list)
+    errors: dict[str, list[Any]] = defaultdict(list)
     for label in frames:
         atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         atoms.calc = calculator
-        off["energy_mae"].append(
-            [(atoms.get_potential_energy() - label.get_potential_energy()) / len(label)]
-        )
-        off["forces_mae"].append(
-            (atoms.get_forces() - label.get_forces(apply_constraint=False)).ravel()
-        )
+        energy_error = atoms.get_potential_energy() - label.get_potential_energy()
+        errors["energy_mae"].append([energy_error / len(label)])
+        forces_error = atoms.get_forces() - label.get_forces(apply_constraint=False)
+        errors["forces_mae"].append(forces_error.ravel())
         if has_stress(label):
-            off["stress_mae"].append(atoms.get_stress() - label.get_stress())
-    return {name: float(np.abs(np.concatenate(values)).mean()) for name, values in off.items()}
+            errors["stress_mae"].append(atoms.get_stress() - label.get_stress())
+    return {name: float(np.abs(np.concatenate(values)).mean()) for name, values in errors.items()}
 
 
 def smaller_batches(state: State, err: GpuMemoryError) -> State:
-    """What to try when the GPU's memory did not suffice.
+    """Return the state to try next when the GPU's memory did not suffice.
 
     Raises
     ------
     GpuMemoryError
         If a batch is one structure already.
     """
-    if (smaller := state.with_smaller_batches()) is None:
+    smaller = state.with_smaller_batches()
+    if smaller is None:
         raise GpuMemoryError(
             f"one structure a batch, of at most max_edges edges, is too much: {err}"
         ) from None

@@ -11,7 +11,13 @@ from small_models import labelled, small_sevennet
 from entropy_flows.potentials import existing_file, load_calculator, model_elements
 from entropy_flows.train import TrainParams, fine_tune
 from entropy_flows.train.dataset import energy_per_atom
-from entropy_flows.train.sevennet import KILOBAR, _add_finished, _over, _taken_up, check
+from entropy_flows.train.sevennet import SevenNetTrainer
+from entropy_flows.train.sevennet_epochs import (
+    KILOBAR,
+    add_finished_epochs,
+    is_over,
+    resume_history,
+)
 
 pytest.importorskip("sevenn")
 
@@ -70,11 +76,11 @@ def test_what_the_program_lacks_is_refused():
         ValueError,
         match=r"ema_decay is 0.999 \(preset oam-l\).*no average of the weights: set ema_decay: 0",
     ):
-        check(TrainParams())
+        SevenNetTrainer().check(TrainParams())
     for name, value in (("accumulate", 4), ("clip", 1.0)):
         with pytest.raises(ValueError, match=f"{name} is {value}"):
-            check(TrainParams(preset="sevennet-0", **{name: value}))
-    check(TrainParams(preset="sevennet-0"))
+            SevenNetTrainer().check(TrainParams(preset="sevennet-0", **{name: value}))
+    SevenNetTrainer().check(TrainParams(preset="sevennet-0"))
 
 
 def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
@@ -110,7 +116,7 @@ def left(tmp_path):
 
 
 def test_it_goes_on_from_the_last_whole_checkpoint(left):
-    history = _taken_up(left)
+    history = resume_history(left)
 
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[2]["val_loss"] == pytest.approx(1.0 / 3)
@@ -119,23 +125,23 @@ def test_it_goes_on_from_the_last_whole_checkpoint(left):
         "checkpoint_3.pth",
     }
     assert not list(left.glob("lc*.csv"))
-    assert _taken_up(left) == history
+    assert resume_history(left) == history
 
 
 def test_it_goes_back_where_the_newest_is_damaged(left):
     (left / "checkpoint_3.pth").write_bytes(b"")
 
-    assert [row["epoch"] for row in _taken_up(left)] == [1, 2]
+    assert [row["epoch"] for row in resume_history(left)] == [1, 2]
 
 
 def test_it_stops_when_nothing_improves_however_far_the_program_is(left):
     params = TrainParams(preset="sevennet-0", early_stopping_patience=1)
     history = [{"epoch": 1, "val_loss": 0.1}, {"epoch": 2, "val_loss": 0.2}]
-    assert _over(history, params)
-    _add_finished(history, left, params)
+    assert is_over(history, params)
+    add_finished_epochs(history, left, params)
     assert len(history) == 2
-    assert not _over(history[:1], params)
-    assert not _over([], params)
+    assert not is_over(history[:1], params)
+    assert not is_over([], params)
 
 
 def alone(pbc=True):

@@ -27,6 +27,23 @@ RECIPES = {
 }
 
 
+OWN_TRAINER = """
+from entropy_flows.train import TrainParams
+
+class Mine:
+    takes = TrainParams
+
+    def accepts(self, model):
+        return True
+
+    def check(self, params):
+        pass
+
+    def fine_tune(self, train, val, test, base_model, params, workdir, on_progress=None):
+        return {result}
+"""
+
+
 class StoppedError(Exception):
     """In place of a worker's death: the training program is killed with it."""
 
@@ -166,19 +183,17 @@ def test_which_trainer():
     with pytest.raises(ValueError, match=r"'sevennet' does not take x\.nequip\.zip"):
         trainer_for("x.nequip.zip", "sevennet")
     for name in ("nothing", "no.such.module"):
-        with pytest.raises(ValueError, match=f"trainer '{name}' is not known"):
+        with pytest.raises(ValueError, match=f"unknown trainer '{name}'"):
             trainer_for("x.nequip.zip", name)
 
 
 def test_a_trainer_of_ones_own_is_one_module(tmp_path, monkeypatch):
-    (tmp_path / "constant_trainer.py").write_text(
-        "def takes(model): return True\ndef check(params): pass\ndef fine_tune(*args): return args[3]\n"
-    )
+    (tmp_path / "constant_trainer.py").write_text(OWN_TRAINER.format(result="base_model"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "constant_trainer.py").rename(tmp_path / "mine" / "constant.py")
     monkeypatch.syspath_prepend(tmp_path)
 
-    params = TrainParams(preset="small", trainer="mine.constant")
+    params = TrainParams(preset="small", trainer="mine.constant:Mine")
     assert fine_tune(TRAIN, VAL, TEST, "any model", params, tmp_path) == "any model"
 
 
@@ -187,13 +202,11 @@ def test_it_trains_on_the_workers_device_unless_the_recipe_names_one(
     named, expected, tmp_path, monkeypatch
 ):
     (tmp_path / "telling").mkdir()
-    (tmp_path / "telling" / "trainer.py").write_text(
-        "def takes(model): return True\ndef check(params): pass\ndef fine_tune(*args): return args[4].device\n"
-    )
+    (tmp_path / "telling" / "trainer.py").write_text(OWN_TRAINER.format(result="params.device"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ENTROPY_FLOWS_DEVICE", "cuda:1")
     settings.cache_clear()
-    params = TrainParams(preset="small", trainer="telling.trainer", device=named)
+    params = TrainParams(preset="small", trainer="telling.trainer:Mine", device=named)
     found = fine_tune(TRAIN, VAL, TEST, "any model", params, tmp_path)
     settings.cache_clear()
     assert found == expected

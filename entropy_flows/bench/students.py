@@ -15,8 +15,8 @@ from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.conventions import Array
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Calibration, Committee
-from entropy_flows.potentials import load_calculator
-from entropy_flows.train import TrainParams, fine_tune
+from entropy_flows.potentials import load_calculator, with_family_of
+from entropy_flows.train import fine_tune
 
 
 class Student(Protocol):
@@ -108,7 +108,7 @@ class ModelStudent:
         }
         models = []
         for member in range(members):
-            recipe = TrainParams.model_validate(
+            recipe = type(params.train).model_validate(
                 {**params.train.model_dump(), **changes, "seed": seed + member}
             )
             done = fine_tune(
@@ -119,7 +119,7 @@ class ModelStudent:
                 recipe,
                 folder / f"{member + 1}",
             )
-            models.append(str(done.model))
+            models.append(with_family_of(params.base_model, done.model))
         return cls(pool, params, models)
 
     def spread(self, places: Sequence[int]) -> Array:

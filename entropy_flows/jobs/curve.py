@@ -15,7 +15,7 @@ from entropy_flows.evaluate.curve import draw, draw_mixed
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
-from entropy_flows.potentials import load_calculator
+from entropy_flows.potentials import load_calculator, with_family_of
 from entropy_flows.schemas import CurveParams, PointDoc
 from entropy_flows.schemas.curve import COMMON_TEST, IN_DISTRIBUTION, INDEPENDENT_TEST
 from entropy_flows.schemas.stages import IMPORT, Stage
@@ -84,7 +84,8 @@ class PointMaker(StageMaker):
         folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
         source = store.fetch_model(context.model)
         result = fine_tune(train, val, [], source, recipe, folder / "training")
-        reference = store.save_model(batch + 1, result.model, parent=context.model, **key)
+        model = with_family_of(context.model, result.model)
+        reference = store.save_model(batch + 1, model, parent=context.model, **key)
         calculator = load_calculator(store.fetch_model(reference), device=settings().device)
         document = PointDoc(
             iteration=context.iteration,

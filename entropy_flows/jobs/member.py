@@ -8,6 +8,7 @@ from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.train import training_cells
+from entropy_flows.potentials import with_family_of
 from entropy_flows.schemas import LabelDoc, MemberDoc
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, fine_tune
@@ -58,13 +59,14 @@ class MemberMaker(StageMaker):
         document = MemberDoc(
             iteration=iteration,
             member=batch,
-            model=f"sha256:{result.sha256}",
+            model=with_family_of(parent, f"sha256:{result.sha256}"),
             parent=parent,
             epochs=result.epochs,
             wall_seconds=result.wall_seconds,
         )
         training = document.model_dump()
-        store.save_member(iteration, batch, result.model, parent=parent, training=training)
+        model = with_family_of(parent, result.model)
+        store.save_member(iteration, batch, model, parent=parent, training=training)
         # the first model written stays, so another run of this job may have written another
         stored = store.member(iteration, batch)
         assert stored is not None, "it was there or has just been written"

@@ -12,7 +12,7 @@ from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.label import odd_labels
-from entropy_flows.potentials import load_calculator
+from entropy_flows.potentials import load_calculator, with_family_of
 from entropy_flows.schemas import LabelDoc, TrainDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -80,7 +80,7 @@ class TrainMaker(StageMaker):
         left_out = result.left_out.get("train", [])
         document = TrainDoc(
             iteration=iteration,
-            model=f"sha256:{result.sha256}",
+            model=with_family_of(parent, f"sha256:{result.sha256}"),
             parent=parent,
             trained_on=len(cells["train"]),
             left_out=len(left_out),
@@ -90,9 +90,8 @@ class TrainMaker(StageMaker):
         )
         last = max(atoms.info["position"] for frames in cells.values() for atoms in frames)
         training = document.model_dump()
-        store.save_model(
-            iteration, result.model, parent=parent, training=training, trained_up_to=last
-        )
+        model = with_family_of(parent, result.model)
+        store.save_model(iteration, model, parent=parent, training=training, trained_up_to=last)
         # the first model written stays, so another run of this job may have written another
         stored = store.model(iteration)
         assert stored is not None, "it was there or has just been written"

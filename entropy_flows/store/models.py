@@ -79,9 +79,9 @@ class Models:
     def save_member(self, iteration: int, member: int, model: str | Path, **fields: Any) -> str:
         """Register a further member (from 2) of an iteration's committee; returns its reference."""
         key = {"campaign": self.name, "iteration": iteration, "member": member}
-        return self._register(
-            "members", key, Path(model).resolve(strict=True), fields
-        )  # always a file
+        name, arguments = split_model(model)
+        path = Path(name).resolve(strict=True)  # a member is always a file
+        return self._register("members", key, with_arguments(path, arguments), fields)
 
     def member(self, iteration: int, member: int) -> dict[str, Any] | None:
         """The document of a committee's further member."""

@@ -21,6 +21,7 @@ from entropy_flows.potentials import (
     model_elements,
     with_arguments,
 )
+from entropy_flows.store import CampaignStore
 from entropy_flows.train import AnyTrainParams, TrainParams, fine_tune, trainer_for
 
 PACKAGE = Path(__file__).with_name("third_party")
@@ -107,7 +108,7 @@ def test_an_import_path_beside_the_name_is_enough(result):
         load_calculator("cu.pair.json")
     assert model_elements(base) == ("Cu",)
     assert load_batch_model(base)(Batch.of([bulk("Cu")])).energy.abs().max() == 0.0
-    with pytest.raises(ValueError, match="'third_party.pair:PairModel' is no model family"):
+    with pytest.raises(ValueError, match=r"'third_party\.pair:PairModel' is no model family"):
         load_calculator(with_arguments("cu.pair.json", {"family": "third_party.pair:PairModel"}))
 
 
@@ -158,7 +159,8 @@ def test_keys_of_its_own_are_read_without_importing_it_and_checked_when_it_is_as
         )  # fmt: skip
 
 
-def test_its_files_are_stored_and_fetched(registered, result, store):
+def test_its_files_are_stored_and_fetched(registered, result, database):
+    store = CampaignStore(database, "copper")
     base, trained, _ = result
     fetched = store.fetch_model(store.save_model(1, trained.model))
     assert fetched.endswith(".pair.json")

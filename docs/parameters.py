@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from entropy_flows.bench.params import BenchParams
+from entropy_flows.label.params import BUILTIN, ENGINES, LabelParams
 from entropy_flows.schemas import AgnosticParams, Campaign
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.settings import Settings
@@ -32,6 +33,8 @@ FILES: dict[str, tuple[type[BaseModel], str]] = {
     ),
     "The file of `agnostic`": (AgnosticParams, "[agnostic.md](agnostic.md)"),
 }
+ENGINE_CLASSES = list(dict.fromkeys(map(ENGINES.params_class, BUILTIN)))
+"""Parameters of each label engine, which a field of LabelParams may hold."""
 SETTINGS = """\
 ## Settings of a machine
 
@@ -78,7 +81,10 @@ def _sections(schema: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
     """Classes of the sections below a class → where in the file they are, in the file's order."""
     found: dict[type[BaseModel], list[str]] = {}
     for name, field in _fields(schema).items():
-        for section in _classes(field.annotation):
+        sections = [*_classes(field.annotation)]
+        if LabelParams in sections:
+            sections += ENGINE_CLASSES
+        for section in sections:
             found.setdefault(section, []).append(name)
             for inner, paths in _sections(section).items():
                 found.setdefault(inner, []).extend(f"{name}.{path}" for path in paths)
@@ -93,10 +99,13 @@ def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A class's own keys, then those it inherits."""
-    return dict(
-        sorted(schema.model_fields.items(), key=lambda item: item[0] not in schema.__annotations__)
-    )
+    """A class's own keys, then those it inherits; an engine's without those of all engines."""
+    own = {
+        name: field for name, field in schema.model_fields.items() if name in schema.__annotations__
+    }
+    if schema in ENGINE_CLASSES:
+        return own
+    return own | schema.model_fields
 
 
 def _table(schema: type[BaseModel]) -> str:

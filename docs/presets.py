@@ -8,7 +8,7 @@ from pathlib import Path
 from pymatgen.core import Lattice, Structure
 
 from entropy_flows.explore import build_seed
-from entropy_flows.label import LabelParams, hash_engine, make_static_maker, write_inputs
+from entropy_flows.label import LabelParams, engine_of, make_static_maker, write_inputs
 from entropy_flows.moments import summary
 from entropy_flows.schemas import load_campaign
 
@@ -84,7 +84,7 @@ def section(title: str, given: str, cell: Structure, params: LabelParams) -> str
     return (
         f"## {title}\n\n"
         f"`{given}`; {len(cell)} atoms, {lengths} Å{moments}; POTCAR {', '.join(inputs['potcar'])} "
-        f"({inputs['potcar_functional']}); settings' hash `{hash_engine(maker)[:12]}…`\n\n"
+        f"({inputs['potcar_functional']}); settings' hash `{engine_of(maker).hash[:12]}…`\n\n"
         f'```text title="INCAR"\n{incar}\n```\n\n```text title="KPOINTS"\n{kpoints}\n```\n'
     )
 

@@ -16,7 +16,7 @@ from benchmarks.scaling.bench import Batch, Bench
 from benchmarks.scaling.measure import KB, MIB, largest, sizes
 from benchmarks.timing import Options
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.label import hash_engine, label_one
+from entropy_flows.label import engine_of, label_one
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.verify import verify
 from entropy_flows.store import CampaignStore
@@ -98,7 +98,7 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
     """Seconds, and sizes, per 1000 structures."""
     store, ledger, scale = bench.store, bench.ledger, 1000 / count
     maker = bench.makers().label.engine
-    engine_hash = hash_engine(maker)
+    engine_hash = engine_of(maker).hash
     cells = [bench.entries(iteration, count) for iteration in range(1, ROUNDS + 1)]
     appends = [
         scale * seconds(partial(ledger.append, n, "select", some))

@@ -20,9 +20,7 @@ from entropy_flows.explore import condition_grid
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.label import engine_name, make_static_maker
-from entropy_flows.label.engine_check import check_engine, check_engine_here, missing_here
-from entropy_flows.label.engines import is_vasp
+from entropy_flows.label import Engine, engine_of, make_static_maker
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.seeds import seed_warnings
 from entropy_flows.launch.session import session
@@ -115,16 +113,14 @@ def command(
             )
     else:
         maker = make_static_maker(campaign.label)
-        console.print(f"labels by: {engine_name(maker)}")
+        engine = engine_of(maker)
+        console.print(f"labels by: {engine.name}")
         located = {
             role: locate_model(model, file.parent) for role, model in _models(campaign).items()
         }
         for warning in teacher_warnings(located, maker):
             _warn(console, warning)
-        if is_vasp(maker):
-            _tell_vasp(console, maker, next(iter(seeds.values())), inputs)
-        elif inputs is not None:
-            raise ValueError(f"--inputs: {engine_name(maker)} has no input files")
+        _tell_inputs(console, engine, next(iter(seeds.values())), inputs)
         if database:
             with session(file, folder, create=False) as opened:
                 console.print(
@@ -198,9 +194,10 @@ def preflight(
     )  # what it needs is installed
     maker = make_static_maker(campaign.label) if load_engine else None
     if maker is not None:
-        check_engine(maker, {f"phase {name}": cell for name, cell in cells.items()})
+        engine = engine_of(maker)
+        engine.check({f"phase {name}": cell for name, cell in cells.items()})
         if runs_here:
-            check_engine_here(maker)
+            engine.check_here()
     for warning in seed_warnings(seeds, maker):
         _warn(console or Console(), warning)
     return campaign, cells
@@ -238,13 +235,19 @@ def _check_training(campaign: Campaign, model: str, load: bool) -> None:
             raise ValueError(f"{where}: {err}{other}") from None
 
 
-def _tell_vasp(console: Console, maker: Maker, cell: Any, folder: Path | None) -> None:
-    """What VASP is given for a cell, written to a folder if there is one, and what this machine lacks to run it."""
-    from entropy_flows.label.vasp_inputs import (
-        planned_inputs,
-    )  # pymatgen's VASP files take a second to import
+def _tell_inputs(console: Console, engine: Engine, cell: Any, folder: Path | None) -> None:
+    """Print what the engine is given for a cell, written to a folder if asked, and what it lacks.
 
-    inputs = planned_inputs(cell, maker)
+    Raises
+    ------
+    ValueError
+        If files are to be written, and the engine has none.
+    """
+    inputs = engine.planned_inputs(cell)
+    if inputs is None:
+        if folder is not None:
+            raise ValueError(f"--inputs: {engine.name} has no input files")
+        return
     console.print(
         f"INCAR: {json.dumps(dict(inputs.incar), default=str)}", soft_wrap=True, highlight=False
     )
@@ -259,9 +262,8 @@ def _tell_vasp(console: Console, maker: Maker, cell: Any, folder: Path | None) -
         console.print(
             f"written: {folder}/{', '.join(sorted(path.name for path in folder.iterdir()))}"
         )
-    if (missing := missing_here(maker)) is not None:
-        text = f"VASP cannot run on this machine: {missing}"
-        _warn(console, text)
+    if (missing := engine.missing_here()) is not None:
+        _warn(console, f"VASP cannot run on this machine: {missing}")
 
 
 def _tell_launchers(console: Console, folder: Path, campaign: Campaign, load_engine: bool) -> None:

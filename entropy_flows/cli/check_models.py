@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entropy_flows.digest import file_sha256
+from entropy_flows.label import engine_of
 from entropy_flows.potentials import match_model, split_model, with_arguments
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def teacher_warnings(models: Mapping[str, str], maker: Maker) -> list[str]:
     list of str
         A line for each such model.
     """
-    engines = {identity(name) for name in _engine_models(maker)}
+    engines = {identity(name) for name in engine_of(maker).models()}
     warnings = []
     for role, name in models.items():
         if identity(name) in engines:
@@ -55,22 +56,3 @@ def identity(model: str) -> str:
     match = match_model(model)
     spelling = name.lower() if match is None else match.family.canonical_name(name)
     return with_arguments(spelling, arguments)
-
-
-def _engine_models(maker: Any) -> list[str]:
-    """List the names and files of the model in a force field's Maker; none for another engine."""
-    meta = getattr(maker, "calculator_meta", None)
-    if meta is None:
-        return []
-    arguments = dict(maker.calculator_kwargs)
-    files = [
-        str(value)
-        for value in arguments.values()
-        if isinstance(value, (str, Path)) and Path(value).is_file()
-    ]
-    if files:
-        return files
-    name = str(arguments.pop("model", getattr(meta, "value", meta)))
-    plain_types = (str, int, float, bool)
-    plain = {key: value for key, value in arguments.items() if isinstance(value, plain_types)}
-    return [with_arguments(name, plain)]

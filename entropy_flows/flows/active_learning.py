@@ -26,7 +26,7 @@ from entropy_flows.jobs import (
 from entropy_flows.jobs.checkpoint import forget_iteration
 from entropy_flows.jobs.common import StageMaker, document, final_job
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.label import OutlierParams, hash_engine, labels_per_job, make_static_maker
+from entropy_flows.label import OutlierParams, engine_of, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, EvaluateDoc, StateDoc, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore
 
@@ -138,7 +138,7 @@ class ActiveLearningMaker(StageMaker):
             model=model,
             seed=self.seed,
             dataset=self.dataset,
-            engine_hash=hash_engine(self.engine),
+            engine_hash=engine_of(self.engine).hash,
             outliers=self.outliers,
         )
 

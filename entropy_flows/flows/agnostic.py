@@ -19,7 +19,7 @@ from entropy_flows.jobs import (
     PlanMaker,
 )
 from entropy_flows.jobs.common import StageMaker, outputs
-from entropy_flows.label import LabelParams, hash_engine, labels_per_job, make_static_maker
+from entropy_flows.label import LabelParams, engine_of, labels_per_job, make_static_maker
 from entropy_flows.schemas import AgnosticParams
 
 
@@ -89,7 +89,7 @@ class RevEMMaker(StageMaker):
             iteration=1,
             seed=self.seed,
             dataset=self.dataset,
-            engine_hash="" if self.engine is None else hash_engine(self.engine),
+            engine_hash="" if self.engine is None else engine_of(self.engine).hash,
         )
         searches = [
             self.ascend.make(

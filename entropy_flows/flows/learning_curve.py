@@ -13,7 +13,7 @@ from entropy_flows.flows.pools import short_digest
 from entropy_flows.flows.queues import Queues
 from entropy_flows.jobs import FinishCurveMaker, IterationContext, PointMaker
 from entropy_flows.jobs.common import StageMaker, outputs
-from entropy_flows.label import hash_engine
+from entropy_flows.label import engine_of
 from entropy_flows.schemas import Campaign
 
 
@@ -80,7 +80,7 @@ class LearningCurveMaker(StageMaker):
             Not used: a curve explores nothing.
         """
         context = IterationContext(
-            campaign, 1, model=student or model, engine_hash=hash_engine(self.engine)
+            campaign, 1, model=student or model, engine_hash=engine_of(self.engine).hash
         )
         points = [
             self.point.make(context, batch=batch, point=point, pools=self.pools)

@@ -27,7 +27,7 @@ from entropy_flows.jobs import (
     SelectMaker,
 )
 from entropy_flows.jobs.common import StageMaker, outputs
-from entropy_flows.label import OutlierParams, hash_engine
+from entropy_flows.label import OutlierParams, engine_of
 from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
 from entropy_flows.select import SelectParams
@@ -131,7 +131,7 @@ class PoolMaker(StageMaker, ABC):
             model=model,
             seed=self.seed,
             dataset=self.dataset,
-            engine_hash=hash_engine(self.engine),
+            engine_hash=engine_of(self.engine).hash,
             outliers=self.outliers,
         )
         sources = self.sources(context, seeds)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.label import engine_name, engine_settings, hash_engine
+from entropy_flows.label import engine_of
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.seals import setting
 
@@ -47,11 +47,11 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     StoreError
         If the campaign's engine has other settings; it says which.
     """
-    own = hash_engine(maker)
-    content = json.loads(json.dumps(engine_settings(maker), default=str))
+    own = engine_of(maker).hash
+    content = json.loads(json.dumps(engine_of(maker).hash_input(), default=str))
     campaigns, this = store.database["campaigns"], {"name": store.name}
     if write:
-        engine = {"name": engine_name(maker), "hash": own, "settings": content}
+        engine = {"name": engine_of(maker).name, "hash": own, "settings": content}
         fields = setting("campaigns", this, {"engine": engine})
         campaigns.update_one({**this, "engine": {"$exists": False}}, {"$set": fields})
     found = (campaigns.find_one(this, {"engine": 1}) or {}).get("engine")

@@ -27,7 +27,7 @@ from entropy_flows.digest import bytes_sha256, digest
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.label import engine_name, make_static_maker, odd_labels
+from entropy_flows.label import engine_of, make_static_maker, odd_labels
 from entropy_flows.label.existing import ImportedFrame, is_run_of
 from entropy_flows.label.reasons import Reason, check_geometry
 from entropy_flows.schemas import Campaign
@@ -97,7 +97,7 @@ class Import:
     @cached_property
     def engine(self) -> tuple[str, str]:
         """Its name and the hash of its settings."""
-        return engine_name(self.maker), same_engine(self.store, self.maker)
+        return engine_of(self.maker).name, same_engine(self.store, self.maker)
 
     @cached_property
     def ledger(self) -> Ledger:

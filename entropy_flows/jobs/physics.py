@@ -25,13 +25,7 @@ from entropy_flows.evaluate.physics import (
 )
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
-from entropy_flows.label import (
-    EngineError,
-    engine_calculator,
-    engine_name,
-    hash_engine,
-    make_static_maker,
-)
+from entropy_flows.label import EngineError, engine_of, make_static_maker
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import Campaign, PhysicsDoc
 from entropy_flows.settings import settings
@@ -72,12 +66,10 @@ def subjects(store: CampaignStore, campaign: Campaign) -> list[CheckedModel]:
         maker = make_static_maker(campaign.label)
     except EngineError:  # not installed here: the models can be checked all the same
         return found
-    reference = f"engine:{hash_engine(maker)}"
-    in_memory = hasattr(maker, "calculator_meta")
+    engine = engine_of(maker)
+    reference = f"engine:{engine.hash}"
     found.append(
-        CheckedModel(
-            "engine", reference, engine_name(maker), lambda: engine_calculator(maker), in_memory
-        )
+        CheckedModel("engine", reference, engine.name, engine.calculator, engine.in_memory)
     )
     return found
 

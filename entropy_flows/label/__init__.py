@@ -1,8 +1,8 @@
 """Labels: energies, forces and stresses of accepted structures, from VASP or any atomate2 static Maker.
 
-`dft` has the papers' input sets, `engines` makes a static Maker of the parameters, `run` runs it as
-one job, `read` turns its task document into a `Label`, and `reasons` says why there is none. Names
-are looked up on first use: atomate2 takes seconds to import.
+`params` has the engines' parameters, which make a static Maker, and `engines` says what is known of
+one. `run` runs it as one job, `read` turns its task document into a `Label`, and `reasons` says why
+there is none. Names are looked up on first use: atomate2 takes seconds to import.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ _HOME = {
     "kpoint_mesh": "dft",
     "write_inputs": "vasp_inputs",
     "EngineError": "reasons",
-    "LabelParams": "engines",
-    "engine_calculator": "run",
-    "engine_name": "engines",
-    "engine_settings": "engines",
+    "Engine": "engines",
+    "LabelParams": "params",
+    "engine_of": "engines",
     "label_batch": "run",
     "label_one": "run",
-    "labels_per_job": "engines",
-    "make_static_maker": "engines",
+    "labels_per_job": "run",
+    "make_static_maker": "params",
     "run_static": "run",
-    "hash_engine": "engines",
     "Label": "read",
     "OutlierParams": "outliers",
     "odd_labels": "outliers",

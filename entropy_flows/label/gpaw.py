@@ -28,6 +28,7 @@ from pymatgen.core import Lattice
 
 from entropy_flows.digest import bytes_sha256
 from entropy_flows.label.dft import kpoint_mesh
+from entropy_flows.label.engines.gpaw import GpawEngine
 from entropy_flows.label.reasons import EngineError
 
 if TYPE_CHECKING:
@@ -80,10 +81,9 @@ class GPAWStaticMaker(AseRelaxMaker):
     smearing: float = 0.05
     walltime: float | None = None
 
-    @property
-    def engine_name(self) -> str:
-        """Name for people: GPAW and the functional."""
-        return f"GPAW {self.parameters()['xc']}"
+    def as_engine(self) -> GpawEngine:
+        """Return what is known of GPAW as a label engine."""
+        return GpawEngine(self)
 
     def parameters(self) -> dict[str, Any]:
         """Arguments of GPAW but for the k points, which belong to the cell."""
@@ -91,8 +91,8 @@ class GPAWStaticMaker(AseRelaxMaker):
         occupations = {"name": "methfessel-paxton", "order": 0, "width": self.smearing}
         return {"mode": mode, "occupations": occupations, **_PRESET, **self.calculator_kwargs}
 
-    def physics(self) -> dict[str, Any]:
-        """All that decides the numbers, GPAW's version and the content of the setups included. Plain JSON.
+    def deciding_parameters(self) -> dict[str, Any]:
+        """Return all that decides the numbers, with GPAW's version and the content of the setups.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""What is tried when VASP's electronic steps run out: settings that lead to the same numbers another way.
+"""Other settings for the SCF where VASP's electronic steps ran out.
 
-Each step is one run more, in a folder of its own, and custodian does not go through its own list of
-algorithms on it. A converged result does not depend on any of these tags, so the label keeps its
-settings' hash.
+They lead to the same numbers by another way: a converged result does not depend on any of these
+tags, so the label keeps the engine's hash. Each retry is one run more, in a folder of its own, and
+custodian does not go through its own list of algorithms in it.
 """
 
 from __future__ import annotations
@@ -10,37 +10,29 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.label.engines import is_vasp
-
 if TYPE_CHECKING:
     from jobflow import Maker
 
 # Custodian has tried ALGO = All and a small BMIX by then; VASP's manual goes on with smaller steps.
-STEPS: tuple[dict[str, Any], ...] = (
-    {
-        "ALGO": "All",
-        "TIME": 0.2,
-        "NELM": 300,
-    },  # direct minimisation, half the trial step; no mixing to slosh
-    {
-        "ALGO": "Normal",
-        "AMIX": 0.05,
-        "BMIX": 1e-4,
-        "NELMDL": -12,
-        "NELM": 400,
-    },  # nearly linear mixing, late
-    {"ALGO": "Damped", "TIME": 0.1, "NELM": 500},
-)
-_CLIMBERS = ("UnconvergedErrorHandler", "NonConvergingErrorHandler")
-
-
-def scf_changes(maker: Maker, steps: int) -> tuple[dict[str, Any], ...]:
-    """INCAR changes to try one after the other, at most so many; none for an engine that is not VASP."""
-    return STEPS[:steps] if is_vasp(maker) else ()
+DIRECT_MINIMISATION: dict[str, Any] = {"ALGO": "All", "TIME": 0.2, "NELM": 300}
+"""Half the trial step; without mixing the charge cannot slosh."""
+LINEAR_MIXING: dict[str, Any] = {
+    "ALGO": "Normal",
+    "AMIX": 0.05,
+    "BMIX": 1e-4,
+    "NELMDL": -12,
+    "NELM": 400,
+}
+"""Nearly linear mixing, after twelve steps without a change of the density."""
+DAMPED: dict[str, Any] = {"ALGO": "Damped", "TIME": 0.1, "NELM": 500}
+"""Damped dynamics of the wave functions, the slowest and the surest."""
+CHANGES = (DIRECT_MINIMISATION, LINEAR_MIXING, DAMPED)
+"""INCAR changes in the order in which they are tried."""
+_HANDLERS_OF_THE_SCF = ("UnconvergedErrorHandler", "NonConvergingErrorHandler")
 
 
 def with_changes(maker: Maker, changes: dict[str, Any]) -> Maker:
-    """Copy of a VASP Maker with these INCAR tags, whose custodian leaves a run that does not converge alone.
+    """Copy a VASP Maker, with these INCAR tags and without custodian's own retries of the SCF.
 
     Parameters
     ----------
@@ -61,6 +53,6 @@ def with_changes(maker: Maker, changes: dict[str, Any]) -> Maker:
     generator.user_incar_settings = {**generator.user_incar_settings, **changes}
     if hasattr(other, "run_vasp_kwargs"):
         handlers = other.run_vasp_kwargs.get("handlers", DEFAULT_HANDLERS)
-        kept = [handler for handler in handlers if type(handler).__name__ not in _CLIMBERS]
-        other.run_vasp_kwargs = {**other.run_vasp_kwargs, "handlers": kept}
+        others = [h for h in handlers if type(h).__name__ not in _HANDLERS_OF_THE_SCF]
+        other.run_vasp_kwargs = {**other.run_vasp_kwargs, "handlers": others}
     return other

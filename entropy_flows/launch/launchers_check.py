@@ -14,12 +14,10 @@ import yaml
 from pymongo.errors import PyMongoError
 from ruamel.yaml.error import YAMLError as FireWorksYAMLError
 
-from entropy_flows.label import make_static_maker
-from entropy_flows.label.engines import is_vasp
+from entropy_flows.label import engine_of, make_static_maker
 from entropy_flows.launch.launchers import Cluster, queue_file, worker_file
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.queue_keys import template_keys
-from entropy_flows.launch.vasp_check import vasp_warnings
 from entropy_flows.launch.walltime import seconds
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.stages import CATEGORIES, Stage
@@ -110,9 +108,10 @@ def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) 
         _check_walltime(report, f"queue of stage {stage}", changes.get("walltime"), expiry)
         _check_changes(report, stage, changes, adapters[of_stages.get(stage, "cpu")])
     label = adapters[of_stages["label"]]
-    if load_engine and label is not None and is_vasp(maker := make_static_maker(campaign.label)):
-        asked = {**label, **campaign.queue.get(Stage.LABEL, {})}
-        report.warnings += vasp_warnings(folder / queue_file(of_stages["label"]), asked, maker)
+    if load_engine and label is not None:
+        engine = engine_of(make_static_maker(campaign.label))
+        keys = {**label, **campaign.queue.get(Stage.LABEL, {})}
+        report.warnings += engine.queue_warnings(folder / queue_file(of_stages["label"]), keys)
     _check_programs(
         report, {str(adapter.q_type) for adapter in adapters.values() if adapter is not None}
     )

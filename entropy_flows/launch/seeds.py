@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from entropy_flows.explore import Seed, build_seed
-from entropy_flows.label import engine_name, make_static_maker
-from entropy_flows.label.engines import is_vasp
+from entropy_flows.label import Engine, engine_of, make_static_maker
 from entropy_flows.moments import moments_of, summary
 
 if TYPE_CHECKING:
@@ -44,65 +43,57 @@ def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -
         If a seed will not do; see `build_seed`.
     """
     table = None
-    if load_engine and campaign.label.engine not in (
-        "forcefield",
-        "gpaw-pbe",
-    ):  # which have none, and may not be installed here
-        table = moment_table(make_static_maker(campaign.label))
+    # A force field and GPAW have no moments, and may not be installed here.
+    if load_engine and campaign.label.engine not in ("forcefield", "gpaw-pbe"):
+        table = engine_of(make_static_maker(campaign.label)).moment_table()
     return {phase.name: build_seed(phase, folder, table) for phase in campaign.phases}
 
 
-def moment_table(maker: Maker) -> dict[str, float] | None:
-    """MAGMOM (μ_B) by element or oxidation state of a VASP Maker; None if it has no spin or writes no MAGMOM."""
-    if not is_vasp(maker):
-        return None
-    from entropy_flows.label.vasp_settings import resolved_incar
-
-    tags = resolved_incar(maker)
-    table = tags.get("MAGMOM") if tags.get("ISPIN", 1) == 2 else None
-    return dict(table) if isinstance(table, Mapping) else None
-
-
 def seed_warnings(seeds: Mapping[str, Seed], maker: Maker | None) -> list[str]:
-    """What is to be told of the seeds' files and moments, one sentence each, with the phase's name.
+    """Return what users should know of the seeds' files and moments, one sentence each.
 
-    Without the label engine (None) it is what their files say alone.
+    Parameters
+    ----------
+    seeds
+        Phase → seed.
+    maker
+        The label engine's Maker; None says what the files say alone.
 
     Raises
     ------
     ValueError
         If the engine writes other moments into INCAR than a seed has.
     """
-    if maker is None:
-        return [f"phase {name!r}: {note}" for name, seed in seeds.items() for note in seed.notes]
-    vasp = is_vasp(maker)
-    spinless = _has_no_spin(maker)
+    engine = None if maker is None else engine_of(maker)
     warnings = []
-    for name, seed in seeds.items():
+    for phase, seed in seeds.items():
         notes = list(seed.notes)
-        if spinless:
-            notes += _of_no_use(seed.cell, maker)
-        elif vasp:
-            _compare_with_incar(name, seed.cell, maker)
-            notes += _of_the_start(seed)
-        warnings += [f"phase {name!r}: {note}" for note in notes]
+        if engine is not None:
+            notes += _moment_notes(phase, seed, engine)
+        warnings += [f"phase {phase!r}: {note}" for note in notes]
     return warnings
 
 
-def _has_no_spin(maker: Maker) -> bool:
-    """Whether moments decide nothing: a force field, GPAW as the preset has it, VASP with ISPIN = 1."""
-    if not is_vasp(maker):
-        return hasattr(maker, "calculator_meta") or engine_name(maker).startswith("GPAW")
-    from entropy_flows.label.vasp_settings import resolved_incar
+def _moment_notes(phase: str, seed: Seed, engine: Engine) -> Iterator[str]:
+    """Yield what the engine makes of a seed's moments; nothing if that is not known."""
+    has_spin = engine.has_spin
+    if has_spin is None:
+        return
+    if not has_spin:
+        yield from _of_no_use(seed.cell, engine)
+        return
+    _compare_with_incar(phase, seed.cell, engine)
+    yield from _of_the_start(seed)
 
-    return resolved_incar(maker).get("ISPIN", 1) != 2
 
-
-def _of_no_use(cell: Structure, maker: Maker) -> Iterator[str]:
+def _of_no_use(cell: Structure, engine: Engine) -> Iterator[str]:
     """Say that moments decide nothing, if there are any."""
     if moments_of(cell) is not None:
-        hint = "; set `label: {spin: true}`" if is_vasp(maker) else ""
-        yield f"its magnetic moments ({summary(cell)}) decide nothing: {engine_name(maker)} has no spin here{hint}"
+        hint = "" if engine.spin_option is None else f"; set `{engine.spin_option}`"
+        yield (
+            f"its magnetic moments ({summary(cell)}) decide nothing: {engine.name} has no spin "
+            f"here{hint}"
+        )
 
 
 def _of_the_start(seed: Seed) -> Iterator[str]:
@@ -119,14 +110,13 @@ def _of_the_start(seed: Seed) -> Iterator[str]:
         yield "its magnetic moments are all 0: VASP starts without, and mostly stays there"
 
 
-def _compare_with_incar(phase: str, cell: Structure, maker: Maker) -> None:
+def _compare_with_incar(phase: str, cell: Structure, engine: Engine) -> None:
     """Refuse an engine whose INCAR has other moments than the cell."""
-    from entropy_flows.label.vasp_inputs import planned_inputs
-
     moments = moments_of(cell.get_sorted_structure())
-    if moments is None:
+    inputs = None if moments is None else engine.planned_inputs(cell)
+    if moments is None or inputs is None:
         return
-    written = planned_inputs(cell, maker).incar.get("MAGMOM")
+    written = inputs.incar.get("MAGMOM")
     same = isinstance(written, list) and len(written) == len(moments)
     if not same or not np.allclose(written, moments, rtol=0, atol=_PRINTED):
         raise ValueError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from entropy_flows.label.engines.forcefield import ForceFieldParams
+from entropy_flows.label.engines.maker import CustomParams
 from entropy_flows.modules import is_installed, lies_beside
 from entropy_flows.plugins import is_import_path
 from entropy_flows.potentials import split_model
@@ -81,19 +83,26 @@ def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
     label = settings.label
     if label is None:
         return
-    if isinstance(label.maker, dict):
-        module = str(label.maker.get("@module"))
-        trusted = all(name.partition(".")[0] in PLAIN for name in _modules(label.maker))
-        yield NamedCode("label.maker", f"{module}:{label.maker.get('@class')}", module, trusted)
-    elif label.maker is not None:
-        module, _, name = label.maker.partition(":")
-        is_class = name.rpartition(".")[2][:1].isupper()  # a function would be called
-        yield NamedCode(
-            "label.maker", label.maker, module, is_class and module.partition(".")[0] in TRUSTED
-        )
-    elif label.engine == "forcefield" and "." in label.model:
+    if isinstance(label, CustomParams):
+        yield _maker(label.maker)
+    elif isinstance(label, ForceFieldParams) and "." in label.model:
         module = label.model.rpartition(".")[0]
-        yield NamedCode("label.model", label.model, module, module.partition(".")[0] in TRUSTED)
+        trusted = module.partition(".")[0] in TRUSTED
+        yield NamedCode("label.model", label.model, module, trusted)
+
+
+def _maker(maker: str | dict[str, Any]) -> NamedCode:
+    """Return the code of a label engine's own Maker."""
+    if isinstance(maker, dict):
+        module = str(maker.get("@module"))
+        path = f"{module}:{maker.get('@class')}"
+        trusted = all(name.partition(".")[0] in PLAIN for name in _modules(maker))
+        return NamedCode("label.maker", path, module, trusted)
+    module, _, name = maker.partition(":")
+    # A function would be called; the making of a class runs what its package has in it.
+    is_class = name.rpartition(".")[2][:1].isupper()
+    trusted = is_class and module.partition(".")[0] in TRUSTED
+    return NamedCode("label.maker", maker, module, trusted)
 
 
 def _others(campaign: Campaign) -> Iterator[NamedCode]:

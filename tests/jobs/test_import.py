@@ -14,7 +14,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import importing
 from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import split_cells
-from entropy_flows.label import Label, hash_engine, make_static_maker
+from entropy_flows.label import Label, engine_of, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.launchpad import launchpad
@@ -32,7 +32,7 @@ CONFIG = {
     "global_fingerprint": {"cutoff": 3.0, "natx": 4},
 }
 CAMPAIGN = Campaign.model_validate(CONFIG)
-OWN = hash_engine(make_static_maker(CAMPAIGN.label))
+OWN = engine_of(make_static_maker(CAMPAIGN.label)).hash
 
 
 def frame(seed=0, place=None, symbol="Si", **changes):

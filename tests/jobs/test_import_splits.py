@@ -9,7 +9,7 @@ from cells import Spring, rattled
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.importing import Import, content_key
 from entropy_flows.jobs.train import split_cells
-from entropy_flows.label import Label, hash_engine, make_static_maker
+from entropy_flows.label import Label, engine_of, make_static_maker
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.label.reasons import check_geometry
 from entropy_flows.schemas import Campaign
@@ -30,7 +30,7 @@ def campaign(name, **changes):
     return Campaign.model_validate(CONFIG | {"name": name} | changes)
 
 
-OWN = hash_engine(make_static_maker(campaign("a").label))
+OWN = engine_of(make_static_maker(campaign("a").label)).hash
 
 
 def frame(seed, split=None):

@@ -7,7 +7,7 @@ from jobflow import Maker, job
 
 from entropy_flows.jobs import IterationContext, LabelMaker
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.label import LabelParams, hash_engine, make_static_maker
+from entropy_flows.label import LabelParams, engine_of, make_static_maker
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, StoreError, job_store
 
@@ -49,7 +49,7 @@ def test_the_first_engine_stays_and_differences_are_named(store):
     assert (
         same_engine(store, vasp(NCORE=4))
         == same_engine(store, vasp(NCORE=8, ALGO="All"))
-        == hash_engine(vasp())
+        == engine_of(vasp()).hash
     )
     with pytest.raises(
         StoreError,

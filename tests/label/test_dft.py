@@ -14,7 +14,7 @@ from entropy_flows.label import (
     LabelParams,
     PBEStaticSetGenerator,
     R2SCANrVV10StaticSetGenerator,
-    hash_engine,
+    engine_of,
     kpoint_mesh,
     make_static_maker,
     write_inputs,
@@ -193,7 +193,7 @@ def test_u_follows_the_species(tmp_path, metals, anion, u, orbitals, own):
 
 def test_settings_know_spin_and_u_but_no_cells_moments():
     hashes = [
-        hash_engine(make_static_maker(LabelParams(**options)))
+        engine_of(make_static_maker(LabelParams(**options))).hash
         for options in (
             {},
             {"spin": True},
@@ -203,7 +203,7 @@ def test_settings_know_spin_and_u_but_no_cells_moments():
     ]
     assert len(set(hashes)) == 4
     by_tag = make_static_maker(LabelParams(user_incar_settings={"ISPIN": 2}))
-    assert hash_engine(by_tag) == hashes[1]
+    assert engine_of(by_tag).hash == hashes[1]
     assert deciding_tags({"ISPIN": 2, "MAGMOM": [2.0, -2.0]}) == deciding_tags({"ISPIN": 2})
 
 

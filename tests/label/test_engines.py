@@ -27,8 +27,7 @@ from entropy_flows.label import (
     PBEStaticSetGenerator,
     Reason,
     check_geometry,
-    engine_name,
-    hash_engine,
+    engine_of,
     label_batch,
     label_one,
     labels_per_job,
@@ -136,11 +135,11 @@ def test_presets_name_themselves():
         "forcefield": "SevenNet-0 (teacher, not DFT)",
     }
     for engine, name in names.items():
-        assert engine_name(make_static_maker(LabelParams(engine=engine))) == name
+        assert engine_of(make_static_maker(LabelParams(engine=engine))).name == name
     with_u = LabelParams(spin=True, hubbard_u={"Ni": 6.2})
-    assert engine_name(make_static_maker(with_u)) == "VASP PBE+U"
-    assert engine_name(make_static_maker(EMT_ENGINE)) == "EMT (teacher, not DFT)"
-    assert engine_name(StaticMaker(input_set_generator=StaticSetGenerator())) == "VASP PBEsol"
+    assert engine_of(make_static_maker(with_u)).name == "VASP PBE+U"
+    assert engine_of(make_static_maker(EMT_ENGINE)).name == "EMT (teacher, not DFT)"
+    assert engine_of(StaticMaker(input_set_generator=StaticSetGenerator())).name == "VASP PBEsol"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ def test_presets_name_themselves():
         ({"engine": "forcefield", "maker": "a.b:c"}, "give `maker`"),
         ({"engine": "forcefield", "user_incar_settings": {"ENCUT": 500}}, "no effect"),
         ({"maker": "a.b:c", "run_vasp_kwargs": {"wall_time": 10}}, "on the Maker itself"),
-        ({"modle": "SevenNet"}, "did you mean 'model'"),
+        ({"engine": "forcefield", "modle": "SevenNet"}, "did you mean 'model'"),
         ({"ladder": 1}, "called 'scf_retries'"),
     ],
 )
@@ -236,7 +235,7 @@ def test_hash_changes_with_the_physics():
         SmearedMaker(),
         SmearedMaker(calculator_kwargs={"x": 1}),
     ]
-    assert len({hash_engine(maker) for maker in makers}) == len(makers)
+    assert len({engine_of(maker).hash for maker in makers}) == len(makers)
 
 
 def test_hash_ignores_everything_else():
@@ -244,13 +243,13 @@ def test_hash_ignores_everything_else():
     maker.name = "another name"
     maker.run_vasp_kwargs = {"vasp_cmd": "srun vasp_std", "wall_time": 3600}
     maker.write_input_set_kwargs = {"potcar_spec": True}
-    assert hash_engine(maker) == hash_engine(pbe())
-    assert hash_engine(SmearedMaker(name="x", tags=["y"])) == hash_engine(SmearedMaker())
+    assert engine_of(maker).hash == engine_of(pbe()).hash
+    assert engine_of(SmearedMaker(name="x", tags=["y"])).hash == engine_of(SmearedMaker()).hash
 
 
 def test_hash_of_a_model_is_its_content(in_tmp):
     def with_model(path):
-        return hash_engine(SmearedMaker(calculator_kwargs={"model": str(path)}))
+        return engine_of(SmearedMaker(calculator_kwargs={"model": str(path)})).hash
 
     for name, weights in [("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")]:
         (in_tmp / name).write_bytes(weights)
@@ -261,18 +260,18 @@ def test_hash_of_a_model_is_its_content(in_tmp):
 
 def test_hash_is_the_same_in_another_process_and_after_use(copper):
     maker = make_static_maker(EMT_ENGINE)
-    before = hash_engine(maker)
+    before = engine_of(maker).hash
     label_one(maker, copper)
     code = (
-        "from entropy_flows.label import *; print(*[hash_engine(make_static_maker(p)) for p in "
+        "from entropy_flows.label import *; print(*[engine_of(make_static_maker(p)).hash for p in "
         "(LabelParams(engine='forcefield', model='ase.calculators.emt.EMT'), LabelParams())])"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7"}
     other = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env
     )
-    assert other.stdout.split() == [before, hash_engine(make_static_maker(LabelParams()))]
-    assert hash_engine(maker) == before
+    assert other.stdout.split() == [before, engine_of(make_static_maker(LabelParams())).hash]
+    assert engine_of(maker).hash == before
 
 
 # --- one label, one job

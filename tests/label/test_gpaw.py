@@ -18,8 +18,7 @@ from entropy_flows.label import (
     EngineError,
     LabelParams,
     Reason,
-    engine_name,
-    hash_engine,
+    engine_of,
     label_one,
     labels_per_job,
     make_static_maker,
@@ -132,7 +131,10 @@ def test_failures_have_their_reason(changed, reason, words):
     label = label_of(distorted(), maker(**changed))
     assert (label.converged, label.reason) == (False, reason)
     assert words in label.evidence
-    assert label.provenance == {"engine": "GPAW PBE", "settings": maker(**changed).physics()}
+    assert label.provenance == {
+        "engine": "GPAW PBE",
+        "engine_settings": maker(**changed).deciding_parameters(),
+    }
 
 
 # --- settings
@@ -143,9 +145,9 @@ def test_the_engine_in_a_campaign():
     params = LabelParams(engine="gpaw-pbe", walltime=60, **CHEAP)
     made = make_static_maker(params)
     assert made == maker(walltime=60)
-    assert engine_name(made) == "GPAW PBE"
+    assert engine_of(made).name == "GPAW PBE"
     assert labels_per_job(params, made) == 1
-    assert hash_engine(made) == hash_engine(maker())
+    assert engine_of(made).hash == engine_of(maker()).hash
 
 
 @needs_gpaw
@@ -160,15 +162,15 @@ def test_hash_changes_with_the_physics_alone(monkeypatch, in_tmp):
     same.append(GPAWStaticMaker.from_dict(json.loads(json.dumps(maker().as_dict(), default=str))))
     others = [maker(cutoff=210.0), maker(kpoint_length=2.0), maker(smearing=0.1)]
     others.append(maker(calculator_kwargs={"xc": "RPBE"}))
-    assert engine_name(others[-1]) == "GPAW RPBE"
-    hashes = [hash_engine(one) for one in (maker(), *others)]
-    assert {hash_engine(one) for one in same} == {hashes[0]}
+    assert engine_of(others[-1]).name == "GPAW RPBE"
+    hashes = [engine_of(one).hash for one in (maker(), *others)]
+    assert {engine_of(one).hash for one in same} == {hashes[0]}
     with monkeypatch.context() as patch:
         patch.setattr(gpaw, "__version__", "0.1")
-        hashes.append(hash_engine(maker()))
+        hashes.append(engine_of(maker()).hash)
     (in_tmp / "Si.PBE.gz").write_bytes(gzip.compress(b"another setup"))
     monkeypatch.setattr(gpaw, "setup_paths", [str(in_tmp)])
-    hashes.append(hash_engine(maker()))
+    hashes.append(engine_of(maker()).hash)
     assert len(set(hashes)) == len(hashes)
 
 
@@ -189,7 +191,7 @@ def test_no_gpaw_is_said_before_anything_runs(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpaw", None)
     for attempt in (
         lambda: make_static_maker(LabelParams(engine="gpaw-pbe")),
-        lambda: hash_engine(maker()),
+        lambda: engine_of(maker()).hash,
     ):
         with pytest.raises(EngineError, match=r"libxc-dev.*entropy_flows\[gpaw\]"):
             attempt()

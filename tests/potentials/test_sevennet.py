@@ -6,7 +6,7 @@ from ase.build import bulk
 from cells import rattled, skewed
 
 from entropy_flows.batch import Batch
-from entropy_flows.label import LabelParams, hash_engine, make_static_maker
+from entropy_flows.label import LabelParams, engine_of, make_static_maker
 from entropy_flows.potentials import (
     check_elements,
     load_batch_model,
@@ -135,8 +135,9 @@ def test_one_model_has_one_name(name):
     assert checkpoints.checkpoint_file(name) == checkpoints.checkpoint_file("SevenNet-0")
     label = make_static_maker(LabelParams(engine="forcefield", model=name))
     if "_" not in name:
-        assert hash_engine(label) == hash_engine(
-            make_static_maker(LabelParams(engine="forcefield"))
+        assert (
+            engine_of(label).hash
+            == engine_of(make_static_maker(LabelParams(engine="forcefield"))).hash
         )
     assert "Po" not in model_elements(name)
 

@@ -299,7 +299,10 @@ WRONG = {
         "phases.1: phase 'file': give either `file`, or `spacegroup`, `lattice` and `sites`",
     ),
     "no source": (changed(("phases", 1, "file", ...)), "phases.1: phase 'file': give either `file`, or"),
-    "unknown engine": (changed(("label", "engine", "vasp")), "label.engine: unknown engine 'vasp'"),
+    "unknown engine": (
+        changed(("label", "engine", "vasp")),
+        "label: unknown label engine 'vasp'; did you mean 'vasp-pbe'?; expected one of: vasp-pbe, ",
+    ),
     "selector": (
         changed(("select", "selector", "best")),
         "select.selector: Input should be 'logdet', 'greedy', 'farthest', 'kcentres', 'kmeans', 'committee', 'hybrid', "
@@ -335,7 +338,7 @@ def test_a_mistake_is_one_line(case, write):
     assert "\n" not in message
     for part in expected:
         assert part in message
-    hints = ("; did you mean", "; known keys", "; at least")
+    hints = ("; did you mean", "; expected one of", "; known keys", "; at least")
     assert message.count(";") == sum(message.count(hint) for hint in hints), (
         "one mistake, one message"
     )

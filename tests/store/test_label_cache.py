@@ -12,7 +12,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import cell_hash, to_atoms, to_structure
 from entropy_flows.jobs import IterationContext, LabelMaker
-from entropy_flows.label import hash_engine
+from entropy_flows.label import engine_of
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
 
@@ -62,7 +62,7 @@ def campaign(database, name, seeds):
 def run(store, **options):
     ids = [entry["_id"] for entry in store.ledger(DATASET).entries()]
     maker = Counting(**options)
-    context = IterationContext(store.name, 1, engine_hash=hash_engine(maker))
+    context = IterationContext(store.name, 1, engine_hash=engine_of(maker).hash)
     made = LabelMaker(static_maker=maker).make(context, batch=0, structures=ids)
     with job_store() as outputs:
         return made.run(store=outputs).output

@@ -12,8 +12,14 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp import Incar
 from pymatgen.io.vasp.sets import MatPESStaticSet
 
-from entropy_flows.label import EngineError, LabelParams, Reason, label_one, make_static_maker
-from entropy_flows.label.engine_check import check_engine, check_engine_here, missing_here
+from entropy_flows.label import (
+    EngineError,
+    LabelParams,
+    Reason,
+    engine_of,
+    label_one,
+    make_static_maker,
+)
 
 FILE = Incar.from_str("ENCUT = 520\nISPIN = 2\nMAGMOM = 2*3.0 2*0.6\nLDAU = T\nLDAUU = 4 0\n")
 
@@ -52,7 +58,7 @@ def test_a_maker_that_writes_no_cells_inputs(name, silicon, vasp):
     assert "\n" not in str(error.value)
     assert not list(Path().glob("INCAR"))
     with pytest.raises(EngineError, match="cannot write the inputs of 'phase diamond'"):
-        check_engine(maker, {"phase diamond": silicon})
+        engine_of(maker).check({"phase diamond": silicon})
 
 
 @dataclass
@@ -74,14 +80,14 @@ def test_a_cell_that_has_no_inputs_is_a_failed_label(vasp, silicon):
 def test_a_library_without_an_element(vasp, silicon):
     germanium = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.66), ["Ge"], [[0, 0, 0]])
     maker = vasp()
-    check_engine(maker, {"phase diamond": silicon})
-    check_engine_here(maker)
+    engine_of(maker).check({"phase diamond": silicon})
+    engine_of(maker).check_here()
     with pytest.raises(EngineError, match=r"has no POTCAR Ge_d \(PBE_54\) in .*potcars"):
-        check_engine(maker, {"phase diamond": germanium})
+        engine_of(maker).check({"phase diamond": germanium})
     with pytest.raises(EngineError, match="symbol='Ge_d'"):
         label_one(maker, germanium)
     with pytest.raises(EngineError, match=r"has no POTCAR Si \(PBE_64\)"):
-        check_engine(MatPesGGAStaticMaker(), {"phase diamond": silicon})
+        engine_of(MatPesGGAStaticMaker()).check({"phase diamond": silicon})
 
 
 @pytest.mark.parametrize(
@@ -90,9 +96,9 @@ def test_a_library_without_an_element(vasp, silicon):
 )
 def test_no_vasp(vasp, silicon, command, word):
     maker = vasp(vasp_cmd=command, vasp_gamma_cmd=command)
-    assert missing_here(maker).startswith(f"no {word!r}, of VASP's command")
+    assert engine_of(maker).missing_here().startswith(f"no {word!r}, of VASP's command")
     with pytest.raises(EngineError, match=f"cannot run here: no '{word}'"):
-        check_engine_here(maker)
+        engine_of(maker).check_here()
     with pytest.raises(EngineError, match=f"No such file or directory: '{word}'"):
         label_one(maker, silicon)
 
@@ -107,7 +113,7 @@ def test_no_vasp(vasp, silicon, command, word):
     ],
 )
 def test_vasp_after_another_program(vasp, command, missing):
-    found = missing_here(vasp(vasp_cmd=command, vasp_gamma_cmd=command))
+    found = engine_of(vasp(vasp_cmd=command, vasp_gamma_cmd=command)).missing_here()
     assert found is None if missing is None else found.startswith(f"no {missing!r}")
 
 
@@ -135,13 +141,13 @@ def test_no_library_and_nothing_of_other_engines(vasp, silicon, monkeypatch):
 
     maker = vasp()
     monkeypatch.setitem(inputs.SETTINGS, "PMG_VASP_PSP_DIR", "/nonexistent")
-    assert missing_here(maker).startswith("no POTCARs")
-    check_engine(maker, {"phase diamond": silicon})  # the workers may have it
+    assert engine_of(maker).missing_here().startswith("no POTCARs")
+    engine_of(maker).check({"phase diamond": silicon})  # the workers may have it
     maker.write_input_set_kwargs = {"potcar_spec": True}
-    assert missing_here(maker) is None
+    assert engine_of(maker).missing_here() is None
     other = make_static_maker(LabelParams(engine="forcefield", model="ase.calculators.emt.EMT"))
-    assert missing_here(other) is None
-    check_engine(other, {"phase diamond": silicon})
+    assert engine_of(other).missing_here() is None
+    engine_of(other).check({"phase diamond": silicon})
 
 
 def test_matpes_runs_as_a_label_engine(vasp, silicon):

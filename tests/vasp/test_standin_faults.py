@@ -10,7 +10,7 @@ from custodian.vasp.handlers import FrozenJobErrorHandler, LargeSigmaHandler, Wa
 from pymatgen.core import Lattice, Structure
 
 from entropy_flows.geometry import to_atoms
-from entropy_flows.label import Reason, hash_engine, label_one
+from entropy_flows.label import Reason, engine_of, label_one
 
 
 @pytest.fixture
@@ -142,13 +142,20 @@ def test_other_failures_do_not_climb(vasp, silicon, monkeypatch):
     assert not list(Path().glob("again_*"))
 
 
-def test_the_settings_hash_does_not_know_the_scf_retries(vasp):
-    from entropy_flows.label.scf_retries import STEPS, with_changes
+def test_the_engine_hash_does_not_know_the_scf_retries(vasp):
+    from entropy_flows.label.scf_retries import CHANGES, with_changes
 
     maker = vasp()
-    assert {hash_engine(with_changes(maker, step)) for step in STEPS} == {hash_engine(maker)}
+    assert {engine_of(with_changes(maker, step)).hash for step in CHANGES} == {
+        engine_of(maker).hash
+    }
     others = [{"EDIFF": 1e-5}, {"ICHARG": 11}, {"NBANDS": 20}]
     assert (
-        len({hash_engine(vasp(incar=incar)) for incar in [{}, {"ICHARG": 2}, {"NELM": 7}, *others]})
+        len(
+            {
+                engine_of(vasp(incar=incar)).hash
+                for incar in [{}, {"ICHARG": 2}, {"NELM": 7}, *others]
+            }
+        )
         == 4
     )

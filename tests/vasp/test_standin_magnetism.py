@@ -18,7 +18,7 @@ from entropy_flows.formats import labelled, write_extxyz, write_mace
 from entropy_flows.geometry import to_atoms, to_structure
 from entropy_flows.jobs import IterationContext, LabelMaker
 from entropy_flows.jobs.explore import describe, pack, snapshots
-from entropy_flows.label import engine_name, hash_engine, label_one
+from entropy_flows.label import engine_of, label_one
 from entropy_flows.label.existing import read_files
 from entropy_flows.label.own_runs import is_run_of
 from entropy_flows.launch.seeds import campaign_seeds
@@ -152,7 +152,7 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     maker = vasp(options=SPIN)
     with job_store() as outputs:
         labels = LabelMaker(static_maker=maker)
-        context = IterationContext(campaign.name, 1, engine_hash=hash_engine(maker))
+        context = IterationContext(campaign.name, 1, engine_hash=engine_of(maker).hash)
         done = labels.make(context, batch=0, structures=ids).run(store=outputs).output
     assert (done.labelled, done.failed) == (3, 0)
     rows = list(store.labels())
@@ -184,5 +184,5 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     rows_of_report = moment_rows(frames)
     assert [row[:3] for row in rows_of_report] == [["afm-ii", "Ni", "6"], ["afm-ii", "O", "6"]]
     assert rows_of_report[0][3:5] == ["2.00", "1.60"]
-    assert engine_name(maker) == "VASP PBE+U"
-    assert store.known_label(cells[0], hash_engine(maker))["magmoms"] == rows[0]["magmoms"]
+    assert engine_of(maker).name == "VASP PBE+U"
+    assert store.known_label(cells[0], engine_of(maker).hash)["magmoms"] == rows[0]["magmoms"]

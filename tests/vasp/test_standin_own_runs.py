@@ -15,13 +15,7 @@ from pymatgen.io.vasp import Incar, Kpoints
 from pymatgen.io.vasp.sets import MPStaticSet
 
 from entropy_flows.geometry import to_structure
-from entropy_flows.label import (
-    LabelParams,
-    engine_name,
-    engine_settings,
-    hash_engine,
-    make_static_maker,
-)
+from entropy_flows.label import LabelParams, engine_of, make_static_maker
 from entropy_flows.label.existing import is_run_of, read_files
 from entropy_flows.label.vasp_inputs import planned_inputs, write_inputs
 from entropy_flows.label.vasp_settings import MOTION
@@ -89,7 +83,7 @@ def test_what_is_written_is_what_is_hashed(name, cell, tmp_path):
     assert dict(incar) == wrote["incar"]
     assert (tmp_path / "KPOINTS").is_file() is (wrote["kpoints"] is not None)
     assert incar.get("NSW", 0) == 0
-    hashed = engine_settings(maker)["incar"]
+    hashed = engine_of(maker).hash_input()["incar"]
     assert not MOTION & hashed.keys()
     per_atom = {
         "pymatgen's set",
@@ -101,16 +95,16 @@ def test_what_is_written_is_what_is_hashed(name, cell, tmp_path):
         if isinstance(written, str):
             written = written.upper()
         assert known == written, tag
-    assert engine_name(maker).startswith("VASP ")
-    assert hash_engine(maker) == hash_engine(maker)
+    assert engine_of(maker).name.startswith("VASP ")
+    assert engine_of(maker).hash == engine_of(maker).hash
 
 
 def test_hashes_tell_makers_apart():
-    hashes = {name: hash_engine(maker) for name, maker in MAKERS.items()}
+    hashes = {name: engine_of(maker).hash for name, maker in MAKERS.items()}
     assert len(set(hashes.values())) >= len(MAKERS) - 1  # MP's GGA Maker has pymatgen's set
-    json.dumps({name: engine_settings(maker) for name, maker in MAKERS.items()})
+    json.dumps({name: engine_of(maker).hash_input() for name, maker in MAKERS.items()})
     moving = static(user_incar_settings={"NSW": 0, "IBRION": 2, "ISIF": 3, "EDIFFG": -0.02})
-    assert hash_engine(moving) == hashes["atomate2's static"]
+    assert engine_of(moving).hash == hashes["atomate2's static"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""Force fields and other ASE calculators as label engines: a teacher, never called DFT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from entropy_flows.label.engines.contents import paths_replaced
+from entropy_flows.label.engines.maker import MakerEngine, import_object
+from entropy_flows.label.params import LabelParams
+from entropy_flows.label.process_state import torch_dtype_kept
+from entropy_flows.potentials.names import with_arguments
+from entropy_flows.potentials.sevennet import check_sevennet, sevennet_key
+from entropy_flows.spelling import unknown
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from jobflow import Maker
+
+_ELECTRONIC = ("gpaw", "tblite", "xtb", "dftbplus", "pyscf", "psi4", "abinit")
+"""Packages of ASE calculators with electrons in them: such an engine is no teacher."""
+
+
+class ForceFieldParams(LabelParams):
+    """A force field or any other ASE calculator: a teacher, whose labels cost seconds."""
+
+    engine: Literal["forcefield"] = "forcefield"
+    """Names this engine."""
+    model: str = "SevenNet-0"
+    """Force field: SevenNet-0 or another of SevenNet's names, one of atomate2's, or the import path
+    of an ASE calculator ("ase.calculators.emt.EMT")."""
+    calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the force field's calculator."""
+
+    def make_maker(self) -> Maker:
+        """Build atomate2's Maker of the force field.
+
+        Raises
+        ------
+        ValueError
+            If there is no such force field.
+        """
+        from atomate2.forcefields import MLFF
+        from atomate2.forcefields.jobs import ForceFieldStaticMaker
+
+        force_field: Any
+        arguments = dict(self.calculator_kwargs)
+        if (key := sevennet_key(self.model)) is not None:
+            check_sevennet(self.model)
+            force_field = MLFF.SevenNet
+            arguments = {"model": key, **arguments}
+        elif "." in self.model:
+            module, _, name = self.model.rpartition(".")
+            import_object(f"{module}:{name}")
+            force_field = {"@module": module, "@callable": name}
+        else:
+            force_field = _force_field_of_atomate2(self.model)
+        return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=arguments)
+
+
+class ForceFieldEngine(MakerEngine):
+    """atomate2's Maker of a force field, whose calculator stays in memory from cell to cell."""
+
+    in_memory = True
+
+    @staticmethod
+    def runs(maker: Any) -> bool:
+        """Return whether a Maker has a force field's calculator."""
+        return hasattr(maker, "calculator_meta")
+
+    def __init__(self, maker: Any):
+        super().__init__(maker)
+        self.calculator_meta = maker.calculator_meta
+        self.calculator_kwargs: dict[str, Any] = maker.calculator_kwargs
+
+    @property
+    def has_spin(self) -> bool | None:
+        """False: force fields take no moments."""
+        return False
+
+    @property
+    def name(self) -> str:
+        """Name of the model, such as "SevenNet-0 (teacher, not DFT)"."""
+        name = self._calculator_name
+        if str(self.calculator_meta).split(".")[0] in _ELECTRONIC:
+            return name
+        model = str(self.calculator_kwargs.get("model", ""))
+        if model.startswith("7net"):
+            name = model.replace("7net", "SevenNet")
+        elif model:
+            name = f"{name} {Path(model).name}"
+        return f"{name} (teacher, not DFT)"
+
+    @property
+    def _calculator_name(self) -> str:
+        """Name of atomate2's force field, or of the calculator's class."""
+        meta = self.calculator_meta
+        return getattr(meta, "value", str(meta).rsplit(".", 1)[-1])
+
+    def hash_input(self) -> dict[str, Any]:
+        """Return the calculator, its package's version and its arguments but for the device."""
+        from atomate2.forcefields.utils import _get_pkg_version
+
+        kwargs = {k: v for k, v in self.calculator_kwargs.items() if k != "device"}
+        return {
+            "code": str(self.calculator_meta),
+            "version": _get_pkg_version(self.calculator_meta),
+            "kwargs": paths_replaced(kwargs),
+        }
+
+    def calculator(self) -> Calculator | None:
+        """Return the calculator; the default dtype of torch stays what it was."""
+        with torch_dtype_kept():
+            return self.maker.calculator  # type: ignore[attr-defined]
+
+    def models(self) -> list[str]:
+        """Return the model's file, or its name with its arguments."""
+        arguments = dict(self.calculator_kwargs)
+        files = [
+            str(value)
+            for value in arguments.values()
+            if isinstance(value, (str, Path)) and Path(value).is_file()
+        ]
+        if files:
+            return files
+        meta = self.calculator_meta
+        name = str(arguments.pop("model", getattr(meta, "value", meta)))
+        plain = {k: v for k, v in arguments.items() if isinstance(v, (str, int, float, bool))}
+        return [with_arguments(name, plain)]
+
+
+def _force_field_of_atomate2(model: str) -> Any:
+    """Return atomate2's member of a name or a value."""
+    from atomate2.forcefields import MLFF
+
+    members = {
+        alias: member
+        for member in MLFF
+        for alias in (member.name, member.value)
+        if member.name != "Forcefield"
+    }
+    if model not in members:
+        raise ValueError(unknown("force field", model, ["SevenNet-0", *members]))
+    return members[model]

@@ -111,7 +111,7 @@ def append(store, iteration, stage, count):
                 {"mode": "atom", "temperature": 300.0, "step": number},
             )
         )
-    book.append(iteration, stage, made)
+    book.append_accepted(iteration, stage, made)
 
 
 def job(uuid, name):

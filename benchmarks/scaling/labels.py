@@ -63,7 +63,7 @@ def run(options: Options, folder: Path) -> Section:
 def add(bench: Bench, count: int, size: int) -> Batch:
     """Put cells into the ledger, and the job that plans their labels on the launchpad."""
     iteration = bench.next_iteration()
-    bench.ledger.append(iteration, "select", bench.entries(iteration, count))
+    bench.ledger.append_accepted(iteration, "select", bench.entries(iteration, count))
     makers = bench.makers(label={"batch_size": size})
     planned = makers.plan.make(makers.context(NAME, "", iteration), accepted=None)
     return bench.add(iteration, Flow([planned]))

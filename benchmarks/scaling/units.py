@@ -101,7 +101,7 @@ def unit_costs(bench: Bench, count: int) -> dict[str, float]:
     engine_hash = engine_of(maker).hash
     cells = [bench.entries(iteration, count) for iteration in range(1, ROUNDS + 1)]
     appends = [
-        scale * seconds(partial(ledger.append, n, "select", some))
+        scale * seconds(partial(ledger.append_accepted, n, "select", some))
         for n, some in enumerate(cells, 1)
     ]
     entries = list(ledger.entries(iteration=1))

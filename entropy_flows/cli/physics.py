@@ -56,7 +56,7 @@ def command(
         plan = make_plan(session)
         if retry:
             checks = _checks(session)
-            number = sum(checks.forget_failed(model.reference) for model in plan.models)
+            number = sum(checks.delete_failed(model.reference) for model in plan.models)
             console.print(f"{number} failed checks will be made again")
         new_checks = 0
         if queue:

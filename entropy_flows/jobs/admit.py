@@ -60,7 +60,7 @@ class AdmitMaker(StageMaker):
         for doc in docs:
             before = _entropies(ledger.statistics(doc.iteration, "select"))
             entries = list(_entries(doc, element, ledger.fingerprint))
-            ledger.append(doc.iteration, "select", entries)
+            ledger.append_accepted(doc.iteration, "select", entries)
             after = _entropies(ledger.statistics(doc.iteration, "refine"))
             selection = _as_selection(doc, before, after)
             store.record(doc.iteration, select=selection.model_dump(exclude={"trajectories"}))

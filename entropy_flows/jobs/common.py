@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.store import CampaignStore, stored_output
-from entropy_flows.store.ledger import NAMESPACE
+from entropy_flows.store.entry import NAMESPACE
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
@@ -142,7 +142,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
             raise
         store.add_failure(key.iteration, stage, label, uuid, f"{type(err).__name__}: {err}")
         return _no_output()
-    store.forget_failures([uuid])
+    store.delete_failures([uuid])
     seconds = time.perf_counter() - started
     store.record(key.iteration, **{f"seconds.{label.replace('.', '_')}": seconds})
     return result

@@ -33,9 +33,11 @@ from entropy_flows.label.reasons import Reason, check_geometry
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
-from entropy_flows.store.campaign import CampaignStore, held_out, with_split
+from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.ledger import Entry, Ledger
+from entropy_flows.store.entry import Entry
+from entropy_flows.store.labels import held_out, split_fields
+from entropy_flows.store.ledger import Ledger
 from entropy_flows.train import assign_splits, energy_per_atom
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ class Import:
             fit = self._fit(chunk, report)
             there = {entry["key"] for entry in self._entries(fit)}
             entries = self._judged(self._made(fit, there, report), statistics, fit, report)
-            self.ledger.extend(iteration, entries)
+            self.ledger.import_entries(iteration, entries)
             report.entered += len(entries)
             report.known += len(there)
             self._label(fit, report)
@@ -251,7 +253,7 @@ class Import:
             label = replace(
                 frame.label, provenance={**frame.label.provenance, "engine": engine, **frame.source}
             )
-            fields = with_split(splits.get(entry["key"])) if ours else {"foreign": True}
+            fields = split_fields(splits.get(entry["key"])) if ours else {"foreign": True}
             labels.append((entry, engine_hash, label.as_dict() | fields))
             report.own += ours
         self.store.add_labels(labels)

@@ -94,7 +94,7 @@ class LabelMaker(StageMaker):
         copied = set()
         for entry in entries:
             structure = Structure.from_dict(entry["structure"])
-            label = store.known_label(structure, engine_hash)
+            label = store.copied_label(structure, engine_hash)
             if label is not None:
                 store.add_label(entry, engine_hash, label)
                 copied.add(entry["_id"])

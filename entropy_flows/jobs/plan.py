@@ -88,7 +88,7 @@ class PlanMaker(StageMaker):
         if budget is not None:
             n_anchors = min(n_anchors, budget - n_accepted)
         entries = draw_anchors(context, anchors, n_anchors, ledger.fingerprint)
-        ledger.append(iteration, "anchor", entries)
+        ledger.append_accepted(iteration, "anchor", entries)
         rows = list(ledger.entries(iteration=iteration, stage={"$in": PLANNED_STAGES}))
         counts = {"label.requested": len(rows), "label.anchors": len(entries)}
         store.record(iteration, **counts)

@@ -83,7 +83,7 @@ class RefineMaker(StageMaker):
                 break
             search.refine(candidate)
         seconds = time.perf_counter() - started
-        ledger.append(context.iteration, self.name, search.entries)
+        ledger.append_accepted(context.iteration, self.name, search.entries)
         result = RefineDoc(
             iteration=context.iteration,
             tried=len(search.gains),

@@ -113,7 +113,7 @@ class SelectMaker(StageMaker):
         selection = _Selection()
         for decision in decisions:
             selection.add(decision, pool[order[decision.index]], context.model)
-        ledger.append(context.iteration, self.name, selection.entries)
+        ledger.append_accepted(context.iteration, self.name, selection.entries)
         result = SelectDoc(
             iteration=context.iteration,
             candidates=len(pool),

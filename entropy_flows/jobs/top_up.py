@@ -68,7 +68,7 @@ class TopUpMaker(StageMaker):
         # what failed in an earlier round was replaced there
         missing = planned - counts.labelled
         entries = self._replacements(context, ledger, explored, GreedySelector(theta_min), missing)
-        ledger.append(iteration, self.name, entries)
+        ledger.append_accepted(iteration, self.name, entries)
         summary = {"missing": missing, "replaced": len(entries)}
         store.record(iteration, **{f"top_up.{self.name}": summary})
         if not entries:

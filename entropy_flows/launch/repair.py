@@ -108,7 +108,7 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
         store.set_state("running")
         for finding in findings:
             pad.rerun_fw(finding.job_id)
-        store.forget_failures([str(finding.uuid) for finding in findings])
+        store.delete_failures([str(finding.uuid) for finding in findings])
     return RepairReport(tuple(findings))
 
 

@@ -166,7 +166,7 @@ def submit_physics(
     earlier = manager.jobs(store.name, physics=subject.reference)
     if any(job.state not in ENDED_STATES for job in earlier):
         return False
-    store.forget_failures([job.uuid for job in earlier])
+    store.delete_failures([job.uuid for job in earlier])
     last = max([1, *(document["iteration"] for document in store.iterations())])
     made = PhysicsMaker(params=campaign.physics).make(store.name, last, subject.role, cells)
     flow = Flow([made], name=f"{store.name}: physics")

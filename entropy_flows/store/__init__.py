@@ -8,7 +8,8 @@ from entropy_flows.store.connection import (
     connect,
     job_store,
 )
-from entropy_flows.store.ledger import Entry, Ledger, structure_id
+from entropy_flows.store.entry import Entry, structure_id
+from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.outputs import stored_output
 
 __all__ = [

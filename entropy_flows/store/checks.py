@@ -56,7 +56,7 @@ class PhysicsChecks:
             .sort("created", ASCENDING)
         )
 
-    def forget_failed(self, model: str) -> int:
+    def delete_failed(self, model: str) -> int:
         """Delete the rows of a model that have no result, so that they are tried again; how many there were."""
         query = {"campaign": self.name, "model": model, "result": None}
         return self.database["checks"].delete_many(query).deleted_count

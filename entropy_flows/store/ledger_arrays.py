@@ -23,8 +23,8 @@ from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import Fence, merge
 from entropy_flows.store.seals import sealed
 
-FINGERPRINTS_A_QUERY = 64
-"""Fingerprints that are read, or written, at once."""
+QUERY_BATCH = 64
+"""Fingerprints that one query reads or writes."""
 
 
 class LedgerArrays:
@@ -41,6 +41,7 @@ class LedgerArrays:
     """
 
     def __init__(self, database: Database, campaign: str, dataset: DatasetParams):
+        self.database = database
         self.campaign = campaign
         self.structures = database["structures"]
         self.fingerprints = database["fingerprints"]
@@ -62,8 +63,8 @@ class LedgerArrays:
     def fingerprints_between(self, start: int, end: int) -> Iterator[Array]:
         """Fingerprints (n_atoms, dim) of the entries from one position up to another, in order."""
         ours = {"campaign": self.campaign, "fingerprint_hash": self.fingerprint.fingerprint_hash}
-        for first in range(start, end, FINGERPRINTS_A_QUERY):
-            last = min(end, first + FINGERPRINTS_A_QUERY)
+        for first in range(start, end, QUERY_BATCH):
+            last = min(end, first + QUERY_BATCH)
             rows = self.fingerprints.find({**ours, "position": {"$gte": first, "$lt": last}})
             expected = first
             for row in rows.sort("position", ASCENDING):
@@ -94,11 +95,8 @@ class LedgerArrays:
         self, pairs: Sequence[tuple[dict[str, Any], Array]], held: Fence
     ) -> None:
         """Write the fingerprints (n_atoms, dim) of entries, each given with its document."""
-        for first in range(0, len(pairs), FINGERPRINTS_A_QUERY):
-            rows = [
-                self._row(document, q)
-                for document, q in pairs[first : first + FINGERPRINTS_A_QUERY]
-            ]
+        for first in range(0, len(pairs), QUERY_BATCH):
+            rows = [self._row(document, q) for document, q in pairs[first : first + QUERY_BATCH]]
             rows = [sealed("fingerprints", row) for row in rows]
             merge(
                 self.fingerprints,
@@ -133,10 +131,8 @@ class LedgerArrays:
         unfinished = [row["_id"] for row in beyond]
         files = [*self.arrays.unused(), *(row["file"] for row in beyond if "file" in row)]
         held.check(self.fingerprints.database)
-        for first in range(0, len(unfinished), FINGERPRINTS_A_QUERY):
-            self.fingerprints.delete_many(
-                {"_id": {"$in": unfinished[first : first + FINGERPRINTS_A_QUERY]}}
-            )
+        for first in range(0, len(unfinished), QUERY_BATCH):
+            self.fingerprints.delete_many({"_id": {"$in": unfinished[first : first + QUERY_BATCH]}})
         self.arrays.delete(files)
 
     def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:

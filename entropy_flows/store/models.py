@@ -8,30 +8,19 @@ from typing import Any
 
 from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
-from pymongo.database import Database
 
 from entropy_flows.digest import bytes_sha256, file_sha256
 from entropy_flows.files import whole_file
 from entropy_flows.potentials import file_suffix, split_model, with_arguments
 from entropy_flows.settings import settings
+from entropy_flows.store.collections import CampaignCollections
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import check_launch
 from entropy_flows.store.seals import insert_once
 
 
-class Models:
-    """The models of one campaign.
-
-    Parameters
-    ----------
-    database
-        Connected database.
-    name
-        Name of the campaign.
-    """
-
-    def __init__(self, database: Database, name: str):
-        self.database, self.name = database, name
+class Models(CampaignCollections):
+    """The models of one campaign."""
 
     def save_model(self, iteration: int, model: str | Path, **fields: Any) -> str:
         """Register the model of an iteration (0: the base model); a file goes to GridFS.

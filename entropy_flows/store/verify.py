@@ -23,7 +23,8 @@ from entropy_flows.geometry import to_atoms
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.arrays import unpack
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.ledger import Ledger, structure_id
+from entropy_flows.store.entry import structure_id
+from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.subject import VerifyContext, VerifyResult
 from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS

@@ -227,7 +227,7 @@ def store(database):
         Entry(f"001/explore/{i}", to_structure(rattled("Si", 1, seed=i)), q[i], 0.1)
         for i in range(5)
     ]
-    ledger.append(1, "select", cells)
+    ledger.append_accepted(1, "select", cells)
     return store
 
 

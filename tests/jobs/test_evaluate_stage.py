@@ -38,7 +38,7 @@ def store(database):
     cells = [bulk("Cu", cubic=True, a=3.5 + 0.02 * n) for n in range(12)]
     for seed, atoms in enumerate(cells):
         atoms.rattle(0.1, seed=seed)
-    ledger.append(
+    ledger.append_accepted(
         1,
         "select",
         [Entry(f"{n}", to_structure(c), ledger.fingerprint(c), 0.1) for n, c in enumerate(cells)],

@@ -81,7 +81,7 @@ def append(store, iteration, stage, count):
         Entry(key, to_structure(cell), q, 0.5, {})
         for key, cell, q in zip(keys, cells, prints, strict=True)
     ]
-    return book.append(iteration, stage, made)
+    return book.append_accepted(iteration, stage, made)
 
 
 def content(database):
@@ -147,7 +147,9 @@ def test_labels_keep_their_numbers_and_their_provenance(store):
         np.testing.assert_array_equal(label["stress"], made.label.stress)
         assert label["provenance"]["file"] == "set.xyz"
         assert label["provenance"]["engine"].endswith("EMT (teacher, not DFT), imported")
-    assert store.known_label(FRAMES[2].structure, OWN)["free_energy"] == FRAMES[2].label.free_energy
+    assert (
+        store.copied_label(FRAMES[2].structure, OWN)["free_energy"] == FRAMES[2].label.free_energy
+    )
 
 
 def test_labels_of_other_settings_count_for_selection_only(store):
@@ -283,7 +285,7 @@ def test_the_loop_goes_on_from_what_was_imported(store):
     assert [entry["position"] for entry in book.entries()] == list(range(18))
     assert (book.requested(1, 1), book.requested(0, 2)) == (4, 6)  # what was imported cost nothing
     with pytest.raises(StoreError, match="iteration 2 is in the ledger by now"):
-        book.extend(1, [Entry("import/late", FRAMES[0].structure, np.zeros((2, 4)), None)])
+        book.import_entries(1, [Entry("import/late", FRAMES[0].structure, np.zeros((2, 4)), None)])
 
 
 def test_an_import_races_with_a_selection(store, database):

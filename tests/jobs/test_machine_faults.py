@@ -74,7 +74,7 @@ def campaign(database):
             Entry(f"001/explore/{n}", to_structure(c), ledger.fingerprint(c), 0.1)
             for n, c in enumerate(cells)
         ]
-        ledger.append(1, "select", entries)
+        ledger.append_accepted(1, "select", entries)
         return store
 
     return make

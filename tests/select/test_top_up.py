@@ -46,8 +46,8 @@ def labelled(store):  # noqa: F811
         for run, step, key in keys
     ]
     ledger = store.ledger(DATASET)
-    ledger.append(1, "select", [entry for entry in entries if "explore" in entry.key])
-    ledger.append(1, "refine", [entry for entry in entries if "refine" in entry.key])
+    ledger.append_accepted(1, "select", [entry for entry in entries if "explore" in entry.key])
+    ledger.append_accepted(1, "refine", [entry for entry in entries if "refine" in entry.key])
     ids = [entry["_id"] for entry in ledger.entries()]
     for number, entry in enumerate(store.ledger_entries(ids)):
         label = {

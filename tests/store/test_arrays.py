@@ -84,7 +84,7 @@ def test_packing_is_lossless_over_any_support(data):
 def test_no_document_beyond_four_mebibytes_at_six_elements_and_ten_thousand_atoms(ledger, database):
     store = CampaignStore(database, "test")
     made = [entry(f"001/select/{number}", 10_000, 408, number) for number in range(2)]
-    ledger.append(1, "select", made)
+    ledger.append_accepted(1, "select", made)
     rng = np.random.default_rng(0)
     for row in ledger.entries():
         numbers = {
@@ -109,7 +109,7 @@ def test_no_document_beyond_four_mebibytes_at_six_elements_and_ten_thousand_atom
 
 def test_a_covariance_of_many_populated_components(ledger, database):
     """1500 of them: 9 MB, which no document could hold twice."""
-    ledger.append(1, "select", [entry("a", 3, 1500)])
+    ledger.append_accepted(1, "select", [entry("a", 3, 1500)])
     rows = list(database["covariances"].find())
     assert all("file" in row and "data" not in row for row in rows)
     again = ledger.statistics(2, "select")
@@ -124,7 +124,7 @@ def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(
     monkeypatch.setattr(arrays, "INLINE_BYTES", 100)
     monkeypatch.setattr(arrays, "CHUNKS_A_WRITE", 1)
     monkeypatch.setattr(arrays, "CHUNK_BYTES", 64)
-    ledger.append(1, "select", [entry("a")])
+    ledger.append_accepted(1, "select", [entry("a")])
     assert len(files(database)) == 3  # a fingerprint, two covariances
 
     def dies(*_, **__):
@@ -144,25 +144,25 @@ def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(
     )
     for book in (within_a_file, before_its_document):
         with pytest.raises(KeyboardInterrupt):
-            book.append(2, "select", [entry("b")])
+            book.append_accepted(2, "select", [entry("b")])
         assert len(ledger.arrays.unused()) >= 1
     other = Arrays(database, "other")
     theirs = other.put(bytes(200))
-    ledger.append(2, "select", [entry("c")])
+    ledger.append_accepted(2, "select", [entry("c")])
     assert ledger.arrays.unused() == []
     assert other.unused() == [theirs["file"]]
     assert len(files(database)) == 3 + 3 + 1
     assert set(database["arrays.chunks"].distinct("files_id")) == {
         file["_id"] for file in files(database)
     }
-    ledger.append(2, "select", [entry("c")])  # writes both covariances again
-    ledger.append(2, "refine", [entry("d")])
+    ledger.append_accepted(2, "select", [entry("c")])  # writes both covariances again
+    ledger.append_accepted(2, "refine", [entry("d")])
     assert ledger.arrays.unused() == []
 
 
 def test_a_file_that_is_not_whole_is_told(ledger, database, monkeypatch):
     monkeypatch.setattr(arrays, "INLINE_BYTES", 100)
-    ledger.append(1, "select", [entry("a")])
+    ledger.append_accepted(1, "select", [entry("a")])
     name = database["fingerprints"].find_one()["file"]
     database["arrays.chunks"].delete_many({"files_id": name})
     with pytest.raises(
@@ -177,8 +177,8 @@ def test_a_file_that_is_not_whole_is_told(ledger, database, monkeypatch):
 def test_an_entry_too_large_for_a_document_is_told_before_anything_is_written(ledger, database):
     large = Entry("b", oxide(2), populated(2, 9), None, {"notes": "x" * 17 * 2**20})
     for write in (
-        lambda: ledger.append(1, "select", [entry("a"), large]),
-        lambda: ledger.extend(0, [large]),
+        lambda: ledger.append_accepted(1, "select", [entry("a"), large]),
+        lambda: ledger.import_entries(0, [large]),
     ):
         with pytest.raises(
             ValueError, match=r"b \(2 atoms\) has 17\.0 MiB as a document"

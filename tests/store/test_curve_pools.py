@@ -42,7 +42,7 @@ def fill(database, name, seed, anchors=0, n=40):
             )
             for i in own
         ]
-        store.ledger(DATASET).append(1, stage, entries)
+        store.ledger(DATASET).append_accepted(1, stage, entries)
     for number, entry in enumerate(store.ledger(DATASET).entries()):
         forces = np.full((2, 3), 5.0 if number % 4 == 0 else 0.5)
         label = Label(n_atoms=2, converged=True, energy=-float(number), free_energy=-float(number), forces=forces,

@@ -110,7 +110,7 @@ def test_a_launch_that_its_job_has_lost_writes_nothing(database, job, change):
             lambda: store.add_failure(1, "train", "train", "uuid", "other"),
             lambda: store.save_point({"method": "m", "size": 1, "seed": 1}),
             lambda: store.save_model(1, "SevenNet-0"),
-            lambda: store.ledger(DATASET).append(1, "select", entries(["a"])),
+            lambda: store.ledger(DATASET).append_accepted(1, "select", entries(["a"])),
         ]
         for write in writes:
             with pytest.raises(LaunchLostError, match="job 1 is not launch 5's any more"):
@@ -129,9 +129,9 @@ def test_a_failure_of_a_later_launch_is_not_forgotten(database, job):
     with running(FireworkLaunch(1, 6)):
         store.add_failure(1, "train", "train", "uuid", "the later one's")
     with running(OURS):
-        store.forget_failures(["uuid"])
+        store.delete_failures(["uuid"])
     assert len(store.failures()) == 1
-    store.forget_failures(["uuid"])
+    store.delete_failures(["uuid"])
     assert store.failures() == []
 
 
@@ -159,7 +159,7 @@ def test_an_appender_whose_lease_has_run_out_writes_nothing_more(
             time.sleep(0.7)
             job.update_one({}, {"$set": {"launches": [6]}})
             with running(FireworkLaunch(1, 6)):
-                ledger.append(
+                ledger.append_accepted(
                     1, "select", entries(["a", "b", "c"][: 2 if writer == 2.0 else 3], run=2.0)
                 )
             after.append(content())
@@ -167,7 +167,7 @@ def test_an_appender_whose_lease_has_run_out_writes_nothing_more(
 
     monkeypatch.setattr(fence, "_aggregate", stopped)
     with running(OURS), pytest.raises(LaunchLostError):
-        ledger.append(1, "select", entries(["a", "b", "c"]))
+        ledger.append_accepted(1, "select", entries(["a", "b", "c"]))
     assert after == [content()]
     assert {entry["gain"] for entry in ledger.entries()} == {writer}
     assert ledger.statistics(2, "select")["config"].n == (2 if writer == 2.0 else 3)

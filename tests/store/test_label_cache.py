@@ -54,7 +54,7 @@ def campaign(database, name, seeds):
         Entry(f"001/explore/{n:05d}/00010", cell, np.ones((2, 4)), 0.5, origin)
         for n, cell in enumerate(cells)
     ]
-    store.ledger(DATASET).append(1, "select", entries)
+    store.ledger(DATASET).append_accepted(1, "select", entries)
     store.record(1, **{"label.requested": len(cells)})
     return store
 

@@ -99,19 +99,17 @@ STAGES = (
 
 def fill(ledger, stages=STAGES):
     for iteration, stage, made in stages:
-        ledger.append(iteration, stage, made)
+        ledger.append_accepted(iteration, stage, made)
 
 
 def test_positions_and_entries(ledger):
-    ends = [ledger.append(iteration, stage, made) for iteration, stage, made in STAGES]
+    ends = [ledger.append_accepted(iteration, stage, made) for iteration, stage, made in STAGES]
     assert ends == [5, 7, 10, 14]
-    assert ledger.append(2, "refine", []) == 14
+    assert ledger.append_accepted(2, "refine", []) == 14
     starts = [
-        (1, "seed", 0),
         (1, "select", 0),
         (1, "refine", 5),
         (1, "anchor", 7),
-        (2, "seed", 10),
         (2, "refine", 14),
     ]
     assert all(ledger.position(iteration, stage) == place for iteration, stage, place in starts)
@@ -154,7 +152,7 @@ def test_appending_twice_is_appending_once(ledger, database):
     fill(ledger)
     before, statistics = content(database), checksums(ledger, 3, "select")
     fill(ledger)
-    ledger.append(1, "refine", REFINED)
+    ledger.append_accepted(1, "refine", REFINED)
     assert content(database) == before
     assert checksums(ledger, 3, "select") == statistics
     assert [len(before[name]) for name in ("structures", "fingerprints", "covariances")] == [
@@ -187,7 +185,7 @@ def test_crash_before_the_covariances(ledger, database, lost):
     statistics = checksums(ledger, 3, "select")
     assert database["covariances"].delete_many(lost).deleted_count > 0
     assert checksums(ledger, 3, "select") == statistics
-    ledger.append(2, "select", SECOND)
+    ledger.append_accepted(2, "select", SECOND)
     assert checksums(ledger, 3, "select") == statistics
 
 
@@ -201,7 +199,7 @@ def test_crash_between_fingerprints_and_structures(ledger, database, lost):
     assert checksums(ledger, 2, "select") == {
         mode: s.checksum() for mode, s in ledger.statistics(2, "select").items()
     }
-    assert ledger.append(2, "select", SECOND) == 14
+    assert ledger.append_accepted(2, "select", SECOND) == 14
     assert content(database) == before
     assert checksums(ledger, 3, "select") == statistics
 
@@ -213,8 +211,8 @@ def test_a_rerun_may_accept_other_entries_if_none_came_to_the_ledger(ledger, dat
     database["structures"].delete_many({"iteration": 2})
     database["covariances"].delete_many({"position": 14})
     other = entries(2, "select", 9, seed=1)[5:7]
-    ledger.append(2, "select", other)
-    ledger.append(2, "anchor", anchors := entries(2, "anchor", 3))
+    ledger.append_accepted(2, "select", other)
+    ledger.append_accepted(2, "anchor", anchors := entries(2, "anchor", 3))
     n, mean, _ = fold(FIRST + REFINED + ANCHORS + other + anchors)["atom"]
     stats = ledger.statistics(3, "select")["atom"]
     assert stats.n == n
@@ -227,7 +225,7 @@ def test_what_an_interrupted_run_wrote_stays(ledger, database):
     database["structures"].delete_many({"position": {"$gte": 12}})
     database["covariances"].delete_many({"position": 14})
     again = entries(2, "select", 4, seed=9)  # same keys, other fingerprints
-    ledger.append(2, "select", again)
+    ledger.append_accepted(2, "select", again)
     parts = [*SECOND[:2], *again[2:]]
     for stored, entry in zip(ledger.fingerprints_between(10, 14), parts, strict=True):
         np.testing.assert_array_equal(stored, entry.q)
@@ -252,7 +250,7 @@ def test_other_entries_for_a_stage(ledger, database, other):
     with pytest.raises(
         StoreError, match="iteration 1, stage select: the ledger already holds other entries"
     ):
-        ledger.append(1, "select", other)
+        ledger.append_accepted(1, "select", other)
     assert content(database) == before
 
 
@@ -263,7 +261,7 @@ def test_campaigns_do_not_see_each_other(ledger, database):
     assert other.position(9, "select") == 0
     assert other.statistics(9, "select")["atom"].n == 0
     before = checksums(ledger, 3, "select")
-    other.append(1, "select", mine := entries(1, "select", 2, seed=5))
+    other.append_accepted(1, "select", mine := entries(1, "select", 2, seed=5))
     assert other.statistics(2, "select")["atom"].n == sum(len(entry.q) for entry in mine)
     assert checksums(ledger, 3, "select") == before
     assert len(list(ledger.entries())) == 14
@@ -310,21 +308,21 @@ def test_same_identifier_everywhere():
 def test_racing_writers_of_one_stage_leave_the_ledger_of_one(store, database, stage):
     """Four processes' worth of threads, each with connections of its own, append the same entries at once."""
     first, second = entries(1, "select", 3), entries(1, stage, 12)
-    store.ledger(DATASET).append(1, "select", first)
+    store.ledger(DATASET).append_accepted(1, "select", first)
     ledgers = [CampaignStore.open("test").ledger(DATASET) for _ in range(4)]
     barrier = threading.Barrier(len(ledgers))
 
     def write(ledger):
         barrier.wait()
-        return ledger.append(1, stage, second)
+        return ledger.append_accepted(1, stage, second)
 
     with ThreadPoolExecutor(len(ledgers)) as pool:
         assert list(pool.map(write, ledgers)) == [15] * 4
     raced = content(database)
     for name in ("structures", "fingerprints", "covariances"):
         database[name].delete_many({})
-    store.ledger(DATASET).append(1, "select", first)
-    store.ledger(DATASET).append(1, stage, second)
+    store.ledger(DATASET).append_accepted(1, "select", first)
+    store.ledger(DATASET).append_accepted(1, stage, second)
     assert content(database) == raced
 
 
@@ -337,7 +335,7 @@ def test_of_writers_with_different_entries_one_wins_and_the_other_is_told(store)
     def write(which):
         barrier.wait()
         try:
-            return ledgers[which].append(1, "select", (ours, theirs)[which])
+            return ledgers[which].append_accepted(1, "select", (ours, theirs)[which])
         except StoreError as err:
             return str(err)
 
@@ -356,7 +354,7 @@ def test_statistics_of_another_fingerprint_are_others(store):
     other = store.ledger(DatasetParams(fingerprint=BispectrumParams(elements=("Si",))))
     made = [Entry(one.key, one.structure, np.pad(one.q, ((0, 0), (0, 51))), one.gain, one.origin)
             for one in entries(1, "select", 3)]  # fmt: skip
-    other.append(1, "select", made)
+    other.append_accepted(1, "select", made)
     assert {stats.dim for stats in other.statistics(2, "select").values()} == {55}
     with pytest.raises(StoreError, match="no fingerprint with settings"):
         store.ledger(DATASET).statistics(2, "select")

@@ -112,7 +112,7 @@ def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch)
         for n, name in enumerate(faults)
     ]
     ledger = store.ledger(DATASET)
-    ledger.append(1, "select", entries)
+    ledger.append_accepted(1, "select", entries)
     store.record(1, **{"label.requested": len(entries)})
     ids = [entry["_id"] for entry in ledger.entries()]
     with job_store() as outputs:

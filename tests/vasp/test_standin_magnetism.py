@@ -143,7 +143,7 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
         for n, cell in enumerate([*cells, flipped])
     ]
     ledger = store.ledger(DATASET)
-    ledger.append(1, "select", entries)
+    ledger.append_accepted(1, "select", entries)
     ids = [entry["_id"] for entry in ledger.entries()]
     store.record(1, **{"label.requested": len(ids)})
     stored = [moments_of(Structure.from_dict(entry["structure"])) for entry in ledger.entries()]
@@ -185,4 +185,4 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     assert [row[:3] for row in rows_of_report] == [["afm-ii", "Ni", "6"], ["afm-ii", "O", "6"]]
     assert rows_of_report[0][3:5] == ["2.00", "1.60"]
     assert engine_of(maker).name == "VASP PBE+U"
-    assert store.known_label(cells[0], engine_of(maker).hash)["magmoms"] == rows[0]["magmoms"]
+    assert store.copied_label(cells[0], engine_of(maker).hash)["magmoms"] == rows[0]["magmoms"]

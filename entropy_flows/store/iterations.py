@@ -1,0 +1,125 @@
+"""What became of a campaign's iterations: counts, decisions, failed jobs, points of its curve."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ASCENDING
+
+from entropy_flows.store.collections import CampaignCollections
+from entropy_flows.store.fence import current_launch, merge
+from entropy_flows.store.seals import insert_once, replace, set_fields, setting
+
+MAX_MESSAGE = 2000
+"""Longest message of a failure, in characters."""
+
+
+class Iterations(CampaignCollections):
+    """The iterations of one campaign, with their failures and the points of its learning curve."""
+
+    def record(self, iteration: int, **fields: Any) -> None:
+        """Set fields of an iteration's document, which is made if there is none."""
+        set_fields(
+            self.database["iterations"],
+            {"campaign": self.name, "iteration": iteration},
+            {**fields, "updated": datetime.now(UTC)},
+            unmatched="insert",
+        )
+
+    def count_labels(self, iteration: int, number: int) -> None:
+        """Add to the count of an iteration's labels until gathering has counted them.
+
+        The count is for people who watch. A job that is killed has added nothing.
+        """
+        total = {"$add": [{"$ifNull": ["$label.labelled", 0]}, number]}
+        is_open = {"$eq": [{"$type": "$label.failed"}, "missing"]}
+        count = {"$cond": [is_open, total, "$label.labelled"]}
+        self._change_iteration(iteration, {"label.labelled": count})
+
+    def iterations(self) -> list[dict[str, Any]]:
+        """Return the documents of all iterations, in order."""
+        rows = self.database["iterations"].find({"campaign": self.name})
+        return list(rows.sort("iteration", ASCENDING))
+
+    def plan(self, iteration: int, name: str, value: Any) -> Any:
+        """Decide something about an iteration once: the first value stays, whoever asks again.
+
+        Returns
+        -------
+        Any
+            The value that was decided for.
+        """
+        self.record(iteration)
+        key = {"campaign": self.name, "iteration": iteration}
+        decision = setting("iterations", key, {f"plan.{name}": value})
+        first_stays = {
+            path: {"$ifNull": [f"${path}", {"$literal": new}]} for path, new in decision.items()
+        }
+        self._change_iteration(iteration, first_stays)
+        document = self.database["iterations"].find_one(key, {"plan": 1})
+        return None if document is None else document["plan"][name]
+
+    def _change_iteration(self, iteration: int, change: dict[str, Any]) -> None:
+        """Set fields of an iteration's document to expressions, if the document exists."""
+        key = {"campaign": self.name, "iteration": iteration}
+        merge(
+            self.database["iterations"],
+            [key],
+            on=tuple(key),
+            matched=[{"$set": change}],
+            unmatched="discard",
+        )
+
+    def add_failure(self, iteration: int, stage: str, place: str, uuid: str, message: str) -> None:
+        """Record that a stage's job failed for a reason of its own.
+
+        Parameters
+        ----------
+        iteration, stage
+            Which jobs it is one of.
+        place
+            What tells the job from the others of its stage.
+        uuid
+            Identifier of the job.
+        message
+            The reason.
+        """
+        launch = current_launch()
+        body = {
+            "iteration": iteration,
+            "stage": stage,
+            "place": place,
+            "message": message[:MAX_MESSAGE],
+            "launch": launch.number if launch is not None else None,
+            "created": datetime.now(UTC),
+        }
+        replace(self.database["failures"], {"campaign": self.name, "uuid": uuid}, body)
+
+    def delete_failures(self, uuids: list[str]) -> None:
+        """Delete the failures of jobs that are run again, or that have succeeded since."""
+        query: dict[str, Any] = {"campaign": self.name, "uuid": {"$in": uuids}}
+        launch = current_launch()
+        if launch is not None:
+            # a worker that wakes up late must not delete what a later launch has found out
+            query["launch"] = {"$not": {"$gt": launch.number}}
+        self.database["failures"].delete_many(query)
+
+    def failures(self, **query: Any) -> list[dict[str, Any]]:
+        """Return the failures with these fields, the latest last."""
+        rows = self.database["failures"].find({"campaign": self.name, **query})
+        return list(rows.sort("created", ASCENDING))
+
+    def save_point(self, point: dict[str, Any]) -> None:
+        """Store a point of a learning curve; the first one written stays."""
+        key = {"campaign": self.name, **{name: point[name] for name in ("method", "size", "seed")}}
+        insert_once(self.database["points"], key, {**point, "created": datetime.now(UTC)})
+
+    def equal_point(self, inputs_sha256: str) -> dict[str, Any] | None:
+        """Return a point, of any curve, with the same cells, recipe and base model."""
+        return self.database["points"].find_one({"inputs_sha256": inputs_sha256})
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return all points, small sets first, then by method and seed."""
+        order = [(name, ASCENDING) for name in ("size", "method", "seed")]
+        return list(self.database["points"].find({"campaign": self.name}).sort(order))

@@ -78,7 +78,7 @@ style: install
 
 docs: install
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/mkdocs build --strict --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 # the paper's experiment on its three systems, with a teacher for DFT: hours; killed and run again it goes on
 evidence: install

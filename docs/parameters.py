@@ -21,9 +21,13 @@ PAGE = Path(__file__).with_name("parameters.md")
 HEAD = """\
 # All parameters
 
-Every key of the YAML files, with its type, default and meaning. Made by `python docs/parameters.py` from the classes
-that the files are read into; [campaign.md](campaign.md) says how a campaign's sections work together. Units: Å, eV,
-GPa, K, fs, unless another one is named. `null` is YAML's word for None. A stage is one of {stages}.
+Every key of the YAML files, with its type, default and meaning.
+[The campaign file](campaign.md) says how a campaign's sections work together.
+Units are Å, eV, GPa, K and fs, unless another one is named. `null` is YAML's word for None.
+
+A stage is one of {stages}.
+
+`python docs/parameters.py` makes this page from the classes that the files are read into.
 """
 FILES: dict[str, tuple[type[BaseModel], str]] = {
     "The campaign file": (Campaign, "[campaign.md](campaign.md)"),
@@ -38,8 +42,8 @@ ENGINE_CLASSES = list(dict.fromkeys(map(ENGINES.params_class, BUILTIN)))
 SETTINGS = """\
 ## Settings of a machine
 
-Environment variables; or, without `ENTROPY_FLOWS_` and in lower case, keys of `~/.entropy_flows.yaml`, which the
-environment overrules.
+These are environment variables.
+Without `ENTROPY_FLOWS_` and in lower case they are keys of `~/.entropy_flows.yaml`, which the environment overrules.
 
 | variable | type | default | meaning |
 | --- | --- | --- | --- |
@@ -58,54 +62,58 @@ SIGNS = {Gt: (">", "gt"), Ge: ("≥", "ge"), Lt: ("<", "lt"), Le: ("≤", "le")}
 
 
 def text() -> str:
-    """The page."""
-    parts, known = [HEAD.format(stages=", ".join(Stage))], set[type[BaseModel]]()
-    for title, (schema, more) in FILES.items():
-        parts.append(f"## {title}\n\n{_summary(schema)} See {more}.\n\n{_table(schema)}")
-        known.add(schema)
+    """Write the page."""
+    chapters = [HEAD.format(stages=", ".join(Stage))]
+    described: set[type[BaseModel]] = set()
+    for title, (schema, page) in FILES.items():
+        chapters.append(f"## {title}\n\n{_summary(schema)} See {page}.\n\n{_table(schema)}")
+        described.add(schema)
         for section, paths in _sections(schema).items():
-            if section not in known:
-                where = ", ".join(f"`{path}`" for path in paths)
-                parts.append(
-                    f"### {section.__name__}\n\n{where}: {_summary(section)}\n\n{_table(section)}"
-                )
-                known.add(section)
-    rows = [
+            if section not in described:
+                chapters.append(_chapter(section, paths))
+                described.add(section)
+    variables = [
         _row(f"ENTROPY_FLOWS_{name.upper()}", field)
         for name, field in Settings.model_fields.items()
     ]
-    return "\n".join([*parts, SETTINGS + "".join(rows)])
+    return "\n".join([*chapters, SETTINGS + "".join(variables)])
+
+
+def _chapter(section: type[BaseModel], paths: list[str]) -> str:
+    """Describe a section, with the keys under which a file has it."""
+    keys = ", ".join(f"`{path}`" for path in paths)
+    return f"### {section.__name__}\n\n{keys}: {_summary(section)}\n\n{_table(section)}"
 
 
 def _sections(schema: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
-    """Classes of the sections below a class → where in the file they are, in the file's order."""
-    found: dict[type[BaseModel], list[str]] = {}
+    """Map each section class below a class to its keys in the file, in the file's order."""
+    keys: dict[type[BaseModel], list[str]] = {}
     for name, field in _fields(schema).items():
         sections = [*_classes(field.annotation)]
         if LabelParams in sections:
             sections += ENGINE_CLASSES
         for section in sections:
-            found.setdefault(section, []).append(name)
-            for inner, paths in _sections(section).items():
-                found.setdefault(inner, []).extend(f"{name}.{path}" for path in paths)
-    return found
+            keys.setdefault(section, []).append(name)
+            for subsection, paths in _sections(section).items():
+                keys.setdefault(subsection, []).extend(f"{name}.{path}" for path in paths)
+    return keys
 
 
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for part in get_args(annotation):
-        yield from _classes(part)
+    for argument in get_args(annotation):
+        yield from _classes(argument)
 
 
 def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A class's own keys, then those it inherits; an engine's without those of all engines."""
-    own = {
+    """Return a class's keys, then those it inherits; an engine's without those of all engines."""
+    of_class = {
         name: field for name, field in schema.model_fields.items() if name in schema.__annotations__
     }
     if schema in ENGINE_CLASSES:
-        return own
-    return own | schema.model_fields
+        return of_class
+    return of_class | schema.model_fields
 
 
 def _table(schema: type[BaseModel]) -> str:
@@ -127,12 +135,12 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _summary(schema: type[BaseModel]) -> str:
-    """The first paragraph of a class's docstring."""
+    """Return the first paragraph of a class's docstring."""
     return " ".join((schema.__doc__ or "").split("\n\n")[0].split())
 
 
 def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
-    """A type in a YAML file's words, with its limits."""
+    """Name a type in a YAML file's words, with its limits."""
     if get_origin(annotation) in (Union, types.UnionType) and types.NoneType in get_args(
         annotation
     ):
@@ -143,7 +151,8 @@ def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 
 
 def _name(annotation: Any) -> str:
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    args = get_args(annotation)
     if origin is Annotated:
         return _type(args[0], args[1:])
     if origin in (Union, types.UnionType):
@@ -163,8 +172,8 @@ def _name(annotation: Any) -> str:
 
 def _limits(item: Any) -> Iterator[str]:
     if isinstance(item, FieldInfo):
-        for inner in item.metadata:
-            yield from _limits(inner)
+        for constraint in item.metadata:
+            yield from _limits(constraint)
     elif type(item) in SIGNS:
         sign, name = SIGNS[type(item)]
         yield f"{sign} {_yaml(getattr(item, name))}"
@@ -185,7 +194,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A value as YAML has it in one line."""
+    """Write a value as YAML has it in one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -12,7 +12,11 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: install demo gpaw dft-demo evidence test test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
+# the newest Python that the constraints were tried with, where there is one beside PYTHON
+NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
+CORE   := entropy fingerprints select refine explore schemas formats flows store
+
+.PHONY: install demo gpaw dft-demo evidence test test-newest test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -46,6 +50,12 @@ dft-demo: gpaw
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"
+
+# the core under that Python: its torch may be a build with CUDA, 3 GB, which needs no GPU
+test-newest:
+	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
+	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-newest
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm" $(CORE:%=tests/%)
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

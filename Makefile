@@ -81,6 +81,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=evidence $(BIN)/mypy evidence/*.py
+	$(BIN)/python tools/style.py --check
 
 # how readable the package is, in counts
 style: install

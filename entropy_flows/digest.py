@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,11 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def bytes_sha256(*parts: bytes) -> str:
-    """Return the SHA-256 of bytes, one part after the other, in hex."""
+def bytes_sha256(content: bytes | Iterable[bytes]) -> str:
+    """Return the SHA-256 of bytes, or of several strings of bytes one after the other, in hex."""
     checksum = hashlib.sha256()
-    for part in parts:
-        checksum.update(part)
+    for chunk in [content] if isinstance(content, bytes) else content:
+        checksum.update(chunk)
     return checksum.hexdigest()
 
 

@@ -111,4 +111,4 @@ def cell_hash(structure: Structure) -> str:
     moments = moments_of(structure)
     if moments is not None:
         content.append((np.round(moments, 6) + 0.0).astype("<f8"))
-    return bytes_sha256(*(array.tobytes() for array in content))
+    return bytes_sha256(array.tobytes() for array in content)

@@ -331,7 +331,7 @@ def content_key(frame: ImportedFrame) -> str:
         if value is not None
     ]
     content = np.concatenate(numbers).astype("<f8").tobytes()
-    return f"import/{bytes_sha256(cell_hash(frame.structure).encode(), content)[:32]}"
+    return f"import/{bytes_sha256([cell_hash(frame.structure).encode(), content])[:32]}"
 
 
 def _mode(key: str, per_atom: float) -> Mode:

@@ -211,6 +211,4 @@ def _digest(folders: tuple[str, ...]) -> str:
     paths = [path for folder in folders for path in sorted(Path(folder).iterdir())]
     # a basis is where LCAO starts from, not plane waves
     setups = [path for path in paths if path.is_file() and "basis" not in path.name]
-    return bytes_sha256(
-        *(part for path in setups for part in (path.name.encode(), path.read_bytes()))
-    )
+    return bytes_sha256(part for path in setups for part in (path.name.encode(), path.read_bytes()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.collection import Collection
 
+from entropy_flows.digest import bytes_sha256
 from entropy_flows.schemas import schema_of
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.ledger import Ledger
@@ -117,16 +117,14 @@ class VerifyContext:
 
 def file_defect(bucket: GridFSBucket, file: Any, sha256: str | None) -> str | None:
     """What is wrong with a file in GridFS that was written with this checksum; None if nothing is."""
-    digest = hashlib.sha256()
     try:
         stream = bucket.open_download_stream(file)
-        for chunk in iter(lambda: stream.read(2**20), b""):
-            digest.update(chunk)
+        found = bytes_sha256(iter(lambda: stream.read(2**20), b""))
     except NoFile:
         return "its file is not in the database"
     except CorruptGridFile:
         return "its file is not whole"
-    return None if digest.hexdigest() == sha256 else "its file does not have its checksum"
+    return None if found == sha256 else "its file does not have its checksum"
 
 
 def lasting(find: Callable[[], list[str]]) -> list[str]:

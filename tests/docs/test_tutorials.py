@@ -1,22 +1,22 @@
 """The tutorials run word by word, and print what their pages show."""
 
 import pytest
-from page_blocks import run_page
+from page_blocks import blocks, run_page
+
+from entropy_flows import load_campaign
 
 TUTORIALS = ["tutorials/silicon.md", "tutorials/own-system.md"]
 
 
 @pytest.mark.parametrize("page", TUTORIALS)
-def test_a_tutorial_begins_with_a_file_that_is_valid(page, tmp_path):
-    run_page(page, tmp_path, until="entropy-flows check")
-    from entropy_flows import load_campaign
-
-    (file,) = tmp_path.glob("*/campaign.yaml")
-    assert load_campaign(file).stop.max_iterations == 1
+def test_the_campaign_file_of_a_tutorial_is_valid(page, tmp_path):
+    (file,) = [block for block in blocks(page) if (block.title or "").endswith("campaign.yaml")]
+    (tmp_path / "campaign.yaml").write_text(file.text)
+    assert load_campaign(tmp_path / "campaign.yaml").stop.max_iterations == 1
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("page", TUTORIALS)
 def test_a_tutorial_runs_from_its_first_line_to_its_last(page, tmp_path):
     pytest.importorskip("secantus")

@@ -88,10 +88,14 @@ def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
         raise ValueError(
             f"a cell of {len(atoms)} atoms and {atoms.cell.rank} vectors has no volume per atom"
         )
+    return scaled_to_volume(atoms, volume_per_atom * len(atoms))
+
+
+def scaled_to_volume(atoms: Atoms, volume: float) -> Atoms:
+    """Copy a cell at another volume (Å³): shape, angles and fractional coordinates are kept."""
     scaled = atoms.copy()
-    factor = (volume_per_atom * len(atoms) / atoms.get_volume()) ** (1 / 3)
-    scaled.set_cell(atoms.cell.array * factor, scale_atoms=False)
-    scaled.positions *= factor
+    factor = (volume / atoms.get_volume()) ** (1 / 3)
+    scaled.set_cell(atoms.cell * factor, scale_atoms=True)
     return scaled
 
 

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "entropy_flows"
 SHARED = {
     "params",
     "conventions",
+    "equilibrium",
     "geometry",
     "moments",
     "batch",

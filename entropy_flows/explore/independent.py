@@ -11,12 +11,12 @@ No candidate comes from here, so the cells are those of nobody's pool.
 from __future__ import annotations
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from pydantic import Field
 
+from entropy_flows.equilibrium import relax_cell
 from entropy_flows.explore.conditions import Condition, ExploreParams, Pressure, Run, Temperature
 from entropy_flows.explore.trajectory import Record, Trajectory
 from entropy_flows.geometry import shortest_distance
@@ -105,14 +105,13 @@ def relaxed(atoms: Atoms, pressure: float, model: Calculator, params: Independen
     """
     cell = atoms.copy()
     cell.calc = model
-    search = FIRE(FrechetCellFilter(cell, scalar_pressure=pressure * units.GPa), logfile=None)
-    converged = search.run(fmax=params.fmax, steps=params.relax_steps)
+    end = relax_cell(cell, FIRE, params.fmax, params.relax_steps, pressure)
     ratio = cell.get_volume() / atoms.get_volume()
     if not RELAXED_VOLUME[0] < ratio < RELAXED_VOLUME[1]:
         raise ValueError(
             f"the relaxation at {pressure:g} GPa ran away: {ratio:.2f} of the seed's volume"
         )
-    if not converged:
+    if not end.converged:
         raise ValueError(
             f"not relaxed at {pressure:g} GPa in {params.relax_steps} steps (fmax {params.fmax:g} eV/Å)"
         )

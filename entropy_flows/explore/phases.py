@@ -9,17 +9,16 @@ P       nominal pressure (GPa); the realised one is what the label's stress says
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.eos import EquationOfState as BirchMurnaghanFit
+from ase import Atoms
 from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.batch import Batch
+from entropy_flows.equilibrium import BirchMurnaghan
+from entropy_flows.geometry import scaled_to_volume
 from entropy_flows.moments import collinear
 from entropy_flows.params import Params
 from entropy_flows.potentials import BatchModel
@@ -140,16 +139,13 @@ def equation_of_state(
     for _ in range(attempts):
         volumes = centre * np.linspace(1 - strain, 1 + strain, points)
         energies = model(
-            Batch.of([_scaled(atoms, volume) for volume in volumes], model.device)
+            Batch.of([scaled_to_volume(atoms, volume) for volume in volumes], model.device)
         ).energy.tolist()
         lowest = int(np.argmin(energies))
         if 0 < lowest < points - 1:
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                v0, _, b0 = BirchMurnaghanFit(volumes, energies, eos="birchmurnaghan").fit(
-                    warn=False
-                )
-            if b0 > 0 and volumes[0] <= v0 <= volumes[-1]:
-                return EquationOfState(float(v0) / len(atoms), float(b0 / units.GPa))
+            fit = BirchMurnaghan.fit(volumes, energies)
+            if fit.bulk_modulus > 0 and volumes[0] <= fit.volume <= volumes[-1]:
+                return EquationOfState(fit.volume / len(atoms), fit.bulk_modulus)
         centre = volumes[lowest]
     raise ValueError(
         f"no equation of state for {atoms.get_chemical_formula()}: the model's energy has no minimum "
@@ -172,17 +168,11 @@ def prescale(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
             f"pressure {pressure:g} GPa is too high for V0 (1 - P/B0) with B0 = {eos.bulk_modulus:.0f} GPa; "
             f"the highest usable is {0.6 * eos.bulk_modulus:.0f} GPa"
         )
-    return _scaled(atoms, eos.volume * len(atoms) * fraction)
+    return scaled_to_volume(atoms, eos.volume * len(atoms) * fraction)
 
 
 def compressed(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
     """A copy of the cell near its volume at any pressure, fractional coordinates kept: where a relaxation starts."""
     stiffening = 4.0
     base = max(1 + stiffening * pressure / eos.bulk_modulus, 0.5)
-    return _scaled(atoms, eos.volume * len(atoms) * base ** (-1 / stiffening))
-
-
-def _scaled(atoms: Atoms, volume: float) -> Atoms:
-    scaled = atoms.copy()
-    scaled.set_cell(atoms.cell * (volume / atoms.get_volume()) ** (1 / 3), scale_atoms=True)
-    return scaled
+    return scaled_to_volume(atoms, eos.volume * len(atoms) * base ** (-1 / stiffening))

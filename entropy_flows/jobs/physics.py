@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 
 from entropy_flows.digest import digest
 from entropy_flows.evaluate.physics import (
-    NEEDS,
+    DECIDING_PARAMS,
     CheckName,
     HarshestCondition,
     PhysicsParams,
@@ -97,7 +97,7 @@ def wanted(
 
 
 def _check_hash(check: CheckName, params: PhysicsParams, cell: Structure) -> str:
-    deciding = params.model_dump(mode="json", include=set(NEEDS[check]))
+    deciding = params.model_dump(mode="json", include=set(DECIDING_PARAMS[check]))
     return digest({"check": check, "params": deciding, "cell": cell_hash(cell)})
 
 

@@ -153,7 +153,7 @@ def _ticks(result: Result) -> tuple[list[float], list[str]]:
     """
     positions: list[float] = []
     names: list[str] = []
-    for position, label in zip(result["label_places"], result["labels"], strict=True):
+    for position, label in zip(result["label_positions"], result["labels"], strict=True):
         name = label.replace("G", "Γ")
         if positions and position - positions[-1] < MIN_STEP:
             names[-1] = f"{names[-1]}|{name}"

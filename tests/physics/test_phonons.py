@@ -28,7 +28,7 @@ def springs():
 def test_frequencies_of_fcc_springs_are_the_analytic_ones(springs):
     mass = bulk("Cu").get_masses()[0]
     unit = np.sqrt(K / mass) * THZ / (2 * np.pi)
-    at = dict(zip(springs.labels, springs.label_places, strict=True))
+    at = dict(zip(springs.labels, springs.label_positions, strict=True))
     bands = {
         name: springs.bands[int(np.argmin(np.abs(np.array(springs.path) - at[name])))]
         for name in "XL"

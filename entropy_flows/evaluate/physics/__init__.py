@@ -1,7 +1,7 @@
-"""Physics of a potential: what it says of crystals, beside its errors on held-out cells.
+"""Checks of a potential by the properties of crystals.
 
-An ASE calculator and a phase in, plain numbers out. `matcalc` and `phonopy` come with the extra
-`physics`; they are imported when a check needs them.
+Each takes an ASE calculator and a phase, and returns plain numbers. `matcalc` and `phonopy` come with
+the extra `physics`; they are imported when a check needs them.
 """
 
 from entropy_flows.evaluate.physics.elastic import Elastic, elastic
@@ -17,7 +17,7 @@ from entropy_flows.evaluate.physics.phases import (
 from entropy_flows.evaluate.physics.phonons import Phonons, phonons
 from entropy_flows.evaluate.physics.relax import CheckError, relaxed, space_group, standard_cell
 from entropy_flows.evaluate.physics.run import (
-    NEEDS,
+    DECIDING_PARAMS,
     CheckResult,
     HarshestCondition,
     resolved,
@@ -27,7 +27,7 @@ from entropy_flows.evaluate.physics.stability import Stability, stability
 
 __all__ = [
     "CHECKS",
-    "NEEDS",
+    "DECIDING_PARAMS",
     "CheckError",
     "CheckName",
     "CheckResult",

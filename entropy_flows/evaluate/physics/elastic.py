@@ -1,4 +1,6 @@
-"""Elastic constants of a relaxed phase, by matcalc: stresses of strained cells whose atoms are relaxed.
+"""Elastic constants of a relaxed phase, by matcalc.
+
+They follow from the stresses of strained cells whose atoms are relaxed:
 
     σ_i = Σ_j C_ij ε_j          i, j = 1 … 6: xx yy zz yz xz xy, ε of shear counted twice
 
@@ -18,6 +20,9 @@ from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.evaluate.physics.relax import CheckError, relaxed, standard_cell
 from entropy_flows.geometry import to_structure
 
+STRAIN_FRACTIONS = (-1.0, -0.5, 0.5, 1.0)
+"""Strains, in units of the largest."""
+
 
 @dataclass(frozen=True)
 class Elastic:
@@ -34,17 +39,20 @@ class Elastic:
 
 
 class ConvergedFIRE(FIRE):
-    """FIRE that raises where it ends before the forces vanish; matcalc would take the stress of that cell."""
+    """FIRE that raises where it ends before the forces vanish.
+
+    matcalc would take the stress of a cell that is not relaxed.
+    """
 
     def run(self, fmax: float = 0.05, steps: int = 100_000_000) -> bool:  # type: ignore[override]
-        """Relax; a CheckError if it does not converge."""
+        """Relax; raise a CheckError if that does not converge."""
         if not super().run(fmax=fmax, steps=steps):
             raise CheckError(f"a strained cell is not relaxed to {fmax:g} eV/Å after {steps} steps")
         return True
 
 
 def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elastic:
-    """Relax, strain, relax the atoms of each strained cell, fit.
+    """Relax a phase, strain it, relax the atoms of each strained cell, and fit the stresses.
 
     Parameters
     ----------
@@ -63,8 +71,8 @@ def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elas
     from matcalc import ElasticityCalc
 
     start = relaxed(standard_cell(atoms), calculator, params)
-    strains = [share * params.strain for share in (-1.0, -0.5, 0.5, 1.0)]
-    found = ElasticityCalc(
+    strains = [fraction * params.strain for fraction in STRAIN_FRACTIONS]
+    results = ElasticityCalc(
         calculator,
         norm_strains=strains,
         shear_strains=strains,
@@ -77,12 +85,15 @@ def elastic(atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Elas
             "optimizer": ConvergedFIRE,
         },
         units_GPa=True,
-        r2_min=-1.0,  # its mean counts the components that are zero by symmetry, where a fit of noise has none
+        # R² is a mean over all components. Those that are zero by symmetry are noise, which no
+        # line fits: a limit on R² would refuse every crystal.
+        r2_min=-1.0,
     ).calc(to_structure(start))
-    constants = np.asarray(found["elastic_tensor"].voigt, dtype=float)
+    constants = np.asarray(results["elastic_tensor"].voigt, dtype=float)
+    symmetric = (constants + constants.T) / 2
     return Elastic(
         constants=constants.tolist(),
-        bulk_modulus=float(found["bulk_modulus_vrh"]),
-        shear_modulus=float(found["shear_modulus_vrh"]),
-        lowest=float(np.linalg.eigvalsh((constants + constants.T) / 2)[0]),
+        bulk_modulus=float(results["bulk_modulus_vrh"]),
+        shear_modulus=float(results["shear_modulus_vrh"]),
+        lowest=float(np.linalg.eigvalsh(symmetric)[0]),
     )

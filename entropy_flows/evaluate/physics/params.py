@@ -1,4 +1,4 @@
-"""Which physics checks to make, and how well."""
+"""Parameters of the physics checks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ class PhysicsParams(Params):
     """The checks of a potential; relaxations keep the phase's symmetry."""
 
     renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
+
     checks: tuple[CheckName, ...] = Field(CHECKS, min_length=1)
-    """Which to make."""
+    """Names of the checks to make."""
     phases: tuple[str, ...] | None = None
     """Names of the campaign's phases; None takes all."""
     fmax: float = Field(0.005, gt=0)
     """Largest force (eV/Å), and virial per degree of freedom (eV), of a relaxed cell."""
     max_steps: int = Field(300, ge=1)
-    """Steps of a relaxation."""
+    """Number of steps of a relaxation at most."""
     volume_strain: float = Field(0.06, gt=0, lt=0.5)
     """Half width of the equation of state's window in volume, as a fraction."""
     volumes: int = Field(9, ge=5)
-    """Energies in that window."""
+    """Number of energies in that window."""
     strain: float = Field(0.01, gt=0, le=0.05)
-    """Largest strain of the elastic constants, normal and shear; half of it and both signs are
-    taken too.
+    """Largest strain of the elastic constants, normal and shear. Half of it, and both signs, are
+    used too.
     """
     displacement: float = Field(0.01, gt=0, le=0.2)
     """Displacement of an atom for the phonons (Å)."""
@@ -39,33 +40,33 @@ class PhysicsParams(Params):
     pressures: tuple[Annotated[float, Field(ge=-50, le=10_000)], ...] | None = Field(
         None, min_length=2
     )
-    """Where enthalpies are computed (GPa); None takes nine from 0 to the highest of the
+    """Pressures of the enthalpies (GPa). None takes nine, from 0 to the highest of the
     exploration's grid.
     """
     temperature: float | None = Field(None, gt=0)
-    """Of the dynamics (K); None takes the highest of the exploration's grid."""
+    """Temperature of the dynamics (K); None takes the highest of the exploration's grid."""
     pressure: float | None = Field(None, ge=-50, le=10_000)
-    """Of the dynamics' cell (GPa), in which it is relaxed before; None takes the highest of the
-    exploration's grid.
+    """Pressure (GPa) at which the cell is relaxed before the dynamics. None takes the highest of
+    the exploration's grid.
     """
     steps: int = Field(2000, ge=100)
-    """Steps of the dynamics."""
+    """Number of steps of the dynamics."""
     timestep: float = Field(1.0, gt=0, le=10)
     """Time step (fs)."""
     friction: float = Field(0.01, gt=0)
     """Langevin friction (1/fs)."""
     min_distance_fraction: float = Field(0.55, gt=0, lt=1)
-    """Shortest distance in the dynamics, as a fraction of the sum of covalent radii, under which
-    it has collapsed.
+    """Shortest distance in the dynamics under which it has collapsed, as a fraction of the sum of
+    covalent radii.
     """
     seed: int = Field(42, ge=0)
-    """Of the dynamics' random numbers."""
+    """Seed of the dynamics' random numbers."""
 
     @field_validator("pressures")
     @classmethod
     def _rising(cls, pressures: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        """Refuse pressures that do not rise."""
         if pressures is not None and list(pressures) != sorted(set(pressures)):
-            raise ValueError(
-                f"pressures {', '.join(f'{p:g}' for p in pressures)} must rise from one to the next"
-            )
+            named = ", ".join(f"{pressure:g}" for pressure in pressures)
+            raise ValueError(f"pressures {named} must rise from one to the next")
         return pressures

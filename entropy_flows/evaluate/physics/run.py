@@ -1,4 +1,7 @@
-"""One check of one phase: a result or the reason why there is none, never an exception that ends the others."""
+"""One check of one phase: a result, or the reason why there is none.
+
+A check never raises for what the potential does, so that the others can be made.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,15 @@ from entropy_flows.evaluate.physics.stability import stability
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.vacuum import vacuum_of
 
+PRESSURES = 9
+"""Number of pressures at which enthalpies are computed, unless others are named."""
+PACKAGES: dict[CheckName, str] = {"elastic": "matcalc", "phonons": "phonopy"}
+"""Check → the package that it needs beside those that are always installed."""
+
 
 @dataclass(frozen=True)
 class HarshestCondition:
-    """The corner of the exploration's grid."""
+    """The corner of the exploration's grid with the highest temperature and pressure."""
 
     temperature: float
     """Highest temperature, K."""
@@ -33,7 +41,7 @@ class HarshestCondition:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A check of a phase."""
+    """The result of one check of one phase."""
 
     result: dict[str, Any] | None
     """The check's dataclass as a mapping."""
@@ -43,26 +51,35 @@ class CheckResult:
     """Wall time."""
 
 
-NEEDS: dict[CheckName, tuple[str, ...]] = {
+DECIDING_PARAMS: dict[CheckName, tuple[str, ...]] = {
     "eos": ("fmax", "max_steps", "volume_strain", "volumes"),
     "elastic": ("fmax", "max_steps", "strain"),
     "phonons": ("fmax", "max_steps", "displacement", "supercell_length"),
     "enthalpy": ("fmax", "max_steps", "pressures"),
     "stability": (
-        "fmax", "max_steps", "temperature", "pressure", "steps", "timestep", "friction", "min_distance_fraction", "seed",
+        "fmax",
+        "max_steps",
+        "temperature",
+        "pressure",
+        "steps",
+        "timestep",
+        "friction",
+        "min_distance_fraction",
+        "seed",
     ),
-}  # fmt: skip
-"""Parameters that decide a check's result: others may change and it stays valid."""
+}
+"""Check → parameters that decide its result: others may change, and it stays valid."""
 
 
-def resolved(params: PhysicsParams, hardest: HarshestCondition) -> PhysicsParams:
-    """The parameters with what they take from the exploration's grid."""
-    top = max(hardest.pressure, 1.0)
+def resolved(params: PhysicsParams, harshest: HarshestCondition) -> PhysicsParams:
+    """Fill in the parameters that come from the exploration's grid unless they are named."""
+    top = max(harshest.pressure, 1.0)
+    pressures = tuple(top * step / (PRESSURES - 1) for step in range(PRESSURES))
     return params.model_copy(
         update={
-            "pressures": params.pressures or tuple(top * step / 8 for step in range(9)),
-            "temperature": params.temperature or hardest.temperature,
-            "pressure": hardest.pressure if params.pressure is None else params.pressure,
+            "pressures": params.pressures or pressures,
+            "temperature": params.temperature or harshest.temperature,
+            "pressure": harshest.pressure if params.pressure is None else params.pressure,
         }
     )
 
@@ -70,50 +87,60 @@ def resolved(params: PhysicsParams, hardest: HarshestCondition) -> PhysicsParams
 def run_check(
     check: CheckName, atoms: Atoms, calculator: Calculator, params: PhysicsParams
 ) -> CheckResult:
-    """Make a check.
+    """Make one check of one phase.
 
     Parameters
     ----------
     check
-        Which.
+        Name of the check.
     atoms
         The phase; not changed.
     calculator
         The potential: energy in eV, forces in eV/Å, stress in eV/Å³.
     params
-        As `resolved` gives them.
+        As `resolved` returns them.
 
     Raises
     ------
     ValueError
-        If a package it needs is not installed.
+        If a package that the check needs is not installed.
     Exception
-        Only for what the machine did wrong.
+        Only for faults of the machine.
     """
-    package = {"elastic": "matcalc", "phonons": "phonopy"}.get(check)
+    package = PACKAGES.get(check)
     if package is not None and importlib.util.find_spec(package) is None:
         raise ValueError(
             f"the check {check!r} needs {package}: pip install 'entropy_flows[physics]'"
         )
-    started = time.perf_counter()
+    start = time.perf_counter()
+    result = None
+    reason = None
     try:
-        result, reason = asdict(_make(check, atoms, calculator, params)), None
+        result = asdict(_result(check, atoms, calculator, params))
     except CheckError as err:
-        result, reason = None, str(err)
-    except Exception as err:  # whatever a potential does to a library
+        reason = str(err)
+    except Exception as err:
+        # A potential can make a library of the checks raise anything.
         if is_machine_fault(err):
             raise
-        result, reason = None, f"{type(err).__name__}: {' '.join(str(err).split())}"[:300]
-    return CheckResult(result, reason, time.perf_counter() - started)
+        reason = f"{type(err).__name__}: {' '.join(str(err).split())}"[:300]
+    return CheckResult(result, reason, time.perf_counter() - start)
 
 
-def _make(check: CheckName, atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Any:
-    if (vacuum := vacuum_of(atoms)) is not None:
+def _result(check: CheckName, atoms: Atoms, calculator: Calculator, params: PhysicsParams) -> Any:
+    """Make a check; return its dataclass."""
+    vacuum = vacuum_of(atoms)
+    if vacuum is not None:
         raise CheckError(f"the phase is {vacuum}: its cell cannot be relaxed as a crystal's")
-    if check == "enthalpy":
-        return enthalpy(atoms, calculator, params, params.pressures or ())
-    if check == "stability":
-        return stability(
-            atoms, calculator, params, params.temperature or 0.0, params.pressure or 0.0
-        )
-    return {"eos": eos, "elastic": elastic, "phonons": phonons}[check](atoms, calculator, params)
+    match check:
+        case "enthalpy":
+            return enthalpy(atoms, calculator, params, params.pressures or ())
+        case "stability":
+            temperature = params.temperature or 0.0
+            return stability(atoms, calculator, params, temperature, params.pressure or 0.0)
+        case "eos":
+            return eos(atoms, calculator, params)
+        case "elastic":
+            return elastic(atoms, calculator, params)
+        case "phonons":
+            return phonons(atoms, calculator, params)

@@ -1,8 +1,8 @@
-"""Whether dynamics at the hardest condition survives: Langevin dynamics at constant volume, by ASE.
+"""Whether molecular dynamics at the harshest condition survives.
 
-The cell is the phase's seed cell, relaxed at the pressure; the run has broken when forces or
-temperature say that it has exploded, when two atoms have collapsed, or when the potential refuses
-the cell.
+It is Langevin dynamics at constant volume, by ASE, of the phase's seed cell, relaxed at the
+pressure. A run has broken when forces or temperature say that it has exploded, when two atoms have
+collapsed, or when the potential refuses the cell.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from entropy_flows.evaluate.physics.relax import relaxed
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.geometry import shortest_distance
 
-EVERY = 10
-"""Steps between two looks."""
-EXPLODED_FORCE = 1e3
+CHECK_INTERVAL = 10
+"""Number of steps between two checks of a run."""
+MAX_FORCE = 1e3
 """Force (eV/Å) that no sane run reaches."""
-EXPLODED_HEAT = 10.0
-"""Times the thermostat's temperature at which a run has exploded."""
+MAX_HEATING = 10.0
+"""Temperature at which a run has exploded, in units of the thermostat's."""
 
 
 @dataclass(frozen=True)
 class Stability:
-    """What became of a run."""
+    """The end of a run."""
 
     temperature: float
-    """Of the thermostat, K."""
+    """Temperature of the thermostat, K."""
     pressure: float
-    """At which the cell was relaxed before, GPa."""
+    """Pressure at which the cell was relaxed before, GPa."""
     steps: int
-    """Steps asked for."""
+    """Number of steps that the run was to have."""
     survived: int
-    """Steps done when the run ended, or was last seen sane."""
+    """Number of steps at the end of the run, or at the last check before it broke."""
     shortest: float
-    """Shortest distance seen, Å."""
+    """Shortest distance of all checks, Å."""
     mean_temperature: float | None
-    """Of the second half, K; None if the run broke before."""
+    """Mean temperature of the second half, K; None if the run broke before."""
     drift: float | None
     """Slope of the temperature in the second half, K/ps."""
     broke: str | None
-    """Why it ended early."""
+    """Why the run ended early."""
 
 
 def stability(
     atoms: Atoms, calculator: Calculator, params: PhysicsParams, temperature: float, pressure: float
 ) -> Stability:
-    """Run the dynamics.
+    """Run molecular dynamics of a phase, and check it every few steps.
 
     Parameters
     ----------
@@ -74,41 +74,25 @@ def stability(
     CheckError
         If the cell does not relax at the pressure.
     """
-    start = relaxed(atoms, calculator, params, pressure)
-    if len(start) > 1:
-        start.set_constraint(FixCom())
-    rng = np.random.default_rng(params.seed)
-    MaxwellBoltzmannDistribution(start, temperature_K=temperature, rng=rng)
-    friction = params.friction / units.fs
-    dynamics = Langevin(
-        start,
-        params.timestep * units.fs,
-        temperature_K=temperature,
-        friction=friction,
-        fixcm=False,
-        rng=rng,
-    )
-    shortest, broke, survived = shortest_distance(start)[0], None, 0
-    heat: list[float] = []
+    cell = relaxed(atoms, calculator, params, pressure)
+    dynamics = _langevin(cell, params, temperature)
+    shortest = shortest_distance(cell)[0]
+    temperatures: list[float] = []
+    survived = 0
+    broke = None
     while survived < params.steps and broke is None:
-        count = min(EVERY, params.steps - survived)
-        try:
-            dynamics.run(count)
-            broke = _explosion(start, temperature)
-        except Exception as err:  # a potential refuses in many ways what it cannot take
-            if is_machine_fault(err):
-                raise
-            broke = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
+        steps = min(CHECK_INTERVAL, params.steps - survived)
+        broke = _run(dynamics, cell, steps, temperature)
         if broke is None:
-            distance, ratio = shortest_distance(start)
+            distance, fraction = shortest_distance(cell)
             shortest = min(shortest, distance)
-            if ratio < params.min_distance_fraction:
+            if fraction < params.min_distance_fraction:
                 broke = f"collapsed: shortest distance {distance:.2f} Å"
         if broke is None:
-            survived += count
-            heat.append(start.get_temperature())
-    late = heat[len(heat) // 2 :] if broke is None else []
-    times = params.timestep * EVERY * np.arange(len(late)) / 1000
+            survived += steps
+            temperatures.append(cell.get_temperature())
+    late = temperatures[len(temperatures) // 2 :] if broke is None else []
+    times = params.timestep * CHECK_INTERVAL * np.arange(len(late)) / 1000
     return Stability(
         temperature=temperature,
         pressure=pressure,
@@ -121,12 +105,43 @@ def stability(
     )
 
 
-def _explosion(atoms: Atoms, temperature: float) -> str | None:
-    now, force = atoms.get_temperature(), float(np.abs(atoms.get_forces()).max())
+def _langevin(cell: Atoms, params: PhysicsParams, temperature: float) -> Langevin:
+    """Draw velocities, and prepare the dynamics."""
+    if len(cell) > 1:
+        cell.set_constraint(FixCom())
+    rng = np.random.default_rng(params.seed)
+    MaxwellBoltzmannDistribution(cell, temperature_K=temperature, rng=rng)
+    return Langevin(
+        cell,
+        params.timestep * units.fs,
+        temperature_K=temperature,
+        friction=params.friction / units.fs,
+        fixcm=False,
+        rng=rng,
+    )
+
+
+def _run(dynamics: Langevin, cell: Atoms, steps: int, temperature: float) -> str | None:
+    """Run some steps; return why the run broke, if it did."""
+    try:
+        dynamics.run(steps)
+        return _explosion(cell, temperature)
+    except Exception as err:
+        # Potentials refuse in many ways what they cannot take: their libraries raise anything.
+        if is_machine_fault(err):
+            raise
+        return f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
+
+
+def _explosion(atoms: Atoms, thermostat: float) -> str | None:
+    """Return how positions, forces or temperature show that a run has exploded."""
+    temperature = atoms.get_temperature()
+    force = float(np.abs(atoms.get_forces()).max())
     if not np.isfinite(atoms.positions).all():
         return "exploded: positions are not finite"
-    if not force < EXPLODED_FORCE:
+    # The comparisons are negated, so that nan counts as exploded.
+    if not force < MAX_FORCE:
         return f"exploded: force {force:.0f} eV/Å"
-    if not now < EXPLODED_HEAT * temperature:
-        return f"exploded: temperature {now:.0f} K at a thermostat of {temperature:g} K"
+    if not temperature < MAX_HEATING * thermostat:
+        return f"exploded: temperature {temperature:.0f} K at a thermostat of {thermostat:g} K"
     return None

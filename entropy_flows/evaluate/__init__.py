@@ -1,4 +1,4 @@
-"""How good a model is: errors against labels, and whether more labels are worth their cost."""
+"""Errors of models against labels, diversity of data sets, and whether more labels are worth it."""
 
 from entropy_flows.evaluate.advice import Advice, advise
 from entropy_flows.evaluate.errors import Errors, Parity, errors, parity

@@ -1,19 +1,19 @@
-"""A committee of models: what it predicts, how far its members disagree, and what that says of their error.
+"""A committee of models: its predictions, and how well their spread predicts the error.
 
-    u_E = s(E_k) / n            u_F = [ (1/3n) Σ_iα s(F_k,iα)² ]^½                                                  (1)
-    e_E = |⟨E⟩ − E| / n         e_F = [ (1/3n) Σ_iα (⟨F_iα⟩ − F_iα)² ]^½                                            (2)
+    u_E = s(E_k) / n            u_F = [ (1/3n) Σ_iα s(F_k,iα)² ]^½                              (1)
+    e_E = |⟨E⟩ − E| / n         e_F = [ (1/3n) Σ_iα (⟨F_iα⟩ − F_iα)² ]^½                        (2)
 
-Calibration compares the two over cells that no member was trained on: Spearman's ρ, whether a
-larger spread means a larger error, and the ratio rms(e) / rms(u), which is 1 where the spread is as
-large as the error.
+Calibration compares the two over cells that no member was trained on. Spearman's ρ says whether a
+larger spread means a larger error. The ratio rms(e) / rms(u) is 1 where the spread is as large as
+the error.
 
-=======  ==========================================================================================================
+=======  ========================================================================================
 symbol   meaning
-=======  ==========================================================================================================
+=======  ========================================================================================
 E_k      energy of the cell by member k of M (eV); E the label
 F_k      forces (n, 3) by member k (eV/Å); F the label
 ⟨·⟩, s   mean and standard deviation over the members, with M − 1
-=======  ==========================================================================================================
+=======  ========================================================================================
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -31,8 +31,8 @@ from entropy_flows.batch import Batch
 from entropy_flows.conventions import Array
 from entropy_flows.potentials import load_batch_model
 
-TOGETHER = 32
-"""Cells evaluated in one call."""
+BATCH_CELLS = 32
+"""Number of cells that are evaluated in one call."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Calibration:
     """Spread against error over n cells."""
 
     n: int
+    """Number of cells."""
     spearman: float | None
     """ρ; None where one of the two is the same for all cells, or there are fewer than three."""
     ratio: float | None
@@ -51,15 +52,17 @@ class Calibration:
 
     @classmethod
     def of(cls, spread: Array, error: Array) -> Calibration:
-        """Compare them."""
-        varied = len(spread) > 2 and np.ptp(spread) > 0 and np.ptp(error) > 0
-        rho = float(spearmanr(spread, error).statistic) if varied else None
-        size = float(np.sqrt(np.mean(np.square(spread)))) if len(spread) else 0.0
-        ratio = float(np.sqrt(np.mean(np.square(error)))) / size if size > 0 else None
+        """Compare spread and error (n,)."""
+        has_order = len(spread) > 2 and np.ptp(spread) > 0 and np.ptp(error) > 0
+        rho = float(spearmanr(spread, error).statistic) if has_order else None
+        rms_spread = float(np.sqrt(np.mean(np.square(spread)))) if len(spread) else 0.0
+        ratio = None
+        if rms_spread > 0:
+            ratio = float(np.sqrt(np.mean(np.square(error)))) / rms_spread
         return cls(len(spread), rho, ratio, spread.tolist(), error.tolist())
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -91,44 +94,58 @@ class Committee:
         return len(self.members)
 
     def predict(self, cells: Sequence[Atoms]) -> tuple[Array, list[Array]]:
-        """Energies per atom (M, n_cells) in eV, and the forces (M, n_atoms, 3) of each cell in eV/Å."""
-        energies, forces = (
-            np.empty((len(self), len(cells))),
-            [np.empty((len(self), len(each), 3)) for each in cells],
-        )
-        for start in range(0, len(cells), TOGETHER):
-            batch = Batch.of(list(cells[start : start + TOGETHER]), device=self.device)
+        """Predict energies and forces by each member.
+
+        Returns
+        -------
+        tuple
+            Energies per atom (M, n_cells) in eV, and the forces (M, n_atoms, 3) of each cell in
+            eV/Å.
+        """
+        energies = np.empty((len(self), len(cells)))
+        forces = [np.empty((len(self), len(atoms), 3)) for atoms in cells]
+        for start in range(0, len(cells), BATCH_CELLS):
+            batch = Batch.of(list(cells[start : start + BATCH_CELLS]), device=self.device)
             for k, member in enumerate(self.members):
-                found = member(batch)
-                parts = np.split(found.forces.cpu().numpy(), batch.cells.first[1:-1])
-                for place, (energy, own) in enumerate(
-                    zip(found.energy.tolist(), parts, strict=True), start
-                ):
-                    energies[k, place], forces[place][k] = energy / len(own), own
+                evaluation = member(batch)
+                batch_forces = evaluation.forces.cpu().numpy()
+                cell_forces = np.split(batch_forces, batch.cells.first[1:-1])
+                for offset, energy in enumerate(evaluation.energy.tolist()):
+                    cell = start + offset
+                    energies[k, cell] = energy / len(cells[cell])
+                    forces[cell][k] = cell_forces[offset]
         return energies, forces
 
-    def spread(self, cells: Sequence[Atoms], of: str) -> Array:
-        """u_E (eV/atom) or u_F (eV/Å) of each cell (n,), equation (1); `of` is "energy" or "forces"."""
+    def spread(self, cells: Sequence[Atoms], quantity: Literal["energy", "forces"]) -> Array:
+        """Return u_E (eV/atom) or u_F (eV/Å) of each cell (n,), equation (1)."""
         energies, forces = self.predict(cells)
-        return energies.std(axis=0, ddof=1) if of == "energy" else _spread(forces)
+        if quantity == "energy":
+            return energies.std(axis=0, ddof=1)
+        return _force_spread(forces)
 
     def calibration(self, cells: Sequence[Atoms]) -> dict[str, Calibration]:
-        """Of energy and forces, on labelled cells that no member was trained on."""
+        """Compare spread and error of energy and forces.
+
+        Parameters
+        ----------
+        cells
+            Labelled cells that no member was trained on.
+        """
         energies, forces = self.predict(cells)
-        label = np.array([atoms.get_potential_energy() / len(atoms) for atoms in cells])
-        off = [
-            own.mean(axis=0) - atoms.get_forces() for own, atoms in zip(forces, cells, strict=True)
-        ]
+        labels = np.array([atoms.get_potential_energy() / len(atoms) for atoms in cells])
+        energy_error = np.abs(energies.mean(axis=0) - labels)
+        force_error = np.array(
+            [
+                np.sqrt(np.mean((predicted.mean(axis=0) - atoms.get_forces()) ** 2))
+                for predicted, atoms in zip(forces, cells, strict=True)
+            ]
+        )
         return {
-            "energy": Calibration.of(
-                energies.std(axis=0, ddof=1), np.abs(energies.mean(axis=0) - label)
-            ),
-            "forces": Calibration.of(
-                _spread(forces), np.array([np.sqrt(np.mean(each**2)) for each in off])
-            ),
+            "energy": Calibration.of(energies.std(axis=0, ddof=1), energy_error),
+            "forces": Calibration.of(_force_spread(forces), force_error),
         }
 
 
-def _spread(forces: Sequence[Array]) -> Array:
-    """u_F of each cell."""
-    return np.array([np.sqrt(own.var(axis=0, ddof=1).mean()) for own in forces])
+def _force_spread(forces: Sequence[Array]) -> Array:
+    """Return u_F of each cell."""
+    return np.array([np.sqrt(predicted.var(axis=0, ddof=1).mean()) for predicted in forces])

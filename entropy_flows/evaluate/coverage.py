@@ -1,4 +1,4 @@
-"""What pools cover: their information at equal size, maps of them, and the distance from one to another.
+"""What pools cover: their information at equal size, maps, and distances between them.
 
 x̄_i       mean fingerprint of cell i
 nearest   d_i = min_j |(x̄_i − x̄_j)/s|, s the standard deviation of each component over the cells j
@@ -14,17 +14,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
+from entropy_flows.conventions import Array
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
 from entropy_flows.evaluate.curve import Mean, draw, draw_mixed
 
+MIN_SPREAD = 1e-12
+"""Standard deviation below which a component is the same in all cells."""
 
-def information(sets: Iterable[Sequence[np.ndarray]], regularization: float) -> dict[Mode, Mean]:
-    """log det Σ of sets of cells, averaged over the sets.
+
+def information(sets: Iterable[Sequence[Array]], regularization: float) -> dict[Mode, Mean]:
+    """Compute log det Σ of sets of cells, averaged over the sets.
 
     Parameters
     ----------
     sets
-        Fingerprints of the cells of each, (n_atoms, dim) each.
+        Fingerprints (n_atoms, dim) of the cells of each set.
     regularization
         λ of the covariance.
 
@@ -37,66 +41,88 @@ def information(sets: Iterable[Sequence[np.ndarray]], regularization: float) -> 
     for prints in sets:
         for mode in MODES:
             values[mode].append(log_det(prints, regularization, mode))
-    return {mode: Mean.of(found) for mode, found in values.items()}
+    return {mode: Mean.of(entropies) for mode, entropies in values.items()}
 
 
-def log_det(prints: Sequence[np.ndarray], regularization: float, mode: Mode) -> float:
-    """log det Σ of cells' fingerprints, (n_atoms, dim) each."""
-    stats = SufficientStatistics(prints[0].shape[1], regularization, mode)
+def log_det(prints: Sequence[Array], regularization: float, mode: Mode) -> float:
+    """Compute log det Σ of cells' fingerprints (n_atoms, dim)."""
+    statistics = SufficientStatistics(prints[0].shape[1], regularization, mode)
     for q in prints:
-        stats.add(q)
-    return stats.entropy()
+        statistics.add(q)
+    return statistics.entropy()
 
 
 def equal_draws(
-    pools: Mapping[str, Sequence[np.ndarray]],
-    near: Sequence[np.ndarray],
+    pools: Mapping[str, Sequence[Array]],
+    near: Sequence[Array],
     size: int,
     share: float,
     least: int,
     seeds: Sequence[int],
-) -> tuple[dict[str, list[list[np.ndarray]]], int]:
-    """Sets of equally many cells of the pools to compare, and how many cells each has.
+) -> tuple[dict[str, list[list[Array]]], int]:
+    """Draw sets of equally many cells of the pools that are compared.
 
     Parameters
     ----------
     pools
-        The entropy pool and the baseline.
+        Fingerprints of the pools "entropy" and "random", the baseline.
     near
-        The near-equilibrium cells of the baseline.
+        Fingerprints of the near-equilibrium cells of the baseline.
     size
-        Cells that each of the pools has.
+        Number of cells that each of the pools has.
     share
-        Of the mixed pool, what is from `near`.
+        Share of the mixed pool that is drawn from `near`.
     least
-        Where `near` suffices for no mixed pool of so many cells, there is none; else all are
-        compared at the size for which it suffices.
+        Smallest mixed pool. If `near` does not suffice for so many cells there is none. Else all
+        pools are compared at the largest size for which it suffices.
     seeds
-        One a draw. A pool that has no more cells is taken once, as it is: it has no spread.
+        One for each draw. A pool that has no more cells is taken once, as it is: it has no spread.
+
+    Returns
+    -------
+    tuple
+        Pool → its draws, and the number of cells in each.
     """
-    own = {name: pools[name] for name in ("entropy", "random") if name in pools}
-    enough = [number for number in range(least, size + 1) if round(share * number) <= len(near)]
-    mixed = len(own) == 2 and bool(enough)
-    size = enough[-1] if mixed else size
-    found = {
-        name: [draw(pool, size, seed) for seed in (seeds if size < len(pool) else seeds[:1])]
-        for name, pool in own.items()
-    }
-    if mixed:
-        found["mixed"] = [draw_mixed(pools["entropy"], near, size, share, seed) for seed in seeds]
-    return found, size
+    plain = {name: pools[name] for name in ("entropy", "random") if name in pools}
+    mixed_sizes = [
+        number for number in range(least, size + 1) if round(share * number) <= len(near)
+    ]
+    has_mixed = len(plain) == 2 and bool(mixed_sizes)
+    if has_mixed:
+        size = mixed_sizes[-1]
+    draws = {}
+    for name, pool in plain.items():
+        pool_seeds = seeds if size < len(pool) else seeds[:1]
+        draws[name] = [draw(pool, size, seed) for seed in pool_seeds]
+    if has_mixed:
+        draws["mixed"] = [draw_mixed(pools["entropy"], near, size, share, seed) for seed in seeds]
+    return draws, size
 
 
-def nearest(cells: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> np.ndarray:
-    """Distance of each cell's mean fingerprint from the nearest of others (n,), in their standard deviations."""
-    means, reference = (np.array([q.mean(axis=0) for q in group]) for group in (cells, others))
-    spread = reference.std(axis=0)
-    spread[spread < 1e-12] = 1.0
-    return cKDTree(reference / spread).query(means / spread)[0]
+def nearest(cells: Sequence[Array], reference: Sequence[Array]) -> Array:
+    """Compute each cell's distance (n,) from the nearest reference cell.
+
+    Parameters
+    ----------
+    cells, reference
+        Fingerprints (n_atoms, dim) of cells. Distances of their means are in standard deviations
+        of the reference cells.
+    """
+    means = np.array([q.mean(axis=0) for q in cells])
+    reference_means = np.array([q.mean(axis=0) for q in reference])
+    spread = reference_means.std(axis=0)
+    spread[spread < MIN_SPREAD] = 1.0
+    return cKDTree(reference_means / spread).query(means / spread)[0]
 
 
-def umap(means: np.ndarray, seed: int = 0) -> np.ndarray | None:
-    """Places (n, 2) of mean fingerprints (n, dim) on a map; None if umap-learn (extra `umap`) is not installed."""
+def umap(means: Array, seed: int = 0) -> Array | None:
+    """Map mean fingerprints (n, dim) to points (n, 2) of a plane.
+
+    Returns
+    -------
+    ndarray or None
+        None if umap-learn (extra `umap`) is not installed.
+    """
     if importlib.util.find_spec("umap") is None:
         return None
     from umap import UMAP

@@ -1,4 +1,4 @@
-"""Learning curves: draws from pools of labels, and what several seeds say together.
+"""Learning curves: draws from pools of labels, and statistics over several seeds.
 
 mean  m = ⟨x⟩,   standard deviation  s = [Σ (x − m)² / (n − 1)]^½      over n seeds
 ratio r = m_a / m_b ± r [ s_a² / (n_a m_a²) + s_b² / (n_b m_b²) ]^½    (standard error, first order)
@@ -21,54 +21,56 @@ ERROR_COLUMNS = {
     "forces_mae": ("force MAE, meV/Å", 1e3),
     "stress_mae": ("stress MAE, GPa", GPA),
 }
-"""Error → what it is called in tables, and its unit in them."""
+"""Error → its name in tables, and the factor from eV and Å to its unit."""
+NEAR_POOL = "the near-equilibrium part of the baseline (max|F| < curve.max_force)"
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Several seeds' values."""
+    """Statistics of several seeds' values."""
 
     mean: float
+    """Mean of the values."""
     std: float
     """Standard deviation; 0 of a single value."""
     n: int
+    """Number of values."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
-        """Mean and sample standard deviation."""
+        """Compute mean and sample standard deviation."""
         array = np.asarray(values, dtype=float)
-        return cls(
-            float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array)
-        )
+        std = float(array.std(ddof=1)) if len(array) > 1 else 0.0
+        return cls(float(array.mean()), std, len(array))
 
     def scaled(self, factor: float) -> Mean:
-        """The same in another unit."""
+        """Return the same in another unit."""
         return Mean(factor * self.mean, factor * self.std, self.n)
 
     def __str__(self) -> str:
-        digits = 3 if abs(self.mean) < 1 else 2 if abs(self.mean) < 10 else 1
-        return (
-            f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
-            if self.n > 1
-            else f"{self.mean:.{digits}f}"
-        )
+        size = abs(self.mean)
+        digits = 3 if size < 1 else 2 if size < 10 else 1
+        mean = f"{self.mean:.{digits}f}"
+        return f"{mean} ± {self.std:.{digits}f}" if self.n > 1 else mean
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One mean by another."""
+    """One mean divided by another."""
 
     value: float
+    """The ratio."""
     error: float | None
-    """Standard error; None where one of them is a single value, which tells no spread."""
+    """Standard error; None where one of them is a single value, which has no spread."""
 
     @classmethod
     def of(cls, a: Mean, b: Mean) -> Ratio:
-        """m_a / m_b."""
+        """Compute m_a / m_b."""
         value = a.mean / b.mean
         if min(a.n, b.n) < 2:
             return cls(value, None)
-        return cls(value, value * float(np.sqrt(sum(x.std**2 / (x.n * x.mean**2) for x in (a, b)))))
+        relative_variance = sum(x.std**2 / (x.n * x.mean**2) for x in (a, b))
+        return cls(value, value * float(np.sqrt(relative_variance)))
 
     def __str__(self) -> str:
         return f"{self.value:.2f}" if self.error is None else f"{self.value:.2f} ± {self.error:.2f}"
@@ -77,7 +79,7 @@ class Ratio:
 def summarise(
     points: Iterable[Mapping[str, Any]], test: str, quantity: str
 ) -> dict[tuple[str, int], Mean]:
-    """Mean over the seeds of an error, by method and size.
+    """Average an error over the seeds, by method and size.
 
     Parameters
     ----------
@@ -91,19 +93,30 @@ def summarise(
     Returns
     -------
     dict
-        (method, size) → mean, by method and then by size, whichever was done first; without points
-        that have no such error.
+        (method, size) → mean, sorted by method and then by size. Points without this error do not
+        count.
     """
     values: dict[tuple[str, int], list[float]] = {}
     for point in points:
-        value = point["errors"].get(test, {}).get(quantity)
-        if value is not None:
-            values.setdefault((point["method"], point["size"]), []).append(value)
+        error = point["errors"].get(test, {}).get(quantity)
+        if error is not None:
+            values.setdefault((point["method"], point["size"]), []).append(error)
     return {key: Mean.of(values[key]) for key in sorted(values)}
 
 
-def draw(pool: Sequence[ItemT], size: int, seed: int, what: str = "the pool") -> list[ItemT]:
-    """`size` different items, the same for the same seed.
+def draw(pool: Sequence[ItemT], size: int, seed: int, pool_name: str = "the pool") -> list[ItemT]:
+    """Draw different items, the same ones for the same seed.
+
+    Parameters
+    ----------
+    pool
+        Items to draw from.
+    size
+        Number of items to draw.
+    seed
+        Seed of the draw.
+    pool_name
+        Name of the pool in the message of an error.
 
     Raises
     ------
@@ -111,17 +124,29 @@ def draw(pool: Sequence[ItemT], size: int, seed: int, what: str = "the pool") ->
         If the pool is too small.
     """
     if size > len(pool):
-        raise ValueError(f"{what} has {len(pool)} cells to train on, {size} are wanted")
+        raise ValueError(f"{pool_name} has {len(pool)} cells to train on, {size} are wanted")
     order = np.random.default_rng([seed, size]).permutation(len(pool))[:size]
-    return [pool[place] for place in order]
-
-
-NEAR = "the near-equilibrium part of the baseline (max|F| < curve.max_force)"
+    return [pool[index] for index in order]
 
 
 def draw_mixed(
     entropy: Sequence[ItemT], near: Sequence[ItemT], size: int, share: float, seed: int
 ) -> list[ItemT]:
-    """Most from the entropy pool, a share from near-equilibrium cells of the random one (Wang 2026, section 4.4.5)."""
-    few = round(share * size)
-    return draw(entropy, size - few, seed, "the entropy pool") + draw(near, few, seed, NEAR)
+    """Draw a mixed pool, as in Wang 2026, section 4.4.5.
+
+    Parameters
+    ----------
+    entropy
+        The entropy pool, from which most items come.
+    near
+        The near-equilibrium cells of the random pool.
+    size
+        Number of items to draw.
+    share
+        Share of them that comes from `near`.
+    seed
+        Seed of the draws.
+    """
+    near_size = round(share * size)
+    entropy_items = draw(entropy, size - near_size, seed, "the entropy pool")
+    return entropy_items + draw(near, near_size, seed, NEAR_POOL)

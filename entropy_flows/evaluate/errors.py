@@ -2,9 +2,9 @@
 
     MAE = ⟨|x' - x|⟩,   RMSE = ⟨(x' - x)²⟩^½,   R² = 1 - Σ (x' - x)² / Σ (x - ⟨x⟩)²
 
-x   label, x' prediction: the energy per atom of a cell (eV/atom), a force component (eV/Å), or a stress component
-    (eV/Å³, Voigt order); averages over cells, over all components of all atoms, over six components
-    of all cells
+x   label, x' prediction: the energy per atom of a cell (eV/atom), a force component (eV/Å), or a
+    stress component (eV/Å³, Voigt order)
+⟨·⟩ average over cells, over all components of all atoms, or over six components of all cells
 """
 
 from __future__ import annotations
@@ -16,34 +16,40 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+MAE_NAMES = {"energy_mae": ("energy MAE", "meV/atom"), "forces_mae": ("force MAE", "meV/Å")}
+"""Error → its name and its unit in sentences."""
+
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors over a set of cells; the stress ones are None if a label or the model has no stress."""
+    """Errors over a set of cells.
+
+    Those of the stress are None if a label or the model has no stress.
+    """
 
     n: int
-    """Cells."""
+    """Number of cells."""
     energy_mae: float
-    """eV/atom."""
+    """MAE of the energy, eV/atom."""
     energy_rmse: float
-    """eV/atom."""
+    """RMSE of the energy, eV/atom."""
     energy_r2: float | None
-    """None if all labels are equal, here and below."""
+    """R² of the energy; None if all labels are equal, here and below."""
     forces_mae: float
-    """eV/Å, per component."""
+    """MAE of force components, eV/Å."""
     forces_rmse: float
-    """eV/Å, per component."""
+    """RMSE of force components, eV/Å."""
     forces_r2: float | None
-    """Of force components."""
+    """R² of force components."""
     stress_mae: float | None
-    """eV/Å³, per component."""
+    """MAE of stress components, eV/Å³."""
     stress_rmse: float | None
-    """eV/Å³, per component."""
+    """RMSE of stress components, eV/Å³."""
     stress_r2: float | None
-    """Of stress components."""
+    """R² of stress components."""
 
     def as_dict(self) -> dict[str, int | float | None]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -52,7 +58,7 @@ class Parity:
     """Labels and predictions side by side, for parity plots."""
 
     energy: np.ndarray
-    """Label and prediction, eV/atom, shape (2, cells)."""
+    """Labels and predictions, eV/atom, shape (2, cells)."""
     forces: np.ndarray
     """Components, eV/Å, shape (2, 3 × atoms of all cells)."""
     stress: np.ndarray | None
@@ -60,7 +66,7 @@ class Parity:
 
     @property
     def errors(self) -> Errors:
-        """Their errors."""
+        """Errors of the predictions."""
         values = {"n": self.energy.shape[1]}
         for name in ("energy", "forces", "stress"):
             mae, rmse, r2 = _statistics(getattr(self, name))
@@ -69,7 +75,7 @@ class Parity:
 
 
 def errors(frames: Sequence[Atoms], calculator: Calculator) -> Errors:
-    """Errors of a calculator on labelled cells.
+    """Compute the errors of a calculator on labelled cells.
 
     Parameters
     ----------
@@ -82,13 +88,13 @@ def errors(frames: Sequence[Atoms], calculator: Calculator) -> Errors:
     Returns
     -------
     Errors
-        Over all cells.
+        Errors over all cells.
     """
     return parity(frames, calculator).errors
 
 
 def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
-    """Labels and predictions of all cells.
+    """Predict all cells, and put labels and predictions side by side.
 
     Parameters
     ----------
@@ -102,19 +108,18 @@ def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
     """
     if not frames:
         raise ValueError("no cells to compute errors on; expected at least one labelled cell")
-    energies, forces, stresses = [], [], []
+    energies = []
+    forces = []
+    stresses = []
+    has_stress = "stress" in calculator.implemented_properties
     for label in frames:
         predicted = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         predicted.calc = calculator
-        energies.append([atoms.get_potential_energy() / len(label) for atoms in (label, predicted)])
-        forces.append(
-            [atoms.get_forces(apply_constraint=False).ravel() for atoms in (label, predicted)]
-        )
-        if (
-            label.calc.results.get("stress") is not None
-            and "stress" in calculator.implemented_properties
-        ):
-            stresses.append([atoms.get_stress() for atoms in (label, predicted)])
+        pair = (label, predicted)
+        energies.append([atoms.get_potential_energy() / len(label) for atoms in pair])
+        forces.append([atoms.get_forces(apply_constraint=False).ravel() for atoms in pair])
+        if has_stress and label.calc.results.get("stress") is not None:
+            stresses.append([atoms.get_stress() for atoms in pair])
     return Parity(
         energy=np.array(energies, dtype=float).T,
         forces=np.concatenate(forces, axis=1),
@@ -123,10 +128,12 @@ def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
 
 
 def _statistics(pair: np.ndarray | None) -> tuple[float | None, float | None, float | None]:
+    """Return MAE, RMSE and R²; None for each without values."""
     if pair is None:
         return None, None, None
     label, predicted = pair
     difference = predicted - label
     spread = float(np.sum((label - label.mean()) ** 2))
     r2 = 1.0 - float(np.sum(difference**2)) / spread if spread > 0.0 else None
-    return float(np.mean(np.abs(difference))), float(np.sqrt(np.mean(difference**2))), r2
+    mae = float(np.mean(np.abs(difference)))
+    return mae, float(np.sqrt(np.mean(difference**2))), r2

@@ -167,7 +167,7 @@ class SelectMaker(StageMaker):
                 "members fail?"
             )
         committee = Committee([store.fetch_model(member) for member in members], settings().device)
-        return self.params, partial(committee.spread, of=self.params.uncertainty)
+        return self.params, partial(committee.spread, quantity=self.params.uncertainty)
 
 
 def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:

@@ -30,7 +30,7 @@ def three(monkeypatch):
     monkeypatch.setattr(
         committee, "load_batch_model", lambda name, device: OneByOne(Scaled(float(name)), device)
     )
-    monkeypatch.setattr(committee, "TOGETHER", 3)
+    monkeypatch.setattr(committee, "BATCH_CELLS", 3)
     return Committee(STIFF)
 
 

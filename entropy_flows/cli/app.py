@@ -2,48 +2,107 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import traceback
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import typer
-from pymongo.errors import ConnectionFailure
+from typer.core import TyperCommand, TyperGroup
 
-from entropy_flows.cli import (
-    agnostic,
-    bench_selectors,
-    check,
-    compile,
-    curve,
-    database,
-    diversity,
-    export,
-    importing,
-    init,
-    launchers,
-    physics,
-    repair,
-    report,
-    run,
-    status,
-    submit,
-    verify,
+HELP = (
+    "Entropy-driven active learning of interatomic potentials. "
+    "Start with: entropy-flows init silicon"
 )
-from entropy_flows.params import one_line, screenful
-from entropy_flows.store.uri import masked
+CAMPAIGN_MODULES = (
+    "init",
+    "check",
+    "launchers",
+    "submit",
+    "run",
+    "status",
+    "repair",
+    "verify",
+)
+"""Modules of the commands that run a campaign."""
+RESULT_MODULES = (
+    "export",
+    "report",
+    "curve",
+    "agnostic",
+    "bench_selectors",
+    "diversity",
+    "physics",
+    "database",
+    "compile",
+    "importing",
+)
+"""Modules of the commands that work with cells and results."""
+MODULES = {
+    "import" if module == "importing" else module.replace("_", "-"): module
+    for module in (*CAMPAIGN_MODULES, *RESULT_MODULES)
+}
+"""Name of a command → module in this folder that has it as `command`."""
+
+
+class CommandGroup(TyperGroup):
+    """The commands; the module of one is imported when it is called, and for its own help.
+
+    Types are `Any` where Typer has those of click: which click that is depends on its version.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands in the order of the help."""
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name; None if there is none."""
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"entropy_flows.cli.{MODULES[cmd_name]}")
+        program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        program.command(name=cmd_name)(module.command)
+        return typer.main.get_command(program)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the list of commands without importing one."""
+        self.commands = {
+            name: TyperCommand(name, help=summary(module)) for name, module in MODULES.items()
+        }
+        super().format_help(ctx, formatter)
+
+
+def summary(module: str) -> str:
+    """Read the first line of a command's docstring from its source."""
+    spec = find_spec(f"entropy_flows.cli.{module}")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module for the command {module!r}")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "command":
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    raise AttributeError(f"{spec.origin} has no function `command`")
+
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Entropy-driven active learning of interatomic potentials. Start with: entropy-flows init silicon",
+    help=HELP,
 )
-CAMPAIGN = (init, check, launchers, submit, run, status, repair, verify)
-RESULTS = (export, report, curve, agnostic, bench_selectors, diversity, physics, database, compile)
-for module in (*CAMPAIGN, *RESULTS):
-    app.command(name=module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.command)
-app.command(name="import")(importing.command)
+
+
+@app.callback()
+def _commands() -> None:
+    """Make a group of `app`, which has no command of its own."""
 
 
 def main() -> None:
@@ -54,15 +113,22 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
-    except ConnectionFailure as err:
-        print(
-            f"error: the database stopped answering ({type(err).__name__}); run again to continue",
-            file=sys.stderr,
-        )
-        sys.exit(1)
     except Exception as err:
         if os.environ.get("ENTROPY_FLOWS_DEBUG"):
             traceback.print_exc()
-        message = one_line(err) if isinstance(err, ValueError) else screenful(str(err))
-        print(f"error: {masked(message) or type(err).__name__}", file=sys.stderr)
+        print(f"error: {_message(err)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _message(err: Exception) -> str:
+    """Write an error in one line, without a password."""
+    from pymongo.errors import ConnectionFailure
+
+    from entropy_flows.params import one_line, screenful
+    from entropy_flows.store.uri import masked
+
+    name = type(err).__name__
+    if isinstance(err, ConnectionFailure):
+        return f"the database stopped answering ({name}); run again to continue"
+    message = one_line(err) if isinstance(err, ValueError) else screenful(str(err))
+    return masked(message) or name

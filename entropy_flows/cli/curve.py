@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from entropy_flows.cli.check import preflight
 from entropy_flows.cli.options import CampaignFile, FolderOption
+from entropy_flows.cli.preflight import preflight
 from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.launch.session import Session, need_shared_database, session, stored
 from entropy_flows.processes import locked

@@ -11,9 +11,6 @@ import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.launch.session import session
-from entropy_flows.settings import settings
-from entropy_flows.store.connection import database_name
-from entropy_flows.store.uri import without_password
 
 
 def command(
@@ -27,15 +24,18 @@ def command(
 
     Example: entropy-flows database silicon/campaign.yaml -- python examples/queries.py
     """
+    from entropy_flows.settings import settings
+    from entropy_flows.store.connection import database_name
+    from entropy_flows.store.uri import without_password
+
     with session(file, folder) as opened:
         if program:
             code = subprocess.run(program, check=False).returncode
             sys.exit(code)
         uri = settings().uri
-        shown = without_password(uri.get_secret_value()) if uri else "?"
-        print(
-            f"database {database_name()} at {shown}; campaign {opened.store.name}; Ctrl-C ends this"
-        )
+        server = without_password(uri.get_secret_value()) if uri else "?"
+        campaign = opened.store.name
+        print(f"database {database_name()} at {server}; campaign {campaign}; Ctrl-C ends this")
         try:
             while True:
                 time.sleep(3600)

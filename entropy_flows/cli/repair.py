@@ -6,15 +6,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
-from entropy_flows.faults import MachineError
 from entropy_flows.launch.session import Session, stored
-from entropy_flows.processes import locked
-from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from entropy_flows.launch.repair_report import RepairReport
 
 
@@ -35,7 +33,8 @@ def command(
         float | None,
         typer.Option(
             min=0,
-            help="Seconds for which a lock or a reservation may be a living worker's. Default: 120.",
+            help="Seconds for which a lock or a reservation may be a living worker's. "
+            "Default: 120.",
         ),
     ] = None,
     retry: Annotated[
@@ -45,16 +44,20 @@ def command(
         ),
     ] = False,
 ) -> None:
-    """Mend what killed workers, queues and databases left of a campaign's jobs; safe while others work on it.
+    """Mend what dead workers left of a campaign's jobs; safe while others work on it.
+
+    A worker, a queue or a database may have been killed at any moment.
 
     Example: entropy-flows repair carbon.yaml --dry-run
     """
+    from rich.console import Console
+
     from entropy_flows.launch.liveness import liveness_criteria
     from entropy_flows.launch.manager import workflow_manager
 
     console = Console()
     with stored(file, folder) as opened, ExitStack() as stack:
-        opened.store.document()  # says so if another version wrote it
+        opened.store.document()  # raises if another version wrote it
         manager = workflow_manager()
         idle = _is_idle(opened, stack)
         criteria = liveness_criteria(opened, manager, idle, expiry, patience)
@@ -65,20 +68,23 @@ def command(
     show(console, report, dry_run)
 
 
-def show(console: Console, mended: RepairReport, dry_run: bool) -> None:
+def show(console: Console, report: RepairReport, dry_run: bool) -> None:
     """Print every finding, and their number."""
-    rows = [
-        [finding.name, str(finding.job_id), finding.problem, finding.remedy]
-        for finding in mended.findings
-    ]
-    if rows:
-        header = ["job", "id", "found", "would be" if dry_run else "done"]
-        console.print(terminal_table([header, *rows]))
-    console.print(f"would mend: {mended}" if dry_run and mended else str(mended))
+    from rich.table import Table
+
+    table = Table("job", "id", "found", "would be" if dry_run else "done")
+    for finding in report.findings:
+        table.add_row(finding.name, str(finding.job_id), finding.problem, finding.remedy)
+    if table.row_count:
+        console.print(table)
+    console.print(f"would mend: {report}" if dry_run and report else str(report))
 
 
 def _is_idle(opened: Session, stack: ExitStack) -> bool:
-    """Whether no `run` works on the campaign; none starts to before the stack is closed."""
+    """Return True if no `run` works on the campaign; none starts before the stack is closed."""
+    from entropy_flows.faults import MachineError
+    from entropy_flows.processes import locked
+
     try:
         stack.enter_context(locked(opened.folder / "run.lock", "this campaign", patience=0))
     except MachineError:

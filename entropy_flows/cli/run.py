@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from entropy_flows.cli.check import preflight
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.cli.status import show_iterations
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line
 from entropy_flows.launch.session import Session, session
-from entropy_flows.processes import locked
-from entropy_flows.report.iterations import stage_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from entropy_flows.launch.local import LocalWorkers
     from entropy_flows.launch.manager import WorkflowManager
     from entropy_flows.store.fence import Fence
@@ -50,6 +47,12 @@ def command(
 
     Example: entropy-flows run silicon/campaign.yaml --workers 2
     """
+    from rich.console import Console
+
+    from entropy_flows.cli.preflight import preflight
+    from entropy_flows.cli.status import show_iterations
+    from entropy_flows.processes import locked
+
     preflight(file, runs_here=True)
     console = Console()
     with (
@@ -192,6 +195,8 @@ class _Follower:
 
     def follow(self) -> tuple[str, str | None]:
         """Show progress until the campaign ends or nothing can run; return state and message."""
+        from entropy_flows.report.iterations import stage_line
+
         store = self.opened.store
         idle_polls = 0
         with self.console.status("starting") as spinner:

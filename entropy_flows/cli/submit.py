@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from entropy_flows.cli.check import preflight
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.launch.session import need_shared_database, session
 
@@ -12,13 +11,14 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
     Example: ENTROPY_FLOWS_URI=mongodb://… entropy-flows submit carbon.yaml
     """
+    need_shared_database("submit", ", or use `run`")
+
+    from entropy_flows.cli.preflight import preflight
     from entropy_flows.launch.submit import submit
 
-    need_shared_database("submit", ", or use `run`")
     preflight(file)
     with session(file, folder) as opened:
         added = submit(opened.store, opened.campaign, file.parent)
     done = "is submitted" if added else "was submitted before"
-    print(
-        f"{opened.campaign.name} {done}; its state: entropy-flows status {as_typed(file, folder)}"
-    )
+    typed = as_typed(file, folder)
+    print(f"{opened.campaign.name} {done}; its state: entropy-flows status {typed}")

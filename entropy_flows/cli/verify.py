@@ -1,22 +1,24 @@
-"""`entropy-flows verify`: whether all that a campaign has stored fits together."""
+"""`entropy-flows verify`: check that all that a campaign has stored fits together."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
 from entropy_flows.launch.session import stored
-from entropy_flows.report.terminal import terminal_table
-from entropy_flows.store.subject import VerifyResult
 
-SHOWN = 5
-"""Lines a check prints of what it found."""
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+    from rich.table import Table
+
+    from entropy_flows.store.subject import VerifyResult
+
+MAX_LINES = 5
+"""Lines that are printed of what a check found."""
 
 
 def command(
@@ -26,17 +28,20 @@ def command(
         bool,
         typer.Option(
             "--deep",
-            help="Compute again all that follows: fingerprints beyond 500, covariances, gains, splits.",
+            help="Compute again all that follows: fingerprints beyond 500, covariances, gains, "
+            "splits.",
         ),
     ] = False,
 ) -> None:
-    """Check ledger, statistics, labels, models, jobs and files against one another. Nothing is changed.
+    """Check ledger, statistics, labels, models, jobs and files against one another.
 
-    The exit code is 1 if anything is wrong. What is only wasted (room, or a result that was lost
-    and told) is shown.
+    Nothing is changed. The exit code is 1 if anything is wrong. What is only wasted is shown: disk
+    space, or a result that was lost and recorded as lost.
 
     Example: entropy-flows verify silicon/campaign.yaml
     """
+    from rich.console import Console
+
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.verify import verify
 
@@ -45,18 +50,8 @@ def command(
         checks = verify(opened.store, workflow_manager(), deep=deep, on_progress=bars.show)
     console.print(summary(checks))
     for check in checks:
-        for lines, colour, what in (
-            (check.problems, "red", "wrong"),
-            (check.wasted, "yellow", "wasted"),
-        ):
-            for line in lines[:SHOWN]:
-                console.print(
-                    f"[{colour}]{check.name}, {what}:[/{colour}] {escape(line)}", soft_wrap=True
-                )
-            if len(lines) > SHOWN:
-                console.print(
-                    f"[{colour}]{check.name}, {what}:[/{colour}] and {len(lines) - SHOWN} more"
-                )
+        _show_lines(console, f"[red]{check.name}, wrong:[/red]", check.problems)
+        _show_lines(console, f"[yellow]{check.name}, wasted:[/yellow]", check.wasted)
     wrong = sum(len(check.problems) for check in checks)
     if wrong:
         console.print(f"[red]{opened.store.name}: {wrong} things are wrong[/red]")
@@ -65,23 +60,37 @@ def command(
 
 
 def summary(checks: list[VerifyResult]) -> Table:
-    """How many of what were looked at, and how many are not in order."""
-    rows = [["checked", "looked at", "wrong", "wasted"]]
+    """Tabulate how many of each kind were checked, and how many are not in order."""
+    from rich.table import Table
+
+    table = Table("checked", "looked at", "wrong", "wasted")
+    for column in table.columns[1:]:
+        column.justify = "right"
     for check in checks:
         wrong = f"[red]{len(check.problems)}[/red]" if check.problems else "0"
-        rows.append([check.name, str(check.looked_at), wrong, str(len(check.wasted))])
-    return terminal_table(rows, right_from=1)
+        table.add_row(check.name, str(check.looked_at), wrong, str(len(check.wasted)))
+    return table
+
+
+def _show_lines(console: Console, label: str, lines: Sequence[str]) -> None:
+    """Print the first of a check's lines, and how many more there are."""
+    from rich.markup import escape
+
+    for line in lines[:MAX_LINES]:
+        console.print(f"{label} {escape(line)}", soft_wrap=True)
+    if len(lines) > MAX_LINES:
+        console.print(f"{label} and {len(lines) - MAX_LINES} more")
 
 
 class _Bars:
     """A bar for each long check, gone when all are done."""
 
     def __init__(self, console: Console):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._progress, self._tasks = (
-            Progress(*columns, console=console, transient=True),
-            dict[str, TaskID](),
-        )
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> _Bars:
         self._progress.start()
@@ -91,7 +100,7 @@ class _Bars:
         self._progress.stop()
 
     def show(self, name: str, done: int, total: int) -> None:
-        """Draw a bar."""
+        """Draw the bar of a check that is so far done."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name)
         self._progress.update(self._tasks[name], completed=done, total=total)

@@ -1,4 +1,8 @@
-"""A campaign's file, folder and database, opened for the length of a command."""
+"""Open a campaign's file, folder and database for the length of a command.
+
+Nothing heavy is imported before a campaign is opened: every command imports this module, also for
+its help.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from entropy_flows.modules import use_folder
-from entropy_flows.processes import locked
-from entropy_flows.schemas import AnyCampaign, Campaign, load_settings
-from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, StoreError, connect
-from entropy_flows.store.connection import configured_uri, database_name
-from entropy_flows.store.uri import without_password
+
+if TYPE_CHECKING:
+    from entropy_flows.schemas import AnyCampaign, Campaign
+    from entropy_flows.store import CampaignStore, StoreError
 
 LOCK_SECONDS = 30.0
-"""How long to wait for an embedded server that is closing its files."""
+"""Time to wait for an embedded server that is closing its files."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A campaign, or a data set without physics, with its folder and its store."""
+    """A campaign, or a data set without physics, with its folder and its database.
+
+    Attributes
+    ----------
+    settings
+        What the file says.
+    file
+        The campaign file.
+    folder
+        The folder of its working files.
+    store
+        Its collections in the database.
+    embedded
+        True if the database is the campaign's own, run by a command.
+    """
 
     settings: AnyCampaign
     file: Path
@@ -33,25 +49,36 @@ class Session:
 
     @property
     def campaign(self) -> Campaign:
-        """The campaign; a ValueError if the file is of `entropy-flows agnostic`, for which a command has no use."""
+        """The campaign.
+
+        Raises
+        ------
+        ValueError
+            If the file is one of `entropy-flows agnostic`, for which a command has no use.
+        """
+        from entropy_flows.schemas import Campaign
+
         if not isinstance(self.settings, Campaign):
             raise ValueError(
-                f"{self.file} is a file of `entropy-flows agnostic`; this command needs a campaign's"
+                f"{self.file} is a file of `entropy-flows agnostic`; "
+                f"this command needs a campaign's"
             )
         return self.settings
 
     def of(self, campaign: Campaign) -> Session:
-        """Another campaign of the same folder and database."""
+        """Return the session of another campaign of the same folder and database."""
         return replace(self, settings=campaign, store=self.store.of(campaign.name))
 
 
 def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> Path:
-    """The folder of a campaign's working files."""
+    """Return the folder of a campaign's working files."""
     return (folder or file.parent / campaign.name).resolve()
 
 
 def need_shared_database(what: str, otherwise: str = "") -> None:
-    """Refuse, with a StoreError, to submit to a database that ends with the command."""
+    """Raise a StoreError if the only database is one that ends with the command."""
+    from entropy_flows.store import StoreError
+
     if settings().uri is None:
         raise StoreError(
             f"{what} needs a database that workers can reach: set ENTROPY_FLOWS_URI{otherwise}"
@@ -60,12 +87,12 @@ def need_shared_database(what: str, otherwise: str = "") -> None:
 
 @contextmanager
 def stored(file: Path, folder: Path | None) -> Iterator[Session]:
-    """Open the database of a campaign that is in it, as `session` does; nothing is made where there is none.
+    """Open the database of a campaign that is in it; nothing is made where there is none.
 
     Raises
     ------
     ValueError, StoreError, MachineError
-        As of `session`; and if there is no such campaign, with the place where it was looked for.
+        As of `session`. Also if there is no such campaign; the message names the database.
     """
     with session(file, folder, create=False) as opened:
         if not opened.store.exists():
@@ -78,58 +105,91 @@ def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Se
     """Open a campaign's database for the length of the block.
 
     With no URI configured it is the embedded server: the one that another command runs now, or one
-    started here, on a new database if `create` says so. The URI is put in this process's
-    environment, where workers find it.
+    started here. The URI is put in this process's environment, where workers find it.
+
+    Parameters
+    ----------
+    file
+        The campaign file.
+    folder
+        The folder of its working files; None takes the one beside the file.
+    create
+        True to make a new embedded database where there is none.
 
     Raises
     ------
     ValueError, StoreError, MachineError
         If the file is not valid, or the database not to be had or in use.
     """
+    from entropy_flows.modules import use_folder
+    from entropy_flows.schemas import load_settings
+    from entropy_flows.schemas.named_code import modules_folder
+    from entropy_flows.store import CampaignStore, connect
+
     campaign = load_settings(file)
     use_folder(modules_folder(campaign, file.parent))
     home = campaign_folder(campaign, file, folder)
-    embedded = settings().uri is None
-    if not embedded:
-        yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
+    if settings().uri is not None:
+        store = CampaignStore(connect(), campaign.name)
+        yield Session(campaign, file, home, store, embedded=False)
         return
+    if not create and not (home / "database").is_dir():
+        raise _missing(campaign.name, home, embedded=True)
+    with _embedded_database(home):
+        store = CampaignStore(connect(), campaign.name)
+        yield Session(campaign, file, home, store, embedded=True)
+
+
+@contextmanager
+def _embedded_database(home: Path) -> Iterator[None]:
+    """Configure the embedded server of a folder, which is started unless it runs."""
+    from entropy_flows.processes import locked
     from entropy_flows.store.embedded import embedded_server
 
-    if not create and not (home / "database").is_dir():
-        raise _missing(campaign.name, home, embedded)
     home.mkdir(parents=True, exist_ok=True)
-    note = home / "database.uri"
-    if (uri := _answering(note)) is not None:
-        with _configured(uri, home):
-            yield Session(campaign, file, home, CampaignStore(connect(), campaign.name), embedded)
+    uri_file = home / "database.uri"
+    running_uri = _answering(uri_file)
+    if running_uri is not None:
+        with _configured(running_uri, home):
+            yield
         return
     lock = locked(home / "database.lock", "the database of this campaign", LOCK_SECONDS)
-    with lock as held, embedded_server(home / "database", held) as uri:
-        note.write_text(uri)
+    with lock as descriptor, embedded_server(home / "database", descriptor) as uri:
+        uri_file.write_text(uri)
         try:
             with _configured(uri, home):
-                yield Session(
-                    campaign, file, home, CampaignStore(connect(), campaign.name), embedded
-                )
+                yield
         finally:
-            note.unlink(missing_ok=True)
+            uri_file.unlink(missing_ok=True)
 
 
 def _missing(name: str, home: Path, embedded: bool) -> StoreError:
-    """That a campaign is not in the database, and which one that is: cron and new shells have other settings."""
+    """Build the error that a campaign is not in the database, and which database that is.
+
+    Cron and new shells often have other settings than the shell that submitted it.
+    """
+    from entropy_flows.store import StoreError
+    from entropy_flows.store.connection import configured_uri, database_name
+    from entropy_flows.store.uri import without_password
+
     if embedded:
         return StoreError(
-            f"campaign {name!r} is not in the embedded database of {home}; ENTROPY_FLOWS_URI is not set"
+            f"campaign {name!r} is not in the embedded database of {home}; "
+            f"ENTROPY_FLOWS_URI is not set"
         )
-    where = f"database {database_name()!r} at {without_password(configured_uri())}"
-    return StoreError(f"campaign {name!r} is not in {where}; submit it first")
+    server = without_password(configured_uri())
+    return StoreError(
+        f"campaign {name!r} is not in database {database_name()!r} at {server}; submit it first"
+    )
 
 
-def _answering(note: Path) -> str | None:
-    """The URI of an embedded server that runs now."""
-    if not note.is_file():
+def _answering(uri_file: Path) -> str | None:
+    """Return the URI of an embedded server that runs now; None if there is none."""
+    from entropy_flows.store import StoreError, connect
+
+    if not uri_file.is_file():
         return None
-    uri = note.read_text().strip()
+    uri = uri_file.read_text().strip()
     try:
         connect(uri, timeout_ms=1000)
     except StoreError:

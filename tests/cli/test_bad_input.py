@@ -9,7 +9,7 @@ import pytest
 import yaml
 from commands import run
 
-from entropy_flows.cli.check import _size_table
+from entropy_flows.cli.check_campaign import size_table
 from entropy_flows.schemas import load_campaign
 
 ROOT = Path(__file__).parents[2]
@@ -196,7 +196,7 @@ def test_check_tells_how_many_labels_there_can_be_after_each_iteration(
         config["select"]["max_labels"] = most
         config["stop"] = {"max_iterations": 3, "label_budget": budget}
 
-    columns = _size_table(load_campaign(changed(tmp_path, edit)), ["diamond"]).columns
+    columns = size_table(load_campaign(changed(tmp_path, edit)), ["diamond"]).columns
     assert [list(column.cells) for column in columns if column.header == "labels so far ≤"] == [
         expected
     ]

@@ -1,0 +1,278 @@
+"""What `entropy-flows check` prints of a campaign that may run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from entropy_flows.cli.check_cost import dataset_cost
+from entropy_flows.cli.check_models import teacher_warnings
+from entropy_flows.cli.check_seeds import vacuum_warnings
+from entropy_flows.cli.preflight import campaign_models, preflight, warn
+from entropy_flows.explore import condition_grid
+from entropy_flows.geometry import shortest_distance, to_atoms
+from entropy_flows.jobs.engine import same_engine
+from entropy_flows.label import Engine, engine_of, make_static_maker
+from entropy_flows.launch.session import session
+from entropy_flows.launch.submit import locate_model
+from entropy_flows.moments import summary
+from entropy_flows.potentials import match_model
+from entropy_flows.report.terminal import terminal_table
+from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.named_code import NamedCode, named_code
+from entropy_flows.store import CampaignStore
+
+if TYPE_CHECKING:
+    from jobflow import Maker
+    from pymatgen.core import Structure
+
+SIZE_HEADER = [
+    "iteration",
+    "runs",
+    "jobs",
+    "MD steps",
+    "candidates ≤",
+    "labels so far ≤",
+    "T K",
+    "k eV",
+    "P GPa",
+]
+
+
+@dataclass(frozen=True)
+class CampaignCheck:
+    """A campaign that has passed `preflight`, and what is printed of it.
+
+    Attributes
+    ----------
+    file
+        The campaign file.
+    campaign
+        What the file says.
+    seeds
+        Phase → seed cell.
+    untrusted
+        Code of the user's own that the file names and that must not be imported.
+    console
+        Where everything is printed.
+    """
+
+    file: Path
+    campaign: Campaign
+    seeds: Mapping[str, Structure]
+    untrusted: tuple[NamedCode, ...]
+    console: Console
+
+    @classmethod
+    def read(cls, file: Path, load: bool) -> CampaignCheck:
+        """Read and check a campaign file; with `load`, its user's modules may be imported."""
+        console = Console()
+        campaign, seeds = preflight(file, load=load, console=console)
+        codes = () if load else named_code(campaign, file.parent)
+        untrusted = tuple(code for code in codes if not code.trusted)
+        return cls(file, campaign, seeds, untrusted, console)
+
+    @property
+    def may_load_engine(self) -> bool:
+        """True if the label engine may be imported."""
+        return not any(code.is_engine for code in self.untrusted)
+
+    def show_campaign(self) -> None:
+        """Print elements, models, and the phases' cells."""
+        campaign = self.campaign
+        for code in self.untrusted:
+            warn(
+                self.console,
+                f"{code.key} {code.path} was not looked into: importing it runs its code; "
+                f"check --load does",
+            )
+        elements = ", ".join(campaign.elements)
+        line = f"[bold]{campaign.name}[/bold]: {elements}; base model {campaign.base_model}"
+        self.console.print(line)
+        for role, name in campaign_models(campaign).items():
+            match = match_model(name)
+            note = match.family.network_note(match.name) if match else None
+            if note is not None:
+                self._print(
+                    f"{role} {name} was not looked up: every worker needs the network for it. "
+                    f"Without: {note}"
+                )
+        self.console.print(phase_table(self.seeds))
+        for warning in vacuum_warnings(campaign, self.seeds):
+            warn(self.console, warning)
+
+    def show_size(self) -> None:
+        """Print what each iteration explores, and what the data set's fingerprints cost."""
+        phases = list(self.seeds)
+        self.console.print(size_table(self.campaign, phases))
+        cells = [to_atoms(cell) for cell in self.seeds.values()]
+        candidates = max_candidates(self.campaign, phases)
+        self._print(dataset_cost(self.campaign.dataset, cells, candidates))
+        budget = self.campaign.stop.label_budget
+        if budget:
+            self.console.print(f"label budget: {budget}")
+
+    def show_engine(self, inputs: Path | None, database: bool, folder: Path | None) -> None:
+        """Print the label engine, its inputs, and the campaign of this name in the database.
+
+        Parameters
+        ----------
+        inputs
+            Folder to write the inputs of the first seed cell to.
+        database
+            True to compare with the database.
+        folder
+            The campaign's folder.
+
+        Raises
+        ------
+        ValueError
+            If the engine is needed and must not be imported, or has no inputs.
+        """
+        if not self.may_load_engine:
+            if inputs is not None or database:
+                option = "--inputs" if inputs else "--database"
+                raise ValueError(f"{option} needs the label engine: add --load")
+            return
+        maker = make_static_maker(self.campaign.label)
+        engine = engine_of(maker)
+        self.console.print(f"labels by: {engine.name}")
+        base = self.file.parent
+        models = {
+            role: locate_model(model, base)
+            for role, model in campaign_models(self.campaign).items()
+        }
+        for warning in teacher_warnings(models, maker):
+            warn(self.console, warning)
+        self._show_inputs(engine, inputs)
+        if database:
+            with session(self.file, folder, create=False) as opened:
+                self._print(database_line(opened.store, self.campaign, maker))
+
+    def _show_inputs(self, engine: Engine, folder: Path | None) -> None:
+        """Print, and write, the engine's inputs of the first seed cell, and what it lacks here.
+
+        Raises
+        ------
+        ValueError
+            If files are to be written, and the engine has none.
+        """
+        cell = next(iter(self.seeds.values()))
+        inputs = engine.planned_inputs(cell)
+        if inputs is None:
+            if folder is not None:
+                raise ValueError(f"--inputs: {engine.name} has no input files")
+            return
+        self._print(f"INCAR: {json.dumps(dict(inputs.incar), default=str)}")
+        points = f"KSPACING {inputs.incar.get('KSPACING', 0.5)}"
+        if inputs.kpoints is not None:
+            mesh = inputs.mesh or f"{len(inputs.kpoints.kpts)} points"
+            points = f"{inputs.style} {mesh}"
+        potcars = f"{', '.join(inputs.potcar)} ({inputs.potcar_functional})"
+        self.console.print(f"k points: {points}; POTCAR: {potcars}")
+        if folder is not None:
+            inputs.write(folder)
+            names = sorted(path.name for path in folder.iterdir())
+            self.console.print(f"written: {folder}/{', '.join(names)}")
+        missing = engine.missing_here()
+        if missing is not None:
+            warn(self.console, f"VASP cannot run on this machine: {missing}")
+
+    def show_launchers(self, folder: Path) -> None:
+        """Print what is wrong with the launcher files.
+
+        Raises
+        ------
+        ValueError
+            If a campaign cannot run well with them; it has the last of the errors.
+        """
+        from entropy_flows.launch.launchers_check import check_launchers
+
+        report = check_launchers(folder, self.campaign, self.may_load_engine)
+        for warning in report.warnings:
+            warn(self.console, warning)
+        for error in report.errors[:-1]:
+            self._print(f"[red]error:[/red] {escape(error)}")
+        if report.errors:
+            raise ValueError(report.errors[-1])
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, highlight=False)
+
+
+def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
+    """Describe the campaign of this name in the database.
+
+    Raises
+    ------
+    StoreError
+        If this file or its engine's settings do not fit it.
+    """
+    if not store.exists():
+        return f"database: reachable, no campaign {campaign.name!r} yet"
+    state = store.compare(campaign)["state"]
+    same_engine(store, maker, write=False)
+    return (
+        f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
+    )
+
+
+def phase_table(seeds: Mapping[str, Structure]) -> Table:
+    """Tabulate the phases' cells, with their magnetic moments if any has some."""
+    moments = {name: summary(cell) for name, cell in seeds.items()}
+    has_moments = any(moments.values())
+    header = ["phase", "formula", "atoms", "Å³/atom", "shortest Å"]
+    if has_moments:
+        header.append("moments μB")
+    rows = [header]
+    for name, cell in seeds.items():
+        distance, _ = shortest_distance(to_atoms(cell))
+        row = [name, cell.composition.reduced_formula, str(len(cell))]
+        row += [f"{cell.volume / len(cell):.2f}", f"{distance:.2f}"]
+        if has_moments:
+            row.append(moments[name])
+        rows.append(row)
+    return terminal_table(rows)
+
+
+def max_candidates(campaign: Campaign, phases: Iterable[str]) -> int:
+    """Return how many snapshots all iterations explore at most."""
+    names = list(phases)
+    total = 0
+    for number in range(1, campaign.n_iterations + 1):
+        explore = campaign.iteration(number).explore
+        runs = len(condition_grid(explore, names))
+        total += runs * (explore.steps // explore.snapshot_every)
+    return total
+
+
+def size_table(campaign: Campaign, phases: list[str]) -> Table:
+    """Tabulate what each iteration explores, and how many labels there can be at its end."""
+    rows = [SIZE_HEADER]
+    labels: int | None = 0
+    for number in range(1, campaign.n_iterations + 1):
+        iteration = campaign.iteration(number)
+        explore = iteration.explore
+        runs = len(condition_grid(explore, phases))
+        max_labels = iteration.select.max_labels
+        labels = labels + max_labels if labels is not None and max_labels else None
+        limits = [limit for limit in (labels, campaign.stop.label_budget) if limit is not None]
+        row = [
+            str(number),
+            str(runs),
+            str(-(-runs // explore.batch_size)),
+            str(runs * explore.all_steps),
+            str(runs * (explore.steps // explore.snapshot_every)),
+            str(min(limits)) if limits else "all accepted",
+        ]
+        ranges = (explore.temperatures, explore.entropy_weights, explore.pressures)
+        row += [", ".join(f"{value:g}" for value in values) for values in ranges]
+        rows.append(row)
+    return terminal_table(rows)

@@ -13,8 +13,8 @@ from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.verify import quick_checks
 from entropy_flows.store import StoreError
 from entropy_flows.store.seals import FREE
-from entropy_flows.store.subject import VerifyContext
-from entropy_flows.store.verify import checked
+from entropy_flows.store.verify import run_check
+from entropy_flows.store.verify_context import VerifyContext
 
 GONE = object()
 OURS = "FireWorks' own, and of a job that has ended nothing reads it"
@@ -103,7 +103,7 @@ def lines(store: Any, pad: Any) -> Iterator[str]:
     subject = VerifyContext(store, manager.job_uuids(store.name))
     for check in quick_checks(manager):
         try:
-            yield from (f"{check.__name__}: {line}" for line in checked(check, subject).problems)
+            yield from (f"{check.__name__}: {line}" for line in run_check(check, subject).problems)
         except StoreError as err:  # every command says so and ends
             yield f"{check.__name__}: {err}"
 

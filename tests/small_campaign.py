@@ -17,7 +17,7 @@ from entropy_flows.label.reasons import Reason
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, Entry, PhysicsChecks, job_store, subject
+from entropy_flows.store import CampaignStore, Entry, PhysicsChecks, job_store, verify_context
 
 CONFIG = {
     "name": "test",
@@ -57,7 +57,7 @@ def small_campaign(server, folder, database):
         patched.setenv("ENTROPY_FLOWS_URI", server)
         patched.setenv("ENTROPY_FLOWS_DATABASE", database)
         patched.setenv("ENTROPY_FLOWS_CACHE", str(folder / "cache"))
-        patched.setattr(subject, "SETTLE_SECONDS", 0.0)
+        patched.setattr(verify_context, "SETTLE_SECONDS", 0.0)
         settings.cache_clear()
         pad = launchpad()
         pad.reset("", require_password=False, max_reset_wo_password=0)

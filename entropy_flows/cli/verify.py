@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
-    from entropy_flows.store.subject import VerifyResult
+    from entropy_flows.store.verify_context import VerifyResult
 
 MAX_LINES = 5
 """Lines that are printed of what a check found."""
@@ -68,7 +68,7 @@ def summary(checks: list[VerifyResult]) -> Table:
         column.justify = "right"
     for check in checks:
         wrong = f"[red]{len(check.problems)}[/red]" if check.problems else "0"
-        table.add_row(check.name, str(check.looked_at), wrong, str(len(check.wasted)))
+        table.add_row(check.name, str(check.checked), wrong, str(len(check.wasted)))
     return table
 
 

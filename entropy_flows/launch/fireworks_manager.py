@@ -16,7 +16,7 @@ from entropy_flows.launch.repair import repair, retry_stages
 from entropy_flows.launch.repair_report import RepairReport
 from entropy_flows.launch.verify_jobs import check_jobs
 from entropy_flows.store import CampaignStore
-from entropy_flows.store.subject import VerifyResult
+from entropy_flows.store.verify_context import VerifyResult
 
 if TYPE_CHECKING:
     from jobflow import Flow

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from entropy_flows.launch.liveness import LivenessCriteria
     from entropy_flows.launch.repair_report import RepairReport
     from entropy_flows.store import CampaignStore
-    from entropy_flows.store.subject import VerifyResult
+    from entropy_flows.store.verify_context import VerifyResult
 
 
 @dataclass(frozen=True)

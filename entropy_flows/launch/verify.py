@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from entropy_flows.launch.manager import WorkflowManager
 from entropy_flows.store import CampaignStore
-from entropy_flows.store.subject import Progress, VerifyContext, VerifyResult
-from entropy_flows.store.verify import CHECKS, DEEP_CHECKS, checked
+from entropy_flows.store.verify import CHECKS, DEEP_CHECKS, run_check
+from entropy_flows.store.verify_context import Progress, VerifyContext, VerifyResult
 
 
 def verify(
@@ -38,7 +38,7 @@ def verify(
     """
     context = VerifyContext(store, manager.job_uuids(store.name), deep, on_progress)
     checks = (*quick_checks(manager), *(DEEP_CHECKS if deep else ()))
-    return [checked(check, context) for check in checks]
+    return [run_check(check, context) for check in checks]
 
 
 def quick_checks(

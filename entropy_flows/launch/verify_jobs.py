@@ -12,7 +12,7 @@ from fireworks import LaunchPad
 
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
-from entropy_flows.store.subject import VerifyResult, find_in_batches, lasting
+from entropy_flows.store.verify_context import VerifyResult, find_in_batches, lasting
 
 ACTIVE_STATES = ("RUNNING", "RESERVED")
 UNFINISHED_STATES = ("READY", "WAITING", "PAUSED", "DEFUSED")

@@ -1,15 +1,16 @@
-"""Whether everything that a campaign has stored fits together: ledger, statistics, labels, models, jobs, files.
+"""Verify that everything a campaign has stored fits together.
 
-    statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1,    fingerprints = GOM(structure)
+    statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1
+    fingerprints  = fingerprint(structure)
 
-Nothing is changed. A check is a function of a `VerifyContext` that returns a `VerifyResult`; it is added to a
-list and that is all.
+Nothing is changed. A check is a function of a `VerifyContext` that returns a `VerifyResult`, in one
+of the lists of checks. The checks here are of the ledger and its statistics.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -25,124 +26,123 @@ from entropy_flows.store.arrays import unpack
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.entry import structure_id
 from entropy_flows.store.ledger import Ledger
-from entropy_flows.store.subject import VerifyContext, VerifyResult
+from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
 from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
 from entropy_flows.store.verify_seals import SEAL_CHECKS
 
 SAMPLE = 500
-"""Fingerprints that are recomputed unless all are asked for."""
-CHUNK = 64
+"""Fingerprints that are computed again unless all are asked for."""
+CELL_BATCH = 64
 """Cells whose fingerprints are computed in one call."""
 TOLERANCE = 1e-9
+"""Relative difference that rounding explains."""
 
 
-def checked(check: Callable[[VerifyContext], VerifyResult], subject: VerifyContext) -> VerifyResult:
-    """What a check says; a document that it cannot make sense of is a problem of its own."""
+def run_check(check: Check, context: VerifyContext) -> VerifyResult:
+    """Run a check; a document that it cannot make sense of is a problem of its own."""
     try:
-        return check(subject)
+        return check(context)
     except (LookupError, TypeError, AttributeError, ValueError) as err:
-        return VerifyResult(
-            check.__name__,
-            0,
-            [f"a document is not of the form it should be: {type(err).__name__}: {err}"],
-        )
+        problem = f"a document is not of the form it should be: {type(err).__name__}: {err}"
+        return VerifyResult(check.__name__, 0, [problem])
 
 
-def ledger(subject: VerifyContext) -> VerifyResult:
-    """Positions without gaps, keys once, identifiers that follow from them, stages in their order."""
+def ledger(context: VerifyContext) -> VerifyResult:
+    """Check for positions without gaps, unique keys, their identifiers, and the stages' order."""
     problems = []
-    seen: set[str] = set()
-    position, place = -1, (0, 0)
-    for entry in subject.entries:
-        what = f"position {entry['position']} ({entry['key']})"
-        if entry["position"] != position + 1:
-            problems.append(f"{what}: {position + 1} was expected")
-        if entry["key"] in seen:
-            problems.append(f"{what}: the key is there twice")
-        if entry["_id"] != structure_id(subject.store.name, entry["key"]):
-            problems.append(f"{what}: its identifier does not follow from its key")
-        if entry["stage"] not in LEDGER_STAGES or entry["rank"] != LEDGER_STAGES.index(
-            entry["stage"]
-        ):
-            problems.append(f"{what}: stage {entry['stage']!r} with rank {entry['rank']}")
-        if (entry["iteration"], entry["rank"]) < place:
-            problems.append(
-                f"{what}: iteration {entry['iteration']}, {entry['stage']} after a later stage"
-            )
-        position, place = entry["position"], (entry["iteration"], entry["rank"])
-        seen.add(entry["key"])
-    return VerifyResult("ledger", len(subject.entries), problems)
+    keys: set[str] = set()
+    expected = 0
+    last_stage = (0, 0)
+    for entry in context.entries:
+        title = entry_title(entry)
+        stage, rank = entry["stage"], entry["rank"]
+        if entry["position"] != expected:
+            problems.append(f"{title}: {expected} was expected")
+        if entry["key"] in keys:
+            problems.append(f"{title}: the key is there twice")
+        if entry["_id"] != structure_id(context.store.name, entry["key"]):
+            problems.append(f"{title}: its identifier does not follow from its key")
+        if stage not in LEDGER_STAGES or rank != LEDGER_STAGES.index(stage):
+            problems.append(f"{title}: stage {stage!r} with rank {rank}")
+        if (entry["iteration"], rank) < last_stage:
+            problems.append(f"{title}: iteration {entry['iteration']}, {stage} after a later stage")
+        expected = entry["position"] + 1
+        last_stage = (entry["iteration"], rank)
+        keys.add(entry["key"])
+    return VerifyResult("ledger", len(context.entries), problems)
 
 
-def fingerprints(subject: VerifyContext) -> VerifyResult:
-    """One of each entry, at its position, whole and finite; and what the structure gives when computed again."""
-    book = subject.ledger
+def fingerprints(context: VerifyContext) -> VerifyResult:
+    """Check that each entry has one fingerprint, at its position, whole and finite."""
+    book = context.ledger
     fingerprint_hash = book.fingerprint.fingerprint_hash
-    seen, problems, wasted = Counter[str](), list[str](), list[str]()
-    found = book.fingerprints.find(
-        {"campaign": subject.store.name, "fingerprint_hash": fingerprint_hash}
-    ).sort("position", 1)
-    for number, row in enumerate(found):
-        subject.progress("fingerprints", number, len(subject.entries))
-        seen[row["structure_id"]] += 1
-        if (entry := subject.by_id.get(row["structure_id"])) is None:
+    counts = Counter[str]()
+    problems: list[str] = []
+    wasted: list[str] = []
+    campaign = {"campaign": context.store.name}
+    rows = book.fingerprints.find({**campaign, "fingerprint_hash": fingerprint_hash})
+    for number, row in enumerate(rows.sort("position", 1)):
+        context.progress("fingerprints", number, len(context.entries))
+        counts[row["structure_id"]] += 1
+        entry = context.by_id.get(row["structure_id"])
+        if entry is None:
             wasted.append(f"fingerprint at position {row['position']} belongs to no entry")
         else:
-            problems += _defects(row, entry, subject.ledger)
-    problems += [
-        f"{_name(entry)}: no fingerprint" for entry in subject.entries if not seen[entry["_id"]]
-    ]
-    problems += [
-        f"{_name(subject.by_id[key])}: {n} fingerprints" for key, n in seen.items() if n > 1
-    ]
-    if count := book.fingerprints.count_documents(
-        {"campaign": subject.store.name, "fingerprint_hash": {"$ne": fingerprint_hash}}
-    ):
+            problems += _defects(row, entry, context.ledger)
+    for entry in context.entries:
+        if not counts[entry["_id"]]:
+            problems.append(f"{entry_title(entry)}: no fingerprint")
+    for identifier, n in counts.items():
+        if n > 1:
+            problems.append(f"{entry_title(context.by_id[identifier])}: {n} fingerprints")
+    others = {**campaign, "fingerprint_hash": {"$ne": fingerprint_hash}}
+    count = book.fingerprints.count_documents(others)
+    if count:
         wasted.append(f"{count} fingerprints of other settings than the campaign's")
     wasted += [
         f"array {name}: no document names it; the next append deletes it"
         for name in book.arrays.unused()
     ]
-    return VerifyResult("fingerprints", seen.total(), problems, wasted)
+    return VerifyResult("fingerprints", counts.total(), problems, wasted)
 
 
 def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterator[str]:
     if row["position"] != entry["position"]:
-        yield f"{_name(entry)}: its fingerprint says position {row['position']}"
+        yield f"{entry_title(entry)}: its fingerprint says position {row['position']}"
     expected = [entry["n_atoms"], book.fingerprint.dim]
     try:
         data = book.arrays.get(row)
         if bytes_sha256(data) != row["sha256"]:
-            yield f"{_name(entry)}: its fingerprint does not have its checksum"
+            yield f"{entry_title(entry)}: its fingerprint does not have its checksum"
         if row["sha256"] != entry.get("fingerprint"):
-            yield f"{_name(entry)}: its fingerprint is not the one that it was written with"
+            yield f"{entry_title(entry)}: its fingerprint is not the one that it was written with"
         q = unpack(data, (expected[0], expected[1]))
     except (StoreError, ValueError) as err:
-        yield f"{_name(entry)}: fingerprint: {err}"
+        yield f"{entry_title(entry)}: fingerprint: {err}"
         return
     if row["shape"] != expected:
-        yield f"{_name(entry)}: fingerprint of shape {row['shape']}, expected {expected}"
+        yield f"{entry_title(entry)}: fingerprint of shape {row['shape']}, expected {expected}"
     elif not np.isfinite(q).all():
-        yield f"{_name(entry)}: fingerprint is not finite"
+        yield f"{entry_title(entry)}: fingerprint is not finite"
 
 
-def recomputed(subject: VerifyContext) -> VerifyResult:
-    """The stored structures' fingerprints, computed again, and the stored ones."""
-    ids = [entry["_id"] for entry in subject.entries]
-    if len(ids) > SAMPLE and not subject.deep:
+def recomputed(context: VerifyContext) -> VerifyResult:
+    """Compute fingerprints of the stored structures again, and compare them with the stored ones."""
+    ids = [entry["_id"] for entry in context.entries]
+    if len(ids) > SAMPLE and not context.deep:
         chosen = np.random.default_rng(0).choice(len(ids), SAMPLE, replace=False)
-        ids = [ids[place] for place in np.sort(chosen)]
+        ids = [ids[index] for index in np.sort(chosen)]
     problems: list[str] = []
-    for start in range(0, len(ids), CHUNK):
-        subject.progress("recomputed", start, len(ids))
-        problems += _differences(subject, ids[start : start + CHUNK])
+    for start in range(0, len(ids), CELL_BATCH):
+        context.progress("recomputed", start, len(ids))
+        problems += _differences(context, ids[start : start + CELL_BATCH])
     return VerifyResult("recomputed", len(ids), problems)
 
 
-def _differences(subject: VerifyContext, ids: list[str]) -> Iterator[str]:
-    book = subject.ledger
+def _differences(context: VerifyContext, ids: list[str]) -> Iterator[str]:
+    book = context.ledger
     query = {"structure_id": {"$in": ids}, "fingerprint_hash": book.fingerprint.fingerprint_hash}
     rows = {row["structure_id"]: row for row in book.fingerprints.find(query)}
     cells = list(book.structures.find({"_id": {"$in": ids}}, {"structure": 1}))
@@ -150,131 +150,131 @@ def _differences(subject: VerifyContext, ids: list[str]) -> Iterator[str]:
         [to_atoms(Structure.from_dict(cell["structure"])) for cell in cells]
     )
     for cell, q in zip(cells, computed, strict=True):
-        entry = subject.by_id[cell["_id"]]
+        entry = context.by_id[cell["_id"]]
         stored = _readable(book, rows.get(cell["_id"]))
         if stored is not None and stored.shape == q.shape and np.isfinite(stored).all():
             error = np.abs(stored - q).max() / max(1.0, np.abs(q).max())
             if not error <= TOLERANCE:
-                yield f"{_name(entry)}: fingerprint differs by {error:.1e} from the structure's"
+                yield f"{entry_title(entry)}: fingerprint differs by {error:.1e} from the structure's"
 
 
 def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:
-    """Fingerprints of a document, or None: that it is missing or damaged is for `fingerprints` to say."""
+    """Read a document's fingerprints, or return None: `fingerprints` reports what is damaged."""
     try:
         return None if row is None else book.array_of(row)
     except (StoreError, ValueError):
         return None
 
 
-def covariances(subject: VerifyContext) -> VerifyResult:
-    """Each against its checksum; of a short ledger, or with `deep`, against the fold over the fingerprints."""
-    book = subject.ledger
-    ours = book.statistics_key()
+def covariances(context: VerifyContext) -> VerifyResult:
+    """Check each covariance against its checksum and its fold.
+
+    The fold over the fingerprints is made of a short ledger, or with `deep`.
+    """
+    book = context.ledger
     stored: dict[int, list[Any]] = {}
-    for row in book.covariances.find(ours, {"position": 1}):
+    for row in book.covariances.find(book.statistics_key(), {"position": 1}):
         stored.setdefault(row["position"], []).append(row["_id"])
     total = book.end()
     problems = [
-        f"position {place}: beyond the ledger's end at {total}" for place in stored if place > total
+        f"position {position}: beyond the ledger's end at {total}"
+        for position in stored
+        if position > total
     ]
-    problems += [
-        f"position {place}: {len(MODES)} were stored there, {len(stored.get(place, []))} are left"
-        for place in _ends(subject)
-        if len(stored.get(place, [])) < len(MODES)
-    ]
-    looked_at = 0
-    short = subject.deep or len(subject.entries) <= SAMPLE
-    folds = (
-        _folds(subject, max(stored, default=0))
-        if short
-        else ((place, {}) for place in sorted(stored))
-    )
-    for place, folded in folds:
-        for identifier in stored.get(place, []):
-            if (row := book.covariances.find_one({"_id": identifier})) is not None:
+    for position in _ends(context):
+        left = len(stored.get(position, []))
+        if left < len(MODES):
+            problems.append(f"position {position}: {len(MODES)} were stored there, {left} are left")
+    folds: Iterable[tuple[int, dict[str, SufficientStatistics]]]
+    if context.deep or len(context.entries) <= SAMPLE:
+        folds = _folds(context, max(stored, default=0))
+    else:
+        folds = ((position, {}) for position in sorted(stored))
+    checked = 0
+    for position, folded in folds:
+        for identifier in stored.get(position, []):
+            row = book.covariances.find_one({"_id": identifier})
+            if row is not None:
                 problems += _deviations(book, row, folded.get(row["mode"]))
-                looked_at += 1
-    return VerifyResult("covariances", looked_at, problems)
+                checked += 1
+    return VerifyResult("covariances", checked, problems)
 
 
-def _ends(subject: VerifyContext) -> Iterator[int]:
-    """Positions at which covariances were stored for sure: where a stage has ended that was counted, or followed."""
-    counted = {doc["iteration"]: doc for doc in subject.iterations}
-    groups = groupby(subject.entries, key=lambda entry: (entry["iteration"], entry["stage"]))
+def _ends(context: VerifyContext) -> Iterator[int]:
+    """Yield positions at which covariances were stored for sure.
+
+    They are the ends of stages that were counted, or that another stage follows.
+    """
+    counted = {doc["iteration"]: doc for doc in context.iterations}
+    groups = groupby(context.entries, key=lambda entry: (entry["iteration"], entry["stage"]))
     sizes = [(iteration, stage, sum(1 for _ in rows)) for (iteration, stage), rows in groups]
     start = 0
     for number, (iteration, stage, size) in enumerate(sizes, 1):
         doc = counted.get(iteration, {})
         entered = doc.get("import", {}).get("entered", 0)
         label_planned = "requested" in doc.get("label", {})
-        over = {**doc, **doc.get("top_up", {}), "anchor": label_planned}.get(
-            stage, False
-        ) is not False
+        counts = {**doc, **doc.get("top_up", {}), "anchor": label_planned}
+        has_ended = counts.get(stage, False) is not False
         if stage == IMPORT and 0 < entered <= size:
             yield start + entered
-        elif stage != IMPORT and (number < len(sizes) or over):
+        elif stage != IMPORT and (number < len(sizes) or has_ended):
             yield start + size
         start += size
 
 
 def _folds(
-    subject: VerifyContext, end: int
+    context: VerifyContext, end: int
 ) -> Iterator[tuple[int, dict[str, SufficientStatistics]]]:
-    """The statistics of the first 1, 2, … fingerprints, as far as these are there and finite."""
-    book = subject.ledger
+    """Yield the statistics of the first 1, 2, … fingerprints, as far as these are finite."""
+    book = context.ledger
     folded: dict[str, SufficientStatistics] = {
         mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode)
         for mode in MODES
     }
-    rest = iter(book.fingerprints_between(0, end))
-    for place in range(1, end + 1):
+    arrays = iter(book.fingerprints_between(0, end))
+    for position in range(1, end + 1):
         try:
-            q = next(rest)
+            q = next(arrays)
             for statistics in folded.values():
                 statistics.add(q)
-        except (
-            StoreError,
-            ValueError,
-        ):  # what is wrong with the fingerprint is for another check to say
+        except (StoreError, ValueError):
+            # another check reports what is wrong with the fingerprint
             return
-        subject.progress("covariances", place, end)
-        yield place, folded
+        context.progress("covariances", position, end)
+        yield position, folded
 
 
 def _deviations(
     book: Ledger, row: dict[str, Any], folded: SufficientStatistics | None
 ) -> Iterator[str]:
-    what = f"position {row['position']}, {row['mode']}"
+    title = f"position {row['position']}, {row['mode']}"
     try:
-        found = SufficientStatistics.from_bytes(book.arrays.get(row))
+        stored = SufficientStatistics.from_bytes(book.arrays.get(row))
     except (StoreError, ValueError) as err:
-        yield f"{what}: {err}"
+        yield f"{title}: {err}"
         return
-    if row["checksum"] != found.checksum():
-        yield f"{what}: its checksum is not that of its data"
+    if row["checksum"] != stored.checksum():
+        yield f"{title}: its checksum is not that of its data"
     expected = row["n"] if folded is None else folded.n
-    if not found.n == row["n"] == expected:
-        yield f"{what}: of {found.n} vectors, by its document {row['n']}; there are {expected}"
+    if not stored.n == row["n"] == expected:
+        yield f"{title}: of {stored.n} vectors, by its document {row['n']}; there are {expected}"
     if folded is None:
         return
-    components = np.union1d(found.populated, folded.populated)
-    mean, covariance = found.moments(components)
+    components = np.union1d(stored.populated, folded.populated)
+    mean, covariance = stored.moments(components)
     folded_mean, folded_covariance = folded.copy().moments(components)
-    for name, ours, theirs in (
+    for name, value, reference in (
         ("mean", mean, folded_mean),
         ("covariance", covariance, folded_covariance),
         ("entropy", np.array(row["entropy"]), np.array(folded.copy().entropy())),
     ):
-        largest = np.abs(theirs).max(initial=folded.regularization)
-        if not np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * largest):
-            yield f"{what}: {name} differs by {np.abs(ours - theirs).max():.1e} from the fold over the fingerprints"
+        largest = np.abs(reference).max(initial=folded.regularization)
+        if not np.allclose(value, reference, rtol=TOLERANCE, atol=TOLERANCE * largest):
+            difference = np.abs(value - reference).max()
+            yield f"{title}: {name} differs by {difference:.1e} from the fold over the fingerprints"
 
 
-def _name(entry: dict[str, Any]) -> str:
-    return f"position {entry['position']} ({entry['key']})"
-
-
-LEDGER_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
+LEDGER_CHECKS: tuple[Check, ...] = (
     ledger,
     fingerprints,
     recomputed,
@@ -283,4 +283,4 @@ LEDGER_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
 CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)
 """What every check looks at; `launch.verify` runs these and the workflow manager's."""
 
-__all__ = ["CHECKS", "DEEP_CHECKS", "checked"]
+__all__ = ["CHECKS", "DEEP_CHECKS", "run_check"]

@@ -1,4 +1,4 @@
-"""What follows from other documents, computed again (`--deep`): the gains of the entries, the draw of the splits.
+"""Compute again what follows from other documents (`--deep`): gains of entries, draws of splits.
 
 gain(n) = ΔH of the fingerprints at position n, given the statistics of all before it, in the mode
 of its run
@@ -6,114 +6,139 @@ of its run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
 from entropy_flows.schemas import AgnosticParams, schema_of
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.subject import VerifyContext, VerifyResult
+from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
 from entropy_flows.train import assign_splits
 
 TOLERANCE = 1e-9
-"""To which a gain is exact (see `entropy.spectrum`)."""
+"""Relative error of a gain (see `entropy.spectrum`)."""
 
 
-def gains(subject: VerifyContext) -> VerifyResult:
-    """Each entry's gain against the statistics before it; a search for cells without physics starts with none."""
-    apart = schema_of(subject.document["config"]) is AgnosticParams
-    statistics = _empty(subject)
+def gains(context: VerifyContext) -> VerifyResult:
+    """Check each entry's gain against the statistics before it.
+
+    A search for cells without physics starts with no statistics.
+    """
+    is_agnostic = schema_of(context.document["config"]) is AgnosticParams
+    statistics = _empty(context)
     problems: list[str] = []
     iteration = None
-    looked_at = 0
-    for entry, q in _fingerprinted(subject):
-        if apart and entry["iteration"] != iteration:
-            statistics = _empty(subject)
+    checked = 0
+    for entry, q in _fingerprinted(context):
+        if is_agnostic and entry["iteration"] != iteration:
+            statistics = _empty(context)
         iteration = entry["iteration"]
         if entry["gain"] is not None:
-            looked_at += 1
-            subject.progress("gains", entry["position"], len(subject.entries))
-            mode = entry.get("origin", {}).get(
-                "mode"
-            )  # an imported cell does not say in which it was judged
-            found = {one: statistics[one].gain(q) for one in (MODES if mode is None else [mode])}
-            if all(
-                abs(gain - entry["gain"]) > TOLERANCE * max(1.0, abs(gain))
-                for gain in found.values()
-            ):
-                told = " or ".join(f"{gain:.12g} ({one})" for one, gain in found.items())
-                problems.append(
-                    f"position {entry['position']} ({entry['key']}): gain {entry['gain']:.12g}, now {told}"
-                )
-        for one in statistics.values():
-            one.add(q)
-    return VerifyResult("gains", looked_at, problems)
+            checked += 1
+            context.progress("gains", entry["position"], len(context.entries))
+            mode = entry.get("origin", {}).get("mode")
+            # an imported cell does not say in which mode its gain was computed
+            modes = MODES if mode is None else [mode]
+            computed = {mode: statistics[mode].gain(q) for mode in modes}
+            if not any(_is_equal(gain, entry["gain"]) for gain in computed.values()):
+                values = " or ".join(f"{gain:.12g} ({mode})" for mode, gain in computed.items())
+                problems.append(f"{entry_title(entry)}: gain {entry['gain']:.12g}, now {values}")
+        for stats in statistics.values():
+            stats.add(q)
+    return VerifyResult("gains", checked, problems)
 
 
-def _empty(subject: VerifyContext) -> dict[Mode, SufficientStatistics]:
-    book = subject.ledger
+def _is_equal(gain: float, stored: float) -> bool:
+    return abs(gain - stored) <= TOLERANCE * max(1.0, abs(gain))
+
+
+def _empty(context: VerifyContext) -> dict[Mode, SufficientStatistics]:
+    book = context.ledger
     return {
         mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode)
         for mode in MODES
     }
 
 
-def _fingerprinted(subject: VerifyContext) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Entries with their fingerprints, as far as these are whole: what is wrong with them is for others to say."""
-    rest = iter(subject.ledger.fingerprints_between(0, len(subject.entries)))
-    for entry in subject.entries:
+def _fingerprinted(context: VerifyContext) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield entries with their fingerprints, as far as these are whole; others report the rest."""
+    arrays = iter(context.ledger.fingerprints_between(0, len(context.entries)))
+    for entry in context.entries:
         try:
-            yield entry, next(rest)
+            yield entry, next(arrays)
         except (StoreError, ValueError, StopIteration):
             return
 
 
-def drawn(subject: VerifyContext) -> VerifyResult:
-    """The parts of each iteration's cells, drawn again as they were then; where cells came since, that is told."""
+def drawn(context: VerifyContext) -> VerifyResult:
+    """Draw the splits of each iteration's cells again, as they were drawn then."""
+    labels = _split_labels(context)
+    problems: list[str] = []
+    wasted: list[str] = []
+    checked = 0
+    for document in context.iterations:
+        plan = document.get("plan", {}).get("split")
+        if plan is None:
+            continue
+        iteration = document["iteration"]
+        cells = [
+            label
+            for label in labels
+            if label["iteration"] <= iteration and label["position"] < plan["end"]
+        ]
+        before = _splits_before(cells, iteration)
+        if (len(cells), len(before)) != (plan["cells"], plan["assigned"]):
+            wasted.append(
+                f"iteration {iteration}: its cells are others than when their parts were drawn"
+            )
+            continue
+        splits = _draw(context, cells, before, plan)
+        new = [label for label in cells if label["key"] not in before]
+        checked += len(new)
+        for label in new:
+            split = splits[label["key"]]
+            if split != label["split"]:
+                problems.append(
+                    f"{entry_title(label)}: is in {label['split']}, was drawn for {split}"
+                )
+    return VerifyResult("drawn", checked, problems, wasted)
+
+
+def _split_labels(context: VerifyContext) -> list[dict[str, Any]]:
+    """Return the labels that are trained on and have a split, in ledger order."""
     names = ("key", "position", "iteration", "split", "given_split", "free_energy", "structure_id")
-    good = {
-        "campaign": subject.store.name,
+    query = {
+        "campaign": context.store.name,
         "converged": True,
         "foreign": {"$ne": True},
         "flagged": {"$ne": True},
+        "split": {"$ne": None},
     }
-    labels = subject.store.database["labels"].find(
-        {**good, "split": {"$ne": None}}, dict.fromkeys(names, 1)
-    )
-    rows = [row for row in labels.sort("position", 1) if row["structure_id"] in subject.by_id]
-    problems: list[str] = []
-    wasted: list[str] = []
-    looked_at = 0
-    for doc in subject.iterations:
-        if (plan := doc.get("plan", {}).get("split")) is None:
-            continue
-        number = doc["iteration"]
-        cells = [
-            row for row in rows if row["iteration"] <= number and row["position"] < plan["end"]
-        ]
-        before = {row["key"]: row["split"] for row in cells if row["iteration"] < number}
-        before |= {
-            row["key"]: row["given_split"] for row in cells if row.get("given_split") is not None
-        }
-        if (len(cells), len(before)) != (plan["cells"], plan["assigned"]):
-            wasted.append(
-                f"iteration {number}: its cells are others than when their parts were drawn"
-            )
-            continue
-        energies = [
-            row["free_energy"] / subject.by_id[row["structure_id"]]["n_atoms"] for row in cells
-        ]
-        again = assign_splits(
-            before, energies, [row["key"] for row in cells], plan["fractions"], plan["seed"]
-        )
-        new = [row for row in cells if row["key"] not in before]
-        looked_at += len(new)
-        problems += [
-            f"position {row['position']} ({row['key']}): is in {row['split']}, was drawn for {again[row['key']]}"
-            for row in new
-            if again[row["key"]] != row["split"]
-        ]
-    return VerifyResult("drawn", looked_at, problems, wasted)
+    rows = context.store.database["labels"].find(query, dict.fromkeys(names, 1))
+    return [row for row in rows.sort("position", 1) if row["structure_id"] in context.by_id]
 
 
-DEEP_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (gains, drawn)
+def _splits_before(cells: list[dict[str, Any]], iteration: int) -> dict[str, str]:
+    """Return key → split, of the cells that had one when those of an iteration were drawn."""
+    splits = {label["key"]: label["split"] for label in cells if label["iteration"] < iteration}
+    for label in cells:
+        if label.get("given_split") is not None:
+            splits[label["key"]] = label["given_split"]
+    return splits
+
+
+def _draw(
+    context: VerifyContext,
+    cells: list[dict[str, Any]],
+    before: dict[str, str],
+    plan: dict[str, Any],
+) -> dict[str, str]:
+    """Draw the splits of cells as an iteration's plan says: key → split."""
+    energies = [
+        label["free_energy"] / context.by_id[label["structure_id"]]["n_atoms"] for label in cells
+    ]
+    keys = [label["key"] for label in cells]
+    return assign_splits(before, energies, keys, plan["fractions"], plan["seed"])
+
+
+DEEP_CHECKS: tuple[Check, ...] = (gains, drawn)

@@ -1,69 +1,84 @@
-"""Labels, iterations and models: whether each belongs to what it says it does, and is whole."""
+"""Verify labels, iterations and models: each is whole, and belongs to what it names."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from gridfs import GridFSBucket
 
 from entropy_flows.potentials import split_model
-from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
-from entropy_flows.store.subject import VerifyContext, VerifyResult, file_defect
+from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES, Stage
+from entropy_flows.store.labels import SPLITS
+from entropy_flows.store.verify_context import (
+    Check,
+    VerifyContext,
+    VerifyResult,
+    entry_title,
+    file_defect,
+)
 
-SPLITS = (None, "train", "val", "test")
-PLACE = ("key", "position", "iteration", "stage")
+COPIED_FIELDS = ("key", "position", "iteration", "stage")
+"""Fields that a label has from its entry."""
 
 
-def labels(subject: VerifyContext) -> VerifyResult:
-    """Of an entry each, at its place; with finite numbers, or with a reason; one for each entry that was labelled."""
+def labels(context: VerifyContext) -> VerifyResult:
+    """Check that each label is of an entry, with finite numbers or a reason, and that none lacks."""
     problems: list[str] = []
-    trained = {model["iteration"] for model in _models(subject)}
-    gathered = trained | {
-        doc["iteration"] for doc in subject.iterations if "failed" in doc.get("label", {})
-    }
-    seen = Counter[tuple[str, str]]()
+    counts = Counter[tuple[str, str]]()
     hashes = Counter[str]()
-    for number, label in enumerate(subject.store.labels()):
-        subject.progress("labels", number, len(subject.entries))
-        entry = subject.by_id.get(label["structure_id"]) or _later(subject, label["structure_id"])
+    for number, label in enumerate(context.store.labels()):
+        context.progress("labels", number, len(context.entries))
+        identifier = label["structure_id"]
+        entry = context.by_id.get(identifier) or _later(context, identifier)
         problems += _defects(label, entry)
-        seen[label["structure_id"], label["engine_hash"]] += 1
+        counts[label["structure_id"], label["engine_hash"]] += 1
         hashes[label["engine_hash"]] += not label.get("foreign")
-    problems += [
-        f"entry {structure}: {n} labels with the same settings"
-        for (structure, _), n in seen.items()
-        if n > 1
-    ]
-    if len(mixed := +hashes) > 1:
-        counts = ", ".join(f"{n} of {name[:8]}…" for name, n in mixed.most_common())
-        problems.append(f"labels of {len(mixed)} settings of the engine are mixed: {counts}")
-    labelled = {structure for structure, _ in seen}
-    missing = [
-        e for e in subject.entries if e["iteration"] in gathered and e["_id"] not in labelled
-    ]
-    failed = {row["iteration"]: row for row in subject.store.failures(stage="label")}
-    lost = [f"{_name(entry)}: no label" for entry in missing if entry["iteration"] not in failed]
-    known = [
-        f"{_name(entry)}: no label, {row['place']} failed: {row['message']}"
-        for entry in missing
-        if (row := failed.get(entry["iteration"])) is not None
-    ]
-    return VerifyResult("labels", seen.total(), problems + lost, known)
+    for (identifier, _), n in counts.items():
+        if n > 1:
+            problems.append(f"entry {identifier}: {n} labels with the same settings")
+    engines = +hashes
+    if len(engines) > 1:
+        shares = ", ".join(f"{n} of {name[:8]}…" for name, n in engines.most_common())
+        problems.append(f"labels of {len(engines)} settings of the engine are mixed: {shares}")
+    lost, explained = _missing_labels(context, {identifier for identifier, _ in counts})
+    return VerifyResult("labels", counts.total(), problems + lost, explained)
+
+
+def _missing_labels(context: VerifyContext, labelled: set[str]) -> tuple[list[str], list[str]]:
+    """Return the entries of gathered iterations without a label, and those of a failed job."""
+    gathered = {model["iteration"] for model in _models(context)}
+    for document in context.iterations:
+        if "failed" in document.get("label", {}):
+            gathered.add(document["iteration"])
+    failures = {row["iteration"]: row for row in context.store.failures(stage="label")}
+    lost: list[str] = []
+    explained: list[str] = []
+    for entry in context.entries:
+        if entry["iteration"] not in gathered or entry["_id"] in labelled:
+            continue
+        line = f"{entry_title(entry)}: no label"
+        failure = failures.get(entry["iteration"])
+        if failure is None:
+            lost.append(line)
+        else:
+            explained.append(f"{line}, {failure['place']} failed: {failure['message']}")
+    return lost, explained
 
 
 def _defects(label: dict[str, Any], entry: dict[str, Any] | None) -> Iterator[str]:
-    what = f"label of position {label['position']} ({label['key']})"
+    title = f"label of {entry_title(label)}"
     if entry is None:
-        yield f"{what}: its structure is not in the ledger"
+        yield f"{title}: its structure is not in the ledger"
         return
-    if wrong := [name for name in PLACE if label[name] != entry[name]]:
-        yield f"{what}: the ledger has another {', '.join(wrong)}"
+    different = [name for name in COPIED_FIELDS if label[name] != entry[name]]
+    if different:
+        yield f"{title}: the ledger has another {', '.join(different)}"
     if not label["converged"]:
         if not label.get("reason"):
-            yield f"{what}: failed, and no reason is given"
+            yield f"{title}: failed, and no reason is given"
         return
     for name, shape in (
         ("energy", ()),
@@ -74,141 +89,143 @@ def _defects(label: dict[str, Any], entry: dict[str, Any] | None) -> Iterator[st
         if label.get(name) is None and name == "stress":
             continue
         try:
-            value = np.array(label.get(name), dtype=float)  # None becomes nan
+            # None becomes nan
+            value = np.array(label.get(name), dtype=float)
         except ValueError:
-            yield f"{what}: {name} is not an array of numbers"
+            yield f"{title}: {name} is not an array of numbers"
             continue
         if value.shape != shape:
-            yield f"{what}: {name} has shape {value.shape}, expected {shape}"
+            yield f"{title}: {name} has shape {value.shape}, expected {shape}"
         elif not np.isfinite(value).all():
-            yield f"{what}: {name} is not finite"
+            yield f"{title}: {name} is not finite"
 
 
-def splits(subject: VerifyContext) -> VerifyResult:
-    """A cell is in one part, for good; what a model was trained on has one."""
-    problems = []
-    trained = max((model["iteration"] for model in _models(subject)), default=0)
-    parts: dict[str, set[str | None]] = {}
-    for label in subject.store.labels(converged=True, foreign={"$ne": True}, flagged={"$ne": True}):
-        parts.setdefault(label["key"], set()).add(label.get("split"))
-        if label.get("split") is None and label["iteration"] <= trained:
+def splits(context: VerifyContext) -> VerifyResult:
+    """Check that a cell has one split, for good, and that what a model was trained on has one."""
+    problems: list[str] = []
+    trained = max((model["iteration"] for model in _models(context)), default=0)
+    by_key: dict[str, set[str | None]] = {}
+    labels = context.store.labels(converged=True, foreign={"$ne": True}, flagged={"$ne": True})
+    for label in labels:
+        split = label.get("split")
+        by_key.setdefault(label["key"], set()).add(split)
+        if split is None and label["iteration"] <= trained:
             problems.append(
-                f"{_name(label)}: the model of iteration {trained} saw it, and it is in no part"
+                f"{entry_title(label)}: the model of iteration {trained} saw it, "
+                f"and it is in no part"
             )
-    for key, found in parts.items():
-        if len(found) > 1 or not found <= set(SPLITS):
-            problems.append(
-                f"{key}: is in {', '.join(sorted(map(str, found)))}, expected one of train, val, test"
-            )
-    return VerifyResult("splits", len(parts), problems)
+    for key, values in by_key.items():
+        if len(values) > 1 or not values <= set(SPLITS):
+            names = ", ".join(sorted(map(str, values)))
+            problems.append(f"{key}: is in {names}, expected one of train, val, test")
+    return VerifyResult("splits", len(by_key), problems)
 
 
-def iterations(subject: VerifyContext) -> VerifyResult:
-    """What the stages counted, and what there is of it."""
-    in_ledger = Counter((entry["iteration"], entry["stage"]) for entry in subject.entries)
-    numbers = {doc["iteration"] for doc in subject.iterations}
+def iterations(context: VerifyContext) -> VerifyResult:
+    """Check what the stages counted against the documents that there are."""
+    in_ledger = Counter((entry["iteration"], entry["stage"]) for entry in context.entries)
+    numbers = {document["iteration"] for document in context.iterations}
     missing = sorted({iteration for iteration, _ in in_ledger} - numbers)
     problems = [f"iteration {number}: entries in the ledger, and no document" for number in missing]
-    trained = {model["iteration"] for model in _models(subject)}
-    for doc in subject.iterations:
-        number, label = doc["iteration"], doc.get("label", {})
-        there = {stage: in_ledger[number, stage] for stage in LEDGER_STAGES if stage != IMPORT}
-        pairs = [
-            (stage, doc.get(stage, {}).get("accepted"), there[stage])
-            for stage in ("select", "refine")
-        ]
-        pairs.append(("imported", doc.get("import", {}).get("entered"), in_ledger[number, IMPORT]))
-        pairs.append(("requested", label.get("requested"), sum(there.values())))
-        if "failed" in label:
-            pairs.append(("labelled", label["labelled"], _labelled(subject, number)))
-        elif label and number in trained:
+    trained = {model["iteration"] for model in _models(context)}
+    for document in context.iterations:
+        number = document["iteration"]
+        label = document.get("label", {})
+        if label and "failed" not in label and number in trained:
             problems.append(
                 f"iteration {number}: a model was trained, but its labels were not counted"
             )
-        problems += [
-            f"iteration {number}, {what}: {counted} by its document, there are {n}"
-            for what, counted, n in pairs
-            if counted is not None and counted != n
-        ]
-    return VerifyResult("iterations", len(subject.iterations), problems)
+        for name, counted, n in _counts(context, document, in_ledger):
+            if counted is not None and counted != n:
+                problems.append(
+                    f"iteration {number}, {name}: {counted} by its document, there are {n}"
+                )
+    return VerifyResult("iterations", len(context.iterations), problems)
 
 
-def _labelled(subject: VerifyContext, iteration: int) -> int:
-    """Good labels of an iteration."""
+def _counts(
+    context: VerifyContext, document: dict[str, Any], in_ledger: Counter[tuple[int, str]]
+) -> Iterator[tuple[str, int | None, int]]:
+    """Yield what an iteration counts: name, number by its document, number of documents."""
+    number = document["iteration"]
+    label = document.get("label", {})
+    stages = {stage: in_ledger[number, stage] for stage in LEDGER_STAGES if stage != IMPORT}
+    for stage in (Stage.SELECT.value, Stage.REFINE.value):
+        yield stage, document.get(stage, {}).get("accepted"), stages[stage]
+    yield "imported", document.get("import", {}).get("entered"), in_ledger[number, IMPORT]
+    yield "requested", label.get("requested"), sum(stages.values())
+    if "failed" in label:
+        yield "labelled", label["labelled"], _labelled(context, number)
+
+
+def _labelled(context: VerifyContext, iteration: int) -> int:
+    """Count the good labels of an iteration."""
     query = {
-        "campaign": subject.store.name,
+        "campaign": context.store.name,
         "iteration": iteration,
         "converged": True,
         "stage": {"$ne": IMPORT},
     }
-    return subject.store.database["labels"].count_documents(query)
+    return context.store.database["labels"].count_documents(query)
 
 
-def models(subject: VerifyContext) -> VerifyResult:
-    """Files that are there and have their checksum, a parent of the same campaign, an iteration each."""
-    found = _models(subject)
-    references, numbers = (
-        {model["reference"] for model in found},
-        [model["iteration"] for model in found],
-    )
-    problems = []
-    for count, model in enumerate(found):
-        subject.progress("models", count, len(found))
-        what = f"model of iteration {model['iteration']}"
+def models(context: VerifyContext) -> VerifyResult:
+    """Check models: whole files, a parent of the same campaign, one for each iteration."""
+    rows = _models(context)
+    references = {model["reference"] for model in rows}
+    numbers = [model["iteration"] for model in rows]
+    problems: list[str] = []
+    for count, model in enumerate(rows):
+        context.progress("models", count, len(rows))
+        title = f"model of iteration {model['iteration']}"
         if model["sha256"] is not None:
-            problems += [f"{what}: {defect}" for defect in _file_defects(subject, model)]
+            problems += [f"{title}: {defect}" for defect in _file_defects(context, model)]
         if model["iteration"] > 0 and model.get("parent") not in references:
-            problems.append(
-                f"{what}: its parent {str(model.get('parent'))[:20]}… is no model of this campaign"
-            )
+            parent = str(model.get("parent"))[:20]
+            problems.append(f"{title}: its parent {parent}… is no model of this campaign")
     trained = sorted(number for number in numbers if number > 0)
     if trained != list(range(1, len(trained) + 1)) or (numbers and 0 not in numbers):
-        problems.append(
-            f"models of iterations {', '.join(map(str, sorted(numbers)))}: expected all from 0 on, once each"
-        )
-    return VerifyResult("models", len(found), problems)
+        listed = ", ".join(map(str, sorted(numbers)))
+        problems.append(f"models of iterations {listed}: expected all from 0 on, once each")
+    return VerifyResult("models", len(rows), problems)
 
 
-def members(subject: VerifyContext) -> VerifyResult:
-    """Files of the committees' further members."""
-    found = list(subject.store.database["members"].find({"campaign": subject.store.name}))
+def members(context: VerifyContext) -> VerifyResult:
+    """Check the files of the committees' further members."""
+    rows = list(context.store.database["members"].find({"campaign": context.store.name}))
     problems = [
         f"member {model['member']} of iteration {model['iteration']}: {defect}"
-        for model in found
-        for defect in _file_defects(subject, model)
+        for model in rows
+        for defect in _file_defects(context, model)
     ]
-    return VerifyResult("members", len(found), problems)
+    return VerifyResult("members", len(rows), problems)
 
 
-def _file_defects(subject: VerifyContext, model: dict[str, Any]) -> Iterator[str]:
+def _file_defects(context: VerifyContext, model: dict[str, Any]) -> Iterator[str]:
     if split_model(model["reference"])[0] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
-    described = subject.store.database["models.files"].find_one(
-        {"_id": model["file"]}, {"metadata": 1}
-    )
-    if described is not None and described.get("metadata", {}).get("sha256") != model["sha256"]:
+    files = context.store.database["models.files"]
+    entry = files.find_one({"_id": model["file"]}, {"metadata": 1})
+    if entry is not None and entry.get("metadata", {}).get("sha256") != model["sha256"]:
         yield "its file is not entered under its checksum"
-    bucket = GridFSBucket(subject.store.database, "models")
-    if defect := file_defect(bucket, model["file"], model["sha256"]):
+    bucket = GridFSBucket(context.store.database, "models")
+    defect = file_defect(bucket, model["file"], model["sha256"])
+    if defect is not None:
         yield defect
 
 
-def _models(subject: VerifyContext) -> list[dict[str, Any]]:
+def _models(context: VerifyContext) -> list[dict[str, Any]]:
     return list(
-        subject.store.database["models"].find({"campaign": subject.store.name}).sort("iteration", 1)
+        context.store.database["models"].find({"campaign": context.store.name}).sort("iteration", 1)
     )
 
 
-def _later(subject: VerifyContext, structure: str) -> dict[str, Any] | None:
-    """An entry that was appended after the ledger was read."""
-    return subject.ledger.structures.find_one({"_id": structure, "campaign": subject.store.name})
+def _later(context: VerifyContext, structure_id: str) -> dict[str, Any] | None:
+    """Return an entry that was appended after the ledger was read."""
+    return context.ledger.structures.find_one({"_id": structure_id, "campaign": context.store.name})
 
 
-def _name(row: dict[str, Any]) -> str:
-    return f"position {row['position']} ({row['key']})"
-
-
-LABEL_CHECKS: tuple[Callable[[VerifyContext], VerifyResult], ...] = (
+LABEL_CHECKS: tuple[Check, ...] = (
     iterations,
     labels,
     splits,

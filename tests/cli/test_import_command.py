@@ -13,7 +13,7 @@ from cells import Spring, rattled
 from entropy_flows import load_campaign
 from entropy_flows.cli import main
 from entropy_flows.geometry import to_structure
-from entropy_flows.store import CampaignStore, subject
+from entropy_flows.store import CampaignStore, verify_context
 
 DEMO = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
 
@@ -52,7 +52,7 @@ def command(database, tmp_path, campaign, monkeypatch, capsys):
     """Run a command; exit code and what it prints, in one line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(subject, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(verify_context, "SETTLE_SECONDS", 0.0)
 
     def run(name, *options):
         arguments = ["entropy-flows", name, campaign, *options, "-C", tmp_path / "folder"]

@@ -6,14 +6,14 @@ from test_loop import campaign_file, command
 
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.session import stored
-from entropy_flows.store import subject
+from entropy_flows.store import verify_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def test_every_field_is_named_or_free(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subject, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(verify_context, "SETTLE_SECONDS", 0.0)
     train = {"preset": "small", "max_epochs": 2, "committee": 2}
     file = campaign_file(tmp_path, train=train)
     done = command("run", file, "--workers", 1, timeout=1800)

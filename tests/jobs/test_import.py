@@ -20,7 +20,7 @@ from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.verify import verify
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, Entry, StoreError, ledger, subject
+from entropy_flows.store import CampaignStore, Entry, StoreError, ledger, verify_context
 from entropy_flows.train import TrainParams
 
 CONFIG = {
@@ -60,7 +60,7 @@ FRAMES = [frame(seed) for seed in range(12)]
 @pytest.fixture
 def store(database, monkeypatch):
     monkeypatch.setattr(importing, "CHUNK", 5)
-    monkeypatch.setattr(subject, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(verify_context, "SETTLE_SECONDS", 0.0)
     store = CampaignStore(database, "test")
     store.create(CAMPAIGN)
     return store

@@ -15,7 +15,7 @@ from entropy_flows.jobs.train import split_cells
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.verify import verify
 from entropy_flows.settings import settings
-from entropy_flows.store import StoreError, subject
+from entropy_flows.store import StoreError
 from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
 from entropy_flows.store.seals import setting
@@ -63,11 +63,11 @@ def test_what_the_jobs_write_is_clean(store, pad):
     checks = verify(store, FireWorksManager(pad))
     assert {check.name: check.problems for check in checks if check.problems} == {}
     assert {check.name: check.wasted for check in checks if check.wasted} == {}
-    looked_at = {check.name: check.looked_at for check in checks}
-    assert looked_at == {
+    checked = {check.name: check.checked for check in checks}
+    assert checked == {
         "ledger": 9, "fingerprints": 9, "recomputed": 9, "covariances": 8, "seals": 39, "chain": 9, "referred to": 2,
         "iterations": 2, "labels": 6, "splits": 5, "models": 2, "members": 0, "outputs": 2, "arrays": 1, "launchpad": 2,
-        "leases": 0, "indexes": looked_at["indexes"], "checkpoints": 0,
+        "leases": 0, "indexes": checked["indexes"], "checkpoints": 0,
     }  # fmt: skip
 
 
@@ -210,11 +210,11 @@ SPOILED = {
         },
     ),
     "a wrong rank": (
-        set_in("structures", {"position": 5}, rank=2),
-        {"ledger": "stage 'anchor' with rank 2"},
+        set_in("structures", {"position": 5}, rank=1),
+        {"ledger": "stage 'anchor' with rank 1"},
     ),
     "an iteration out of order": (
-        set_in("structures", {"position": 8}, iteration=1, rank=3, stage="anchor"),
+        set_in("structures", {"position": 8}, iteration=1, rank=2, stage="anchor"),
         {
             "ledger": "iteration 1, anchor after",
             "covariances": "position 8: 2 were stored there, 0 are left",
@@ -493,7 +493,7 @@ def test_checkpoints_of_a_campaign_that_has_ended(store, pad):
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(100))
     checkpoints = verify(store, FireWorksManager(pad))[-1]
-    assert (checkpoints.looked_at, checkpoints.wasted) == (1, [])
+    assert (checkpoints.checked, checkpoints.wasted) == (1, [])
     store.set_state("done")
     assert (
         "1 files, 100 bytes, of a campaign that has ended"
@@ -514,7 +514,7 @@ def test_what_is_being_written_is_not_wrong(store, pad, monkeypatch):
         pad.fireworks.delete_one({"fw_id": 99})
         store.database["blobs.files"].replace_one({"_id": blob["_id"]}, blob, upsert=True)
 
-    monkeypatch.setattr(subject.time, "sleep", a_moment_later)
+    monkeypatch.setattr(verify_context.time, "sleep", a_moment_later)
     assert found(store, pad) == {}
 
 
@@ -546,7 +546,7 @@ def test_a_sample_or_everything(store, pad, monkeypatch):
             deep=deep,
             on_progress=lambda *progress: seen.append(progress),
         )
-        assert {check.name: check.looked_at for check in checks}["recomputed"] == expected
+        assert {check.name: check.checked for check in checks}["recomputed"] == expected
     assert {name for name, _, _ in seen} >= {
         "fingerprints",
         "recomputed",

@@ -1,4 +1,4 @@
-"""What a check of a campaign is given, and what it says."""
+"""What every check of a campaign takes and returns."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
     name
-        What.
-    looked_at
-        How many of it.
+        Name of the check.
+    checked
+        Number of documents or files that it looked at.
     problems
         What is wrong, a line each.
     wasted
@@ -42,7 +42,7 @@ class VerifyResult:
     """
 
     name: str
-    looked_at: int
+    checked: int
     problems: list[str]
     wasted: list[str] = field(default_factory=list)
 
@@ -87,9 +87,8 @@ class VerifyContext:
     @cached_property
     def entries(self) -> list[dict[str, Any]]:
         """The ledger's entries in order, without their structures."""
-        _ = (
-            self.iterations
-        )  # read before: of a campaign that runs, what they count is in the ledger by now
+        # read the iterations first: what those of a running campaign count is in the ledger by now
+        _ = self.iterations
         names = (
             "key",
             "position",
@@ -101,8 +100,8 @@ class VerifyContext:
             "gain",
             "origin.mode",
         )
-        found = self.ledger.structures.find({"campaign": self.store.name}, dict.fromkeys(names, 1))
-        return list(found.sort("position", 1))
+        rows = self.ledger.structures.find({"campaign": self.store.name}, dict.fromkeys(names, 1))
+        return list(rows.sort("position", 1))
 
     @cached_property
     def by_id(self) -> dict[str, dict[str, Any]]:
@@ -110,30 +109,39 @@ class VerifyContext:
         return {entry["_id"]: entry for entry in self.entries}
 
     def progress(self, name: str, done: int, total: int) -> None:
-        """Tell whoever watches."""
+        """Report how far a check is, if somebody watches."""
         if self.on_progress is not None:
             self.on_progress(name, done, total)
 
 
+Check = Callable[[VerifyContext], VerifyResult]
+
+
+def entry_title(row: dict[str, Any]) -> str:
+    """Return how messages name an entry of the ledger, or its label."""
+    return f"position {row['position']} ({row['key']})"
+
+
 def file_defect(bucket: GridFSBucket, file: Any, sha256: str | None) -> str | None:
-    """What is wrong with a file in GridFS that was written with this checksum; None if nothing is."""
+    """Return what is wrong with a file in GridFS that was written with this checksum, or None."""
     try:
         stream = bucket.open_download_stream(file)
-        found = bytes_sha256(iter(lambda: stream.read(2**20), b""))
+        checksum = bytes_sha256(iter(lambda: stream.read(2**20), b""))
     except NoFile:
         return "its file is not in the database"
     except CorruptGridFile:
         return "its file is not whole"
-    return None if found == sha256 else "its file does not have its checksum"
+    return None if checksum == sha256 else "its file does not have its checksum"
 
 
 def lasting(find: Callable[[], list[str]]) -> list[str]:
-    """The problems found now and again a moment later: the campaign may be running."""
-    if first := find():
-        time.sleep(SETTLE_SECONDS)
-        second = set(find())
-        return [problem for problem in first if problem in second]
-    return []
+    """Return the problems that are still there a moment later: the campaign may be running."""
+    first = find()
+    if not first:
+        return []
+    time.sleep(SETTLE_SECONDS)
+    second = set(find())
+    return [problem for problem in first if problem in second]
 
 
 def find_in_batches(

@@ -145,4 +145,4 @@ def show_searches(
     searches = [doc["ascend"] for doc in iterations if "ascend" in doc]
     console.print(terminal_table(search_rows(searches), "searches", right_from=2))
     for failure in failures:
-        console.print(f"[red]{failure['place']} failed: {failure['message']}[/red]")
+        console.print(f"[red]{failure['title']} failed: {failure['message']}[/red]")

@@ -86,7 +86,7 @@ def show_iterations(
     """
     console.print(terminal_table(iteration_table_rows(iterations), "iterations", right_from=1))
     for failure in failures:
-        job = f"iteration {failure['iteration']}, {failure['place']}"
+        job = f"iteration {failure['iteration']}, {failure['title']}"
         console.print(f"[red]{job} failed: {failure['message']}[/red]")
     for line in decision_lines(iterations):
         console.print(f"[yellow]{line}[/yellow]", highlight=False, soft_wrap=True)

@@ -110,7 +110,7 @@ class FinishDatasetMaker(StageMaker):
         admitted = document(AdmitDoc, admission)
         if admitted is None:
             failure = next(reversed(store.failures()), None)
-            message = f"{failure['place']}: {failure['message']}" if failure else "no cells"
+            message = f"{failure['title']}: {failure['message']}" if failure else "no cells"
             store.set_state("failed", message)
             return StateDoc(state="failed", message=message)
         lost = len(store.failures(stage="ascend"))

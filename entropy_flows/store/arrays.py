@@ -30,8 +30,9 @@ ARRAYS = "arrays"
 INLINE_BYTES = 2**20
 """Longest byte string that is stored within its document."""
 CHUNK_BYTES = 255 * 1024
-"""Of a GridFS file, as its specification recommends."""
-CHUNKS_A_WRITE = 16
+"""Bytes of a chunk of a GridFS file, as its specification recommends."""
+CHUNKS_PER_WRITE = 16
+"""Chunks that one request writes."""
 OWNERS = ("fingerprints", "covariances")
 """Collections whose documents may name a file."""
 
@@ -76,8 +77,8 @@ class Arrays:
             {"files_id": name, "n": number, "data": Binary(data[start : start + CHUNK_BYTES])}
             for number, start in enumerate(starts)
         ]
-        for first in range(0, len(chunks), CHUNKS_A_WRITE):
-            self.chunks.insert_many(chunks[first : first + CHUNKS_A_WRITE])
+        for first in range(0, len(chunks), CHUNKS_PER_WRITE):
+            self.chunks.insert_many(chunks[first : first + CHUNKS_PER_WRITE])
         return {"file": name}
 
     def get(self, document: dict[str, Any]) -> bytes:
@@ -94,21 +95,23 @@ class Arrays:
             return GridFSBucket(self.database, ARRAYS).open_download_stream(document["file"]).read()
         except (NoFile, CorruptGridFile) as err:
             raise StoreError(
-                f"campaign {self.campaign!r}: array {document['file']} is not whole in the database "
-                f"({type(err).__name__}); see `entropy-flows verify`"
+                f"campaign {self.campaign!r}: array {document['file']} is not whole in the "
+                f"database ({type(err).__name__}); see `entropy-flows verify`"
             ) from None
 
     def unused(self) -> list[str]:
-        """Files that no document names: what an interrupted write has left, or one that is going on."""
-        ours = {"metadata.campaign": self.campaign}
-        names = {file["_id"] for file in self.files.find(ours, {"_id": 1})}
+        """Return the files that no document names.
+
+        An interrupted write has left them, or one that is going on.
+        """
+        query = {"metadata.campaign": self.campaign}
+        names = {file["_id"] for file in self.files.find(query, {"_id": 1})}
         if not names:
             return []
-        named = {"campaign": self.campaign, "file": {"$gt": ""}}
+        query = {"campaign": self.campaign, "file": {"$gt": ""}}
         for collection in OWNERS:
-            names.difference_update(
-                row["file"] for row in self.database[collection].find(named, {"file": 1})
-            )
+            rows = self.database[collection].find(query, {"file": 1})
+            names.difference_update(row["file"] for row in rows)
         return sorted(names)
 
     def delete(self, names: Iterable[str]) -> None:
@@ -119,7 +122,7 @@ class Arrays:
 
 
 def pack(q: Array) -> bytes:
-    """Fingerprints (n_atoms, dim) without the components that are 0 for all atoms.
+    """Pack fingerprints (n_atoms, dim) without the components that are 0 for all atoms.
 
     The k numbers of the populated components (<u4, ascending), then their values (n_atoms, k) as
     <f8 by rows.
@@ -130,7 +133,7 @@ def pack(q: Array) -> bytes:
 
 
 def unpack(data: bytes, shape: tuple[int, int]) -> Array:
-    """Inverse of `pack`, to the last bit.
+    """Unpack what `pack` has packed, to the last bit.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Physics checks: one row for each campaign, model, check, phase and its hash, so that a killed run goes on."""
+"""Physics checks: a row for each campaign, model, check, phase and hash, so that a run goes on."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ class PhysicsChecks:
     """
 
     def __init__(self, database: Database, name: str):
-        self.database, self.name = database, name
+        self.database = database
+        self.name = name
 
     def save(self, model: str, check: str, phase: str, check_hash: str, **fields: Any) -> None:
-        """Keep a check's result, or the reason why there is none; the first one written stays.
+        """Store a check's result, or the reason why there is none; the first one written stays.
 
         Parameters
         ----------
         model
             Reference of the model, or of the label engine.
         check, phase
-            What was checked.
+            Names of the check and of the phase.
         check_hash
             Hash of all that decides the result beside the model.
         **fields
@@ -49,14 +50,17 @@ class PhysicsChecks:
         insert_once(self.database["checks"], key, {**fields, "created": datetime.now(UTC)})
 
     def find(self, **query: Any) -> list[dict[str, Any]]:
-        """Rows with these fields, the oldest first."""
-        return list(
-            self.database["checks"]
-            .find({"campaign": self.name, **query})
-            .sort("created", ASCENDING)
-        )
+        """Return the rows with these fields, the oldest first."""
+        rows = self.database["checks"].find({"campaign": self.name, **query})
+        return list(rows.sort("created", ASCENDING))
 
     def delete_failed(self, model: str) -> int:
-        """Delete the rows of a model that have no result, so that they are tried again; how many there were."""
+        """Delete the rows of a model without a result, so that they are tried again.
+
+        Returns
+        -------
+        int
+            How many there were.
+        """
         query = {"campaign": self.name, "model": model, "result": None}
         return self.database["checks"].delete_many(query).deleted_count

@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from jobflow import JobStore
 
 TIMEOUT_MS = 10_000
-OUTPUTS, BLOBS = "outputs", "blobs"
-URI_NAME, DATABASE_NAME = "ENTROPY_FLOWS_URI", "ENTROPY_FLOWS_DATABASE"
-"""What stands for the settings' URI and database in a launchpad file."""
+OUTPUTS = "outputs"
+"""Collection of what jobs return."""
+BLOBS = "blobs"
+"""GridFS bucket of the large arrays in what jobs return."""
+URI_NAME = "ENTROPY_FLOWS_URI"
+DATABASE_NAME = "ENTROPY_FLOWS_DATABASE"
+"""Names that stand for the settings' URI and database in a launchpad file."""
 UNAUTHORIZED = 13
 """MongoDB's code of an operation that the user may not do."""
 DOCUMENT_BYTES = 16 * 2**20 - 2**14
@@ -47,7 +51,7 @@ class UnreachableError(StoreError):
 
 
 def configured_uri() -> str:
-    """The URI of this machine's settings.
+    """Return the URI of this machine's settings.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def configured_uri() -> str:
 
 
 def database_name(uri: str | None = None, database: str | None = None) -> str:
-    """The database to use: the one asked for, that of the URI, or that of the settings.
+    """Return the database to use: the one asked for, that of the URI, or that of the settings.
 
     Parameters
     ----------
@@ -75,20 +79,21 @@ def database_name(uri: str | None = None, database: str | None = None) -> str:
     StoreError
         If the URI is malformed, or names another database than was asked for.
     """
-    asked = database
-    if asked is None and uri is None and "database" in settings().model_fields_set:
-        asked = settings().database
+    requested = database
+    if requested is None and uri is None and "database" in settings().model_fields_set:
+        requested = settings().database
     named = _checked(uri or configured_uri())
-    if named is not None and asked is not None and named != asked:
-        what = "ENTROPY_FLOWS_DATABASE" if database is None else "what was asked for"
+    if named is not None and requested is not None and named != requested:
+        source = "ENTROPY_FLOWS_DATABASE" if database is None else "what was asked for"
         raise StoreError(
-            f"the URI names the database {named!r}, but {what} is {asked!r}: name one of them only"
+            f"the URI names the database {named!r}, but {source} is {requested!r}: "
+            f"name one of them only"
         )
-    return named or asked or settings().database
+    return named or requested or settings().database
 
 
 def _checked(uri: str) -> str | None:
-    """The database that a well-formed URI names."""
+    """Return the database that a well-formed URI names."""
     try:
         check_uri(uri)
         return named_database(uri)
@@ -116,7 +121,8 @@ def connect(
             connectTimeoutMS=timeout_ms,
             tz_aware=True,
         )
-        client[name]["campaigns"].find_one({}, {"_id": True})  # a ping is answered to anybody
+        # a read, since a ping is answered to anybody
+        client[name]["campaigns"].find_one({}, {"_id": True})
     except (InvalidURI, ConfigurationError, ValueError) as err:
         raise StoreError(
             f"not a usable MongoDB URI ({without_password(uri)}): {type(err).__name__}"
@@ -143,12 +149,13 @@ def refuse_too_large(document: dict[str, Any], name: str) -> None:
     size = len(encode(document))
     if size > DOCUMENT_BYTES:
         raise ValueError(
-            f"{name} has {size / 2**20:.1f} MiB as a document of the database, whose limit is 16 MiB"
+            f"{name} has {size / 2**20:.1f} MiB as a document of the database, "
+            f"whose limit is 16 MiB"
         )
 
 
 def _reason(err: PyMongoError) -> str | None:
-    """What the database says of a write that it refused."""
+    """Return what the database says of a write that it refused."""
     if not isinstance(err, OperationFailure):
         return None
     details = err.details or {}
@@ -156,25 +163,38 @@ def _reason(err: PyMongoError) -> str | None:
     return failed[0].get("errmsg") if failed else details.get("errmsg")
 
 
-def refused(database: Database, err: PyMongoError, what: str) -> StoreError:
-    """A write that the database refused, told in one line; `what` could not be done."""
+def refused(database: Database, err: PyMongoError, message: str) -> StoreError:
+    """Build the error, in one line, of a write that the database refused.
+
+    Parameters
+    ----------
+    database
+        The database.
+    err
+        What the driver raised.
+    message
+        What could not be done.
+    """
     reason = _reason(err)
     servers = ", ".join(f"{host}:{port}" for host, port in sorted(database.client.nodes))
     if isinstance(err, OperationFailure) and err.code == UNAUTHORIZED:
         return StoreError(
-            f"database {database.name!r} at {servers} is read-only for this user ({reason}): running a campaign needs "
-            f"the role readWrite on {database.name!r}"
+            f"database {database.name!r} at {servers} is read-only for this user ({reason}): "
+            f"running a campaign needs the role readWrite on {database.name!r}"
         )
     if isinstance(err, NotPrimaryError):
         return StoreError(
-            f"database {database.name!r} at {servers} is read-only: this server is not its replica set's primary; "
-            f"give the URI of the whole set"
+            f"database {database.name!r} at {servers} is read-only: this server is not its "
+            f"replica set's primary; give the URI of the whole set"
         )
-    return StoreError(f"{what} of database {database.name!r}: {reason or type(err).__name__}")
+    return StoreError(f"{message} of database {database.name!r}: {reason or type(err).__name__}")
 
 
 def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
-    """jobflow's store on the same server: outputs in a collection, large arrays in GridFS under the name `data`."""
+    """Return jobflow's store on the same server.
+
+    Outputs are in a collection, large arrays in GridFS under the name `data`.
+    """
     from jobflow import JobStore
 
     from entropy_flows.store.job_stores import Arrays, Outputs
@@ -188,7 +208,7 @@ def job_store(uri: str | None = None, database: str | None = None) -> JobStore:
 
 
 class ConfiguredClient(MongoClient):
-    """The client that launchers/FW_config.yaml has FireWorks use: a launchpad file then needs no URI.
+    """The client that launchers/FW_config.yaml names, so that a launchpad file needs no URI.
 
     The host ENTROPY_FLOWS_URI and the database ENTROPY_FLOWS_DATABASE stand for those of this
     machine's settings. Any other URI keeps its server, and is written to and read from as every
@@ -207,9 +227,9 @@ class ConfiguredClient(MongoClient):
 
 
 class ConfiguredJobStore:
-    """What launchers/jobflow.yaml has jobflow take for its store."""
+    """The store that launchers/jobflow.yaml has jobflow take."""
 
     @classmethod
     def from_dict(cls, _: dict[str, Any]) -> JobStore:
-        """The job store of this machine's settings."""
+        """Return the job store of this machine's settings."""
         return job_store()

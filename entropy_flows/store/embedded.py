@@ -49,18 +49,13 @@ def embedded_server(
     """
     if find_spec("secantus") is None:
         raise StoreError(
-            "no database is configured and SecantusDB is not installed: set ENTROPY_FLOWS_URI=mongodb://… "
-            "or pip install 'entropy_flows[embedded]'"
+            "no database is configured and SecantusDB is not installed: set "
+            "ENTROPY_FLOWS_URI=mongodb://… or pip install 'entropy_flows[embedded]'"
         )
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    command = [
-        sys.executable,
-        "-P",
-        str(Path(__file__).with_name("server.py")),
-        str(port),
-        str(folder),
-    ]
+    program = Path(__file__).with_name("server.py")
+    command = [sys.executable, "-P", str(program), str(port), str(folder)]
     log = folder.parent / "database.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
@@ -85,9 +80,8 @@ def _wait(process: subprocess.Popen, uri: str, log: Path, timeout: float) -> Non
     while time.monotonic() < deadline:
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
-            raise StoreError(
-                f"the embedded database did not start: {lines[-1] if lines else 'no output'} (see {log})"
-            )
+            reason = lines[-1] if lines else "no output"
+            raise StoreError(f"the embedded database did not start: {reason} (see {log})")
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", int(uri.rstrip("/").rsplit(":", 1)[1]))) == 0:

@@ -7,7 +7,7 @@ writes in one command: however long the writer sleeps between two of its own ste
 between the look and the write.
 
     a job's write      the job, at its workflow manager, runs as this launch (`Launch.fence`)
-    a ledger's write   the lease has not run out, by the server's clock, and the above (`store.lease`)
+    a ledger's write   the lease (`store.lease`) has not run out, and the above
 
 The command is an aggregation that starts at the document, goes on with what is to be written if it
 is there, and ends with `$merge`. A launch that a job has lost never becomes its launch again, and a
@@ -41,7 +41,10 @@ COMMAND_BYTES = 4 << 20
 
 
 class LaunchLostError(BaseException):
-    """The running job was given to another launch; no `except Exception` takes it for a failure of the job."""
+    """The running job was given to another launch.
+
+    No `except Exception` takes it for a failure of the job.
+    """
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ class Fence:
     Attributes
     ----------
     collection
-        Where it is.
+        Collection that the document is in.
     query
-        What it must look like.
+        What the document must match.
     loss
-        Error that says that it does not any more.
+        Error that is raised when it does not any more.
     message
-        What that error says.
+        Message of that error.
     """
 
     collection: str
@@ -66,7 +69,7 @@ class Fence:
     message: str
 
     def holds(self, database: Database) -> bool:
-        """Whether the document is there and as it must be."""
+        """Tell whether the document is there and as it must be."""
         return database[self.collection].find_one(self.query, {"_id": 1}) is not None
 
     def check(self, database: Database) -> None:
@@ -105,7 +108,10 @@ def running(launch: Launch) -> Iterator[None]:
 
 
 def current_launch() -> Launch | None:
-    """The launch that this process works on; None outside of one: in a command, or without FireWorks."""
+    """Return the launch that this process works on.
+
+    None outside of one: in a command, or without a workflow manager.
+    """
     return _Running.launch
 
 
@@ -186,12 +192,12 @@ def merge(
 
 
 def literal(fields: Document) -> dict[str, Any]:
-    """Fields for a stage `$set`, whose values are not expressions."""
+    """Return fields for a stage `$set`, whose values are not expressions."""
     return {name: {"$literal": value} for name, value in fields.items()}
 
 
 def nested(fields: Document) -> dict[str, Any]:
-    """A document of fields whose names may be paths with dots."""
+    """Build a document from fields whose names may be paths with dots."""
     document: dict[str, Any] = {}
     for path, value in fields.items():
         *parents, name = path.split(".")
@@ -210,21 +216,22 @@ def _aggregate(database: Database, fences: Sequence[Fence], stages: Sequence[Doc
     first, *others = fences
     head: list[Document] = [{"$match": first.query}, {"$limit": 1}]
     for other in others:
-        look = [{"$match": other.query}, {"$project": {"_id": 1}}]
-        head.append({"$lookup": {"from": other.collection, "pipeline": look, "as": "other"}})
+        pipeline = [{"$match": other.query}, {"$project": {"_id": 1}}]
+        head.append({"$lookup": {"from": other.collection, "pipeline": pipeline, "as": "other"}})
         head.append({"$match": {"other": {"$ne": []}}})
     database[first.collection].aggregate([*head, *stages])
 
 
 def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """Documents by commands."""
+    """Yield the documents that fit into one command each."""
     batch: list[Document] = []
     size = 0
     for document in documents:
         length = len(bson.encode(document))
         if batch and size + length > COMMAND_BYTES:
             yield batch
-            batch, size = [], 0
+            batch = []
+            size = 0
         batch.append(document)
         size += length
     if batch:

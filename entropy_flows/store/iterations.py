@@ -71,15 +71,15 @@ class Iterations(CampaignCollections):
             unmatched="discard",
         )
 
-    def add_failure(self, iteration: int, stage: str, place: str, uuid: str, message: str) -> None:
+    def add_failure(self, iteration: int, stage: str, title: str, uuid: str, message: str) -> None:
         """Record that a stage's job failed for a reason of its own.
 
         Parameters
         ----------
         iteration, stage
             Which jobs it is one of.
-        place
-            What tells the job from the others of its stage.
+        title
+            What tells the job from the others of its stage, such as "explore 3".
         uuid
             Identifier of the job.
         message
@@ -89,7 +89,7 @@ class Iterations(CampaignCollections):
         body = {
             "iteration": iteration,
             "stage": stage,
-            "place": place,
+            "title": title,
             "message": message[:MAX_MESSAGE],
             "launch": launch.number if launch is not None else None,
             "created": datetime.now(UTC),

@@ -1,4 +1,4 @@
-"""jobflow's stores with seals: those of an output's fields, and the SHA-256 of the bytes that its arrays are."""
+"""jobflow's stores with seals of an output's fields and the SHA-256 of its arrays' bytes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from entropy_flows.store.seals import sealed
 
 
 class Outputs(MongoStore):
-    """What jobs return."""
+    """The store of what jobs return."""
 
     def update(
         self, docs: list[dict[str, Any]] | dict[str, Any], key: list | str | None = None
     ) -> None:
-        """Write outputs, each in place of one of the same key; those of a launch that lost its job are refused."""
+        """Write outputs, each in place of one of the same key.
+
+        Outputs of a launch that has lost its job are refused.
+        """
         rows = docs if isinstance(docs, list) else [docs]
         plain = [jsanitize(row, allow_bson=True, recursive_msonable=True) for row in rows]
         documents = [sealed("outputs", row) for row in plain]
@@ -47,6 +50,8 @@ class Arrays(GridFSStore):
 
 
 class _Hashed(GridFS):
+    """A bucket that stores the SHA-256 of a file with the file."""
+
     def put(self, data: Any, **fields: Any) -> Any:
         """Write a file, its SHA-256 in the metadata."""
         metadata = {**fields.pop("metadata", {}), "sha256": bytes_sha256(data)}

@@ -1,4 +1,4 @@
-"""A campaign's labels: stored once for a cell and an engine, split once for good, read as frames."""
+"""A campaign's labels: stored once for a cell and an engine, split for good, read as frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lease: the right of one process, on any machine, to do something alone, for as long as it gives signs of life.
+"""A lease: the right of one process to do something alone, as long as it gives signs of life.
 
 The server's clock alone decides when it has run out. Its holder prolongs it from a thread. A holder
 that was stopped and wakes up after its time holds it no more: it cannot prolong it, and the server
@@ -103,7 +103,7 @@ def lease(
 
 
 def _await(database: Database, ours: Document, about: Document, patience: float | None) -> None:
-    """Return when the lease is ours."""
+    """Wait until the lease is ours."""
     about = {
         "process": process_name(),
         "host": socket.gethostname(),
@@ -124,7 +124,7 @@ def _await(database: Database, ours: Document, about: Document, patience: float 
 
 
 def _take(database: Database, ours: Document) -> dict[str, Any] | None:
-    """Take a lease that nobody holds; its document afterwards.
+    """Take a lease that nobody holds, and return its document afterwards.
 
     By an upsert, which finds and writes in one step on every server. A `$merge` does not on the
     embedded one: there two may take a lease at once, and one just given back may be there again,

@@ -27,7 +27,9 @@ from entropy_flows.store.ledger_arrays import LedgerArrays
 from entropy_flows.store.seals import link, sealed
 
 MAX_ATTEMPTS = 5
-"""Times that a stage is appended anew because this process was stopped for longer than its lease."""
+"""Times that a stage is appended anew because this process was stopped for longer than its
+lease.
+"""
 
 Result = TypeVar("Result")
 
@@ -69,7 +71,7 @@ class Ledger(LedgerArrays):
         return self.statistics_at(self.position(iteration, stage))
 
     def means(self, iteration: int, stage: str) -> Array | None:
-        """Return the mean fingerprints (n, dim) of the cells before a stage; None if there are none."""
+        """Return the mean fingerprints (n, dim) of the cells before a stage, or None."""
         end = self.position(iteration, stage)
         rows = [q.mean(axis=0) for q in self.fingerprints_between(0, end)]
         return np.array(rows) if rows else None

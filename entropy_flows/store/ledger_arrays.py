@@ -51,7 +51,7 @@ class LedgerArrays:
         self.regularization = dataset.regularization
 
     def statistics_at(self, end: int) -> dict[Mode, SufficientStatistics]:
-        """Statistics of the entries before a position, per mode."""
+        """Return the statistics of the entries before a position, per mode."""
         stored = {mode: self._stored(mode, end) for mode in MODES}
         first = min(position for position, _ in stored.values())
         for position, q in enumerate(self.fingerprints_between(first, end), first):
@@ -61,11 +61,11 @@ class LedgerArrays:
         return {mode: stats for mode, (_, stats) in stored.items()}
 
     def fingerprints_between(self, start: int, end: int) -> Iterator[Array]:
-        """Fingerprints (n_atoms, dim) of the entries from one position up to another, in order."""
-        ours = {"campaign": self.campaign, "fingerprint_hash": self.fingerprint.fingerprint_hash}
+        """Yield the fingerprints (n_atoms, dim) of the entries from one position up to another."""
+        query = {"campaign": self.campaign, "fingerprint_hash": self.fingerprint.fingerprint_hash}
         for first in range(start, end, QUERY_BATCH):
             last = min(end, first + QUERY_BATCH)
-            rows = self.fingerprints.find({**ours, "position": {"$gte": first, "$lt": last}})
+            rows = self.fingerprints.find({**query, "position": {"$gte": first, "$lt": last}})
             expected = first
             for row in rows.sort("position", ASCENDING):
                 if row["position"] != expected:
@@ -74,13 +74,13 @@ class LedgerArrays:
                 yield self.array_of(row)
             if expected != last:
                 raise StoreError(
-                    f"campaign {self.campaign!r}: no fingerprint with settings {self.fingerprint.fingerprint_hash} for "
-                    f"ledger position {expected}; were the fingerprint's settings changed after the campaign was "
-                    f"started?"
+                    f"campaign {self.campaign!r}: no fingerprint with settings "
+                    f"{self.fingerprint.fingerprint_hash} for ledger position {expected}; were "
+                    f"the fingerprint's settings changed after the campaign was started?"
                 )
 
     def array_of(self, row: dict[str, Any]) -> Array:
-        """Fingerprints (n_atoms, dim) that a document of `fingerprints` keeps.
+        """Read the fingerprints (n_atoms, dim) that a document of `fingerprints` keeps.
 
         Raises
         ------
@@ -107,7 +107,10 @@ class LedgerArrays:
             )
 
     def _row(self, document: dict[str, Any], q: Array) -> dict[str, Any]:
-        """An entry's fingerprints as they are kept; those too long for a document are written here."""
+        """Build the document of an entry's fingerprints.
+
+        Those too long for a document are written as a file here.
+        """
         data = pack(q)
         return {
             "structure_id": document["_id"],
@@ -120,11 +123,12 @@ class LedgerArrays:
         }
 
     def _delete_unfinished(self, end: int, held: Fence) -> None:
-        """Delete what an interrupted run has left: fingerprints from the ledger's end on, and files nobody names.
+        """Delete what an interrupted run has left.
 
-        They are looked up first. If the lease then still holds they are nobody's, and stay so, even
-        if this process is stopped before it deletes them: whoever appends next deletes them too,
-        and writes documents of its own.
+        It is fingerprints from the ledger's end on, and files that no document names. They are
+        looked up first. If the lease then still holds they are nobody's, and stay so, even if this
+        process is stopped before it deletes them: whoever appends next deletes them too, and writes
+        documents of its own.
         """
         query = {"campaign": self.campaign, "fingerprint_hash": self.fingerprint.fingerprint_hash}
         beyond = list(self.fingerprints.find({**query, "position": {"$gte": end}}, {"file": 1}))
@@ -136,11 +140,11 @@ class LedgerArrays:
         self.arrays.delete(files)
 
     def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
-        """The last covariance stored at or before a position, and where it stands."""
-        ours = {**self.statistics_key(), "mode": mode}
-        rows = self.covariances.find({**ours, "position": {"$lte": end}}, {"position": 1, "_id": 0})
+        """Return the last covariance's position at or before a position, and its statistics."""
+        key = {**self.statistics_key(), "mode": mode}
+        rows = self.covariances.find({**key, "position": {"$lte": end}}, {"position": 1, "_id": 0})
         position = max((row["position"] for row in rows), default=0)
-        stored = self.covariances.find_one({**ours, "position": position})
+        stored = self.covariances.find_one({**key, "position": position})
         if stored is None:
             return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
         return position, SufficientStatistics.from_bytes(self.arrays.get(stored))

@@ -35,11 +35,11 @@ class Models(CampaignCollections):
         return self._register("models", key, model, fields)
 
     def model(self, iteration: int) -> dict[str, Any] | None:
-        """The model document of an iteration."""
+        """Return the model document of an iteration."""
         return self.database["models"].find_one({"campaign": self.name, "iteration": iteration})
 
     def model_iteration(self, reference: str) -> int:
-        """Iteration that a model is registered under, the last one if there are several.
+        """Return the iteration that a model is registered under, the last one of several.
 
         Raises
         ------
@@ -47,15 +47,19 @@ class Models(CampaignCollections):
             If there is no model of this reference.
         """
         query = {"campaign": self.name, "reference": reference}
-        found = self.database["models"].find_one(query, {"iteration": 1}, sort=[("iteration", -1)])
-        if found is None:
+        last_first = [("iteration", -1)]
+        row = self.database["models"].find_one(query, {"iteration": 1}, sort=last_first)
+        if row is None:
             raise StoreError(
                 f"model {reference[:20]} of campaign {self.name!r} is not in the database"
             )
-        return int(found["iteration"])
+        return int(row["iteration"])
 
     def model_in_use(self) -> dict[str, Any] | None:
-        """The model that the campaign goes on from: what its last evaluation decided for, else the latest model."""
+        """Return the model that the campaign goes on from.
+
+        It is the one that its last evaluation decided for, else the latest model.
+        """
         decided = {"campaign": self.name, "evaluate.continues": {"$type": "object"}}
         last = self.database["iterations"].find_one(
             decided, {"evaluate.continues": 1}, sort=[("iteration", -1)]
@@ -73,13 +77,13 @@ class Models(CampaignCollections):
         return self._register("members", key, with_arguments(path, arguments), fields)
 
     def member(self, iteration: int, member: int) -> dict[str, Any] | None:
-        """The document of a committee's further member."""
+        """Return the document of a committee's further member."""
         return self.database["members"].find_one(
             {"campaign": self.name, "iteration": iteration, "member": member}
         )
 
     def committee(self, iteration: int) -> list[str]:
-        """References of an iteration's model and of its further members, as far as they were trained."""
+        """Return the references of an iteration's model and of its trained further members."""
         first = self.model(iteration)
         others = (
             self.database["members"]
@@ -89,7 +93,7 @@ class Models(CampaignCollections):
         return [document["reference"] for document in ([first] if first else []) + list(others)]
 
     def fetch_model(self, reference: str) -> str:
-        """A reference as something that can be loaded: a verified local copy of the file, or the name.
+        """Return what a reference is loaded from: a verified copy of the file, or the name.
 
         A local copy is verified each time, so one that was changed is replaced.
 
@@ -108,15 +112,17 @@ class Models(CampaignCollections):
             return reference
         digest = name.removeprefix("sha256:")
         query = {"campaign": self.name, "sha256": digest}
-        found = self.database["models"].find_one(query) or self.database["members"].find_one(query)
-        if found is None:
+        models = self.database["models"]
+        document = models.find_one(query) or self.database["members"].find_one(query)
+        if document is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
-        suffix = file_suffix(with_arguments(found["name"], arguments))
+        suffix = file_suffix(with_arguments(document["name"], arguments))
         path = settings().cache.expanduser() / "models" / f"{digest}{suffix}"
         if path.is_file() and file_sha256(path) == digest:
             return with_arguments(path, arguments)
+        bucket = GridFSBucket(self.database, "models")
         try:
-            data = GridFSBucket(self.database, "models").open_download_stream(found["file"]).read()
+            data = bucket.open_download_stream(document["file"]).read()
         except (NoFile, CorruptGridFile):
             raise StoreError(
                 f"the file of model {digest[:12]}… is not in the database, or not whole"
@@ -132,7 +138,7 @@ class Models(CampaignCollections):
     def _register(
         self, collection: str, key: dict[str, Any], model: str | Path, fields: dict[str, Any]
     ) -> str:
-        """Keep a model under its key, once; returns its reference."""
+        """Store a model under its key, once, and return its reference."""
         name, arguments = split_model(model)
         path = Path(name)
         body = {**fields, "name": str(model), "sha256": None, "file": None, "reference": str(model)}
@@ -147,14 +153,14 @@ class Models(CampaignCollections):
             }
             body["name"] = path.name
         insert_once(self.database[collection], key, {**body, "created": datetime.now(UTC)})
-        found = self.database[collection].find_one(key)
-        assert found is not None, "it was there or has just been written"
-        return str(found["reference"])
+        document = self.database[collection].find_one(key)
+        assert document is not None, "it was there or has just been written"
+        return str(document["reference"])
 
     def _put(self, digest: str, suffix: str, data: bytes) -> Any:
-        found = self.database["models.files"].find_one({"metadata.sha256": digest})
-        if found is not None:
-            return found["_id"]
+        entry = self.database["models.files"].find_one({"metadata.sha256": digest})
+        if entry is not None:
+            return entry["_id"]
         check_launch(self.database)
         return GridFSBucket(self.database, "models").upload_from_stream(
             f"{digest}{suffix}", data, metadata={"sha256": digest}

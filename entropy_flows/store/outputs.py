@@ -8,12 +8,12 @@ from entropy_flows.store.connection import job_store
 
 
 def stored_output(uuid: str) -> dict[str, Any] | None:
-    """What a job returned when it ran before.
+    """Return the output of a job that ran before.
 
     Parameters
     ----------
     uuid
-        Of the job.
+        Identifier of the job.
 
     Returns
     -------
@@ -24,9 +24,10 @@ def stored_output(uuid: str) -> dict[str, Any] | None:
     store = job_store()
     store.connect()
     try:
-        found = store.query_one({"uuid": uuid}, load=True)
-    except KeyError:  # what jobflow says of a pointer to nothing
+        document = store.query_one({"uuid": uuid}, load=True)
+    except KeyError:
+        # jobflow's error for a pointer to nothing
         return None
     finally:
         store.close()
-    return None if found is None else found.get("output")
+    return None if document is None else document.get("output")

@@ -89,55 +89,64 @@ def make_indexes(database: Database) -> None:
     for table in (UNIQUE, LOOKUP):
         for name, indexes in table.items():
             try:
-                there = database[name].index_information()
+                present = database[name].index_information()
+                unique = table is UNIQUE
                 for keys in indexes:
-                    if not any(
-                        serves(index, keys, unique=table is UNIQUE) for index in there.values()
-                    ):
-                        _make_index(database[name], keys, there, unique=table is UNIQUE)
+                    if not any(serves(index, keys, unique) for index in present.values()):
+                        _make_index(database[name], keys, present, unique)
             except (OperationFailure, NotPrimaryError) as err:
                 raise refused(database, err, "cannot prepare the collections") from None
 
 
 def serves(index: Mapping[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
-    """Whether an index, as `index_information` tells it, does for a unique one over these keys, or for looking up."""
+    """Tell whether an index serves for these keys.
+
+    Parameters
+    ----------
+    index
+        As `index_information` describes it.
+    keys
+        Fields, in their order.
+    unique
+        Whether it must keep documents from being written twice.
+    """
     if [name for name, _ in index["key"]] != list(keys) or any(
         way not in (1, -1) for _, way in index["key"]
     ):
         return False
     if any(index.get(option) for option in ("sparse", "partialFilterExpression", "hidden")):
         return False
-    if (
-        index.get("collation", {}).get("locale", "simple") != "simple"
-    ):  # it takes other strings for equal
+    # another collation takes other strings for equal
+    if index.get("collation", {}).get("locale", "simple") != "simple":
         return False
     return bool(index.get("unique")) or not unique
 
 
 def _make_index(
-    collection: Collection, keys: tuple[str, ...], there: Mapping[str, Any], unique: bool
+    collection: Collection, keys: tuple[str, ...], present: Mapping[str, Any], unique: bool
 ) -> None:
     """Make an index; one of the same name or keys may be in the way."""
     columns = [(key, ASCENDING) for key in keys]
     usual = "_".join(f"{key}_{way}" for key, way in columns)
-    name = f"entropy_flows_{usual}" if usual in there else usual
+    name = f"entropy_flows_{usual}" if usual in present else usual
     try:
         collection.create_index(columns, unique=unique, name=name)
     except DuplicateKeyError:
         raise StoreError(
-            f"collection {collection.name!r} has several documents of the same {', '.join(keys)}, where there may be "
-            f"one: keep the right one of each, or use another database"
+            f"collection {collection.name!r} has several documents of the same {', '.join(keys)}, "
+            f"where there may be one: keep the right one of each, or use another database"
         ) from None
     except OperationFailure as err:
         if err.code not in INDEX_IN_THE_WAY:
             raise
         other = next(
-            (key for key, index in there.items() if dict(index["key"]).keys() == set(keys)), usual
+            (key for key, index in present.items() if dict(index["key"]).keys() == set(keys)), usual
         )
         kind = "unique index" if unique else "index"
         raise StoreError(
-            f"collection {collection.name!r} has an index {other!r} that keeps the {kind} over {', '.join(keys)} from "
-            f"being made: drop it in mongosh by db.getCollection({collection.name!r}).dropIndex({other!r})"
+            f"collection {collection.name!r} has an index {other!r} that keeps the {kind} over "
+            f"{', '.join(keys)} from being made: drop it in mongosh by "
+            f"db.getCollection({collection.name!r}).dropIndex({other!r})"
         ) from None
 
 
@@ -152,11 +161,12 @@ def require_current(document: dict[str, Any]) -> None:
         If it is a newer one.
     """
     _refuse_newer_schema(document)
-    version_there = document.get("schema", 1)
-    if version_there < SCHEMA:
+    stored = document.get("schema", 1)
+    if stored < SCHEMA:
         raise StoreError(
-            f"campaign {document['name']!r} was written by an older {PACKAGE} (schema {version_there}, this one "
-            f"needs {SCHEMA}); go on with that version, or give the campaign a new name and import its labels"
+            f"campaign {document['name']!r} was written by an older {PACKAGE} (schema {stored}, "
+            f"this one needs {SCHEMA}); go on with that version, or give the campaign a new name "
+            f"and import its labels"
         )
 
 
@@ -168,18 +178,20 @@ def refuse_old_worker(document: dict[str, Any]) -> None:
     OldWorkerError
         Naming both versions.
     """
-    here, there = version(PACKAGE), document["versions"][PACKAGE]
-    if Version(here) < Version(there):
+    installed = version(PACKAGE)
+    submitted = document["versions"][PACKAGE]
+    if Version(installed) < Version(submitted):
         raise OldWorkerError(
-            f"campaign {document['name']!r} was last submitted with {PACKAGE} {there} and this is {here}; "
-            f"upgrade this one"
+            f"campaign {document['name']!r} was last submitted with {PACKAGE} {submitted} "
+            f"and this is {installed}; upgrade this one"
         )
     _refuse_newer_schema(document)
 
 
 def _refuse_newer_schema(document: dict[str, Any]) -> None:
-    if (found := document.get("schema", 1)) > SCHEMA:
+    stored = document.get("schema", 1)
+    if stored > SCHEMA:
         raise OldWorkerError(
-            f"campaign {document['name']!r} was written by a newer {PACKAGE} (schema {found}, this one knows "
-            f"{SCHEMA}); upgrade this one"
+            f"campaign {document['name']!r} was written by a newer {PACKAGE} (schema {stored}, "
+            f"this one knows {SCHEMA}); upgrade this one"
         )

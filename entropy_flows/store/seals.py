@@ -34,7 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "failures": ("campaign", "uuid"),
     "outputs": ("uuid", "index"),
 }
-"""What names a document of each sealed collection."""
+"""Fields that name a document of each sealed collection."""
 WHOLE = ("outputs",)
 """Collections whose fields are sealed as a whole: jobflow takes mappings with names of its own
 for its references.
@@ -55,12 +55,12 @@ FREE: dict[str, dict[str, str]] = {
 
 
 def sealed(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of a collection with its seals, as it is to be written."""
+    """Return a document of a collection with its seals, as it is to be written."""
     return {**document, SEALS: _seals(name, document, document)}
 
 
 def setting(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What `$set` takes to set some fields of a document with their seals.
+    """Return what `$set` takes to set some fields of a document with their seals.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ def setting(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dic
 
 
 def link(before: str, entry: Mapping[str, Any]) -> str:
-    """Digest of the ledger up to an entry, given that of all before it: a chain that no entry can leave.
+    """Return the digest of the ledger up to an entry, given that of all before it.
 
-    A stage that is run again after it was interrupted writes the same entries at another time, so
-    that is left out.
+    The digests are a chain that no entry can leave. A stage that is run again after it was
+    interrupted writes the same entries at another time, so that is left out.
     """
     return digest(
         [before, {path: seal for path, seal in entry[SEALS].items() if path != "created"}]
@@ -111,7 +111,17 @@ def set_fields(
     fields: Mapping[str, Any],
     unmatched: str = "discard",
 ) -> None:
-    """Set fields of the document of this key: path → value; `unmatched` "insert" makes one where there is none."""
+    """Set fields of the document of this key.
+
+    Parameters
+    ----------
+    collection, key
+        Where the document is.
+    fields
+        Path → value.
+    unmatched
+        "insert" makes a document where there is none, "discard" does not.
+    """
     update = setting(collection.name, key, fields)
     new = nested({**setting(collection.name, key, key), **update})
     merge(
@@ -120,45 +130,49 @@ def set_fields(
 
 
 def defects(name: str, document: Mapping[str, Any]) -> list[str]:
-    """What of a document is not as it was written: a line for each field, or one if that is all of it."""
+    """Return what of a document is not as it was written.
+
+    A line for each field; one line alone if it is all of them.
+    """
     if missing := [field for field in KEYS[name] if field not in document]:
         return [f"has no {', '.join(missing)}"]
     seals = dict(_leaves(name, document.get(SEALS) or {}))
-    found, whole = [], 0
+    lines = []
+    n_whole = 0
     for path, value in _leaves(name, document):
         seal = seals.pop(path, None)
         if seal is None:
-            found.append(f"{path} has no seal: it was not written by entropy-flows")
+            lines.append(f"{path} has no seal: it was not written by entropy-flows")
         elif seal != _seal(name, document, path, value):
-            found.append(f"{path} is not what was written")
+            lines.append(f"{path} is not what was written")
         else:
-            whole += 1
-    found += [f"{path} is gone, its seal is there" for path in seals]
-    if len(found) > 1 and not whole:
+            n_whole += 1
+    lines += [f"{path} is gone, its seal is there" for path in seals]
+    if len(lines) > 1 and not n_whole:
         return [
             f"its seals are gone, or those of a document with another {' or '.join(KEYS[name])}"
         ]
-    return found
+    return lines
 
 
 def _seals(name: str, key: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Seals under the names of the fields."""
+    """Return the seals under the names of the fields."""
     free = FREE.get(name, {})
-    found: dict[str, Any] = {}
+    seals: dict[str, Any] = {}
     for path, value in fields.items():
         if path in ("_id", SEALS) or path.split(".")[0] in free:
             continue
         if _is_divided(name, value) and "." not in path:
-            found[path] = {
+            seals[path] = {
                 item: _seal(name, key, f"{path}.{item}", content) for item, content in value.items()
             }
         else:
-            found[path] = _seal(name, key, path, value)
-    return found
+            seals[path] = _seal(name, key, path, value)
+    return seals
 
 
 def _leaves(name: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Path and value of all that has a seal, or of the seals."""
+    """Yield path and value of all that has a seal, or of the seals."""
     for field, value in document.items():
         if field in ("_id", SEALS) or field in FREE.get(name, {}):
             continue
@@ -169,7 +183,7 @@ def _leaves(name: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
 
 
 def _is_divided(name: str, value: Any) -> bool:
-    """Whether a field is sealed item by item."""
+    """Tell whether a field is sealed item by item."""
     return isinstance(value, dict) and bool(value) and name not in WHOLE
 
 

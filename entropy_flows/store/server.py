@@ -1,4 +1,6 @@
-"""The embedded server's process, `python -P server.py PORT FOLDER`, which imports nothing of this package.
+"""The embedded server's process, `python -P server.py PORT FOLDER`.
+
+It imports nothing of this package, so that it starts at once.
 
 SecantusDB's own command stops the server from within its signal handler, and two signals at once
 leave it waiting for itself for ever. Here the handler only takes a note, and the main thread stops
@@ -16,7 +18,7 @@ import time
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 20.0
-"""After this a server that does not stop is left to its journal."""
+"""Time after which a server that does not stop is left to its journal."""
 
 
 def main(port: int, folder: str) -> None:
@@ -24,14 +26,15 @@ def main(port: int, folder: str) -> None:
     from secantus import SecantusDBServer
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    parent, flags = os.getppid(), list[int]()
+    parent = os.getppid()
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, _: flags.append(signum))
+        signal.signal(number, lambda signum, _: signals.append(signum))
     server = SecantusDBServer(
         host="127.0.0.1", port=port, storage_path=folder, enable_test_commands=False
     )
     server.start()
-    while not flags and os.getppid() == parent:
+    while not signals and os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     watchdog = threading.Timer(STOP_SECONDS, os._exit, args=(1,))
     watchdog.daemon = True

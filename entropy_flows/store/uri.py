@@ -1,4 +1,4 @@
-"""A MongoDB URI, taken apart as the driver does it, so that no piece of a password is taken for a host.
+"""A MongoDB URI, split as the driver does it: no piece of a password is taken for a host.
 
 Its form is scheme://user:password@host,host/database?option=value&option=value.
 """
@@ -15,11 +15,15 @@ SERVERS_OWN = ("admin", "config", "local")
 ENFORCED = "w=majority&journal=true&readPreference=primary"
 """What every connection asks for: see `store.connection`."""
 _OVERRIDDEN = re.compile(
-    "(w|wtimeout|wtimeoutms|j|journal|fsync|readpreference|readpreferencetags|maxstalenessseconds|readconcernlevel)=",
+    "(w|wtimeout|wtimeoutms|j|journal|fsync|readpreference|readpreferencetags"
+    "|maxstalenessseconds|readconcernlevel)=",
     re.IGNORECASE,
 )
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+)(:[0-9]{1,5})?")
-_ENCODE = "user name or password has a character that must be written as %XX (percent-encoded), such as %40 for @"
+_ENCODE = (
+    "user name or password has a character that must be written as %XX (percent-encoded), "
+    "such as %40 for @"
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class URI:
 
 
 def split_uri(uri: str) -> URI:
-    """Take a URI apart by the driver's rules; nothing is refused."""
+    """Split a URI by the driver's rules; nothing is refused."""
     scheme, _, rest = uri.partition("://")
     authority = re.split("[/?]", rest, maxsplit=1)[0]
     credentials, _, hosts = authority.rpartition("@")
@@ -71,7 +75,7 @@ def check_uri(uri: str) -> None:
 
 
 def named_database(uri: str) -> str | None:
-    """The database that a URI names.
+    """Return the database that a URI names.
 
     Raises
     ------
@@ -81,35 +85,43 @@ def named_database(uri: str) -> str | None:
     name = unquote(split_uri(uri).database)
     if name in SERVERS_OWN:
         raise ValueError(
-            f"its database {name!r} is the server's own; where the user is defined there, write /?authSource={name}"
+            f"its database {name!r} is the server's own; where the user is defined there, "
+            f"write /?authSource={name}"
         )
     return name or None
 
 
 def journaled(uri: str) -> str:
-    """The URI with the journaled write concern of a majority, and reads from the primary, whatever it says."""
+    """Return the URI with journaled writes of a majority and reads from the primary.
+
+    Whatever else it says about them is taken out.
+    """
     parts = split_uri(uri)
     credentials = (
         quote(parts.credentials, safe=":%!$&'()*+,;=@/?") + "@" if parts.credentials else ""
     )
     options = [option for option in parts.options if not _OVERRIDDEN.match(option)]
-    return f"{parts.scheme}://{credentials}{parts.hosts}/{parts.database}?{'&'.join([*options, ENFORCED])}"
+    query = "&".join([*options, ENFORCED])
+    return f"{parts.scheme}://{credentials}{parts.hosts}/{parts.database}?{query}"
 
 
 def without_password(uri: str) -> str:
-    """The URI as it may be shown: its scheme and hosts; not even these where a password may be among them."""
-    scheme, found, rest = uri.partition("://")
-    if not found or not re.fullmatch(r"[\w+]+", scheme):
+    """Return the URI as it may be shown: its scheme and hosts.
+
+    Not even the hosts are shown where a password may be among them.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator or not re.fullmatch(r"[\w+]+", scheme):
         scheme, rest = "", uri
     credentials, _, hosts = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
     return f"{scheme}://{hosts if rest.count('@') == bool(credentials) else '…'}"
 
 
 def masked(text: str) -> str:
-    """A message without the credentials of any MongoDB URI in it."""
+    """Return a message without the credentials of any MongoDB URI in it."""
     return re.sub(r"(mongodb(?:\+srv)?://)\S*@", r"\1…@", text)
 
 
 def _reserved(credentials: str) -> bool:
-    """Whether a user's name or password has a character that a URI needs for itself."""
+    """Tell whether a user's name or password has a character that a URI needs for itself."""
     return bool(re.search(r"[@/?#\[\]]|:.*:|%(?![0-9A-Fa-f]{2})", credentials))

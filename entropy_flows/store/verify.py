@@ -129,7 +129,7 @@ def _defects(row: dict[str, Any], entry: dict[str, Any], book: Ledger) -> Iterat
 
 
 def recomputed(context: VerifyContext) -> VerifyResult:
-    """Compute fingerprints of the stored structures again, and compare them with the stored ones."""
+    """Compute the structures' fingerprints again, and compare them with the stored ones."""
     ids = [entry["_id"] for entry in context.entries]
     if len(ids) > SAMPLE and not context.deep:
         chosen = np.random.default_rng(0).choice(len(ids), SAMPLE, replace=False)
@@ -155,7 +155,8 @@ def _differences(context: VerifyContext, ids: list[str]) -> Iterator[str]:
         if stored is not None and stored.shape == q.shape and np.isfinite(stored).all():
             error = np.abs(stored - q).max() / max(1.0, np.abs(q).max())
             if not error <= TOLERANCE:
-                yield f"{entry_title(entry)}: fingerprint differs by {error:.1e} from the structure's"
+                title = entry_title(entry)
+                yield f"{title}: fingerprint differs by {error:.1e} from the structure's"
 
 
 def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:

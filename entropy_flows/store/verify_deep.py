@@ -6,7 +6,7 @@ of its run
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
@@ -118,7 +118,7 @@ def _split_labels(context: VerifyContext) -> list[dict[str, Any]]:
     return [row for row in rows.sort("position", 1) if row["structure_id"] in context.by_id]
 
 
-def _splits_before(cells: list[dict[str, Any]], iteration: int) -> dict[str, str]:
+def _splits_before(cells: list[dict[str, Any]], iteration: int) -> dict[str, Any]:
     """Return key → split, of the cells that had one when those of an iteration were drawn."""
     splits = {label["key"]: label["split"] for label in cells if label["iteration"] < iteration}
     for label in cells:
@@ -130,9 +130,9 @@ def _splits_before(cells: list[dict[str, Any]], iteration: int) -> dict[str, str
 def _draw(
     context: VerifyContext,
     cells: list[dict[str, Any]],
-    before: dict[str, str],
+    before: dict[str, Any],
     plan: dict[str, Any],
-) -> dict[str, str]:
+) -> Mapping[str, str]:
     """Draw the splits of cells as an iteration's plan says: key → split."""
     energies = [
         label["free_energy"] / context.by_id[label["structure_id"]]["n_atoms"] for label in cells

@@ -25,7 +25,7 @@ COPIED_FIELDS = ("key", "position", "iteration", "stage")
 
 
 def labels(context: VerifyContext) -> VerifyResult:
-    """Check that each label is of an entry, with finite numbers or a reason, and that none lacks."""
+    """Check that each label is of an entry, with finite numbers or a reason, and none lacks."""
     problems: list[str] = []
     counts = Counter[tuple[str, str]]()
     hashes = Counter[str]()
@@ -64,7 +64,7 @@ def _missing_labels(context: VerifyContext, labelled: set[str]) -> tuple[list[st
         if failure is None:
             lost.append(line)
         else:
-            explained.append(f"{line}, {failure['place']} failed: {failure['message']}")
+            explained.append(f"{line}, {failure['title']} failed: {failure['message']}")
     return lost, explained
 
 

@@ -15,7 +15,7 @@ from entropy_flows.jobs.train import split_cells
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.verify import verify
 from entropy_flows.settings import settings
-from entropy_flows.store import StoreError
+from entropy_flows.store import StoreError, verify_context
 from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
 from entropy_flows.store.seals import setting
@@ -202,7 +202,7 @@ SPOILED = {
         {"ledger": "its identifier does not follow from its key"},
     ),
     "a stage out of order": (
-        set_in("structures", {"position": 5}, stage="select", rank=1),
+        set_in("structures", {"position": 5}, stage="select", rank=0),
         {
             "ledger": "select after a later",
             "iterations": "select: 4 by its",

@@ -72,7 +72,7 @@ class Environment:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all packages are installed here; none is imported to find out."""
+        """Return whether all packages are installed here; none is imported to find out."""
         return all(importlib.util.find_spec(package) is not None for package in self.packages)
 
     def require(self, purpose: str) -> None:

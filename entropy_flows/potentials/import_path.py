@@ -1,4 +1,4 @@
-"""The family of import paths, whose classes or functions make ASE calculators or torch-sim models."""
+"""The family of import paths: what they name makes an ASE calculator or a torch-sim model."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class NequIPModel:
 
 
 def _dimer(cell: int, atom: int, bond: float, device: torch.device) -> dict[str, Tensor]:
-    """Build all inputs of the cell number `cell`: two atoms, numbered from `atom`, and their edges."""
+    """Build all inputs of cell number `cell`: two atoms, numbered from `atom`, and their edges."""
     return {
         Key.ATOM_TYPE_KEY: torch.tensor([0, 0], device=device),
         Key.CELL_KEY: torch.eye(3, dtype=torch.float64, device=device)[None],

@@ -1,4 +1,4 @@
-"""From labelled cells to the files NequIP trains on: weights, split, edge limit, extxyz."""
+"""From labelled cells to the files of a training: weights, split, edge limit, extxyz."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class LeftOut(NamedTuple):
     """A cell that is not trained on."""
 
     position: int
-    """Its position in the list given."""
+    """Position of the cell in the list given."""
     reason: str
-    """What kind it is of, a colon, and its numbers."""
+    """Kind of the reason, a colon, and the numbers."""
 
 
 def energy_per_atom(atoms: Atoms) -> float:
-    """Labelled energy per atom.
+    """Return the labelled energy per atom.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def energy_per_atom(atoms: Atoms) -> float:
 def energy_weights(
     frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]
 ) -> np.ndarray:
-    """Loss weight of each cell, by its energy per atom.
+    """Return the loss weight of each cell, by its energy per atom.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ def count_edges(atoms: Atoms, cutoff: float) -> int:
     int
         Number of edges.
     """
-    if not atoms.pbc.all():  # the neighbour list needs a cell around the atoms
+    if not atoms.pbc.all():
+        # The neighbour list needs a cell around the atoms.
         atoms = atoms.copy()
         atoms.center(vacuum=cutoff, axis=np.flatnonzero(~atoms.pbc))
     return len(neighbors(Batch.of([atoms]), cutoff).centers)
@@ -110,21 +111,19 @@ def within_edge_limit(
 
     Returns
     -------
-    kept, left_out
+    accepted, left_out
         The cells to train on, in order, and the others' positions with the reason.
     """
-    kept, left_out = [], []
-    for index, atoms in enumerate(frames):
+    accepted = []
+    left_out = []
+    for position, atoms in enumerate(frames):
         edges = count_edges(atoms, cutoff)
         if edges <= max_edges:
-            kept.append(atoms)
+            accepted.append(atoms)
         else:
-            left_out.append(
-                LeftOut(
-                    index, f"too many edges: {edges} within {cutoff} Å, the limit is {max_edges}"
-                )
-            )
-    return kept, left_out
+            reason = f"too many edges: {edges} within {cutoff} Å, the limit is {max_edges}"
+            left_out.append(LeftOut(position, reason))
+    return accepted, left_out
 
 
 def with_a_pair(frames: Sequence[Atoms], cutoff: float) -> tuple[list[Atoms], list[LeftOut]]:
@@ -139,18 +138,18 @@ def with_a_pair(frames: Sequence[Atoms], cutoff: float) -> tuple[list[Atoms], li
 
     Returns
     -------
-    kept, left_out
-        As of `within_edge_limit`.
+    accepted, left_out
+        The same as of `within_edge_limit`.
     """
-    kept, left_out = [], []
-    for index, atoms in enumerate(frames):
+    accepted = []
+    left_out = []
+    for position, atoms in enumerate(frames):
         if count_edges(atoms, cutoff):
-            kept.append(atoms)
+            accepted.append(atoms)
         else:
-            left_out.append(
-                LeftOut(index, f"no neighbour pair: none within the model's cutoff of {cutoff:g} Å")
-            )
-    return kept, left_out
+            reason = f"no neighbour pair: none within the model's cutoff of {cutoff:g} Å"
+            left_out.append(LeftOut(position, reason))
+    return accepted, left_out
 
 
 def count_reasons(left_out: Iterable[LeftOut | tuple[int, str]]) -> dict[str, int]:
@@ -164,7 +163,7 @@ def stratified_split(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> dict[Key, Split]:
-    """Split cells so that each part spans the energies.
+    """Split cells so that each set spans the energies.
 
     The validation and test sets get the rounded share of n cells, at least one each when n ≥ 3 and
     their fraction is not 0; training keeps the rest, and all of n ≤ 2. A set of m cells takes one
@@ -175,8 +174,7 @@ def stratified_split(
     energies_per_atom
         Energy of each cell, eV/atom.
     keys
-        Name of each cell; a cell's part depends on the set of names and energies, not on their
-        order.
+        Name of each cell. A cell's set depends on the names and energies, not on their order.
     fractions
         Shares of training, validation and test set.
     seed
@@ -185,7 +183,7 @@ def stratified_split(
     Returns
     -------
     dict
-        Part of each key.
+        Set of each key.
     """
     return assign_splits({}, energies_per_atom, keys, fractions, seed)
 
@@ -197,27 +195,29 @@ def assign_splits(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> dict[Key, Split]:
-    """Extend a split to new cells; what was assigned stays, so a cell once in the test set never trains.
+    """Extend a split to new cells.
 
-    The sizes aimed at are those of `stratified_split` for all cells together; new cells fill what
+    Cells that are assigned stay where they are, so a cell once in the test set never trains. The
+    sizes aimed at are those of `stratified_split` for all cells together; new cells fill what
     is missing.
 
     Parameters
     ----------
     assigned
-        Part of each cell assigned before; its keys need not all be among `keys`.
+        Set of each cell assigned before; its keys need not all be among `keys`.
     energies_per_atom, keys, fractions, seed
-        As in `stratified_split`, of old and new cells together (old ones may be left out).
+        The same as of `stratified_split`, of old and new cells together (old ones may be left out).
 
     Returns
     -------
     dict
-        Part of every key in `assigned` and `keys`.
+        Set of every key in `assigned` and `keys`.
     """
     if len(energies_per_atom) != len(keys) or len(set(keys)) != len(keys):
         raise ValueError(
-            f"every cell needs one energy and one key of its own, got {len(energies_per_atom)} energies and "
-            f"{len(keys)} keys, {len(set(keys))} of them different"
+            "every cell needs one energy and one key of its own, "
+            f"got {len(energies_per_atom)} energies and {len(keys)} keys, "
+            f"{len(set(keys))} of them different"
         )
     result = dict(assigned)
     new = sorted(
@@ -228,11 +228,11 @@ def assign_splits(
     remaining = [key for *_, key in new]
     total = len(result) + len(remaining)
     rng = np.random.default_rng([seed, total])
-    parts: tuple[Split, Split] = ("test", "val")
-    for part, fraction in zip(parts, (fractions[2], fractions[1]), strict=True):
-        wanted = _part_size(total, fraction) - sum(value == part for value in result.values())
-        for key in _one_per_stratum(remaining, wanted, rng):
-            result[key] = part
+    held_out: tuple[tuple[Split, float], ...] = (("test", fractions[2]), ("val", fractions[1]))
+    for split, fraction in held_out:
+        present = sum(value == split for value in result.values())
+        for key in _one_per_stratum(remaining, _set_size(total, fraction) - present, rng):
+            result[key] = split
         remaining = [key for key in remaining if key not in result]
     return result | dict.fromkeys(remaining, "train")
 
@@ -255,17 +255,14 @@ def write_extxyz(
     plain: list[Atoms] = []
     for atoms, weight in zip(frames, weights, strict=True):
         results = atoms.calc.results if atoms.calc is not None else {}
-        if missing := {"energy", "forces"} - set(results):
+        missing = sorted({"energy", "forces"} - set(results))
+        if missing:
             raise ValueError(
-                f"cell {len(plain)} ({atoms.get_chemical_formula()}) has no {' and no '.join(sorted(missing))}"
+                f"cell {len(plain)} ({atoms.get_chemical_formula()}) has no "
+                f"{' and no '.join(missing)}"
             )
-        bare = Atoms(
-            atoms.numbers,
-            atoms.positions,
-            cell=atoms.cell,
-            pbc=atoms.pbc,
-            info={WEIGHT_KEY: float(weight)},
-        )
+        info = {WEIGHT_KEY: float(weight)}
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
         bare.calc = SinglePointCalculator(
             bare,
             energy=float(atoms.get_potential_energy()),
@@ -277,7 +274,7 @@ def write_extxyz(
 
 
 def has_stress(atoms: Atoms) -> bool:
-    """Whether a labelled cell carries a stress.
+    """Return whether a labelled cell carries a stress.
 
     Parameters
     ----------
@@ -292,12 +289,13 @@ def has_stress(atoms: Atoms) -> bool:
     return atoms.calc is not None and atoms.calc.results.get("stress") is not None
 
 
-def _part_size(total: int, fraction: float) -> int:
+def _set_size(total: int, fraction: float) -> int:
     return max(1, round(total * fraction)) if total >= 3 and fraction > 0.0 else 0
 
 
 def _one_per_stratum(keys: Sequence[Key], count: int, rng: np.random.Generator) -> list[Key]:
     """Draw one key from each of `count` consecutive groups of nearly equal size."""
-    count = min(max(count, 0), max(len(keys) - 1, 0))  # leave one to train on
+    # One cell at least is left to train on.
+    count = min(max(count, 0), max(len(keys) - 1, 0))
     groups = np.array_split(np.arange(len(keys)), count) if count else []
     return [keys[int(rng.choice(group))] for group in groups]

@@ -1,20 +1,21 @@
-"""The folder of a training: who may use it, how far it is, what of it can be trusted after a kill.
+"""The folder of a training: its lock, its state, and the files that can be trusted after a kill.
 
     workdir/
-      lock                           held by the process that trains here, and by the program below it
-      data/{train,val,test}.extxyz   what is trained on
-      base.nequip.zip                link to the model to start from
-      state.json                     of what inputs `run` is, the batch size it has come to, how often it was started
-      run/                           NequIP's configuration and console logs
-        epoch-0012.ckpt              everything after an epoch: the last two are kept, and the best as of each of them
-        zero.json                    what was added to the base model's energies per element
-        history.json, test.json      losses and errors of the epochs so far, and those of the test set
-      model.nequip.zip               the result
-      result.json                    written last
+      lock                     held by the process that trains here, and by the program below it
+      data/                    train.extxyz, val.extxyz and test.extxyz
+      base.nequip.zip          link to the model to start from
+      state.json               inputs, present batch size, number of starts
+      run/                     NequIP's configuration and console logs
+        epoch-0012.ckpt        all after an epoch: the last two, and the best as of each of them
+        zero.json              shifts of the base model's energies per element
+        history.json           losses and errors of the epochs so far
+        test.json              errors on the test set
+      model.nequip.zip         the result
+      result.json              its record, written last
 
-So it is for NequIP; SevenNet's folder has its `base.pth`, `checkpoint_12.pth` and `model.pth` in
-the same places. Programs are run in `workdir` and know these names only: checkpoints and result do
-not depend on where the folder is. What is read again was written under another name and then
+This is NequIP's folder. SevenNet's has `base.pth`, `checkpoint_12.pth` and `model.pth` at the same
+positions. Programs are run in `workdir` and know these names only, so checkpoints and result do not
+depend on the folder's path. A file that is read again is written under another name and then
 renamed: it is there as a whole or not at all.
 """
 
@@ -37,45 +38,45 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class State:
-    """How far a training has come, apart from its epochs."""
+    """State of a training beside its epochs."""
 
     inputs: str
-    """Checksum of what it was started with; of other inputs, nothing is gone on with."""
+    """Checksum of its inputs; a training of other inputs starts anew."""
     batch_size: int
     """Structures in a batch; falls when the GPU's memory does not suffice."""
     accumulate: int
-    """Batches whose gradients are accumulated before a step; grows by as much."""
+    """Batches whose gradients are accumulated before a step; grows as the batch size falls."""
     attempts: int = 0
-    """Times it was started."""
+    """Number of times it was started."""
 
     def with_smaller_batches(self) -> State | None:
-        """The state with half the batch size and the same step, or None if a batch is one structure.
+        """Return the state with smaller batches; None if a batch is one structure.
 
-        If half is no whole number, it is the largest part of the batch size that leaves batch size
-        times `accumulate`, the structures in a step, as it is.
+        The batch size becomes its largest divisor up to half of it. `accumulate` grows by the same
+        factor, so the structures in a step stay as many.
         """
         smaller = [
             size for size in range(1, self.batch_size // 2 + 1) if self.batch_size % size == 0
         ]
         if not smaller:
             return None
-        parts = self.batch_size // smaller[-1]
-        return replace(self, batch_size=smaller[-1], accumulate=self.accumulate * parts)
+        factor = self.batch_size // smaller[-1]
+        return replace(self, batch_size=smaller[-1], accumulate=self.accumulate * factor)
 
     def save(self, workdir: Path) -> None:
-        """Write it."""
+        """Write the state to its file."""
         write_json(workdir / "state.json", asdict(self))
 
 
 def take_up(workdir: Path, fresh: State) -> State:
-    """The state a training was left in, or a fresh one in an empty folder `run`.
+    """Return the state that a training was left in, or a fresh one in an empty folder `run`.
 
     Parameters
     ----------
     workdir
         Folder of the training.
     fresh
-        The state to begin with, if what is there has other inputs.
+        The state to begin with, if the folder's has other inputs.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def take_up(workdir: Path, fresh: State) -> State:
     stored = read_json(workdir / "state.json", {})
     if stored.get("inputs") == fresh.inputs and (workdir / "run").is_dir():
         return State(**stored)
-    # first, and written again last: half a folder has no state
+    # The state goes first and is written again last, so that half a folder has none.
     (workdir / "state.json").unlink(missing_ok=True)
     if (workdir / "run").exists():
         shutil.rmtree(workdir / "run")
@@ -96,12 +97,12 @@ def take_up(workdir: Path, fresh: State) -> State:
 
 
 def checkpoint_file(folder: Path, epoch: int) -> Path:
-    """Where the state after an epoch (from 1) is."""
+    """Return the path of the checkpoint after an epoch (from 1)."""
     return folder / f"epoch-{epoch:04d}.ckpt"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; what is newer, or was not finished, is deleted."""
+    """Return the newest checkpoint that is whole; damaged and unfinished ones are deleted."""
     delete_unfinished(folder)
     for path in sorted(folder.glob("epoch-*.ckpt"), reverse=True):
         if is_whole(path):
@@ -112,7 +113,10 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is there as a whole: a zip archive's table is at its end, every member has a checksum."""
+    """Return whether a checkpoint is there as a whole.
+
+    It is a zip archive, whose table is at its end and whose members have checksums.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -121,16 +125,15 @@ def is_whole(path: Path) -> bool:
 
 
 def kept_epochs(history: Sequence[Row]) -> set[int]:
-    """Epochs whose checkpoints are kept: the last two, and the best as of each of them."""
-    kept = set()
+    """Return the epochs whose checkpoints stay: the last two, and the best as of each of them."""
+    epochs = set()
     for rows in (history, history[:-1]):
         if rows:
-            kept |= {len(rows), best_epoch(rows)}
-    return kept
+            epochs |= {len(rows), best_epoch(rows)}
+    return epochs
 
 
 def best_epoch(history: Sequence[Row]) -> int:
-    """The epoch (from 1) with the lowest validation loss, the first of equals."""
-    return int(
-        min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))["epoch"]
-    )
+    """Return the epoch (from 1) with the lowest validation loss, the first of equals."""
+    best = min(history, key=lambda row: (math.isnan(row["val_loss"]), row["val_loss"]))
+    return int(best["epoch"])

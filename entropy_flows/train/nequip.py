@@ -1,9 +1,9 @@
 """NequIP and Allegro: run `nequip-train` in a process of its own, package the best model.
 
 The process is its own because a second training in one process fails, and because a training that
-runs out of memory must not take a workflow with it. A training that was killed at any moment goes on
-from its last finished epoch when it is called again with the same inputs and folder. It gives the
-same model as an undisturbed one, bit by bit on one CPU thread of one kind of processor.
+runs out of memory must not take a workflow with it. A training that was killed at any moment goes
+on from its last finished epoch when it is called again with the same inputs and folder. It gives
+the same model as an undisturbed one, bit by bit on one CPU thread of one kind of processor.
 `folder.py` lists the files of the folder, `resume.py` the additions to NequIP that this needs.
 """
 
@@ -122,7 +122,7 @@ def _base(base_model: Model, splits: Mapping[str, Sequence[Atoms]]) -> tuple[Pat
 
 
 def _check_pairs(train: Sequence[Atoms], cutoff: float) -> None:
-    """Refuse cells without any neighbour pair for a new model, which is scaled by their mean number."""
+    """Refuse cells without any neighbour pair: a new model is scaled by their mean number."""
     _, lonely = with_a_pair(train, cutoff)
     if len(lonely) == len(train):
         raise ValueError(

@@ -1,8 +1,8 @@
-"""What NequIP lacks for the recipe: a weight per structure in the loss, and a base model with another zero of energy.
+"""Additions to NequIP: a weight per structure in the loss, and a base model with another zero.
 
-All are named in the configuration of a training (`_target_`), which is how NequIP comes to import
-this module. The data module is built first, so the weight's field is known before a data set is
-read; no entry point is needed, and `import nequip` alone has nothing to do with this package. A
+The configuration of a training names them (`_target_`), which is how NequIP comes to import this
+module. The data module is built first, so the weight's field is registered before a data set is
+read. No entry point is needed, and `import nequip` alone has nothing to do with this package. A
 packaged model does not refer to it either.
 """
 
@@ -24,7 +24,7 @@ register_fields(graph_fields=[WEIGHT_KEY])
 
 
 class WeightedDataModule(ASEDataModule):
-    """NequIP's data module for extxyz files, with the weight of each structure read from its `info`."""
+    """NequIP's data module for extxyz files, with each structure's weight from its `info`."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(include_keys=[WEIGHT_KEY], **kwargs)
@@ -33,14 +33,14 @@ class WeightedDataModule(ASEDataModule):
 def shifted_package(
     package_path: str, shifts: dict[str, float], compile_mode: str = "eager"
 ) -> torch.nn.Module:
-    """A packaged model with something added to the energy of each atom.
+    """Load a packaged model and shift the energy of each atom.
 
     Parameters
     ----------
     package_path, compile_mode
-        As of NequIP's `ModelFromPackage`.
+        Arguments of NequIP's `ModelFromPackage`.
     shifts
-        Element → what is added to each of its atoms' energies (eV).
+        Element → addition to each of its atoms' energies (eV).
 
     Returns
     -------
@@ -48,27 +48,30 @@ def shifted_package(
         The model; its shifts are trainable if they were.
     """
     model = ModelFromPackage(package_path=package_path, compile_mode=compile_mode)
-    last = next((m for m in model.modules() if type(m).__name__ == "PerTypeScaleShift"), None)
-    if last is None or not last.has_shifts:
+    modules = [m for m in model.modules() if type(m).__name__ == "PerTypeScaleShift"]
+    if not modules or not modules[0].has_shifts:
         logger.warning(
             "%s has no energies per element to shift; its zero stays as it is", package_path
         )
         return model
-    shifted = last.shifts.detach().reshape(-1).expand(len(last.type_names))
-    old = dict(zip(last.type_names, shifted.tolist(), strict=True))
+    scale_shift = modules[0]
+    names = scale_shift.type_names
+    values = scale_shift.shifts.detach().reshape(-1).expand(len(names))
+    old = dict(zip(names, values.tolist(), strict=True))
     change = {
         "modifier": "modify_PerTypeScaleShift",
         "shifts": {element: old[element] + shift for element, shift in shifts.items()},
-        "scales_trainable": last.scales_trainable,
-        "shifts_trainable": last.shifts_trainable,
+        "scales_trainable": scale_shift.scales_trainable,
+        "shifts_trainable": scale_shift.shifts_trainable,
     }
     return modify(model, [change])
 
 
 class WeightedHuber(Metric):
-    """Mean over components of weight × Huber loss, the weight being that of the component's structure.
+    """Mean over components of Huber loss times the weight of the component's structure.
 
-        ⟨w h(x)⟩ = (1/n) Σ_i w_s(i) h(x_i),   h(x) = x²/2 for |x| < δ,   δ (|x| - δ/2) beyond
+        ⟨w h(x)⟩ = (1/n) Σ_i w_s(i) h(x_i)
+        h(x) = x²/2 for |x| < δ,   δ (|x| - δ/2) beyond
 
     The sum is divided by the number of components, not by the weights' sum: with one structure a
     batch the latter would cancel the weight. Components whose reference is NaN (a structure without
@@ -101,18 +104,18 @@ class WeightedHuber(Metric):
         if self.field == AtomicDataDict.FORCE_KEY:
             weights = weights[target[AtomicDataDict.BATCH_KEY]]
         weights = weights.reshape(-1, *[1] * (difference.ndim - 1)).expand_as(difference)
-        known = ~torch.isnan(difference)
+        labelled = ~torch.isnan(difference)
         loss = torch.nn.functional.huber_loss(
-            difference[known],
-            torch.zeros_like(difference[known]),
+            difference[labelled],
+            torch.zeros_like(difference[labelled]),
             reduction="none",
             delta=self.delta,
         )
-        self.total = self.total + (weights[known] * loss).sum()
-        self.count = self.count + known.sum()
+        self.total = self.total + (weights[labelled] * loss).sum()
+        self.count = self.count + labelled.sum()
 
     def compute(self) -> torch.Tensor:
-        """Weighted loss of all batches added; 0 if none had this field."""
+        """Return the weighted loss of all batches; 0 if none had this field."""
         return self.total / self.count.clamp(min=1.0)
 
     def __str__(self) -> str:

@@ -126,10 +126,11 @@ class TrainParams(Params):
     early_stopping_patience: PositiveInt = 30
     """Epochs without improvement of the validation loss before training stops."""
     weight_bins: tuple[tuple[float | None, Annotated[float, Field(ge=0.0)]], ...] = ()
-    """Loss weights by energy per atom: (upper edge in eV/atom, weight), rising, the last edge null for "the rest".
+    """Loss weights by energy per atom: (upper edge in eV/atom, weight), with rising edges.
 
-    The published values for carbon are ((-7, 3.0), (-4, 1.0), (null, 0.5)); edges belong to the
-    system, so the default gives every structure weight 1.
+    The last edge is null, for "the rest". The published values for carbon are ((-7, 3.0),
+    (-4, 1.0), (null, 0.5)). Edges belong to the system, so the default gives every structure
+    weight 1.
     """
     max_edges: PositiveInt = 8500
     """Cells with more edges (directed neighbour pairs) are left out of training: they set the
@@ -185,10 +186,12 @@ class TrainParams(Params):
     def identity(self, *but: str) -> dict[str, Any]:
         """Return all that decides a training's result, as plain types for a checksum.
 
-        The device is left out, `continue_from`, which comes after a training, and the keys in `but`.
+        Left out are the device, the keys in `but`, and `continue_from`, which comes after a
+        training.
         """
-        settings = self.model_dump(mode="json", exclude={"continue_from", *but})
-        return {**settings, "device": "cpu"}  # as in checksums that are stored
+        keys = self.model_dump(mode="json", exclude={"continue_from", *but})
+        # The device does not decide, but stored checksums have one.
+        return {**keys, "device": "cpu"}
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

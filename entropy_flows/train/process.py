@@ -1,4 +1,4 @@
-"""Training programs, each in a process that ends with ours, and whose fault it is when one fails."""
+"""Training programs, each in a process that ends with its parent, and the cause of a failure."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def run_program(
     lock: int,
     watch: Callable[[], bool | None] | None = None,
 ) -> None:
-    """Run a program to its end, or to where it is told to stop.
+    """Run a program to its end, or until `watch` stops it.
 
-    Only the program's own closing line tells success: terminated by a signal, `nequip-train` exits
+    Only the program's own closing line means success: terminated by a signal, `nequip-train` exits
     with 0 as well.
 
     Parameters
     ----------
     name
-        What it is called in messages; its output goes to `run/<name>.console.log`.
+        Its name in messages; its output goes to `run/<name>.console.log`.
     module
         Python module that is run as a script.
     arguments
@@ -63,7 +63,7 @@ def run_program(
         Descriptor of the folder's lock, which the program holds as well.
     watch
         Called about twice a second while it runs, and once more when it has ended. If it returns
-        True, nothing more is wanted of the program: it is ended there.
+        True, the program is ended there.
 
     Raises
     ------
@@ -75,14 +75,14 @@ def run_program(
         If it was the GPU's memory.
     """
     log = workdir / "run" / f"{name}.console.log"
-    # -P keeps the current folder out of the module path; one thread, because two on busy cores are
-    # slower than one
+    # -P keeps the current folder out of the module path.
     command = [sys.executable, "-P", "-m", module, *arguments]
-    # one process whatever allocation it is in: Lightning would count SLURM's tasks, and refuse or
-    # fall silent
-    outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
-    environment = {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
-    options = {"cwd": workdir, "env": environment, "pass_fds": (lock,), "stderr": subprocess.STDOUT}
+    options = {
+        "cwd": workdir,
+        "env": _environment(),
+        "pass_fds": (lock,),
+        "stderr": subprocess.STDOUT,
+    }
     with open(log, "w") as out, child(command, stdout=out, **options) as process:
         while process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -91,17 +91,18 @@ def run_program(
                 return
     text = log.read_text(errors="replace")
     if process.returncode != 0 or success not in text:
-        kind = fault(process.returncode, text)
+        error = fault(process.returncode, text)
         tail = "\n".join(text.splitlines()[-TAIL_LINES:])
-        if kind is TrainingError and (
-            refusal := _refused(workdir)
-        ):  # a full disk has no room for its reason
-            kind, tail = MachineError, f"{tail}\n{refusal}"
-        raise kind(f"{name} {_ending(process.returncode)}, without '{success}':\n{tail}")
+        disk_error = _disk_error(workdir) if error is TrainingError else None
+        if disk_error is not None:
+            # A full disk has no room for its reason in the log.
+            error = MachineError
+            tail = f"{tail}\n{disk_error}"
+        raise error(f"{name} {_ending(process.returncode)}, without '{success}':\n{tail}")
 
 
 def fault(code: int, text: str) -> type[RuntimeError]:
-    """Whose fault it is that a program did not succeed.
+    """Return the error that says whose fault a failed program is.
 
     Parameters
     ----------
@@ -127,8 +128,16 @@ def _ending(code: int) -> str:
     return f"ended with code {code}" if code >= 0 else f"was killed by signal {-code}"
 
 
-def _refused(folder: Path) -> OSError | None:
-    """Why a folder's disk takes no more, if so."""
+def _environment() -> dict[str, str]:
+    """Return the environment of a program: one thread, one process, whole error messages."""
+    # Lightning would count SLURM's tasks, and refuse or fall silent.
+    outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+    # Two threads on busy cores are slower than one.
+    return {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
+
+
+def _disk_error(folder: Path) -> OSError | None:
+    """Return the error with which a folder's disk refuses to be written to; None if it takes it."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(1 << 20))

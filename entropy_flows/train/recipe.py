@@ -9,7 +9,7 @@ from typing import Any
 from entropy_flows.train.params import TrainParams
 
 MONITOR = "val0_epoch/weighted_sum"
-OURS = "entropy_flows.train.nequip_extension"
+EXTENSION = "entropy_flows.train.nequip_extension"
 RESUME = "entropy_flows.train.resume"
 
 Config = dict[str, Any]
@@ -23,7 +23,7 @@ def packaged_model(package: Path, shifts: dict[str, float] | None = None) -> Con
     package
         Path of a `.nequip.zip`, which must stay there until the result is packaged.
     shifts
-        What is added to the energy of each atom, by element (eV); None leaves the model as it is.
+        Addition to the energy of each atom, by element (eV); None leaves the model as it is.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def packaged_model(package: Path, shifts: dict[str, float] | None = None) -> Con
     section: Config = {"package_path": str(package), "compile_mode": "eager"}
     if shifts is None:
         return {"_target_": "nequip.model.ModelFromPackage", **section}
-    return {"_target_": f"{OURS}.shifted_package", **section, "shifts": dict(shifts)}
+    return {"_target_": f"{EXTENSION}.shifted_package", **section, "shifts": dict(shifts)}
 
 
 def small_allegro(
@@ -55,9 +55,9 @@ def small_allegro(
     elements
         Chemical symbols.
     cutoff
-        Distance up to which atoms see each other, Å.
+        Distance up to which atoms interact, Å.
     l_max, layers, scalars, tensors
-        Angular resolution, Allegro layers, scalar and tensor features.
+        Angular resolution, number of Allegro layers, of scalar and of tensor features.
     seed
         Seed of the initial weights.
 
@@ -105,8 +105,8 @@ def nequip_config(
 ) -> Config:
     """Assemble the configuration of one `nequip-train` run.
 
-    Checkpoints and result hold the paths: make them relative to where NequIP is run, to be
-    independent of the place.
+    Checkpoints and result hold the paths. Relative to the folder that NequIP is run in, they do
+    not depend on where that folder is.
 
     Parameters
     ----------
@@ -161,10 +161,14 @@ def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
         cutoff: Any = f"${{cutoff_radius_from_package:'{package}'}}"
     else:
         types, cutoff = model["type_names"], model["r_max"]
+    plain_loader = {
+        "_target_": "torch.utils.data.DataLoader",
+        "batch_size": params.batch_size,
+    }
     data: Config = {
-        "_target_": f"{OURS}.WeightedDataModule",
+        "_target_": f"{EXTENSION}.WeightedDataModule",
         "seed": params.seed,
-        **{f"{part}_file_path": str(path) for part, path in files.items()},
+        **{f"{split}_file_path": str(path) for split, path in files.items()},
         "transforms": [
             {
                 "_target_": "nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper",
@@ -177,16 +181,11 @@ def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:
             "batch_size": params.batch_size,
             "seed": params.seed,
         },
-        "val_dataloader": {
-            "_target_": "torch.utils.data.DataLoader",
-            "batch_size": params.batch_size,
-        },
-        "test_dataloader": {
-            "_target_": "torch.utils.data.DataLoader",
-            "batch_size": params.batch_size,
-        },
+        "val_dataloader": dict(plain_loader),
+        "test_dataloader": dict(plain_loader),
     }
-    if "package_path" not in model:  # a new model is scaled by averages of its training set
+    if "package_path" not in model:
+        # A new model is scaled by averages of its training set.
         data["stats_manager"] = {
             "_target_": "nequip.data.CommonDataStatisticsManager",
             "type_names": types,
@@ -201,7 +200,8 @@ def _trainer(params: TrainParams, folder: Path) -> Config:
         "accelerator": "cpu" if device == "cpu" else "gpu",
         "devices": [int(number)] if number else 1,
         "max_epochs": params.max_epochs,
-        "check_val_every_n_epoch": 1,  # the moving average needs it
+        # The moving average needs validation after every epoch.
+        "check_val_every_n_epoch": 1,
         "num_sanity_val_steps": 0,
         "accumulate_grad_batches": params.accumulate,
         "gradient_clip_val": params.clip,
@@ -232,9 +232,10 @@ def _loss_terms(params: TrainParams, stress: bool) -> list[Config]:
     return [
         {
             "name": f"{field}_loss",
-            "coeff": coefficient,  # NequIP divides them by their sum
+            # NequIP divides the coefficients by their sum.
+            "coeff": coefficient,
             "metric": {
-                "_target_": f"{OURS}.WeightedHuber",
+                "_target_": f"{EXTENSION}.WeightedHuber",
                 "field": field,
                 "delta": params.huber_delta,
             },
@@ -251,7 +252,6 @@ def _error_terms(stress: bool) -> list[Config]:
         {"name": "energy_mae", "field": per_atom, "metric": error},
         {"name": "forces_mae", "field": "forces", "metric": error},
     ]
-    return (
-        terms
-        + [{"name": "stress_mae", "field": "stress", "ignore_nan": True, "metric": error}] * stress
-    )
+    if stress:
+        terms.append({"name": "stress_mae", "field": "stress", "ignore_nan": True, "metric": error})
+    return terms

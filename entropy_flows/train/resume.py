@@ -1,12 +1,16 @@
-"""What NequIP and Lightning lack for a training that may be killed at any moment and then goes on bit for bit.
+"""Additions to NequIP and Lightning: a training that is killed at any moment goes on bit for bit.
 
-| left to themselves | here |
-| --- | --- |
-| a continued training sees the data in the order of the first epochs | `EpochOrder`: it follows from (seed, epoch) |
-| a checkpoint lacks the scheduler's step after its epoch, and the decision to stop | `EpochFiles` makes up for both |
-| best model and last state are two files; a kill may come between them | one file an epoch; the best one's is kept |
-| a continued training deletes the metrics of the one before | the history is part of the checkpoint |
-| a checkpoint comes from the folder for temporary files; from another disk, half may arrive | `WholeFiles` |
+Left to themselves, they have five gaps.
+
+- A continued training sees the data in the order of the first epochs. `EpochOrder` makes the order
+  follow from (seed, epoch).
+- A checkpoint lacks the scheduler's step after its epoch, and the decision to stop. `EpochFiles`
+  makes up for both.
+- Best model and last state are two files, and a kill may come between them. `EpochFiles` writes one
+  file an epoch, and the best one's stays.
+- A continued training deletes the metrics of the one before. The history is part of the checkpoint.
+- A checkpoint comes from the folder for temporary files, and half may arrive from another disk.
+  `WholeFiles` writes it beside its destination.
 
 All are named in the configuration (`_target_`), like those of `nequip_extension`.
 """
@@ -29,26 +33,28 @@ from entropy_flows.train.folder import Row, best_epoch, checkpoint_file, kept_ep
 
 COLUMNS = {"train_loss_epoch/weighted_sum": "train_loss", "val0_epoch/weighted_sum": "val_loss"}
 COLUMNS |= {f"val0_epoch/{name}_mae": f"{name}_mae" for name in ("energy", "forces", "stress")}
-"""Columns of the history, by NequIP's names."""
+"""NequIP's name of a metric → column of the history."""
 TEST_PREFIX = "test0_epoch/"
 
 
 class EpochOrder(Sampler[int]):
-    """The order of the data in an epoch, a random one that follows from (seed, epoch) alone.
+    """A random order of the data in an epoch that follows from (seed, epoch) alone.
 
     Parameters
     ----------
     size
-        Structures.
+        Number of structures.
     seed
         Seed of the order.
     """
 
     def __init__(self, size: int, seed: int):
-        self.size, self.seed, self.epoch = size, seed, 0
+        self.size = size
+        self.seed = seed
+        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning tells the epoch (from 0) before it asks for the first batch."""
+        """Take the epoch (from 0), which Lightning gives before it asks for the first batch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -61,13 +67,17 @@ class EpochOrder(Sampler[int]):
 def shuffled_loader(
     dataset: Sized, seed: int, generator: torch.Generator, **options: Any
 ) -> DataLoader:
-    """A DataLoader with an `EpochOrder`; NequIP's generator, which would have to be restored, has no say in it."""
+    """Return a DataLoader with an `EpochOrder`.
+
+    NequIP's generator is not used, for its state would have to be restored.
+    """
     del generator
-    return DataLoader(dataset, sampler=EpochOrder(len(dataset), seed), **options)  # type: ignore[arg-type]
+    order = EpochOrder(len(dataset), seed)
+    return DataLoader(dataset, sampler=order, **options)  # type: ignore[arg-type]
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there as a whole or not at all."""
+    """Writes checkpoints that are there as a whole or not at all."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -80,14 +90,14 @@ class WholeFiles(TorchCheckpointIO):
 class EpochFiles(Checkpoint):
     """Writes the state, and the history up to it, after each epoch.
 
-    Lightning writes a checkpoint at the end of an epoch and only then tells the learning rate's
-    scheduler how the epoch was; whether to stop is not in it either. Both are made up for when a
-    training goes on from it.
+    Lightning writes a checkpoint at the end of an epoch, before the learning rate's scheduler makes
+    its step. The decision to stop is not in it either. Both are made up for when a training goes on
+    from it.
 
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write to.
     """
 
     def __init__(self, folder: str):
@@ -97,23 +107,24 @@ class EpochFiles(Checkpoint):
 
     @property
     def best_model_path(self) -> str:
-        """What Lightning tests after training."""
+        """Return the checkpoint that Lightning tests after training."""
         return str(checkpoint_file(self.folder, best_epoch(self.history)))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of this."""
+        """Return the part of a checkpoint that is this callback's."""
         return {"history": self.history, "stop": self.stop}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up again."""
-        self.history, self.stop = state_dict["history"], state_dict["stop"]
+        """Take over that part of a checkpoint."""
+        self.history = state_dict["history"]
+        self.stop = state_dict["stop"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The checkpoint may know of more epochs than the file, or of fewer."""
+        """Write the checkpoint's history: the file may have more epochs, or fewer."""
         write_json(self.folder / "history.json", self.history)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do what was done after the checkpoint was written."""
+        """Repeat what was done after the checkpoint was written."""
         if self.history:
             for config in trainer.lr_scheduler_configs:
                 pl_module.lr_scheduler_step(config.scheduler, self.history[-1]["val_loss"])
@@ -128,19 +139,16 @@ class EpochFiles(Checkpoint):
         self.stop = trainer.should_stop
         trainer.save_checkpoint(checkpoint_file(self.folder, len(self.history)))
         write_json(self.folder / "history.json", self.history)
-        kept = {checkpoint_file(self.folder, epoch) for epoch in kept_epochs(self.history)}
+        needed = {checkpoint_file(self.folder, epoch) for epoch in kept_epochs(self.history)}
         for path in self.folder.glob("epoch-*.ckpt"):
-            if path not in kept:
+            if path not in needed:
                 path.unlink()
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the errors on the test set."""
         errors = {
-            key: float(value)
-            for key, value in trainer.callback_metrics.items()
-            if key.startswith(TEST_PREFIX)
+            name.removeprefix(TEST_PREFIX): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith(TEST_PREFIX)
         }
-        write_json(
-            self.folder / "test.json",
-            {key.removeprefix(TEST_PREFIX): value for key, value in errors.items()},
-        )
+        write_json(self.folder / "test.json", errors)

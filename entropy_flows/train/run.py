@@ -1,7 +1,7 @@
 """Run one training, by the trainer that takes the model.
 
-A training that was killed at any moment goes on from its last finished epoch when it is called again
-with the same inputs and folder. A finished one is recognised by its inputs and not repeated.
+A training that was killed at any moment goes on from its last finished epoch when it is called
+again with the same inputs and folder. A finished one is recognised by its inputs and not repeated.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ METRICS = {
     "Force": ("forces_mae", 1.0),
     "Stress": ("stress_mae", KILOBAR),
 }
-"""SevenNet's name of an error → the history's name, and SevenNet's units in one of the history's."""
+"""SevenNet's name of an error → the history's name, and how many of its units are one there."""
 
 
 def checkpoint_name(epoch: int) -> str:

@@ -1,4 +1,4 @@
-"""The recipe as SevenNet's input: its `input.yaml`, the lists of cells, and the model to start from.
+"""The recipe as SevenNet's input: its `input.yaml`, its lists of cells, and its base model.
 
 The loss is that of `TrainParams`, multiplied by `LOSS_FACTOR`, for the program writes six digits
 after the point. Its terms are

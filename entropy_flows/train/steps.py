@@ -172,7 +172,7 @@ def save_result(result: TrainResult, workdir: Path) -> TrainResult:
 def reporter(
     workdir: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None
 ) -> Callable[[], None]:
-    """Return a function that reports the epochs which `history.json` has gained since its last call."""
+    """Return a function that reports the epochs gained by `history.json` since its last call."""
     file = workdir / "run" / "history.json"
     reported = len(read_json(file, []))
 

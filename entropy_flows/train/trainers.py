@@ -28,7 +28,7 @@ def trainer_for(model: Model, name: str | None = None) -> Trainer:
     Parameters
     ----------
     model
-        What to start from.
+        A path, a name, or the description of a new model.
     name
         The trainer's name or import path; None takes that of the model's family.
 
@@ -42,13 +42,13 @@ def trainer_for(model: Model, name: str | None = None) -> Trainer:
         trainer = _instance(TRAINERS.resolve(name_or_default))
         if trainer.accepts(model):
             return trainer
-    known = f"trainers: {', '.join(TRAINERS.names())}, or the import path of your own"
+    choices = f"trainers: {', '.join(TRAINERS.names())}, or the import path of your own"
     if name is not None:
-        raise ValueError(f"trainer {name!r} does not take {_title(model)}; {known}")
+        raise ValueError(f"trainer {name!r} does not take {_title(model)}; {choices}")
     raise ValueError(
         f"{_title(model)} cannot be fine-tuned: expected a .nequip.zip, a nequip.net: id, a "
         "SevenNet name or a .pth checkpoint of SevenNet, of one modality, or a model of another "
-        f"family with a trainer; {known}"
+        f"family with a trainer; {choices}"
     )
 
 

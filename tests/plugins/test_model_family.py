@@ -1,6 +1,7 @@
 """A model family and its trainer in another package: loaded, driven, trained and stored by name."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,6 @@ from entropy_flows.train import AnyTrainParams, TrainParams, fine_tune, trainer_
 PACKAGE = Path(__file__).with_name("third_party")
 FAMILY = {"family": "third_party.pair:PairFamily"}
 TRAINER = "third_party.pair:PairTrainer"
-ENTRY_POINTS = """\
-[entropy_flows.model_families]
-pair = third_party.pair:PairFamily
-[entropy_flows.trainers]
-pair = third_party.pair:PairTrainer
-"""
 
 
 def labelled(seed):
@@ -68,7 +63,11 @@ def registered(pair, tmp_path, monkeypatch):
     info = tmp_path / "site" / "third_party-0.1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third_party\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    lines = []
+    for group, plugins in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {path}" for name, path in plugins.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(str(info.parent))
     return pair
 

@@ -14,8 +14,7 @@ from benchmarks.report import Section, Table
 from benchmarks.timing import Options
 from entropy_flows.bench.memory import Peak
 from entropy_flows.entropy import MODES, SufficientStatistics
-from entropy_flows.select import Candidate, DecisionStream, SelectParams, make_selector
-from entropy_flows.select.params import NAMES
+from entropy_flows.select import SELECTORS, Candidate, DecisionStream, make_selector
 
 DIM, ATOMS, KNOWN = 200, 4, 500
 TEXT = """\
@@ -63,7 +62,7 @@ def measured(count: int, picks: int, say=print) -> Table:
     table = Table(f"{picks:,} of {count:,} candidates, d = {DIM}", columns, note=NOTE)
     making = _probe("none", count, picks)
     table.rows.append(["(making the candidates once)", 0, *making[1:]])
-    for name in NAMES:
+    for name in SELECTORS.builtin:
         say(f"selection cost: {name}")
         table.rows.append([name, *_probe(name, count, picks)])
     return table
@@ -106,7 +105,7 @@ def one(name: str, count: int, picks: int) -> None:
     for stats in statistics.values():
         stats.gain(known[0])
     centres = np.array([q.mean(axis=0) for q in known])
-    selector = None if name == "none" else make_selector(SelectParams(selector=name))
+    selector = None if name == "none" else make_selector(name)
     with Peak() as peak:
         if selector is None:
             chosen = sum(1 for _ in pool) - count
@@ -124,7 +123,9 @@ def main() -> None:
     )
     parser.add_argument("--candidates", type=int, default=100_000)
     parser.add_argument("--picks", type=int, default=1_000)
-    parser.add_argument("--one", choices=("none", *NAMES), help="this selector, in this process")
+    parser.add_argument(
+        "--one", choices=("none", *SELECTORS.builtin), help="this selector, in this process"
+    )
     given = parser.parse_args()
     if given.one:
         one(given.one, given.candidates, given.picks)

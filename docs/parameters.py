@@ -15,6 +15,7 @@ from entropy_flows.bench.params import BenchParams
 from entropy_flows.label.params import BUILTIN, ENGINES, LabelParams
 from entropy_flows.schemas import AgnosticParams, Campaign
 from entropy_flows.schemas.stages import Stage
+from entropy_flows.select import SELECTORS, Selector
 from entropy_flows.settings import Settings
 
 PAGE = Path(__file__).with_name("parameters.md")
@@ -37,6 +38,7 @@ FILES: dict[str, tuple[type[BaseModel], str]] = {
     ),
     "The file of `agnostic`": (AgnosticParams, "[agnostic.md](agnostic.md)"),
 }
+SELECTOR_CLASSES = [SELECTORS.params_class(name) for name in SELECTORS.builtin]
 ENGINE_CLASSES = list(dict.fromkeys(map(ENGINES.params_class, BUILTIN)))
 """Parameters of each label engine, which a field of LabelParams may hold."""
 SETTINGS = """\
@@ -69,7 +71,7 @@ def text() -> str:
         chapters.append(f"## {title}\n\n{_summary(schema)} See {page}.\n\n{_table(schema)}")
         described.add(schema)
         for section, paths in _sections(schema).items():
-            if section not in described:
+            if section not in described and _fields(section):
                 chapters.append(_chapter(section, paths))
                 described.add(section)
     variables = [
@@ -92,6 +94,8 @@ def _sections(schema: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
         sections = [*_classes(field.annotation)]
         if LabelParams in sections:
             sections += ENGINE_CLASSES
+        if Selector in sections:
+            sections += SELECTOR_CLASSES
         for section in sections:
             keys.setdefault(section, []).append(name)
             for subsection, paths in _sections(section).items():
@@ -107,10 +111,13 @@ def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return a class's keys, then those it inherits; an engine's without those of all engines."""
+    """Return a class's keys, then those it inherits; a plug-in's without those of all its sort."""
     of_class = {
         name: field for name, field in schema.model_fields.items() if name in schema.__annotations__
     }
+    if schema in SELECTOR_CLASSES:
+        shared = Selector.model_fields
+        return {name: field for name, field in schema.model_fields.items() if name not in shared}
     if schema in ENGINE_CLASSES:
         return of_class
     return of_class | schema.model_fields
@@ -185,6 +192,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
+    if value == "":
+        return "none"
     if not isinstance(value, BaseModel):
         return f"`{_yaml(value)}`"
     given = value.model_dump(exclude_unset=True)

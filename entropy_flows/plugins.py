@@ -25,6 +25,9 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
 from entropy_flows.params import Params
 from entropy_flows.spelling import did_you_mean, unknown
 
@@ -94,11 +97,29 @@ class ExtensionPoint:
         """
         if not isinstance(settings, Mapping):
             return settings
-        schema = self.params_class(self.name_of(settings))
+        name = self.name_of(settings)
+        try:
+            schema = self.params_class(name)
+        except ValueError as err:
+            # As an error of the key, so that messages say where in the file the name is.
+            problem = PydanticCustomError("value_error", "{reason}", {"reason": str(err)})
+            details = InitErrorDetails(type=problem, loc=(self.key,), input=name)
+            raise ValidationError.from_exception_data(self.noun, [details]) from err
         data = dict(settings)
         if self.key not in schema.model_fields:
             data.pop(self.key, None)
         return schema.model_validate(data)
+
+    def without_others(self, settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
+        """Return the settings that changes may be laid over.
+
+        Where the changes name another plug-in, its parameters are kept as far as it has them.
+        """
+        name = changes.get(self.key) if isinstance(changes, Mapping) else None
+        if not isinstance(name, str) or name == self.name_of(settings):
+            return dict(settings)
+        fields = self.params_class(name).model_fields
+        return {key: value for key, value in settings.items() if key in fields}
 
     def params_class(self, name: str) -> type[Params]:
         """Return the class of a plug-in's parameters: its attribute `takes`, or itself."""

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.params import Params, one_line
-from entropy_flows.select import SelectParams
-from entropy_flows.select.params import Name
+from entropy_flows.select import SELECTORS, Selector, make_selector
+from entropy_flows.spelling import unknown
 from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import read_yaml
 
@@ -61,8 +61,9 @@ class BenchParams(Params):
     """
     preset: Literal["none", "khan-2026"] = "none"
     """khan-2026: Khan 2026's protocol."""
-    selectors: tuple[Name, ...] = Field(("random", "logdet", "greedy"), min_length=1)
-    """Those to compare."""
+    selectors: tuple[str, ...] = Field(("random", "logdet", "greedy"), min_length=1)
+    """Selectors to compare: `logdet`, `greedy`, `farthest`, `kcentres`, `kmeans`, `committee`, `hybrid`, `random`,
+    `fps`, `cur`, names of entry points, import paths."""
     sizes: tuple[Count, ...] = Field((20, 40, 80), min_length=1)
     """Cells to train on."""
     initial: int = Field(0, ge=0)
@@ -91,10 +92,10 @@ class BenchParams(Params):
     """Of extended XYZ; elements are the pool's own unless named."""
     regularization: float = Field(1e-3, gt=0)
     """λ of the covariance."""
-    select: SelectParams = SelectParams()
-    """θ, α, k and so on, for all selectors alike."""
+    select: dict[str, Any] = Field(default_factory=dict)
+    """Parameters such as {theta_min: 0.0001, alpha: 0.6}, for all selectors that have them."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Selector → what is otherwise for it alone, such as {greedy: {theta_min: null}}."""
+    """Selector → parameters of it alone, such as {greedy: {theta_min: null}}."""
     target: str | None = None
     """Column of a table to learn."""
     features: tuple[str, ...] = ()
@@ -114,13 +115,7 @@ class BenchParams(Params):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for name, own in self.settings.items():
-            if "selector" in own:
-                raise ValueError(f"settings.{name}.selector: {name} is itself; leave it out")
-            try:
-                self.with_selector(name)
-            except ValidationError as err:
-                raise ValueError(f"settings.{name}: {one_line(err)}") from None
+        self._selectors_fit()
         uncertain = [name for name in self.selectors if self.with_selector(name).needs_committee]
         if uncertain and not self.initial:
             raise ValueError(
@@ -138,10 +133,32 @@ class BenchParams(Params):
                 )
         return self
 
-    def with_selector(self, name: str) -> SelectParams:
-        """Selection parameters of one of the selectors."""
-        own = self.settings.get(name, {})
-        return SelectParams.model_validate({**self.select.model_dump(), **own, "selector": name})
+    def _selectors_fit(self) -> None:
+        """Refuse selectors that do not exist, and parameters that none of them has."""
+        names = list(dict.fromkeys([*self.selectors, *self.settings]))
+        for name in names:
+            section = f"settings.{name}" if name in self.settings else "selectors"
+            if "selector" in self.settings.get(name, {}):
+                raise ValueError(f"{section}.selector: {name} is itself; leave it out")
+            try:
+                self.with_selector(name)
+            except ValueError as err:
+                raise ValueError(f"{section}: {one_line(err)}") from None
+        fields = {
+            field
+            for name in {*names, *SELECTORS.builtin}
+            for field in SELECTORS.params_class(name).model_fields
+        }
+        for key in self.select:
+            if key not in fields - {"selector"}:
+                message = unknown("parameter", key, sorted(fields - {"selector"}))
+                raise ValueError(f"select: {message}")
+
+    def with_selector(self, name: str) -> Selector:
+        """Return one of the selectors with its parameters."""
+        fields = SELECTORS.params_class(name).model_fields
+        shared = {key: value for key, value in self.select.items() if key in fields}
+        return make_selector(name, **{**shared, **self.settings.get(name, {})})
 
     @property
     def is_table(self) -> bool:

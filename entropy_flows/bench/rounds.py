@@ -31,7 +31,7 @@ from entropy_flows.digest import file_sha256
 from entropy_flows.entropy import MODES
 from entropy_flows.evaluate.coverage import log_det
 from entropy_flows.files import whole_file, write_json
-from entropy_flows.select import SkmatterSelector, make_selector
+from entropy_flows.select.committee import uncertain_quantity
 from entropy_flows.select.pool import choose
 
 Chain = tuple[str, int, tuple[int, ...]]
@@ -57,10 +57,7 @@ class Bench:
             results.
         """
         for name in self.params.selectors:
-            if isinstance(
-                selector := make_selector(self.params.with_selector(name)), SkmatterSelector
-            ):
-                selector.check()
+            self.params.with_selector(name).check()
         facts = {
             **self.params.model_dump(mode="json", exclude=FREE),
             "train": self.params.train.identity(),
@@ -150,10 +147,8 @@ class _Chain:
 
     def __init__(self, bench: Bench, pool: LabelledPool, selector: str, seed: int) -> None:
         self.bench, self.pool, self.selector, self.seed = bench, pool, selector, seed
-        self.params = bench.params.model_copy(
-            update={"select": bench.params.with_selector(selector)}
-        )
-        """The benchmark's, with this selector's settings."""
+        self.params = bench.params
+        self.selection = bench.params.with_selector(selector)
         self.side = np.array(pool.parts["train"])
         """Places in the pool of what there is to choose from; `chosen` has numbers in this list."""
         self.own = [pool.prints[place] for place in self.side]
@@ -214,17 +209,15 @@ class _Chain:
         params = self.params
         while len(self.chosen) < size and not self.reason:
             wanted = min(params.batch or size, size - len(self.chosen)) if params.initial else size
-            student = (
-                self._student(len(self.chosen)) if self.params.select.needs_committee else None
-            )
+            student = self._student(len(self.chosen)) if self.selection.needs_committee else None
             with Peak() as peak:
                 uncertainty = None if student is None else student.spread(self.side.tolist())
                 choice = choose(
-                    make_selector(self.params.select), self.own, wanted, self.seed, params.regularization,
-                    known=self.chosen, uncertainty=uncertainty,
+                    self.selection, self.own, wanted, self.seed, params.regularization,
+                    in_dataset=self.chosen, uncertainty=uncertainty,
                 )  # fmt: skip
             self.seconds, self.mib = self.seconds + peak.seconds, max(self.mib, peak.mib)
-            self.chosen, self.reason = self.chosen + choice.places, choice.reason
+            self.chosen, self.reason = self.chosen + choice.indices, choice.reason
 
     def _student(self, size: int) -> Student:
         """Trained on what is chosen now."""
@@ -236,7 +229,8 @@ class _Chain:
         params, places = self.params, self.side[self.chosen].tolist()
         if params.base_model is None:
             return NetworkStudent.trained(self.pool, params, places, self.seed)
-        members = max(2, params.train.committee) if self.params.select.needs_committee else 1
+        members = max(2, params.train.committee) if self.selection.needs_committee else 1
         folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
         self.folders.add(folder)
-        return ModelStudent.trained(self.pool, params, places, self.seed, members, folder)
+        quantity = uncertain_quantity(self.selection)
+        return ModelStudent.trained(self.pool, params, places, self.seed, members, folder, quantity)

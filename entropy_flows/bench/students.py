@@ -16,6 +16,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Calibration, Committee
 from entropy_flows.potentials import load_calculator, with_family_of
+from entropy_flows.select.committee import Quantity
 from entropy_flows.train import fine_tune
 
 
@@ -80,14 +81,17 @@ class ModelStudent:
     pool
         The labelled pool.
     params
-        Whether forces count, and which spread is a cell's uncertainty.
+        Parameters of the benchmark; those of training count, and whether forces do.
     models
         The trained files.
+    quantity
+        Prediction whose spread is a cell's uncertainty.
     """
 
     pool: LabelledPool
     params: BenchParams
     models: list[str]
+    quantity: Quantity = "forces"
 
     @classmethod
     def trained(
@@ -98,6 +102,7 @@ class ModelStudent:
         seed: int,
         members: int,
         folder: Path,
+        quantity: Quantity = "forces",
     ) -> ModelStudent:
         """Fine-tune as many models as a committee has; killed and called again, goes on in its folder."""
         assert params.base_model is not None, "without one the networks are the student"
@@ -120,11 +125,11 @@ class ModelStudent:
                 folder / f"{member + 1}",
             )
             models.append(with_family_of(params.base_model, done.model))
-        return cls(pool, params, models)
+        return cls(pool, params, models, quantity)
 
     def spread(self, places: Sequence[int]) -> Array:
         """Spread (n,) of the committee's forces or energies."""
-        of = self.params.select.uncertainty if self.params.forces else "energy"
+        of = self.quantity if self.params.forces else "energy"
         return Committee(self.models).spread([self.pool.frames[place] for place in places], of)
 
     def tested(self, places: Sequence[int]) -> dict[str, Any]:

@@ -107,10 +107,10 @@ def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
     """Return the options of file and command line, with the path of the base model."""
     from entropy_flows.bench import load_bench
     from entropy_flows.launch.submit import locate_model
-    from entropy_flows.select.params import NAMES
+    from entropy_flows.select import SELECTORS
 
     if changes.get("selectors") == ["all"]:
-        names = [name for name in NAMES if name not in SKMATTER_SELECTORS]
+        names = [name for name in SELECTORS.builtin if name not in SKMATTER_SELECTORS]
         changes = {**changes, "selectors": names}
     params = load_bench(pool, changes)
     if params.base_model is None:

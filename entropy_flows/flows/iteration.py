@@ -116,7 +116,7 @@ class IterationMaker(StageMaker):
     @property
     def theta_min(self) -> float:
         """Gain that a structure must exceed to be labelled, whichever stage finds it."""
-        return self.select.params.least_gain
+        return self.select.params.theta_min or 0.0
 
     def _driven_budget(self, budget: int | None) -> int | None:
         """Return the labels that the anchors leave to selection and refinement."""

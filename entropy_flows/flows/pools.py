@@ -30,7 +30,7 @@ from entropy_flows.jobs.common import StageMaker, outputs
 from entropy_flows.label import OutlierParams, engine_of
 from entropy_flows.params import Params
 from entropy_flows.schemas import Campaign
-from entropy_flows.select import SelectParams
+from entropy_flows.select import RandomSelector
 
 BASELINE_STREAM = 1_000_037
 """Separates the baseline's random streams from the exploration's."""
@@ -94,7 +94,7 @@ class PoolMaker(StageMaker, ABC):
         """Build the pool that belongs to a campaign file's settings."""
         loop = ActiveLearningMaker.from_campaign(campaign)
         return cls(
-            select=SelectMaker(params=SelectParams(selector="random")),
+            select=SelectMaker(params=RandomSelector()),
             plan=loop.plan,
             dataset=loop.dataset,
             outliers=loop.outliers,

@@ -220,11 +220,11 @@ class Import:
         settings = self.campaign.iteration(report.iteration + 1)
         made = {entry.key: entry for entry in entries}
         share = settings.explore.per_atom_fraction
-        candidates = (
+        candidates = [
             Candidate(entry.key, entry.q, _mode(entry.key, share)) for entry in made.values()
-        )
+        ]
         chosen = []
-        for decision in LogDetSelector(settings.select.least_gain)(candidates, statistics):
+        for decision in LogDetSelector(theta_min=settings.select.theta_min)(candidates, statistics):
             key = decision.candidate.key
             if decision.verdict is Verdict.ACCEPTED:
                 chosen.append(replace(made[key], gain=decision.gain))

@@ -18,7 +18,8 @@ from entropy_flows.jobs.common import LostInputError, StageMaker, documents, sta
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import origin, snapshots
 from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
-from entropy_flows.select import Candidate, DecisionStream, SelectParams, Verdict, make_selector
+from entropy_flows.select import Candidate, DecisionStream, LogDetSelector, Selector, Verdict
+from entropy_flows.select.committee import uncertain_quantity
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, Ledger
 
@@ -55,7 +56,7 @@ class _Selection:
             self.gains.append(decision.gain)
             q = decision.candidate.q
             self.entries.append(Entry(snapshot.key, structure, q, decision.gain, source))
-        elif decision.verdict is Verdict.NEAR:
+        elif decision.verdict is Verdict.NEAR_MISS:
             miss = {"key": snapshot.key, "origin": source, "structure": structure}
             self.near_misses.append(miss)
 
@@ -73,7 +74,7 @@ class SelectMaker(StageMaker):
     """
 
     name: str = "select"
-    params: SelectParams = field(default_factory=SelectParams)
+    params: Selector = field(default_factory=LogDetSelector)
 
     @stage_job(SelectDoc)
     def make(
@@ -143,13 +144,13 @@ class SelectMaker(StageMaker):
         budget: int | None,
     ) -> DecisionStream:
         """Have the selector judge the pool; the statistics grow with what it accepts."""
-        params, spread = self._committee(store, context.model)
+        selector, spread = self._committee(store, context.model)
         candidates = LazyCandidates(pool, order, ledger.fingerprint, spread)
-        centres = ledger.means(context.iteration, self.name) if params.needs_centres else None
-        return DecisionStream(make_selector(params)(candidates, statistics, budget, centres))
+        centres = ledger.means(context.iteration, self.name) if selector.needs_centres else None
+        return DecisionStream(selector(candidates, statistics, budget, centres))
 
-    def _committee(self, store: CampaignStore, model: str) -> tuple[SelectParams, Spread | None]:
-        """Return the selector's parameters, and what gives cells their uncertainty if it goes by that.
+    def _committee(self, store: CampaignStore, model: str) -> tuple[Selector, Spread | None]:
+        """Return the selector, and what gives cells their uncertainty if it needs that.
 
         The committee is that of the model that explored. A model that was not trained here (the
         base model, the student) has none, and the choice falls back on the paper's filter.
@@ -158,7 +159,8 @@ class SelectMaker(StageMaker):
             return self.params, None
         trained_in = store.model_iteration(model)
         if trained_in < 1:
-            return self.params.model_copy(update={"selector": "logdet"}), None
+            limits = self.params.model_dump(include={"theta_min", "max_labels"})
+            return LogDetSelector(**limits), None
         members = store.committee(trained_in)
         if len(members) < 2:
             raise ValueError(
@@ -167,7 +169,7 @@ class SelectMaker(StageMaker):
                 "members fail?"
             )
         committee = Committee([store.fetch_model(member) for member in members], settings().device)
-        return self.params, partial(committee.spread, quantity=self.params.uncertainty)
+        return self.params, partial(committee.spread, quantity=uncertain_quantity(self.params))
 
 
 def snapshots_of(batches: Iterable[ExploreDoc]) -> list[Snapshot]:

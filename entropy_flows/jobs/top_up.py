@@ -67,7 +67,8 @@ class TopUpMaker(StageMaker):
         counts = label_counts(store.labels_of(earlier, context.engine_hash), iteration, before)
         # what failed in an earlier round was replaced there
         missing = planned - counts.labelled
-        entries = self._replacements(context, ledger, explored, GreedySelector(theta_min), missing)
+        selector = GreedySelector(theta_min=theta_min or None)
+        entries = self._replacements(context, ledger, explored, selector, missing)
         ledger.append_accepted(iteration, self.name, entries)
         summary = {"missing": missing, "replaced": len(entries)}
         store.record(iteration, **{f"top_up.{self.name}": summary})

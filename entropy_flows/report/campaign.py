@@ -165,7 +165,7 @@ def _gain_figure(campaign: Campaign, iterations: Sequence[Mapping[str, Any]]) ->
     from entropy_flows.report.plots import gain_plot
 
     gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
-    thresholds = {number: campaign.iteration(number).select.least_gain for number in gains}
+    thresholds = {number: campaign.iteration(number).select.theta_min or 0.0 for number in gains}
     caption = "Gain of each accepted candidate when it was accepted."
     return CaptionedFigure(gain_plot(gains, thresholds), caption)
 

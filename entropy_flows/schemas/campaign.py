@@ -22,7 +22,7 @@ from entropy_flows.potentials import ModelName, split_model
 from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.schemas.stages import Stage
-from entropy_flows.select import SelectParams
+from entropy_flows.select import SELECTORS, LogDetSelector, SelectParams
 from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import MAX_INTEGER, read_yaml
 
@@ -35,7 +35,7 @@ class IterationSettings(Params):
 
     explore: ExploreParams = ExploreParams()
     anchors: AnchorParams = AnchorParams()
-    select: SelectParams = SelectParams()
+    select: SelectParams = LogDetSelector()
     refine: RefineParams = RefineParams()
     train: AnyTrainParams = TrainParams()
     local_fingerprint: GOMParams = GOMParams(cutoff=3.0, natx=50)
@@ -187,7 +187,9 @@ class Campaign(IterationSettings):
         if self.iterations:
             # without the preset's values, so that another preset replaces them
             base["train"] = self.train.keys_given()
-            base = _merge(base, self.iterations[min(number, len(self.iterations)) - 1])
+            changes = self.iterations[min(number, len(self.iterations)) - 1]
+            base["select"] = SELECTORS.without_others(base["select"], changes.get("select"))
+            base = _merge(base, changes)
         return IterationSettings.model_validate(base)
 
     @property

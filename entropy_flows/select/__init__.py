@@ -1,33 +1,55 @@
-"""Choose what to label: one idea a file, one protocol (`base.Selector`), in a campaign or on a fixed pool (`pool`)."""
+"""Choose what to label.
 
-from entropy_flows.select.base import Candidate, Decision, DecisionStream, Pool, Selector, Verdict
-from entropy_flows.select.committee import CommitteeSelector
+Each selector is one file: its parameters, its score and its threshold (`selector.Selector`, where
+the loop is). They work in a campaign and on a fixed pool (`pool`).
+"""
+
+from entropy_flows.select.base import (
+    Candidate,
+    Decision,
+    DecisionStream,
+    Pool,
+    Statistics,
+    Verdict,
+)
+from entropy_flows.select.committee import CommitteeSelector, UncertaintySelector
 from entropy_flows.select.farthest import FarthestSelector
 from entropy_flows.select.greedy import GreedySelector
 from entropy_flows.select.hybrid import HybridSelector
 from entropy_flows.select.kcentres import KCentresSelector
+from entropy_flows.select.kinds import SELECTORS, SelectParams, make_selector
 from entropy_flows.select.kmeans import KMeansSelector
 from entropy_flows.select.logdet import LogDetSelector
-from entropy_flows.select.params import SelectParams, make_selector
 from entropy_flows.select.random import RandomSelector
-from entropy_flows.select.skmatter import SkmatterSelector
+from entropy_flows.select.ranking import InOrder, Ranking
+from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
+from entropy_flows.select.skmatter import CURSelector, FPSSelector
 
 __all__ = [
+    "SELECTORS",
+    "CURSelector",
     "Candidate",
     "CommitteeSelector",
+    "DataSet",
     "Decision",
     "DecisionStream",
+    "FPSSelector",
     "FarthestSelector",
     "GreedySelector",
     "HybridSelector",
+    "InOrder",
     "KCentresSelector",
     "KMeansSelector",
     "LogDetSelector",
     "Pool",
+    "Proposal",
     "RandomSelector",
+    "Ranking",
+    "Scorer",
     "SelectParams",
     "Selector",
-    "SkmatterSelector",
+    "Statistics",
+    "UncertaintySelector",
     "Verdict",
     "make_selector",
 ]

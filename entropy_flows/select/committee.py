@@ -1,36 +1,44 @@
-"""Committee: what a committee of models disagrees about most (query by committee, Khan 2026's "uncertainty").
+"""Committee: the candidates that a committee of models disagrees about most (query by committee).
 
-    x* = argmax_x u(x),    u the spread of the members' predictions, as `Candidate.uncertainty` has it
+    score(x) = u(x),    u the spread of the members' predictions, as `Candidate.uncertainty` has it
 
-The candidates of one batch are taken by u alone, however alike they are.
+The candidates of one batch are taken by u alone, however alike they are: Khan 2026's "uncertainty".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-import numpy as np
+from entropy_flows.conventions import Array
+from entropy_flows.select.ranking import Ranking
+from entropy_flows.select.selector import Selector
 
-from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import summarise_pool
+Quantity = Literal["forces", "energy"]
+"""Prediction that a committee may disagree about."""
 
 
-@dataclass(frozen=True)
-class CommitteeSelector:
-    """Accept the most uncertain candidates, the most uncertain first; the others are not decided on."""
+class UncertaintySelector(Selector):
+    """Base of selectors that go by the uncertainty of a committee of models."""
 
-    def __call__(
-        self,
-        candidates: Pool,
-        statistics: Mapping[Mode, SufficientStatistics],
-        budget: int | None = None,
-        centres: np.ndarray | None = None,
-    ) -> Decisions:
-        """Accept candidates; see `Selector`."""
-        uncertainty = summarise_pool(candidates, "committee").uncertainty
-        assert uncertainty is not None, "a survey for a selector that goes by it has it"
-        for index in np.argsort(-uncertainty, kind="stable")[:budget].tolist():
-            yield accept(index, candidates[index], statistics)
-        return used_up(len(uncertainty), budget)
+    uncertainty: Quantity = "forces"
+    """Prediction whose spread over a campaign's committee is a candidate's uncertainty; see
+    `evaluate.committee`.
+    """
+    needs_committee: ClassVar[bool] = True
+
+
+def uncertain_quantity(selector: Selector) -> Quantity:
+    """Return the prediction whose spread is a candidate's uncertainty for a selector."""
+    return selector.uncertainty if isinstance(selector, UncertaintySelector) else "forces"
+
+
+class CommitteeSelector(UncertaintySelector):
+    """Accept the most uncertain candidates, the most uncertain first."""
+
+    selector: str = "committee"
+    needs_centres: ClassVar[bool] = False
+
+    def score(self, pool: Ranking) -> Array:
+        """Return u (n,)."""
+        assert pool.uncertainty is not None, "a ranking for a selector that needs it has it"
+        return pool.uncertainty

@@ -1,6 +1,6 @@
-"""Farthest point: the candidate farthest from everything in the data set, then the farthest from that too.
+"""Farthest point: the candidate farthest from the data set, then the farthest from that too.
 
-    x* = argmax_x min_{c ∈ D} |x − c|,    D ← D ∪ {x*}
+    score(x) = min_{c ∈ D} |x − c|
 
 Points are standardised mean fingerprints (`space`). With an empty data set the first candidate of
 the order comes first. (Gonzalez, Theor. Comput. Sci. 38, 293, 1985; in atomistics as farthest point
@@ -9,33 +9,24 @@ sampling.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
-
-from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import FeatureSpace, summarise_pool
+from entropy_flows.conventions import Array
+from entropy_flows.select.ranking import Ranking
+from entropy_flows.select.selector import Proposal, Selector
+from entropy_flows.select.space import COPY_DISTANCE
 
 
-@dataclass(frozen=True)
-class FarthestSelector:
-    """Accept the farthest candidate, one after the other, and no copies; the others are not decided on."""
+class FarthestSelector(Selector):
+    """Accept the farthest candidate, one after the other, and no copies."""
 
-    def __call__(
-        self,
-        candidates: Pool,
-        statistics: Mapping[Mode, SufficientStatistics],
-        budget: int | None = None,
-        centres: np.ndarray | None = None,
-    ) -> Decisions:
-        """Accept candidates, the farthest first; see `Selector`."""
-        space = FeatureSpace(summarise_pool(candidates).means, centres)
-        for _ in range(len(space) if budget is None else min(budget, len(space))):
-            index = space.farthest()
-            if space.is_copy(index):
-                return space.copies_left()
-            space.add(index)
-            yield accept(index, candidates[index], statistics)
-        return used_up(len(space), budget)
+    selector: str = "farthest"
+    threshold: ClassVar[float] = COPY_DISTANCE
+
+    def score(self, pool: Ranking) -> Array:
+        """Return the distance (n,) of each candidate to the nearest cell of the data set."""
+        return pool.space.nearest
+
+    def why_stopped(self, pool: Ranking, proposal: Proposal) -> str:
+        """Return that only copies are left."""
+        return pool.space.copies_left()

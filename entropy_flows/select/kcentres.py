@@ -1,4 +1,4 @@
-"""k-centres: as many cells as the budget has, so placed that no candidate is far from one (core-sets).
+"""k-centres: as many cells as the budget has, placed so that no candidate is far from one of them.
 
     minimise r = max_x min_{c ∈ D ∪ S} |x − c|    over S, |S| = budget
 
@@ -6,70 +6,86 @@ Farthest points are a solution with r ≤ 2 r_min (Gonzalez 1985; Sener and Sava
 they sit at the edge of what they stand for. So each new centre then moves to the middle of its own
 points, the one nearest to the centre of their smallest enclosing ball, if their largest distance
 from it is smaller there. r never grows by that, so that the factor 2 holds; the data set's own
-cells stay where they are.
+cells stay where they are. Such core-sets are known before the first of them is accepted, so that
+they come in a fixed order.
 
-The ball's centre z is found by Bădoiu and Clarkson's steps (SODA 2003): z ← z + (x_far − z) / (t +
-1), t = 1, 2, …
+The ball's centre z is found by Bădoiu and Clarkson's steps (SODA 2003):
+z ← z + (x_far − z) / (t + 1), t = 1, 2, …
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import FeatureSpace, Places, summarise_pool
+from entropy_flows.select.base import Pool
+from entropy_flows.select.ranking import InOrder, in_turn
+from entropy_flows.select.selector import DataSet, Scorer, Selector
+from entropy_flows.select.space import FeatureSpace, Indices, summarise_pool
 
-STEPS = 20
-"""Of Bădoiu and Clarkson: z is then within a fifth of the radius of the ball's centre,
+BALL_STEPS = 20
+"""Steps of Bădoiu and Clarkson: z is then within a fifth of the radius of the ball's centre,
 ordinarily much nearer.
 """
 
 
-@dataclass(frozen=True)
-class KCentresSelector:
-    """Accept the centres, in the order in which they were found; the others are not decided on.
+class KCentresSelector(Selector):
+    """Accept the centres, in the order in which they were found.
 
     Without a budget every candidate is its own centre.
     """
 
-    def __call__(
-        self,
-        candidates: Pool,
-        statistics: Mapping[Mode, SufficientStatistics],
-        budget: int | None = None,
-        centres: np.ndarray | None = None,
-    ) -> Decisions:
-        """Accept centres; see `Selector`."""
-        space = FeatureSpace(summarise_pool(candidates).means, centres)
-        known, chosen = 0 if centres is None else len(centres), list[int]()
-        while len(chosen) < (len(space) if budget is None else min(budget, len(space))):
-            index = space.farthest()
-            if space.is_copy(index):
-                break
-            space.add(index)
-            chosen.append(index)
-        for number, index in enumerate(chosen):
-            own = np.flatnonzero(space.owner == known + number)
-            centre = index if len(own) == 0 else middle(space.points, own, index)
-            yield accept(centre, candidates[centre], statistics)
-        short = len(chosen) < min(len(space), len(space) if budget is None else budget)
-        return space.copies_left() if short else used_up(len(space), budget)
+    selector: str = "kcentres"
+
+    def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:
+        """Return the centres in their order."""
+        space = FeatureSpace(summarise_pool(candidates).means, dataset.centres)
+        n_centres = len(space) if budget is None else min(budget, len(space))
+        farthest = _farthest_points(space, n_centres)
+        reason = space.copies_left() if len(farthest) < n_centres else ""
+        return InOrder(in_turn(candidates, _middles(space, farthest)), reason)
 
 
-def middle(points: Array, own: Places, centre: int) -> int:
-    """The place among `own` nearest to the centre of their ball, if they lie closer around it than around `centre`."""
-    cloud = points[own]
+def _farthest_points(space: FeatureSpace, n: int) -> list[int]:
+    """Add n farthest points to the centres, fewer if the others are copies."""
+    chosen: list[int] = []
+    while len(chosen) < n:
+        index = space.farthest()
+        if space.is_copy(index):
+            break
+        space.add(index)
+        chosen.append(index)
+    return chosen
+
+
+def _middles(space: FeatureSpace, chosen: list[int]) -> list[int]:
+    """Replace each of the last centres by the middle of the points that are nearest to it."""
+    first = space.n_centres - len(chosen)
+    middles = []
+    for number, index in enumerate(chosen, first):
+        members = np.flatnonzero(space.owner == number)
+        middles.append(middle(space.points, members, index) if len(members) else index)
+    return middles
+
+
+def middle(points: Array, members: Indices, centre: int) -> int:
+    """Return the member nearest to the centre of their ball, or `centre` if they lie closer to it.
+
+    Parameters
+    ----------
+    points
+        All points (n, d).
+    members
+        Indices of those that belong to the centre.
+    centre
+        Index of the present centre.
+    """
+    cloud = points[members]
     z = cloud.mean(axis=0)
-    for t in range(1, STEPS + 1):
+    for t in range(1, BALL_STEPS + 1):
         far = cloud[np.argmax(np.linalg.norm(cloud - z, axis=1))]
         z = z + (far - z) / (t + 1)
-    found = int(own[np.argmin(np.linalg.norm(cloud - z, axis=1))])
-    before, after = (
-        np.linalg.norm(cloud - points[place], axis=1).max() for place in (centre, found)
-    )
-    return found if after < before else centre
+    nearest = int(members[np.argmin(np.linalg.norm(cloud - z, axis=1))])
+    radius = np.linalg.norm(cloud - points[centre], axis=1).max()
+    new_radius = np.linalg.norm(cloud - points[nearest], axis=1).max()
+    return nearest if new_radius < radius else centre

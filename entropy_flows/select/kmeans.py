@@ -1,79 +1,80 @@
-"""Diversity of Khan 2026: k-means, then in each cluster the candidate farthest from everything there is.
+"""Diversity of Khan 2026: k-means, then in each cluster the candidate farthest from the data set.
 
     clusters   minimise Σ_x |x − m(x)|² over k means, k-means++ at the start
-    then       for each cluster in turn, the largest first:  x* = argmax_{x in it} min_{c ∈ D} |x − c|,  D ← D ∪ {x*}
+    then       for each cluster in turn, the largest first:
+               score(x) = min_{c ∈ D} |x − c|  for x in the cluster
 
-The paper has k = 15 and a batch of 15, one of each cluster; a larger budget goes round again. It
-says no more of the refinement than its name; clusters keep a batch from being spent on outliers of
-one kind.
+Khan 2026 has k = 15 and a batch of 15, one of each cluster; a larger budget goes round again.
+Clusters keep a batch from being spent on outliers of one kind. The paper says no more of the
+refinement than its name.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 from scipy.cluster.vq import kmeans2
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Decisions, Pool, accept, used_up
-from entropy_flows.select.space import SAME, FeatureSpace, Places, summarise_pool
+from entropy_flows.select.base import Pool
+from entropy_flows.select.ranking import Ranking
+from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
+from entropy_flows.select.space import COPY_DISTANCE, Indices
 
 ITERATIONS = 20
 SEED = 0
-"""Of k-means++; what varies from one seed of a campaign to the next is the order of the pool."""
+"""Seed of k-means++; what varies from one seed of a campaign to the next is the order of the
+pool."""
 
 
-@dataclass(frozen=True)
-class KMeansSelector:
-    """Accept the farthest candidate of each cluster in turn, and no copies; the others are not decided on.
+class KMeansSelector(Selector):
+    """Accept the farthest candidate of each cluster in turn, and no copies."""
 
-    Attributes
-    ----------
-    clusters
-        k; fewer if the pool has fewer.
-    """
+    selector: str = "kmeans"
+    clusters: int = Field(15, ge=1)
+    """Number k of clusters; fewer if the pool has fewer candidates."""
+    threshold: ClassVar[float] = COPY_DISTANCE
 
-    clusters: int = 15
+    def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:
+        """Return the clusters' candidates, cluster after cluster."""
+        return ClusterTurns(self, candidates, dataset)
 
-    def __call__(
-        self,
-        candidates: Pool,
-        statistics: Mapping[Mode, SufficientStatistics],
-        budget: int | None = None,
-        centres: np.ndarray | None = None,
-    ) -> Decisions:
-        """Accept candidates, cluster after cluster; see `Selector`."""
-        space = FeatureSpace(summarise_pool(candidates).means, centres)
-        members, done = partition(space.points, self.clusters), 0
-        wanted = len(space) if budget is None else min(budget, len(space))
-        while done < wanted:
-            for own in members:
-                index = space.farthest(own)
-                if done == wanted or space.is_copy(index):
-                    continue
-                space.add(index)
-                done += 1
-                yield accept(index, candidates[index], statistics)
-            if done < wanted and (space.nearest <= SAME).all():
-                return space.copies_left()
-        return used_up(len(space), budget)
+    def why_stopped(self, pool: Ranking, proposal: Proposal) -> str:
+        """Return that only copies are left."""
+        return pool.space.copies_left()
 
 
-def partition(points: Array, clusters: int) -> list[Places]:
-    """Places of each cluster's points, large clusters first."""
+class ClusterTurns(Ranking):
+    """A ranking in which the clusters take turns."""
+
+    def __init__(self, selector: KMeansSelector, candidates: Pool, dataset: DataSet) -> None:
+        super().__init__(selector, candidates, dataset)
+        self._clusters = partition(self.space.points, selector.clusters)
+        self._turn = 0
+
+    def best(self) -> tuple[int, float]:
+        """Return the farthest point of the cluster whose turn it is; one of copies alone misses it."""
+        for _ in self._clusters:
+            members = self._clusters[self._turn]
+            self._turn = (self._turn + 1) % len(self._clusters)
+            index = self.space.farthest(members)
+            if not self.space.is_copy(index):
+                break
+        return index, float(self.space.nearest[index])
+
+
+def partition(points: Array, clusters: int) -> list[Indices]:
+    """Return the indices of each cluster's points, large clusters first."""
     if len(points) <= clusters:
-        return [np.array([place]) for place in range(len(points))]
-    with (
-        warnings.catch_warnings(),
-        np.errstate(invalid="ignore"),
-    ):  # fewer different points than clusters
-        warnings.simplefilter("ignore", UserWarning)  # the empty ones are left out below
-        _, label = kmeans2(
-            points, clusters, iter=ITERATIONS, minit="++", rng=np.random.default_rng(SEED)
-        )
-    found = [np.flatnonzero(label == number) for number in range(clusters)]
-    return sorted((own for own in found if len(own)), key=len, reverse=True)
+        return [np.array([index]) for index in range(len(points))]
+    # Where fewer points differ than there are clusters, scipy warns of empty ones, which are left
+    # out below, and divides by their size.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", UserWarning)
+        rng = np.random.default_rng(SEED)
+        _, labels = kmeans2(points, clusters, iter=ITERATIONS, minit="++", rng=rng)
+    members = [np.flatnonzero(labels == number) for number in range(clusters)]
+    return sorted((indices for indices in members if len(indices)), key=len, reverse=True)

@@ -1,12 +1,12 @@
 """The sequential log-determinant filter (Wang 2026, Algorithm 1 and Eq. 10).
 
-    ΔH = log det Σ(D ∪ {c}) - log det Σ(D)
+    score = ΔH = log det Σ(D ∪ {c}) - log det Σ(D)
     ΔH > θ_min             accept, update D
-    f θ_min < ΔH ≤ θ_min   near: worth a refinement
+    f θ_min < ΔH ≤ θ_min   near miss: worth a refinement
     otherwise              reject
 
 An empty data set takes its first candidate: the covariance of one vector is λI, as that of none, so
-its ΔH is 0.
+its ΔH is 0. Its score is ∞.
 
 The gains of a block of candidates are computed at once with the present D. They hold up to the
 first acceptance, which changes D; the rest of the block is computed anew. Blocks double while
@@ -17,76 +17,108 @@ thrown away as are used, and the verdicts are those of judging one by one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import islice
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Candidate, Decision, Decisions, Verdict, accept, block_gains
+from entropy_flows.select.base import Candidate, Pool, Verdict, block_gains
+from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
 
-SMALLEST, LARGEST = 2, 256
-"""Candidates of a block: after an acceptance, and at most."""
+SMALLEST_BLOCK = 2
+"""Candidates of a block after an acceptance."""
+LARGEST_BLOCK = 256
+"""Candidates of a block at most."""
 
 
-@dataclass(frozen=True)
-class LogDetSelector:
-    """Accept in one pass whatever gains more than θ_min.
+class LogDetSelector(Selector):
+    """Accept in one pass whatever gains more than θ_min."""
 
-    Attributes
-    ----------
-    theta_min
-        Smallest gain worth a label.
-    near_factor
-        f: above f θ_min a candidate is near.
-    """
+    selector: str = "logdet"
+    near_factor: float = Field(0.5, ge=0, le=1)
+    """Candidates that gain between near_factor × theta_min and theta_min go to refinement."""
+    order: Literal["explored", "shuffled"] = "shuffled"
+    """Order of judging. explored: as they were found, as in Wang 2026. shuffled: at random, so that
+    a budget smaller than the pool is spread over all conditions instead of being spent on the
+    first."""
+    needs_centres: ClassVar[bool] = False
 
-    theta_min: float = 1e-3
-    near_factor: float = 0.5
+    @property
+    def threshold(self) -> float:
+        """θ_min, or −∞ if there is no such limit."""
+        return -np.inf if self.theta_min is None else self.theta_min
 
-    def __call__(
-        self,
-        candidates: Iterable[Candidate],
-        statistics: Mapping[Mode, SufficientStatistics],
-        budget: int | None = None,
-        centres: np.ndarray | None = None,
-    ) -> Decisions:
-        """Judge each candidate; see `Selector`."""
-        stream, ahead, index = iter(candidates), deque[Candidate](), 0
-        size, accepted = SMALLEST, 0
-        while budget is None or accepted < budget:
-            ahead.extend(islice(stream, max(0, size - len(ahead))))
-            block = list(islice(ahead, size))
-            if not block:
-                return "" if budget is None else self._short(accepted, index, budget)
-            size = min(2 * size, LARGEST)
-            for gain in block_gains(block, statistics).tolist():
-                decision = self._judge(index, ahead.popleft(), gain, statistics)
-                index += 1
-                yield decision
-                if (
-                    decision.verdict is Verdict.ACCEPTED
-                ):  # the other gains are of the data set without it
-                    size, accepted = SMALLEST, accepted + 1
-                    break
+    def judging_order(self, n: int, rng: np.random.Generator) -> list[int]:
+        """Return the order in which n candidates are judged."""
+        return list(range(n)) if self.order == "explored" else super().judging_order(n, rng)
+
+    def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:
+        """Return the candidates as they come, with their gains."""
+        return GainStream(candidates, dataset, self.threshold)
+
+    def verdict(self, score: float) -> Verdict:
+        """Compare a gain with θ_min and f θ_min."""
+        if score > self.threshold:
+            return Verdict.ACCEPTED
+        if score > self.near_factor * self.threshold:
+            return Verdict.NEAR_MISS
+        return Verdict.REJECTED
+
+
+class GainStream:
+    """Candidates in their order, each with its gain over the data set at that moment."""
+
+    best_first = False
+
+    def __init__(self, candidates: Iterable[Candidate], dataset: DataSet, theta: float) -> None:
+        self._stream = iter(candidates)
+        self._dataset = dataset
+        self._theta = theta
+        self._ahead = deque[Candidate]()
+        """Candidates that were read and are not judged yet."""
+        self._gains = deque[float]()
+        """Gains of the first of them over the present data set."""
+        self._block_size = SMALLEST_BLOCK
+        self._is_first = dataset.is_empty
+        self._judged = 0
+
+    def propose(self) -> Proposal | None:
+        """Return the next candidate with its gain."""
+        if not self._gains:
+            self._compute_block()
+        if not self._gains:
+            return None
+        candidate = self._ahead.popleft()
+        gain = self._gains.popleft()
+        index = self._judged
+        self._judged += 1
+        score = np.inf if self._is_first else gain
+        return Proposal(index, candidate, score, gain)
+
+    def _compute_block(self) -> None:
+        n_missing = max(0, self._block_size - len(self._ahead))
+        self._ahead.extend(islice(self._stream, n_missing))
+        block = list(islice(self._ahead, self._block_size))
+        self._gains.extend(block_gains(block, self._dataset.statistics).tolist())
+        self._block_size = min(2 * self._block_size, LARGEST_BLOCK)
+
+    def add(self, index: int) -> None:
+        """Forget the gains over the data set without the accepted candidate."""
+        self._gains.clear()
+        self._is_first = False
+        self._block_size = SMALLEST_BLOCK
+
+    def why_none_left(self, accepted: int, budget: int | None) -> str:
+        """Return how many of the candidates gain enough."""
+        if budget is None:
+            return ""
+        return (
+            f"{accepted} of {self._judged} candidates gain more than θ = {self._theta:g}, "
+            f"{budget} were wanted"
+        )
+
+    def why_stopped(self, proposal: Proposal) -> str:
+        """Return nothing: a rejection does not end the pass."""
         return ""
-
-    def _short(self, accepted: int, judged: int, budget: int) -> str:
-        """Why fewer were accepted than the budget has."""
-        return f"{accepted} of {judged} candidates gain more than θ = {self.theta_min:g}, {budget} were wanted"
-
-    def _judge(
-        self,
-        index: int,
-        candidate: Candidate,
-        gain: float,
-        statistics: Mapping[Mode, SufficientStatistics],
-    ) -> Decision:
-        """Decide, and let an accepted candidate into the statistics."""
-        if (
-            gain > self.theta_min or statistics[candidate.mode].n == 0
-        ):  # one vector has no spread: its gain is 0
-            return accept(index, candidate, statistics, gain)
-        near = gain > self.near_factor * self.theta_min
-        return Decision(index, candidate, Verdict.NEAR if near else Verdict.REJECTED, gain)

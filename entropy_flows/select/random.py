@@ -1,34 +1,23 @@
-"""Random choice: the baseline, and the paper's first generation, which had no global filter."""
+"""Random choice: the baseline, and Wang 2026's first generation, which had no global filter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from typing import ClassVar
 
-import numpy as np
-
-from entropy_flows.entropy import Mode, SufficientStatistics
-from entropy_flows.select.base import Candidate, Decisions, accept, used_up
+from entropy_flows.select.base import Pool
+from entropy_flows.select.ranking import InOrder
+from entropy_flows.select.selector import DataSet, Scorer, Selector
 
 
-@dataclass(frozen=True)
-class RandomSelector:
-    """Accept the first `budget` candidates, whatever they gain; the statistics are still kept.
+class RandomSelector(Selector):
+    """Accept the first candidates, whatever they gain; the statistics are still kept.
 
-    What is random is the order in which they come: that of `SelectParams.judging_order`.
+    What is random is the order in which they come: that of `judging_order`.
     """
 
-    def __call__(
-        self,
-        candidates: Iterable[Candidate],
-        statistics: Mapping[Mode, SufficientStatistics],
-        budget: int | None = None,
-        centres: np.ndarray | None = None,
-    ) -> Decisions:
-        """Accept each candidate; see `Selector`."""
-        done = 0
-        for index, candidate in enumerate(islice(candidates, budget)):
-            done += 1
-            yield accept(index, candidate, statistics)
-        return used_up(done, budget)
+    selector: str = "random"
+    needs_centres: ClassVar[bool] = False
+
+    def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:
+        """Return the candidates as they come; no more are read than the budget asks for."""
+        return InOrder(enumerate(candidates))

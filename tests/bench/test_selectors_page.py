@@ -8,7 +8,7 @@ import yaml
 
 from entropy_flows.bench import BenchParams
 from entropy_flows.schemas import IterationSettings
-from entropy_flows.select.params import NAMES
+from entropy_flows.select import SELECTORS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "selectors.md").read_text()
 
@@ -26,13 +26,13 @@ def test_yaml():
 
 def test_a_selector_of_ones_own():
     (code,) = blocks("python")
-    names = {}
+    names = {"__name__": __name__}
     exec(code, names)
     prints = [np.random.default_rng(k).normal(size=(1 + k % 7, 3)) for k in range(40)]
-    chosen = names["choose"](names["largest_first"], prints, 10, seed=1)
-    assert {len(prints[place]) for place in chosen.places} == {7, 6}
+    chosen = names["choose"](names["LargestFirst"](), prints, 10, seed=1)
+    assert {len(prints[place]) for place in chosen.indices} == {7, 6}
 
 
 def test_every_selector_has_its_row():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert set(rows) == set(NAMES)
+    assert set(rows) == set(SELECTORS.builtin)

@@ -362,7 +362,7 @@ def test_only_cells_near_the_lowest_energy(pool):
 def test_a_table_by_khan_2026(table, tmp_path, selector):
     made = load_bench(table, {"preset": "khan-2026", "target": "hull", "seeds": [1], "selectors": [selector],
                               "sizes": [30, 45], "network.steps": 200})  # fmt: skip
-    assert (made.batch, made.network.hidden, made.network.members, made.select.alpha, made.select.clusters) == (
+    assert (made.batch, made.network.hidden, made.network.members, made.with_selector("hybrid").alpha, made.with_selector("kmeans").clusters) == (
         15, (128, 128), 5, 0.6, 15,
     )  # fmt: skip
     bench = Bench(made, tmp_path)
@@ -384,7 +384,7 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
         )
     )
     found = load_bench(file, {"select.alpha": 0.3, "sizes": [6, 7]})
-    assert (found.sizes, found.select.theta_min, found.select.alpha) == ((6, 7), 0.1, 0.3)
+    assert (found.sizes, found.select) == ((6, 7), {"theta_min": 0.1, "alpha": 0.3})
     file.write_text("sizes: [5]")
     with pytest.raises(ValueError, match="expected a mapping with the key 'pool'"):
         load_bench(file, {})
@@ -393,7 +393,7 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"selectors": ["best"]}, "selectors.0: Input should be 'logdet'"),
+        ({"selectors": ["best"]}, "selectors: unknown selector 'best', expected one of: logdet"),
         ({"sizes": [4, 25]}, "30 cells, 24 of them to choose from; 25 are wanted"),
         ({"train": {"preset": "small", "max_epoch": 1}}, "max_epoch"),
         (
@@ -409,7 +409,10 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
             {"select": "random", "select.alpha": 0.5},
             "select.alpha: select is 'random', which has no alpha",
         ),
-        ({"settings": {"best": {}}}, "settings.best.*Input should be 'logdet'"),
+        (
+            {"settings": {"best": {}}},
+            "settings.best: unknown selector 'best', expected one of: logdet",
+        ),
         (
             {"settings": {"greedy": {"theta": 0.1}}},
             "^settings.greedy: unknown key 'theta'; did you mean 'theta_min'",
@@ -498,13 +501,17 @@ def test_bad_frames_are_left_out_and_told(tmp_path, forces):
 def test_choosing_from_a_pool():
     rng = np.random.default_rng(0)
     prints = [rng.normal(size=(6, 5)) * rng.uniform(0.1, 3) for _ in range(40)]
-    for selector in (RandomSelector(), LogDetSelector(1e-3), GreedySelector(1e-3)):
-        chosen = choose(selector, prints, 10, seed=3).places
+    for selector in (
+        RandomSelector(),
+        LogDetSelector(theta_min=1e-3),
+        GreedySelector(theta_min=1e-3),
+    ):
+        chosen = choose(selector, prints, 10, seed=3).indices
         assert len(set(chosen)) == 10
-        assert chosen == choose(selector, prints, 10, seed=3).places
-        assert chosen != choose(selector, prints, 10, seed=4).places
+        assert chosen == choose(selector, prints, 10, seed=3).indices
+        assert chosen != choose(selector, prints, 10, seed=4).indices
     copies = [prints[0]] * 20
-    assert len(choose(LogDetSelector(10.0), copies, 5, seed=0).places) < 5
+    assert len(choose(LogDetSelector(theta_min=10.0), copies, 5, seed=0).indices) < 5
     with pytest.raises(
         ValueError, match="the pool has 40 cells, all to choose from; 41 are wanted"
     ):

@@ -5,7 +5,7 @@ import pytest
 from entropy_flows.flows import ActiveLearningMaker, IterationMaker, StopDecision, decide_to_stop
 from entropy_flows.jobs import SelectMaker
 from entropy_flows.schemas import StopParams
-from entropy_flows.select import SelectParams
+from entropy_flows.select import LogDetSelector
 
 GOOD, BAD = {"energy_mae": 0.001, "forces_mae": 0.05}, {"energy_mae": 0.01, "forces_mae": 0.5}
 
@@ -72,7 +72,7 @@ def test_failed():
     [(1, 0, 20), (2, 20, None), (2, 90, None), (3, 90, 50), (9, 90, 50)],
 )
 def test_budget_of_an_iteration(iteration, spent, expected):
-    chosen = [SelectMaker(params=SelectParams(max_labels=most)) for most in (20, None, 50)]
+    chosen = [SelectMaker(params=LogDetSelector(max_labels=most)) for most in (20, None, 50)]
     iterations = [IterationMaker(select=select) for select in chosen]
     maker = ActiveLearningMaker(iterations=iterations)
     assert maker.budget(iteration, spent) == expected

@@ -305,8 +305,8 @@ WRONG = {
     ),
     "selector": (
         changed(("select", "selector", "best")),
-        "select.selector: Input should be 'logdet', 'greedy', 'farthest', 'kcentres', 'kmeans', 'committee', 'hybrid', "
-        "'random', 'fps' or 'cur' (got 'best')",
+        "select.selector: unknown selector 'best', expected one of: logdet, greedy, farthest, kcentres, kmeans, "
+        "committee, hybrid, random, fps, cur",
     ),
     "fingerprint": (changed(("global_fingerprint", {"cutoff": -1})), "global_fingerprint.cutoff: Input should be"),
     "unknown fingerprint": (

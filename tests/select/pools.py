@@ -42,7 +42,7 @@ def by_hand(candidates, theta, factor, budget=None):
         rows = {"atom": candidate.q, "config": candidate.q.mean(axis=0, keepdims=True)}
         own = kept[candidate.mode]
         gain = entropy(np.vstack([own, rows[candidate.mode]])) - entropy(own)
-        verdict = "near" if gain > factor * theta else "rejected"
+        verdict = "near miss" if gain > factor * theta else "rejected"
         if gain > theta or len(own) == 0:
             verdict, kept = "accepted", {mode: np.vstack([kept[mode], rows[mode]]) for mode in kept}
         decisions.append((index, verdict, gain))
@@ -58,4 +58,4 @@ def one_by_one(candidates, statistics, theta, factor):
                 stats.add(candidate.q)
             yield "accepted", gain
         else:
-            yield "near" if gain > factor * theta else "rejected", gain
+            yield "near miss" if gain > factor * theta else "rejected", gain

@@ -5,6 +5,7 @@ import pytest
 from pools import empty
 
 from entropy_flows.select import (
+    SELECTORS,
     Candidate,
     CommitteeSelector,
     DecisionStream,
@@ -12,19 +13,16 @@ from entropy_flows.select import (
     HybridSelector,
     KCentresSelector,
     KMeansSelector,
-    SelectParams,
-    SkmatterSelector,
     Verdict,
     make_selector,
 )
-from entropy_flows.select.params import NAMES
 from entropy_flows.select.pool import choose
 from entropy_flows.select.space import FLOOR, FeatureSpace
 
 DIM = 5
-SELECTORS = [FarthestSelector(), KCentresSelector(), KMeansSelector(), KMeansSelector(3), CommitteeSelector(),
-             HybridSelector(), HybridSelector(0.0), HybridSelector(1.0)]  # fmt: skip
-ids = [repr(each) for each in SELECTORS]
+INSTANCES = [FarthestSelector(), KCentresSelector(), KMeansSelector(), KMeansSelector(clusters=3), CommitteeSelector(),
+             HybridSelector(), HybridSelector(alpha=0.0), HybridSelector(alpha=1.0)]  # fmt: skip
+ids = [repr(each) for each in INSTANCES]
 
 
 def candidates(n=60, seed=0):
@@ -67,7 +65,7 @@ def covering(points, chosen, centres):
     return np.linalg.norm(points[:, None] - every, axis=2).min(axis=1)
 
 
-@pytest.mark.parametrize("selector", SELECTORS, ids=ids)
+@pytest.mark.parametrize("selector", INSTANCES, ids=ids)
 @pytest.mark.parametrize("known", [0, 4])
 def test_as_many_different_ones_as_wanted_and_all_in_the_statistics(selector, known):
     cells, statistics = candidates(), empty(DIM)
@@ -141,7 +139,7 @@ def test_kmeans_takes_one_of_each_cluster_then_the_farthest_of_it():
         Candidate(str(k), (blobs[k % 5] + np.random.default_rng(k).normal(size=DIM))[None], "atom")
         for k in range(100)
     ]
-    chosen, _ = run(KMeansSelector(5), cells, 10)
+    chosen, _ = run(KMeansSelector(clusters=5), cells, 10)
     assert (
         {index % 5 for index in chosen[:5]} == {index % 5 for index in chosen[5:]} == set(range(5))
     )
@@ -155,10 +153,11 @@ def test_committee_takes_the_most_uncertain_and_hybrid_both():
     cells = candidates(50, 4)
     uncertain = np.array([each.uncertainty for each in cells])
     assert run(CommitteeSelector(), cells, 9)[0] == np.argsort(-uncertain)[:9].tolist()
-    assert run(HybridSelector(1.0), cells, 9)[0] == np.argsort(-uncertain)[:9].tolist()
+    assert run(HybridSelector(alpha=1.0), cells, 9)[0] == np.argsort(-uncertain)[:9].tolist()
     means = np.zeros((1, DIM))
     assert (
-        run(HybridSelector(0.0), cells, 9, means)[0] == run(FarthestSelector(), cells, 9, means)[0]
+        run(HybridSelector(alpha=0.0), cells, 9, means)[0]
+        == run(FarthestSelector(), cells, 9, means)[0]
     )
     points, centres = standard(cells, [means])
     expected: list[int] = []
@@ -184,7 +183,7 @@ def test_uncertainties_that_are_not_there(selector):
 
 
 @pytest.mark.parametrize(
-    "selector", [each for each in SELECTORS if not isinstance(each, CommitteeSelector)], ids=repr
+    "selector", [each for each in INSTANCES if not isinstance(each, CommitteeSelector)], ids=repr
 )
 @pytest.mark.parametrize("known", [False, True])
 def test_a_pool_of_copies_alone(selector, known):
@@ -214,11 +213,11 @@ def test_distances_are_those_of_all_pairs_however_many_points_are_skipped(monkey
 
 
 def test_every_name_makes_its_selector():
-    for name in NAMES:
-        assert callable(make_selector(SelectParams(selector=name)))
-    assert make_selector(SelectParams(selector="hybrid", alpha=0.2)) == HybridSelector(0.2)
-    assert make_selector(SelectParams(selector="kmeans", clusters=4)) == KMeansSelector(4)
-    assert {name for name in NAMES if SelectParams(selector=name).needs_committee} == {
+    for name in SELECTORS.builtin:
+        assert callable(make_selector(name))
+    assert make_selector("hybrid", alpha=0.2) == HybridSelector(alpha=0.2)
+    assert make_selector("kmeans", clusters=4) == KMeansSelector(clusters=4)
+    assert {name for name in SELECTORS.builtin if make_selector(name).needs_committee} == {
         "committee",
         "hybrid",
     }
@@ -230,15 +229,15 @@ def test_every_name_makes_its_selector():
 def test_what_is_known_is_not_chosen_again(name):
     rng = np.random.default_rng(0)
     prints = [rng.normal(size=(4, DIM)) * 1.3**k for k in range(40)]
-    selector = make_selector(SelectParams(selector=name))
+    selector = make_selector(name)
     known, uncertainty = list(range(20)), rng.exponential(size=40)
-    found = choose(selector, prints, 6, 3, known=known, uncertainty=uncertainty)
-    assert len(set(found.places)) == 6
-    assert min(found.places) >= 20
+    found = choose(selector, prints, 6, 3, in_dataset=known, uncertainty=uncertainty)
+    assert len(set(found.indices)) == 6
+    assert min(found.indices) >= 20
     assert found.reason == ""
-    assert found == choose(selector, prints, 6, 3, known=known, uncertainty=uncertainty)
+    assert found == choose(selector, prints, 6, 3, in_dataset=known, uncertainty=uncertainty)
     with pytest.raises(ValueError, match="the pool has 40 cells, 20 of them left; 21 are wanted"):
-        choose(selector, prints, 21, 3, known=known)
+        choose(selector, prints, 21, 3, in_dataset=known)
 
 
 @pytest.mark.parametrize("method", ["fps", "cur"])
@@ -249,16 +248,16 @@ def test_scikit_matter(method):
         with pytest.raises(
             ValueError, match=f"selector '{method}' needs scikit-matter .*pip install"
         ):
-            run(SkmatterSelector(method), candidates(), 3)
+            run(make_selector(method), candidates(), 3)
         return
     cells = candidates(50, 1)
-    chosen, reason = run(SkmatterSelector(method), cells, 4)
+    chosen, reason = run(make_selector(method), cells, 4)
     assert (len(set(chosen)), reason) == (4, "")
     if method == "fps":
-        assert run(SkmatterSelector("fps"), cells, 20)[0] == run(FarthestSelector(), cells, 20)[0]
+        assert run(make_selector("fps"), cells, 20)[0] == run(FarthestSelector(), cells, 20)[0]
     else:
-        assert "rank 5" in run(SkmatterSelector("cur"), cells, 20)[1]
+        assert "rank 5" in run(make_selector("cur"), cells, 20)[1]
     copies = [Candidate(str(k), cells[0].q, "atom") for k in range(9)]
-    chosen, reason = run(SkmatterSelector(method), copies, 3)
+    chosen, reason = run(make_selector(method), copies, 3)
     assert len(chosen) <= 1
     assert reason

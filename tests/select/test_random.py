@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pools import empty, pool
 
-from entropy_flows.select import RandomSelector, SelectParams, Verdict
+from entropy_flows.select import RandomSelector, Verdict, make_selector
 
 
 @pytest.mark.parametrize("budget", [None, 0, 7, 60, 100])
@@ -26,7 +26,7 @@ def test_takes_what_the_budget_has(budget):
 
 def test_the_choice_is_the_generators():
     def chosen(seed):
-        return SelectParams(selector="random").judging_order(30, np.random.default_rng(seed))[:7]
+        return make_selector("random").judging_order(30, np.random.default_rng(seed))[:7]
 
     assert chosen(1) == chosen(1)
     assert chosen(1) != chosen(2)

@@ -15,7 +15,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import IterationContext, select
 from entropy_flows.report.iterations import selection_ends
 from entropy_flows.schemas import Campaign, ExploreDoc, RunDoc
-from entropy_flows.select import SelectParams, logdet
+from entropy_flows.select import LogDetSelector, logdet, make_selector
 from entropy_flows.store import CampaignStore, Entry, job_store
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=6, elements=("Si",)))
@@ -133,7 +133,7 @@ def by_hand(params, budget):
 @pytest.mark.parametrize("budget", [None, 5])
 @pytest.mark.parametrize("selector", ["logdet", "random"])
 def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
-    params = SelectParams(selector=selector, theta_min=0.3, near_factor=0.5)
+    params = make_selector(selector, theta_min=0.3)
     doc, (accepted, near, judged, statistics) = run(params, budget), by_hand(params, budget)
     counts = (doc.candidates, doc.accepted, doc.near, doc.rejected, doc.spent)
     assert counts == (
@@ -167,8 +167,8 @@ def test_fingerprints_come_in_chunks_and_end_with_the_budget(
     store, fingerprinted, selector, monkeypatch
 ):
     monkeypatch.setattr(select, "FINGERPRINT_BATCH", 8)
-    monkeypatch.setattr(logdet, "LARGEST", 8)
-    params = SelectParams(selector=selector, theta_min=1e-6)
+    monkeypatch.setattr(logdet, "LARGEST_BLOCK", 8)
+    params = make_selector(selector, theta_min=1e-6)
     doc = run(params, 3)
     judged = POOL - doc.spent
     assert set(fingerprinted) == {8}
@@ -179,14 +179,14 @@ def test_fingerprints_come_in_chunks_and_end_with_the_budget(
 
 def test_a_pool_that_is_no_multiple_of_the_chunk(store, fingerprinted, monkeypatch):
     monkeypatch.setattr(select, "FINGERPRINT_BATCH", 16)
-    run(SelectParams(theta_min=0.3), None)
+    run(LogDetSelector(theta_min=0.3), None)
     assert fingerprinted == [16, 16, 16, 12]
 
 
 def test_a_model_that_was_not_trained_here_has_no_committee_and_its_pool_is_filtered(store):
     """Beside that, the job tells why it stopped before its budget was spent."""
-    params = SelectParams(selector="hybrid", theta_min=0.3)
-    doc, (accepted, *_) = run(params, 50), by_hand(SelectParams(theta_min=0.3), 50)
+    params = make_selector("hybrid", theta_min=0.3)
+    doc, (accepted, *_) = run(params, 50), by_hand(LogDetSelector(theta_min=0.3), 50)
     assert [entry["key"] for entry in store.ledger(DATASET).entries()] == [
         key for key, *_ in accepted
     ]
@@ -201,12 +201,12 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
 ):
     first = store.ledger(DATASET)
     q = np.random.default_rng(0).normal(size=(3, 2, first.fingerprint.dim))
-    first.append(
+    first.append_accepted(
         1, "select", [Entry(f"old-{n}", to_structure(cell(n, 0)), q[n], 0.1) for n in range(3)]
     )
     np.testing.assert_allclose(first.means(2, "select"), q.mean(axis=1))
     assert first.means(1, "select") is None
-    maker = select.SelectMaker(params=SelectParams(selector="committee"))
+    maker = select.SelectMaker(params=make_selector("committee"))
     batches = [doc.model_copy(update={"iteration": 2}) for doc in explored()]
 
     def second():
@@ -259,7 +259,7 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
 
 @pytest.mark.parametrize("selector", ["greedy", "farthest", "kcentres", "kmeans"])
 def test_every_selector_fills_the_ledger(store, selector):
-    doc = run(SelectParams(selector=selector), 4)
+    doc = run(make_selector(selector), 4)
     entries = list(store.ledger(DATASET).entries())
     assert (doc.accepted, len(entries), doc.spent, doc.reason) == (4, 4, POOL - 4, "")
     gom = GOM(**dict(DATASET.fingerprint))
@@ -279,7 +279,7 @@ def test_nothing_was_found(store, fingerprinted):
 def test_two_selections_at_once_leave_the_ledger_of_one(store, database):
     """As when a worker that was taken for dead goes on beside its replacement: each of the two does the whole job."""
     barrier = threading.Barrier(2)
-    maker = select.SelectMaker(params=SelectParams(theta_min=0.05))
+    maker = select.SelectMaker(params=LogDetSelector(theta_min=0.05))
 
     def race(_):
         barrier.wait()
@@ -292,5 +292,5 @@ def test_two_selections_at_once_leave_the_ledger_of_one(store, database):
     assert len(raced) == first.accepted > 0
     for name in ("structures", "fingerprints", "covariances", "iterations"):
         database[name].delete_many({})
-    assert run(SelectParams(theta_min=0.05), 20).gains == first.gains
+    assert run(LogDetSelector(theta_min=0.05), 20).gains == first.gains
     assert [(e["position"], e["key"], e["gain"]) for e in store.ledger(DATASET).entries()] == raced

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from jobflow import Flow, Maker, Response
 from pymatgen.core import Structure
 
 from entropy_flows.entropy import DatasetParams
+from entropy_flows.flows.description import (
+    Structures,
+    describe_campaign,
+    elements_of,
+    named_seeds,
+)
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import Queues
 from entropy_flows.flows.stopping import decide_to_stop
@@ -20,11 +26,12 @@ from entropy_flows.jobs import (
     LabelMaker,
     PlanMaker,
     RefineMaker,
+    RegisterMaker,
     SelectMaker,
     TrainMaker,
 )
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.jobs.common import StageMaker, document, final_job
+from entropy_flows.jobs.common import StageMaker, campaign_job, document
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import OutlierParams, engine_of, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, EvaluateDoc, StateDoc, StopParams, TrainDoc
@@ -37,10 +44,35 @@ T = TypeVar("T")
 class ActiveLearningMaker(StageMaker):
     """The active-learning campaign (Wang 2026, Algorithm 1).
 
+    The flow runs under any of jobflow's managers, with any JobStore, and with nothing set up beside
+    it::
+
+        from atomate2.forcefields.jobs import ForceFieldStaticMaker
+        from jobflow import run_locally
+        from pymatgen.core import Lattice, Structure
+
+        silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
+        label = LabelMaker(static_maker=ForceFieldStaticMaker(force_field_name="MATPES_R2SCAN"))
+        loop = ActiveLearningMaker(
+            name="silicon",
+            base_model="shipped:si-small.nequip.zip",
+            plan=PlanMaker(label=label),
+            last=1,
+        )
+        run_locally(loop.make(silicon), store=store, create_folders=True)
+        CampaignStore.of_job_store(store, "silicon").labels()
+
+    The campaign's documents lie in the database of a JobStore on MongoDB. For one in memory or in
+    files they lie in the configured database, or in an embedded one below the cache.
+
     Parameters
     ----------
     name
         Name of the flow.
+    base_model
+        Model to explore with first: a name, an import path or a file, as in a campaign file.
+    student
+        Model to fine-tune first, where no trainer takes the base model; None takes that.
     iterations
         One IterationMaker per iteration; the last one serves those that follow. Each holds what is
         of its iteration alone, `select.params` the budget of labels.
@@ -61,6 +93,8 @@ class ActiveLearningMaker(StageMaker):
     """
 
     name: str = "active learning"
+    base_model: str = "SevenNet-0"
+    student: str | None = None
     iterations: list[IterationMaker] = field(default_factory=lambda: [IterationMaker()])
     dataset: DatasetParams = field(default_factory=DatasetParams)
     plan: PlanMaker = field(default_factory=PlanMaker)
@@ -83,6 +117,8 @@ class ActiveLearningMaker(StageMaker):
         numbers = range(1, max(1, len(campaign.iterations)) + 1)
         return cls(
             name=campaign.name,
+            base_model=campaign.base_model,
+            student=campaign.student,
             iterations=[cls._iteration_maker(campaign, number) for number in numbers],
             dataset=campaign.dataset,
             plan=PlanMaker(label=label, batch_size=labels_per_job(engine, static_maker)),
@@ -109,26 +145,59 @@ class ActiveLearningMaker(StageMaker):
 
     def make(
         self,
-        campaign: str,
-        seeds: dict[str, Structure],
-        model: str,
+        structures: Structures,
+        campaign: str | None = None,
+        model: str | None = None,
         student: str | None = None,
     ) -> Flow:
         """Build the flow of the first iteration, from which the others follow.
 
         Parameters
         ----------
+        structures
+            Seed cells: one, several, or phase → seed cell.
         campaign
-            Name of the campaign, created in the database.
-        seeds
-            Phase → seed cell.
+            Name of the campaign; None takes the flow's, with hyphens for spaces.
         model
-            Reference of the model to explore with.
+            Reference of the model to explore with, of a campaign that is registered in the
+            database. With None the flow's first job registers the campaign, `base_model` and
+            `student`.
         student
-            Reference of the package to fine-tune where `model` is not one.
+            Reference of the model to fine-tune, if it is another one.
         """
-        context = self.context(campaign, model)
-        return self.queues.apply(self.iteration(context, seeds, parent=student or model))
+        seeds = named_seeds(structures)
+        name = campaign or self.name.replace(" ", "-")
+        maker = self._for_elements(elements_of(seeds))
+        if model is not None:
+            context = maker.context(name, model)
+            first = maker.iteration(context, seeds, parent=student or model)
+            return self.queues.apply(first)
+        settings = describe_campaign(maker, name, seeds)
+        registration = RegisterMaker().make(name, iteration=1, settings=settings)
+        registered: Any = registration.output
+        context = maker.context(name, registered.model)
+        first = maker.iteration(context, seeds, parent=registered.parent)
+        flow = Flow([registration, first], name=name)
+        flow.update_metadata({"campaign": name}, dynamic=True)
+        return self.queues.apply(flow)
+
+    def _for_elements(self, elements: tuple[str, ...]) -> Self:
+        """Return this Maker with fingerprints of these elements where they name none."""
+
+        def complete(params: Any) -> Any:
+            return params if params.elements else params.model_copy(update={"elements": elements})
+
+        dataset = self.dataset.model_copy(
+            update={"fingerprint": complete(self.dataset.fingerprint)}
+        )
+        iterations = [
+            replace(
+                stages,
+                explore=replace(stages.explore, fingerprint=complete(stages.explore.fingerprint)),
+            )
+            for stages in self.iterations
+        ]
+        return replace(self, dataset=dataset, iterations=iterations)
 
     def context(self, campaign: str, model: str, iteration: int = 1) -> IterationContext:
         """Gather the constants of an iteration that `model` explores."""
@@ -179,7 +248,7 @@ class ActiveLearningMaker(StageMaker):
         name = f"{context.campaign}: iteration {context.iteration}"
         return Flow([iteration, decision], name=name)
 
-    @final_job(StateDoc, name="advance")
+    @campaign_job(StateDoc, name="advance")
     def advance(
         self,
         context: IterationContext,

@@ -68,16 +68,18 @@ class LearningCurveMaker(StageMaker):
         )
 
     def make(
-        self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
+        self, seeds: dict[str, Structure], campaign: str, model: str, student: str | None = None
     ) -> Flow:
         """Build the curve's flow.
 
         Parameters
         ----------
-        campaign, model, student
-            As of `ActiveLearningMaker.make`; the student is trained where there is one.
         seeds
             Not used: a curve explores nothing.
+        campaign
+            Name of the curve, registered in the database.
+        model, student
+            References of the base model and of the student, which is trained where there is one.
         """
         context = IterationContext(
             campaign, 1, model=student or model, engine_hash=engine_of(self.engine).hash

@@ -114,14 +114,18 @@ class PoolMaker(StageMaker, ABC):
         """Build the jobs that find the cells."""
 
     def make(
-        self, campaign: str, seeds: dict[str, Structure], model: str, student: str | None = None
+        self, seeds: dict[str, Structure], campaign: str, model: str, student: str | None = None
     ) -> Flow:
         """Build the pool's flow.
 
         Parameters
         ----------
-        campaign, seeds, model
-            As of `ActiveLearningMaker.make`.
+        seeds
+            Phase → seed cell.
+        campaign
+            Name of the pool, registered in the database.
+        model
+            Reference of the model that explores.
         student
             Not used: a pool trains nothing.
         """

@@ -15,6 +15,7 @@ from entropy_flows.jobs.member import MemberMaker
 from entropy_flows.jobs.physics import PhysicsMaker
 from entropy_flows.jobs.plan import PlanMaker
 from entropy_flows.jobs.refine import RefineMaker
+from entropy_flows.jobs.register import RegisterMaker
 from entropy_flows.jobs.select import SelectMaker
 from entropy_flows.jobs.top_up import TopUpMaker
 from entropy_flows.jobs.train import TrainMaker
@@ -37,6 +38,7 @@ __all__ = [
     "PlanMaker",
     "PointMaker",
     "RefineMaker",
+    "RegisterMaker",
     "SelectMaker",
     "SubtotalMaker",
     "TopUpMaker",

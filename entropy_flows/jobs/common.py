@@ -6,16 +6,18 @@ import functools
 import inspect
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeVar
 
-from jobflow import CURRENT_JOB, Job, Maker, job
+from jobflow import CURRENT_JOB, Job, JobStore, Maker, job
 from pydantic import BaseModel
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.entry import NAMESPACE
+from entropy_flows.store.running import database_of_job
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
@@ -105,17 +107,20 @@ def stage_job(
         @functools.wraps(method)
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
             key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
-            if not adds_jobs:
-                stored = document(schema, stored_output(current_uuid()))
-                if stored is not None:
-                    return stored
-            return _run_stage(self.name, key, lambda: method(self, *args, **kwargs))
+            with _running_in_its_store():
+                if not adds_jobs:
+                    output = stored_output(current_uuid(), CURRENT_JOB.store)
+                    stored = document(schema, output)
+                    if stored is not None:
+                        return stored
+                return _run_stage(self.name, key, lambda: method(self, *args, **kwargs))
 
         make_job = job(run, data="trajectories", output_schema=schema)
 
         @functools.wraps(method)
         def make(self: Any, *args: Any, **kwargs: Any) -> Job:
             made: Job = make_job(self, *args, **kwargs)
+            made.config.expose_store = True
             if not stable_uuid:
                 return made
             key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
@@ -148,19 +153,30 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     return result
 
 
+@contextmanager
+def _running_in_its_store() -> Iterator[None]:
+    """Use the database of the running job's JobStore, and its `data` store if it has one."""
+    store: JobStore | None = CURRENT_JOB.store
+    running: Job | None = CURRENT_JOB.job
+    if store is not None and running is not None and "data" not in store.additional_stores:
+        running._kwargs = {}  # arrays then stay in the output's document
+    with database_of_job(store):
+        yield
+
+
 def _no_output() -> None:
     """Let the running job end without a document, which jobflow refuses where a schema is set."""
     if CURRENT_JOB.job is not None:
         CURRENT_JOB.job.output_schema = None  # type: ignore[assignment]
 
 
-def final_job(
+def campaign_job(
     schema: type[BaseModel], name: str | None = None
 ) -> Callable[[Callable], Callable[..., Job]]:
-    """Turn a Maker's `make(self, context, …)` into the job that ends a campaign or goes on with it.
+    """Turn a Maker's `make(self, context, …)` into a job that begins or ends a campaign.
 
     It does its work whenever it is run, since a repaired stage may have changed what it finds.
-    Any failure is raised: nothing comes after it that could tell of one.
+    Any failure is raised: no other job could tell of it.
 
     Parameters
     ----------
@@ -172,16 +188,23 @@ def final_job(
 
     def decorate(method: Callable) -> Callable[..., Job]:
         signature = inspect.signature(method)
-        make_job = job(method, output_schema=schema)
+
+        @functools.wraps(method)
+        def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            with _running_in_its_store():
+                return method(self, *args, **kwargs)
+
+        make_job = job(run, output_schema=schema)
 
         @functools.wraps(method)
         def make(self: Any, *args: Any, **kwargs: Any) -> Job:
             made: Job = make_job(self, *args, **kwargs)
+            made.config.expose_store = True
             made.name = name or self.name  # jobflow would take the name of a flow's Maker
             key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
             return key.name(made, made.name)
 
-        make.original = method  # type: ignore[attr-defined]  # what jobflow calls when the job is run
+        make.original = run  # type: ignore[attr-defined]  # what jobflow calls when the job is run
         return make
 
     return decorate

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.jobs.common import StageMaker, document, final_job
+from entropy_flows.jobs.common import StageMaker, campaign_job, document
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.train import flag_odd_labels, split_cells
 from entropy_flows.schemas import AdmitDoc, LabelDoc, PointDoc, StateDoc
@@ -34,7 +34,7 @@ class FinishPoolMaker(StageMaker):
     name: str = "finish"
     params: TrainParams = field(default_factory=TrainParams)
 
-    @final_job(StateDoc)
+    @campaign_job(StateDoc)
     def make(self, context: IterationContext, *, labels: LabelDoc | None) -> StateDoc:
         """End the pool; this job waits for `labels`."""
         store = CampaignStore.open(context.campaign)
@@ -63,7 +63,7 @@ class FinishCurveMaker(StageMaker):
 
     name: str = "finish"
 
-    @final_job(StateDoc)
+    @campaign_job(StateDoc)
     def make(self, context: IterationContext, *, points: Sequence[PointDoc | None]) -> StateDoc:
         """End the curve; this job waits for `points`."""
         store = CampaignStore.open(context.campaign)
@@ -87,7 +87,7 @@ class FinishDatasetMaker(StageMaker):
 
     name: str = "finish"
 
-    @final_job(StateDoc)
+    @campaign_job(StateDoc)
     def make(
         self,
         context: IterationContext,

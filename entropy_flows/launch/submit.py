@@ -14,10 +14,11 @@ from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.flows.queues import Queues
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
+from entropy_flows.jobs.register import locate_model
 from entropy_flows.launch.job_states import ENDED_STATES
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.seeds import campaign_seeds
-from entropy_flows.potentials import check_elements, file_suffix, split_model, with_arguments
+from entropy_flows.potentials import check_elements
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.store import CampaignStore
@@ -27,26 +28,6 @@ if TYPE_CHECKING:
 
 CLAIM_SECONDS = 15
 """For which a submission that goes on keeps others from submitting the same campaign."""
-
-
-def locate_model(model: str, base: Path) -> str:
-    """A model's name, or its path if it is a file, relative to the campaign file or shipped with the package.
-
-    Its keyword arguments stay behind it.
-
-    Raises
-    ------
-    ValueError
-        If it looks like a file and there is none.
-    """
-    name, arguments = split_model(model)
-    if not file_suffix(model):
-        return model
-    shipped = Path(__file__).parents[1] / "models" / name.removeprefix("shipped:")
-    path = shipped if name.startswith("shipped:") else base / name
-    if not path.is_file():
-        raise ValueError(f"model file {path} does not exist")
-    return with_arguments(path.resolve(), arguments)
 
 
 def build_flow(
@@ -82,7 +63,7 @@ def build_flow(
     reference = store.save_model(0, model, role="base")
     maker = maker or ActiveLearningMaker.from_campaign(campaign)
     same_engine(store, maker.engine)
-    flow = maker.make(campaign.name, seeds, reference, student)
+    flow = maker.make(seeds, campaign=campaign.name, model=reference, student=student)
     flow.update_metadata({"campaign": campaign.name}, dynamic=True)
     return flow
 

@@ -19,6 +19,16 @@ class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+class RegisterDoc(Document):
+    """A campaign that has registered itself."""
+
+    iteration: int
+    model: str
+    """Reference of the base model in the store."""
+    parent: str
+    """Reference of the model to fine-tune first."""
+
+
 class RunDoc(Document):
     """One trajectory, without its snapshots."""
 

@@ -18,6 +18,7 @@ class Stage(StrEnum):
         member.category = category
         return member
 
+    REGISTER = "register"
     EXPLORE = "explore", "gpu"
     ANCHOR = "anchor", "gpu"
     INDEPENDENT = "independent", "gpu"

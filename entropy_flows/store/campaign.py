@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
-from entropy_flows.store.connection import StoreError, connect, refused
+from entropy_flows.store.connection import StoreError, refused
 from entropy_flows.store.iterations import Iterations
 from entropy_flows.store.labels import Labels
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
+from entropy_flows.store.running import job_store_database, running_database
 from entropy_flows.store.schema import SCHEMA, make_indexes, refuse_old_worker, require_current
 from entropy_flows.store.seals import sealed, set_fields
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
 
 VERSIONED = ("entropy_flows", "atomate2", "nequip", "torch")
 """Packages whose versions a campaign records."""
@@ -38,8 +42,13 @@ class CampaignStore(Iterations, Labels, Models):
 
     @classmethod
     def open(cls, name: str) -> CampaignStore:
-        """Open a campaign on the database of this machine's settings."""
-        return cls(connect(), name)
+        """Open a campaign on the running job's database; outside of one, on the configured one."""
+        return cls(running_database(), name)
+
+    @classmethod
+    def of_job_store(cls, store: JobStore, name: str) -> CampaignStore:
+        """Open a campaign whose flow ran with this JobStore."""
+        return cls(job_store_database(store), name)
 
     def of(self, name: str) -> CampaignStore:
         """Open another campaign of the same database."""

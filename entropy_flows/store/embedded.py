@@ -7,18 +7,44 @@ if that one is killed.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from entropy_flows.processes import dies_with_parent
+from pymongo.database import Database
+
+from entropy_flows.processes import dies_with_parent, locked
+from entropy_flows.settings import settings
 from entropy_flows.store.connection import StoreError, connect
+
+LOCK_SECONDS = 30.0
+"""Time to wait for a server that is closing its files (s)."""
+
+
+@functools.cache
+def own_database() -> Database:
+    """Run a server on the cache's folder until this process ends, and connect to it.
+
+    Raises
+    ------
+    StoreError, MachineError
+        If SecantusDB is not installed, or another process has the folder.
+    """
+    folder = settings().cache.expanduser() / "embedded"
+    folder.mkdir(parents=True, exist_ok=True)
+    stack = ExitStack()
+    atexit.register(stack.close)
+    title = "the embedded database of this machine (set ENTROPY_FLOWS_URI to share one)"
+    lock = stack.enter_context(locked(folder / "database.lock", title, LOCK_SECONDS))
+    return connect(stack.enter_context(embedded_server(folder / "database", lock)))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The flow of a data set without physics: a search a window, mode and part, and what waits for them."""
+"""The flow of a data set without physics: the searches, and what waits for them."""
 
 from collections import Counter
 

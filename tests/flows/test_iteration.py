@@ -1,4 +1,4 @@
-"""The flow of a campaign: which jobs, in which order, under which names, and what they carry with them."""
+"""The flow of a campaign: which jobs, in which order, with which names and arguments."""
 
 import json
 import uuid
@@ -44,7 +44,7 @@ JOBS = 9 + ANCHORS + 6
 def build(name="silicon", **changes):
     campaign = load_campaign(TEMPLATE).model_copy(update={"name": name, **changes})
     seeds = {phase.name: seed_cell(phase) for phase in campaign.phases}
-    flow = ActiveLearningMaker.from_campaign(campaign).make(name, seeds, MODEL)
+    flow = ActiveLearningMaker.from_campaign(campaign).make(seeds, name, MODEL)
     flow.update_metadata({"campaign": name}, dynamic=True)
     return flow
 
@@ -263,7 +263,7 @@ def test_labels_are_added_as_a_detour(store, flow):
 
 
 def evaluation(validation, before=None):
-    """The evaluation's document; the campaign goes on from the model before if its errors are given."""
+    """The evaluation's document; with `before` the campaign goes on from the model before."""
     model, number = (MODEL, 1) if before is None else (BASE, 0)
     decision = {
         "model": model,

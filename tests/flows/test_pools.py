@@ -28,7 +28,7 @@ def campaign():
 
 def flow(maker, campaign, name):
     seeds = {phase.name: seed_cell(phase) for phase in campaign.phases}
-    return [job for job, _ in maker.make(name, seeds, MODEL).iterflow()]
+    return [job for job, _ in maker.make(seeds, name, MODEL).iterflow()]
 
 
 def test_the_baseline_has_the_campaigns_grids_without_bias_filter_or_training(campaign):

@@ -158,8 +158,10 @@ def _running_in_its_store() -> Iterator[None]:
     """Use the database of the running job's JobStore, and its `data` store if it has one."""
     store: JobStore | None = CURRENT_JOB.store
     running: Job | None = CURRENT_JOB.job
-    if store is not None and running is not None and "data" not in store.additional_stores:
-        running._kwargs = {}  # arrays then stay in the output's document
+    if store is not None and running is not None:
+        names: dict[str, Any] = store.additional_stores  # type: ignore[has-type]
+        if "data" not in names:
+            running._kwargs = {}  # arrays then stay in the output's document
     with database_of_job(store):
         yield
 

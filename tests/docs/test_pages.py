@@ -86,6 +86,12 @@ def test_single_steps_in_python(capsys):
     assert all(re.search(r"\d", line) for line in lines)
 
 
+def test_the_makers_of_a_campaign_in_python(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    exec(next(b.text for b in blocks("howto/python.md") if "silicon_demo" in b.text), {})
+    assert capsys.readouterr().out.splitlines()[0] == "(300.0, 1500.0)"
+
+
 def test_the_citation_file_is_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)

@@ -1,7 +1,7 @@
 """The tutorials run word by word, and print what their pages show."""
 
 import pytest
-from page_blocks import blocks, run_page
+from page_blocks import blocks, compare, run_page
 
 from entropy_flows import load_campaign
 
@@ -13,6 +13,13 @@ def test_the_campaign_file_of_a_tutorial_is_valid(page, tmp_path):
     (file,) = [block for block in blocks(page) if (block.title or "").endswith("campaign.yaml")]
     (tmp_path / "campaign.yaml").write_text(file.text)
     assert load_campaign(tmp_path / "campaign.yaml").stop.max_iterations == 1
+
+
+def test_an_output_that_differs_is_noticed():
+    compare("labelled 30", "│ labelled │ 31 │", 0.05)
+    for output in ("│ labelled │ 40 │", "│ failed labels │ 30 │"):
+        with pytest.raises(AssertionError):
+            compare("labelled 30", output, 0.05)
 
 
 @pytest.mark.slow

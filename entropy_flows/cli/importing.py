@@ -146,10 +146,10 @@ def _tasks(
 
 def _all_fit(work: Import, frames: list[ImportedFrame]) -> list[ImportedFrame]:
     """The frames, if every one of them can be used."""
-    bad = [(frame.place, reason) for frame in frames if (reason := work.rejection_reason(frame))]
+    bad = [(frame.location, reason) for frame in frames if (reason := work.rejection_reason(frame))]
     if bad:
-        (place, reason), count = bad[0], f"{len(bad)} of {len(frames)} frames"
-        raise ValueError(f"nothing imported: {place}: {reason}; {count} cannot be used")
+        (location, reason), count = bad[0], f"{len(bad)} of {len(frames)} frames"
+        raise ValueError(f"nothing imported: {location}: {reason}; {count} cannot be used")
     return frames
 
 
@@ -194,7 +194,7 @@ def show(console: Console, report: ImportReport) -> None:
             highlight=False,
         )
     for reason, count in Counter(reason for _, reason in report.skipped).most_common():
-        places = [place for place, said in report.skipped if said == reason]
+        places = [location for location, said in report.skipped if said == reason]
         named = ", ".join(places[:SHOWN]) + (", …" if count > SHOWN else "")
         console.print(
             f"[yellow]{count} × {escape(reason)}:[/yellow] {escape(named)}", soft_wrap=True

@@ -74,7 +74,7 @@ def preflight(
     trained = "student" if campaign.student else "base_model"
     if f"{trained}.family" not in untrusted:
         _check_training(campaign, models[trained], load)
-    load_engine = not untrusted & {"label.maker", "label.model"}
+    load_engine = not untrusted & {"label.engine", "label.maker", "label.model"}
     seeds = check_seeds(campaign, base, load_engine)
     cells = {name: seed.cell for name, seed in seeds.items()}
     # a fingerprint shows that all it is computed with is installed

@@ -1,4 +1,7 @@
-"""DeePMD systems in numpy files, by dpdata (extra `export`): energy, force and virial = −V · stress in eV."""
+"""DeePMD systems in numpy files, by dpdata (extra `export`).
+
+Energies are in eV, forces in eV/Å, virials = −V · stress in eV.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from entropy_flows.formats.labelled import Labelled
 
 
 def write_deepmd(frames: Sequence[Labelled], folder: Path) -> None:
-    """One system for each formula, all with the same type map.
+    """Write one system for each formula, all with the same type map.
 
     A system has virials for all of its cells or for none, and repeats in space or does not. Where
     cells differ in that, each kind has a folder of its own.
@@ -31,7 +34,9 @@ def write_deepmd(frames: Sequence[Labelled], folder: Path) -> None:
     elements = sorted({symbol for frame in frames for symbol in frame.atoms.get_chemical_symbols()})
     kinds: dict[str, Any] = {}
     for frame in frames:
-        kind = f"{'virial' if frame.stress is not None else 'no_virial'}{'' if frame.atoms.pbc.any() else '_open'}"
+        kind = "no_virial" if frame.stress is None else "virial"
+        if not frame.atoms.pbc.any():
+            kind += "_open"
         atoms = frame.atoms.copy()
         numbers: dict[str, Any] = {"energy": frame.energy, "forces": frame.forces}
         if frame.stress is not None:

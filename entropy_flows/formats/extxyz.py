@@ -15,14 +15,14 @@ DEFAULT_TYPE = "Default"
 
 
 def write_extxyz(frames: Sequence[Atoms], file: Path) -> None:
-    """Cells as they are, with the labels and the origin they have."""
+    """Write cells as they are, with their labels and their origin."""
     for atoms in frames:
         atoms.info = {name: value for name, value in atoms.info.items() if value is not None}
     write(file, frames, format="extxyz")
 
 
 def write_mace(frames: Sequence[Labelled], file: Path) -> None:
-    """Labels under the names that MACE reads by default, so that no calculator's energies are taken for them.
+    """Write labels under the names that MACE reads by default.
 
     `config_type` is that of the cell, else its phase; MACE can weigh and report by it. Whatever
     else a cell carries (its split, where it comes from) is kept.

@@ -41,7 +41,7 @@ class Labelled:
 
 
 def labelled(atoms: Atoms) -> Labelled | None:
-    """A cell's label; None if energy or forces are missing or not finite."""
+    """Return a cell with its label; None if energy or forces are missing or not finite."""
     results = atoms.calc.results if atoms.calc is not None else {}
     energy = results.get("free_energy", results.get("energy"))
     forces = results.get("forces")

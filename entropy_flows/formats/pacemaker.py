@@ -1,6 +1,6 @@
-"""A data set for pacemaker (ACE): its dataframe and an input file with the weights and the basis of Subramanyam 2025.
+"""A data set for pacemaker (ACE): its dataframe and an input file as in Subramanyam 2025.
 
-    energy_corrected = energy − Σ_s n_s e_s        e_s: energies of the elements' atoms, 0 where none are given
+    energy_corrected = energy − Σ_s n_s e_s      e_s: energies of the atoms, 0 where none are given
 
 Weights are pacemaker's EnergyBasedWeightingPolicy, of ΔE = E/N − min E/N:
 
@@ -26,7 +26,8 @@ from pydantic import Field
 from entropy_flows.formats.labelled import Labelled
 from entropy_flows.params import Params
 
-DATA, INPUT = "data.pckl.gzip", "input.yaml"
+DATA = "data.pckl.gzip"
+INPUT = "input.yaml"
 
 CORES: dict[str, dict[str, float]] = {
     "Be": {"r_in": 1.0, "delta_in": 0.25, "repulsion": 5000.0, "rho": 50000, "drho": 27},
@@ -44,7 +45,7 @@ DF_UP = {"Be": 20.0, "C": 25.0, "Al": 20.0}
 
 
 class PacemakerParams(Params):
-    """What differs from one fit to the next; None takes the paper's number for the element."""
+    """Settings of a pacemaker fit; None takes the number of Subramanyam 2025 for the element."""
 
     cutoff: float | None = Field(None, gt=0)
     """Å; 6.0 where the paper has none."""
@@ -107,60 +108,67 @@ def write_pacemaker(
 
 
 def _of_atoms(frame: Labelled, energies: Mapping[str, float]) -> float:
-    """Σ_s n_s e_s in eV."""
+    """Return Σ_s n_s e_s in eV, the energy of the atoms alone."""
     counts = Counter(frame.atoms.get_chemical_symbols())
     return sum(count * energies.get(symbol, 0.0) for symbol, count in counts.items())
 
 
 def pacemaker_input(elements: Sequence[str], params: PacemakerParams) -> dict[str, Any]:
-    """The input file, as the paper's S5 has it."""
-    alone = elements[0] if len(elements) == 1 else ""
-    cutoff = params.cutoff or CUTOFFS.get(alone, 6.0)
-    weighting = {
+    """Build the input file of Subramanyam 2025, S5."""
+    element = elements[0] if len(elements) == 1 else ""
+    cutoff = params.cutoff or CUTOFFS.get(element, 6.0)
+    data: dict[str, Any] = {"filename": DATA}
+    if params.test_share:
+        data["test_size"] = params.test_share
+    fit: dict[str, Any] = {
+        "loss": _loss(params),
+        "weighting": _weighting(element, params),
+        "optimizer": "BFGS",
+        "maxiter": 800,
+        "fit_cycles": 1,
+        "noise_relative_sigma": 1e-4,
+        "ladder_step": [10, 0.1],
+        "ladder_type": "power_order",
+    }
+    if element not in CORES:
+        fit["repulsion"] = "auto"
+    return {
+        "cutoff": cutoff,
+        "seed": params.seed,
+        "data": data,
+        "potential": _basis(elements, cutoff, CORES.get(element)),
+        "fit": fit,
+        "backend": {"evaluator": "tensorpot", "batch_size": 1000},
+    }
+
+
+def _weighting(element: str, params: PacemakerParams) -> dict[str, Any]:
+    """Build the weights of cells and forces; see the module's formulas."""
+    return {
         "type": "EnergyBasedWeightingPolicy",
         "nfit": params.most,
-        "DElow": params.low or DE_LOW.get(alone, 2.0),
-        "DEup": params.up or DE_UP.get(alone, 20.0),
-        "DFup": params.force_up or DF_UP.get(alone, 100.0),
+        "DElow": params.low or DE_LOW.get(element, 2.0),
+        "DEup": params.up or DE_UP.get(element, 20.0),
+        "DFup": params.force_up or DF_UP.get(element, 100.0),
         "DE": 1.0,
         "DF": 1.0,
         "wlow": params.low_share,
         "reftype": "all",
         "seed": params.seed,
     }
-    loss = {
-        "kappa": params.force_share,
-        "L1_coeffs": 1e-9,
-        "L2_coeffs": 1e-11,
-        "w1_coeffs": 1.0,
-        "w2_coeffs": 1.0,
-    }
-    loss |= {"w0_rad": 1e-9, "w1_rad": 1e-9, "w2_rad": 1e-9}
-    fit: dict[str, Any] = {
-        "loss": loss,
-        "weighting": weighting,
-        "optimizer": "BFGS",
-        "maxiter": 800,
-        "fit_cycles": 1,
-    }
-    fit |= {"noise_relative_sigma": 1e-4, "ladder_step": [10, 0.1], "ladder_type": "power_order"}
-    if alone not in CORES:
-        fit["repulsion"] = "auto"
-    return {
-        "cutoff": cutoff,
-        "seed": params.seed,
-        "data": {"filename": DATA}
-        | ({"test_size": params.test_share} if params.test_share else {}),
-        "potential": _basis(elements, cutoff, CORES.get(alone)),
-        "fit": fit,
-        "backend": {"evaluator": "tensorpot", "batch_size": 1000},
-    }
+
+
+def _loss(params: PacemakerParams) -> dict[str, float]:
+    """Build the weights of forces and of the regularisation."""
+    regularization = {"L1_coeffs": 1e-9, "L2_coeffs": 1e-11, "w1_coeffs": 1.0, "w2_coeffs": 1.0}
+    radial = {"w0_rad": 1e-9, "w1_rad": 1e-9, "w2_rad": 1e-9}
+    return {"kappa": params.force_share, **regularization, **radial}
 
 
 def _basis(
     elements: Sequence[str], cutoff: float, core: Mapping[str, float] | None
 ) -> dict[str, Any]:
-    """387 functions for one element, as in the paper."""
+    """Build the basis, 387 functions for one element, as in Subramanyam 2025."""
     embedding: dict[str, Any] = {
         "ndensity": 2,
         "npot": "FinnisSinclairShiftedScaled",

@@ -168,7 +168,7 @@ class Import:
         for frame in chunk:
             report.notes.update(frame.notes)
             if reason := self.rejection_reason(frame):
-                report.skipped.append((frame.place, reason))
+                report.skipped.append((frame.location, reason))
             elif (key := content_key(frame)) in fit:
                 report.known += 1
                 fit[key] = max(fit[key], frame, key=lambda same: held_out(same.split))
@@ -185,7 +185,7 @@ class Import:
         for (key, frame), q in zip(new.items(), self._fingerprints(cells), strict=True):
             assert frame.structure is not None
             if isinstance(q, ValueError):
-                report.skipped.append((frame.place, f"no fingerprint: {q}"))
+                report.skipped.append((frame.location, f"no fingerprint: {q}"))
             else:
                 yield Entry(
                     key,
@@ -229,7 +229,7 @@ class Import:
             if decision.verdict is Verdict.ACCEPTED:
                 chosen.append(replace(made[key], gain=decision.gain))
             else:
-                report.skipped.append((fit[key].place, NO_GAIN))
+                report.skipped.append((fit[key].location, NO_GAIN))
         return chosen
 
     def _entries(self, fit: Mapping[str, ImportedFrame]) -> list[dict[str, Any]]:
@@ -294,7 +294,9 @@ class Import:
         ours: dict[str, Any] = {"engine_hash": own, "stage": IMPORT, "split": None}
         frames = self.store.frames(**ours)
         odd = odd_labels(frames, None, self.campaign.label.outliers)
-        self.store.flag_labels({frames[place].info["key"]: text for place, text in odd.items()})
+        self.store.flag_labels(
+            {frames[location].info["key"]: text for location, text in odd.items()}
+        )
         kept = {
             atoms.info["key"]: energy_per_atom(atoms)
             for n, atoms in enumerate(frames)

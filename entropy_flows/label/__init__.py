@@ -1,4 +1,4 @@
-"""Labels: energies, forces and stresses of accepted structures, from VASP or any atomate2 static Maker.
+"""Labels: energies, forces and stresses of structures, from VASP or any atomate2 static Maker.
 
 `params` has the engines' parameters, which make a static Maker, and `engines` says what is known of
 one. `run` runs it as one job, `read` turns its task document into a `Label`, and `reasons` says why

@@ -1,9 +1,8 @@
-r"""The papers' VASP single points as atomate2 input sets, to be nested in `StaticMaker(input_set_generator=...)`.
+r"""VASP single points of the papers as atomate2 input sets, for `StaticMaker`.
 
-Silicon and NaCl are labelled with PBE, carbon with r²SCAN + rVV10; plane-wave cutoff 600 eV,
-Gaussian smearing
-0.05 eV, electronic convergence 1e-6 eV, stress on, and no spin polarisation unless it is asked for. The k points are
-an explicit mesh centred at Γ,
+Silicon and NaCl are labelled with PBE, carbon with r²SCAN + rVV10. The plane-wave cutoff is 600 eV,
+the Gaussian smearing 0.05 eV, and the electronic convergence 1e-6 eV. The stress is calculated, and
+there is no spin polarisation unless it is asked for. The k points are an explicit mesh around Γ,
 
     N_i = max(1, ⌊ℓ/|a_i| + 1/2⌋)
 
@@ -52,7 +51,8 @@ _SINGLE_POINT: dict[str, Any] = {
     "ISIF": 2,
     "PREC": "Accurate",
     "LREAL": False,
-    "NELM": 200,  # distorted cells converge slowly, and a failed label costs more than its last steps
+    # Distorted cells converge slowly, and a failed label costs more than its last steps.
+    "NELM": 200,
     "LCHARG": False,
     "LWAVE": False,
 }
@@ -64,7 +64,7 @@ _REMOVED: dict[str, None] = dict.fromkeys(
 
 
 def kpoint_mesh(lattice: Lattice, length: float = 40.0) -> tuple[int, int, int]:
-    """Divisions of the Γ-centred mesh for a cell; see the module's formula.
+    """Return the divisions of the Γ-centred mesh for a cell; see the module's formula.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     functional: ClassVar[dict[str, Any]] = {"GGA": "PE", "METAGGA": None, "ALGO": "Normal"}
 
     def __post_init__(self) -> None:
-        """Put the +U tables, by element, in place of atomate2's, which are for oxides and fluorides alone."""
+        """Replace atomate2's +U tables, for oxides and fluorides alone, by tables by element."""
         super().__post_init__()
         self._config_dict["INCAR"] |= hubbard_tables(
             self.hubbard_u, self.user_incar_settings.get("LDAUU") or {}
@@ -115,30 +115,30 @@ class PBEStaticSetGenerator(VaspInputGenerator):
 
     @property
     def is_spin_polarised(self) -> bool:
-        """Whether ISPIN is 2."""
+        """True if ISPIN is 2."""
         return self.user_incar_settings.get("ISPIN", 2 if self.spin else 1) == 2
 
     @property
     def has_hubbard_u(self) -> bool:
-        """Whether LDAU is on."""
+        """True if LDAU is on."""
         given = bool(self.hubbard_u or self.user_incar_settings.get("LDAUU"))
         return bool(self.user_incar_settings.get("LDAU", given))
 
     @property
     def incar_updates(self) -> dict[str, Any]:
-        """The paper's tags; None removes one of atomate2's."""
+        """Tags of the paper; None removes one of atomate2's."""
         magnetism = {**spin_tags(self.is_spin_polarised), **hubbard_tags(self.has_hubbard_u)}
         return {**_REMOVED, **_SINGLE_POINT, **self.functional, **magnetism}
 
     @property
     def incar(self) -> Incar:
-        """The INCAR, with what pymatgen leaves out of it or takes from elsewhere.
+        """The INCAR, with the tags that pymatgen leaves out or takes from elsewhere.
 
         IBRION and ISIF are said in static runs, too. The cell's own moments come before any table
         of MAGMOM.
         """
         incar = super().incar
-        kept = {
+        tags = {
             tag: _SINGLE_POINT[tag]
             for tag in ("IBRION", "ISIF")
             if tag not in self.user_incar_settings
@@ -146,12 +146,12 @@ class PBEStaticSetGenerator(VaspInputGenerator):
         assert self.structure is not None, "pymatgen sees to it"
         moments = moments_of(self.structure)
         if self.is_spin_polarised and moments is not None:
-            kept["MAGMOM"] = moments.tolist()
-        return Incar({**incar, **kept})
+            tags["MAGMOM"] = moments.tolist()
+        return Incar({**incar, **tags})
 
     @property
     def kpoints_updates(self) -> Kpoints:  # type: ignore[override]
-        """The explicit mesh of the structure at hand."""
+        """The explicit mesh of the structure."""
         if self.structure is None:
             raise ValueError(
                 "the k-point mesh depends on the cell: give the input set a structure first"
@@ -164,7 +164,7 @@ class PBEStaticSetGenerator(VaspInputGenerator):
 
 @dataclass
 class R2SCANrVV10StaticSetGenerator(PBEStaticSetGenerator):
-    """r²SCAN + rVV10 single point (carbon), with b = 11.95 and C = 0.0093 of the non-local correlation."""
+    """r²SCAN + rVV10 single point (carbon); b = 11.95 and C = 0.0093 of the non-local part."""
 
     functional: ClassVar[dict[str, Any]] = {
         "GGA": None,

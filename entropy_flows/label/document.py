@@ -1,4 +1,4 @@
-"""Values out of task documents, whether they are objects, dictionaries, or what a database made of them."""
+"""Values in task documents, be they objects, dictionaries, or what a database made of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def value_at(doc: Any, *path: str | int) -> Any:
-    """Value at the end of a path of attributes, keys and indices; None where it stops.
+    """Return the value at the end of a path of attributes, keys and indices; None where it stops.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ def value_at(doc: Any, *path: str | int) -> Any:
 
 
 def is_vasp_task(doc: Any) -> bool:
-    """Whether a task document is of a run of VASP."""
+    """Return whether a task document is of a run of VASP."""
     return value_at(doc, "calcs_reversed", 0, "vasp_version") is not None
 
 
 def text_of(value: Any) -> str:
-    """Plain text of an enum member, or of what the database made of it."""
+    """Return the plain text of an enum member, or of what the database made of it."""
     return str(value.get("value") if isinstance(value, Mapping) else getattr(value, "value", value))
 
 
 def is_success(state: Any) -> bool:
-    """Whether a state, a word or a truth value, says that a calculation went well; None says nothing against it."""
+    """Return whether a state says that a calculation went well; None says nothing against it."""
     if state is None or isinstance(state, bool):
         return state is not False
     return text_of(state).rsplit(".", 1)[-1].strip().lower() in (

@@ -1,7 +1,8 @@
 """Labelled cells that there are already: extended XYZ, runs of VASP, task documents in a database.
 
-    extended XYZ      energy or free_energy (eV), forces (eV/Å), stress (eV/Å³, ASE's sign) or virial (eV, −V stress)
-    vasprun.xml       ionic steps, the last one or others; E₀, F, forces and stress as `ionic` has them
+    extended XYZ      energy or free_energy (eV), forces (eV/Å),
+                      stress (eV/Å³, ASE's sign) or virial (eV, −V stress)
+    vasprun.xml       ionic steps, the last one or others, as `ionic` reads them
     task documents    whatever `read_label` reads, in jobflow's store or as they are
 
 Each frame is a cell with its label, or with the reason why it has none: one bad frame costs no
@@ -34,7 +35,7 @@ __all__ = [
 
 
 def read_files(path: Path, rule: StepRule = LAST) -> Iterator[ImportedFrame]:
-    """Frames of an extended XYZ file, of one vasprun.xml, or of every vasprun.xml at or below a folder.
+    """Read an extended XYZ file, a vasprun.xml, or every vasprun.xml at or below a folder.
 
     Files are told apart by what is in them. They may be compressed by gzip, bzip2 or xz.
 
@@ -57,13 +58,15 @@ def read_files(path: Path, rule: StepRule = LAST) -> Iterator[ImportedFrame]:
     """
     if not path.exists():
         raise ValueError(
-            f"{path} does not exist; expected an extended XYZ file, a vasprun.xml, or a folder of these"
+            f"{path} does not exist; expected an extended XYZ file, a vasprun.xml, or a folder of "
+            f"these"
         )
     if path.is_dir():
         runs = find_runs(path)
         if not runs:
             raise ValueError(
-                f"{path} has no vasprun.xml, nor is there one below it (compressed, .relax2 or linked)"
+                f"{path} has no vasprun.xml, nor is there one below it (compressed, .relax2 or "
+                f"linked)"
             )
         for run in runs:
             yield from read_run(run, str(run.relative_to(path)), rule)

@@ -35,7 +35,7 @@ _NOT_CARRIED = ("numbers", "positions", "move_mask")
 
 @dataclass(frozen=True, eq=False)
 class XYZFrame:
-    """A frame of a file.
+    """A frame of an extended XYZ file.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class XYZFrame:
 
 
 def read_frames(path: Path) -> Iterator[XYZFrame]:
-    """Frames of a file, labelled or not.
+    """Read the frames of an extended XYZ file, labelled or not.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def read_frames(path: Path) -> Iterator[XYZFrame]:
 
 
 def _labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
-    """A frame's cell with its label, and what is to be said of how it was read."""
+    """Return a frame's cell with its label, and notes on how it was read."""
     frame = parse_frame(lines)
     atoms = frame.atoms
     volume = float(atoms.get_volume()) if atoms.cell.rank == 3 else 0.0
@@ -112,7 +112,7 @@ def _labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
 
 @dataclass(frozen=True, eq=False)
 class CellFile:
-    """Cells of a file.
+    """The cells of an extended XYZ file.
 
     Attributes
     ----------
@@ -129,14 +129,14 @@ class CellFile:
     notes: list[str]
 
 
-def read_cells(path: Path, needs: tuple[str, ...] = ()) -> CellFile:
-    """Cells of an extended XYZ file that have what is needed.
+def read_cells(path: Path, required: tuple[str, ...] = ()) -> CellFile:
+    """Read the cells of an extended XYZ file that have the quantities asked for.
 
     Parameters
     ----------
     path
         The file.
-    needs
+    required
         "energy" (or a free energy), "forces", "periodic" (in three directions).
 
     Raises
@@ -148,7 +148,7 @@ def read_cells(path: Path, needs: tuple[str, ...] = ()) -> CellFile:
     left_out = []
     notes: Counter[str] = Counter()
     for frame in read_frames(path):
-        defect = frame.defect if frame.atoms is None else missing_parts(frame.atoms, needs)
+        defect = frame.defect if frame.atoms is None else missing_quantity(frame.atoms, required)
         if frame.atoms is None or defect:
             left_out.append(f"{frame.source}: {defect}")
         else:
@@ -160,15 +160,15 @@ def read_cells(path: Path, needs: tuple[str, ...] = ()) -> CellFile:
 
 
 def note_lines(notes: Mapping[str, int]) -> list[str]:
-    """What is to be said of a file's frames, a line for each kind of note."""
+    """Return a line for each note on a file's frames, with their number."""
     return [f"{note} ({count} frames)" for note, count in notes.items()]
 
 
-def missing_parts(atoms: Atoms, needs: tuple[str, ...]) -> str | None:
-    """What a cell lacks of what is needed, and what it has instead; None if it has all."""
+def missing_quantity(atoms: Atoms, required: tuple[str, ...]) -> str | None:
+    """Return which required quantity a cell lacks, and what it has instead; None if it has all."""
     results = {} if atoms.calc is None else atoms.calc.results
     present = set(results) | ({"energy"} if "free_energy" in results else set())
-    for name in needs:
+    for name in required:
         if name == "periodic" and (not atoms.pbc.all() or atoms.cell.rank < 3):
             return "not periodic in three directions"
         if name != "periodic" and name not in present:
@@ -178,7 +178,7 @@ def missing_parts(atoms: Atoms, needs: tuple[str, ...]) -> str | None:
 
 
 def read_extxyz(path: Path) -> Iterator[ImportedFrame]:
-    """Frames of an extended XYZ file as labels that exist already: with energy and forces, and periodic.
+    """Read the frames of an extended XYZ file as labelled, periodic cells.
 
     Raises
     ------
@@ -199,8 +199,8 @@ def read_extxyz(path: Path) -> Iterator[ImportedFrame]:
 
 
 def _with_label(existing: ImportedFrame, atoms: Atoms) -> ImportedFrame:
-    """The frame with its structure, label and split."""
-    if defect := missing_parts(atoms, ("energy", "forces", "periodic")):
+    """Return the frame with its structure, label and split."""
+    if defect := missing_quantity(atoms, ("energy", "forces", "periodic")):
         raise FrameError(defect)
     results = atoms.calc.results
     energy = results.get("energy", results.get("free_energy"))
@@ -224,7 +224,7 @@ def _with_label(existing: ImportedFrame, atoms: Atoms) -> ImportedFrame:
 
 
 def _split(value: Any) -> str | None:
-    """Split that a cell comes with.
+    """Return the split that a cell comes with.
 
     Raises
     ------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ImportedFrame:
-    """A frame of a source.
+    """A labelled cell of a file or of a task document, or the reason why there is none.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class ImportedFrame:
         What was read under another name than the usual one, or not at all.
     """
 
-    place: str
+    location: str
     source: dict[str, Any]
     structure: Structure | None = None
     label: Label | None = None

@@ -6,7 +6,7 @@ extra `gpaw`.
 
     energy       E₀, extrapolated to zero smearing
     free_energy  F, whose derivatives forces and stress are
-    smearing     σ, GPAW's Methfessel-Paxton occupations of order 0: half a complementary error function
+    smearing     σ of Methfessel-Paxton occupations of order 0, half a complementary error function
 
 Each cell is calculated from scratch, on one core: started from the wave functions of the cell
 before, its numbers would depend on what that was.
@@ -39,11 +39,8 @@ LOG = "gpaw.txt"
 _PRESET: dict[str, Any] = {
     "xc": "PBE",
     "spinpol": False,
-    "convergence": {
-        "energy": 1e-6,
-        "density": 1e-5,
-        "eigenstates": 1e-9,
-    },  # eV and electrons per electron, eV²
+    # eV and electrons per electron, eV².
+    "convergence": {"energy": 1e-6, "density": 1e-5, "eigenstates": 1e-9},
     "maxiter": 200,
 }
 # How the same numbers are reached, not which.
@@ -52,7 +49,7 @@ _NOT_PHYSICS = {"maxiter", "mixer", "eigensolver", "parallel", "random"}
 
 @dataclass
 class GPAWStaticMaker(AseRelaxMaker):
-    """Single point by GPAW.
+    """A single point by GPAW.
 
     Parameters
     ----------
@@ -86,7 +83,7 @@ class GPAWStaticMaker(AseRelaxMaker):
         return GpawEngine(self)
 
     def parameters(self) -> dict[str, Any]:
-        """Arguments of GPAW but for the k points, which belong to the cell."""
+        """Return the arguments of GPAW but for the k points, which belong to the cell."""
         mode = {"name": "pw", "ecut": self.cutoff}
         occupations = {"name": "methfessel-paxton", "order": 0, "width": self.smearing}
         return {"mode": mode, "occupations": occupations, **_PRESET, **self.calculator_kwargs}
@@ -115,7 +112,7 @@ class GPAWStaticMaker(AseRelaxMaker):
 
 
 def installed_gpaw() -> ModuleType:
-    """The package GPAW, with setups.
+    """Import the package GPAW, and make sure that it has setups.
 
     Raises
     ------
@@ -138,7 +135,10 @@ def installed_gpaw() -> ModuleType:
 
 
 class _FromScratch(Calculator):
-    """ASE's view of GPAW: all properties of a cell in one calculation, of which nothing is left for the next."""
+    """GPAW as an ASE calculator that starts each cell from scratch.
+
+    All properties of a cell come from one calculation, of which nothing is left for the next.
+    """
 
     def __init__(
         self,
@@ -149,16 +149,14 @@ class _FromScratch(Calculator):
     ):
         super().__init__()
         self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
-        self._gpaw, self._arguments, self._length, self._walltime = (
-            gpaw,
-            parameters,
-            kpoint_length,
-            walltime,
-        )
+        self._gpaw = gpaw
+        self._arguments = parameters
+        self._kpoint_length = kpoint_length
+        self._walltime = walltime
 
     @property
     def name(self) -> str:
-        """Code and version, which the task document keeps."""
+        """Name and version of the code, which the task document keeps."""
         return f"GPAW {self._gpaw.__version__}"
 
     def calculate(
@@ -175,10 +173,9 @@ class _FromScratch(Calculator):
             out.
         """
         super().calculate(atoms, properties, system_changes)
-        bare = Atoms(
-            atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True
-        )  # no magnetic moments: spin is off
-        mesh = kpoint_mesh(Lattice(bare.cell.array), self._length)
+        # Without magnetic moments, as spin is off.
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+        mesh = kpoint_mesh(Lattice(bare.cell.array), self._kpoint_length)
         gpaw = self._gpaw.GPAW(kpts={"size": mesh, "gamma": True}, txt=LOG, **self._arguments)
         try:
             self._converge(gpaw, bare)
@@ -192,14 +189,16 @@ class _FromScratch(Calculator):
         }
 
     def _converge(self, gpaw: Any, atoms: Atoms) -> None:
-        """Electronic steps to their end, or to that of the walltime."""
-        start, step = time.monotonic(), 0
+        """Run the electronic steps to their end, or to that of the walltime."""
+        start = time.monotonic()
+        step = 0
         try:
             for step, _ in enumerate(gpaw.icalculate(atoms), 1):
                 seconds = time.monotonic() - start
                 if self._walltime is not None and seconds > self._walltime:
                     raise TimeoutError(
-                        f"GPAW was stopped in electronic step {step}, after {seconds:.0f} of {self._walltime:g} s"
+                        f"GPAW was stopped in electronic step {step}, after {seconds:.0f} of "
+                        f"{self._walltime:g} s"
                     )
         except self._gpaw.KohnShamConvergenceError as exc:  # raised without a word
             raise type(exc)(f"GPAW did not converge in {step} electronic steps; see {LOG}") from exc
@@ -207,8 +206,11 @@ class _FromScratch(Calculator):
 
 @functools.cache
 def _digest(folders: tuple[str, ...]) -> str:
-    """SHA-256 of all PAW setups: their names and bytes, wherever they lie."""
+    """Return the SHA-256 of all PAW setups: their names and bytes, wherever they lie."""
     paths = [path for folder in folders for path in sorted(Path(folder).iterdir())]
-    # a basis is where LCAO starts from, not plane waves
+    # A basis is where LCAO starts from, not plane waves.
     setups = [path for path in paths if path.is_file() and "basis" not in path.name]
-    return bytes_sha256(part for path in setups for part in (path.name.encode(), path.read_bytes()))
+    chunks: list[bytes] = []
+    for path in setups:
+        chunks += [path.name.encode(), path.read_bytes()]
+    return bytes_sha256(chunks)

@@ -1,10 +1,10 @@
-"""One ionic step of a VASP run: cell, energies, forces and stress of one moment, and whether it converged.
+"""One ionic step of a VASP run: cell, energies, forces and stress, and whether it converged.
 
 VASP moves the ions once more after a step's forces, so the final cell of a run is not that of its
 last step. In one <calculation>, with F' and E₀' of its last electronic step,
 
-    F  = e_fr_energy − P V    P = PSTRESS and V the volume: VASP adds the product to the energy of the ionic step
-    E₀ = F + E₀' − F'         e_0_energy of the ionic step itself is wrong in some versions of VASP
+    F  = e_fr_energy − P V    P is PSTRESS and V the volume; VASP adds P V to an ionic step's energy
+    E₀ = F + E₀' − F'         e_0_energy of the ionic step is wrong in some versions of VASP
 
 A step has converged if it took fewer electronic steps than NELM and F' changed by at most 10 EDIFF
 + 10⁻⁷ eV in the last of them: VASP stops below EDIFF, and the printed digits end at 10⁻⁸. It
@@ -37,7 +37,7 @@ _LINEAR_RESPONSE = (7, 8)
 
 @dataclass(frozen=True, eq=False)
 class IonicStep:
-    """What VASP has printed of one ionic step.
+    """The numbers that VASP has printed of one ionic step.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class IonicStep:
 
 
 def tags_of(calc: Any) -> dict[str, Any]:
-    """INCAR tags of a calculation, on top of the parameters that VASP made of them."""
+    """Return the INCAR tags of a calculation, on top of the parameters that VASP made of them."""
     return {
         **(value_at(calc, "input", "parameters") or {}),
         **(value_at(calc, "input", "incar") or {}),
@@ -79,12 +79,12 @@ def tags_of(calc: Any) -> dict[str, Any]:
 
 
 def ions_move(tags: Mapping[str, Any]) -> bool:
-    """Whether VASP moves the ions after a step's forces: molecular dynamics, relaxations, finite displacements."""
+    """Return whether VASP moves the ions after a step's forces."""
     return int(tags.get("NSW") or 0) > 0 and tags.get("IBRION", 0) != -1
 
 
 def read_step(calc: Any, index: int = -1) -> IonicStep | None:
-    """One ionic step of a calculation; None if the document keeps none.
+    """Read one ionic step of a calculation; None if the document keeps none.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def read_step(calc: Any, index: int = -1) -> IonicStep | None:
 def _extrapolated(
     step: Any, free_energy: float | None, electronic: list[Any], added: float
 ) -> float | None:
-    """E₀ (eV) of a step, by the difference that its last electronic step has where there is one."""
+    """Return E₀ (eV) of a step, from F and the last electronic step where there is one."""
     last_free = _number(value_at(electronic, -1, "e_fr_energy"))
     last_energy = _number(value_at(electronic, -1, "e_0_energy"))
     if free_energy is not None and last_free is not None and last_energy is not None:
@@ -138,7 +138,7 @@ def _extrapolated(
 def _added_by_pressure(
     total: float | None, electronic: list[Any], cell: Structure | None, tags: Mapping[str, Any]
 ) -> float:
-    """P V (eV) if it is in the energy of an ionic step, told from that of its last electronic step; else 0."""
+    """Return P V (eV) if the energy of the ionic step has it, which its SCF shows; else 0."""
     pressure = float(tags.get("PSTRESS") or 0.0)
     if cell is None or total is None or not pressure:
         return 0.0
@@ -151,7 +151,7 @@ def _added_by_pressure(
 def _ground_state(
     electronic: list[Any], free_energy: float | None, tags: Mapping[str, Any]
 ) -> list[Any]:
-    """Electronic steps up to the one that the ionic step's energy is of: those of linear response come after it."""
+    """Return the electronic steps up to the one whose energy is the ionic step's."""
     response = tags.get("LEPSILON") or tags.get("IBRION") in _LINEAR_RESPONSE
     if not response or free_energy is None:
         return electronic
@@ -174,8 +174,10 @@ def _contradiction(
     limit = SAME_ENERGY[0] + SAME_ENERGY[1] * abs(free_energy)
     if abs(last - free_energy) <= limit:
         return None
-    where = "in the last electronic step"
-    return f"F is {free_energy:.6f} eV in the ionic step and {last:.6f} eV {where}, {limit:.1e} allowed"
+    return (
+        f"F is {free_energy:.6f} eV in the ionic step and {last:.6f} eV in the last electronic "
+        f"step, {limit:.1e} allowed"
+    )
 
 
 def _unconverged(

@@ -1,14 +1,14 @@
-"""Under which names extended XYZ carries labels, and in which units.
+"""Names and units of labels in extended XYZ files.
 
-============  ====================================  =========================================================
+============  ====================================  ==========================================
 quantity      names, in any case                    unit
-============  ====================================  =========================================================
+============  ====================================  ==========================================
 energy        energy, total_energy                  eV
 free_energy   free_energy                           eV
 forces        forces, force                         eV/Å
-stress        stress                                eV/Å³, ASE's sign; 9 values, or 6 as xx yy zz yz xz xy
+stress        stress                                eV/Å³, ASE's sign; xx yy zz yz xz xy or 9
 virial        virial, virials                       eV; −V stress
-============  ====================================  =========================================================
+============  ====================================  ==========================================
 
 Each also with the name of where it is from before or behind it: REF_energy (MACE), dft_force (GAP),
 stress_vasp. What a key such as `energy_unit` says of a unit is converted, or refused. Two keys of
@@ -97,7 +97,7 @@ class LabelKeys:
 
 
 def quantity_of(key: str) -> str | None:
-    """Quantity that a key or column is a name of, or None."""
+    """Return the quantity that a key or column is a name of, or None."""
     name = key.lower().replace("-", "_")
     for source in _SOURCES:
         bare = name.removeprefix(f"{source}_")
@@ -151,14 +151,14 @@ def read_label_keys(
 
 
 def _value(quantity: str, key: str, text: Any, notes: list[str]) -> Any:
-    """Number, or array, of a key's text or of a column's texts."""
+    """Return the number, or array, of a key's text or of a column's texts."""
     if quantity == "forces":
         return floats(text, key, (len(text), 3))
     words = re.findall(r"[^\s,\[\]]+", text.removeprefix("_JSON "))
     bad = [word for word in words if not is_number(word)]
-    wanted = (1,) if quantity.endswith("energy") else (6, 9)
-    if bad or len(words) not in wanted:
-        size = "a finite number is" if wanted == (1,) else "9 finite numbers are"
+    sizes = (1,) if quantity.endswith("energy") else (6, 9)
+    if bad or len(words) not in sizes:
+        size = "a finite number is" if sizes == (1,) else "9 finite numbers are"
         raise FrameError(f"{key} is {quoted(text)}; {size} needed")
     numbers = np.array([as_float(word) for word in words])
     if len(numbers) == 1:
@@ -173,7 +173,7 @@ def _value(quantity: str, key: str, text: Any, notes: list[str]) -> Any:
 
 
 def _agreed(quantity: str, readings: Mapping[str, Any]) -> Any:
-    """The one value of a quantity's keys: that of its own name, if that is among them."""
+    """Return the one value of a quantity's keys; its own name comes first."""
     chosen = quantity if quantity in readings else next(iter(readings))
     for key, value in readings.items():
         scale = np.abs([value, readings[chosen]]).max()
@@ -196,7 +196,7 @@ def _in_words(quantity: str, *keys: str) -> str:
 
 
 def _unit_factors(values: Mapping[str, str]) -> dict[str, float]:
-    """What each quantity is to be multiplied by, from the keys that name units."""
+    """Return the factor of each quantity, from the keys that name units."""
     factors = {}
     for key, text in values.items():
         subject = _unit_subject(key)
@@ -216,7 +216,7 @@ def _unit_factors(values: Mapping[str, str]) -> dict[str, float]:
 
 
 def _unit_subject(key: str) -> str | None:
-    """What a key such as `energy_unit`, `stress-units`, `unit_forces` or `units` names the unit of, if it does."""
+    """Return what a key such as `energy_unit` names the unit of; None if it names none."""
     match = re.fullmatch(r"(.*?)[_-]?units?", key.lower())
     if match is None:
         match = re.fullmatch(r"units?[_-](.*)", key.lower())
@@ -232,8 +232,9 @@ def _factor(quantity: str, key: str, text: str) -> float:
         return _UNITS[quantity][word]
     if quantity == "stress":
         raise FrameError(
-            f"{key} is {quoted(text)}; eV/Å³ in ASE's sign (negative under compression) is expected, since other units "
-            f"come with either sign: divide GPa by {GPA:.2f}, kBar by {10 * GPA:.1f}, VASP's kBar by {-10 * GPA:.1f}"
+            f"{key} is {quoted(text)}; eV/Å³ in ASE's sign (negative under compression) is "
+            f"expected, since other units come with either sign: divide GPa by {GPA:.2f}, kBar by "
+            f"{10 * GPA:.1f}, VASP's kBar by {-10 * GPA:.1f}"
         )
     raise FrameError(
         f"{key} is {quoted(text)}; expected one of {', '.join(list(_UNITS[quantity])[:8])}"
@@ -241,6 +242,6 @@ def _factor(quantity: str, key: str, text: str) -> float:
 
 
 def _normalized(unit: str) -> str:
-    """A unit's name without capitals, blanks, accents and powers' signs."""
+    """Return a unit's name without capitals, blanks, accents and signs of powers."""
     plain = unit.casefold().replace("å", "a").replace("³", "3").replace("angstroem", "angstrom")
     return re.sub(r"\^|\*\*|\s|\(|\)", "", plain)

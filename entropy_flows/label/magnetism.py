@@ -1,6 +1,6 @@
-"""INCAR tags of spin polarisation and of Dudarev's +U, and the tables by element that belong to them.
+"""INCAR tags of spin polarisation and of Dudarev's +U, and their tables by element.
 
-    E = E_DFT + Σ_i U_eff/2 Tr(n_i − n_i²)        U_eff = U − J, LDAUTYPE = 2 (Dudarev et al., PRB 57, 1505 (1998))
+    E = E_DFT + Σ_i U_eff/2 Tr(n_i − n_i²)        U_eff = U − J, LDAUTYPE = 2 (Dudarev 1998)
 
 n_i is the density matrix of the states with quantum number l of atom i. VASP takes U, J and l
 species by species, in the order of POSCAR; pymatgen makes these lists of the tables, cell by cell,
@@ -18,21 +18,27 @@ _ORBITALS = {"s": 0, "p": 1, "d": 2, "f": 3}
 
 
 def spin_tags(polarised: bool) -> dict[str, Any]:
-    """Tags for a calculation with spin, or without; None removes one. LORBIT = 10 prints the atoms' moments."""
+    """Return the tags for a calculation with spin, or without; None removes a tag.
+
+    LORBIT = 10 prints the moments of the atoms.
+    """
     return (
         {"ISPIN": 2, "LORBIT": 10} if polarised else {"ISPIN": None, "MAGMOM": None, "LORBIT": None}
     )
 
 
 def hubbard_tags(on: bool) -> dict[str, Any]:
-    """Tags for a calculation with U, or without; None removes one. U needs LASPH, as meta-GGAs do."""
+    """Return the tags for a calculation with U, or without; None removes a tag.
+
+    U needs LASPH, as meta-GGAs do.
+    """
     if on:
         return {"LDAU": True, "LDAUTYPE": 2, "LASPH": True}
     return dict.fromkeys(("LDAU", "LDAUJ", "LDAUL", "LDAUU", "LDAUTYPE"))
 
 
 def hubbard_tables(hubbard_u: Mapping[str, float], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables by element in place of atomate2's, which are by anion, for oxides and fluorides alone.
+    """Return tables by element; atomate2's are by anion, for oxides and fluorides alone.
 
     Parameters
     ----------
@@ -54,7 +60,10 @@ def hubbard_tables(hubbard_u: Mapping[str, float], given: Mapping[str, Any]) -> 
 
 
 def correlated_orbital(symbol: str) -> int:
-    """Quantum number l of the states that U acts on: f of lanthanides and actinides, d of transition metals, else p."""
+    """Return the quantum number l of the states that U acts on.
+
+    These are f states of lanthanides and actinides, d states of transition metals, else p states.
+    """
     element = Element(symbol)
     return _ORBITALS["f" if element.is_lanthanoid or element.is_actinoid else element.block]
 

@@ -21,7 +21,7 @@ _SAME_SITE = 1e-2  # Å
 
 
 def alignment(calculated: Structure, submitted: Structure) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """Order of atoms and rotation that carry the document's forces to the submitted structure.
+    """Return the order and rotation that carry the document's forces to the submitted structure.
 
     Cells as rows: L_calculated R = L_submitted with R orthogonal, possibly an inversion; a force
     row f becomes f R.

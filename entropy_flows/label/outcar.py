@@ -16,7 +16,7 @@ _SUFFIXES = ("", ".gz", ".bz2", ".xz")
 
 
 def moments_beside(vasprun: Path) -> dict[str, Any]:
-    """What a task document's `outcar` has of the moments of the last ionic step.
+    """Read the moments of the last ionic step, as a task document's `outcar` has them.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def moments_beside(vasprun: Path) -> dict[str, Any]:
 
 
 def _outcar(vasprun: Path) -> Path | None:
-    """The OUTCAR that belongs to a vasprun.xml, by its name."""
+    """Return the OUTCAR that belongs to a vasprun.xml by its name; None if there is none."""
     if not vasprun.name.startswith("vasprun.xml"):
         return None
     name = re.sub(r"\.(gz|bz2|xz)$", "", vasprun.name.replace("vasprun.xml", "OUTCAR", 1))

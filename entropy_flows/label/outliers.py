@@ -1,9 +1,9 @@
-r"""Labels that had better be looked at before a model is trained on them.
+r"""Labels that are outliers, and are flagged before a model is trained on them.
 
     r = (F_label − F_model)/n         energy residual of a cell of n atoms (eV/atom)
     e = max |f_label − f_model|       largest error of a force component (eV/Å)
-    s = max |σ_label − σ_model|       largest error of a stress component (eV/Å³), of labels that have a stress
-    z = 0.6745 (x − median x)/MAD x   modified z-score of r, of e and of s, over the labels of an iteration
+    s = max |σ_label − σ_model|       largest error of a stress component (eV/Å³), if there is one
+    z = 0.6745 (x − median x)/MAD x   modified z-score of r, e and s, over an iteration's labels
 
 with MAD the median of |x − median x|. A label is odd where |z_r|, z_e or z_s exceeds `deviation`:
 the median and the MAD do not move when a few labels are wrong, as a mean and a standard deviation
@@ -40,7 +40,7 @@ model; and words.
 
 
 class OutlierParams(Params):
-    """When a label is flagged instead of trained on."""
+    """Limits beyond which a label is flagged instead of trained on."""
 
     enabled: bool = True
     """False trains on everything that converged."""
@@ -61,7 +61,7 @@ class OutlierParams(Params):
 def odd_labels(
     frames: Sequence[Atoms], model: Calculator | None, params: OutlierParams
 ) -> dict[int, str]:
-    """Which of an iteration's labels are odd, and why.
+    """Find the odd ones among an iteration's labels.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def odd_labels(
 
 
 def _beyond_limits(atoms: Atoms, params: OutlierParams) -> Iterator[str]:
-    """What of a label is odd whatever the others are."""
+    """Yield the numbers of a label that are odd whatever the others are."""
     energy = atoms.get_potential_energy() / len(atoms)
     force = float(np.abs(atoms.get_forces()).max())
     stress = _stress(atoms)
@@ -109,7 +109,7 @@ def _beyond_limits(atoms: Atoms, params: OutlierParams) -> Iterator[str]:
 def _far_from(
     model: Calculator, frames: Sequence[Atoms], params: OutlierParams
 ) -> Iterator[tuple[int, str]]:
-    """Index of each label that is unusually far from a model, and how far; nothing of too few labels."""
+    """Yield the index of each label that is unusually far from a model, and how far."""
     if len(frames) < params.fewest:
         return
     distances = np.array([_distances(atoms, model) for atoms in frames])
@@ -130,7 +130,7 @@ def _far_from(
 
 
 def _distances(label: Atoms, model: Calculator) -> tuple[float, float, float]:
-    """r (eV/atom), e (eV/Å) and s (eV/Å³) of a cell; nan for the last where label or model have no stress."""
+    """Return r (eV/atom), e (eV/Å) and s (eV/Å³) of a cell; s is nan without a stress."""
     atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
     atoms.calc = model
     residual = (label.get_potential_energy() - atoms.get_potential_energy()) / len(label)
@@ -143,7 +143,7 @@ def _distances(label: Atoms, model: Calculator) -> tuple[float, float, float]:
 
 
 def _stress(atoms: Atoms) -> Array | None:
-    """Stress (6,) in eV/Å³, if the calculator gives one."""
+    """Return the stress (6,) in eV/Å³, if the calculator gives one."""
     try:
         return np.asarray(atoms.get_stress(), dtype=float)
     except PropertyNotImplementedError:
@@ -151,6 +151,6 @@ def _stress(atoms: Atoms) -> Array | None:
 
 
 def _score(values: Array, floor: float) -> Array:
-    """Modified z-scores."""
+    """Return modified z-scores, with a MAD of at least `floor`."""
     centred = values - np.median(values)
     return NORMAL * centred / max(float(np.median(np.abs(centred))), floor)

@@ -1,4 +1,4 @@
-"""Whether a run of VASP is the campaign's own: its inputs are those that the campaign's Maker writes for its cell.
+"""Recognise runs of VASP whose inputs are those that the campaign's Maker writes for their cell.
 
 INCAR is compared by the tags that decide the numbers of one ionic step, to the digits that
 vasprun.xml has of them. How ions move decides nothing, as long as the cell is fixed: the plane
@@ -34,7 +34,7 @@ _MESHES = ("gamma", "monkhorst")
 
 
 def is_run_of(frame: ImportedFrame, maker: Maker) -> bool:
-    """Whether a frame is a run of VASP with the INCAR, the k points and the POTCARs that a Maker gives its cell.
+    """Return whether a frame is a run of VASP with the inputs that a Maker gives its cell.
 
     The date of a pseudopotential is not looked at, only its symbol and that it is PBE or not.
 
@@ -76,7 +76,7 @@ def _same_incar(
     order: Sequence[str],
     planned_order: Sequence[str],
 ) -> bool:
-    """Whether INCAR's tags are the planned ones; `order` and `planned_order` are the species of the two POSCARs."""
+    """Return whether INCAR's tags are the planned ones; the orders are the POSCARs' species."""
     from entropy_flows.label.vasp_settings import deciding_tags
 
     written = _by_species(
@@ -92,12 +92,12 @@ def _same_incar(
 
 
 def _order(structure: Structure) -> list[str]:
-    """Elements in the order of their first atoms."""
+    """Return the elements in the order of their first atoms."""
     return list(dict.fromkeys(site.specie.symbol for site in structure))
 
 
 def _by_species(tags: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
-    """Tags whose lists for the species, in POSCAR's order, are sorted by element."""
+    """Sort lists of tags for the species, which are in POSCAR's order, by element."""
     for tag in ("LDAUU", "LDAUJ", "LDAUL"):
         if isinstance(values := tags.get(tag), list | tuple) and len(values) == len(order):
             tags[tag] = [value for _, value in sorted(zip(order, values, strict=True))]
@@ -105,7 +105,7 @@ def _by_species(tags: dict[str, Any], order: Sequence[str]) -> dict[str, Any]:
 
 
 def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:
-    """Tags of a run that moved its ions in a fixed cell, as if it had not."""
+    """Return the tags of a run that moved its ions in a fixed cell, as if it had not."""
     from entropy_flows.label.ionic import ions_move
     from entropy_flows.label.vasp_settings import MOTION
 
@@ -122,7 +122,7 @@ def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values of a tag are the same to the digits that are printed."""
+    """Return whether two values of a tag are the same to the digits that are printed."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, bool) or isinstance(other, bool) or not isinstance(one, (int, float)):
@@ -133,7 +133,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _same_kpoints(mesh: Mapping[str, Any], written: Any, planned: Inputs, lattice: Lattice) -> bool:
-    """Whether a run's k points are the planned ones.
+    """Return whether a run's k points are the planned ones.
 
     Parameters
     ----------
@@ -165,10 +165,10 @@ def _same_kpoints(mesh: Mapping[str, Any], written: Any, planned: Inputs, lattic
 
 
 def _within_one(divisions: Sequence[int], spacing: float, lattice: Lattice) -> bool:
-    """Whether a mesh is what VASP makes of KSPACING (Å⁻¹, with 2π), give or take one."""
+    """Return whether a mesh is that of KSPACING (Å⁻¹, with 2π), give or take one division."""
     lengths = np.array(lattice.reciprocal_lattice.abc)
-    wanted = np.maximum(1, np.ceil(lengths / spacing - 1e-9))
-    return bool((np.abs(np.asarray(divisions) - wanted) <= 1).all())
+    expected = np.maximum(1, np.ceil(lengths / spacing - 1e-9))
+    return bool((np.abs(np.asarray(divisions) - expected) <= 1).all())
 
 
 def _same_potcars(inputs: Mapping[str, Any], planned: Inputs) -> bool:

@@ -1,4 +1,4 @@
-"""What a campaign file says of its label engine: a section `label` whose `engine` names its kind."""
+"""Parameters of label engines: the section `label` of a campaign file, a union on `engine`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from entropy_flows.label.outliers import OutlierParams
 from entropy_flows.params import Params
-from entropy_flows.plugins import ExtensionPoint
+from entropy_flows.plugins import ExtensionPoint, is_import_path
 
 if TYPE_CHECKING:
     from jobflow import Maker
 
 
 class LabelParams(Params):
-    """Which engine labels, and how many structures a job takes.
+    """The label engine, and how many structures a job takes.
 
     Each engine has a class of its own, derived from this one, with the keys that it takes beside
     these. `LabelParams(engine=..., ...)` and `LabelParams.model_validate(...)` return an object of
@@ -44,7 +44,7 @@ class LabelParams(Params):
     `max_labels`.
     """
     outliers: OutlierParams = Field(default_factory=OutlierParams)
-    """When a label is flagged instead of trained on."""
+    """Limits beyond which a label is flagged instead of trained on."""
     scf_retries: int = Field(2, ge=0, le=3)
     """Times that a VASP run whose electronic steps ran out is run again, with other settings that
     lead to the same numbers.
@@ -97,6 +97,8 @@ class LabelParams(Params):
         if not isinstance(data, Mapping):
             return data
         engine = _engine_name(data)
+        if engine not in BUILTIN:
+            return data
         if (data.get("maker") is None) == (engine == "custom"):
             raise ValueError("give `maker` with engine 'custom', and only with it")
         others = {key for name in BUILTIN for key in ENGINES.params_class(name).model_fields}
@@ -115,6 +117,8 @@ BUILTIN = {
     "custom": "entropy_flows.label.engines.maker:CustomParams",
 }
 """Name → class of parameters; the first is the default."""
+OTHER = "entropy_flows.label.engines.other:OtherParams"
+"""Class of parameters of an engine that is named by an import path."""
 ENGINES = ExtensionPoint("label engine", "entropy_flows.engines", LabelParams, BUILTIN, "engine")
 """Label engines of this package, and those that others declare."""
 
@@ -131,4 +135,7 @@ def _engine_name(data: Mapping[str, Any]) -> str:
 
 
 def _class_of(data: Mapping[str, Any]) -> type[LabelParams]:
-    return ENGINES.params_class(_engine_name(data))  # type: ignore[return-value]
+    """Return the class of an engine's parameters; a path's module is not imported for it."""
+    name = _engine_name(data)
+    path = OTHER if is_import_path(name) else name
+    return ENGINES.params_class(path)  # type: ignore[return-value]

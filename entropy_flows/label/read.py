@@ -1,11 +1,11 @@
 """A label read out of any engine's task document, in one set of units and signs.
 
     energy         eV        E₀, extrapolated to zero smearing
-    free_energy    eV        F, the energy whose derivatives the forces and the stress are: train on this one
+    free_energy    eV        F, whose derivatives the forces and the stress are: train on this one
     forces         eV/Å      (n, 3), rows in the order of the structure that was submitted
     stress         eV/Å³     (3, 3), ASE's sign: (1/V) ∂E/∂ε, negative under compression
     pressure       GPa       −tr(stress)/3, positive under compression
-    magmoms        μ_B       (n,) of the atoms at the end, in the order of the structure that was submitted
+    magmoms        μ_B       (n,) of the atoms at the end, in the order of the submitted structure
 
 VASP and atomate2's ASE and force-field documents store kBar with the opposite sign: stress =
 −kBar/1602.18. VASP sorts atoms by species and turns left-handed cells by inversion, so atoms are
@@ -82,12 +82,12 @@ class Label:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def failed(cls, n_atoms: int, reason: Reason, evidence: str, **known: Any) -> Self:
-        """Make a failure data: no numbers, a reason."""
-        return cls(n_atoms=n_atoms, converged=False, reason=reason, evidence=evidence, **known)
+    def failed(cls, n_atoms: int, reason: Reason, evidence: str, **fields: Any) -> Self:
+        """Make a failed label: a reason, and no numbers."""
+        return cls(n_atoms=n_atoms, converged=False, reason=reason, evidence=evidence, **fields)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON: arrays as nested lists, the reason as a string."""
+        """Return plain JSON: arrays as nested lists, the reason as a string."""
         row = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             k: v.tolist() if isinstance(v, np.ndarray) else str(v) if k == "reason" and v else v
@@ -96,7 +96,7 @@ class Label:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `as_dict`."""
+        """Make a label of what `as_dict` returned."""
         row = {key: value for key, value in data.items() if not key.startswith("@")}
         row["reason"] = Reason(row["reason"]) if row.get("reason") else None
         row |= {
@@ -110,7 +110,7 @@ class Label:
 def read_label(
     doc: Any, structure: Structure | None = None, free_energy: float | None = None, step: int = -1
 ) -> Label:
-    """Label of a task document.
+    """Read the label of a task document.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def read_label(
     if energy is None or forces is None:
         missing = "energy" if energy is None else "forces"
         raise InconsistentOutputError(
-            f"the task document has no {missing}; a label needs a Maker that stores energy and forces"
+            f"the task document has no {missing}; a label needs a Maker that stores energy and "
+            f"forces"
         )
     forces = np.array(forces, dtype=float)
     numbers |= final_moments(doc, len(forces), step)
@@ -177,7 +178,7 @@ def read_label(
 
 
 def _numbers_of_others(doc: Any) -> dict[str, Any]:
-    """E₀, forces, stress (kBar), convergence, time and provenance of a task that is not VASP's."""
+    """Read the numbers and the provenance of a task that is not VASP's; stress in kBar."""
     numbers: dict[str, Any] = {
         "energy": value_at(doc, "output", "energy"),
         "forces": value_at(doc, "output", "forces"),
@@ -200,7 +201,7 @@ def _numbers_of_others(doc: Any) -> dict[str, Any]:
 
 
 def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
-    """E₀, F, forces, stress (kBar), convergence, time and provenance of one ionic step of a VASP task."""
+    """Read the numbers and the provenance of one ionic step of VASP; stress in kBar."""
     calc = value_at(doc, "calcs_reversed", 0)
     ionic = read_step(calc, step)
     tags = tags_of(calc)
@@ -238,7 +239,7 @@ def _numbers_of_vasp(doc: Any, step: int) -> dict[str, Any]:
 
 
 def structure_of(doc: Any, step: int = -1) -> Structure:
-    """The cell that a task document's numbers belong to.
+    """Return the cell that a task document's numbers belong to.
 
     Parameters
     ----------
@@ -264,8 +265,8 @@ def structure_of(doc: Any, step: int = -1) -> Structure:
             return ionic.structure
         if ions_move(tags := tags_of(calc)):
             raise InconsistentOutputError(
-                f"the document keeps no cell of its ionic steps, and its final cell has moved on (NSW {tags['NSW']}); "
-                f"import the run's vasprun.xml instead"
+                f"the document keeps no cell of its ionic steps, and its final cell has moved on "
+                f"(NSW {tags['NSW']}); import the run's vasprun.xml instead"
             )
     structure = (
         value_at(doc, "output", "structure")

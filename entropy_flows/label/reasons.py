@@ -26,14 +26,12 @@ if TYPE_CHECKING:
 
 
 _EVIDENCE_LENGTH = 1000
-_VOLUME_WINDOW = (
-    0.5,
-    1000.0,
-)  # per atom, in units of its covalent sphere; diamond is 3.1, rock salt 1.9
+_VOLUME_WINDOW = (0.5, 1000.0)
+"""Volume per atom, in units of its covalent sphere: diamond has 3.1, rock salt 1.9."""
 
 
 class Reason(StrEnum):
-    """Why a label failed; a query on `labels.reason` knows every value there is."""
+    """Reasons of a failed label: all values of `labels.reason` in the database."""
 
     SCF_NOT_CONVERGED = "scf_not_converged"
     CRASH = "crash"
@@ -49,10 +47,13 @@ class EngineError(MachineError):
 
 
 class InconsistentOutputError(ValueError):
-    """A task document that cannot be this structure's label: other atoms, no forces, numbers that are not physics."""
+    """A task document cannot be this structure's label.
+
+    It has other atoms, no forces, or numbers that are not physics.
+    """
 
 
-# What custodian's handlers and validators, and anybody's exception classes, stand for.
+# Reasons of custodian's handlers and validators, and of exception classes by name.
 _BY_NAME = {
     "UnconvergedErrorHandler": Reason.SCF_NOT_CONVERGED,
     "NonConvergingErrorHandler": Reason.SCF_NOT_CONVERGED,
@@ -72,7 +73,7 @@ _BY_NAME = {
     "InconsistentOutputError": Reason.INCONSISTENT_OUTPUT,
 }
 
-# What they say, for exceptions whose class says nothing; the order is the order of trust.
+# Words of exceptions whose class says nothing; the order is the order of trust.
 _BY_TEXT = (
     (
         Reason.OUT_OF_MEMORY,
@@ -106,7 +107,7 @@ _PARSERS = (
 
 
 def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tuple[Reason, str]:
-    """Reason and evidence of a failed static calculation.
+    """Find the reason of a failed static calculation, and evidence for it.
 
     Custodian gives up with the same exception for many troubles ("max errors reached"), so its log
     is asked where the exception's class says nothing, and the engine's last words are searched for
@@ -129,16 +130,11 @@ def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tu
     last_words = " | ".join(
         filter(None, (_tail(directory / name) for name in ("std_err.txt", "vasp.out")))
     )
-    said = " ".join(f"{type(e).__name__}: {e}" for e in _chain(exc))
-    evidence = "; ".join(
-        filter(None, (said, correction and f"custodian: {correction}", last_words))
-    )[:_EVIDENCE_LENGTH]
-
-    for text in (
-        said,
-        correction,
-        last_words,
-    ):  # memory first: what follows an allocation failure is its echo
+    message = " ".join(f"{type(e).__name__}: {e}" for e in _chain(exc))
+    parts = (message, correction and f"custodian: {correction}", last_words)
+    evidence = "; ".join(filter(None, parts))[:_EVIDENCE_LENGTH]
+    # Memory comes first, as what follows an allocation that failed is its echo.
+    for text in (message, correction, last_words):
         if any(word in text.lower() for word in _BY_TEXT[0][1]):
             return Reason.OUT_OF_MEMORY, evidence
     for name in _names(exc):
@@ -150,7 +146,7 @@ def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tu
         if name in _BY_NAME:
             return _BY_NAME[name], evidence
     for reason, words in _BY_TEXT[1:]:
-        if any(word in said.lower() for word in words):
+        if any(word in message.lower() for word in words):
             return reason, evidence
     return Reason.CRASH, evidence
 
@@ -181,7 +177,10 @@ def check_geometry(structure: Structure, min_distance_fraction: float = 0.5) -> 
     low, high = _VOLUME_WINDOW
     if not low <= filling <= high:
         per_atom = structure.volume / len(structure)
-        return f"{per_atom:.3g} Å³ per atom is {filling:.3g} covalent spheres, outside [{low:g}, {high:g}]"
+        return (
+            f"{per_atom:.3g} Å³ per atom is {filling:.3g} covalent spheres, outside "
+            f"[{low:g}, {high:g}]"
+        )
     i, j, _, distances = structure.get_neighbor_list(2 * radii.max() * min_distance_fraction)
     if len(distances) == 0:
         return None
@@ -189,10 +188,12 @@ def check_geometry(structure: Structure, min_distance_fraction: float = 0.5) -> 
     worst = int(np.argmin(ratios))
     if ratios[worst] >= min_distance_fraction:
         return None
-    pair = f"atoms {i[worst]} and {j[worst]} ({structure[i[worst]].specie}, {structure[j[worst]].specie})"
+    first, second = i[worst], j[worst]
+    species = f"{structure[first].specie}, {structure[second].specie}"
     return (
-        f"{pair} are {distances[worst]:.3f} Å apart, {ratios[worst]:.2f} of their covalent radii's sum; "
-        f"at least {min_distance_fraction:g} wanted"
+        f"atoms {first} and {second} ({species}) are {distances[worst]:.3f} Å apart, "
+        f"{ratios[worst]:.2f} of their covalent radii's sum; at least {min_distance_fraction:g} "
+        f"wanted"
     )
 
 
@@ -205,7 +206,7 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _names(exc: BaseException) -> list[str]:
-    """Names that say what happened: custodian's handler or validator first, then the classes with their bases."""
+    """List names that say what happened: custodian's handler or validator, then the classes."""
     names = []
     for e in _chain(exc):
         names += [
@@ -216,7 +217,7 @@ def _names(exc: BaseException) -> list[str]:
 
 
 def corrections(directory: str | Path) -> list[dict[str, Any]]:
-    """What custodian did to the last job in a directory, [] without a log that can be read."""
+    """Read custodian's corrections of the last job in a directory; [] without a readable log."""
     directory = Path(directory)
     for path, opener in (
         (directory / "custodian.json", open),
@@ -232,28 +233,27 @@ def corrections(directory: str | Path) -> list[dict[str, Any]]:
 
 
 def reason_of_handler(correction: dict[str, Any]) -> Reason:
-    """What it means that custodian gave up after this correction."""
+    """Return the reason that custodian gave up for after this correction."""
     return _BY_NAME.get(handler_name(correction), Reason.CRASH)
 
 
 def handler_name(correction: dict[str, Any]) -> str:
-    """Class of the handler that made a correction."""
+    """Return the class of the handler that made a correction."""
     handler = correction.get("handler") or {}
     return handler.get("@class", "") if isinstance(handler, dict) else str(handler)
 
 
 def _last_correction(directory: Path) -> str:
-    """Get handler and errors of the last thing custodian tried, "" without a log or a correction."""
-    found = corrections(directory)
-    return (
-        f"{handler_name(found[-1])} {' '.join(map(str, found[-1].get('errors') or []))}".strip()
-        if found
-        else ""
-    )
+    """Return handler and errors of custodian's last correction; "" if there is none."""
+    attempts = corrections(directory)
+    if not attempts:
+        return ""
+    errors = " ".join(map(str, attempts[-1].get("errors") or []))
+    return f"{handler_name(attempts[-1])} {errors}".strip()
 
 
 def _tail(path: Path, length: int = 300) -> str:
-    """Last characters of a text file, "" if there is none."""
+    """Read the last characters of a text file; "" if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - length))
@@ -269,7 +269,7 @@ def _if_there_is_output(reason: Reason, directory: Path) -> Reason:
 
 
 def is_not_set_up(exc: BaseException, directory: str | Path = ".") -> bool:
-    """Whether this worker lacks the engine: its packages, its executable, its pseudopotentials."""
+    """Return whether this worker lacks the engine's packages, executable or pseudopotentials."""
     if isinstance(exc, (ImportError, EngineError)) or type(exc).__name__ == "PmgVaspPspDirError":
         return True
     frames = traceback.extract_tb(exc.__traceback__)
@@ -282,7 +282,7 @@ def is_not_set_up(exc: BaseException, directory: str | Path = ".") -> bool:
 
 
 def not_started(directory: str | Path) -> str | None:
-    """Last words of a shell, srun or mpirun that did not find VASP or its libraries; None if VASP has run."""
+    """Return what the shell, srun or mpirun said if it did not find VASP or its libraries."""
     directory = Path(directory)
     has_inputs = any(directory.glob("INCAR*"))
     has_run = any(directory.glob("OUTCAR*")) or any(directory.glob("vasprun.xml*"))
@@ -296,7 +296,7 @@ def not_started(directory: str | Path) -> str | None:
 
 
 def _is_bad_document(exc: BaseException) -> bool:
-    """Pydantic's ValidationError, not custodian's namesake: a task document that could not be built."""
+    """Return whether a task document could not be built: pydantic's error, not custodian's."""
     return type(exc).__name__ == "ValidationError" and type(exc).__module__.startswith("pydantic")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepRule:
-    """Which ionic steps of a run are taken.
+    """A rule for which ionic steps of a run are taken.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class StepRule:
 
     @classmethod
     def parse(cls, text: str) -> StepRule:
-        """Rule of "last", "all" or "every:N".
+        """Make the rule of "last", "all" or "every:N".
 
         Raises
         ------
@@ -37,13 +37,13 @@ class StepRule:
         return cls(int(match[1]))
 
     def numbers(self, count: int) -> list[int]:
-        """Numbers, from 1, of the steps taken of `count`."""
+        """Return the numbers, from 1, of the steps taken of `count`."""
         if self.every is None:
             return [count] if count else []
         return list(range(self.every, count + 1, self.every))
 
     def takes(self, number: int) -> bool:
-        """Whether a step is taken whatever follows; never, if only the last one is."""
+        """Return whether a step is taken whatever follows; never, if only the last one is."""
         return self.every is not None and number % self.every == 0
 
 

@@ -1,8 +1,8 @@
 r"""The largest stress that a cell can have, from how near its atoms are to one another.
 
-    W_ab = ½ Σ_ij −φ'(r_ij) r_a r_b/r      virial of screened nuclear repulsion φ between all pairs of atoms        (1)
-    w    = ‖σ‖ V/N                         what a stress σ is for each atom, eV                                      (2)
-    w   ≤  W₀ + c ‖W‖/N                                                                                              (3)
+    W_ab = ½ Σ_ij −φ'(r_ij) r_a r_b/r      virial of the nuclei's screened repulsion φ          (1)
+    w    = ‖σ‖ V/N                         share of each atom in a stress σ, eV                 (2)
+    w   ≤  W₀ + c ‖W‖/N                                                                         (3)
 
 ======  =======================================================================
 symbol  meaning
@@ -64,14 +64,14 @@ def stress_defect(structure: Structure, stress: Array) -> str | None:
     if largest <= limit:
         return None
     return (
-        f"stress of {largest:.4g} eV/Å³ ({_pressure(largest)}) is impossible for atoms this far apart, which bear "
-        f"{limit:.2g} eV/Å³ ({_pressure(limit)}) at most; is it in kBar? "
+        f"stress of {largest:.4g} eV/Å³ ({_pressure(largest)}) is impossible for atoms this far "
+        f"apart, which bear {limit:.2g} eV/Å³ ({_pressure(limit)}) at most; is it in kBar? "
         f"(eV/Å³ = GPa/160.22 = kBar/1602.2, with the opposite sign if it is VASP's)"
     )
 
 
 def repulsion_virial(structure: Structure) -> Array:
-    """Virial (3, 3) in eV of the nuclear repulsion of all pairs: equation (1)."""
+    """Compute the virial (3, 3) in eV of the nuclear repulsion of all pairs: equation (1)."""
     i, j, images, r = structure.get_neighbor_list(_CUTOFF)
     if len(r) == 0:
         return np.zeros((3, 3))
@@ -83,7 +83,7 @@ def repulsion_virial(structure: Structure) -> Array:
 
 
 def _minus_slope(r: Array, z1: Array, z2: Array) -> Array:
-    """−φ'(r) in eV/Å for nuclear charges z1 and z2."""
+    """Compute −φ'(r) in eV/Å for nuclear charges z1 and z2."""
     length = (_SCREENING_LENGTH / (z1**0.23 + z2**0.23))[:, None]
     terms = _WEIGHTS * np.exp(-_DECAYS * r[:, None] / length)
     screening = terms.sum(axis=1)

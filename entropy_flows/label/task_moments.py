@@ -1,4 +1,4 @@
-"""Magnetic moments in task documents and files: where a calculation started, and what it ended with.
+"""Initial and final magnetic moments in task documents and files.
 
 VASP prints the final moments of its last ionic step to OUTCAR, not to vasprun.xml: per atom, within
 spheres (LORBIT ≥ 10), and of the whole cell. ASE's calculators give those of the atoms with the
@@ -17,7 +17,7 @@ from entropy_flows.moments import SITE_PROPERTY, collinear
 
 
 def final_moments(doc: Any, n_atoms: int, step: int = -1) -> dict[str, Any]:
-    """Final moments in a task document, in its own order of atoms.
+    """Read the final moments in a task document, in its own order of atoms.
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ def final_moments(doc: Any, n_atoms: int, step: int = -1) -> dict[str, Any]:
 
 
 def take_moments(columns: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
-    """Final moments out of an extended XYZ frame, under ASE's names: `magmoms` of the atoms, `magmom` of the cell.
+    """Take the final moments out of an extended XYZ frame, under ASE's names.
+
+    These are `magmoms` of the atoms and `magmom` of the cell.
 
     Parameters
     ----------
@@ -74,7 +76,10 @@ def take_moments(columns: dict[str, Any], info: dict[str, Any]) -> dict[str, Any
 
 
 def initial_moments(doc: Any, n_atoms: int) -> Array | None:
-    """MAGMOM (n,) in μ_B that a spin-polarised run of VASP started from, in its order of atoms; None for any other."""
+    """Read the MAGMOM (n,) in μ_B that a spin-polarised run of VASP started from.
+
+    It is in the order of the run's atoms, and None for any other run.
+    """
     if not is_vasp_task(doc):
         return None
     tags = tags_of(value_at(doc, "calcs_reversed", 0))
@@ -83,7 +88,7 @@ def initial_moments(doc: Any, n_atoms: int) -> Array | None:
 
 
 def _of_sites(doc: Any) -> list[Any]:
-    """What atomate2 has put on the sites of the final cell: OUTCAR's moments."""
+    """Read the moments that atomate2 has put on the sites of the final cell: OUTCAR's."""
     structure = value_at(doc, "output", "structure")
     sites = value_at(structure, "sites") if isinstance(structure, Mapping) else structure
     values = [value_at(site, "properties", SITE_PROPERTY) for site in sites or []]
@@ -91,7 +96,7 @@ def _of_sites(doc: Any) -> list[Any]:
 
 
 def _one_each(values: Any, n_atoms: int) -> Array | None:
-    """Moments as numbers; None if there is not one for each atom, or if they are not along one axis."""
+    """Return moments as numbers; None if one is missing, or if they are not along one axis."""
     if values is None or len(values) != n_atoms or n_atoms == 0:
         return None
     try:

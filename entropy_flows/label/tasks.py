@@ -27,7 +27,7 @@ _RUN_SPECIFIC = (
 def read_tasks(
     rows: Iterable[Mapping[str, Any]], collection: str, rule: StepRule = LAST
 ) -> Iterator[ImportedFrame]:
-    """Task documents, as atomate2 stores them through jobflow or as they are.
+    """Read task documents, as atomate2 stores them through jobflow or as they are.
 
     Parameters
     ----------
@@ -47,23 +47,25 @@ def read_tasks(
         stored = "uuid" in row and "index" in row
         name = str(row["uuid"] if stored else row.get("task_id", row.get("_id")))
         task = row.get("output") if stored else row
-        place = f"{collection}: {name}"
+        location = f"{collection}: {name}"
         source = {"collection": collection, "task": name}
         steps = value_at(task, "calcs_reversed", 0, "output", "ionic_steps") or []
         if not steps:
-            yield of_task(task, place, source)
+            yield frame_of_task(task, location, source)
             continue
         numbers = rule.numbers(len(steps))
         for number in numbers:
-            where = place if rule.every is None else f"{place} step {number}"
-            yield of_task(task, where, source | {"step": number}, number - 1)
+            where = location if rule.every is None else f"{location} step {number}"
+            yield frame_of_task(task, where, source | {"step": number}, number - 1)
         if not numbers:
             reason = f"{len(steps)} ionic steps in it, none of which is a {rule.every}th"
-            yield ImportedFrame(place, source, defect=reason)
+            yield ImportedFrame(location, source, defect=reason)
 
 
-def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> ImportedFrame:
-    """A task document as a frame.
+def frame_of_task(
+    task: Any, location: str, source: dict[str, Any], step: int = -1
+) -> ImportedFrame:
+    """Make a frame of a task document.
 
     Parameters
     ----------
@@ -85,20 +87,19 @@ def of_task(task: Any, place: str, source: dict[str, Any], step: int = -1) -> Im
     except Exception as err:  # any document may be in a collection
         if is_machine_fault(err):
             raise
-        return ImportedFrame(place, source, defect=f"no label: {err}")
+        return ImportedFrame(location, source, defect=f"no label: {err}")
     if structure is None:
-        return ImportedFrame(place, source, defect=f"{label.reason}: {label.evidence}")
+        return ImportedFrame(location, source, defect=f"{label.reason}: {label.evidence}")
     if len(structure) != label.n_atoms or not structure.is_ordered:
         return ImportedFrame(
-            place, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites"
+            location, source, defect=f"forces of {label.n_atoms} atoms, {len(structure)} sites"
         )
+    # The moments that a final cell has are no start for another calculation.
     structure = structure.copy()
-    set_moments(
-        structure, initial_moments(task, label.n_atoms)
-    )  # those of a final cell are no start
+    set_moments(structure, initial_moments(task, label.n_atoms))
     settings = {
         name: value for name, value in label.provenance.items() if name not in _RUN_SPECIFIC
     }
     calculations = task.get("calcs_reversed") if isinstance(task, Mapping) else None
     inputs = dict(calculations[0].get("input") or {}) if calculations else None
-    return ImportedFrame(place, source, structure, label, settings, inputs)
+    return ImportedFrame(location, source, structure, label, settings, inputs)

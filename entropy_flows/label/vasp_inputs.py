@@ -1,4 +1,7 @@
-"""The input files that a VASP static Maker writes for a cell: of any of atomate2's Makers, and of pymatgen's sets."""
+"""The input files that a VASP static Maker writes for a cell.
+
+Any Maker of atomate2 will do, and any input set of pymatgen.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _MESHES = ("Gamma", "Monkhorst")
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a Maker writes for one cell.
+    """The input files that a Maker writes for one cell.
 
     Attributes
     ----------
@@ -59,9 +62,8 @@ class Inputs:
         """Write INCAR, KPOINTS, POSCAR and POTCAR.spec in place of those that are there."""
         directory.mkdir(parents=True, exist_ok=True)
         for name in _FILES:
-            (directory / name).unlink(
-                missing_ok=True
-            )  # a KPOINTS of before would win over KSPACING
+            # A KPOINTS of before would win over KSPACING.
+            (directory / name).unlink(missing_ok=True)
         self.incar.write_file(directory / "INCAR")
         if self.kpoints is not None:
             self.kpoints.write_file(str(directory / "KPOINTS"))
@@ -70,7 +72,7 @@ class Inputs:
 
 
 def planned_inputs(structure: Structure, maker: Maker) -> Inputs:
-    """What a VASP static Maker would write for a cell.
+    """Return what a VASP static Maker would write for a cell.
 
     Parameters
     ----------
@@ -93,10 +95,10 @@ def planned_inputs(structure: Structure, maker: Maker) -> Inputs:
 
     generator = input_set_of(maker)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are said where the files are used
-        files = generator.get_input_set(
-            structure.get_sorted_structure(), potcar_spec=True
-        )  # sorted, as it is run
+        # Warnings belong where the files are used.
+        warnings.simplefilter("ignore")
+        # The cell is sorted, as it is run.
+        files = generator.get_input_set(structure.get_sorted_structure(), potcar_spec=True)
         incar = Incar(files["INCAR"])
         if takes_site_updates(maker):
             incar.update(SETTINGS.VASP_INCAR_UPDATES)
@@ -149,5 +151,5 @@ def input_set_of(maker: Maker) -> VaspInputSet:
 
 
 def takes_site_updates(maker: Maker) -> bool:
-    """Whether VASP_INCAR_UPDATES of this machine's atomate2 settings reach the INCAR."""
+    """Return whether VASP_INCAR_UPDATES of this machine's atomate2 settings reach the INCAR."""
     return bool(getattr(maker, "write_input_set_kwargs", {}).get("apply_incar_updates", True))

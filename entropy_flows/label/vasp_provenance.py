@@ -1,4 +1,4 @@
-"""What made a label of VASP: version, functional, cutoff, k points, pseudopotentials."""
+"""Provenance of a label of VASP: version, functional, cutoff, k points, pseudopotentials."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 from entropy_flows.label.document import text_of, value_at
 
 _MESHES = ("gamma", "monkhorst")
+_TAGS = (
+    *("GGA", "METAGGA", "LUSE_VDW", "BPARAM", "CPARAM", "IVDW", "LASPH", "LHFCALC"),
+    *("ISPIN", "ISMEAR", "SIGMA", "ENCUT", "EDIFF", "PREC"),
+)
 
 
 def vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance of a label of VASP.
+    """Build the provenance of a label of VASP.
 
     The run type says r²SCAN with and without rVV10 alike, so the tags that tell them apart are kept
     beside it.
@@ -29,26 +33,11 @@ def vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
     dict
         Plain JSON.
     """
-    kept = (
-        "GGA",
-        "METAGGA",
-        "LUSE_VDW",
-        "BPARAM",
-        "CPARAM",
-        "IVDW",
-        "LASPH",
-        "LHFCALC",
-        "ISPIN",
-        "ISMEAR",
-        "SIGMA",
-    )
     return {
         "code": "VASP",
         "version": value_at(calc, "vasp_version"),
         "run_type": text_of(value_at(calc, "run_type")),
-        **{
-            tag: tags[tag] for tag in (*kept, "ENCUT", "EDIFF", "PREC") if tags.get(tag) is not None
-        },
+        **{tag: tags[tag] for tag in _TAGS if tags.get(tag) is not None},
         "kpoints": _mesh(value_at(calc, "input", "kpoints")),
         "n_kpoints": value_at(calc, "input", "nkpoints"),
         "potcar": value_at(calc, "input", "potcar") or None,
@@ -62,13 +51,12 @@ def vasp_provenance(calc: Any, tags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mesh(kpoints: Any) -> dict[str, Any] | None:
-    """Style and divisions of a KPOINTS object or dictionary; of a list of points only their number."""
+    """Return style and divisions of KPOINTS; of a list of points only their number."""
     if kpoints is None:
         return None
     style = value_at(kpoints, "style") or value_at(kpoints, "generation_style")
-    name = (
-        style.name if isinstance(style, Enum) else text_of(style)
-    )  # the values of pymatgen's styles are numbers
+    # The values of pymatgen's styles are numbers.
+    name = style.name if isinstance(style, Enum) else text_of(style)
     points = value_at(kpoints, "kpts") or value_at(kpoints, "kpoints") or []
     if len(points) == 1 and name.lower().startswith(_MESHES):
         return {"style": name, "mesh": [int(n) for n in points[0]]}

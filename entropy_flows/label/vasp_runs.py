@@ -15,15 +15,15 @@ from entropy_flows.label.frame import ImportedFrame
 from entropy_flows.label.ionic import NO_AB_INITIO
 from entropy_flows.label.outcar import moments_beside
 from entropy_flows.label.steps import LAST, StepRule
-from entropy_flows.label.tasks import of_task
+from entropy_flows.label.tasks import frame_of_task
 from entropy_flows.label.vasprun import VaspOutput, VasprunError, read_output
 
 _NAME = re.compile(r"vasprun.*\.xml(\.[\w-]+)*", re.IGNORECASE)
 _TEXT = re.compile(r"\.(ext)?xyz(\.[\w-]+)?$", re.IGNORECASE)
 
 
-def read_vasprun(path: Path, place: str) -> ImportedFrame:
-    """The last ionic step of a run of VASP.
+def read_vasprun(path: Path, location: str) -> ImportedFrame:
+    """Read the last ionic step of a run of VASP.
 
     Parameters
     ----------
@@ -37,11 +37,11 @@ def read_vasprun(path: Path, place: str) -> ImportedFrame:
     ImportedFrame
         Cell and label of the step, or why there are none.
     """
-    return next(read_run(path, place, LAST))
+    return next(read_run(path, location, LAST))
 
 
-def read_run(path: Path, place: str, rule: StepRule) -> Iterator[ImportedFrame]:
-    """Ionic steps of a run of VASP, each a frame of its own, and a frame for what is wrong with the file.
+def read_run(path: Path, location: str, rule: StepRule) -> Iterator[ImportedFrame]:
+    """Read ionic steps of a run of VASP, each a frame, and a frame for a fault of the file.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[ImportedFrame]:
     ImportedFrame
         At least one.
     """
-    source: dict[str, Any] = {"file": place}
+    source: dict[str, Any] = {"file": location}
     try:
         source["sha256"] = file_sha256(path)
         output = read_output(path, rule)
@@ -63,22 +63,22 @@ def read_run(path: Path, place: str, rule: StepRule) -> Iterator[ImportedFrame]:
     except (ValueError, OSError) as err:
         if is_machine_fault(err) and not isinstance(err, PermissionError):
             raise
-        yield ImportedFrame(place, source, defect=f"not readable: {err}")
+        yield ImportedFrame(location, source, defect=f"not readable: {err}")
         return
     if rule.every is not None or output.damage is None:
         for number, step in output.steps.items():
-            name = place if rule.every is None else f"{place} step {number}"
+            name = location if rule.every is None else f"{location} step {number}"
             is_last = number == output.n_steps and output.damage is None
             outcar = (
                 moments_beside(path) if is_last and output.head.parameters.get("ISPIN") == 2 else {}
             )
             yield _frame(step, shared, name, source | {"step": number}, outcar)
     if (defect := _defect(output, rule)) is not None:
-        yield ImportedFrame(place, source, defect=defect)
+        yield ImportedFrame(location, source, defect=defect)
 
 
 def is_run(path: Path) -> bool:
-    """Whether a file is to be read as VASP's: it is XML, or is called so and holds nothing else that is known."""
+    """Return whether a file is a run of VASP: it is XML, or has such a name and no other format."""
     try:
         with open_binary(path) as stream:
             start = stream.read(256).lstrip(b"\xef\xbb\xbf\x00 \t\r\n")
@@ -90,7 +90,7 @@ def is_run(path: Path) -> bool:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Every vasprun.xml at or below a folder, compressed or of custodian's relax1 and relax2, behind links, too."""
+    """Find every vasprun.xml at or below a folder, compressed or not, behind links, too."""
     runs: dict[str, Path] = {}
     walked: set[str] = set()
     for top, folders, names in os.walk(folder, followlinks=True):
@@ -112,24 +112,24 @@ def _is_name(name: str) -> bool:
 def _frame(
     step: dict[str, Any] | str,
     shared: dict[str, Any],
-    place: str,
+    location: str,
     source: dict[str, Any],
     outcar: dict[str, Any],
 ) -> ImportedFrame:
     if isinstance(step, str):
-        return ImportedFrame(place, source, defect=step)
+        return ImportedFrame(location, source, defect=step)
     if not step["electronic_steps"]:
         reason = (
             NO_AB_INITIO if shared["input"]["incar"].get("ML_LMLFF") else "no electronic step in it"
         )
-        return ImportedFrame(place, source, defect=reason)
+        return ImportedFrame(location, source, defect=reason)
     calculation = {**shared, "output": {"ionic_steps": [step], "outcar": outcar}}
     task = {"output": {"structure": shared["structure"]}, "calcs_reversed": [calculation]}
-    return of_task(task, place, source)
+    return frame_of_task(task, location, source)
 
 
 def _shared(output: VaspOutput) -> dict[str, Any]:
-    """What a calculation of a task document says of all its ionic steps."""
+    """Return what a calculation of a task document says of all its ionic steps."""
     head = output.head
     try:
         titles = [title.split() for title in head.potcar_symbols]

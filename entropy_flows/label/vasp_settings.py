@@ -1,4 +1,4 @@
-"""What decides the numbers of a VASP Maker: the tags it writes, its k-point rule, its pseudopotentials."""
+"""Hash input of a VASP Maker: the tags it writes, its k-point rule, its pseudopotentials."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from jobflow import Maker
     from pymatgen.io.vasp.sets import VaspInputSet
 
-# How fast, what is written, and by which way the same numbers are reached; not which numbers come
-# out.
+# These tags decide how fast and by which way the same numbers are reached, and what is written.
 _NOT_PHYSICS = {
     *("NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALU", "LSCALAPACK", "NWRITE", "SYSTEM"),
     *("LWAVE", "LCHARG", "LVTOT", "LVHAR", "LORBIT", "LELF", "LAECHG"),
@@ -25,53 +24,26 @@ _NOT_PHYSICS = {
     *("LMIXTAU", "LMAXMIX"),
 }
 # Custodian's repairs that leave the numbers alone: more bands than too few, and the whole mesh in
-# place of its
-# irreducible part. Asked for by a user, they stay part of the settings.
+# place of its irreducible part. If a user asks for them, they stay part of the hash.
 _HARMLESS_REPAIRS = {"NBANDS", "ISYM", "SYMPREC"}
 # How the ions move from one ionic step to the next: idle where they do not.
 MOTION = {
-    *(
-        "NSW",
-        "IBRION",
-        "ISIF",
-        "EDIFFG",
-        "POTIM",
-        "NFREE",
-        "IWAVPR",
-        "NBLOCK",
-        "KBLOCK",
-        "APACO",
-        "NPACO",
-    ),
-    *(
-        "SMASS",
-        "MDALGO",
-        "TEBEG",
-        "TEEND",
-        "ANDERSEN_PROB",
-        "LANGEVIN_GAMMA",
-        "LANGEVIN_GAMMA_L",
-        "PMASS",
-    ),
+    *("NSW", "IBRION", "ISIF", "EDIFFG", "POTIM", "NFREE", "IWAVPR", "NBLOCK", "KBLOCK"),
+    *("APACO", "NPACO", "SMASS", "MDALGO", "TEBEG", "TEEND", "PMASS"),
+    *("ANDERSEN_PROB", "LANGEVIN_GAMMA", "LANGEVIN_GAMMA_L"),
 }
 _TABLES = ("MAGMOM", "LDAUU", "LDAUJ", "LDAUL")  # by element
 _SELF_CONSISTENT = 10  # ICHARG below it says where to start, above it what to keep
 _PROBES = ([4.0, 4.0, 4.0], [3.0, 5.5, 23.0])  # Å; two cells tell one mesh rule from another
 _FLAGS = (
-    *(
-        "auto_ismear",
-        "auto_ispin",
-        "auto_lreal",
-        "auto_kspacing",
-        "standardize",
-        "reduce_structure",
-    ),
+    *("auto_ismear", "auto_ispin", "auto_lreal", "auto_kspacing", "standardize"),
+    *("reduce_structure",),
     *("constrain_total_magmom", "use_structure_charge"),
 )
 
 
 def vasp_settings(maker: Maker) -> dict[str, Any]:
-    """All that decides a VASP Maker's numbers: INCAR tags, k-point rule, pseudopotentials. Plain JSON."""
+    """Return all that decides a VASP Maker's numbers, as plain JSON."""
     generator = input_set_of(maker)
     meshes = [_on_a_probe(maker, abc).kpoints for abc in _PROBES]
     return {
@@ -87,7 +59,7 @@ def vasp_settings(maker: Maker) -> dict[str, Any]:
 
 
 def resolved_incar(maker: Maker) -> dict[str, Any]:
-    """INCAR tags that a VASP Maker writes whatever the cell.
+    """Return the INCAR tags that a VASP Maker writes whatever the cell.
 
     They are those of a cell of silicon. What depends on the elements stays a table by element.
 
@@ -125,7 +97,7 @@ def resolved_incar(maker: Maker) -> dict[str, Any]:
 
 
 def _written(generator: VaspInputSet, given: dict[str, Any]) -> dict[str, Any]:
-    """INCAR of the probe; for a set that writes none for it, what it was given."""
+    """Return the INCAR of the probe; for a set that writes none for it, what it was given."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -141,7 +113,7 @@ def _written(generator: VaspInputSet, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, Any]:
-    """INCAR tags that decide the numbers, with one spelling for each value.
+    """Return the INCAR tags that decide the numbers, with one spelling for each value.
 
     Parameters
     ----------
@@ -159,10 +131,9 @@ def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, A
     if not incar.get("NSW"):
         idle = idle | MOTION
     tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
+    # A table belongs to the engine, a list to the cell that has these moments.
     if not isinstance(tags.get("MAGMOM"), Mapping):
-        tags.pop(
-            "MAGMOM", None
-        )  # a table belongs to the engine, a list to the cell that has these moments
+        tags.pop("MAGMOM", None)
     if tags.get("ICHARG", _SELF_CONSISTENT) < _SELF_CONSISTENT:
         del tags["ICHARG"]
     return tags
@@ -178,7 +149,7 @@ def _canonical(value: Any) -> Any:
 
 
 def _on_a_probe(maker: Maker, abc: Sequence[float]) -> VaspInputSet:
-    """Copy of the Maker's input set, holding a one-atom orthorhombic cell of silicon with these lengths (Å)."""
+    """Copy the Maker's input set, and give it one atom of silicon in a box of these lengths (Å)."""
     from pymatgen.core import Lattice, Structure
 
     generator = input_set_of(maker)

@@ -1,4 +1,4 @@
-"""A second look at a VASP run that seems to have gone well: its files agree, and it is what was asked for.
+"""Checks of a finished VASP run: its files agree, and it is the calculation that was asked for.
 
     |F − F_OSZICAR|       ≤ 10⁻⁴ eV + 10⁻⁷ |F|   OSZICAR prints eight digits
     |Σ f_i|/n             ≤ 0.05 eV/Å            what coarse grids leave is five times smaller
@@ -27,7 +27,7 @@ _NET_FORCE = 0.05  # eV/Å per atom
 
 
 def validate_vasp_output(label: Label, directory: str | Path = ".") -> Label:
-    """The label again, or a failed one that says what is wrong with it.
+    """Return the label, or a failed one that says what is wrong with it.
 
     Parameters
     ----------
@@ -45,18 +45,18 @@ def validate_vasp_output(label: Label, directory: str | Path = ".") -> Label:
         so, for custodian's reason if any.
     """
     directory = Path(directory)
-    mended = corrections(directory)
-    if mended:
+    attempts = corrections(directory)
+    if attempts:
         label = replace(
-            label, provenance={**label.provenance, "custodian": [_summary(one) for one in mended]}
+            label, provenance={**label.provenance, "custodian": [_summary(one) for one in attempts]}
         )
-    for one in mended:
+    for one in attempts:
         if not one.get("actions") and not one.get("skipped"):
             return _failed(label, reason_of_handler(one), f"custodian gave up: {_summary(one)}")
     if not label.converged:
         return label
     if changes := changed_settings(directory):
-        by = ", ".join(_summary(one) for one in mended)
+        by = ", ".join(_summary(one) for one in attempts)
         return _failed(
             label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})"
         )
@@ -66,7 +66,7 @@ def validate_vasp_output(label: Label, directory: str | Path = ".") -> Label:
 
 
 def changed_settings(directory: Path) -> list[str]:
-    """What custodian changed, of all that decides the numbers, as "SIGMA 0.05 → 0.02"; [] without its copies."""
+    """List custodian's changes of what decides the numbers, as "SIGMA 0.05 → 0.02"."""
     from pymatgen.io.vasp import Incar, Kpoints
 
     from entropy_flows.label.vasp_settings import deciding_tags
@@ -79,17 +79,19 @@ def changed_settings(directory: Path) -> list[str]:
             f"{tag} {before.get(tag, 'default')} → {now.get(tag, 'default')}" for tag in differ
         ]
     if pair := _now_and_before(directory, "KPOINTS"):
-        mesh, asked = (Kpoints.from_file(path) for path in pair)
-        said = [
-            f"{k.style.name} {np.array(k.kpts).tolist()} {np.array(k.kpts_shift).tolist()}"
-            for k in (asked, mesh)
-        ]
-        changes += [] if said[0] == said[1] else [f"KPOINTS {said[0]} → {said[1]}"]
+        now, before = (_kpoints_text(Kpoints.from_file(path)) for path in pair)
+        changes += [] if now == before else [f"KPOINTS {before} → {now}"]
     return changes
 
 
+def _kpoints_text(kpoints: Any) -> str:
+    """Return style, divisions and shift of KPOINTS."""
+    divisions = np.array(kpoints.kpts).tolist()
+    return f"{kpoints.style.name} {divisions} {np.array(kpoints.kpts_shift).tolist()}"
+
+
 def _now_and_before(directory: Path, name: str) -> list[Path]:
-    """The file a run ended with and the one it was started with, or []."""
+    """Return the file a run ended with and the one it was started with, or []."""
     from monty.os.path import zpath
 
     pair = [Path(zpath(str(directory / one))) for one in (name, f"{name}.orig")]
@@ -103,7 +105,10 @@ def _disagreement(label: Label, directory: Path) -> str | None:
     limit = SAME_ENERGY[0] + SAME_ENERGY[1] * abs(label.free_energy)
     energy = _oszicar_energy(directory)
     if energy is not None and not abs(energy - label.free_energy) <= limit:
-        return f"F is {label.free_energy:.6f} eV in vasprun.xml and {energy:.6f} eV in OSZICAR, {limit:.1e} allowed"
+        return (
+            f"F is {label.free_energy:.6f} eV in vasprun.xml and {energy:.6f} eV in OSZICAR, "
+            f"{limit:.1e} allowed"
+        )
     net = float(np.linalg.norm(label.forces.sum(axis=0))) / label.n_atoms
     if net > _NET_FORCE:
         return f"the forces add up to {net:.3g} eV/Å per atom, at most {_NET_FORCE:g} wanted"
@@ -111,7 +116,7 @@ def _disagreement(label: Label, directory: Path) -> str | None:
 
 
 def _oszicar_energy(directory: Path) -> float | None:
-    """F (eV) as OSZICAR has it, None without one that can be read."""
+    """Read F (eV) from OSZICAR; None without one that can be read."""
     from monty.os.path import zpath
     from pymatgen.io.vasp import Oszicar
 
@@ -122,11 +127,12 @@ def _oszicar_energy(directory: Path) -> float | None:
 
 
 def _summary(correction: dict[str, Any]) -> str:
-    """Handler and errors, as in "LargeSigmaHandler: LargeSigma", and the tags it set."""
+    """Return handler and errors, as in "LargeSigmaHandler: LargeSigma", and the tags it set."""
     changed = [action.get("action", {}).get("_set") for action in correction.get("actions") or []]
     tags = ", ".join(f"{tag} = {value}" for one in changed if one for tag, value in one.items())
-    said = f"{handler_name(correction)}: {' '.join(map(str, correction.get('errors') or []))}"
-    return f"{said} ({tags})" if tags else said
+    errors = " ".join(map(str, correction.get("errors") or []))
+    summary = f"{handler_name(correction)}: {errors}"
+    return f"{summary} ({tags})" if tags else summary
 
 
 def _failed(label: Label, reason: Reason, evidence: str) -> Label:

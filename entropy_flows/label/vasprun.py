@@ -23,7 +23,7 @@ from entropy_flows.label.steps import StepRule
 if TYPE_CHECKING:
     from pymatgen.io.vasp import Vasprun
 
-_CHUNK = 1 << 20
+_READ_BYTES = 1 << 20
 _FIRST_STEP = re.compile(rb"<calculation[\s>]|<structure\s*>")
 _ROOT = re.compile(rb"<([A-Za-z][\w.:-]*)[\s>]")
 
@@ -34,7 +34,7 @@ class VasprunError(ValueError):
 
 @dataclass(eq=False)
 class VaspOutput:
-    """What was read of a file.
+    """The content of a vasprun.xml.
 
     Attributes
     ----------
@@ -107,14 +107,12 @@ def _head(path: Path) -> Vasprun:
     content, has_steps = _before_first_step(path)
     root = _ROOT.search(content)
     if root is None or root[1] != b"modeling":
-        found = (
-            "nothing"
-            if not content.strip()
-            else f"<{root[1].decode()}>"
-            if root
-            else repr(content[:40])[1:]
-        )
-        raise VasprunError(f"no vasprun.xml: expected <modeling>, got {found}")
+        beginning = "nothing"
+        if root is not None:
+            beginning = f"<{root[1].decode()}>"
+        elif content.strip():
+            beginning = repr(content[:40])[1:]
+        raise VasprunError(f"no vasprun.xml: expected <modeling>, got {beginning}")
     head = Vasprun.__new__(Vasprun)  # its constructor wants a whole file with steps
     head.filename = path
     head.exception_on_bad_xml = True
@@ -138,11 +136,11 @@ def _head(path: Path) -> Vasprun:
 
 
 def _before_first_step(path: Path) -> tuple[bytes, bool]:
-    """Bytes before the first ionic step, and whether there is one."""
+    """Read the bytes before the first ionic step; say whether there is one."""
     content = bytearray()
     try:
         with open_binary(path) as stream:
-            while chunk := stream.read(_CHUNK):
+            while chunk := stream.read(_READ_BYTES):
                 start = max(0, len(content) - 64)
                 content += chunk
                 if match := _FIRST_STEP.search(content, start):
@@ -157,16 +155,16 @@ def _before_first_step(path: Path) -> tuple[bytes, bool]:
 
 
 def _elements(path: Path) -> Iterator[Any]:
-    """Each <calculation>, and each nameless <structure> beside them, as soon as it is whole."""
+    """Yield each <calculation>, and each nameless <structure> beside them, once it is whole."""
     parser = etree.XMLPullParser(events=("end",), tag=("calculation", "structure"), huge_tree=True)
     with open_binary(path) as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(_READ_BYTES):
             yield from _fed(parser, partial(parser.feed, chunk))
     yield from _fed(parser, parser.close)
 
 
 def _fed(parser: Any, feed: Callable[[], Any]) -> Iterator[Any]:
-    """What is whole after a piece of the file, also where the piece ends in an error."""
+    """Yield the elements that a piece of the file completes, also if it ends in an error."""
     error = None
     try:
         feed()
@@ -188,7 +186,7 @@ def _whole(parser: Any) -> Iterator[Any]:
 
 
 def _step(head: Vasprun, element: Any) -> dict[str, Any] | str:
-    """One ionic step as pymatgen has it, or why it is not readable."""
+    """Return one ionic step as pymatgen has it, or why it is not readable."""
     try:
         return head._parse_ionic_step(element)
     except Exception as err:  # numbers that ran together, rows that are missing
@@ -198,10 +196,10 @@ def _step(head: Vasprun, element: Any) -> dict[str, Any] | str:
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether a file ends as a vasprun.xml does."""
+    """Return whether a file ends as a vasprun.xml does."""
     tail = b""
     with open_binary(path) as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(_READ_BYTES):
             tail = (tail + chunk)[-64:]
     return tail.rstrip().endswith(b"</modeling>")
 

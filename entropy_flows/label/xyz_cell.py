@@ -31,7 +31,7 @@ _CUTOFF = 6.0
 
 @dataclass(frozen=True, eq=False)
 class ParsedFrame:
-    """A frame's cell and what stands beside it.
+    """The cell of a frame, with all other keys and columns as text.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ParsedFrame:
 
 
 def parse_frame(lines: Sequence[str]) -> ParsedFrame:
-    """Cell of a frame's lines.
+    """Build the cell of a frame's lines.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def parse_frame(lines: Sequence[str]) -> ParsedFrame:
 
 
 def _size(lines: Sequence[str]) -> int:
-    """Number of atoms, which is that of the lines after the comment."""
+    """Return the number of atoms, which is that of the lines after the comment."""
     text = lines[0].strip()
     if not re.fullmatch(r"[+-]?\d+", text):
         raise FrameError(f"expected a number of atoms, got {quoted(text)}")
@@ -96,7 +96,10 @@ def _size(lines: Sequence[str]) -> int:
 
 
 def _check_end(rows: Sequence[str]) -> None:
-    """Refuse a last row that ends within a number: with fewer decimals than all others, and without a new line."""
+    """Refuse a last row that ends within a number.
+
+    It has fewer decimals than all others, and no new line.
+    """
     if rows[-1].endswith("\n") or len(rows) < 2:
         return
     *others, last = (len((row.split() or [""])[-1].partition(".")[2]) for row in rows)
@@ -105,7 +108,7 @@ def _check_end(rows: Sequence[str]) -> None:
 
 
 def _unique(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Keys with their values; a key that has two is refused."""
+    """Return keys with their values; a key that has two is refused."""
     values: dict[str, str] = {}
     for key, text in pairs:
         if values.get(key, text) != text:
@@ -126,7 +129,7 @@ def _take(values: dict[str, str], name: str) -> str | None:
 def _columns(
     properties: str, rows: list[list[str]]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Columns (n_atoms, k) of text and their kinds, by name."""
+    """Return columns (n_atoms, k) of text and their kinds, by name."""
     fields = properties.split(":")
     triples = list(zip(fields[::3], fields[1::3], fields[2::3], strict=False))
     widths = [int(width) if re.fullmatch(r"[1-9]\d{0,3}", width) else 0 for *_, width in triples]
@@ -150,7 +153,7 @@ def _columns(
 
 
 def _species(columns: dict[str, np.ndarray]) -> tuple[list[int], tuple[str, ...]]:
-    """Atomic numbers, and which isotopes were read as their element."""
+    """Return atomic numbers, and which isotopes were read as their element."""
     column = columns.pop("species", None)
     given = columns.pop("Z", None)
     if column is None and given is None:
@@ -177,7 +180,7 @@ def _is_atomic_number(text: str) -> bool:
 
 
 def _matrix(text: str) -> Array:
-    """Lattice vectors (3, 3), one a row."""
+    """Return the lattice vectors (3, 3), one a row."""
     words = text.split()
     if len(words) != 9 or not all(map(is_number, words)):
         raise FrameError(f"Lattice is {quoted(text)}; expected 9 finite numbers")
@@ -185,7 +188,7 @@ def _matrix(text: str) -> Array:
 
 
 def _periodic(text: str | None, has_lattice: bool) -> list[bool]:
-    """Which lattice vectors repeat: all of them if nothing is said."""
+    """Return which lattice vectors repeat: all of them if nothing is said."""
     if text is None:
         return [has_lattice] * 3
     logical = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
@@ -198,7 +201,7 @@ def _periodic(text: str | None, has_lattice: bool) -> list[bool]:
 def other_columns(
     columns: Mapping[str, np.ndarray], kinds: Mapping[str, str]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Columns that are no label.
+    """Return the columns that are no label.
 
     Returns
     -------
@@ -218,7 +221,7 @@ def other_columns(
 
 
 def _typed_column(column: np.ndarray, kind: str) -> np.ndarray | None:
-    """Array of a column's kind; None if a text is of another."""
+    """Return an array of a column's kind; None if a text is of another."""
     if kind == "S":
         return column.astype(str)
     if kind == "L":

@@ -1,4 +1,4 @@
-"""Extended XYZ as text: its lines, the frames that they make, and the keys and values of a comment line.
+"""Extended XYZ as text: its lines, its frames, and the keys and values of a comment line.
 
 A frame begins with a line that is a whole number and nothing else, so that a damaged one ends
 before the next:
@@ -36,17 +36,17 @@ _QUOTED_LENGTH = 40
 
 
 class FrameError(ValueError):
-    """What makes one frame of a file useless; the others are none the worse."""
+    """One frame of a file cannot be used; the others can."""
 
 
 def quoted(text: str) -> str:
-    """Text of a file as an error shows it: in quotes, no longer than 40 characters."""
+    """Return a file's text as an error shows it: in quotes, no longer than 40 characters."""
     text = " ".join(text.split())
     return repr(text if len(text) <= _QUOTED_LENGTH else text[:_QUOTED_LENGTH] + "…")
 
 
 def raw_frames(path: Path) -> Iterator[list[str] | FrameError]:
-    """Lines of each frame of a file, whatever is in them.
+    """Read the lines of each frame of a file, whatever is in them.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def raw_frames(path: Path) -> Iterator[list[str] | FrameError]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Lines of a text file; bytes that are not UTF-8 are taken for Latin-1."""
+    """Read the lines of a text file; bytes that are not UTF-8 are taken for Latin-1."""
     with open_binary(path) as stream:
         head = stream.read(_HEAD_BYTES)
     is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -111,7 +111,7 @@ codecs.register_error("entropy_flows.latin1", _as_latin1)
 
 
 def key_values(comment: str) -> list[tuple[str, str]]:
-    """Keys and values of a comment line in their order, values as text.
+    """Return keys and values of a comment line in their order, values as text.
 
     Values may stand in double or single quotes, braces or brackets, with a backslash before a quote
     in them. A key alone has the value "T".
@@ -138,7 +138,7 @@ def key_values(comment: str) -> list[tuple[str, str]]:
 
 
 def _token(text: str, start: int, stops: str) -> tuple[str, int]:
-    """One key or value, without its quotes, and where it ends."""
+    """Return one key or value, without its quotes, and where it ends."""
     if start < len(text) and text[start] in _CLOSING:
         return _quoted_token(text, start)
     end = start
@@ -148,7 +148,7 @@ def _token(text: str, start: int, stops: str) -> tuple[str, int]:
 
 
 def _quoted_token(text: str, start: int) -> tuple[str, int]:
-    """What stands between quotes or brackets; brackets may be nested."""
+    """Return the text between quotes or brackets, which may be nested."""
     opening = text[start]
     closing = _CLOSING[opening]
     depth = 1
@@ -169,19 +169,19 @@ def _quoted_token(text: str, start: int) -> tuple[str, int]:
 
 
 def as_float(text: str) -> float:
-    """Number of a text, also with Fortran's exponents (-0.431D+02); nan for anything else."""
+    """Return the number of a text, also with Fortran's exponents; nan for anything else."""
     if _NUMBER.fullmatch(text):
         return float(text.replace("D", "e").replace("d", "e"))
     return float(text) if _NOT_FINITE.fullmatch(text) else float("nan")
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a finite number, maybe with a Fortran exponent."""
+    """Return whether a text is a finite number, maybe with a Fortran exponent."""
     return bool(_NUMBER.fullmatch(text)) and bool(np.isfinite(as_float(text)))
 
 
 def floats(column: np.ndarray | None, name: str, shape: tuple[int, int]) -> Array:
-    """Numbers of a column's texts.
+    """Return the numbers of a column's texts.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def floats(column: np.ndarray | None, name: str, shape: tuple[int, int]) -> Arra
 
 
 def typed(text: str) -> Any:
-    """Value of a comment line's text, as ASE reads it: numbers, logicals, arrays of these, JSON, or the text."""
+    """Return the value of a comment line's text, as ASE reads it."""
     if text.startswith("_JSON "):
         try:
             return json.loads(text.removeprefix("_JSON "))

@@ -89,6 +89,9 @@ def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
         module = label.model.rpartition(".")[0]
         trusted = module.partition(".")[0] in TRUSTED
         yield NamedCode("label.model", label.model, module, trusted)
+    elif is_import_path(label.engine):
+        module = label.engine.partition(":")[0]
+        yield NamedCode("label.engine", label.engine, module, trusted=False)
 
 
 def _maker(maker: str | dict[str, Any]) -> NamedCode:

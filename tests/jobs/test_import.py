@@ -35,7 +35,7 @@ CAMPAIGN = Campaign.model_validate(CONFIG)
 OWN = engine_of(make_static_maker(CAMPAIGN.label)).hash
 
 
-def frame(seed=0, place=None, symbol="Si", **changes):
+def frame(seed=0, location=None, symbol="Si", **changes):
     atoms = rattled(symbol, repeat=1, stdev=0.2, seed=seed)
     atoms.calc = Spring()
     energy, forces = atoms.get_potential_energy() - 5.0, atoms.get_forces()
@@ -50,7 +50,7 @@ def frame(seed=0, place=None, symbol="Si", **changes):
     label = replace(label, pressure=-float(np.trace(label.stress)) / 3 * 160.21766, **changes)
     source = {"file": "set.xyz", "sha256": "0" * 64, "index": seed}
     return ImportedFrame(
-        place or f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}
+        location or f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}
     )
 
 
@@ -225,7 +225,7 @@ def test_a_killed_import_goes_on(store, database, monkeypatch, owner, write, at)
 
 
 def test_bad_frames_are_told_and_cost_no_other(store):
-    germanium = replace(frame(3, place="ge"), structure=frame(3).structure.copy())
+    germanium = replace(frame(3, location="ge"), structure=frame(3).structure.copy())
     germanium.structure.replace_species({"Si": "Ge"})
     bad = [ImportedFrame("dead", {}, defect="no forces"), germanium]
     report = run(store, [FRAMES[0], *bad, FRAMES[1]], as_engine=True)

@@ -124,13 +124,14 @@ def test_what_a_label_job_refuses_import_refuses(store):
     same.positions[1] = same.positions[0]
     cells = enumerate((close, thin, same))
     bad = [
-        replace(FRAMES[0], place=f"bad[{n}]", structure=to_structure(atoms)) for n, atoms in cells
+        replace(FRAMES[0], location=f"bad[{n}]", structure=to_structure(atoms))
+        for n, atoms in cells
     ]
     report = run(store, [*FRAMES[:2], *bad])
     assert (report.entered, report.size) == (2, 2)
     limit = campaign("a").label.min_distance_fraction
     assert report.skipped == [
-        (one.place, f"bad_geometry: {check_geometry(one.structure, limit)}") for one in bad
+        (one.location, f"bad_geometry: {check_geometry(one.structure, limit)}") for one in bad
     ]
     less = {"label": {**CONFIG["label"], "min_distance_fraction": 0.4}}
     assert (

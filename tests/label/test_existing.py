@@ -38,7 +38,7 @@ def test_extended_xyz(tmp_path, name):
     with gzip.open(path, "wt") if name.endswith("gz") else path.open("w") as stream:
         stream.write(text)
     found = list(read_extxyz(path))
-    assert [frame.place for frame in found] == [f"{name}[{n}]" for n in range(3)]
+    assert [frame.location for frame in found] == [f"{name}[{n}]" for n in range(3)]
     assert [frame.source["index"] for frame in found] == [0, 1, 2]
     for frame, atoms in zip(found, frames, strict=True):
         assert frame.defect is None
@@ -156,7 +156,7 @@ def test_runs_of_vasp(runs):
 
     top, _ = runs
     whole, deep, cut = read_files(top)
-    assert (whole.place, cut.place, deep.place) == (
+    assert (whole.location, cut.location, deep.location) == (
         "a/vasprun.xml",
         "c/vasprun.xml",
         "b/deep/vasprun.xml.gz",
@@ -218,7 +218,7 @@ def test_task_documents(database):
     ]
     database["theirs"].insert_many(rows)
     found = list(read_tasks(database["theirs"].find().sort("_id"), "theirs"))
-    assert [frame.place for frame in found] == [
+    assert [frame.location for frame in found] == [
         "theirs: one",
         "theirs: two",
         "theirs: three",

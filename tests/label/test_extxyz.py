@@ -142,7 +142,7 @@ def test_what_is_no_label_is_told(tmp_path, keys, words):
     good = text()
     first, bad, last = frames_of(tmp_path, good + text(keys, pbc="") + good)
     assert first.defect is last.defect is None
-    assert bad.place == "some.xyz[1]"
+    assert bad.location == "some.xyz[1]"
     for word in words:
         assert word in bad.defect
     assert len(bad.defect) < 300

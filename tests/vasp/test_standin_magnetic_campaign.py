@@ -110,9 +110,9 @@ def test_every_cell_of_a_campaign_has_its_moments(campaign, potcars, tmp_path):
             poscar = Poscar.from_str(file.read()).structure
         finals = final_moments(started)
         for site, start, end in zip(cell, MOMENTS, ended, strict=True):
-            place = int(np.argmin([site.distance(other) for other in poscar]))
-            assert poscar[place].specie == site.specie
-            assert (started[place], finals[place]) == (start, pytest.approx(end, abs=1e-9))
+            index = int(np.argmin([site.distance(other) for other in poscar]))
+            assert poscar[index].specie == site.specie
+            assert (started[index], finals[index]) == (start, pytest.approx(end, abs=1e-9))
     assert calculated > 3
     out = tmp_path / "out.extxyz"
     exported = command(potcars, "export", campaign, out, "--flagged")

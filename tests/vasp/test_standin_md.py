@@ -19,7 +19,7 @@ from entropy_flows.jobs.importing import content_key
 from entropy_flows.label import LabelParams, make_static_maker, write_inputs
 from entropy_flows.label.existing import StepRule, is_run_of, read_files, read_tasks
 from entropy_flows.label.ionic import NO_AB_INITIO
-from entropy_flows.label.tasks import of_task
+from entropy_flows.label.tasks import frame_of_task
 
 ALL = StepRule.parse("all")
 MD = {"NSW": 5, "IBRION": 0, "POTIM": 2.0, "TEBEG": 1500}
@@ -74,7 +74,7 @@ def test_every_step_of_a_file(tmp_path, monkeypatch, tags):
     assert len(frames) == len(printed) == tags["NSW"]
     for number, (frame, atoms) in enumerate(zip(frames, printed, strict=True), 1):
         assert frame.defect is None
-        assert (frame.source["step"], frame.place) == (number, f"vasprun.xml step {number}")
+        assert (frame.source["step"], frame.location) == (number, f"vasprun.xml step {number}")
         assert_is_printed(frame, atoms)
         assert_is_the_engines(frame)
     assert len({content_key(frame) for frame in frames}) == len(frames)
@@ -115,7 +115,7 @@ def test_a_document_that_kept_no_steps_of_a_run_that_moved(tmp_path, monkeypatch
 
     path = run_vasp(tmp_path / "run", monkeypatch, **MD)
     task = TaskDoc.from_directory(path.parent, store_trajectory="partial").model_dump()
-    frame = of_task(task, "one", {})
+    frame = frame_of_task(task, "one", {})
     assert "final cell has moved on (NSW 5); import the run's vasprun.xml" in frame.defect
 
 
@@ -274,7 +274,7 @@ def test_runs_are_found_by_content_and_behind_links(tmp_path, monkeypatch):
     (tmp_path / "elsewhere/back").symlink_to(tmp_path / "here")
     frames = list(read_files(tmp_path / "here"))
     assert all(frame.defect is None for frame in frames)
-    assert [frame.place.rsplit("/")[-1] for frame in frames] == [
+    assert [frame.location.rsplit("/")[-1] for frame in frames] == [
         *("vasprun.xml.bz2", "vasprun.xml", "vasprun_2.xml"),
         *("vasprun.xml.gz", "vasprun.xml.relax1", "vasprun.xml.relax2.gz", "vasprun.xml.xz"),
     ]

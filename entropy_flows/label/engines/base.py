@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     @property
     def has_spin(self) -> bool | None:
-        """Whether magnetic moments decide anything; None if that cannot be told."""
+        """True if magnetic moments decide anything; None if that cannot be told."""
 
     @property
     def name(self) -> str:

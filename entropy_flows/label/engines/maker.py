@@ -63,7 +63,7 @@ class CustomParams(LabelParams):
         """
         from jobflow import Maker
 
-        path, maker = _revived(self.maker) if isinstance(self.maker, dict) else _made(self.maker)
+        path, maker = _revive(self.maker) if isinstance(self.maker, dict) else _load(self.maker)
         if not isinstance(maker, Maker):
             kind = type(maker).__name__
             raise ValueError(f"label engine '{path}' is a {kind}, not a jobflow Maker")
@@ -196,7 +196,7 @@ def import_object(path: str) -> Any:
     return imported
 
 
-def _revived(data: dict[str, Any]) -> tuple[str, Any]:
+def _revive(data: dict[str, Any]) -> tuple[str, Any]:
     """Return the import path and the object of a MSON dictionary."""
     from monty.json import MontyDecoder
 
@@ -207,7 +207,7 @@ def _revived(data: dict[str, Any]) -> tuple[str, Any]:
     return path, MontyDecoder().process_decoded(data)
 
 
-def _made(path: str) -> tuple[str, Any]:
+def _load(path: str) -> tuple[str, Any]:
     """Return an import path and the Maker there, or what the function there makes."""
     from jobflow import Maker
 

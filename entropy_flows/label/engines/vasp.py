@@ -110,7 +110,7 @@ class VaspEngine(MakerEngine):
 
     @property
     def has_spin(self) -> bool | None:
-        """Whether ISPIN is 2."""
+        """True if ISPIN is 2."""
         return self._incar().get("ISPIN", 1) == 2
 
     @property
@@ -156,7 +156,7 @@ class VaspEngine(MakerEngine):
             yield changes, VaspEngine(with_changes(self.maker, changes))
 
     def input_fault(self, structure: Structure) -> str | None:
-        """Return what the input set raises for an ordinary cell of the elements, if for this too."""
+        """Return what the input set raises, if it writes no inputs of an ordinary cell either."""
         from entropy_flows.label.vasp_preflight import fault_of, ordinary_cell
 
         if fault_of(self.maker, structure) is None:

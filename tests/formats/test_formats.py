@@ -43,13 +43,13 @@ FRAMES = [
 
 
 @pytest.fixture
-def known():
+def frames():
     return [labelled(atoms) for atoms in FRAMES]
 
 
-def test_a_label_is_energy_and_forces(known):
-    assert [one.stress.shape for one in known] == [(3, 3)] * 4
-    assert not known[0].atoms.info
+def test_a_label_is_energy_and_forces(frames):
+    assert [one.stress.shape for one in frames] == [(3, 3)] * 4
+    assert not frames[0].atoms.info
     assert labelled(bulk("Si")) is None
     half = bulk("Si")
     half.calc = SinglePointCalculator(half, energy=-1.0)
@@ -72,10 +72,10 @@ def test_extended_xyz_keeps_what_there_is(tmp_path):
     assert again[4].calc is None
 
 
-def test_mace_has_names_of_its_own(tmp_path, known):
-    write_mace(known, tmp_path / "out.xyz")
+def test_mace_has_names_of_its_own(tmp_path, frames):
+    write_mace(frames, tmp_path / "out.xyz")
     again = read(tmp_path / "out.xyz", ":", format="extxyz")
-    for old, new in zip(known, again, strict=True):
+    for old, new in zip(frames, again, strict=True):
         assert new.calc is None
         assert new.info["REF_energy"] == pytest.approx(old.energy)
         np.testing.assert_allclose(new.arrays["REF_forces"], old.forces, atol=1e-8)
@@ -84,46 +84,47 @@ def test_mace_has_names_of_its_own(tmp_path, known):
     assert [new.info["config_type"] for new in again] == ["Default", "Default", "wurtzite", "other"]
 
 
-def systems(folder):
+def read_systems(folder):
     """All frames of DeePMD's files, by name of their system's folder."""
-    found = {}
+    systems = {}
     for file in sorted(folder.rglob("type.raw")):
-        own = file.parent
-        kinds, names = (
-            np.loadtxt(file, dtype=int, ndmin=1),
-            (own / "type_map.raw").read_text().split(),
-        )
-        data = {path.stem: np.load(path) for path in (own / "set.000").glob("*.npy")}
-        found[str(own.relative_to(folder))] = ([names[kind] for kind in kinds], data)
-    return found
+        system = file.parent
+        kinds = np.loadtxt(file, dtype=int, ndmin=1)
+        names = (system / "type_map.raw").read_text().split()
+        data = {path.stem: np.load(path) for path in (system / "set.000").glob("*.npy")}
+        systems[str(system.relative_to(folder))] = ([names[kind] for kind in kinds], data)
+    return systems
 
 
-def test_deepmd_has_virials_in_ev(tmp_path, known):
+def test_deepmd_has_virials_in_ev(tmp_path, frames):
     pytest.importorskip("dpdata")
-    write_deepmd(known, tmp_path / "out")
-    found = systems(tmp_path / "out")
-    assert len(found) == 2
-    assert {(tmp_path / "out" / name / "type_map.raw").read_text() for name in found} == {"C\nSi\n"}
+    write_deepmd(frames, tmp_path / "out")
+    systems = read_systems(tmp_path / "out")
+    assert len(systems) == 2
+    assert {(tmp_path / "out" / name / "type_map.raw").read_text() for name in systems} == {
+        "C\nSi\n"
+    }
     rows = []
-    for symbols, data in found.values():
+    for symbols, data in systems.values():
         assert set(data) == {"coord", "box", "energy", "force", "virial"}
         rows += [
             (symbols, {name: value[k] for name, value in data.items()})
             for k in range(len(data["box"]))
         ]
-    for one in known:
+    for one in frames:
         symbols, row = next((s, r) for s, r in rows if abs(r["energy"].item() - one.energy) < 1e-5)
         order = np.argsort(one.atoms.get_chemical_symbols(), kind="stable")
         assert symbols == sorted(one.atoms.get_chemical_symbols())
         virial = -one.atoms.get_volume() * one.stress
         np.testing.assert_allclose(row["virial"].reshape(3, 3), virial, rtol=1e-5)
         # dpdata may turn or shift a cell: what is compared stays what it is
-        box, force = row["box"].reshape(3, 3), row["force"].reshape(-1, 3)
+        box = row["box"].reshape(3, 3)
+        force = row["force"].reshape(-1, 3)
         np.testing.assert_allclose(box, one.atoms.cell.array, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(force, one.forces[order], rtol=1e-5, atol=1e-6)
         again = Atoms(symbols, row["coord"].reshape(-1, 3), cell=box, pbc=True)
-        wanted = one.atoms[order].get_all_distances(mic=True)
-        np.testing.assert_allclose(again.get_all_distances(mic=True), wanted, atol=1e-4)
+        expected = one.atoms[order].get_all_distances(mic=True)
+        np.testing.assert_allclose(again.get_all_distances(mic=True), expected, atol=1e-4)
 
 
 def test_deepmd_virials_are_of_all_cells_of_a_system_or_none(tmp_path):
@@ -132,20 +133,22 @@ def test_deepmd_virials_are_of_all_cells_of_a_system_or_none(tmp_path):
     molecule.calc = SinglePointCalculator(molecule, energy=-1.0, forces=np.zeros((2, 3)))
     some = [labelled(atoms) for atoms in (*FRAMES, frame("Si3", 6, stress=False), molecule)]
     write_deepmd(some, tmp_path / "out")
-    kinds = {name.split("/")[0]: set(data) for name, (_, data) in systems(tmp_path / "out").items()}
+    kinds = {
+        name.split("/")[0]: set(data) for name, (_, data) in read_systems(tmp_path / "out").items()
+    }
     assert set(kinds) == {"virial", "no_virial", "no_virial_open"}
     assert "virial" in kinds["virial"]
     assert "virial" not in kinds["no_virial"]
     assert list((tmp_path / "out" / "no_virial_open").rglob("nopbc"))
 
 
-def test_pacemaker_has_a_dataframe_and_an_input(tmp_path, known):
+def test_pacemaker_has_a_dataframe_and_an_input(tmp_path, frames):
     pytest.importorskip("pandas")
-    write_pacemaker(known, tmp_path, PacemakerParams(atom_energies={"Si": -0.5, "C": -2.0}))
+    write_pacemaker(frames, tmp_path, PacemakerParams(atom_energies={"Si": -0.5, "C": -2.0}))
     with gzip.open(tmp_path / "data.pckl.gzip") as stream:
         table = pickle.load(stream)
     assert list(table.columns) == ["ase_atoms", "energy", "forces", "energy_corrected"]
-    for one, (_, row) in zip(known, table.iterrows(), strict=True):
+    for one, (_, row) in zip(frames, table.iterrows(), strict=True):
         assert row["energy"] == one.energy
         shift = -0.5 * one.atoms.symbols.count("Si") - 2.0 * one.atoms.symbols.count("C")
         assert row["energy_corrected"] == pytest.approx(one.energy - shift)
@@ -160,7 +163,8 @@ def test_pacemaker_has_a_dataframe_and_an_input(tmp_path, known):
 @pytest.mark.parametrize(
     ("symbol", "numbers"),
     [("Be", (4.5, 2.0, 10.0, 20.0)), ("C", (5.5, 3.0, 10.0, 25.0)), ("Al", (5.5, 2.0, 10.0, 20.0)),
-     ("W", (6.0, 2.0, 20.0, 100.0)), ("Re", (6.0, 2.0, 20.0, 100.0)), ("Os", (6.0, 2.0, 40.0, 100.0))],
+     ("W", (6.0, 2.0, 20.0, 100.0)), ("Re", (6.0, 2.0, 20.0, 100.0)),
+     ("Os", (6.0, 2.0, 40.0, 100.0))],
 )  # fmt: skip
 def test_pacemakers_input_is_the_papers(tmp_path, symbol, numbers):
     """Supplement S5 of Subramanyam and Perez."""
@@ -201,6 +205,6 @@ def test_pacemakers_input_can_be_changed(tmp_path):
     assert settings["fit"]["repulsion"] == "auto"
 
 
-def test_voigt_of_the_stress_is_the_calculators(known):
-    np.testing.assert_allclose(to_voigt(known[0].stress), FRAMES[0].get_stress())
-    np.testing.assert_allclose(to_matrix(FRAMES[0].get_stress()), known[0].stress)
+def test_voigt_of_the_stress_is_the_calculators(frames):
+    np.testing.assert_allclose(to_voigt(frames[0].stress), FRAMES[0].get_stress())
+    np.testing.assert_allclose(to_matrix(FRAMES[0].get_stress()), frames[0].stress)

@@ -179,11 +179,13 @@ def test_without_spin_there_are_no_moments(tmp_path):
         (("Al", "Mg"), "O", None, None),  # no element with U
     ],
 )
-@pytest.mark.parametrize("own", [False, True])
-def test_u_follows_the_species(tmp_path, metals, anion, u, orbitals, own):
+@pytest.mark.parametrize("as_tags", [False, True])
+def test_u_follows_the_species(tmp_path, metals, anion, u, orbitals, as_tags):
     values = {"Ni": 6.2, "Ce": 4.5, "Fe": 5.3}
-    how = {"user_incar_settings": {"LDAU": True, "LDAUU": values}} if own else {"hubbard_u": values}
-    incar = incar_of(nickel_oxide(metals, anion), tmp_path, spin=True, **how)
+    options = {"hubbard_u": values}
+    if as_tags:
+        options = {"user_incar_settings": {"LDAU": True, "LDAUU": values}}
+    incar = incar_of(nickel_oxide(metals, anion), tmp_path, spin=True, **options)
     assert (incar.get("LDAUU"), incar.get("LDAUL")) == (u, orbitals)
     if u is not None:
         assert (incar["LDAU"], incar["LDAUTYPE"], incar["LASPH"]) == (True, 2, True)

@@ -412,8 +412,8 @@ def test_reasons_of_exceptions(in_tmp):
         (ZeroDivisionError(), Reason.CRASH),
     ]
     for exc, reason in table:
-        found, evidence = reason_from_exception(exc, in_tmp)
-        assert (found, type(exc).__name__ in evidence) == (reason, True), exc
+        reason_found, evidence = reason_from_exception(exc, in_tmp)
+        assert (reason_found, type(exc).__name__ in evidence) == (reason, True), exc
 
 
 @pytest.mark.parametrize(
@@ -431,10 +431,10 @@ def test_custodians_log_tells_one_giving_up_from_another(in_tmp, handler, error,
     first = {"errors": ["tet"], "handler": {"@class": "VaspErrorHandler"}}
     log = [{"corrections": [first, {"errors": [error], "handler": {"@class": handler}}]}]
     (in_tmp / "custodian.json").write_text(json.dumps(log))
-    found, evidence = reason_from_exception(
+    reason_found, evidence = reason_from_exception(
         MaxCorrectionsError("Max errors reached: 5.", True, 5), in_tmp
     )
-    assert found is reason
+    assert reason_found is reason
     assert handler in evidence
 
 

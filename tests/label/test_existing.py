@@ -1,4 +1,4 @@
-"""Labelled cells that exist already: every number in our units and signs, and one bad frame costs no other."""
+"""Labelled cells that exist already: units, signs, and one bad frame costs no other."""
 
 import gzip
 import subprocess
@@ -37,10 +37,10 @@ def test_extended_xyz(tmp_path, name):
     path = tmp_path / name
     with gzip.open(path, "wt") if name.endswith("gz") else path.open("w") as stream:
         stream.write(text)
-    found = list(read_extxyz(path))
-    assert [frame.location for frame in found] == [f"{name}[{n}]" for n in range(3)]
-    assert [frame.source["index"] for frame in found] == [0, 1, 2]
-    for frame, atoms in zip(found, frames, strict=True):
+    imported = list(read_extxyz(path))
+    assert [frame.location for frame in imported] == [f"{name}[{n}]" for n in range(3)]
+    assert [frame.source["index"] for frame in imported] == [0, 1, 2]
+    for frame, atoms in zip(imported, frames, strict=True):
         assert frame.defect is None
         np.testing.assert_allclose(frame.structure.cart_coords, atoms.positions, atol=1e-7)
         np.testing.assert_allclose(frame.label.forces, atoms.get_forces(), atol=1e-7)
@@ -57,17 +57,17 @@ def test_virial_is_minus_volume_times_stress(tmp_path):
     start = text.index("stress=")
     end = text.index('"', text.index('"', start) + 1) + 1
     (tmp_path / "virial.xyz").write_text(text[:start] + f'virial="{virial}"' + text[end:])
-    (found,) = read_extxyz(tmp_path / "virial.xyz")
-    np.testing.assert_allclose(found.label.stress, stress, atol=1e-9)
-    assert found.label.pressure == pytest.approx(-np.trace(stress) / 3 * 160.21766, rel=1e-6)
+    (frame,) = read_extxyz(tmp_path / "virial.xyz")
+    np.testing.assert_allclose(frame.label.stress, stress, atol=1e-9)
+    assert frame.label.pressure == pytest.approx(-np.trace(stress) / 3 * 160.21766, rel=1e-6)
 
 
 def test_energy_and_free_energy_are_kept_apart(tmp_path):
     text = frame_text(tmp_path, labelled()).replace("energy=", "free_energy=-9.5 energy=", 1)
     (tmp_path / "both.xyz").write_text(text)
-    (found,) = read_extxyz(tmp_path / "both.xyz")
-    assert found.label.free_energy == -9.5
-    assert found.label.energy == pytest.approx(labelled().get_potential_energy())
+    (frame,) = read_extxyz(tmp_path / "both.xyz")
+    assert frame.label.free_energy == -9.5
+    assert frame.label.energy == pytest.approx(labelled().get_potential_energy())
 
 
 def spoiled(text, how):
@@ -184,19 +184,19 @@ def test_runs_of_vasp(runs):
     ],
 )
 def test_a_run_is_known_by_its_inputs(runs, changes, same):
-    (found,) = read_files(runs[0] / "a")
+    (frame,) = read_files(runs[0] / "a")
     assert (
-        is_run_of(found, make_static_maker(LabelParams(**{"kpoint_length": 10, **changes}))) is same
+        is_run_of(frame, make_static_maker(LabelParams(**{"kpoint_length": 10, **changes}))) is same
     )
 
 
 def test_other_engines_did_not_run_it(runs):
-    (found,) = read_files(runs[0] / "a")
-    assert not is_run_of(found, make_static_maker(LabelParams(engine="forcefield")))
+    (frame,) = read_files(runs[0] / "a")
+    assert not is_run_of(frame, make_static_maker(LabelParams(engine="forcefield")))
 
 
 def test_task_documents(database):
-    """As jobflow stores them, as they are, and what is none."""
+    """Documents are read as jobflow stores them and as they are; others are refused."""
     atoms = bulk("Si", cubic=True)
     structure = to_structure(atoms).as_dict()
     output = {
@@ -217,16 +217,16 @@ def test_task_documents(database):
         {"uuid": "four", "index": 1, "output": None},
     ]
     database["theirs"].insert_many(rows)
-    found = list(read_tasks(database["theirs"].find().sort("_id"), "theirs"))
-    assert [frame.location for frame in found] == [
+    frames = list(read_tasks(database["theirs"].find().sort("_id"), "theirs"))
+    assert [frame.location for frame in frames] == [
         "theirs: one",
         "theirs: two",
         "theirs: three",
         "theirs: four",
     ]
-    assert [frame.defect is None for frame in found] == [True, True, False, False]
-    assert "no energy" in found[2].defect
-    for frame in found[:2]:
+    assert [frame.defect is None for frame in frames] == [True, True, False, False]
+    assert "no energy" in frames[2].defect
+    for frame in frames[:2]:
         assert frame.label.pressure == pytest.approx(1.0)  # 10 kBar, compressed
         assert frame.label.stress[0, 0] < 0
         assert frame.settings == {"code": "SevenNet"}

@@ -1,4 +1,4 @@
-"""Extended XYZ as people have it: names, units, encodings and damages; each frame is read right, or told."""
+"""Extended XYZ as people have it: names, units, encodings and damages."""
 
 import bz2
 import gzip
@@ -57,7 +57,7 @@ def one(tmp_path, content):
 
 
 # -- names
-# -------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,8 @@ def one(tmp_path, content):
         ("energy=-43.1 stress={-0.01 0.002 0 0.002 -0.012 0 0 0 -0.011}", "forces"),
         ('energy=-43.1 stress="-0.01 -0.012 -0.011 0 0 0.002"', "forces"),
         (
-            'energy=-43.1 REF_stress="_JSON [[-0.01, 0.002, 0], [0.002, -0.012, 0], [0, 0, -0.011]]"',
+            'energy=-43.1 REF_stress="_JSON '
+            '[[-0.01, 0.002, 0], [0.002, -0.012, 0], [0, 0, -0.011]]"',
             "forces",
         ),
         (f'REF_energy=-43.1 energy=-43.1 REF_virial="{VIRIAL}" stress="{STRESS}"', "forces"),
@@ -194,8 +195,8 @@ def test_units_that_are_named_count(tmp_path, unit, energy):
 
 @pytest.mark.parametrize(
     "unit",
-    ["stress-unit=kbar", "stress_unit=GPa", "stress_units=kB", "virial-unit=kbar", "energy_unit=eV/atom",
-     "units=atomic", "unit=real", "forces_unit=N", "length_unit=bohr",
+    ["stress-unit=kbar", "stress_unit=GPa", "stress_units=kB", "virial-unit=kbar",
+     "energy_unit=eV/atom", "units=atomic", "unit=real", "forces_unit=N", "length_unit=bohr",
      'units="kcal/mol, Angstrom"', "REF_stress_unit=GPa"],
 )  # fmt: skip
 def test_units_that_are_not_ours_are_refused(tmp_path, unit):
@@ -211,7 +212,7 @@ def test_forces_of_another_unit_are_converted(tmp_path):
 
 
 # -- text files
-# --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -294,7 +295,7 @@ def test_a_number_that_was_cut_off_is_no_number(tmp_path):
 
 
 # -- damaged frames
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------
 
 DAMAGED = {
     "too few rows": ({"count": 9}, "it says 9 atoms and has 8 lines"),
@@ -304,11 +305,19 @@ DAMAGED = {
     "a negative count": ({"count": -8}, "it says -8 atoms"),
     "no comment": ({"comment": "Si 0 0 0 0 0 0"}, "atom 0 has 7 columns; Properties has 4"),
     "an empty comment": ({"comment": ""}, "atom 0 has 7 columns; Properties has 4"),
-    "ragged rows": ({"rows": lambda rows: [*rows[:5], rows[5] + " 0.1", *rows[6:]]}, "atom 5 has 8 columns"),
+    "ragged rows": (
+        {"rows": lambda rows: [*rows[:5], rows[5] + " 0.1", *rows[6:]]}, "atom 5 has 8 columns"
+    ),
     "a short row": ({"rows": lambda rows: [*rows[:7], "Si 1.0 2.0"]}, "atom 7 has 3 columns"),
-    "garbage behind": ({"rows": lambda rows: [*rows, "done in 3.5 s"]}, "it says 8 atoms and has 9 lines"),
-    "stars": ({"rows": lambda rows: ["Si 0 0 0 0 0 *******", *rows[1:]]}, "forces of atom 0 is '*******'"),
-    "a position of nan": ({"rows": lambda rows: ["Si nan 0 0 0 0 0", *rows[1:]]}, "pos of atom 0 is 'nan'"),
+    "garbage behind": (
+        {"rows": lambda rows: [*rows, "done in 3.5 s"]}, "it says 8 atoms and has 9 lines"
+    ),
+    "stars": (
+        {"rows": lambda rows: ["Si 0 0 0 0 0 *******", *rows[1:]]}, "forces of atom 0 is '*******'"
+    ),
+    "a position of nan": (
+        {"rows": lambda rows: ["Si nan 0 0 0 0 0", *rows[1:]]}, "pos of atom 0 is 'nan'"
+    ),
     "no species": ({"properties": "name:S:1:pos:R:3:forces:R:3"}, "no species column"),
     "no positions": ({"properties": "species:S:1:r:R:3:forces:R:3"}, "pos has 0 columns"),
     "two forces": ({"properties": "species:S:1:pos:R:3:pos:R:3"}, "each name once"),
@@ -318,15 +327,23 @@ DAMAGED = {
     "a label for a symbol": ({"symbols": [*["Si"] * 7, "Si1"]}, "species of atom 7 is 'Si1'"),
     "a surface": ({"pbc": 'pbc="T T F"'}, "not periodic in three directions"),
     "no lattice": ({"lattice": ""}, "span a volume of 0"),
-    "no lattice, not periodic": ({"lattice": "", "pbc": 'pbc="F F F"'}, "not periodic in three directions"),
-    "half a lattice": ({"lattice": 'Lattice="5.43 0 0 0 5.43 0"'}, "Lattice is '5.43 0 0 0 5.43 0'"),
+    "no lattice, not periodic": (
+        {"lattice": "", "pbc": 'pbc="F F F"'}, "not periodic in three directions"
+    ),
+    "half a lattice": (
+        {"lattice": 'Lattice="5.43 0 0 0 5.43 0"'}, "Lattice is '5.43 0 0 0 5.43 0'"
+    ),
     "a lattice of stars": ({"lattice": 'Lattice="5.43 0 0 0 5.43 0 0 0 *****"'}, "Lattice is"),
     "a lattice of nan": ({"lattice": 'Lattice="5.43 0 0 0 nan 0 0 0 5.43"'}, "Lattice is"),
     "a flat lattice": ({"lattice": 'Lattice="5.43 0 0 0 5.43 0 5.43 5.43 0"'}, "span a volume of"),
     "a nearly flat lattice": ({"lattice": 'Lattice="5.4 0 0 0 5.4 0 0 5.4 0.0001"'}, "Å³ for each"),
-    "a needle": ({"lattice": 'Lattice="30000 0 0 30000 0.05 0 0 0 0.5"'}, "images of it lie within"),
+    "a needle": (
+        {"lattice": 'Lattice="30000 0 0 30000 0.05 0 0 0 0.5"'}, "images of it lie within"
+    ),
     "odd pbc": ({"pbc": "pbc=yes"}, "pbc is 'yes'"),
-    "two lattices": ({"keys": 'energy=-1 lattice="1 0 0 0 1 0 0 0 1"'}, "Lattice and lattice are both there"),
+    "two lattices": (
+        {"keys": 'energy=-1 lattice="1 0 0 0 1 0 0 0 1"'}, "Lattice and lattice are both there"
+    ),
 }  # fmt: skip
 
 

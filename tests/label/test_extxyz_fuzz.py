@@ -1,4 +1,4 @@
-"""Five hundred damaged files: every frame is read or told in one short line, at once, and nothing is raised."""
+"""Five hundred damaged files: each frame is read, or refused in one short line."""
 
 import pytest
 from ase.io import write

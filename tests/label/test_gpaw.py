@@ -1,4 +1,4 @@
-"""GPAW as label engine: its own numbers, from scratch each time, and what is missing said in one line."""
+"""GPAW as label engine: its own numbers, from scratch each time, and one line if it is missing."""
 
 import gzip
 import json
@@ -49,8 +49,8 @@ def maker(**changed):
     return GPAWStaticMaker(**{**CHEAP, **changed})
 
 
-def label_of(atoms, made=None, folder=None):
-    return label_one(made or maker(), AseAtomsAdaptor.get_structure(atoms), folder)
+def label_of(atoms, static_maker=None, folder=None):
+    return label_one(static_maker or maker(), AseAtomsAdaptor.get_structure(atoms), folder)
 
 
 def direct(atoms, **changed):
@@ -72,7 +72,8 @@ def direct(atoms, **changed):
 @needs_gpaw
 def test_numbers_are_gpaws(in_tmp):
     atoms = distorted()
-    label, expected = label_of(atoms, folder="run"), direct(atoms)
+    label = label_of(atoms, folder="run")
+    expected = direct(atoms)
     assert label.converged
     assert label.energy == pytest.approx(expected.get_potential_energy(), abs=1e-6)
     assert label.free_energy == pytest.approx(
@@ -87,8 +88,8 @@ def test_numbers_are_gpaws(in_tmp):
 
 @needs_gpaw
 def test_the_mesh_is_centred_at_gamma():
-    made = maker(kpoint_length=6.0)  # 6/3.8: 2, 2, 2
-    label = label_of(distorted(), made)
+    static_maker = maker(kpoint_length=6.0)  # 6/3.8: 2, 2, 2
+    label = label_of(distorted(), static_maker)
     expected = direct(distorted(), kpts={"size": (2, 2, 2), "gamma": True})
     assert label.energy == pytest.approx(expected.get_potential_energy(), abs=1e-6)
 
@@ -143,11 +144,11 @@ def test_failures_have_their_reason(changed, reason, words):
 @needs_gpaw
 def test_the_engine_in_a_campaign():
     params = LabelParams(engine="gpaw-pbe", walltime=60, **CHEAP)
-    made = make_static_maker(params)
-    assert made == maker(walltime=60)
-    assert engine_of(made).name == "GPAW PBE"
-    assert labels_per_job(params, made) == 1
-    assert engine_of(made).hash == engine_of(maker()).hash
+    static_maker = make_static_maker(params)
+    assert static_maker == maker(walltime=60)
+    assert engine_of(static_maker).name == "GPAW PBE"
+    assert labels_per_job(params, static_maker) == 1
+    assert engine_of(static_maker).hash == engine_of(maker()).hash
 
 
 @needs_gpaw
@@ -219,16 +220,19 @@ def test_no_setups_blame_no_structure(monkeypatch):
 @pytest.mark.slow
 def test_forces_and_stress_are_derivatives_of_the_free_energy():
     """Along a random displacement and a random strain, each by four-point central differences."""
-    atoms, made, rng = distorted(), maker(cutoff=400.0), np.random.default_rng(5)
-    label = label_of(atoms, made)
-    direction, strain = rng.normal(size=(2, 3)), rng.normal(size=(3, 3))
+    atoms = distorted()
+    static_maker = maker(cutoff=400.0)
+    rng = np.random.default_rng(5)
+    label = label_of(atoms, static_maker)
+    direction = rng.normal(size=(2, 3))
+    strain = rng.normal(size=(3, 3))
     strain = (strain + strain.T) / 2
 
     def moved(x):
         return Atoms(atoms, positions=atoms.positions + x * direction)
 
     def derivative(changed, step):
-        energies = [label_of(changed(n * step), made).free_energy for n in (-2, -1, 1, 2)]
+        energies = [label_of(changed(n * step), static_maker).free_energy for n in (-2, -1, 1, 2)]
         return np.dot((1, -8, 8, -1), energies) / (12 * step)
 
     assert derivative(moved, 0.01) == pytest.approx(-(label.forces * direction).sum(), abs=5e-3)

@@ -32,9 +32,9 @@ def test_the_last_ionic_step_counts(tmp_path):
         + TOTAL.format(total=-0.1)
         + table("x", 1.6, -1.7)
     )
-    found = outcar(tmp_path, text)
-    assert [row["tot"] for row in found["magnetization"]] == [1.6, -1.7]
-    assert found["total_magnetization"] == -0.1
+    moments = outcar(tmp_path, text)
+    assert [row["tot"] for row in moments["magnetization"]] == [1.6, -1.7]
+    assert moments["total_magnetization"] == -0.1
 
 
 @pytest.mark.parametrize(

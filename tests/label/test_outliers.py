@@ -11,7 +11,7 @@ PARAMS = OutlierParams()
 
 
 def labelled(seed, offset=0.0, energy=0.0, force=0.0, noise=0.02, stress=None):
-    """A cell whose label is the model's, with an offset (eV/atom), noise, and maybe something wrong."""
+    """Make a cell whose label is the model's, with an offset (eV/atom), noise or a fault."""
     rng = np.random.default_rng(seed)
     atoms = rattled("Si", 1, seed=seed)
     model = atoms.copy()
@@ -39,7 +39,8 @@ def test_an_offset_and_noise_are_nothing_odd(offset):
 
 def test_what_is_wrong_is_named_with_its_numbers():
     frames = good()
-    frames[7], frames[30] = labelled(7, energy=2.0), labelled(30, force=5.0)
+    frames[7] = labelled(7, energy=2.0)
+    frames[30] = labelled(30, force=5.0)
     odd = odd_labels(frames, Spring(), PARAMS)
     assert sorted(odd) == [7, 30]
     assert "energy +2" in odd[7]

@@ -7,8 +7,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_page_is_up_to_date():
-    made = runpy.run_path(str(DOCS / "presets.py"))["text"]()
-    assert (DOCS / "presets.md").read_text() == made, "run `python docs/presets.py`"
+    page = runpy.run_path(str(DOCS / "presets.py"))["text"]()
+    assert (DOCS / "presets.md").read_text() == page, "run `python docs/presets.py`"
 
 
 def test_it_has_the_papers_settings():

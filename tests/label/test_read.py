@@ -1,4 +1,4 @@
-"""One convention out of every document: numbers against the calculator's own, and against a hand-made VASP task."""
+"""One convention out of every document, against a calculator and a VASP task made by hand."""
 
 import json
 
@@ -63,7 +63,8 @@ def test_forcefield_numbers_are_the_calculators(form):
 
 def test_stress_is_the_strain_derivative_of_the_energy():
     structure = AseAtomsAdaptor.get_structure(alloy())
-    maker, h = emt_maker(), 1e-4
+    maker = emt_maker()
+    h = 1e-4
     label = read_label(run_static(maker, structure), structure)
     for i, j in [(0, 0), (1, 1), (0, 2)]:
         energies = []
@@ -81,7 +82,7 @@ def test_stress_is_the_strain_derivative_of_the_energy():
 def vasp_task(
     structure, forces, stress_kbar, e0=-10.0, free=-10.011, completed="successful", steps=12
 ):
-    """What matters of emmet's TaskDoc, as it comes back from MongoDB."""
+    """Make the parts of emmet's TaskDoc that matter, as MongoDB gives them back."""
     calc = {
         "vasp_version": "6.4.2",
         "has_vasp_completed": completed,
@@ -189,7 +190,8 @@ def test_a_left_handed_cell_is_turned_back(salt):
     turned = Structure(
         -left.lattice.matrix, left.species, left.frac_coords
     )  # as pymatgen's POSCAR does
-    forces, stress = np.arange(12.0).reshape(4, 3), np.diag([1.0, 2.0, 3.0])
+    forces = np.arange(12.0).reshape(4, 3)
+    stress = np.diag([1.0, 2.0, 3.0])
     label = read_label(vasp_task(turned, (-forces).tolist(), stress.tolist()), left)
     np.testing.assert_array_equal(label.forces, forces)
     np.testing.assert_allclose(label.stress, -stress / 1602.1766208, atol=1e-10)
@@ -202,10 +204,8 @@ def test_a_rotated_cell_is_turned_back():
         structure.lattice.matrix @ rotation, structure.species, structure.frac_coords
     )
     maker = emt_maker()
-    here, there = (
-        read_label(run_static(maker, structure)),
-        read_label(run_static(maker, rotated), structure),
-    )
+    here = read_label(run_static(maker, structure))
+    there = read_label(run_static(maker, rotated), structure)
     np.testing.assert_allclose(there.forces, here.forces, atol=1e-9)
     np.testing.assert_allclose(there.stress, here.stress, atol=1e-9)
 
@@ -235,14 +235,17 @@ def test_documents_without_forces_are_an_error(salt):
 
 
 def test_unconverged_and_absurd_numbers_are_failed_labels(salt):
-    zeros, eye = np.zeros((4, 3)), np.eye(3).tolist()
+    zeros = np.zeros((4, 3))
+    eye = np.eye(3).tolist()
     out_of_steps = read_label(
         vasp_task(salt, zeros.tolist(), eye, completed="failed", steps=200), salt
     )
     assert (out_of_steps.converged, out_of_steps.reason) == (False, Reason.SCF_NOT_CONVERGED)
     assert "200" in out_of_steps.evidence
-    huge, nan = zeros.copy(), zeros.copy()
-    huge[0, 0], nan[0, 0] = 1e5, np.nan
+    huge = zeros.copy()
+    huge[0, 0] = 1e5
+    nan = zeros.copy()
+    nan[0, 0] = np.nan
     for forces, energy in [(huge, -10.0), (nan, -10.0), (zeros, np.nan), (zeros, 1e9)]:
         label = read_label(vasp_task(salt, forces.tolist(), eye, e0=energy), salt)
         assert (label.converged, label.reason) == (False, Reason.INCONSISTENT_OUTPUT)
@@ -301,7 +304,7 @@ def test_how_a_task_says_that_it_went_well(salt, state, ok):
 
 
 def test_the_state_of_a_run_that_moved_is_of_its_ions(salt):
-    """emmet calls a relaxation failed that ran out of ionic steps; each of its steps has converged all the same."""
+    """emmet calls a relaxation failed that ran out of ionic steps; its steps have converged."""
     doc = vasp_task(
         salt, np.zeros((4, 3)).tolist(), np.eye(3).tolist(), completed="failed", steps=20
     )
@@ -331,10 +334,11 @@ def test_electronic_steps_that_were_cut_short(salt):
 
 
 def test_cell_energies_and_forces_of_one_ionic_step(salt):
-    """The document's own output has the final cell, and an E₀ that some versions of VASP write wrongly."""
+    """The document's output has the final cell, and an E₀ that some versions of VASP get wrong."""
     moved = salt.copy()
     moved.translate_sites([0], [0.2, 0, 0])
-    forces, stress = np.arange(12.0).reshape(4, 3), np.diag([10.0, 20.0, 30.0])
+    forces = np.arange(12.0).reshape(4, 3)
+    stress = np.diag([10.0, 20.0, 30.0])
     doc = vasp_task(moved, (forces + 1).tolist(), np.eye(3).tolist(), e0=-99.0)
     calc = doc["calcs_reversed"][0]
     calc["input"]["incar"] |= {"NSW": 2, "IBRION": 0}

@@ -11,8 +11,10 @@ def write_potcars(folder: Path, functional: str = "POT_GGA_PAW_PBE_54") -> Path:
         target = folder / functional / f"POTCAR.{symbol}"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(
-            f"  PAW_PBE {symbol} 01Jan2000\n   {electrons}.00000000000000\n parameters from PSCTR are:\n"
-            f"   VRHFIN ={symbol.split('_')[0]}: s2p2\n   LEXCH  = PE\n   EATOM  =   103.0669 eV,    7.5752 Ry\n\n"
+            f"  PAW_PBE {symbol} 01Jan2000\n   {electrons}.00000000000000\n"
+            f" parameters from PSCTR are:\n"
+            f"   VRHFIN ={symbol.split('_')[0]}: s2p2\n   LEXCH  = PE\n"
+            f"   EATOM  =   103.0669 eV,    7.5752 Ry\n\n"
             f"   TITEL  = PAW_PBE {symbol} 01Jan2000\n   LULTRA =        F    use ultrasoft PP ?\n"
             f"   POMASS =   28.085; ZVAL   =    {electrons}.000    mass and valenz\n"
             "   ENMAX  =  245.345; ENMIN  =  184.009 eV\n"

@@ -1,4 +1,4 @@
-"""The engine behind the stand-in VASP: a pair potential that tells species apart and starts in no time."""
+"""The engine behind the stand-in VASP: a pair potential of two species that starts in no time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATOM = -4.0  # eV per atom: custodian stops runs whose energy is positive
 
 
 class PairPotential(Calculator):
-    """E = Σ_i E_atom + ½ Σ φ(r), a Morse function of r over the sum of radii, brought to zero at 4.5 Å."""
+    """E = Σ_i E_atom + ½ Σ φ(r), a Morse function that is brought to zero at 4.5 Å."""
 
     implemented_properties = ("energy", "forces", "stress")
 
@@ -43,6 +43,7 @@ class PairPotential(Calculator):
 def _morse(r, bond, unlike):
     """φ (eV) and φ' (eV/Å)."""
     depth = np.where(unlike, 1.3, 0.9)
-    decay, inside = np.exp(-1.6 * (r - 1.05 * bond)), 1 - (r / CUTOFF) ** 2
+    decay = np.exp(-1.6 * (r - 1.05 * bond))
+    inside = 1 - (r / CUTOFF) ** 2
     well, steep = depth * (decay**2 - 2 * decay), depth * 2 * 1.6 * (decay - decay**2)
     return well * inside**2, steep * inside**2 - well * 4 * inside * r / CUTOFF**2

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""A stand-in for VASP in tests: reads and writes its files, with another engine's numbers. It is not VASP.
+"""A stand-in for VASP in tests: VASP's files with another engine's numbers. It is not VASP.
 
 STANDIN_ENGINE   "module:callable" that makes an ASE calculator; default pair:PairPotential
-STANDIN_FAULTS   "crash=0.1 hang=0.05 …": shares of cells, told apart by a hash of the cell, that fail in these ways
+STANDIN_FAULTS   "crash=0.1 hang=0.05 …": shares of cells, chosen by a hash, that fail in these ways
 STANDIN_UNCONVERGED_STEP   number of an ionic step whose electronic steps never end
 STANDIN_CONVERGES   INCAR tags, "ALGO=Damped TIME=0.1", without which the electronic steps never end
 
@@ -27,7 +27,7 @@ STEP = float(os.environ.get("STANDIN_STEP", "0"))  # s
 
 
 def fault(atoms) -> str:
-    """Which fault this cell has, "" for none."""
+    """Return the fault that this cell has, "" for none."""
     digits = (
         np.round([*atoms.cell.array, *atoms.positions], 2) + 0.0
     )  # the same on another processor
@@ -48,7 +48,7 @@ def calculator():
 def electronic_steps(
     free: float, entropy: float, incar: dict[str, str], converges: bool, ionic: int
 ) -> tuple[list[float], bool]:
-    """F after each step, until it changes by less than EDIFF, NELM is reached, or STOPCAR says LABORT."""
+    """Return F after each step, up to EDIFF, NELM or a STOPCAR with LABORT."""
     steps: list[float] = []
     for number in range(1, int(incar.get("NELM", 60)) + 1):
         off = 0.1**number if converges else 0.3 * (-1) ** number
@@ -69,7 +69,8 @@ def electronic_steps(
 
 def main() -> None:
     start = time.perf_counter()
-    incar, atoms = files.read_incar(), files.read_poscar()
+    incar = files.read_incar()
+    atoms = files.read_poscar()
     name = fault(atoms)
     print(
         " running on    1 total cores\n distrk:  each k-point on    1 cores,    1 groups",
@@ -97,7 +98,7 @@ def main() -> None:
 
 
 class Run:
-    """What the ionic steps have printed so far."""
+    """The numbers that the ionic steps have printed so far."""
 
     def __init__(self, name: str, incar: dict[str, str]):
         self.name = name
@@ -111,15 +112,13 @@ class Run:
         """Electronic steps, energies, forces and stress of the cell as it is."""
         name, incar = self.name, self.incar
         atoms.calc = calculator()
-        free, forces, stress = (
-            atoms.get_potential_energy(),
-            atoms.get_forces(),
-            atoms.get_stress(voigt=False),
-        )
+        free = atoms.get_potential_energy()
+        forces = atoms.get_forces()
+        stress = atoms.get_stress(voigt=False)
         slope = 2.0 if name == "metal" else 0.2  # eV⁻¹ per atom
         entropy = -slope * float(incar.get("SIGMA", 0.2)) ** 2 * len(atoms)
-        wanted = [entry.split("=") for entry in os.environ.get("STANDIN_CONVERGES", "").split()]
-        converges = all(incar.get(tag, "").upper() == value.upper() for tag, value in wanted)
+        required = [entry.split("=") for entry in os.environ.get("STANDIN_CONVERGES", "").split()]
+        converges = all(incar.get(tag, "").upper() == value.upper() for tag, value in required)
         converges &= name != "unconverged" and number != int(
             os.environ.get("STANDIN_UNCONVERGED_STEP", "0")
         )
@@ -148,7 +147,7 @@ class Run:
 
 
 def move(atoms, incar: dict[str, str], number: int) -> None:
-    """What VASP does after the forces of each step, the last one as well: ions, and the cell with ISIF = 3."""
+    """Move the ions, and the cell with ISIF = 3, as VASP does after the forces of each step."""
     rng = np.random.default_rng(number)
     if incar.get("ISIF") == "3":
         atoms.set_cell(

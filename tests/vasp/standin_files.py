@@ -1,4 +1,4 @@
-"""VASP's files as the stand-in reads and writes them: units, signs, order of atoms and digits are VASP's."""
+"""VASP's files as the stand-in reads and writes them, in VASP's units, signs, order and digits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_poscar() -> Atoms:
 
 
 def read_mesh(atoms: Atoms, incar: dict[str, str]) -> tuple[str, list[int]]:
-    """Style and divisions of KPOINTS; without one those of KSPACING, which is 0.5 Å⁻¹ if it is not there."""
+    """Return style and divisions of KPOINTS; without one those of KSPACING (0.5 Å⁻¹ by default)."""
     if not Path("KPOINTS").is_file():
         lengths = 2 * np.pi * np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
         return "Gamma", [
@@ -64,12 +64,13 @@ def pseudopotentials() -> list[tuple[str, float]]:
             for symbol in Path("POTCAR.spec").read_text().split()
         ]
     text = Path("POTCAR").read_text()
-    titles, valences = re.findall(r"TITEL *= *(.*)", text), re.findall(r"ZVAL *= *([\d.]+)", text)
+    titles = re.findall(r"TITEL *= *(.*)", text)
+    valences = re.findall(r"ZVAL *= *([\d.]+)", text)
     return [(title.strip(), float(z)) for title, z in zip(titles, valences, strict=True)]
 
 
 def write_outcar_head() -> None:
-    """What VASP prints before the first electronic step."""
+    """Write what VASP prints before the first electronic step."""
     Path("OUTCAR").write_text(
         " vasp.6.4.2 20Jul23 (a stand-in, not VASP)\n running on    1 total cores\n"
         "   number of bands    NBANDS=     16\n"
@@ -83,7 +84,8 @@ def write_outcar_step(number: int, free: float, entropy: float, ionic: int = 1) 
     """One electronic step; F and −TS in eV."""
     with Path("OUTCAR").open("a") as file:
         file.write(
-            f"\n--------------------------------------- Iteration {ionic:6d}({number:4d})  ---------------\n"
+            f"\n--------------------------------------- Iteration {ionic:6d}({number:4d})"
+            f"  ---------------\n"
             f"  entropy T*S    EENTRO =     {entropy:15.8f}\n"
             f"  free energy    TOTEN  =     {free:15.8f} eV\n"
             "     LOOP:  cpu time    0.0100: real time    0.0100\n"
@@ -110,7 +112,7 @@ def expanded(text: str) -> list[float]:
 
 
 def final_moments(starting: list[float]) -> list[float]:
-    """What the stand-in ends with: made up, and other for each place in POSCAR."""
+    """Make up final moments, another one for each position in POSCAR."""
     return [round(0.8 * moment + 0.001 * number, 3) for number, moment in enumerate(starting, 1)]
 
 
@@ -145,16 +147,18 @@ def write_outcar_ionic(free: float, entropy: float, converged: bool) -> None:
     why = "because EDIFF is reached" if converged else "EDIFF was not reached (unconverged)"
     with Path("OUTCAR").open("a") as file:
         file.write(
-            f"------------------------ aborting loop {why} ----------------------------------------\n"
+            f"------------------------ aborting loop {why} "
+            f"----------------------------------------\n"
             "    total drift:                                0.000000      0.000000      0.000000\n"
             f"  free  energy   TOTEN  =     {free:15.8f} eV\n\n"
-            f"  energy  without entropy= {free - entropy:15.8f}  energy(sigma->0) = {free - entropy / 2:15.8f}\n"
+            f"  energy  without entropy= {free - entropy:15.8f}"
+            f"  energy(sigma->0) = {free - entropy / 2:15.8f}\n"
             "     LOOP+:  cpu time    0.1000: real time    0.1000\n"
         )
 
 
 def write_outcar_tail(seconds: float) -> None:
-    """What VASP prints at the end."""
+    """Write what VASP prints at the end."""
     with Path("OUTCAR").open("a") as file:
         file.write(
             f"                         Elapsed time (sec): {seconds:12.3f}\n"
@@ -167,11 +171,13 @@ def write_oszicar(steps: list[list[float]], free: list[float], e0: list[float]) 
     rows = []
     for number, (energies, f, e) in enumerate(zip(steps, free, e0, strict=True), 1):
         rows.append(
-            "       N       E                     dE             d eps       ncg     rms          rms(c)"
+            "       N       E                     dE             d eps       ncg     rms"
+            "          rms(c)"
         )
         for step, (energy, before) in enumerate(zip(energies, [0.0, *energies], strict=False), 1):
             rows.append(
-                f"DAV: {step:3d}    {energy:19.12E}   {energy - before:12.5E}   0.00000E+00   100   0.100E-02"
+                f"DAV: {step:3d}    {energy:19.12E}   {energy - before:12.5E}"
+                f"   0.00000E+00   100   0.100E-02"
             )
         rows.append(f"{number:4d} F= {_fortran(f)} E0= {_fortran(e)}  d E ={_fortran(f - e)}")
     Path("OSZICAR").write_text("\n".join(rows) + "\n")
@@ -197,11 +203,7 @@ def calculation(
     Energies in eV, by the names that VASP gives them; forces in eV/Å; stress in kBar, positive
     under compression.
     """
-    scsteps = "".join(
-        f"  <scstep>\n{_energy({'e_fr_energy': e, 'e_wo_entrp': e - entropy, 'e_0_energy': e - entropy / 2})}"
-        "  </scstep>\n"
-        for e in steps
-    )
+    scsteps = "".join(f"  <scstep>\n{_scf_energy(e, entropy)}  </scstep>\n" for e in steps)
     body = _structure(atoms) + _rows("forces", forces) + _rows("stress", stress) + _energy(energies)
     return f" <calculation>\n{scsteps}{body} </calculation>\n"
 
@@ -212,6 +214,8 @@ def write_vasprun(
     """vasprun.xml: the cell at the start, the ionic steps, and the cell at the end."""
     style, mesh = read_mesh(first, incar)
     points = np.array(list(itertools.product(*[np.arange(n) / n for n in mesh])))
+    weights = np.full((len(points), 1), 1 / len(points))
+    steps = "".join(calculations)
     text = f"""<?xml version="1.0" encoding="ISO-8859-1"?>
 <modeling>
  <generator>
@@ -226,16 +230,16 @@ def write_vasprun(
    <v type="int" name="divisions">{" ".join(f"{n:8d}" for n in mesh)}</v>
    <v name="usershift">0.0 0.0 0.0</v>
   </generation>
-{_rows("kpointlist", points)}{_rows("weights", np.full((len(points), 1), 1 / len(points)))} </kpoints>
+{_rows("kpointlist", points)}{_rows("weights", weights)} </kpoints>
  <parameters>
 {"".join(_tag(*item) for item in _parameters(incar, first).items())} </parameters>
-{_atominfo(first)}{_structure(first, "initialpos")}{"".join(calculations)}{_structure(last, "finalpos")}</modeling>
+{_atominfo(first)}{_structure(first, "initialpos")}{steps}{_structure(last, "finalpos")}</modeling>
 """
     Path("vasprun.xml").write_text(text)
 
 
 def _parameters(incar: dict[str, str], atoms: Atoms) -> dict[str, str]:
-    """What VASP takes where INCAR says nothing, and what it says."""
+    """Return INCAR's tags, and what VASP takes where INCAR says nothing."""
     symbols = atoms.get_chemical_symbols()
     valences = [z for _, z in pseudopotentials()]
     electrons = sum(
@@ -279,7 +283,8 @@ def _atominfo(atoms: Atoms) -> str:
     kinds = list(dict.fromkeys(symbols))
     one = "".join(f"    <rc><c>{s:2s}</c><c>{kinds.index(s) + 1:4d}</c></rc>\n" for s in symbols)
     all_ = "".join(
-        f"    <rc><c>{symbols.count(s):4d}</c><c>{s:2s}</c><c>1.0</c><c>{z}</c><c> {title} </c></rc>\n"
+        f"    <rc><c>{symbols.count(s):4d}</c><c>{s:2s}</c><c>1.0</c><c>{z}</c>"
+        f"<c> {title} </c></rc>\n"
         for s, (title, z) in zip(kinds, pseudopotentials(), strict=True)
     )
     return (
@@ -291,10 +296,8 @@ def _atominfo(atoms: Atoms) -> str:
 
 def _structure(atoms: Atoms, name: str = "") -> str:
     head = f'  <structure name="{name}" >\n' if name else "  <structure>\n"
-    basis, positions = (
-        _rows("basis", atoms.cell.array),
-        _rows("positions", atoms.get_scaled_positions(wrap=False)),
-    )
+    basis = _rows("basis", atoms.cell.array)
+    positions = _rows("positions", atoms.get_scaled_positions(wrap=False))
     return f"{head}   <crystal>\n{basis}   </crystal>\n{positions}  </structure>\n"
 
 
@@ -303,6 +306,17 @@ def _rows(name: str, rows) -> str:
         "    <v>" + " ".join(f"{x:16.8f}" for x in row) + " </v>\n" for row in np.asarray(rows)
     )
     return f'   <varray name="{name}" >\n{body}   </varray>\n'
+
+
+def _scf_energy(energy: float, entropy: float) -> str:
+    """Write the energies of an electronic step, of F and of the entropy T S."""
+    return _energy(
+        {
+            "e_fr_energy": energy,
+            "e_wo_entrp": energy - entropy,
+            "e_0_energy": energy - entropy / 2,
+        }
+    )
 
 
 def _energy(values: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""A campaign whose labels come through VASP's files under FireWorks and custodian, a third of the runs failing."""
+"""A campaign with labels through VASP's files and custodian, of which a third fails."""
 
 import ast
 import os
@@ -46,8 +46,8 @@ def handler(name, **arguments):
 def campaign(tmp_path):
     """One iteration of seconds, on the preset that users run."""
     config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text())
-    explore = {"temperatures": [600], "entropy_weights": [3], "pressures": [0, 10], "steps": 40, "warm_up": 5,
-               "ramp": 5, "batch_size": 4}  # fmt: skip
+    explore = {"temperatures": [600], "entropy_weights": [3], "pressures": [0, 10]}
+    explore |= {"steps": 40, "warm_up": 5, "ramp": 5, "batch_size": 4}
     run = {
         "vasp_cmd": STANDIN,
         "vasp_gamma_cmd": STANDIN,
@@ -79,9 +79,10 @@ def command(potcars, *arguments):
     hidden = {
         name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
     }
-    own = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    settings = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent"}
+    settings |= {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     faults = " ".join(f"{name}=0.04" for name in FAULTS)
-    env = {**hidden, **own, "PMG_VASP_PSP_DIR": str(potcars), "STANDIN_FAULTS": faults}
+    env = {**hidden, **settings, "PMG_VASP_PSP_DIR": str(potcars), "STANDIN_FAULTS": faults}
     program = [*PROGRAM, *map(str, arguments)]
     return subprocess.run(
         program, env=env, capture_output=True, text=True, timeout=280, check=False
@@ -136,7 +137,8 @@ def test_a_campaign_with_a_third_of_failures_finishes_and_says_so(campaign, potc
     code = (
         "from entropy_flows.store import connect\n"
         "db = connect()\n"
-        "rows = [(d['converged'], d['reason'], d['evidence'], d.get('split')) for d in db.labels.find()]\n"
+        "rows = [(d['converged'], d['reason'], d['evidence'], d.get('split'))\n"
+        "        for d in db.labels.find()]\n"
         "print([rows, db.structures.count_documents({}), db.fireworks.distinct('state')])\n"
     )
     shown = command(potcars, "database", campaign, "--", sys.executable, "-c", code)

@@ -1,4 +1,4 @@
-"""An engine that can label nothing is told from a cell that cannot be labelled, before anything runs."""
+"""An engine that can label nothing is no cell's fault, and is found before anything runs."""
 
 import sys
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def test_no_vasp(vasp, silicon, command, word):
 
 
 @pytest.mark.parametrize(
-    ("command", "missing"),
+    ("command", "program"),
     [
         ("env -i vasp_std_of_nobody", "vasp_std_of_nobody"),
         ("env -u HOME /nowhere/vasp_gam", "/nowhere/vasp_gam"),
@@ -112,9 +112,9 @@ def test_no_vasp(vasp, silicon, command, word):
         ("bash -c 'module load vasp; srun vasp_std'", None),
     ],
 )
-def test_vasp_after_another_program(vasp, command, missing):
-    found = engine_of(vasp(vasp_cmd=command, vasp_gamma_cmd=command)).missing_here()
-    assert found is None if missing is None else found.startswith(f"no {missing!r}")
+def test_vasp_after_another_program(vasp, command, program):
+    missing = engine_of(vasp(vasp_cmd=command, vasp_gamma_cmd=command)).missing_here()
+    assert missing is None if program is None else missing.startswith(f"no {program!r}")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,8 @@ def test_vasp_after_another_program(vasp, command, missing):
         "bash: line 1: vasp_std: command not found",
         "slurmstepd: error: execve(): vasp_std: No such file or directory",
         "mpirun was unable to find the specified executable file",
-        "vasp_std: error while loading shared libraries: libmkl_intel_lp64.so.2: cannot open shared object file",
+        "vasp_std: error while loading shared libraries: libmkl_intel_lp64.so.2: "
+        "cannot open shared object file",
     ],
 )
 def test_a_launcher_that_does_not_find_vasp(vasp, silicon, tmp_path, words):

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with VASP ends as a row with the right reason, and what custodian mends is looked at."""
+"""All faults of VASP end as a row with the right reason, and custodian's repairs are checked."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_a_hang_is_ended_by_custodian(vasp, silicon, monkeypatch):
 
 
 def test_a_run_that_was_stopped_for_time_is_no_label(vasp, silicon, monkeypatch):
-    """STOPCAR ends the steps early with all files in order, which passes for converged, and custodian says nothing."""
+    """STOPCAR ends the steps early with all files in order, and custodian says nothing."""
     monkeypatch.setenv("STANDIN_STEP", "0.5")
     handler = WalltimeHandler(wall_time=1, buffer_time=0, electronic_step_stop=True)
     label = label_one(vasp(incar={"EDIFF": 1e-12}, handlers=[handler]), silicon)
@@ -96,35 +96,36 @@ def test_repairs_that_keep_the_numbers_are_labels_and_recorded(
 
 def test_a_share_of_cells_has_a_fault_and_keeps_it(silicon, monkeypatch):
     monkeypatch.setenv("STANDIN_FAULTS", "crash=0.1 out_of_memory=0.2")
-    rng, found = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    reasons = []
     for _ in range(200):
         cell = to_atoms(silicon)
         cell.positions += rng.normal(scale=0.1, size=(8, 3))
-        found.append(standin.fault(cell))
-        assert standin.fault(cell) == found[-1]
-    assert 8 <= found.count("crash") <= 35
-    assert 20 <= found.count("out_of_memory") <= 65
+        reasons.append(standin.fault(cell))
+        assert standin.fault(cell) == reasons[-1]
+    assert 8 <= reasons.count("crash") <= 35
+    assert 20 <= reasons.count("out_of_memory") <= 65
 
 
 # --- other settings where the electronic steps ran out
 
 
 @pytest.mark.parametrize(
-    ("needs", "scf_retries", "retried"),
+    ("required", "scf_retries", "retried"),
     [("BMIX=0.0001 AMIX=0.05", 2, 2), ("ALGO=Damped", 1, 1)],
 )
 def test_scf_retries_lead_to_the_same_numbers_or_gives_up(
-    vasp, silicon, monkeypatch, tmp_path, needs, scf_retries, retried
+    vasp, silicon, monkeypatch, tmp_path, required, scf_retries, retried
 ):
     maker = vasp(incar={"NELM": 12}, max_errors=2)
     easy = label_one(maker, silicon, tmp_path / "easy")
-    monkeypatch.setenv("STANDIN_CONVERGES", needs)
+    monkeypatch.setenv("STANDIN_CONVERGES", required)
     label = label_one(maker, silicon, tmp_path / "hard", scf_retries=scf_retries)
     folders = sorted(path.name for path in (tmp_path / "hard").glob("again_*"))
     assert folders == [f"again_{n}" for n in range(1, retried + 1)]
     assert len(label.provenance["scf_retries"]) == retried
     assert {"ALGO", "NELM"} <= label.provenance["scf_retries"][-1].keys()
-    if "Damped" in needs:
+    if "Damped" in required:
         assert (label.reason, label.energy) == (Reason.SCF_NOT_CONVERGED, None)
         return
     assert label.converged, label.evidence

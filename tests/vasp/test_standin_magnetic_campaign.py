@@ -1,4 +1,4 @@
-"""A whole campaign of magnetic cells: explored, refined, anchored and topped-up cells all keep their atoms' moments."""
+"""A whole campaign of magnetic cells: the cells of all stages keep their atoms' moments."""
 
 import ast
 import gzip
@@ -22,7 +22,8 @@ DUMP = (
     "from entropy_flows.store import connect\n"
     "db = connect()\n"
     "cells = {d['_id']: (d['stage'], d['structure']) for d in db.structures.find()}\n"
-    "rows = [(*cells[d['structure']], d['converged'], d.get('magmoms'), d.get('provenance', {}).get('directory'))\n"
+    "rows = [(*cells[d['structure']], d['converged'], d.get('magmoms'),\n"
+    "         d.get('provenance', {}).get('directory'))\n"
     "        for d in db.labels.find()]\n"
     "print([[stage, {k: v for k, v in cell.items() if k in ('lattice', 'sites')}, ok, m, where]\n"
     "       for stage, cell, ok, m, where in rows])\n"
@@ -33,8 +34,9 @@ def command(potcars, *arguments):
     hidden = {
         name: value for name, value in os.environ.items() if not name.startswith("ENTROPY_FLOWS_")
     }
-    own = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    env = {**hidden, **own, "PMG_VASP_PSP_DIR": str(potcars), "STANDIN_FAULTS": "crash=0.3"}
+    settings = {"ENTROPY_FLOWS_CONFIG_FILE": "/nonexistent"}
+    settings |= {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    env = {**hidden, **settings, "PMG_VASP_PSP_DIR": str(potcars), "STANDIN_FAULTS": "crash=0.3"}
     program = [*PROGRAM, *map(str, arguments)]
     return subprocess.run(
         program, env=env, capture_output=True, text=True, timeout=800, check=False
@@ -74,8 +76,8 @@ def campaign(tmp_path):
         "phases": [{"name": "salt", "file": "salt.json", "magmoms": MOMENTS}],
         "global_fingerprint": {"cutoff": 4.5, "natx": 16},
         "local_fingerprint": {"cutoff": 3.0, "natx": 8},
-        "explore": {"temperatures": [600], "entropy_weights": [3], "pressures": [0, 1], "steps": 40, "warm_up": 5,
-                    "ramp": 5, "batch_size": 4},
+        "explore": {"temperatures": [600], "entropy_weights": [3], "pressures": [0, 1],
+                    "steps": 40, "warm_up": 5, "ramp": 5, "batch_size": 4},
         "select": {"theta_min": 0.01, "max_labels": 8},
         "refine": {"max_candidates": 2, "max_steps": 2},
         "anchors": {"fraction": 0.2, "pressures": [0]},

@@ -1,4 +1,4 @@
-"""Antiferromagnetic NiO from the seed to the label and out of the database: each atom has its own moment everywhere."""
+"""Antiferromagnetic NiO from seed to label and database: each atom keeps its own moment."""
 
 import gzip
 from pathlib import Path
@@ -34,7 +34,7 @@ DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Ni"
 
 
 def interleaved():
-    """Two formula units, O first and in turns, each atom with a moment of its own, slightly off their places."""
+    """Make two formula units, O first and in turns, displaced, each atom with its own moment."""
     lattice = [[4.2, 0, 0], [0.1, 4.2, 0], [0, -0.2, 4.3]]
     coords = [
         [0.51, 0, 0],
@@ -111,7 +111,7 @@ def test_without_spin_there_is_nothing_to_keep(vasp, tmp_path):
 
 @pytest.fixture
 def afm():
-    """The example's seed, one primitive cell of it, and a few steps of dynamics as a batch of a campaign."""
+    """Make the example's seed, a primitive cell of it, and a batch of a few MD steps."""
     campaign = load_campaign(EXAMPLES / "nio_vasp.yaml")
     small = campaign.phases[0].model_copy(update={"supercell": (1, 1, 1)})
     campaign = campaign.model_copy(update={"phases": (small,)})

@@ -1,4 +1,4 @@
-"""Cell and label of one moment: runs in which VASP moves the ions once more after the forces of each step."""
+"""Cell and label of one ionic step: VASP moves the ions once more after its forces."""
 
 import bz2
 import gzip
@@ -199,11 +199,12 @@ def test_convergence_is_told_step_by_step(tmp_path, monkeypatch):
 
 
 def test_steps_of_vasps_own_force_field_are_no_labels(md):
-    """A run that learns calculates some steps, and predicts the others, which stand outside of <calculation>."""
+    """A run that learns predicts some steps, which stand outside of <calculation>."""
     text = md.read_text().replace(
         "</incar>", ' <i type="logical" name="ML_LMLFF"> T  </i>\n </incar>'
     )
-    start, end = text.index("<calculation>"), text.index('<structure name="finalpos"')
+    start = text.index("<calculation>")
+    end = text.index('<structure name="finalpos"')
     predicted = text[text.index("<structure>") : text.index("</calculation>")]
     head, steps, tail = text[:start], text[start:end], text[end:]
     md.write_text(
@@ -238,7 +239,7 @@ def test_a_density_that_was_kept_is_no_label(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("tags", "own"),
+    ("tags", "is_own"),
     [
         (MD, True),
         ({"NSW": 3, "IBRION": 2, "ISIF": 2}, True),
@@ -246,9 +247,9 @@ def test_a_density_that_was_kept_is_no_label(tmp_path, monkeypatch):
         ({**MD, "ENCUT": 520}, False),
     ],
 )
-def test_steps_in_a_fixed_cell_are_the_campaigns_own(tmp_path, monkeypatch, tags, own):
+def test_steps_in_a_fixed_cell_are_the_campaigns_own(tmp_path, monkeypatch, tags, is_own):
     (frame,) = read_files(run_vasp(tmp_path / "run", monkeypatch, **tags))
-    assert is_run_of(frame, make_static_maker(LabelParams(kpoint_length=10))) is own
+    assert is_run_of(frame, make_static_maker(LabelParams(kpoint_length=10))) is is_own
 
 
 def test_runs_are_found_by_content_and_behind_links(tmp_path, monkeypatch):

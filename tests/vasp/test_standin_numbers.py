@@ -1,4 +1,4 @@
-"""Numbers through VASP's files, atomate2, custodian and emmet are the engine's behind, in our units and signs."""
+"""Numbers that went through VASP's files, atomate2 and custodian are still the engine's."""
 
 import gzip
 
@@ -69,8 +69,9 @@ def test_numbers_are_the_engines(vasp, cell):
 
 
 def test_forces_are_derivatives_of_the_free_energy():
-    """What the comparison rests on: the engine behind obeys F, not E₀."""
-    atoms, h = to_atoms(shuffled()), 1e-4
+    """The comparison rests on this: the engine behind obeys F, not E₀."""
+    atoms = to_atoms(shuffled())
+    h = 1e-4
     atoms.calc = PairPotential()
     force = atoms.get_forces()[2, 1]
     energies = []

@@ -1,4 +1,4 @@
-"""A run with the inputs that the campaign's Maker writes is the campaign's own, whatever kind of input set it has."""
+"""A run with the inputs that the campaign's Maker writes is the campaign's own."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_a_makers_runs_are_its_own_and_no_others(name, cell, tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_written_is_what_is_hashed(name, cell, tmp_path):
-    """MP's sets carry a relaxation's NSW, IBRION and ISIF, which they leave out where nothing moves."""
+    """MP's sets carry a relaxation's NSW, IBRION and ISIF, and leave them out of static runs."""
     maker = MAKERS[name]
     wrote = write_inputs(cell, maker, tmp_path)
     incar = Incar.from_file(tmp_path / "INCAR")
@@ -91,10 +91,11 @@ def test_what_is_written_is_what_is_hashed(name, cell, tmp_path):
     }  # their EDIFF is for each atom; the one hashed is of a cell of one
     assert hashed["EDIFF"] == pytest.approx(incar["EDIFF"] / (len(cell) if name in per_atom else 1))
     for tag in ("ENCUT", "ISMEAR", "SIGMA", "METAGGA", "GGA", "KSPACING", "LASPH", "ADDGRID"):
-        written, known = incar.get(tag), hashed.get(tag)
+        written = incar.get(tag)
+        in_hash = hashed.get(tag)
         if isinstance(written, str):
             written = written.upper()
-        assert known == written, tag
+        assert in_hash == written, tag
     assert engine_of(maker).name.startswith("VASP ")
     assert engine_of(maker).hash == engine_of(maker).hash
 
@@ -108,7 +109,7 @@ def test_hashes_tell_makers_apart():
 
 
 @pytest.mark.parametrize(
-    ("change", "own"),
+    ("change", "is_own"),
     [
         (lambda f: f.inputs["incar"].update(NCORE=8, ALGO="All", NELM=400), True),
         (lambda f: f.inputs["incar"].update(EDIFF=1.0e-5), False),
@@ -123,12 +124,12 @@ def test_hashes_tell_makers_apart():
         (lambda f: f.inputs.update(potcar_type=[]), False),
     ],
 )
-def test_what_decides(change, own, cell, tmp_path, monkeypatch):
+def test_what_decides(change, is_own, cell, tmp_path, monkeypatch):
     maker = MAKERS["preset"]
     frame = run_of(maker, cell, tmp_path, monkeypatch)
     assert is_run_of(frame, maker)
     change(frame)
-    assert is_run_of(frame, maker) is own
+    assert is_run_of(frame, maker) is is_own
 
 
 def test_a_mesh_beside_kspacing_is_seen(cell, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Two hundred damaged vasprun.xml: every step is read or told in one short line, at once, and nothing is raised."""
+"""Two hundred damaged vasprun.xml: each step is read, or refused in one short line."""
 
 from damage import Damage, read_damaged
 from test_standin_md import MD, run_vasp

@@ -79,8 +79,8 @@ def changed_settings(directory: Path) -> list[str]:
             f"{tag} {before.get(tag, 'default')} → {now.get(tag, 'default')}" for tag in differ
         ]
     if pair := _now_and_before(directory, "KPOINTS"):
-        now, before = (_kpoints_text(Kpoints.from_file(path)) for path in pair)
-        changes += [] if now == before else [f"KPOINTS {before} → {now}"]
+        mesh, mesh_before = (_kpoints_text(Kpoints.from_file(path)) for path in pair)
+        changes += [] if mesh == mesh_before else [f"KPOINTS {mesh_before} → {mesh}"]
     return changes
 
 

@@ -82,6 +82,7 @@ lint: install
 	$(BIN)/mypy
 	MYPYPATH=evidence $(BIN)/mypy evidence/*.py
 	$(BIN)/python tools/style.py --check
+	$(BIN)/python tools/sentences.py --check
 
 # how readable the package is, in counts
 style: install

@@ -1,4 +1,4 @@
-"""Selectors compared on a labelled pool: at the same budget, with the same student, on the same held-out cells."""
+"""Selectors compared on a labelled pool: same budget, same student, same held-out cells."""
 
 from entropy_flows.bench.params import BenchParams, NetworkParams, load_bench
 from entropy_flows.bench.pool import LabelledPool

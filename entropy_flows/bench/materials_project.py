@@ -1,6 +1,7 @@
-"""A table of features and formation energies from Materials Project, by mp-api and your key (extra `mp`).
+"""A table of features and formation energies from Materials Project, by mp-api (extra `mp`).
 
-As in Khan 2026: 2 to 50 atoms, with formation energy and band gap, 500 materials at most.
+As in Khan 2026, materials have 2 to 50 atoms, a formation energy and a band gap, and there are 500
+at most. mp-api takes your key from MP_API_KEY or pymatgen's settings.
 """
 
 from __future__ import annotations
@@ -14,55 +15,52 @@ from entropy_flows.bench.features import features
 
 TARGET = "formation_energy_per_atom"
 ATOMS = (2, 50)
-MOST = 500
+"""Least and largest number of atoms."""
+MAX_MATERIALS = 500
 FIELDS = ("material_id", "structure", TARGET, "band_gap")
 
 
 def fetch(system: str) -> list[Any]:
-    """Documents of a chemical system such as "Ti-O", the same ones each time.
+    """Return the documents of a chemical system such as "Ti-O", the same ones each time.
 
     Raises
     ------
     ValueError
-        If mp-api is not installed, or refuses: without a key, or the network.
+        If mp-api is not installed, or refuses: without a key, or without the network.
     """
     try:
         from mp_api.client import MPRester
     except ImportError:
         raise ValueError(f"mp:{system} needs mp-api: pip install mp-api") from None
     try:
-        with MPRester() as rester:  # takes the key from MP_API_KEY or pymatgen's settings
-            return list(
-                rester.materials.summary.search(
-                    chemsys=system, num_sites=ATOMS, fields=list(FIELDS)
-                )
-            )
-    except Exception as err:  # of mp-api, requests and what they read
+        with MPRester() as rester:
+            search = rester.materials.summary.search
+            return list(search(chemsys=system, num_sites=ATOMS, fields=list(FIELDS)))
+    except Exception as err:
+        # mp-api, requests and what reads their answers raise errors of many kinds.
         if isinstance(err, MemoryError):
             raise
-        raise ValueError(
-            f"mp:{system}: Materials Project did not answer ({' '.join(str(err).split())})"
-        ) from None
+        reason = " ".join(str(err).split())
+        raise ValueError(f"mp:{system}: Materials Project did not answer ({reason})") from None
 
 
 def write_table(documents: Iterable[Any], path: Path) -> int:
-    """Write features and targets of documents with attributes `FIELDS` as a table; returns its number of rows.
+    """Write a table of features and targets; return its number of rows.
+
+    Parameters
+    ----------
+    documents
+        With the attributes `FIELDS`.
+    path
+        A CSV file, whose folder is created if it is missing.
 
     Raises
     ------
     ValueError
-        If no document has all that is needed.
+        If no document has all fields.
     """
-    rows = []
-    for document in sorted(documents, key=lambda document: str(document.material_id)):
-        if (
-            document.structure is None
-            or getattr(document, TARGET) is None
-            or document.band_gap is None
-        ):
-            continue
-        found = {"name": str(document.material_id), **features(document.structure)}
-        rows.append({**found, TARGET: float(getattr(document, TARGET))})
+    by_id = sorted(documents, key=lambda document: str(document.material_id))
+    rows = [_row(document) for document in by_id if _is_complete(document)][:MAX_MATERIALS]
     if not rows:
         raise ValueError(
             "Materials Project has no material with formation energy and band gap in this system"
@@ -71,5 +69,14 @@ def write_table(documents: Iterable[Any], path: Path) -> int:
     with path.open("w", newline="") as stream:
         table = csv.DictWriter(stream, list(rows[0]))
         table.writeheader()
-        table.writerows(rows[:MOST])
-    return len(rows[:MOST])
+        table.writerows(rows)
+    return len(rows)
+
+
+def _is_complete(document: Any) -> bool:
+    return all(getattr(document, name) is not None for name in FIELDS)
+
+
+def _row(document: Any) -> dict[str, Any]:
+    target = float(getattr(document, TARGET))
+    return {"name": str(document.material_id), **features(document.structure), TARGET: target}

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_STATUS_FILE = Path("/proc/self/status")
+_RESET_FILE = Path("/proc/self/clear_refs")
 
 
 class Peak:
-    """Context: `seconds` (wall clock) and `mib`, by which the process' memory rose above what it held before.
+    """Context that measures the wall time of its block, and the memory that the block needs.
 
-    Linux tells memory; elsewhere `mib` is nan.
+    Attributes
+    ----------
+    seconds
+        Wall time.
+    mib
+        MiB by which the process' memory rose above what it held before. It is nan where there is
+        no Linux.
     """
 
-    seconds, mib = 0.0, float("nan")
+    seconds: float = 0.0
+    mib: float = math.nan
 
     def __enter__(self) -> Self:
         self._before = self._memory("VmRSS", reset=True)
@@ -30,19 +39,22 @@ class Peak:
         trace: TracebackType | None,
     ) -> None:
         self.seconds = time.perf_counter() - self._started
-        self.mib = (
-            max(self._memory("VmHWM") - self._before, 0.0)
-            if self._before == self._before
-            else float("nan")
-        )
+        if math.isnan(self._before):
+            self.mib = math.nan
+        else:
+            self.mib = max(self._memory("VmHWM") - self._before, 0.0)
 
     @staticmethod
     def _memory(field: str, reset: bool = False) -> float:
-        """A line of the process' status in MiB: VmRSS is what it holds, VmHWM its peak since a reset."""
+        """Read a line of the process' status in MiB.
+
+        VmRSS is what the process holds, VmHWM its peak since a reset.
+        """
         try:
             if reset:
-                _RESET.write_text("5")
-            line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
+                _RESET_FILE.write_text("5")
+            lines = _STATUS_FILE.read_text().splitlines()
+            line = next(line for line in lines if line.startswith(field))
         except (OSError, StopIteration):
-            return float("nan")
+            return math.nan
         return int(line.split()[1]) / 1024

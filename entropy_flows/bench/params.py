@@ -1,4 +1,4 @@
-"""What a benchmark of selectors is of: options of `entropy-flows bench-selectors`, or its YAML file."""
+"""Parameters of a benchmark: options of `entropy-flows bench-selectors`, or its YAML file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from entropy_flows.yaml_text import read_yaml
 Count = Annotated[int, Field(ge=1)]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Khan 2026: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, five
-    # seeds
+    # Khan 2026: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, and
+    # five seeds.
     "khan-2026": {
         "selectors": ("random", "committee", "kmeans", "hybrid"),
         "sizes": (30, 45, 60, 75, 90, 105, 120),
@@ -28,68 +28,73 @@ PRESETS: dict[str, dict[str, Any]] = {
         "network": {"hidden": (128, 128), "members": 5},
     },
 }
-"""Name → values of what is not named otherwise."""
+"""Preset → values of the parameters that are not named otherwise."""
 
 
 class NetworkParams(Params):
-    """The fast student: a committee of small networks from fingerprints to energies; see `bench.network`."""
+    """The fast student: a committee of small networks from fingerprints to energies.
+
+    `entropy_flows.bench.network` has the equations.
+    """
 
     hidden: tuple[Count, ...] = (64, 64)
     """Width of each hidden layer."""
     members: int = Field(5, ge=2)
-    """Networks, alike but for their seeds; the prediction is their mean."""
+    """Number of networks, alike but for their seeds; the prediction is their mean."""
     steps: Count = 500
-    """Steps of Adam, each on all cells."""
+    """Number of steps of Adam, each on all cells."""
     learning_rate: float = Field(1e-3, gt=0)
     """Adam's step length."""
     inputs: Literal["atoms", "mean"] = "atoms"
-    """atoms: the energy per atom is the mean of a network's values for the atoms. mean: its value for the mean
-    fingerprint. Of a table each row is one atom, and both are the same."""
+    """atoms: the energy per atom is the mean of a network's values for the atoms. mean: it is the
+    network's value for the mean fingerprint. Each row of a table is one atom, and both are the
+    same.
+    """
 
 
 class BenchParams(Params):
-    """A pool, the selectors, the budget, and the student that shows what was chosen is worth.
+    """A pool, the selectors, the budget, and the student that shows the worth of a choice.
 
-    With `initial` cells the choice goes in rounds: they are drawn at random, the same for all
-    selectors, and each round adds to what is there, up to the largest size. Without, each size is
-    chosen from nothing at once.
+    With `initial` cells the choice goes in rounds. The initial cells are drawn at random, the same
+    for all selectors. Each round adds to the cells before it, up to the largest size. Without
+    `initial`, each size is chosen from nothing at once.
     """
 
     pool: str
-    """Extended XYZ with energies, and maybe forces and stress; or a table (.csv) with a column
-    of targets.
+    """Path of extended XYZ with energies, and maybe forces and stress; or of a table (.csv) with a
+    column of targets.
     """
     preset: Literal["none", "khan-2026"] = "none"
     """khan-2026: Khan 2026's protocol."""
     selectors: tuple[str, ...] = Field(("random", "logdet", "greedy"), min_length=1)
-    """Selectors to compare: `logdet`, `greedy`, `farthest`, `kcentres`, `kmeans`, `committee`, `hybrid`, `random`,
-    `fps`, `cur`, names of entry points, import paths."""
+    """Selectors to compare: `logdet`, `greedy`, `farthest`, `kcentres`, `kmeans`, `committee`,
+    `hybrid`, `random`, `fps`, `cur`, names of entry points, import paths."""
     sizes: tuple[Count, ...] = Field((20, 40, 80), min_length=1)
-    """Cells to train on."""
+    """Numbers of cells to train on."""
     initial: int = Field(0, ge=0)
-    """Cells drawn at random before the first round; 0 for no rounds."""
+    """Number of cells drawn at random before the first round; 0 for no rounds."""
     batch: Count | None = None
-    """Cells of a round; None takes one round from each size to the next."""
+    """Number of cells of a round; None takes one round from each size to the next."""
     seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
-    """Each governs the first cells, the order of the pool, the covariance modes and the student."""
+    """Seeds; each governs the first cells, the order of the pool, covariance modes and student."""
     within: float | None = Field(None, gt=0)
-    """Only cells up to so much above the lowest energy per atom (eV/atom) are in the pool; None
-    for all.
+    """Energy (eV/atom) above the lowest of the pool, up to which cells are in it; None takes
+    all.
     """
     forces: bool = True
-    """Whether forces are read, trained on and tested; False for a pool whose forces are missing
-    or not to be used.
+    """Whether forces are read, trained on and tested. It is False for a pool whose forces are
+    missing, or are not to be used.
     """
     base_model: str | None = None
-    """The student: this model, fine-tuned; None for the networks."""
+    """Model that is fine-tuned as the student; None takes the networks."""
     train: AnyTrainParams = TrainParams(preset="small")
-    """Recipe of the fine-tuning; `committee` is the number of models for `committee` and
-    `hybrid`, at least 2.
+    """Recipe of the fine-tuning. `committee` is the number of models for the selectors `committee`
+    and `hybrid`, at least 2.
     """
     network: NetworkParams = NetworkParams()
-    """The networks."""
+    """Settings of the networks."""
     fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
-    """Of extended XYZ; elements are the pool's own unless named."""
+    """Fingerprint of extended XYZ; its elements are those of the pool unless named."""
     regularization: float = Field(1e-3, gt=0)
     """λ of the covariance."""
     select: dict[str, Any] = Field(default_factory=dict)
@@ -97,43 +102,49 @@ class BenchParams(Params):
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Selector → parameters of it alone, such as {greedy: {theta_min: null}}."""
     target: str | None = None
-    """Column of a table to learn."""
+    """Column of a table that is learned."""
     features: tuple[str, ...] = ()
-    """Columns to learn from; none named: all other columns that hold numbers alone."""
+    """Columns that it is learned from; none named takes all others that hold numbers alone."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, data: Any) -> Any:
+        """Take from the preset what is not named."""
         if not isinstance(data, dict):
             return data
         filled = dict(data)
-        preset = data.get("preset", "none")  # an unknown one fails as a field
-        for key, value in (PRESETS.get(preset, {}) if isinstance(preset, str) else {}).items():
-            both = isinstance(value, dict) and isinstance(data.get(key), dict)
-            filled[key] = {**value, **data[key]} if both else data.get(key, value)
+        # A preset that there is not is refused as a value of its field.
+        preset = data.get("preset", "none")
+        values = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+        for key, value in values.items():
+            if isinstance(value, dict) and isinstance(data.get(key), dict):
+                filled[key] = {**value, **data[key]}
+            else:
+                filled[key] = data.get(key, value)
         return filled
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        self._selectors_fit()
+        """Refuse parameters that contradict one another."""
+        self._check_selectors()
         uncertain = [name for name in self.selectors if self.with_selector(name).needs_committee]
         if uncertain and not self.initial:
             raise ValueError(
-                f"selector {uncertain[0]!r} goes by models trained on what was chosen before: set initial, the number "
-                f"of cells drawn at random first"
+                f"selector {uncertain[0]!r} goes by models trained on what was chosen before: set "
+                "initial, the number of cells drawn at random first"
             )
-        if self.initial > min(self.sizes):
+        smallest = min(self.sizes)
+        if self.initial > smallest:
             raise ValueError(
-                f"initial is {self.initial}, more than the smallest of sizes, {min(self.sizes)}"
+                f"initial is {self.initial}, more than the smallest of sizes, {smallest}"
             )
         for name in ("selectors", "sizes", "seeds"):
-            if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(
-                    f"{name} names one twice: {', '.join(map(str, getattr(self, name)))}"
-                )
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names one twice: {', '.join(map(str, values))}")
         return self
 
-    def _selectors_fit(self) -> None:
+    def _check_selectors(self) -> None:
         """Refuse selectors that do not exist, and parameters that none of them has."""
         names = list(dict.fromkeys([*self.selectors, *self.settings]))
         for name in names:
@@ -148,11 +159,11 @@ class BenchParams(Params):
             field
             for name in {*names, *SELECTORS.builtin}
             for field in SELECTORS.params_class(name).model_fields
+            if field != "selector"
         }
         for key in self.select:
-            if key not in fields - {"selector"}:
-                message = unknown("parameter", key, sorted(fields - {"selector"}))
-                raise ValueError(f"select: {message}")
+            if key not in fields:
+                raise ValueError(f"select: {unknown('parameter', key, sorted(fields))}")
 
     def with_selector(self, name: str) -> Selector:
         """Return one of the selectors with its parameters."""
@@ -162,17 +173,24 @@ class BenchParams(Params):
 
     @property
     def is_table(self) -> bool:
-        """Whether the pool is a table of features."""
+        """True if the pool is a table of features."""
         return self.pool.endswith((".csv", ".csv.gz"))
 
 
 def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
-    """Parameters of a pool's file, or of a YAML file that names one, with changes laid over them.
+    """Load the parameters of a benchmark, with changes laid over them.
+
+    Parameters
+    ----------
+    path
+        File of a pool, or a YAML file that names one.
+    changes
+        Key, with dots between, → value.
 
     Raises
     ------
     ValueError
-        In one line: what was found and what was expected.
+        In one line: what is there, and what was expected.
     """
     data: Any = {"pool": str(path)}
     if path.suffix in (".yaml", ".yml"):
@@ -183,18 +201,21 @@ def load_bench(path: Path, changes: dict[str, Any]) -> BenchParams:
             )
         data["pool"] = str(path.parent / str(data["pool"]))
     for key, value in changes.items():
-        _lay(data, key.split("."), value)
+        _set(data, key.split("."), value)
     try:
         return BenchParams.model_validate(data)
     except ValidationError as err:
         raise ValueError(one_line(err)) from None
 
 
-def _lay(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    for place, key in enumerate(keys[:-1], 1):
+def _set(data: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Set a value in nested mappings."""
+    *parents, last = keys
+    for depth, key in enumerate(parents, 1):
         data = data.setdefault(key, {})
         if not isinstance(data, dict):
             raise ValueError(
-                f"{'.'.join(keys)}: {'.'.join(keys[:place])} is {data!r}, which has no {keys[place]}"
+                f"{'.'.join(keys)}: {'.'.join(keys[:depth])} is {data!r}, "
+                f"which has no {keys[depth]}"
             )
-    data[keys[-1]] = value
+    data[last] = value

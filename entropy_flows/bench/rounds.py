@@ -1,14 +1,15 @@
 """Choose, train, test: the points of a benchmark, each kept as a file.
 
 folder/
-  bench.json                     what the benchmark is of; another one needs another folder
+  bench.json                     settings of the benchmark; another one needs another folder
   prints.npz                     fingerprints and energies of the pool, computed once
-  points/SELECTOR-N-SEED.json    a result; fine-tunings are in a folder of that name as long as they are needed
+  points/SELECTOR-N-SEED.json    a result; a folder of that name holds fine-tunings while they are
+                                 needed
 
 A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one
 size without rounds. Chains need nothing of one another. Results are written as a whole, and
-fine-tunings resume: a kill loses nothing. In rounds what is chosen depends on the sizes before, so
-that only larger ones can be added to what is there.
+fine-tunings resume: a kill loses nothing. In rounds a choice depends on the sizes before, so only
+larger ones can be added to the results that there are.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from entropy_flows.select.pool import choose
 
 Chain = tuple[str, int, tuple[int, ...]]
 """Selector, seed, sizes."""
-FREE = {"selectors", "sizes", "seeds", "preset"}
-"""More of these may be added to a benchmark that has results."""
+EXTENSIBLE_PARAMS = {"selectors", "sizes", "seeds", "preset"}
+"""Parameters to which more may be added when a benchmark has results."""
 
 
 @dataclass(frozen=True)
@@ -58,179 +59,239 @@ class Bench:
         """
         for name in self.params.selectors:
             self.params.with_selector(name).check()
-        facts = {
-            **self.params.model_dump(mode="json", exclude=FREE),
-            "train": self.params.train.identity(),
-        }
-        for source in ("pool", "base_model"):  # by content: a file may be moved
-            if facts[source] and Path(facts[source]).is_file():
-                facts[source] = file_sha256(facts[source])
-        facts["rounds"] = sorted(self.params.sizes) if self.params.initial else []
-        known, prints = self.folder / "bench.json", self.folder / "prints.npz"
-        if known.is_file():
-            self._check(json.loads(known.read_text()), facts)
+        settings = self._settings()
+        settings_file = self.folder / "bench.json"
+        if settings_file.is_file():
+            self._check(json.loads(settings_file.read_text()), settings)
         else:
-            prints.unlink(missing_ok=True)  # of a pool that nothing is known of
-        found = LabelledPool.of(self.params, self._prints())
+            # Fingerprints without settings are of an unknown pool.
+            self._prints_file.unlink(missing_ok=True)
+        pool = LabelledPool.of(self.params, self._stored_prints())
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not prints.is_file() and not self.params.is_table:
-            sizes = [len(q) for q in found.prints]
-            with whole_file(prints) as file:
-                np.savez(
-                    file, rows=np.concatenate(found.prints), sizes=sizes, targets=found.targets
-                )
-        write_json(known, facts)
-        return found
+        if not self._prints_file.is_file() and not self.params.is_table:
+            self._store_prints(pool)
+        write_json(settings_file, settings)
+        return pool
 
-    def _check(self, known: dict[str, Any], facts: dict[str, Any]) -> None:
+    def _settings(self) -> dict[str, Any]:
+        """Return all that decides the results beside `EXTENSIBLE_PARAMS`."""
+        settings = self.params.model_dump(mode="json", exclude=EXTENSIBLE_PARAMS)
+        settings["train"] = self.params.train.identity()
+        settings["rounds"] = sorted(self.params.sizes) if self.params.initial else []
+        for source in ("pool", "base_model"):
+            # A file counts by its content: it may be moved.
+            if settings[source] and Path(settings[source]).is_file():
+                settings[source] = file_sha256(settings[source])
+        return settings
+
+    def _check(self, stored: dict[str, Any], settings: dict[str, Any]) -> None:
         """Refuse what would mix two benchmarks in one folder."""
-        rounds = known.get("rounds", [])
-        if rounds and facts["rounds"][: len(rounds)] == rounds:
-            known = {**known, "rounds": facts["rounds"]}
-        other = sorted(name for name in {*known, *facts} if known.get(name) != facts.get(name))
-        if other == ["rounds"]:
+        rounds = stored.get("rounds", [])
+        if rounds and settings["rounds"][: len(rounds)] == rounds:
+            stored = {**stored, "rounds": settings["rounds"]}
+        names = {*stored, *settings}
+        changed = sorted(name for name in names if stored.get(name) != settings.get(name))
+        if changed == ["rounds"]:
             raise ValueError(
-                f"{self.folder} has results in rounds up to {', '.join(map(str, rounds))} cells, and what was chosen "
-                "depends on them: only larger sizes can be added; give another folder, or take those back"
+                f"{self.folder} has results in rounds up to {', '.join(map(str, rounds))} cells, "
+                "and what was chosen depends on them: only larger sizes can be added; give another "
+                "folder, or take those back"
             )
-        if other:
+        if changed:
             raise ValueError(
-                f"{self.folder} has results with another {', '.join(other)}: give another folder, or take that one back"
+                f"{self.folder} has results with another {', '.join(changed)}: give another "
+                "folder, or take that one back"
             )
 
     def pool(self) -> LabelledPool:
-        """What was prepared; its cells are read again where a model is to be trained on them."""
-        return LabelledPool.of(
-            self.params, self._prints(), with_frames=self.params.base_model is not None
-        )
+        """Return the pool; its cells are read again where a model is to be trained on them."""
+        with_frames = self.params.base_model is not None
+        return LabelledPool.of(self.params, self._stored_prints(), with_frames)
 
     def missing(self) -> Iterator[Chain]:
-        """Chains that lack a result."""
+        """Yield the chains that lack a result."""
         sizes = tuple(sorted(self.params.sizes))
         groups = [sizes] if self.params.initial else [(size,) for size in sizes]
         for group in groups:
             for seed in self.params.seeds:
                 for selector in self.params.selectors:
-                    if not all(self.point_file(selector, size, seed).is_file() for size in group):
+                    files = [self.point_file(selector, size, seed) for size in group]
+                    if not all(file.is_file() for file in files):
                         yield selector, seed, group
 
     def points(self) -> list[dict[str, Any]]:
-        """All results, small sizes first."""
-        sizes = sorted(self.params.sizes)
-        order = [
-            (name, size, seed)
-            for size in sizes
+        """Return all results, small sizes first."""
+        files = [
+            self.point_file(selector, size, seed)
+            for size in sorted(self.params.sizes)
             for seed in self.params.seeds
-            for name in self.params.selectors
+            for selector in self.params.selectors
         ]
-        return [json.loads(self.point_file(*point).read_text()) for point in order]
+        return [json.loads(file.read_text()) for file in files]
 
     def point_file(self, selector: str, size: int, seed: int) -> Path:
-        """Where a result is."""
+        """Return the file of a result."""
         return self.folder / "points" / f"{selector}-{size}-{seed}.json"
 
-    def _prints(self) -> Prints | None:
-        file = self.folder / "prints.npz"
-        if not file.is_file():
+    @property
+    def _prints_file(self) -> Path:
+        return self.folder / "prints.npz"
+
+    def _store_prints(self, pool: LabelledPool) -> None:
+        sizes = [len(q) for q in pool.prints]
+        rows = np.concatenate(pool.prints)
+        with whole_file(self._prints_file) as file:
+            np.savez(file, rows=rows, sizes=sizes, targets=pool.targets)
+
+    def _stored_prints(self) -> Prints | None:
+        if not self._prints_file.is_file():
             return None
-        with np.load(file, allow_pickle=False) as stored:
-            return np.split(stored["rows"], np.cumsum(stored["sizes"])[:-1]), stored["targets"]
+        with np.load(self._prints_file, allow_pickle=False) as stored:
+            ends = np.cumsum(stored["sizes"])[:-1]
+            return np.split(stored["rows"], ends), stored["targets"]
 
 
 def run_chain(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
-    """Compute a chain's results; those that are there are gone on from."""
-    return list(_Chain(bench, bench.pool(), *chain[:2]).points(chain[2]))
+    """Compute a chain's results, going on from those that there are."""
+    selector, seed, sizes = chain
+    return list(_ChainRun(bench, bench.pool(), selector, seed).points(sizes))
 
 
-class _Chain:
-    """What one selector has chosen from one seed's first cells, and the student of it."""
+class _ChainRun:
+    """The cells that one selector chooses from one seed's first cells, and their student.
+
+    Attributes
+    ----------
+    selection
+        The selector with its parameters.
+    training_side
+        Indices in the pool of the cells to choose from.
+    prints
+        Fingerprints of those cells.
+    chosen
+        Positions in `training_side` of the chosen cells.
+    student
+        Number of cells that the last student was trained on, and that student.
+    folders
+        Folders of fine-tunings, to be removed at the end.
+    """
 
     def __init__(self, bench: Bench, pool: LabelledPool, selector: str, seed: int) -> None:
-        self.bench, self.pool, self.selector, self.seed = bench, pool, selector, seed
+        self.bench = bench
+        self.pool = pool
+        self.selector = selector
+        self.seed = seed
         self.params = bench.params
         self.selection = bench.params.with_selector(selector)
-        self.side = np.array(pool.parts["train"])
-        """Places in the pool of what there is to choose from; `chosen` has numbers in this list."""
-        self.own = [pool.prints[place] for place in self.side]
-        first = np.random.default_rng([seed, len(self.side)]).permutation(len(self.side))[
-            : bench.params.initial
-        ]
+        self.training_side = np.array(pool.split["train"])
+        self.prints = [pool.prints[index] for index in self.training_side]
+        order = np.random.default_rng([seed, len(self.training_side)])
+        first = order.permutation(len(self.training_side))[: bench.params.initial]
         self.chosen: list[int] = first.tolist()
-        self.seconds, self.mib, self.reason = 0.0, 0.0, ""
-        self.last: tuple[int, Student] | None = None
-        """The student of so many of the chosen, for the next choice."""
+        self.seconds = 0.0
+        self.mib = 0.0
+        self.reason = ""
+        self.student: tuple[int, Student] | None = None
         self.folders: set[Path] = set()
 
     def points(self, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """A result for each size."""
-        number = {place: k for k, place in enumerate(self.side.tolist())}
+        """Yield a result for each size."""
         for size in sizes:
             file = self.bench.point_file(self.selector, size, self.seed)
             if file.is_file():
                 self.folders.add(file.with_suffix(""))
-                found = json.loads(file.read_text())
-                self.chosen = [number[place] for place in found["chosen"]]
-                self.seconds, self.mib, self.reason = (
-                    found[name] for name in ("selection_seconds", "mib", "reason")
-                )
+                point = json.loads(file.read_text())
+                self._resume(point)
             else:
-                found = self._point(size)
+                point = self._point(size)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_json(file, found)
-            yield found
+                write_json(file, point)
+            yield point
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _resume(self, point: dict[str, Any]) -> None:
+        """Go on from a result."""
+        position = {index: k for k, index in enumerate(self.training_side.tolist())}
+        self.chosen = [position[index] for index in point["chosen"]]
+        self.seconds = point["selection_seconds"]
+        self.mib = point["mib"]
+        self.reason = point["reason"]
+
     def _point(self, size: int) -> dict[str, Any]:
+        """Choose so many cells, train on them, and test."""
         self._choose(size)
-        started = time.perf_counter()
-        result: dict[str, Any] = {"errors": {}, "calibration": {}}
+        start = time.perf_counter()
+        errors: dict[str, Any] = {}
+        calibration: dict[str, Any] = {}
+        # A selector that ended early has fewer cells: nothing is trained on those.
         if len(self.chosen) == size:
-            found = self._student(size).tested(self.pool.parts["test"])
-            result = {"errors": {"held-out": found["errors"]}, "calibration": found["calibration"]}
-        prints = [self.own[k] for k in self.chosen]
+            test = self._student(size).test(self.pool.split["test"])
+            errors = {"held-out": test["errors"]}
+            calibration = test["calibration"]
+        prints = [self.prints[k] for k in self.chosen]
+        information = {mode: log_det(prints, self.params.regularization, mode) for mode in MODES}
         return {
             "method": self.selector,
             "size": size,
             "seed": self.seed,
-            "chosen": self.side[self.chosen].tolist(),
+            "chosen": self.training_side[self.chosen].tolist(),
             "reason": self.reason,
             "selection_seconds": self.seconds,
             "mib": self.mib,
-            "information": {
-                mode: log_det(prints, self.params.regularization, mode) for mode in MODES
-            },
-            "wall_seconds": time.perf_counter() - started,
-            **result,
+            "information": information,
+            "wall_seconds": time.perf_counter() - start,
+            "errors": errors,
+            "calibration": calibration,
         }
 
     def _choose(self, size: int) -> None:
-        """Up to so many, in rounds. Evaluating a committee counts as choosing, training it does not."""
-        params = self.params
+        """Choose up to so many cells, in rounds.
+
+        Evaluating a committee counts as choosing, training it does not.
+        """
         while len(self.chosen) < size and not self.reason:
-            wanted = min(params.batch or size, size - len(self.chosen)) if params.initial else size
-            student = self._student(len(self.chosen)) if self.selection.needs_committee else None
+            needs_committee = self.selection.needs_committee
+            student = self._student(len(self.chosen)) if needs_committee else None
             with Peak() as peak:
-                uncertainty = None if student is None else student.spread(self.side.tolist())
+                uncertainty = None
+                if student is not None:
+                    uncertainty = student.spread(self.training_side.tolist())
                 choice = choose(
-                    self.selection, self.own, wanted, self.seed, params.regularization,
-                    in_dataset=self.chosen, uncertainty=uncertainty,
-                )  # fmt: skip
-            self.seconds, self.mib = self.seconds + peak.seconds, max(self.mib, peak.mib)
-            self.chosen, self.reason = self.chosen + choice.indices, choice.reason
+                    self.selection,
+                    self.prints,
+                    self._round_size(size),
+                    self.seed,
+                    self.params.regularization,
+                    in_dataset=self.chosen,
+                    uncertainty=uncertainty,
+                )
+            self.seconds += peak.seconds
+            self.mib = max(self.mib, peak.mib)
+            self.chosen = self.chosen + choice.indices
+            self.reason = choice.reason
+
+    def _round_size(self, size: int) -> int:
+        """Return the number of cells of the next round."""
+        if not self.params.initial:
+            return size
+        return min(self.params.batch or size, size - len(self.chosen))
 
     def _student(self, size: int) -> Student:
-        """Trained on what is chosen now."""
-        if self.last is None or self.last[0] != len(self.chosen):
-            self.last = len(self.chosen), self._trained(size)
-        return self.last[1]
+        """Return the student of the cells that are chosen now; train it if it is another one."""
+        if self.student is None or self.student[0] != len(self.chosen):
+            self.student = len(self.chosen), self._trained(size)
+        return self.student[1]
 
     def _trained(self, size: int) -> Student:
-        params, places = self.params, self.side[self.chosen].tolist()
-        if params.base_model is None:
-            return NetworkStudent.trained(self.pool, params, places, self.seed)
-        members = max(2, params.train.committee) if self.selection.needs_committee else 1
+        cells = self.training_side[self.chosen].tolist()
+        if self.params.base_model is None:
+            return NetworkStudent.trained(self.pool, self.params, cells, self.seed)
+        has_committee = self.selection.needs_committee
+        members = max(2, self.params.train.committee) if has_committee else 1
         folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
         self.folders.add(folder)
         quantity = uncertain_quantity(self.selection)
-        return ModelStudent.trained(self.pool, params, places, self.seed, members, folder, quantity)
+        return ModelStudent.trained(
+            self.pool, self.params, cells, self.seed, members, folder, quantity
+        )

@@ -1,4 +1,4 @@
-"""The students: what is trained on the chosen cells, with the same settings whoever chose them."""
+"""The students that are trained on the chosen cells, with the same settings for all selectors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from ase import Atoms
 
 from entropy_flows.bench.network import Networks
 from entropy_flows.bench.params import BenchParams
@@ -21,14 +22,17 @@ from entropy_flows.train import fine_tune
 
 
 class Student(Protocol):
-    """A trained student, or a committee of them."""
+    """A trained student, or a committee of them.
 
-    def spread(self, places: Sequence[int]) -> Array:
-        """Uncertainty (n,) of cells of the pool."""
+    Cells are named by their indices in the pool.
+    """
+
+    def spread(self, cells: Sequence[int]) -> Array:
+        """Return the uncertainty (n,) of cells."""
         ...
 
-    def tested(self, places: Sequence[int]) -> dict[str, Any]:
-        """`errors` on labelled cells of the pool, and `calibration` of a committee."""
+    def test(self, cells: Sequence[int]) -> dict[str, Any]:
+        """Return the `errors` on labelled cells, and the `calibration` of a committee."""
         ...
 
 
@@ -41,40 +45,42 @@ class NetworkStudent:
 
     @classmethod
     def trained(
-        cls, pool: LabelledPool, params: BenchParams, places: Sequence[int], seed: int
+        cls, pool: LabelledPool, params: BenchParams, cells: Sequence[int], seed: int
     ) -> NetworkStudent:
-        """Train on these cells."""
-        chosen = list(places)
-        networks = Networks.trained(
-            [pool.prints[k] for k in chosen], pool.targets[chosen], params.network, seed
-        )
-        return cls(pool, networks)
+        """Train on some cells of the pool."""
+        prints = [pool.prints[cell] for cell in cells]
+        targets = pool.targets[list(cells)]
+        return cls(pool, Networks.trained(prints, targets, params.network, seed))
 
-    def spread(self, places: Sequence[int]) -> Array:
-        """Standard deviation (n,) of the networks' predictions."""
-        return self._predict(places).std(axis=0, ddof=1)
+    def spread(self, cells: Sequence[int]) -> Array:
+        """Return the standard deviation (n,) of the networks' predictions."""
+        return self._predict(cells).std(axis=0, ddof=1)
 
-    def tested(self, places: Sequence[int]) -> dict[str, Any]:
-        """Errors of the networks' mean, and their calibration."""
-        label, predicted = self.pool.targets[list(places)], self._predict(places)
-        off = predicted.mean(axis=0) - label
+    def test(self, cells: Sequence[int]) -> dict[str, Any]:
+        """Return the errors of the networks' mean, and their calibration."""
+        label = self.pool.targets[list(cells)]
+        predicted = self._predict(cells)
+        difference = predicted.mean(axis=0) - label
         scatter = float(np.sum((label - label.mean()) ** 2))
-        found = {
+        r2 = 1 - float(np.sum(difference**2)) / scatter if scatter > 0 else None
+        network_errors = {
             "n": len(label),
-            "energy_mae": float(np.abs(off).mean()),
-            "energy_rmse": float(np.sqrt(np.mean(off**2))),
-            "energy_r2": 1 - float(np.sum(off**2)) / scatter if scatter > 0 else None,
+            "energy_mae": float(np.abs(difference).mean()),
+            "energy_rmse": float(np.sqrt(np.mean(difference**2))),
+            "energy_r2": r2,
         }
-        calibration = Calibration.of(predicted.std(axis=0, ddof=1), np.abs(off))
-        return {"errors": found, "calibration": {"energy": calibration.as_dict()}}
+        calibration = Calibration.of(predicted.std(axis=0, ddof=1), np.abs(difference))
+        return {"errors": network_errors, "calibration": {"energy": calibration.as_dict()}}
 
-    def _predict(self, places: Sequence[int]) -> Array:
-        return self.networks.predict([self.pool.prints[place] for place in places])
+    def _predict(self, cells: Sequence[int]) -> Array:
+        return self.networks.predict([self.pool.prints[cell] for cell in cells])
 
 
 @dataclass(frozen=True)
 class ModelStudent:
-    """A fine-tuned base model; of a committee the first member is tested, so that all selectors have the same student.
+    """A fine-tuned base model, or a committee of them.
+
+    The first member of a committee is tested, so that all selectors have the same student.
 
     Attributes
     ----------
@@ -83,7 +89,7 @@ class ModelStudent:
     params
         Parameters of the benchmark; those of training count, and whether forces do.
     models
-        The trained files.
+        The trained models' files.
     quantity
         Prediction whose spread is a cell's uncertainty.
     """
@@ -98,55 +104,51 @@ class ModelStudent:
         cls,
         pool: LabelledPool,
         params: BenchParams,
-        places: Sequence[int],
+        cells: Sequence[int],
         seed: int,
         members: int,
         folder: Path,
         quantity: Quantity = "forces",
     ) -> ModelStudent:
-        """Fine-tune as many models as a committee has; killed and called again, goes on in its folder."""
-        assert params.base_model is not None, "without one the networks are the student"
-        changes = {} if params.forces else {"forces_coefficient": 0.0}
-        cells = {
-            "train": [pool.frames[place] for place in places],
-            "val": [pool.frames[k] for k in pool.parts["val"]],
-        }
+        """Fine-tune the members of a committee on some cells of the pool.
+
+        A training that was killed goes on in its folder when it is called again.
+        """
+        assert params.base_model is not None, "without a base model the networks are the student"
+        train = [pool.frames[cell] for cell in cells]
+        val = [pool.frames[cell] for cell in pool.split["val"]]
+        settings = params.train.model_dump()
+        if not params.forces:
+            settings["forces_coefficient"] = 0.0
         models = []
         for member in range(members):
-            recipe = type(params.train).model_validate(
-                {**params.train.model_dump(), **changes, "seed": seed + member}
-            )
-            done = fine_tune(
-                cells["train"],
-                cells["val"],
-                [],
-                params.base_model,
-                recipe,
-                folder / f"{member + 1}",
-            )
-            models.append(with_family_of(params.base_model, done.model))
+            recipe = type(params.train).model_validate({**settings, "seed": seed + member})
+            member_folder = folder / f"{member + 1}"
+            result = fine_tune(train, val, [], params.base_model, recipe, member_folder)
+            models.append(with_family_of(params.base_model, result.model))
         return cls(pool, params, models, quantity)
 
-    def spread(self, places: Sequence[int]) -> Array:
-        """Spread (n,) of the committee's forces or energies."""
-        of = self.quantity if self.params.forces else "energy"
-        return Committee(self.models).spread([self.pool.frames[place] for place in places], of)
+    def spread(self, cells: Sequence[int]) -> Array:
+        """Return the spread (n,) of the committee's forces or energies."""
+        quantity = self.quantity if self.params.forces else "energy"
+        return Committee(self.models).spread(self._frames(cells), quantity)
 
-    def tested(self, places: Sequence[int]) -> dict[str, Any]:
-        """Errors of the first member, and a committee's calibration."""
-        frames = [self.pool.frames[place] for place in places]
-        found = errors(frames, load_calculator(self.models[0])).as_dict()
-        parts: dict[str, Any] = {}
+    def test(self, cells: Sequence[int]) -> dict[str, Any]:
+        """Return the errors of the first member, and a committee's calibration."""
+        frames = self._frames(cells)
+        model_errors = errors(frames, load_calculator(self.models[0])).as_dict()
+        calibrations: dict[str, Any] = {}
         if len(self.models) > 1:
-            parts = {
-                name: part.as_dict()
-                for name, part in Committee(self.models).calibration(frames).items()
-            }
+            by_quantity = Committee(self.models).calibration(frames)
+            calibrations = {name: one.as_dict() for name, one in by_quantity.items()}
         if not self.params.forces:
-            found = {
+            model_errors = {
                 name: value
-                for name, value in found.items()
+                for name, value in model_errors.items()
                 if name == "n" or name.startswith("energy")
             }
-            parts.pop("forces", None)
-        return {"errors": found, "calibration": parts}
+            calibrations.pop("forces", None)
+        return {"errors": model_errors, "calibration": calibrations}
+
+    def _frames(self, cells: Sequence[int]) -> list[Atoms]:
+        return [self.pool.frames[cell] for cell in cells]

@@ -45,7 +45,7 @@ Iteration = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Advice:
-    """What the errors of the iterations suggest, for a person to decide."""
+    """A suggestion from the errors of the iterations, for a person to decide."""
 
     verdict: Literal["early", "worse", "go on", "unclear", "flat"]
     """early: one iteration shows no trend. worse: the last training did harm. unclear: the held-out
@@ -73,12 +73,12 @@ class Trend:
 
     @property
     def fell(self) -> bool:
-        """Whether the last iteration lowered the error by more than its noise."""
+        """True if the last iteration lowered the error by more than its noise."""
         return 1.0 - self.after / self.before > self.noise
 
     @property
     def may_fall(self) -> bool:
-        """Whether the law promises a fall of more than the noise."""
+        """True if the law promises a fall of more than the noise."""
         return self.promised is not None and self.promised > self.noise
 
     def __str__(self) -> str:

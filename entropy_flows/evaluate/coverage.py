@@ -54,7 +54,7 @@ def log_det(prints: Sequence[Array], regularization: float, mode: Mode) -> float
 
 def equal_draws(
     pools: Mapping[str, Sequence[Array]],
-    near: Sequence[Array],
+    near_cells: Sequence[Array],
     size: int,
     share: float,
     least: int,
@@ -66,15 +66,15 @@ def equal_draws(
     ----------
     pools
         Fingerprints of the pools "entropy" and "random", the baseline.
-    near
+    near_cells
         Fingerprints of the near-equilibrium cells of the baseline.
     size
         Number of cells that each of the pools has.
     share
-        Share of the mixed pool that is drawn from `near`.
+        Share of the mixed pool that is drawn from `near_cells`.
     least
-        Smallest mixed pool. If `near` does not suffice for so many cells there is none. Else all
-        pools are compared at the largest size for which it suffices.
+        Smallest mixed pool. If `near_cells` does not suffice for so many cells there is none. Else
+        all pools are compared at the largest size for which it suffices.
     seeds
         One for each draw. A pool that has no more cells is taken once, as it is: it has no spread.
 
@@ -85,7 +85,7 @@ def equal_draws(
     """
     plain = {name: pools[name] for name in ("entropy", "random") if name in pools}
     mixed_sizes = [
-        number for number in range(least, size + 1) if round(share * number) <= len(near)
+        number for number in range(least, size + 1) if round(share * number) <= len(near_cells)
     ]
     has_mixed = len(plain) == 2 and bool(mixed_sizes)
     if has_mixed:
@@ -95,7 +95,9 @@ def equal_draws(
         pool_seeds = seeds if size < len(pool) else seeds[:1]
         draws[name] = [draw(pool, size, seed) for seed in pool_seeds]
     if has_mixed:
-        draws["mixed"] = [draw_mixed(pools["entropy"], near, size, share, seed) for seed in seeds]
+        draws["mixed"] = [
+            draw_mixed(pools["entropy"], near_cells, size, share, seed) for seed in seeds
+        ]
     return draws, size
 
 

@@ -130,7 +130,7 @@ def draw(pool: Sequence[ItemT], size: int, seed: int, pool_name: str = "the pool
 
 
 def draw_mixed(
-    entropy: Sequence[ItemT], near: Sequence[ItemT], size: int, share: float, seed: int
+    entropy: Sequence[ItemT], near_cells: Sequence[ItemT], size: int, share: float, seed: int
 ) -> list[ItemT]:
     """Draw a mixed pool, as in Wang 2026, section 4.4.5.
 
@@ -138,15 +138,15 @@ def draw_mixed(
     ----------
     entropy
         The entropy pool, from which most items come.
-    near
+    near_cells
         The near-equilibrium cells of the random pool.
     size
         Number of items to draw.
     share
-        Share of them that comes from `near`.
+        Share of them that comes from `near_cells`.
     seed
         Seed of the draws.
     """
     near_size = round(share * size)
     entropy_items = draw(entropy, size - near_size, seed, "the entropy pool")
-    return entropy_items + draw(near, near_size, seed, NEAR_POOL)
+    return entropy_items + draw(near_cells, near_size, seed, NEAR_POOL)

@@ -47,7 +47,7 @@ Rescale = Literal["set", "cell", "none"]
 
 
 class DiversityParams(Params):
-    """How sets are made comparable, and how often they are drawn from."""
+    """Parameters of how sets are made comparable, and how often they are drawn from."""
 
     window: float | None = Field(0.25, gt=0)
     """w of equation (1); None keeps all cells, as in Subramanyam 2025, Fig. S2."""

@@ -53,9 +53,9 @@ def search_rows(searches: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _search_row(search: Mapping[str, Any]) -> list[str]:
-    part = f", part {search['part']}" if search["part"] else ""
+    suffix = f", part {search['part']}" if search["part"] else ""
     return [
-        f"{search['window']}{part}",
+        f"{search['window']}{suffix}",
         search["mode"],
         f"{search['low']:.1f}–{search['high']:.1f}",
         f"{search['r_min']:.2f}",

@@ -40,8 +40,8 @@ def diversity_tables(
         diversity = diversities[cells.name]
         count = diversity.count
         volume = f"{cells.equilibrium:.2f}"
-        kept = [str(count["config"]), str(count["atom"])]
-        sizes.append([cells.name, str(cells.total), volume, cells.rule, *kept])
+        in_window = [str(count["config"]), str(count["atom"])]
+        sizes.append([cells.name, str(cells.total), volume, cells.rule, *in_window])
         full = [f"{entropy:.1f}" for entropy in diversity.full.values()]
         equal = [f"{mean.mean:.1f} ± {mean.std:.1f}" for mean in diversity.equal.values()]
         entropies.append([cells.name, *full, *equal])

@@ -1,4 +1,4 @@
-"""Magnetic moments of the atoms: what the calculations of the labels started from, and ended with."""
+"""Initial and final magnetic moments of the atoms in the labels' calculations."""
 
 from __future__ import annotations
 

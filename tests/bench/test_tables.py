@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 from entropy_flows.bench import LabelledPool, load_bench
 from entropy_flows.bench.features import features
 from entropy_flows.bench.materials_project import TARGET, fetch, write_table
-from entropy_flows.bench.pool import read_table
+from entropy_flows.bench.table import read_table
 
 
 @dataclass

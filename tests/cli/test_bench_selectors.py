@@ -143,7 +143,7 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
             chosen = points[name, 8, seed]["chosen"]
             assert chosen[:4] == first[0]
             assert len(set(chosen)) == 8
-            assert set(chosen) <= set(prepared.parts["train"])
+            assert set(chosen) <= set(prepared.split["train"])
     assert points["random", 4, 1]["chosen"] != points["random", 4, 2]["chosen"]
     shown = {
         title: rows for title, rows, _ in benchmark_tables(made.points(), prepared, made.params)
@@ -293,15 +293,15 @@ def test_a_chain_that_was_cut_off_goes_on_to_the_same_end(pool, tmp_path):
 def test_the_split_is_fixed_and_what_is_prepared_is_kept(pool, tmp_path):
     made = Bench(params(pool), tmp_path)
     found = made.prepare()
-    assert sorted(place for part in found.parts.values() for place in part) == list(range(30))
-    assert [len(found.parts[part]) for part in ("train", "val", "test")] == [24, 0, 6]
+    assert sorted(place for part in found.split.values() for place in part) == list(range(30))
+    assert [len(found.split[part]) for part in ("train", "val", "test")] == [24, 0, 6]
     assert [q.shape for q in found.prints] == [(2, 4)] * 30
     assert len(list(made.missing())) == 8
     stored = (tmp_path / "prints.npz").stat().st_mtime_ns
-    assert made.prepare().parts == found.parts
+    assert made.prepare().split == found.split
     assert (tmp_path / "prints.npz").stat().st_mtime_ns == stored
     with_validation = LabelledPool.of(params(pool, base_model=BASE, forces=True))
-    assert [len(with_validation.parts[part]) for part in ("train", "val", "test")] == [21, 3, 6]
+    assert [len(with_validation.split[part]) for part in ("train", "val", "test")] == [21, 3, 6]
 
 
 def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
@@ -367,7 +367,7 @@ def test_a_table_by_khan_2026(table, tmp_path, selector):
     )  # fmt: skip
     bench = Bench(made, tmp_path)
     found = bench.prepare()
-    side = np.concatenate([found.prints[place] for place in found.parts["train"]])
+    side = np.concatenate([found.prints[place] for place in found.split["train"]])
     np.testing.assert_allclose(
         [side.mean(axis=0), side.std(axis=0)], [np.zeros(4), np.ones(4)], atol=1e-9
     )

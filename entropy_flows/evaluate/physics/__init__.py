@@ -1,7 +1,7 @@
 """Checks of a potential by the properties of crystals.
 
-Each takes an ASE calculator and a phase, and returns plain numbers. `matcalc` and `phonopy` come with
-the extra `physics`; they are imported when a check needs them.
+Each takes an ASE calculator and a phase, and returns plain numbers. `matcalc` and `phonopy` come
+with the extra `physics`; they are imported when a check needs them.
 """
 
 from entropy_flows.evaluate.physics.elastic import Elastic, elastic

@@ -3,8 +3,8 @@
     H(P) = min (E + P V),   dH/dP = V
 
 The stable phase has the lowest H; where two are equal lies a transition. This is the common tangent
-of the two curves E(V): its slope is −P, its intercept H. Between the pressures of the grid, H is the
-cubic through both enthalpies with the slopes V, so that a few pressures are enough.
+of the two curves E(V): its slope is −P, its intercept H. Between the pressures of the grid, H is
+the cubic through both enthalpies with the slopes V, so that a few pressures are enough.
 """
 
 from __future__ import annotations

@@ -1,22 +1,24 @@
-"""Three questions to a campaign's database.
+r"""Three queries to a campaign's database.
 
-Example: entropy-flows database examples/silicon_demo.yaml --folder runs/silicon-demo -- python
-examples/queries.py
+Example:
+
+    entropy-flows database examples/silicon_demo.yaml --folder runs/silicon-demo -- \
+        python examples/queries.py
 """
 
 from entropy_flows.store import connect
 
 db = connect()
 
-# labels of silicon above 10 GPa (realised pressure, from the label's own stress)
+# Labels of silicon above 10 GPa; the pressure is that of the label's stress.
 above = db.labels.find({"elements": ["Si"], "converged": True, "pressure": {"$gt": 10}})
 
-# information gained per iteration
+# Information gained in each iteration.
 gains = db.iterations.find(
     {}, {"campaign": 1, "iteration": 1, "select.accepted": 1, "select.gains": 1}
 )
 
-# which condition finds most
+# Accepted cells of each condition, the most fruitful first.
 yields = db.structures.aggregate(
     [
         {"$match": {"stage": "select"}},
@@ -32,9 +34,8 @@ yields = db.structures.aggregate(
 
 print("labels above 10 GPa:", len(list(above)))
 for row in gains:
-    chosen = row["select"]
-    print(
-        f"iteration {row['iteration']}: {chosen['accepted']} accepted, ΔH {sum(chosen['gains']):.2f} in all"
-    )
+    accepted = row["select"]["accepted"]
+    gain = sum(row["select"]["gains"])
+    print(f"iteration {row['iteration']}: {accepted} accepted, ΔH {gain:.2f} in all")
 for row in yields:
     print(row["accepted"], "accepted from", row["_id"])

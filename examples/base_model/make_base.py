@@ -1,8 +1,7 @@
-"""Make a small model that the examples start from: SevenNet-0's labels, a tiny Allegro, one packaged file.
+"""Make a small model that the examples start from: a tiny Allegro trained on SevenNet-0's labels.
 
-The model knows a few crystals near equilibrium and under pressure, and a little of what lies
-beyond; what it does not know is what the active-learning examples find. Its labels are
-SevenNet-0's, not DFT's.
+The model describes a few crystals near equilibrium and under pressure, and a little beyond. The
+rest is for the active-learning examples to find. Its labels are SevenNet-0's, not DFT's.
 
 Example: python examples/base_model/make_base.py Si --work si_base
 """
@@ -42,13 +41,16 @@ NETWORKS = {
     "small": {"l_max": 2, "scalars": 24},
     "medium": {"layers": 2, "l_max": 1, "scalars": 32},
 }
-"""small: to explore with, 10 ms for 16 atoms. medium: a layer more, and with it another body order, at twice the cost;
-two layers with l_max 2 take ten times the time."""
+"""Sizes of networks.
+
+small: for exploration, 10 ms for 16 atoms. medium: one layer more, and with it another body order,
+at twice the cost. Two layers with l_max 2 take ten times the time.
+"""
 
 
 @dataclass(frozen=True)
 class System:
-    """What a model is to know."""
+    """The crystals and conditions that a model is trained for."""
 
     elements: tuple[str, ...]
     phases: dict[str, Callable[[], Atoms]]
@@ -56,7 +58,7 @@ class System:
     compressions: tuple[float, ...]
     """Volume factors of cells for dynamics."""
     curve: tuple[float, float]
-    """Volume factors between which there are cells along the equation of state."""
+    """Smallest and largest volume factor of cells along the equation of state."""
     least: float
     """Smallest volume factor of a strained and rattled cell."""
     pushed: tuple[float, float]
@@ -98,32 +100,39 @@ def lonsdaleite() -> Atoms:
 
 
 SYSTEMS = {
-    # about -3, 0, 8, 16 and 25 GPa, for a bulk modulus near 90 GPa that stiffens
+    # About -3, 0, 8, 16 and 25 GPa, for a bulk modulus near 90 GPa that stiffens.
     "Si": System(
         ("Si",),
         {"diamond": lambda: bulk("Si", a=5.45, cubic=True), "beta-tin": tin},
-        (1.035, 1.0, 0.93, 0.87, 0.82), (0.78, 1.06), 0.82, (1.5, 2.0), (2.35, 2.1, 1.9, 1.7, 1.5, 1.3, 1.1), 2,
+        (1.035, 1.0, 0.93, 0.87, 0.82), (0.78, 1.06), 0.82, (1.5, 2.0),
+        (2.35, 2.1, 1.9, 1.7, 1.5, 1.3, 1.1), 2,
     ),
-    # to about 100 GPa in diamond
+    # Up to about 100 GPa in diamond.
     "C": System(
         ("C",),
-        {"diamond": lambda: bulk("C", a=3.57, cubic=True), "graphite": graphite, "lonsdaleite": lonsdaleite},
-        (1.02, 1.0, 0.94, 0.88, 0.82), (0.78, 1.06), 0.8, (1.0, 1.35), (1.55, 1.4, 1.25, 1.1, 0.95, 0.8), 1,
+        {
+            "diamond": lambda: bulk("C", a=3.57, cubic=True),
+            "graphite": graphite,
+            "lonsdaleite": lonsdaleite,
+        },
+        (1.02, 1.0, 0.94, 0.88, 0.82), (0.78, 1.06), 0.8, (1.0, 1.35),
+        (1.55, 1.4, 1.25, 1.1, 0.95, 0.8), 1,
     ),
-    # to about 40 GPa: a soft crystal
+    # Up to about 40 GPa: a soft crystal.
     "NaCl": System(
         ("Na", "Cl"),
         {
             "B1": lambda: bulk("NaCl", "rocksalt", a=5.64, cubic=True),
             "B2": lambda: bulk("NaCl", "cesiumchloride", a=3.45) * (2, 2, 1),
         },
-        (1.03, 1.0, 0.85, 0.72, 0.6), (0.55, 1.08), 0.6, (1.7, 2.3), (2.8, 2.5, 2.2, 1.9, 1.6, 1.3), 2,
+        (1.03, 1.0, 0.85, 0.72, 0.6), (0.55, 1.08), 0.6, (1.7, 2.3),
+        (2.8, 2.5, 2.2, 1.9, 1.6, 1.3), 2,
     ),
 }  # fmt: skip
 
 
 def labelled(atoms: Atoms, teacher) -> Atoms:
-    """Copy of a cell with the teacher's energy, forces and stress."""
+    """Return a copy of a cell with the teacher's energy, forces and stress."""
     cell = atoms.copy()
     cell.calc = teacher
     results = {
@@ -136,7 +145,7 @@ def labelled(atoms: Atoms, teacher) -> Atoms:
 
 
 def crystals(system: System, teacher) -> dict[str, Atoms]:
-    """The phases, relaxed."""
+    """Return the phases, relaxed."""
     phases = {name: Atoms(make()) for name, make in system.phases.items()}
     for atoms in phases.values():
         atoms.calc = teacher
@@ -146,14 +155,14 @@ def crystals(system: System, teacher) -> dict[str, Atoms]:
 
 
 def squeezed(atoms: Atoms, volume_factor: float) -> Atoms:
-    """Copy of a cell at another volume, shape kept."""
+    """Return a copy of a cell at another volume and of the same shape."""
     cell = atoms.copy()
     cell.set_cell(atoms.cell * volume_factor ** (1 / 3), scale_atoms=True)
     return cell
 
 
 def static_cells(crystal: Atoms, system: System, rng: np.random.Generator) -> list[Atoms]:
-    """Cells along the equation of state, randomly strained and rattled ones, and ones with a close pair."""
+    """Return cells along the equation of state, rattled ones, and some with close pairs."""
     cells = [squeezed(crystal, factor) for factor in np.linspace(*system.curve[::-1], 15)]
     for index in range(50):
         cell = squeezed(crystal, rng.uniform(system.least, 1.05))
@@ -161,9 +170,8 @@ def static_cells(crystal: Atoms, system: System, rng: np.random.Generator) -> li
         cell.set_cell(cell.cell @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
         cell.positions += rng.normal(0.0, (0.03, 0.08, 0.15)[index % 3], (len(cell), 3))
         cells.append(cell)
-    for _ in range(
-        10
-    ):  # one atom pushed against its neighbour: what keeps dynamics from collapsing
+    # One atom pushed against its neighbour keeps dynamics from collapsing.
+    for _ in range(10):
         cell = squeezed(crystal, rng.uniform(max(system.least, 0.85), 1.0))
         cell.positions += rng.normal(0.0, 0.05, (len(cell), 3))
         distances = cell.get_distances(0, range(1, len(cell)), mic=True)
@@ -176,7 +184,7 @@ def static_cells(crystal: Atoms, system: System, rng: np.random.Generator) -> li
 def dynamics(
     start: Atoms, teacher, temperature: float, steps: int, every: int, seed: int
 ) -> list[Atoms]:
-    """Snapshots of a Langevin run of the teacher (2 fs steps), the first fifth of the run left out."""
+    """Return snapshots of a Langevin run of the teacher (2 fs steps), without its first fifth."""
     rng = np.random.default_rng(seed)
     atoms = start.copy()
     atoms.calc = teacher
@@ -194,7 +202,7 @@ def dynamics(
 
 
 def make_labels(system: System, seed: int) -> dict[str, list[Atoms]]:
-    """All labelled cells: `near` and `hot` to train on, `liquid` to see how far the model reaches."""
+    """Label all cells: `near` and `hot` to train on, `liquid` to test how far the model reaches."""
     teacher = load_calculator(TEACHER)
     rng = np.random.default_rng(seed)
     near: list[Atoms] = []
@@ -202,7 +210,8 @@ def make_labels(system: System, seed: int) -> dict[str, list[Atoms]]:
     liquid: list[Atoms] = []
     for phase, crystal in crystals(system, teacher).items():
         near += [labelled(cell, teacher) for cell in static_cells(crystal, system, rng)]
-        turned = [[1, 1, 0], [-1, 1, 0], [0, 0, 1]]  # twice the atoms, nearly cubic for diamond
+        # Twice the atoms, nearly cubic for diamond.
+        turned = [[1, 1, 0], [-1, 1, 0], [0, 0, 1]]
         double = make_supercell(crystal, turned) if system.dynamics == 2 else crystal
         for factor in system.compressions[1:]:
             for temperature in (300, 1000):
@@ -225,7 +234,7 @@ def make_labels(system: System, seed: int) -> dict[str, list[Atoms]]:
 
 
 def load_or_make_labels(system: System, work: Path, seed: int) -> dict[str, list[Atoms]]:
-    """Labels from the work folder, made there first if it has none."""
+    """Read the labels from the work folder; they are made there first if it has none."""
     path = work / "labels.extxyz"
     if not path.exists():
         frames = []
@@ -242,9 +251,10 @@ def load_or_make_labels(system: System, work: Path, seed: int) -> dict[str, list
 
 
 def equation_of_state(system: System, calculator) -> dict[str, float]:
-    """Lattice constant (Å) and bulk modulus (GPa) of the first phase, which is cubic."""
+    """Return lattice constant (Å) and bulk modulus (GPa) of the first phase, which is cubic."""
     crystal = Atoms(next(iter(system.phases.values()))())
-    volumes, energies = [], []
+    volumes = []
+    energies = []
     for factor in np.linspace(0.91, 1.09, 9):
         atoms = squeezed(crystal, factor)
         atoms.calc = calculator
@@ -255,7 +265,10 @@ def equation_of_state(system: System, calculator) -> dict[str, float]:
 
 
 def repulsion(system: System, calculator) -> dict[str, float]:
-    """Energy per atom (eV) of the first phase squeezed to given bonds (Å), above its minimum: must rise inwards."""
+    """Return the energy per atom (eV) of the first phase squeezed to given bonds (Å).
+
+    It is counted from its minimum, and must rise inwards.
+    """
     crystal = Atoms(next(iter(system.phases.values()))())
     bond = crystal.get_distances(0, range(1, len(crystal)), mic=True).min()
     energies = {}
@@ -268,7 +281,7 @@ def repulsion(system: System, calculator) -> dict[str, float]:
 
 
 def milliseconds_per_step(system: System, calculator, steps: int = 30) -> float:
-    """Time of one energy, force and stress evaluation of 16 atoms, ms."""
+    """Measure one evaluation of energy, forces and stress of 16 atoms, in ms."""
     atoms = Atoms(next(iter(system.phases.values()))()) * (2, 1, 1)
     atoms.calc = calculator
     atoms.get_forces()
@@ -282,12 +295,13 @@ def milliseconds_per_step(system: System, calculator, steps: int = 30) -> float:
 
 
 def split(cells: list[Atoms], seed: int) -> dict[str, list[Atoms]]:
-    """Training, validation and test cells: 80/10/10, stratified by energy."""
+    """Split cells 80/10/10 for training, validation and test, stratified by energy."""
     energies = [atoms.get_potential_energy() / len(atoms) for atoms in cells]
-    parts: dict[str, list[Atoms]] = {"train": [], "val": [], "test": []}
-    for index, part in stratified_split(energies, range(len(cells)), (0.8, 0.1, 0.1), seed).items():
-        parts[part].append(cells[index])
-    return parts
+    splits: dict[str, list[Atoms]] = {"train": [], "val": [], "test": []}
+    assigned = stratified_split(energies, range(len(cells)), (0.8, 0.1, 0.1), seed)
+    for index, name in assigned.items():
+        splits[name].append(cells[index])
+    return splits
 
 
 def show(progress: Progress) -> None:
@@ -302,7 +316,7 @@ def show(progress: Progress) -> None:
 def main() -> None:
     epilog = __doc__.splitlines()[-1]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=epilog)
-    parser.add_argument("system", choices=SYSTEMS, help="what the model is of")
+    parser.add_argument("system", choices=SYSTEMS, help="elements that the model is of")
     parser.add_argument("--network", choices=NETWORKS, default="small", help="default: %(default)s")
     parser.add_argument(
         "--work", type=Path, help="folder for labels and training (default: SYSTEM_base)"
@@ -320,13 +334,15 @@ def main() -> None:
         help="seed of cells, split and weights (default: %(default)s)",
     )
     args = parser.parse_args()
-    name, system = f"{args.system.lower()}-{args.network}", SYSTEMS[args.system]
+    name = f"{args.system.lower()}-{args.network}"
+    system = SYSTEMS[args.system]
     work = args.work or Path(f"{args.system.lower()}_base")
     output = args.output or MODELS / f"{name}.nequip.zip"
 
     started = time.monotonic()
     labels = load_or_make_labels(system, work, args.seed)
-    near, hot = split(labels["near"], args.seed), split(labels["hot"], args.seed)
+    near = split(labels["near"], args.seed)
+    hot = split(labels["hot"], args.seed)
     params = TrainParams(
         preset="small",
         learning_rate=5e-3,
@@ -339,17 +355,19 @@ def main() -> None:
         seed=args.seed,
     )
     network = small_allegro(system.elements, seed=args.seed, **NETWORKS[args.network])
-    parts = {part: near[part] + hot[part] for part in near}
-    result = fine_tune(
-        parts["train"], parts["val"], [], network, params, work / args.network, on_progress=show
-    )
+    train = near["train"] + hot["train"]
+    val = near["val"] + hot["val"]
+    test = near["test"] + hot["test"]
+    folder = work / args.network
+    result = fine_tune(train, val, [], network, params, folder, on_progress=show)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(result.model.read_bytes())
 
-    calculator, teacher = load_calculator(output), load_calculator(TEACHER)
+    calculator = load_calculator(output)
+    teacher = load_calculator(TEACHER)
     metrics = {
         "labels": TEACHER,
-        "cells": {part: len(cells) for part, cells in parts.items()},
+        "cells": {"train": len(train), "val": len(val), "test": len(test)},
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "training_seconds": round(result.wall_seconds),

@@ -49,10 +49,10 @@ SILICON = (rattled(repeat=1), rattled(seed=1), skewed("Si3", seed=4), bulk("Si",
 @pytest.fixture(scope="module", params=[AllegroModel, NequIPGNNModel])
 def untrained(request):
     """A model with random weights in double precision, with cutoffs that depend on the elements."""
-    own = ALLEGRO if request.param is AllegroModel else {"num_layers": 2, "num_features": 4}
+    options = ALLEGRO if request.param is AllegroModel else {"num_layers": 2, "num_features": 4}
     with generators_untouched(), default_dtype("float64"):
         set_global_state(allow_tf32=False)
-        return request.param(**own, **COMMON).eval()
+        return request.param(**options, **COMMON).eval()
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +103,14 @@ def test_atoms_that_moved_in_the_same_cells(small):
     batch = Batch.of(SILICON)
     small(batch)
     moved = batch.at(batch.positions + 0.05 * torch.sin(batch.positions))
-    kept = moved.positions.clone()
+    positions = moved.positions.clone()
 
     with torch.no_grad():
         result = small(moved)
     again = small(Batch.of(moved.structures()))
     assert torch.equal(result.energy, again.energy)
     assert torch.equal(result.forces, again.forces)
-    assert torch.equal(moved.positions, kept)
+    assert torch.equal(moved.positions, positions)
     assert not moved.positions.requires_grad
 
 
@@ -124,12 +124,12 @@ def test_what_was_known_of_cells_goes_with_them(small):
 
 
 def test_cells_without_neighbours(small):
-    apart = Atoms("Si2", [[0, 0, 0], [9, 0, 0]], cell=[20, 20, 20], pbc=True)
-    for cells in ([apart], [apart, apart], [apart, SILICON[0]]):
+    separated = Atoms("Si2", [[0, 0, 0], [9, 0, 0]], cell=[20, 20, 20], pbc=True)
+    for cells in ([separated], [separated, separated], [separated, SILICON[0]]):
         result = small(Batch.of(cells))
         assert result.forces[:2].abs().max() == 0
         assert result.stress[0].abs().max() == 0
-    assert_equal(small, load_calculator(SI_SMALL), [apart, SILICON[0]], 1e-7, 1e-5)
+    assert_equal(small, load_calculator(SI_SMALL), [separated, SILICON[0]], 1e-7, 1e-5)
 
 
 def test_a_molecule_has_no_stress(small):
@@ -183,9 +183,16 @@ def test_compiled_for_batches(tmp_path):
 
     assert torch.get_default_dtype() == torch.float32
     assert isinstance(calculator, BatchOfOne)
-    apart = Atoms("Si2", [[0, 0, 0], [9, 0, 0]], cell=[20, 20, 20], pbc=True)
+    separated = Atoms("Si2", [[0, 0, 0], [9, 0, 0]], cell=[20, 20, 20], pbc=True)
     one = skewed("Si", edge=2.5)  # an atom and its images
-    for cells in (SILICON, SILICON[:1], [one], [apart], [apart, apart], [one, apart, *SILICON]):
+    for cells in (
+        SILICON,
+        SILICON[:1],
+        [one],
+        [separated],
+        [separated, separated],
+        [one, separated, *SILICON],
+    ):
         assert_equal(model, eager, cells, 1e-6, 2e-5)
     assert_equal(model, calculator, SILICON, 1e-6, 2e-5)
     model(Batch.of(SILICON)).forces.add_(1.0)  # what it gives may be changed

@@ -78,14 +78,14 @@ def test_forces_and_stress_are_derivatives_of_the_energy(model):
 
 
 def test_cells_without_neighbours_and_without_a_volume(model):
-    apart = Atoms("Si2", [[0, 0, 0], [9, 0, 0]], cell=[20, 20, 20], pbc=True)
+    separated = Atoms("Si2", [[0, 0, 0], [9, 0, 0]], cell=[20, 20, 20], pbc=True)
     pair = Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]])
-    for cells in ([apart], [apart, apart], [apart, CELLS[2], pair]):
+    for cells in ([separated], [separated, separated], [separated, CELLS[2], pair]):
         result = model(Batch.of(cells))
         assert result.forces[:2].abs().max() == 0
         assert result.stress[0].abs().max() == 0
     assert result.stress[2].isnan().all()
-    assert model(Batch.of([apart, CELLS[2]])).stress.isfinite().all()
+    assert model(Batch.of([separated, CELLS[2]])).stress.isfinite().all()
 
 
 def test_an_element_it_does_not_know(model):
@@ -111,7 +111,8 @@ def test_a_model_of_several_modalities(modal):
     [
         (
             "7net-mf-0",
-            "needs one of its modalities R2SCAN, PBE, which is not given; write {name: 7net-mf-0, modal: R2",
+            "needs one of its modalities R2SCAN, PBE, which is not given; "
+            "write {name: 7net-mf-0, modal: R2",
         ),
         (
             'SevenNet-MF-0?{"modal": "HSE"}',

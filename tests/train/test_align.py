@@ -1,4 +1,4 @@
-"""The zero of the energies is found, and moved in the model itself."""
+"""The zero of the energies is fitted, and moved in the model itself."""
 
 import json
 from pathlib import Path
@@ -46,22 +46,23 @@ def test_each_elements_shift_is_found_and_outliers_do_not_move_it():
         symbols = ["Na"] * (1 + n % 3) + ["Cl"] * (1 + n % 4)
         energy = sum(shifts[s] for s in symbols) + len(symbols) * rng.normal(0, 1e-3)
         frames.append(cell(symbols, energy + 30.0 * len(symbols) * (n == 7)))
-    found = energy_shifts(frames, Flat())
-    assert found == pytest.approx(shifts, abs=0.02)
+    fitted = energy_shifts(frames, Flat())
+    assert fitted == pytest.approx(shifts, abs=0.02)
 
 
 def test_one_stoichiometry_leaves_the_smallest_shifts():
-    found = energy_shifts([cell(["Na", "Cl"], 3.0), cell(["Na", "Cl"] * 2, 6.0)], Flat())
-    assert found == pytest.approx({"Cl": 1.5, "Na": 1.5})
+    fitted = energy_shifts([cell(["Na", "Cl"], 3.0), cell(["Na", "Cl"] * 2, 6.0)], Flat())
+    assert fitted == pytest.approx({"Cl": 1.5, "Na": 1.5})
 
 
 def predicted(model, frames):
-    calculator, found = load_calculator(model), []
+    calculator = load_calculator(model)
+    results = []
     for atoms in frames:
         atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
         atoms.calc = calculator
-        found.append((atoms.get_potential_energy() / len(atoms), atoms.get_forces()))
-    return np.array([energy for energy, _ in found]), np.array([forces for _, forces in found])
+        results.append((atoms.get_potential_energy() / len(atoms), atoms.get_forces()))
+    return np.array([energy for energy, _ in results]), np.array([force for _, force in results])
 
 
 def test_the_packaged_result_has_the_labels_zero_and_the_same_forces(tmp_path):

@@ -58,9 +58,9 @@ def test_edges_are_directed_and_periodic():
 def test_cells_over_the_edge_limit_are_named_with_the_reason():
     small, large = bulk("Cu"), bulk("Cu", cubic=True)
 
-    kept, left_out = within_edge_limit([small, large, small], max_edges=12, cutoff=3.0)
+    accepted, left_out = within_edge_limit([small, large, small], max_edges=12, cutoff=3.0)
 
-    assert kept == [small, small]
+    assert accepted == [small, small]
     assert left_out[0].position == 1
     assert left_out[0].reason == "too many edges: 48 within 3.0 Å, the limit is 12"
 
@@ -68,8 +68,8 @@ def test_cells_over_the_edge_limit_are_named_with_the_reason():
 def test_cells_without_a_pair_are_named_with_the_reason():
     alone = Atoms("Cu", cell=[20] * 3, pbc=True)
     molecule = Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2]])
-    kept, left_out = with_a_pair([alone, bulk("Cu"), Atoms("Cu"), molecule], cutoff=2.4)
-    assert kept == [molecule]
+    accepted, left_out = with_a_pair([alone, bulk("Cu"), Atoms("Cu"), molecule], cutoff=2.4)
+    assert accepted == [molecule]
     assert left_out[0] == (0, "no neighbour pair: none within the model's cutoff of 2.4 Å")
     assert [item.position for item in left_out] == [0, 1, 2]
     assert count_reasons([*left_out, (3, "too many edges: 9 within 7 Å, the limit is 8")]) == {

@@ -1,4 +1,4 @@
-"""A training that is killed, again and again, gives what an undisturbed one gives: the same bytes."""
+"""A training that is killed again and again gives the same bytes as an undisturbed one."""
 
 import fcntl
 import json
@@ -26,10 +26,9 @@ from entropy_flows.train.process import GpuMemoryError, TrainingError, fault
 from entropy_flows.train.recipe import small_allegro
 from entropy_flows.train.run import fine_tune
 
-# a step length at which the loss goes up and down: the learning rate falls after epochs 5 and 13,
-# epoch 11 is the best,
-# early stopping ends it after 14; and three batches, two to a step, so that each epoch ends within
-# a step
+# At this step length the loss goes up and down: the learning rate falls after epochs 5 and 13,
+# epoch 11 is the best, early stopping ends it after 14. There are three batches, two to a step, so
+# that each epoch ends within a step.
 PATIENCE = {"lr_patience": 1, "early_stopping_patience": 3}
 PARAMS = TrainParams(
     preset="small", learning_rate=0.3, max_epochs=20, batch_size=2, accumulate=2, **PATIENCE
@@ -141,7 +140,10 @@ def test_killed_while_packaging(undisturbed, strike, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 def test_killed_with_all_its_processes_at_any_time(undisturbed, strike, tmp_path, number):
     """Four times: twice all of them at once, as a queue does it, and twice the parent alone."""
-    code = "import sys, test_resume as t; t.train(t.Path(sys.argv[1]), on_progress=lambda _: print(flush=True))"
+    code = (
+        "import sys, test_resume as t\n"
+        "t.train(t.Path(sys.argv[1]), on_progress=lambda _: print(flush=True))"
+    )
     strike({"kind": "slow_batches"})
     rng = random.Random(number)
     for send in (os.killpg, os.kill, os.killpg, os.kill):
@@ -278,8 +280,8 @@ def test_whoever_has_to_go_on_from_an_epoch_finds_its_best():
     losses = [3.0, 1.0, float("nan"), 2.0, 1.0, 0.5, 0.7, 0.4]
     history = [{"epoch": n + 1, "val_loss": loss} for n, loss in enumerate(losses)]
 
-    kept = [kept_epochs(history[:n]) for n in range(1, 9)]
-    assert kept == [{1}, {1, 2}, {2, 3}, {2, 3, 4}, {2, 4, 5}, {2, 5, 6}, {6, 7}, {6, 7, 8}]
+    epochs = [kept_epochs(history[:n]) for n in range(1, 9)]
+    assert epochs == [{1}, {1, 2}, {2, 3}, {2, 3, 4}, {2, 4, 5}, {2, 5, 6}, {6, 7}, {6, 7, 8}]
 
 
 def test_a_folder_is_one_trainings_alone(tmp_path):
@@ -306,12 +308,13 @@ def test_the_order_follows_from_seed_and_epoch():
         loader = shuffled_loader(
             range(11), seed=seed, generator=torch.Generator(), batch_size=batch_size
         )
-        iterator = iter(loader)  # Lightning makes it before it tells the epoch
+        # Lightning makes the iterator before it gives the epoch.
+        iterator = iter(loader)
         loader.sampler.set_epoch(epoch)
         return torch.cat(list(iterator)).tolist()
 
     orders = [order(seed, epoch) for seed in (7, 8) for epoch in range(5)]
-    assert all(sorted(each) == list(range(11)) for each in orders)
+    assert all(sorted(indices) == list(range(11)) for indices in orders)
     assert len(set(map(tuple, orders))) == 10
     assert order(8, 3, batch_size=1) == orders[8]
 
@@ -326,7 +329,8 @@ def test_the_order_follows_from_seed_and_epoch():
         ),
         (
             1,
-            "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+            "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling "
+            "`cublasCreate(handle)`",
             GpuMemoryError,
         ),
         (1, "OSError: [Errno 28] No space left on device", MachineError),
@@ -334,7 +338,8 @@ def test_the_order_follows_from_seed_and_epoch():
         (1, "RuntimeError: CUDA error: uncorrectable ECC error encountered", MachineError),
         (
             1,
-            "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate",
+            "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate",
             MachineError,
         ),
         (-9, "", MachineError),

@@ -1,4 +1,4 @@
-"""What SevenNet's program is told is the recipe: its loss is ours, term by term, from the model we gave it."""
+"""SevenNet's program trains by the recipe: its loss is the same, term by term, from the same model."""
 
 import json
 
@@ -25,21 +25,41 @@ CELLS = [labelled(seed, stress=seed != 2) for seed in range(8)]
 TRAIN, VAL = CELLS[:4], [*CELLS[4:7], CELLS[2]]  # one of the validation cells has no stress
 
 
+NO_PAIR = "no neighbour pair: none within the model's cutoff of 4 Å"
+ONE_EPOCH = TrainParams(preset="sevennet-0", max_epochs=1, align_energies=False)
+
+
+def alone(pbc=True):
+    """An atom that has no neighbour."""
+    atoms = Atoms("Si", positions=[[0.0, 0.0, 0.0]], cell=[20.0] * 3, pbc=pbc)
+    results = {"energy": 0.3, "forces": np.zeros((1, 3))}
+    if pbc:
+        results["stress"] = np.zeros(6)
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def left_out(result):
+    """Cells that were left out, by set, where there are any."""
+    return {split: cells for split, cells in result.left_out.items() if cells}
+
+
 def predicted(model, frames):
     """Energy per atom, force components and stress components less the labels', by cell."""
-    calculator, found = load_calculator(model), []
+    calculator = load_calculator(model)
+    differences = []
     for label in frames:
         atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=True)
         atoms.calc = calculator
         stress = label.calc.results.get("stress")
-        found.append(
+        differences.append(
             (
                 [(atoms.get_potential_energy() - label.get_potential_energy()) / len(label)],
                 (atoms.get_forces() - label.get_forces()).ravel(),
                 [] if stress is None else atoms.get_stress() - stress,
             )
         )
-    return found
+    return differences
 
 
 def huber(x, delta):
@@ -47,16 +67,23 @@ def huber(x, delta):
 
 
 def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
-    edge, base = (
-        float(np.median([energy_per_atom(atoms) for atoms in VAL])),
-        small_sevennet(tmp_path / "base.pth"),
-    )
-    bins = ((edge, 3.0), (None, 0.5))
+    """Cells without a pair, some of each set, take no part in it."""
+    edge = float(np.median([energy_per_atom(atoms) for atoms in VAL]))
+    base = small_sevennet(tmp_path / "base.pth")
     params = TrainParams(
-        preset="sevennet-0", max_epochs=1, learning_rate=1e-9, weight_bins=bins, align_energies=False,
-        energy_coefficient=2.0, forces_coefficient=0.7, stress_coefficient=5.0, huber_delta=0.3,
-    )  # fmt: skip
-    result = fine_tune(TRAIN, VAL, [], base, params, tmp_path / "t")
+        preset="sevennet-0",
+        max_epochs=1,
+        learning_rate=1e-9,
+        weight_bins=((edge, 3.0), (None, 0.5)),
+        align_energies=False,
+        energy_coefficient=2.0,
+        forces_coefficient=0.7,
+        stress_coefficient=5.0,
+        huber_delta=0.3,
+    )
+    train = [TRAIN[0], alone(), *TRAIN[1:]]
+    val = [*VAL, alone(pbc=False)]
+    result = fine_tune(train, val, [alone()], base, params, tmp_path / "t")
     weights = [3.0 if energy_per_atom(atoms) < edge else 0.5 for atoms in VAL]
     terms = list(zip(*predicted(base, VAL), strict=True))
     expected = 0.0
@@ -64,6 +91,8 @@ def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
         each = [w * huber(unit * np.asarray(x), 0.3) for w, x in zip(weights, off, strict=True)]
         expected += c * np.concatenate(each).mean() / 7.7
 
+    assert left_out(result) == {"train": [(1, NO_PAIR)], "val": [(len(VAL), NO_PAIR)]}
+    assert np.isfinite(list(result.test.values())).all()
     assert len(set(weights)) == 2
     assert result.history[0]["val_loss"] == pytest.approx(expected, rel=1e-3)
     for before, after in zip(predicted(base, VAL), predicted(result.model, VAL), strict=True):
@@ -96,8 +125,7 @@ def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
     assert existing_file(tmp_path / "other.pth").name == "other.pth"
 
 
-# -- the folder a killed program leaves
-# --------------------------------------------------------------------------------
+# -- the folder a killed program leaves --
 
 
 @pytest.fixture
@@ -144,47 +172,15 @@ def test_it_stops_when_nothing_improves_however_far_the_program_is(left):
     assert not is_over([], params)
 
 
-def alone(pbc=True):
-    """An atom that has no neighbour."""
-    atoms = Atoms("Si", positions=[[0.0, 0.0, 0.0]], cell=[20.0] * 3, pbc=pbc)
-    results = {"energy": 0.3, "forces": np.zeros((1, 3))}
-    if pbc:
-        results["stress"] = np.zeros(6)
-    atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms
-
-
-NO_PAIR = "no neighbour pair: none within the model's cutoff of 4 Å"
-ONE_EPOCH = TrainParams(preset="sevennet-0", max_epochs=1, align_energies=False)
-
-
-EDGE = max(energy_per_atom(atoms) for atoms in CELLS) + 0.05
-
-
-@pytest.mark.parametrize(
-    ("train", "val", "test", "left_out", "bins"),
-    [
-        # SevenNet takes a list of files for each weight, and its statistics are by such lists
-        (
-            [*CELLS[:3], alone()], [alone()], [CELLS[4]],
-            {"train": [(3, NO_PAIR)], "val": [(0, NO_PAIR)]}, ((EDGE, 1.0), (None, 0.5)),
-        ),
-        (
-            [CELLS[0], alone(), CELLS[1]], [CELLS[4], alone(pbc=False)], [alone()],
-            {"train": [(1, NO_PAIR)], "val": [(1, NO_PAIR)]}, None,
-        ),
-    ],
-    ids=["all of val and all of a weight", "some of each"],
-)  # fmt: skip
-def test_cells_without_a_pair_are_left_out_of_training_and_validation(
-    tmp_path, train, val, test, left_out, bins
-):
-    params = ONE_EPOCH if bins is None else ONE_EPOCH.model_copy(update={"weight_bins": bins})
-    assert energy_per_atom(alone()) > EDGE
-    result = fine_tune(
-        train, val, test, small_sevennet(tmp_path / "base.pth"), params, tmp_path / "t"
-    )
-    assert {part: cells for part, cells in result.left_out.items() if cells} == left_out
+def test_all_validation_cells_and_all_of_a_weight_may_have_no_pair(tmp_path):
+    """SevenNet takes a list of files for each weight, and its statistics are by such lists."""
+    edge = max(energy_per_atom(atoms) for atoms in CELLS) + 0.05
+    params = ONE_EPOCH.model_copy(update={"weight_bins": ((edge, 1.0), (None, 0.5))})
+    assert energy_per_atom(alone()) > edge
+    base = small_sevennet(tmp_path / "base.pth")
+    train = [*CELLS[:3], alone()]
+    result = fine_tune(train, [alone()], [CELLS[4]], base, params, tmp_path / "t")
+    assert left_out(result) == {"train": [(3, NO_PAIR)], "val": [(0, NO_PAIR)]}
     assert np.isfinite([result.history[0]["val_loss"], *result.test.values()]).all()
 
 

@@ -1,4 +1,4 @@
-"""Every trainer, through the same door: the loss falls, a killed training goes on, a finished one is not repeated."""
+"""Laws of every trainer: the loss falls, a killed training goes on, a finished one stays."""
 
 import json
 from pathlib import Path
@@ -53,15 +53,15 @@ class Family:
 
     def __init__(self, name, folder):
         pytest.importorskip("sevenn" if name == "sevennet" else "allegro")
-        self.params, self.workdir, self.seen = RECIPES[name], folder / "training", []
-        self.components = {"nequip": 9, "sevennet": 6}[
-            name
-        ]  # of a stress, in the program's own average
+        self.params = RECIPES[name]
+        self.workdir = folder / "training"
+        self.seen = []
+        # Components of a stress in the program's average.
+        self.components = {"nequip": 9, "sevennet": 6}[name]
         self.base = SI_SMALL if name == "nequip" else small_sevennet(folder / "base.pth")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                process, "POLL_SECONDS", 0.02
-            )  # a small SevenNet does some epochs in half a second
+            # A small SevenNet does some epochs in half a second.
+            patch.setattr(process, "POLL_SECONDS", 0.02)
             with pytest.raises(StoppedError):
                 self.train(self.stop)
         self.result = self.train(self.note)
@@ -135,10 +135,8 @@ def test_the_result_loads_by_its_path_as_calculator_and_for_batches(family):
 
 def test_errors_are_in_our_units_of_the_best_epochs_model(family):
     """Stress included: sign, order and unit of what the program was told are ASE's."""
-    calculator, row = (
-        load_calculator(family.result.model),
-        family.result.history[family.result.best_epoch - 1],
-    )
+    calculator = load_calculator(family.result.model)
+    row = family.result.history[family.result.best_epoch - 1]
     for errors, cells in ((row, VAL), (family.result.test, TEST)):
         off = {name: [] for name in ("energy_mae", "forces_mae", "stress_mae")}
         for label in cells:
@@ -207,6 +205,6 @@ def test_it_trains_on_the_workers_device_unless_the_recipe_names_one(
     monkeypatch.setenv("ENTROPY_FLOWS_DEVICE", "cuda:1")
     settings.cache_clear()
     params = TrainParams(preset="small", trainer="telling.trainer:Mine", device=named)
-    found = fine_tune(TRAIN, VAL, TEST, "any model", params, tmp_path)
+    device = fine_tune(TRAIN, VAL, TEST, "any model", params, tmp_path)
     settings.cache_clear()
-    assert found == expected
+    assert device == expected

@@ -22,6 +22,8 @@ from entropy_flows.potentials import (
     model_elements,
     with_arguments,
 )
+from entropy_flows.schemas import Campaign
+from entropy_flows.schemas.named_code import named_code
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import AnyTrainParams, TrainParams, fine_tune, trainer_for
 
@@ -147,7 +149,7 @@ def test_keys_of_its_own_are_read_without_importing_it_and_checked_when_it_is_as
     assert read(TypeAdapter(AnyTrainParams).dump_python(params)) == params
     assert type(params).from_dict(params.as_dict()) == params
     assert fine_tune(TRAIN, VAL, [], model, params, tmp_path).epochs == 1
-    with pytest.raises(ValueError, match="unknown key 'rigde'; did you mean 'ridge'"):
+    with pytest.raises(ValueError, match=r"unknown key 'rigde'.*did you mean 'ridge'"):
         fine_tune(TRAIN, VAL, [], model, read({"trainer": TRAINER, "rigde": 1}), tmp_path)
     with pytest.raises(ValidationError, match="unknown key 'ridge'"):
         read({"trainer": "nequip", "ridge": 1})
@@ -166,3 +168,22 @@ def test_its_files_are_stored_and_fetched(registered, result, database):
     assert model_elements(fetched) == ("Cu",)
     named = store.fetch_model(store.save_model(2, base))
     assert model_elements(named) == ("Cu",)
+
+
+def test_a_campaign_file_names_its_code_and_keeps_the_keys():
+    config = {
+        "name": "copper",
+        "elements": ["Cu"],
+        "base_model": {"name": "cu.pair.json", **FAMILY},
+        "label": {"engine": "forcefield", "model": "ase.calculators.emt.EMT"},
+        "phases": [{"name": "fcc", "file": "fcc.cif"}],
+        "train": {"trainer": TRAINER, "ridge": 1e-3},
+        "iterations": [{"train": {"ridge": 1e-4}}],
+    }
+    campaign = Campaign.model_validate(config)
+    again = Campaign.model_validate(campaign.model_dump(mode="json"))
+
+    assert again.iteration(1).train == campaign.iteration(1).train
+    assert campaign.iteration(1).train.model_dump()["ridge"] == 1e-4
+    untrusted = {code.key: code.path for code in named_code(again, PACKAGE) if not code.trusted}
+    assert untrusted == {"base_model.family": FAMILY["family"], "train.trainer": TRAINER}

@@ -17,9 +17,12 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "nio_vasp.yaml"
 HEAD = """\
 # The VASP presets' inputs
 
-What `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells: Wang 2026's settings, with VASP's defaults made
-explicit where atomate2 has others. Then the spin-polarised form with U, for the seed of `examples/nio_vasp.yaml`. Made
-by `python docs/presets.py`; for your own cell: `entropy-flows check campaign.yaml --inputs folder`.
+These are the inputs that `vasp-pbe` and `vasp-r2scan-rvv10` write for four conventional cells.
+The settings are those of Wang 2026, with VASP's defaults made explicit where atomate2 has others.
+The last inputs are spin-polarised with U, for the seed of `examples/nio_vasp.yaml`.
+
+`python docs/presets.py` makes this page.
+For your own cell: `entropy-flows check campaign.yaml --inputs folder`.
 """
 MAGNETIC = """\
 ## Spin and U
@@ -27,13 +30,14 @@ MAGNETIC = """\
 | `label:` | INCAR |
 | --- | --- |
 | neither | no ISPIN, no MAGMOM, no LDAU: VASP without spin |
-| `{engine: vasp-pbe, spin: true}` | ISPIN = 2; MAGMOM of each atom; LORBIT = 10, which prints the final moments |
-| `{…, hubbard_u: {Ni: 6.2}}` | LDAU, LDAUTYPE = 2 (Dudarev: U_eff = U − J), LASPH; LDAUU, LDAUJ and LDAUL |
+| `{engine: vasp-pbe, spin: true}` | ISPIN = 2; MAGMOM of each atom; LORBIT = 10 for final moments |
+| `{…, hubbard_u: {Ni: 6.2}}` | LDAU, LDAUTYPE = 2 (Dudarev), LASPH; LDAUU, LDAUJ and LDAUL |
 
 MAGMOM follows the atoms of each POSCAR; LDAUU, LDAUJ and LDAUL follow its species.
-U acts on d states, of lanthanides and actinides on f states. A cell in which no element has a U has no LDAU. Tags in
-`user_incar_settings` have the last word, with tables by element: `{LDAUL: {Ce: 2}}`. [magnetism.md](magnetism.md) says
-where moments come from and where they go.
+U acts on d states, of lanthanides and actinides on f states.
+A cell in which no element has a U has no LDAU.
+Tags in `user_incar_settings` have the last word, with tables by element: `{LDAUL: {Ce: 2}}`.
+[magnetism.md](magnetism.md) says where moments come from and where they go.
 """
 CELLS = {
     "Silicon, PBE": ("vasp-pbe", "Fd-3m", Lattice.cubic(5.43), {"Si": [0, 0, 0]}),
@@ -59,7 +63,7 @@ CELLS = {
 
 
 def text() -> str:
-    """The page."""
+    """Return the page."""
     parts = [HEAD]
     for title, (engine, spacegroup, lattice, sites) in CELLS.items():
         species = [site if isinstance(site, str) else site[0] for site in sites]
@@ -73,7 +77,7 @@ def text() -> str:
 
 
 def section(title: str, given: str, cell: Structure, params: LabelParams) -> str:
-    """The inputs of one cell; `given` is what the campaign file says of the engine."""
+    """Return the inputs of one cell; `given` is what the campaign file says of the engine."""
     maker = make_static_maker(params)
     with tempfile.TemporaryDirectory() as folder:
         inputs = write_inputs(cell, maker, folder)
@@ -84,7 +88,7 @@ def section(title: str, given: str, cell: Structure, params: LabelParams) -> str
     return (
         f"## {title}\n\n"
         f"`{given}`; {len(cell)} atoms, {lengths} Å{moments}; POTCAR {', '.join(inputs['potcar'])} "
-        f"({inputs['potcar_functional']}); settings' hash `{engine_of(maker).hash[:12]}…`\n\n"
+        f"({inputs['potcar_functional']}); engine hash `{engine_of(maker).hash[:12]}…`\n\n"
         f'```text title="INCAR"\n{incar}\n```\n\n```text title="KPOINTS"\n{kpoints}\n```\n'
     )
 

@@ -73,35 +73,52 @@ def mutations(
 
 
 def missed(store: Any, pad: Any) -> list[str]:
-    """Changes that `verify` does not name, without a reason."""
+    """Return the changes that `verify` does not name, without a reason.
+
+    The check that named the last change of a collection is asked first about the next one, so that
+    most changes cost one check.
+    """
     collections = sorted(
         name for name in store.database.list_collection_names() if not name.startswith("system.")
     )
-    return [
-        str(mutation)
-        for mutation, spoiled in mutations(store.database, collections, depth=2)
-        if reason(mutation) is None and outcome(store, pad, mutation, spoiled) is None
-    ]
+    checks: dict[str, list[Any]] = {}
+    unnamed = []
+    for mutation, spoiled in mutations(store.database, collections, depth=2):
+        if reason(mutation) is not None:
+            continue
+        order = checks.setdefault(mutation.collection, list(quick_checks(FireWorksManager(pad))))
+        line = outcome(store, pad, mutation, spoiled, order)
+        if line is None:
+            unnamed.append(str(mutation))
+        else:
+            order.sort(key=lambda check, line=line: not line.startswith(f"{check.__name__}: "))
+    return unnamed
 
 
-def outcome(store: Any, pad: Any, mutation: Mutation, spoiled: dict[str, Any]) -> str | None:
+def outcome(
+    store: Any,
+    pad: Any,
+    mutation: Mutation,
+    spoiled: dict[str, Any],
+    checks: list[Any] | None = None,
+) -> str | None:
     """The line in which `verify` names a change; None if it does not. All is put back."""
     collection = store.database[mutation.collection]
     before = collection.find_one({"_id": mutation.identifier})
     try:
         collection.replace_one({"_id": mutation.identifier}, spoiled)
-        return next(lines(store, pad), None)
+        return next(lines(store, pad, checks), None)
     except DuplicateKeyError:
         return "refused by a unique index"
     finally:
         collection.replace_one({"_id": mutation.identifier}, before)
 
 
-def lines(store: Any, pad: Any) -> Iterator[str]:
-    """Problems, the quick checks' first."""
+def lines(store: Any, pad: Any, checks: list[Any] | None = None) -> Iterator[str]:
+    """Yield the problems that checks find, in their order; None takes all quick checks."""
     manager = FireWorksManager(pad)
     subject = VerifyContext(store, manager.job_uuids(store.name))
-    for check in quick_checks(manager):
+    for check in checks or quick_checks(manager):
         try:
             yield from (f"{check.__name__}: {line}" for line in run_check(check, subject).problems)
         except StoreError as err:  # every command says so and ends

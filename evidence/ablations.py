@@ -27,7 +27,7 @@ from entropy_flows.flows import (
     LearningCurveMaker,
     curve_of,
 )
-from entropy_flows.launch.session import Session, session
+from entropy_flows.launch.session import Session, open_session
 from entropy_flows.report.text import MISSING, markdown_table
 from entropy_flows.schemas import Campaign
 
@@ -65,7 +65,7 @@ def main() -> None:
     console = Console()
     file = campaign_file(options.system)
     rows = [header()]
-    with session(file, options.folder / options.system) as system:
+    with open_session(file, options.folder / options.system) as system:
         for name in options.only:
             campaign = variant(system, file, name, VARIANTS[name])
             rows.append([name, *run_variant(system, campaign, options.workers, console)])

@@ -14,7 +14,7 @@ from shared import campaign_file, command_line
 
 from entropy_flows.flows import CurveCampaigns
 from entropy_flows.jobs.curve import near_equilibrium
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 from entropy_flows.report.text import markdown_table
 
 MAX_BOND = 1.85
@@ -38,7 +38,7 @@ def main() -> None:
     """Print the table of carbon's pools."""
     options = command_line(__doc__).parse_args()
     rows = [HEADER]
-    with session(campaign_file("carbon"), options.folder / "carbon") as carbon:
+    with open_session(campaign_file("carbon"), options.folder / "carbon") as carbon:
         campaigns = CurveCampaigns.of(carbon.store, carbon.campaign)
         for pool, campaign in campaigns.pools.items():
             rows.append([pool, *pool_row(carbon.store.of(campaign).frames())])

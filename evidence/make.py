@@ -24,7 +24,7 @@ from unseen import unseen_table
 from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import ERROR_COLUMNS
 from entropy_flows.jobs.curve import Pools
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 from entropy_flows.potentials import load_calculator
 from entropy_flows.report.curve import condition_tables, curve_tables, information_table
 from entropy_flows.report.curve_results import CurveResults
@@ -63,7 +63,7 @@ def write_tables(folder: Path) -> None:
         system_folder = folder / system
         if not (system_folder / "database").is_dir():
             continue
-        with session(campaign_file(system), system_folder) as system_session:
+        with open_session(campaign_file(system), system_folder) as system_session:
             results = CurveResults.read(system_session.store, system_session.campaign)
             lines = system_page(system, results) if results.points else []
         if lines:

@@ -18,7 +18,7 @@ from shared import SYSTEMS, add_workers, campaign_file, command_line
 
 from entropy_flows.evaluate.curve import ERROR_COLUMNS, summarise
 from entropy_flows.flows import CurveCampaigns, LearningCurveMaker, curve_of
-from entropy_flows.launch.session import Session, session
+from entropy_flows.launch.session import Session, open_session
 from entropy_flows.report.curve import ratio_text
 from entropy_flows.report.text import MISSING, markdown_table
 from entropy_flows.schemas import Campaign
@@ -60,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     file = campaign_file(options.system)
-    with session(file, options.folder / options.system) as system:
+    with open_session(file, options.folder / options.system) as system:
         pools = CurveCampaigns.of(system.store, system.campaign).pools
         rows = [header(), row("as in the evidence", system, curve_of(system.campaign, pools))]
         for name, campaign in variations(system.campaign, options.student).items():

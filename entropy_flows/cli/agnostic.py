@@ -12,7 +12,7 @@ from rich.console import Console
 from entropy_flows.cli.options import FolderOption
 from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.launch.queue_keys import check_queue
-from entropy_flows.launch.session import Session, need_shared_database, session, stored
+from entropy_flows.launch.session import Session, need_shared_database, open_session, open_stored
 from entropy_flows.processes import locked
 from entropy_flows.report.agnostic import search_rows
 from entropy_flows.report.terminal import terminal_table
@@ -62,7 +62,7 @@ def command(
     if queue:
         need_shared_database("--queue")
     console = Console()
-    opening = stored if show else session
+    opening = open_stored if show else open_session
     with opening(file, folder) as opened_session:
         lock = opened_session.folder / "run.lock"
         with locked(lock, "this data set", patience=3.0):

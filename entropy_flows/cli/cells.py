@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.launch.session import Session, stored
+from entropy_flows.launch.session import Session, open_stored
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -61,8 +61,8 @@ def cells_of(path: Path) -> list[Atoms]:
     from entropy_flows.label.extxyz import read_cells
 
     if is_campaign(path):
-        with stored(path, None) as opened:
-            return campaign_cells(opened)
+        with open_stored(path, None) as session:
+            return campaign_cells(session)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected an extended XYZ file or a campaign file")
     if not _is_xyz(path):
@@ -107,16 +107,16 @@ def _read_by_ase(path: Path) -> list[Atoms]:
     return cells
 
 
-def campaign_cells(opened: Session) -> list[Atoms]:
+def campaign_cells(session: Session) -> list[Atoms]:
     """A campaign's good labels; all cells of its ledger, if there are no labels yet."""
     from pymatgen.core import Structure
 
     from entropy_flows.geometry import to_atoms
 
-    frames = opened.store.frames(foreign={"$ne": True})
+    frames = session.store.frames(foreign={"$ne": True})
     if not frames:
-        entries = opened.store.ledger(opened.settings.dataset).entries()
+        entries = session.store.ledger(session.settings.dataset).entries()
         frames = [to_atoms(Structure.from_dict(entry["structure"])) for entry in entries]
     if not frames:
-        raise ValueError(f"campaign {opened.store.name} has no cells yet")
+        raise ValueError(f"campaign {session.store.name} has no cells yet")
     return frames

@@ -20,7 +20,7 @@ from entropy_flows.explore import condition_grid
 from entropy_flows.geometry import shortest_distance, to_atoms
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import Engine, engine_of, make_static_maker
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 from entropy_flows.launch.submit import locate_model
 from entropy_flows.moments import summary
 from entropy_flows.potentials import match_model
@@ -153,8 +153,8 @@ class CampaignCheck:
             warn(self.console, warning)
         self._show_inputs(engine, inputs)
         if database:
-            with session(self.file, folder, create=False) as opened:
-                self._print(database_line(opened.store, self.campaign, maker))
+            with open_session(self.file, folder, create=False) as session:
+                self._print(database_line(session.store, self.campaign, maker))
 
     def _show_inputs(self, engine: Engine, folder: Path | None) -> None:
         """Print, and write, the engine's inputs of the first seed cell, and what it lacks here.

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 
 
 def command(
@@ -28,13 +28,13 @@ def command(
     from entropy_flows.store.connection import database_name
     from entropy_flows.store.uri import without_password
 
-    with session(file, folder) as opened:
+    with open_session(file, folder) as session:
         if program:
             code = subprocess.run(program, check=False).returncode
             sys.exit(code)
         uri = settings().uri
         server = without_password(uri.get_secret_value()) if uri else "?"
-        campaign = opened.store.name
+        campaign = session.store.name
         print(f"database {database_name()} at {server}; campaign {campaign}; Ctrl-C ends this")
         try:
             while True:

@@ -12,7 +12,7 @@ import typer
 from entropy_flows.cli.cells import cells_of, is_campaign
 from entropy_flows.cli.options import FolderOption
 from entropy_flows.files import replacing
-from entropy_flows.launch.session import stored
+from entropy_flows.launch.session import open_stored
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -85,12 +85,12 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
                 f"{source} is no campaign file: --split, --flagged and --folder are for campaigns"
             )
         return cells_of(source)
-    with stored(source, folder) as opened:
+    with open_stored(source, folder) as session:
         only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
-        frames = opened.store.frames(flagged=flagged, **only)
+        frames = session.store.frames(flagged=flagged, **only)
     if not frames:
         raise ValueError(
-            f"campaign {opened.store.name} has no labels{f' in {split}' if split else ''} yet"
+            f"campaign {session.store.name} has no labels{f' in {split}' if split else ''} yet"
         )
     return frames
 

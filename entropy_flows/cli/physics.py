@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.launch.session import Session, need_shared_database, stored
+from entropy_flows.launch.session import Session, need_shared_database, open_stored
 from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def command(
     if queue:
         need_shared_database("--queue")
     console = Console()
-    with stored(file, folder) as session:
+    with open_stored(file, folder) as session:
         session.store.document()
         make_indexes(session.store.database)
         plan = make_plan(session)

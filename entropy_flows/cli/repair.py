@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
-from entropy_flows.launch.session import Session, stored
+from entropy_flows.launch.session import Session, open_stored
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,15 +56,15 @@ def command(
     from entropy_flows.launch.manager import workflow_manager
 
     console = Console()
-    with stored(file, folder) as opened, ExitStack() as stack:
-        opened.store.document()  # raises if another version wrote it
+    with open_stored(file, folder) as session, ExitStack() as stack:
+        session.store.document()  # raises if another version wrote it
         manager = workflow_manager()
-        idle = _is_idle(opened, stack)
-        criteria = liveness_criteria(opened, manager, idle, expiry, patience)
+        idle = _is_idle(session, stack)
+        criteria = liveness_criteria(session, manager, idle, expiry, patience)
         with console.status("looking for what dead workers left"):
-            report = manager.repair(opened.store.name, criteria, dry_run=dry_run, retry=retry)
+            report = manager.repair(session.store.name, criteria, dry_run=dry_run, retry=retry)
             if retry:
-                report += manager.retry_stages(opened.store, dry_run)
+                report += manager.retry_stages(session.store, dry_run)
     show(console, report, dry_run)
 
 
@@ -80,13 +80,13 @@ def show(console: Console, report: RepairReport, dry_run: bool) -> None:
     console.print(f"would mend: {report}" if dry_run and report else str(report))
 
 
-def _is_idle(opened: Session, stack: ExitStack) -> bool:
+def _is_idle(session: Session, stack: ExitStack) -> bool:
     """Return True if no `run` works on the campaign; none starts before the stack is closed."""
     from entropy_flows.faults import MachineError
     from entropy_flows.processes import locked
 
     try:
-        stack.enter_context(locked(opened.folder / "run.lock", "this campaign", patience=0))
+        stack.enter_context(locked(session.folder / "run.lock", "this campaign", patience=0))
     except MachineError:
         return False
     return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
-from entropy_flows.launch.session import Session, stored
+from entropy_flows.launch.session import Session, open_stored
 
 if TYPE_CHECKING:
     from entropy_flows.report.physics_table import Rows
@@ -24,7 +24,7 @@ def command(
     """
     from entropy_flows.report.campaign import write_campaign_page
 
-    with stored(file, folder) as session:
+    with open_stored(file, folder) as session:
         physics = _physics(session)
         page = write_campaign_page(
             session.folder / "report", session.store, session.campaign, physics

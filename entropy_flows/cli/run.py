@@ -13,7 +13,7 @@ import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line
-from entropy_flows.launch.session import Session, session
+from entropy_flows.launch.session import Session, open_session
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,16 +56,16 @@ def command(
     preflight(file, runs_here=True)
     console = Console()
     with (
-        session(file, folder) as opened,
-        locked(opened.folder / "run.lock", "this campaign", patience=3.0),
+        open_session(file, folder) as session,
+        locked(session.folder / "run.lock", "this campaign", patience=3.0),
     ):
         if local:
-            state, message = _run_locally(opened)
+            state, message = _run_locally(session)
         else:
-            state, message = run_workers(opened, console, workers, retry)
-        show_iterations(console, opened.store.iterations(), opened.store.failures())
-    refuse_unfinished(opened.store.name, state, message)
-    console.print(f"[green]{opened.store.name}: {message}[/green]")
+            state, message = run_workers(session, console, workers, retry)
+        show_iterations(console, session.store.iterations(), session.store.failures())
+    refuse_unfinished(session.store.name, state, message)
+    console.print(f"[green]{session.store.name}: {message}[/green]")
     print(f"next: entropy-flows report {as_typed(file, folder)}")
 
 
@@ -78,13 +78,13 @@ def refuse_unfinished(name: str, state: str, message: str | None) -> None:
 
 
 def run_workers(
-    opened: Session, console: Console, workers: int | None, retry: bool = False, maker: Any = None
+    session: Session, console: Console, workers: int | None, retry: bool = False, maker: Any = None
 ) -> tuple[str, str | None]:
     """Submit a campaign if it was not, and follow it with local workers to its end.
 
     Parameters
     ----------
-    opened
+    session
         The campaign.
     console
         Where progress is printed.
@@ -109,20 +109,20 @@ def run_workers(
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.submit import submit
 
-    with only_run(opened) as fence:
-        was_submitted = submit(opened.store, opened.settings, opened.file.parent, maker)
+    with only_run(session) as fence:
+        was_submitted = submit(session.store, session.settings, session.file.parent, maker)
         manager = workflow_manager()
-        crew = LocalWorkers(opened.store.name, opened.folder, workers, alone=opened.embedded)
+        crew = LocalWorkers(session.store.name, session.folder, workers, alone=session.embedded)
         if not was_submitted:
-            ended = _resume(opened, manager, console, retry)
+            ended = _resume(session, manager, console, retry)
             if ended is not None:
                 return ended
         with crew:
-            return _Follower(opened, manager, crew, console, fence).follow()
+            return _Follower(session, manager, crew, console, fence).follow()
 
 
 @contextmanager
-def only_run(opened: Session) -> Iterator[Fence]:
+def only_run(session: Session) -> Iterator[Fence]:
     """Be the only `run` of a campaign on its database for the length of the block.
 
     Raises
@@ -133,9 +133,9 @@ def only_run(opened: Session) -> Iterator[Fence]:
     from entropy_flows.store import StoreError
     from entropy_flows.store.lease import LeaseLostError, LeaseTakenError, lease
 
-    name = opened.store.name
-    database = opened.store.database
-    folder = str(opened.folder)
+    name = session.store.name
+    database = session.store.database
+    folder = str(session.folder)
     try:
         with lease(database, f"run/{name}", patience=0, regain=True, folder=folder) as fence:
             yield fence
@@ -160,21 +160,21 @@ def _describe(holder: dict[str, Any]) -> str:
 
 
 def _resume(
-    opened: Session, manager: WorkflowManager, console: Console, retry: bool
+    session: Session, manager: WorkflowManager, console: Console, retry: bool
 ) -> tuple[str, str | None] | None:
     """Mend what the last run has left; return state and message if the campaign has ended."""
     from entropy_flows.launch.liveness import liveness_criteria
 
-    name = opened.store.name
-    criteria = liveness_criteria(opened, manager, idle=True)
+    name = session.store.name
+    criteria = liveness_criteria(session, manager, idle=True)
     report = manager.repair(name, criteria, retry=retry)
     if report:
         console.print(f"after the last run: {report}")
     if retry:
-        stages = manager.retry_stages(opened.store)
+        stages = manager.retry_stages(session.store)
         if stages:
             console.print(str(stages))
-    document = opened.store.document()
+    document = session.store.document()
     if document["state"] not in ("done", "failed"):
         return None
     console.print(f"{name} ended before; nothing is repeated")
@@ -185,7 +185,7 @@ def _resume(
 class _Follower:
     """Watches a campaign that runs, and prints its progress."""
 
-    opened: Session
+    session: Session
     manager: WorkflowManager
     crew: LocalWorkers
     console: Console
@@ -197,7 +197,7 @@ class _Follower:
         """Show progress until the campaign ends or nothing can run; return state and message."""
         from entropy_flows.report.iterations import stage_line
 
-        store = self.opened.store
+        store = self.session.store
         idle_polls = 0
         with self.console.status("starting") as spinner:
             while True:
@@ -232,10 +232,10 @@ class _Follower:
         """Return the state of a campaign of which no job can run, and why."""
         if any(counts.get(state) for state in HELD_STATES):
             return "stuck", job_line(counts)
-        return "failed", self.manager.last_failure(self.opened.store.name) or NO_JOB_CAN_RUN
+        return "failed", self.manager.last_failure(self.session.store.name) or NO_JOB_CAN_RUN
 
 
-def _run_locally(opened: Session) -> tuple[str, str | None]:
+def _run_locally(session: Session) -> tuple[str, str | None]:
     """Run the same flow in this process, from its first iteration; return state and message.
 
     Labels and models that exist are taken as they are.
@@ -246,18 +246,18 @@ def _run_locally(opened: Session) -> tuple[str, str | None]:
     from entropy_flows.launch.submit import build_flow
     from entropy_flows.store import StoreError, job_store
 
-    store = opened.store
+    store = session.store
     if workflow_manager().jobs(store.name):
         raise StoreError(f"{store.name} is on the launchpad; continue it without --local")
-    is_new = store.create(opened.campaign)
+    is_new = store.create(session.campaign)
     document = store.document()
     if not is_new and document["state"] == "done":
         return document["state"], document["message"]
-    flow = build_flow(store, opened.campaign, opened.file.parent)
+    flow = build_flow(store, session.campaign, session.file.parent)
     store.set_state("running")
-    launches = opened.folder / "launches"
+    launches = session.folder / "launches"
     launches.mkdir(parents=True, exist_ok=True)
-    with only_run(opened):
+    with only_run(session):
         run_locally(flow, store=job_store(), root_dir=Path(launches), create_folders=True)
     document = store.document()
     if document["state"] != "running":

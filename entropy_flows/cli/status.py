@@ -12,7 +12,7 @@ from entropy_flows.evaluate import advise
 from entropy_flows.evaluate.succession import decision_lines
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line, release_lines
 from entropy_flows.launch.manager import workflow_manager
-from entropy_flows.launch.session import stored
+from entropy_flows.launch.session import open_stored
 from entropy_flows.report.iterations import (
     ENDED_RUN_HEADER,
     ended_run_rows,
@@ -30,7 +30,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     Example: entropy-flows status silicon/campaign.yaml
     """
     console = Console()
-    with stored(file, folder) as session:
+    with open_stored(file, folder) as session:
         store = session.store
         document = store.document()
         iterations = store.iterations()

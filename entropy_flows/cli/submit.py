@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.launch.session import need_shared_database, session
+from entropy_flows.launch.session import need_shared_database, open_session
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -17,8 +17,8 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     from entropy_flows.launch.submit import submit
 
     preflight(file)
-    with session(file, folder) as opened:
-        added = submit(opened.store, opened.campaign, file.parent)
+    with open_session(file, folder) as session:
+        added = submit(session.store, session.campaign, file.parent)
     done = "is submitted" if added else "was submitted before"
     typed = as_typed(file, folder)
-    print(f"{opened.campaign.name} {done}; its state: entropy-flows status {typed}")
+    print(f"{session.campaign.name} {done}; its state: entropy-flows status {typed}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
-from entropy_flows.launch.session import stored
+from entropy_flows.launch.session import open_stored
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,17 +46,17 @@ def command(
     from entropy_flows.launch.verify import verify
 
     console = Console()
-    with stored(file, folder) as opened, _Bars(console) as bars:
-        checks = verify(opened.store, workflow_manager(), deep=deep, on_progress=bars.show)
+    with open_stored(file, folder) as session, _Bars(console) as bars:
+        checks = verify(session.store, workflow_manager(), deep=deep, on_progress=bars.show)
     console.print(summary(checks))
     for check in checks:
         _show_lines(console, f"[red]{check.name}, wrong:[/red]", check.problems)
         _show_lines(console, f"[yellow]{check.name}, wasted:[/yellow]", check.wasted)
     wrong = sum(len(check.problems) for check in checks)
     if wrong:
-        console.print(f"[red]{opened.store.name}: {wrong} things are wrong[/red]")
+        console.print(f"[red]{session.store.name}: {wrong} things are wrong[/red]")
         raise typer.Exit(1)
-    console.print(f"[green]{opened.store.name}: all is well[/green]")
+    console.print(f"[green]{session.store.name}: all is well[/green]")
 
 
 def summary(checks: list[VerifyResult]) -> Table:

@@ -1,12 +1,13 @@
-"""What the launcher files say: jinja templates, filled in by `entropy_flows.launch.launchers`.
+"""Templates of the launcher files, in jinja, which `entropy_flows.launch.launchers` fills in.
 
 No file holds a URI: the names ENTROPY_FLOWS_URI and ENTROPY_FLOWS_DATABASE in them stand for this
 machine's settings.
 """
 
 LAUNCHPAD = """\
-# FireWorks' launchpad. The two names stand for the settings of the machine it is read on, its environment or its
-# ~/.entropy_flows.yaml; FW_config.yaml has FireWorks put these in their place. No password belongs in this file.
+# FireWorks' launchpad. The two names stand for the settings of the machine that it is read on, in
+# the environment or in ~/.entropy_flows.yaml. FW_config.yaml has FireWorks put these in their
+# place. No password belongs in this file.
 host: ENTROPY_FLOWS_URI
 name: ENTROPY_FLOWS_DATABASE
 uri_mode: true
@@ -15,7 +16,8 @@ strm_lvl: INFO
 """
 
 JOBFLOW = """\
-# The campaign's outputs for programs of your own that use jobflow; the campaign's jobs do without this file.
+# The campaign's outputs for programs of your own that use jobflow. The campaign's jobs do without
+# this file.
 # export JOBFLOW_CONFIG_FILE={{ folder }}/jobflow.yaml
 JOB_STORE:
   "@module": entropy_flows.store.connection
@@ -23,7 +25,8 @@ JOB_STORE:
 """
 
 FW_CONFIG = """\
-# FireWorks' settings. An FW_config.yaml in the working folder or in ~/.fireworks is taken instead of this one.
+# FireWorks' settings. An FW_config.yaml in the working folder or in ~/.fireworks is taken instead
+# of this one.
 # export FW_CONFIG_FILE={{ folder }}/FW_config.yaml
 MongoClient:   # puts the settings of the machine in the place of the names in my_launchpad.yaml
   "@module": entropy_flows.store.connection
@@ -46,17 +49,19 @@ query: '{}'
 
 QADAPTER = """\
 {% if pull -%}
-# A queue job that takes one {{ category }} job after another: `qlaunch rapidfire`. It begins none after
-# {{ timeout }} s, so that one of {{ longest }} still ends in time, and ends after {{ loops }} looks for work in vain.
+# A queue job that takes one {{ category }} job after another: `qlaunch rapidfire`. It begins none
+# after {{ timeout }} s, so that one of {{ longest }} still ends in time. It ends after {{ loops }}
+# looks for work in vain.
 {% else -%}
 # One queue job for each {{ category }} job: `qlaunch -r rapidfire`.
 {% endif -%}
-# exec: the worker is the batch process itself and gets the queue's SIGTERM, {{ cluster.lead }} s before the end.
+# exec: the worker is the batch process itself and gets the queue's SIGTERM, {{ cluster.lead }} s
+# before the end.
 _fw_name: CommonAdapter
 {% if pbs -%}
 _fw_q_type: PBS
 _fw_template_file: {{ folder }}/PBS_template.txt
-rocket_launch: exec timeout --foreground --signal=TERM {{ walltime_seconds - cluster.lead }} {{ rlaunch }}
+rocket_launch: exec {{ timeout_command }} {{ rlaunch }}
 select: {{ select }}
 {% else -%}
 _fw_q_type: SLURM
@@ -101,12 +106,14 @@ Files for running campaigns in the queues of a {{ 'PBS' if pbs else 'SLURM' }} c
 
     {{ command }}
 
-after `make install`, or `pip install .` in an environment of your own, in a clone of entropy_flows on a disk that all
-nodes share. `entropy-flows launchers --help` lists what can be filled in; `--overwrite` writes the files anew.
+after `make install`, or `pip install .` in an environment of your own, in a clone of entropy_flows
+on a disk that all nodes share. `entropy-flows launchers --help` lists what can be filled in;
+`--overwrite` writes the files anew.
 
 ## Before the first campaign
 
-The database and the cache, in `~/.entropy_flows.yaml` (`chmod 600`), where new shells, cron and queue jobs find them:
+The database and the cache, in `~/.entropy_flows.yaml` (`chmod 600`), where new shells, cron and
+queue jobs find them:
 
 ```yaml
 uri: mongodb://…                # user and password included
@@ -114,24 +121,27 @@ cache: /shared/entropy_flows   # models and checkpoints, on a disk that all node
 ```
 
 ```bash
-export FW_CONFIG_FILE={{ folder }}/FW_config.yaml   # for `lpad`, and `check`; the qlaunch lines below bring it
+# for `lpad`, and `check`; the qlaunch lines below bring it
+export FW_CONFIG_FILE={{ folder }}/FW_config.yaml
 entropy-flows check campaign.yaml --launchers {{ folder }}
 ```
 
-`check` reads each file as FireWorks and jobflow will, and tries the database. ENTROPY_FLOWS_URI and ENTROPY_FLOWS_CACHE
-in the environment go before the file.
+`check` reads each file as FireWorks and jobflow will, and tries the database. ENTROPY_FLOWS_URI
+and ENTROPY_FLOWS_CACHE in the environment go before the file.
 
 {% if pbs -%}
-The queue files (`my_qadapter_*.yaml`) and PBS_template.txt are yours to edit: a key of the former fills the place of
-its name in the latter.
+The queue files (`my_qadapter_*.yaml`) and PBS_template.txt are yours to edit: a key of the former
+fills the place of its name in the latter.
 {%- else -%}
-The queue files (`my_qadapter_*.yaml`) are yours to edit: memory, quality of service and the like are further lines in
-them, such as `mem: 64G`, `qos: long`, `constraint: gpu80g`. The keys are those of FireWorks' SLURM_template.txt.
+The queue files (`my_qadapter_*.yaml`) are yours to edit: memory, quality of service and the like
+are further lines in them, such as `mem: 64G`, `qos: long`, `constraint: gpu80g`. The keys are
+those of FireWorks' SLURM_template.txt.
 {%- endif %}
 
 ## VASP
 
-Where VASP makes the labels, two files of your home tell atomate2 how to start it, and pymatgen where its POTCARs are:
+Where VASP makes the labels, two files of your home tell atomate2 how to start it, and pymatgen
+where its POTCARs are:
 
 ```yaml
 # ~/.atomate2.yaml
@@ -144,9 +154,10 @@ VASP_GAMMA_CMD: {{ 'mpirun' if pbs else 'srun' }} vasp_gam
 PMG_VASP_PSP_DIR: /path/to/potcars   # the folder of POT_GGA_PAW_PBE_54 and its like
 ```
 
-Without `{{ 'mpirun' if pbs else 'srun' }}` there VASP is one process, however many cores the queue job has.
-`--ntasks-dft 64` gives a label's queue job 64 MPI ranks, `--module-dft vasp/6.4` loads VASP in these jobs alone.
-`check` warns of one rank, of a command without `{{ 'mpirun' if pbs else 'srun' }}` and of POTCARs that are not there.
+Without `{{ 'mpirun' if pbs else 'srun' }}` there VASP is one process, however many cores the queue
+job has. `--ntasks-dft 64` gives a label's queue job 64 MPI ranks, `--module-dft vasp/6.4` loads
+VASP in these jobs alone. `check` warns of one rank, of a command without `{{ 'mpirun' if pbs else
+'srun' }}` and of POTCARs that are not there.
 
 ## Running a campaign
 
@@ -159,81 +170,91 @@ mkdir -p launches && cd launches   # each job gets a folder in this one, on a sh
 entropy-flows status ../campaign.yaml
 ```
 
-Each loop submits the jobs of one category as they become ready, and keeps at most {{ cluster.max_jobs }} in the queue;
-end it when the campaign is done. `rapidfire` without `-d 60` ends when nothing is left to do, `singleshot` submits one
-job.
+Each loop submits the jobs of one category as they become ready, and keeps at most {{
+cluster.max_jobs }} in the queue; end it when the campaign is done. `rapidfire` without `-d 60`
+ends when nothing is left to do, `singleshot` submits one job.
 
 | category | stages | {{ 'queue' if pbs else 'partition' }} | walltime |
 | --- | --- | --- | --- |
 {% for category, queue in queues.items() -%}
 | {{ category }} | {{ stages[category] }} | {{ queue.partition }} | {{ queue.walltime }} |
 {% endfor %}
-A campaign file may send a stage elsewhere, `categories: {train: dft}`, and give a stage's jobs another queue setting,
-`queue: {train: {walltime: "48:00:00"}}` (with `-r` only). The keys of `queue` are those of the qadapter files.
+A campaign file may send a stage elsewhere, `categories: {train: dft}`, and give a stage's jobs
+another queue setting, `queue: {train: {walltime: "48:00:00"}}` (with `-r` only). The keys of
+`queue` are those of the qadapter files.
 
-A further category, for `categories: {train: big_gpu}`, is a copy of two files, and a fourth `qlaunch` with them:
+A further category, for `categories: {train: big_gpu}`, is a copy of two files, and a fourth
+`qlaunch` with them:
 
 ```bash
 cd {{ folder }}
 sed 's/category: gpu/category: big_gpu/' my_fworker_gpu.yaml > my_fworker_big_gpu.yaml
-sed 's/my_fworker_gpu/my_fworker_big_gpu/' my_qadapter_gpu.yaml > my_qadapter_big_gpu.yaml   # edit its queue, …
+# edit the queue in the second file, …
+sed 's/my_fworker_gpu/my_fworker_big_gpu/' my_qadapter_gpu.yaml > my_qadapter_big_gpu.yaml
 ```
 
 ## One queue job for each job, or for many
 
-- `qlaunch -r` with `my_qadapter_gpu.yaml` reserves a job and submits a queue job for it alone. No node is held while
-  there is nothing to do, and the queue shows what runs. Begin with this.
-- `qlaunch` without `-r` and with `my_qadapter_gpu_pull.yaml` submits queue jobs that take one job after another. Better
-  where jobs take minutes and the queue takes hours. Such a queue job begins nothing new when {{ longest }}
-  is left (`--longest-job`), and ends after {{ loops }} looks for work in vain, {{ cluster.sleep }} s apart.
-  How many jobs it will do is not known beforehand: submit no more of them than can be busy (`-m`).
+- `qlaunch -r` with `my_qadapter_gpu.yaml` reserves a job and submits a queue job for it alone. No
+  node is held while there is nothing to do, and the queue shows what runs. Begin with this.
+- `qlaunch` without `-r` and with `my_qadapter_gpu_pull.yaml` submits queue jobs that take one job
+  after another. Better where jobs take minutes and the queue takes hours. Such a queue job begins
+  nothing new when {{ longest }} is left (`--longest-job`), and ends after {{ loops }} looks for
+  work in vain, {{ cluster.sleep }} s apart. How many jobs it will do is not known beforehand:
+  submit no more of them than can be busy (`-m`).
 
 The two can be mixed, also within a category.
 
 ## When the time is up
 
 {% if pbs -%}
-The script runs the worker under `timeout`, which sends SIGTERM {{ cluster.lead }} s before the walltime is over.
-`qdel` and preemption send SIGTERM too, and SIGKILL after the server's `kill_delay` (10 s unless the site sets it).
+The script runs the worker under `timeout`, which sends SIGTERM {{ cluster.lead }} s before the
+walltime is over. `qdel` and preemption send SIGTERM too, and SIGKILL after the server's
+`kill_delay` (10 s unless the site sets it).
 {%- else -%}
-SLURM sends SIGTERM to the batch process {{ cluster.lead }} s before the walltime is over, or up to a minute earlier
-(`signal`). `exec` makes the worker that process; a shell in between would wait for the worker to end. `scancel` and
-preemption send SIGTERM too, and SIGKILL after the site's KillWait (30 s unless the site sets it).
+SLURM sends SIGTERM to the batch process {{ cluster.lead }} s before the walltime is over, or up to
+a minute earlier (`signal`). `exec` makes the worker that process; a shell in between would wait
+for the worker to end. `scancel` and preemption send SIGTERM too, and SIGKILL after the site's
+KillWait (30 s unless the site sets it).
 {%- endif %}
-The worker then saves its exploration or training, puts the job back and ends; the next queue job goes on from there.
+The worker then saves its exploration or training, puts the job back and ends; the next queue job
+goes on from there.
 
 If a worker was killed without notice, a node broke down or the database was away for long, run
-`entropy-flows repair campaign.yaml`; it is safe while workers run. A job without a sign of life for {{ 10 * ping }} s
-counts as lost: ten times `ENTROPY_FLOWS_HEARTBEAT`, or RUN_EXPIRATION_SECS in FW_config.yaml for
-`lpad detect_lostruns`. From cron, which has neither your PATH nor your exports (`crontab -e`):
+`entropy-flows repair campaign.yaml`; it is safe while workers run. A job without a sign of life
+for {{ 10 * ping }} s counts as lost: ten times `ENTROPY_FLOWS_HEARTBEAT`, or RUN_EXPIRATION_SECS
+in FW_config.yaml for `lpad detect_lostruns`. From cron, which has neither your PATH nor your
+exports (`crontab -e`):
 
-    */10 * * * * cd /path/to/campaign && /path/to/.venv/bin/entropy-flows repair campaign.yaml >> repair.log 2>&1
+    */10 * * * * cd /path/to/campaign && /path/to/entropy-flows repair campaign.yaml >> log 2>&1
 
 ## Passwords
 
-No file here holds one. my_launchpad.yaml names ENTROPY_FLOWS_URI, and FW_config.yaml has FireWorks put the setting of
-the machine in its place.
+No file here holds one. my_launchpad.yaml names ENTROPY_FLOWS_URI, and FW_config.yaml has FireWorks
+put the setting of the machine in its place.
 {%- if pbs %}
-PBS jobs do not inherit your shell's environment: `qsub -V` would store it where `qstat -f` shows it. They need
-`~/.entropy_flows.yaml`.
+PBS jobs do not inherit your shell's environment: `qsub -V` would store it where `qstat -f` shows
+it. They need `~/.entropy_flows.yaml`.
 {%- else %}
-SLURM jobs inherit the environment of the shell that runs `qlaunch`, unless the site forbids it: where it does they
-need `~/.entropy_flows.yaml`.
+SLURM jobs inherit the environment of the shell that runs `qlaunch`, unless the site forbids it:
+where it does they need `~/.entropy_flows.yaml`.
 {%- endif %}
 
-FireWorks' own commands work in the same way: `lpad -l {{ folder }}/my_launchpad.yaml get_wflows`. A complaint that
-the host ENTROPY_FLOWS_URI is not known means that FW_CONFIG_FILE is not set, or that an FW_config.yaml in the working
-folder or in `~/.fireworks` was taken instead. If you need the latter for other work, copy the lines of this one into
-it: FireWorks reads one file only, and that one first.
+FireWorks' own commands work in the same way: `lpad -l {{ folder }}/my_launchpad.yaml get_wflows`.
+A complaint that the host ENTROPY_FLOWS_URI is not known means that FW_CONFIG_FILE is not set, or
+that an FW_config.yaml in the working folder or in `~/.fireworks` was taken instead. If you need
+the latter for other work, copy the lines of this one into it: FireWorks reads one file only, and
+that one first.
 
 ## What was tested
 
 {% if pbs -%}
-No file here has been in a PBS queue yet. FireWorks makes the scripts, and they were run without PBS: `timeout` sends
-SIGTERM to the worker. `select` and how your site counts GPUs may need a change.
+No file here has been in a PBS queue yet. FireWorks makes the scripts, and they were run without
+PBS: `timeout` sends SIGTERM to the worker. `select` and how your site counts GPUs may need a
+change.
 {%- else -%}
-`make test-slurm` starts a SLURM of its own on one machine and runs a campaign through files like these, with
-`qlaunch -r` and without: every job in the partition of its category, SIGTERM at the worker with `scancel` and before
-the walltime is over. GPUs were only counted.
+`make test-slurm` starts a SLURM of its own on one machine and runs a campaign through files like
+these, with `qlaunch -r` and without: every job in the partition of its category, SIGTERM at the
+worker with `scancel` and before the walltime is over. GPUs were only counted.
 {%- endif %}
 """

@@ -1,4 +1,4 @@
-"""The files that let FireWorks run campaigns in a cluster's queues, filled in for one cluster.
+"""Write the files that let FireWorks run campaigns in the queues of a cluster.
 
 A category of jobs has a worker file and two queue files: one queue job for each job (`qlaunch -r`),
 and one that takes one job after another (`qlaunch`). The worker is the batch process itself, so the
@@ -21,8 +21,8 @@ from entropy_flows.launch.walltime import clock, seconds
 from entropy_flows.schemas.stages import stages_of
 
 SCHEDULERS = ("slurm", "pbs")
-LOOPS = 20
-"""Looks for work in vain, in all, after which a queue job that takes many jobs ends."""
+MAX_POLLS = 20
+"""Polls without a job, in all, after which a queue job that takes many jobs ends."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ class Cluster:
                 raise ValueError(f"{name} {getattr(self, name)}: expected a number above 0")
         for category in self.queues:
             self.timeout(category)
-        own = [module for queue in self.queues.values() for module in queue.modules]
-        for line in (*self.modules, *own, *self.setup):
+        queue_modules = [module for queue in self.queues.values() for module in queue.modules]
+        for line in (*self.modules, *queue_modules, *self.setup):
             if "$$" in line or not line.isprintable():
                 raise ValueError(
-                    f"setup {line!r}: expected one printable line without $$, which FireWorks would drop"
+                    f"setup {line!r}: expected one printable line without $$, "
+                    f"which FireWorks would drop"
                 )
 
     @property
@@ -122,13 +123,13 @@ class Cluster:
         return {"gpu": self.gpu, "dft": self.dft, "cpu": self.cpu}
 
     def longest_job(self, category: str) -> int:
-        """Seconds that a category's longest job may take."""
-        return (
-            seconds(self.longest) if self.longest else seconds(self.queues[category].walltime) // 6
-        )
+        """Return the seconds that a category's longest job may take."""
+        if self.longest:
+            return seconds(self.longest)
+        return seconds(self.queues[category].walltime) // 6
 
     def timeout(self, category: str) -> int:
-        """Seconds after which a queue job of this category begins no further job.
+        """Return the seconds after which a queue job of this category begins no further job.
 
         Raises
         ------
@@ -139,8 +140,8 @@ class Cluster:
         left = seconds(walltime) - self.lead - self.longest_job(category)
         if left <= 0:
             raise ValueError(
-                f"walltime {walltime} of {category} is too short: {self.lead} s from SIGTERM to the end and "
-                f"{self.longest_job(category)} s for the longest job leave no time"
+                f"walltime {walltime} of {category} is too short: {self.lead} s from SIGTERM to "
+                f"the end and {self.longest_job(category)} s for the longest job leave no time"
             )
         return left
 
@@ -148,16 +149,21 @@ class Cluster:
 def launcher_files(
     cluster: Cluster, folder: Path, command: str = "entropy-flows launchers"
 ) -> dict[str, str]:
-    """File name → text.
+    """Write the text of each launcher file.
 
     Parameters
     ----------
     cluster
-        What to fill in.
+        The cluster that they are filled in for.
     folder
-        Where the files will be: they name one another by absolute path.
+        Folder of the files, which name one another by absolute path.
     command
-        What the README says they were written by.
+        Command that the README says they were written by.
+
+    Returns
+    -------
+    dict
+        File name → text.
 
     Raises
     ------
@@ -168,29 +174,29 @@ def launcher_files(
         raise ValueError(
             f"folder {folder}: expected an absolute path without blanks and shell characters"
         )
+    heartbeat = cluster.heartbeat
     common = {
         "cluster": cluster,
         "folder": folder,
-        "loops": LOOPS,
+        "loops": MAX_POLLS,
         "pbs": cluster.scheduler == "pbs",
-        "ping": int(cluster.heartbeat)
-        if cluster.heartbeat == int(cluster.heartbeat)
-        else cluster.heartbeat,
+        "ping": int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
     }
-    found = {"my_launchpad.yaml": texts.LAUNCHPAD, "jobflow.yaml": _fill(texts.JOBFLOW, **common)}
-    found["FW_config.yaml"] = _fill(texts.FW_CONFIG, **common)
     stages = {category: ", ".join(stages_of(category)) for category in cluster.queues}
+    files = {
+        "my_launchpad.yaml": texts.LAUNCHPAD,
+        "jobflow.yaml": _fill(texts.JOBFLOW, **common),
+        "FW_config.yaml": _fill(texts.FW_CONFIG, **common),
+    }
     for category in cluster.queues:
-        found[worker_file(category)] = _fill(
-            texts.FWORKER, category=category, stages=stages[category]
-        )
+        worker = _fill(texts.FWORKER, category=category, stages=stages[category])
+        files[worker_file(category)] = worker
         for pull in (False, True):
-            found[queue_file(category, pull)] = _fill(
-                texts.QADAPTER, **common, **_qadapter(cluster, folder, category, pull)
-            )
+            keys = _queue_keys(cluster, folder, category, pull)
+            files[queue_file(category, pull)] = _fill(texts.QADAPTER, **common, **keys)
     if cluster.scheduler == "pbs":
-        found["PBS_template.txt"] = texts.PBS_TEMPLATE
-    found["README.md"] = _fill(
+        files["PBS_template.txt"] = texts.PBS_TEMPLATE
+    files["README.md"] = _fill(
         texts.README,
         **common,
         command=command,
@@ -199,7 +205,7 @@ def launcher_files(
         queues=cluster.queues,
         stages=stages,
     )
-    return found
+    return files
 
 
 def write_launchers(
@@ -217,64 +223,83 @@ def write_launchers(
     ValueError
         If some exist and `overwrite` is false.
     """
-    found = launcher_files(cluster, folder.resolve(), command)
-    if not overwrite and (existing := sorted(name for name in found if (folder / name).exists())):
+    files = launcher_files(cluster, folder.resolve(), command)
+    existing = sorted(name for name in files if (folder / name).exists())
+    if existing and not overwrite:
         raise ValueError(f"{folder} has {', '.join(existing)}; --overwrite replaces them")
     folder.mkdir(parents=True, exist_ok=True)
-    # all are written before the first takes its place: a full disk leaves the launchers as they were
+    # all are written before the first takes its place: a full disk leaves them as they were
     with ExitStack() as stack:
-        for name, text in found.items():
+        for name, text in files.items():
             stack.enter_context(replacing(folder / name)).write_text(text)
-    return list(found)
+    return list(files)
 
 
 def worker_file(category: str) -> str:
-    """Name of a category's worker file."""
+    """Return the name of a category's worker file."""
     return f"my_fworker_{category}.yaml"
 
 
 def queue_file(category: str, pull: bool = False) -> str:
-    """Name of a category's queue file: one queue job for each job, or, with `pull`, for many."""
+    """Return the name of a category's queue file.
+
+    It is that of one queue job for each job or, with `pull`, of one that takes many jobs.
+    """
     return f"my_qadapter_{category}{'_pull' if pull else ''}.yaml"
 
 
-def _qadapter(cluster: Cluster, folder: Path, category: str, pull: bool) -> dict[str, object]:
-    """What a queue file has of its own."""
+def _queue_keys(cluster: Cluster, folder: Path, category: str, pull: bool) -> dict[str, object]:
+    """Return what is filled into one queue file alone."""
     queue = cluster.queues[category]
-    kind = f"rapidfire --timeout {cluster.timeout(category)} --max_loops {LOOPS} --sleep {cluster.sleep}"
+    timeout = cluster.timeout(category)
+    sigterm_after = seconds(queue.walltime) - cluster.lead
+    mode = "singleshot"
+    if pull:
+        mode = f"rapidfire --timeout {timeout} --max_loops {MAX_POLLS} --sleep {cluster.sleep}"
     files = f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)}"
     threads = " ".join(f"{name}={queue.cpus_per_task}" for name in THREADS)
+    preparation = [
+        *(f"module load {module}" for module in (*cluster.modules, *queue.modules)),
+        *cluster.setup,
+        f"export FW_CONFIG_FILE={folder}/FW_config.yaml",
+        f"export {threads}",
+        f"export ENTROPY_FLOWS_DEVICE={queue.device}",
+    ]
     return {
         "category": category,
         "pull": pull,
         "queue": queue,
-        "rlaunch": f"rlaunch {files} {kind if pull else 'singleshot'}",
-        "timeout": cluster.timeout(category),
+        "rlaunch": f"rlaunch {files} {mode}",
+        "timeout": timeout,
         "longest": clock(cluster.longest_job(category)),
         "walltime": clock(seconds(queue.walltime)),
-        "walltime_seconds": seconds(queue.walltime),
-        "select": _select(queue),
-        "preparation": [
-            *(f"module load {module}" for module in (*cluster.modules, *queue.modules)),
-            *cluster.setup,
-            f"export FW_CONFIG_FILE={folder}/FW_config.yaml",
-            f"export {threads}",
-            f"export ENTROPY_FLOWS_DEVICE={queue.device}",
-        ],
+        "timeout_command": f"timeout --foreground --signal=TERM {sigterm_after}",
+        "select": _pbs_resources(queue),
+        "preparation": preparation,
     }
 
 
 def _loop(cluster: Cluster, folder: Path, category: str) -> str:
-    """The command that keeps a category's jobs in the queue, also from a shell that has exported nothing."""
-    files = f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)} -q {folder}/{queue_file(category)}"
-    loop = f"nohup qlaunch -d 60 -r {files} rapidfire -m {cluster.max_jobs} > qlaunch_{category}.log 2>&1 &"
-    return f"FW_CONFIG_FILE={folder}/FW_config.yaml {loop}"
+    """Write the command that keeps a category's jobs in the queue.
+
+    It works from a shell that has exported nothing.
+    """
+    files = (
+        f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)} "
+        f"-q {folder}/{queue_file(category)}"
+    )
+    loop = f"qlaunch -d 60 -r {files} rapidfire -m {cluster.max_jobs}"
+    return f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup {loop} > qlaunch_{category}.log 2>&1 &"
 
 
-def _select(queue: Queue) -> str:
-    """A job's resources as PBS writes them."""
-    select = f"1:ncpus={queue.ntasks * queue.cpus_per_task}:mpiprocs={queue.ntasks}"
-    return f"{select}:ngpus={queue.gres.rpartition(':')[2]}" if queue.gres else select
+def _pbs_resources(queue: Queue) -> str:
+    """Write a job's resources as PBS reads them."""
+    cores = queue.ntasks * queue.cpus_per_task
+    resources = f"1:ncpus={cores}:mpiprocs={queue.ntasks}"
+    if not queue.gres:
+        return resources
+    gpus = queue.gres.rpartition(":")[2]
+    return f"{resources}:ngpus={gpus}"
 
 
 def _fill(text: str, **values: object) -> str:

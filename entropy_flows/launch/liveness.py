@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class LivenessCriteria:
-    """What tells a dead worker from a living one.
+    """The criteria by which a dead worker is told from a living one.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class LivenessCriteria:
 
 
 def liveness_criteria(
-    opened: Session,
+    session: Session,
     manager: WorkflowManager,
     idle: bool,
     expiry: float | None = None,
@@ -76,7 +76,7 @@ def liveness_criteria(
 
     Parameters
     ----------
-    opened
+    session
         The campaign.
     manager
         The workflow manager that has its jobs.
@@ -86,8 +86,8 @@ def liveness_criteria(
     expiry, patience
         Fields of `LivenessCriteria` (s). None takes the defaults.
     """
-    name = opened.store.name
-    is_alone = idle and opened.embedded
+    name = session.store.name
+    is_alone = idle and session.embedded
     if is_alone:
         dead_workers = manager.workers(name)
         default_patience = 0.0
@@ -97,7 +97,7 @@ def liveness_criteria(
     return LivenessCriteria(
         dead=frozenset(dead_workers),
         expiry=default_expiry() if expiry is None else expiry,
-        queue=None if opened.embedded else queue_jobs(),
+        queue=None if session.embedded else queue_jobs(),
         patience=default_patience if patience is None else patience,
     )
 

@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class RepairReport:
-    """What was found and mended; true if anything was mended."""
+    """The findings of a repair; true if anything was mended."""
 
     findings: tuple[Finding, ...] = ()
 

@@ -1,4 +1,4 @@
-"""A campaign's seed cells with the magnetic moments that their labels start from, and what is to be told of them."""
+"""Build a campaign's seed cells, with the magnetic moments that their labels start from."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from entropy_flows.schemas import Campaign
 
-_PRINTED = 1e-6
-"""μ_B that INCAR's digits may differ by."""
+INCAR_TOLERANCE = 1e-6
+"""Difference (μ_B) that the digits of a moment in INCAR may make."""
 
 
 def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -> dict[str, Seed]:
-    """Phase → seed, with moments as the label engine starts from them.
+    """Build the seed of each phase, with moments as the label engine starts from them.
 
     A phase without moments of its own has those of the engine's table, if the engine is VASP with
     spin.
@@ -31,11 +31,16 @@ def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -
     Parameters
     ----------
     campaign
-        Its phases and its label engine.
+        The campaign, with its phases and its label engine.
     folder
-        Where the phases' files start from.
+        Folder that the paths of the phases' files start from.
     load_engine
-        Whether the label engine may be imported for its table of moments.
+        True to import the label engine for its table of moments.
+
+    Returns
+    -------
+    dict
+        Phase → seed.
 
     Raises
     ------
@@ -80,13 +85,13 @@ def _moment_notes(phase: str, seed: Seed, engine: Engine) -> Iterator[str]:
     if has_spin is None:
         return
     if not has_spin:
-        yield from _of_no_use(seed.cell, engine)
+        yield from _unused_moments(seed.cell, engine)
         return
     _compare_with_incar(phase, seed.cell, engine)
-    yield from _of_the_start(seed)
+    yield from _default_moments(seed)
 
 
-def _of_no_use(cell: Structure, engine: Engine) -> Iterator[str]:
+def _unused_moments(cell: Structure, engine: Engine) -> Iterator[str]:
     """Say that moments decide nothing, if there are any."""
     if moments_of(cell) is not None:
         hint = "" if engine.spin_option is None else f"; set `{engine.spin_option}`"
@@ -96,11 +101,14 @@ def _of_no_use(cell: Structure, engine: Engine) -> Iterator[str]:
         )
 
 
-def _of_the_start(seed: Seed) -> Iterator[str]:
+def _default_moments(seed: Seed) -> Iterator[str]:
     """Say what a spin-polarised calculation starts from, where nobody has chosen it."""
     moments = moments_of(seed.cell)
     if moments is None:
-        yield "it has no magnetic moments, and the engine writes no MAGMOM: VASP starts every atom with 1 μ_B"
+        yield (
+            "it has no magnetic moments, and the engine writes no MAGMOM: "
+            "VASP starts every atom with 1 μ_B"
+        )
     elif seed.moments_of_table:
         yield (
             f"it has no magnetic moments of its own: labels start from the engine's, all parallel "
@@ -116,10 +124,12 @@ def _compare_with_incar(phase: str, cell: Structure, engine: Engine) -> None:
     inputs = None if moments is None else engine.planned_inputs(cell)
     if moments is None or inputs is None:
         return
-    written = inputs.incar.get("MAGMOM")
-    same = isinstance(written, list) and len(written) == len(moments)
-    if not same or not np.allclose(written, moments, rtol=0, atol=_PRINTED):
-        raise ValueError(
-            f"phase {phase!r}: its magnetic moments are {summary(cell)}, but the engine writes MAGMOM {written}; "
-            f"leave MAGMOM to the cell: take it out of `user_incar_settings`, and do not set it to None"
-        )
+    magmom = inputs.incar.get("MAGMOM")
+    has_each = isinstance(magmom, list) and len(magmom) == len(moments)
+    if has_each and np.allclose(magmom, moments, rtol=0, atol=INCAR_TOLERANCE):
+        return
+    raise ValueError(
+        f"phase {phase!r}: its magnetic moments are {summary(cell)}, but the engine writes "
+        f"MAGMOM {magmom}; leave MAGMOM to the cell: take it out of `user_incar_settings`, and do "
+        f"not set it to None"
+    )

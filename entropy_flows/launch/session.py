@@ -86,22 +86,22 @@ def need_shared_database(what: str, otherwise: str = "") -> None:
 
 
 @contextmanager
-def stored(file: Path, folder: Path | None) -> Iterator[Session]:
+def open_stored(file: Path, folder: Path | None) -> Iterator[Session]:
     """Open the database of a campaign that is in it; nothing is made where there is none.
 
     Raises
     ------
     ValueError, StoreError, MachineError
-        As of `session`. Also if there is no such campaign; the message names the database.
+        As of `open_session`. Also if there is no such campaign; the message names the database.
     """
-    with session(file, folder, create=False) as opened:
-        if not opened.store.exists():
-            raise _missing(opened.store.name, opened.folder, opened.embedded)
-        yield opened
+    with open_session(file, folder, create=False) as session:
+        if not session.store.exists():
+            raise _missing(session.store.name, session.folder, session.embedded)
+        yield session
 
 
 @contextmanager
-def session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Session]:
+def open_session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Session]:
     """Open a campaign's database for the length of the block.
 
     With no URI configured it is the embedded server: the one that another command runs now, or one

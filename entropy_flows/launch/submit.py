@@ -1,4 +1,4 @@
-"""Register a campaign and put its first iteration on the launchpad."""
+"""Register a campaign and give its first iteration to the workflow manager."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from entropy_flows.jobs.physics import CheckedModel
 
 CLAIM_SECONDS = 15
-"""For which a submission that goes on keeps others from submitting the same campaign."""
+"""Time for which one submission keeps others from submitting the same campaign."""
 
 
 def build_flow(
     store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None
 ) -> Flow:
-    """The campaign's first iteration, its base model registered.
+    """Build the flow of a campaign's first iteration, and register its base model.
 
     Parameters
     ----------
     store
-        Where the campaign lives.
+        The campaign's collections.
     campaign
-        What to run.
+        What the campaign file says.
     base
         Folder that the campaign file's relative paths start from.
     maker
-        The Makers to use; None takes those that the campaign describes.
+        The Maker of the flow; None takes the one that the campaign describes.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def build_flow(
 
 
 def agnostic_flow(store: CampaignStore, settings: AgnosticParams) -> Flow:
-    """The flow of a data set without physics.
+    """Build the flow of a data set without physics.
 
     Raises
     ------
@@ -90,9 +90,9 @@ def submit(
     base: Path,
     maker: ActiveLearningMaker | None = None,
 ) -> bool:
-    """Register the campaign and add its first iteration to the launchpad, once; arguments as in `build_flow`.
+    """Register the campaign and add its first iteration to the workflow manager, once.
 
-    A data set without physics is added as a whole.
+    A data set without physics is added as a whole. Arguments are as in `build_flow`.
 
     Returns
     -------
@@ -107,8 +107,9 @@ def submit(
     else:
         flow = build_flow(store, campaign, base, maker)
     _with_modules(flow, modules_folder(campaign, base))
-    while not _claimed(store) and not manager.has_flow(flow):
-        time.sleep(1)  # another process submits it now, or died doing so
+    while not _claim(store) and not manager.has_flow(flow):
+        # another process submits it now, or died doing so
+        time.sleep(1)
     if not manager.add_flow(flow):
         return False
     store.set_state("running")
@@ -118,11 +119,11 @@ def submit(
 def submit_physics(
     store: CampaignStore,
     campaign: Campaign,
-    subject: CheckedModel,
+    model: CheckedModel,
     cells: dict[str, Structure],
     base: Path,
 ) -> bool:
-    """Add a job that makes those physics checks of a model that are not there.
+    """Add a job that makes the missing physics checks of a model.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def submit_physics(
         The campaign, registered.
     campaign
         Its file as it is now, whose section `physics` may have changed.
-    subject
+    model
         The model.
     cells
         Phase → seed cell.
@@ -144,36 +145,30 @@ def submit_physics(
     """
     manager = workflow_manager()
     manager.prepare()
-    earlier = manager.jobs(store.name, physics=subject.reference)
+    earlier = manager.jobs(store.name, physics=model.reference)
     if any(job.state not in ENDED_STATES for job in earlier):
         return False
     store.delete_failures([job.uuid for job in earlier])
     last = max([1, *(document["iteration"] for document in store.iterations())])
-    made = PhysicsMaker(params=campaign.physics).make(store.name, last, subject.role, cells)
-    flow = Flow([made], name=f"{store.name}: physics")
+    job = PhysicsMaker(params=campaign.physics).make(store.name, last, model.role, cells)
+    flow = Flow([job], name=f"{store.name}: physics")
     Queues.from_file(campaign).apply(flow)
-    flow.update_metadata({"campaign": store.name, "physics": subject.reference}, dynamic=True)
+    flow.update_metadata({"campaign": store.name, "physics": model.reference}, dynamic=True)
     _with_modules(flow, modules_folder(campaign, base))
     return manager.add_flow(flow)
 
 
 def _with_modules(flow: Flow, folder: str | None) -> None:
-    """Tell all jobs, also those that they add, where modules of the user's own lie."""
+    """Give all jobs, also those that they add, the folder of the user's own modules."""
     if folder is not None:
         flow.update_metadata({"modules": folder}, dynamic=True)
 
 
-def _claimed(store: CampaignStore) -> bool:
-    """Whether this process may submit: nobody else began to a moment ago."""
+def _claim(store: CampaignStore) -> bool:
+    """Claim the submission; return False if another process did so a moment ago."""
     now = datetime.now(UTC)
-    free = {
-        "$or": [
-            {"submitted": {"$exists": False}},
-            {"submitted": {"$lt": now - timedelta(seconds=CLAIM_SECONDS)}},
-        ]
-    }
-    query = {"name": store.name, **free}
-    return (
-        store.database["campaigns"].find_one_and_update(query, {"$set": {"submitted": now}})
-        is not None
-    )
+    expired = now - timedelta(seconds=CLAIM_SECONDS)
+    is_free = {"$or": [{"submitted": {"$exists": False}}, {"submitted": {"$lt": expired}}]}
+    campaigns = store.database["campaigns"]
+    claim = {"$set": {"submitted": now}}
+    return campaigns.find_one_and_update({"name": store.name, **is_free}, claim) is not None

@@ -1,17 +1,34 @@
-"""What MongoDB holds: the campaign's collections and the append-only ledger of acceptances."""
+"""What MongoDB holds: the campaign's collections and the append-only ledger of acceptances.
 
-from entropy_flows.store.campaign import CampaignStore
-from entropy_flows.store.checks import PhysicsChecks
-from entropy_flows.store.connection import (
-    StoreError,
-    UnreachableError,
-    connect,
-    job_store,
-)
-from entropy_flows.store.entry import Entry, structure_id
-from entropy_flows.store.ledger import Ledger
-from entropy_flows.store.outputs import stored_output
+Names are looked up on first use: each process that FireWorks starts connects by `connection`, which
+does without numerics.
+"""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from entropy_flows.store.campaign import CampaignStore
+    from entropy_flows.store.checks import PhysicsChecks
+    from entropy_flows.store.connection import StoreError, UnreachableError, connect, job_store
+    from entropy_flows.store.entry import Entry, structure_id
+    from entropy_flows.store.ledger import Ledger
+    from entropy_flows.store.outputs import stored_output
+
+_MODULES = {
+    "CampaignStore": "campaign",
+    "Entry": "entry",
+    "Ledger": "ledger",
+    "PhysicsChecks": "checks",
+    "StoreError": "connection",
+    "UnreachableError": "connection",
+    "connect": "connection",
+    "job_store": "connection",
+    "stored_output": "outputs",
+    "structure_id": "entry",
+}
 __all__ = [
     "CampaignStore",
     "Entry",
@@ -24,3 +41,13 @@ __all__ = [
     "stored_output",
     "structure_id",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

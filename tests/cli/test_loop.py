@@ -24,7 +24,7 @@ from commands import run
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 from entropy_flows.processes import child
 from entropy_flows.settings import settings
 from entropy_flows.store.embedded import embedded_server
@@ -101,7 +101,7 @@ def here(monkeypatch, capsys):
 @contextmanager
 def database(path: Path) -> Iterator[Database]:
     """The campaign's database, of the server that runs or of one for as long as it is asked."""
-    with session(path, None) as opened:
+    with open_session(path, None) as opened:
         yield opened.store.database
 
 

@@ -10,7 +10,7 @@ from entropy_flows import load_campaign
 from entropy_flows.cli import main
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import worker_name
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 from entropy_flows.launch.submit import submit
 from entropy_flows.processes import process_name
 from entropy_flows.settings import settings
@@ -102,7 +102,7 @@ def test_a_database_of_its_own(command, tmp_path, monkeypatch):
     pytest.importorskip("secantus")
     monkeypatch.delenv("ENTROPY_FLOWS_URI", raising=False)
     settings.cache_clear()
-    with session(CAMPAIGN, tmp_path / "folder") as opened:
+    with open_session(CAMPAIGN, tmp_path / "folder") as opened:
         pad, *_ = started(opened.store)
         pad.workflows.update_one({}, {"$set": {"locked": True}})
     code, printed = command()

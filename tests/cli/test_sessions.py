@@ -11,7 +11,7 @@ from entropy_flows.cli import run as run_command
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import LocalWorkers
 from entropy_flows.launch.manager import workflow_manager
-from entropy_flows.launch.session import session
+from entropy_flows.launch.session import open_session
 from entropy_flows.launch.submit import submit
 from entropy_flows.schemas import load_campaign
 from entropy_flows.settings import settings
@@ -80,7 +80,7 @@ def test_nothing_is_submitted_to_a_database_that_ends_with_the_command(
 
 def test_an_embedded_database_without_the_campaign_is_named(unconfigured, monkeypatch, capsys):
     pytest.importorskip("secantus")
-    with session(DEMO, unconfigured / "folder"):
+    with open_session(DEMO, unconfigured / "folder"):
         pass
     code, _, err = run(monkeypatch, capsys, "status", DEMO, "-C", unconfigured / "folder")
     assert code == 1

@@ -18,8 +18,9 @@ from fireworks import Firework, FWorker, ScriptTask
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from entropy_flows.label import LabelParams
+from entropy_flows.launch.launcher_readers import LauncherReport
 from entropy_flows.launch.launchers import Cluster, Queue, launcher_files, write_launchers
-from entropy_flows.launch.launchers_check import Report, check_launchers
+from entropy_flows.launch.launchers_check import check_launchers
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.walltime import clock, seconds
 from entropy_flows.schemas import Campaign, load_campaign
@@ -564,7 +565,7 @@ def test_a_database_that_cannot_be_had_is_told_once(folder, campaign, monkeypatc
 
 def test_report_of_a_folder_that_is_not_there(tmp_path, campaign):
     found = check_launchers(tmp_path / "none", campaign)
-    assert isinstance(found, Report)
+    assert isinstance(found, LauncherReport)
     assert found.errors == [
         f"{tmp_path}/none is not a folder; `entropy-flows launchers {tmp_path}/none` makes it"
     ]

@@ -18,7 +18,8 @@ from entropy_flows.launch.session import open_session
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from entropy_flows.jobs.importing import Import, ImportReport
+    from entropy_flows.jobs.import_report import ImportReport
+    from entropy_flows.jobs.importing import Import
     from entropy_flows.label.existing import ImportedFrame
     from entropy_flows.label.steps import StepRule
 
@@ -204,9 +205,9 @@ def show(console: Console, report: ImportReport) -> None:
         ["", "frames"],
         ["read", str(report.read)],
         ["entered", str(report.entered)],
-        ["there already", str(report.known)],
+        ["there already", str(report.present)],
         ["skipped", str(len(report.skipped))],
-        ["labels of the campaign's settings", str(report.own)],
+        ["labels of the campaign's settings", str(report.own_engine)],
         ["flagged as odd", str(report.flagged)],
         ["cells in the data set", str(report.size)],
     ]
@@ -222,7 +223,7 @@ def show(console: Console, report: ImportReport) -> None:
         raise ValueError(
             f"nothing imported: none of {report.read} frames can be used; {': '.join(unusable[0])}"
         )
-    if report.entered + report.known > report.own:
+    if report.entered + report.present > report.own_engine:
         console.print(
             "labels of other settings are not trained on "
             "(--settings-as-engine: they are the engine's)"

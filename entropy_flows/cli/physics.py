@@ -88,9 +88,9 @@ class Plan:
     @property
     def size(self) -> int:
         """Number of checks of each model."""
-        from entropy_flows.jobs.physics import wanted
+        from entropy_flows.jobs.physics import check_hashes
 
-        return len(wanted(self.params, self.cells))
+        return len(check_hashes(self.params, self.cells))
 
     def rows_of(self, session: Session, model: CheckedModel) -> Rows:
         """Return the checks of a model that have been made."""
@@ -107,14 +107,14 @@ class Plan:
 def make_plan(session: Session) -> Plan:
     """Plan the checks of the models that the campaign has now, with the file's parameters."""
     from entropy_flows.evaluate.physics import HarshestCondition, resolved
-    from entropy_flows.jobs.physics import subjects
+    from entropy_flows.jobs.physics import checked_models
     from entropy_flows.launch.seeds import campaign_seeds
 
     campaign = session.campaign
     seeds = campaign_seeds(campaign, session.file.parent)
     cells = {name: seed.cell for name, seed in seeds.items()}
     params = resolved(campaign.physics, HarshestCondition(*campaign.hardest))
-    return Plan(subjects(session.store, campaign), cells, params)
+    return Plan(checked_models(session.store, campaign), cells, params)
 
 
 def _checks(session: Session) -> PhysicsChecks:

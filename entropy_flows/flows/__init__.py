@@ -1,4 +1,4 @@
-"""Flows: one iteration, and the active-learning loop that adds the next one from what the last one found."""
+"""Flows: an iteration, the loop over iterations, pools to compare with, learning curves."""
 
 from entropy_flows.flows.active_learning import ActiveLearningMaker
 from entropy_flows.flows.agnostic import RevEMMaker

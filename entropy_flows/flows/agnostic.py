@@ -1,4 +1,4 @@
-"""A data set without physics: independent searches, which one job gathers (Subramanyam 2025, 5.1)."""
+"""A data set without physics: independent searches, then one job (Subramanyam 2025, 5.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning curves: the same model trained on growing sets from several pools (Wang 2026, section 4.4)."""
+"""Learning curves: one model trained on growing sets of several pools (Wang 2026, 4.4)."""
 
 from __future__ import annotations
 

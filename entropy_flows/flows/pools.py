@@ -147,7 +147,7 @@ class PoolMaker(StageMaker, ABC):
 
 @dataclass
 class RandomMDMaker(PoolMaker):
-    """The baseline: the campaign's own condition grids with k = 0, and no filter (Wang 2026, section 4.2).
+    """The baseline: the campaign's own grids with k = 0, and no filter (Wang 2026, 4.2).
 
     Each condition has as many trajectories as it has entropy weights, so the pools come from
     equally many. All of them run on the base model: nothing is trained in between.
@@ -181,7 +181,7 @@ class RandomMDMaker(PoolMaker):
 
 @dataclass
 class IndependentTestMaker(PoolMaker):
-    """The independent test (Wang 2026, section 3.5): relaxed crystals and late snapshots of plain dynamics.
+    """The independent test: relaxed crystals and late snapshots (Wang 2026, 3.5).
 
     Parameters
     ----------

@@ -46,7 +46,8 @@ def decide_to_stop(
         return StopDecision(
             "failed", f"iteration {iteration}, {failure['stage']}: {failure['message']}"
         )
-    energy, forces = validation.get("energy_mae"), validation.get("forces_mae")
+    energy = validation.get("energy_mae")
+    forces = validation.get("forces_mae")
     if stop.energy_mae is not None and energy is not None and energy < stop.energy_mae:
         good = stop.forces_mae is None or (forces is not None and forces < stop.forces_mae)
         if good:

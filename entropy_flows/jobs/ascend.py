@@ -72,33 +72,17 @@ class AscendMaker(StageMaker):
         """
         store = CampaignStore.open(context.campaign)
         volumes = Window(**window)
+        stream = [context.seed, volumes.index, MODES.index(mode), repeat]
         regularization = context.dataset.regularization
         fingerprint = store.ledger(context.dataset).fingerprint
-        stream = [context.seed, volumes.index, MODES.index(mode), repeat]
         empty = SufficientStatistics(fingerprint.dim, regularization, mode)
         generator = np.random.default_rng(stream)
         search = RevEM(element, volumes, empty, fingerprint, self.params, generator)
-        hash_input = [
-            element,
-            window,
-            stream,
-            self.params.model_dump(mode="json"),
-            fingerprint.fingerprint_hash,
-            regularization,
-        ]
-        folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
-        checkpoint = SearchCheckpoint(folder / "search.checkpoint", hash_input)
-        checkpoint.resume(search, element)
+        params = self.params.model_dump(mode="json")
+        fingerprint_hash = fingerprint.fingerprint_hash
+        hash_input = [element, window, stream, params, fingerprint_hash, regularization]
         identity = {**_window_fields(volumes), "mode": mode, "part": repeat}
-        _record(store, context, {**identity, **_progress(search)})
-
-        def step(state: RevEM) -> None:
-            if checkpoint.step(state):
-                _record(store, context, _progress(state))
-
-        with defer_sigterm():
-            search.run(step)
-        cpu_seconds = checkpoint.seconds
+        cpu_seconds = _run(search, store, context, hash_input, identity)
         generator = np.random.default_rng([*stream, RANDOM_STREAM])
         plain = random_cells(element, volumes, len(search.found), self.params, generator)
         document = AscendDoc(
@@ -114,6 +98,28 @@ class AscendMaker(StageMaker):
         )
         _record(store, context, document.model_dump(exclude={"trajectories", "statistics"}))
         return document
+
+
+def _run(
+    search: RevEM,
+    store: CampaignStore,
+    context: IterationContext,
+    hash_input: Sequence[Any],
+    identity: dict[str, Any],
+) -> float:
+    """Run a search to its end, from its checkpoint if it has one; return its CPU time (s)."""
+    folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
+    checkpoint = SearchCheckpoint(folder / "search.checkpoint", hash_input)
+    checkpoint.resume(search, search.element)
+    _record(store, context, {**identity, **_progress(search)})
+
+    def step(state: RevEM) -> None:
+        if checkpoint.step(state):
+            _record(store, context, _progress(state))
+
+    with defer_sigterm():
+        search.run(step)
+    return checkpoint.seconds
 
 
 def _record(store: CampaignStore, context: IterationContext, fields: dict[str, Any]) -> None:
@@ -148,7 +154,7 @@ def _plain_cell(cell: AcceptedCell) -> dict[str, Any]:
 def _information(
     cells: Sequence[Atoms], fingerprint: Fingerprint, regularization: float, mode: Mode
 ) -> dict[str, Any]:
-    """Compute log det Σ after each of some random cells in one mode, and their statistics in both."""
+    """Compute log det Σ after each of some random cells, and their statistics in both modes."""
     statistics = {
         name: SufficientStatistics(fingerprint.dim, regularization, name) for name in MODES
     }

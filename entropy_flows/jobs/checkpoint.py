@@ -1,4 +1,4 @@
-"""Where a long job keeps what it has done so far, and the exploration's file there.
+"""The files of a long job's progress, and that of an exploration.
 
 The folder is below the cache, by campaign, iteration, job and launch. Where workers share that
 disk, whoever runs the job next takes the folder over and goes on from there; where they do not, it
@@ -29,14 +29,14 @@ from entropy_flows.processes import is_locked
 from entropy_flows.settings import settings
 from entropy_flows.store.fence import current_launch
 
-DIGEST = 32
-"""Bytes of a SHA-256 digest; a file starts with that of the rest and that of its inputs."""
+DIGEST_BYTES = 32
+"""Length of a SHA-256 digest; a file starts with that of the rest and that of its inputs."""
 
 
 def checkpoint_folder(campaign: str, iteration: int, uuid: str) -> Path:
-    """Folder of a job's checkpoints for the launch that runs; not made.
+    """Name the folder of a job's checkpoints for the launch that runs, without making it.
 
-    What an earlier launch has left is moved there, unless a process still holds a lock in it: one
+    What an earlier launch has left is moved there, unless a process still holds a lock in it. One
     that was stopped may go on at any time, and its program goes on without it.
     """
     job = iteration_folder(campaign, iteration) / uuid
@@ -53,7 +53,7 @@ def checkpoint_folder(campaign: str, iteration: int, uuid: str) -> Path:
 
 
 def iteration_folder(campaign: str, iteration: int) -> Path:
-    """Folder of an iteration's checkpoints."""
+    """Name the folder of an iteration's checkpoints."""
     return settings().cache.expanduser() / "checkpoints" / campaign / f"{iteration:03d}"
 
 
@@ -70,22 +70,27 @@ class CheckpointFile:
     path
         The file.
     inputs
-        SHA-256 of what the job was given; a state of anything else is not taken up.
+        SHA-256 of the job's inputs; a state of others is not taken up.
     """
 
     def __init__(self, path: Path, inputs: bytes):
-        self.path, self._inputs, self._saved = path, inputs, time.monotonic()
+        self.path = path
+        self._inputs = inputs
+        self._saved = time.monotonic()
 
     def read(self) -> bytes | None:
-        """The state to go on from; None if there is none that is whole and of the same inputs."""
+        """Return the state to go on from, if it is whole and of the same inputs."""
         try:
             data = self.path.read_bytes()
         except OSError:
             return None
-        body = data[DIGEST:]
-        if hashlib.sha256(body).digest() != data[:DIGEST] or body[:DIGEST] != self._inputs:
+        body = data[DIGEST_BYTES:]
+        if (
+            hashlib.sha256(body).digest() != data[:DIGEST_BYTES]
+            or body[:DIGEST_BYTES] != self._inputs
+        ):
             return None
-        return body[DIGEST:]
+        return body[DIGEST_BYTES:]
 
     def write(self, state: bytes) -> None:
         """Write a state, all of it or nothing."""
@@ -94,33 +99,33 @@ class CheckpointFile:
         with whole_file(self.path) as file:
             file.write(hashlib.sha256(body).digest() + body)
 
-    def save_if_due(self, state: Callable[[], bytes], where: str) -> bool:
-        """To be called where the job may stop: save if it is time, and end if the process was asked to.
+    def save_if_due(self, state: Callable[[], bytes], position: str) -> bool:
+        """Save if it is time, and end if the process was asked to; called where a job may stop.
 
         Returns
         -------
         bool
             Whether the state was saved.
         """
-        asked = termination_asked()
-        due = asked or time.monotonic() - self._saved >= settings().checkpoint
+        terminating = termination_asked()
+        due = terminating or time.monotonic() - self._saved >= settings().checkpoint
         if due:
             self.write(state())
             self._saved = time.monotonic()
-        if asked:
-            raise Terminated(f"saved at {where}")
+        if terminating:
+            raise Terminated(f"saved at {position}")
         return due
 
 
 class ExploreCheckpoint(CheckpointFile):
-    """The state of a batch of trajectories, saved from time to time and when the process is asked to end.
+    """The state of a batch of trajectories.
 
     Parameters
     ----------
     path
         The file.
     runs, starts, params, model
-        What the batch is made of; a state of anything else is not taken up.
+        Inputs of the batch; a state of others is not taken up.
     """
 
     def __init__(
@@ -132,17 +137,19 @@ class ExploreCheckpoint(CheckpointFile):
         model: str,
     ):
         facts = [model, params.model_dump(mode="json"), [str(run) for run in runs]]
-        arrays = (a for cell in starts for a in (cell.numbers, cell.positions, cell.cell.array))
-        content = [facts, [array.tobytes() for array in arrays]]
-        super().__init__(path, bytes.fromhex(digest(content)))
+        arrays: list[bytes] = []
+        for atoms in starts:
+            cell = (atoms.numbers, atoms.positions, atoms.cell.array)
+            arrays += [array.tobytes() for array in cell]
+        super().__init__(path, bytes.fromhex(digest([facts, arrays])))
 
     def load(self) -> dict[str, Any] | None:
-        """The state to go on from; None if there is none that is whole and of the same inputs."""
+        """Return the state to go on from, if it is whole and of the same inputs."""
         data = self.read()
         return None if data is None else unpack(data)
 
     def step(self, ensemble: Ensemble) -> None:
-        """To be called after each step: save if it is time, and end if the process was asked to."""
+        """Save if it is time, and end if the process was asked to; to be called after each step."""
         self.save_if_due(lambda: pack(ensemble.state()), f"step {ensemble.step}")
 
     def save(self, state: dict[str, Any]) -> None:
@@ -151,13 +158,16 @@ class ExploreCheckpoint(CheckpointFile):
 
 
 def pack(state: dict[str, Any]) -> bytes:
-    """A state as bytes, without pickle: numbers as JSON, which keeps every bit of a float, arrays as they are."""
+    """Pack a state into bytes, without pickle.
+
+    Numbers are JSON, which keeps every bit of a float; arrays are as they are.
+    """
     arrays = {f"array/{name}": array for name, array in state["arrays"].items()}
     records = []
     for index, record in enumerate(state["records"]):
-        kept = dict(record["kept"])
-        arrays[f"positions/{index}"] = np.array(kept.pop("positions"))
-        records.append({**record, "kept": kept})
+        snapshots = dict(record["kept"])
+        arrays[f"positions/{index}"] = np.array(snapshots.pop("positions"))
+        records.append({**record, "kept": snapshots})
     plain = {"step": state["step"], "alive": state["alive"], "records": records}
     stream = io.BytesIO()
     np.savez(stream, plain=np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8), **arrays)
@@ -165,7 +175,7 @@ def pack(state: dict[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """The state that `pack` was given."""
+    """Return the state that `pack` was given."""
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         state: dict[str, Any] = json.loads(stored["plain"].tobytes())
         for index, record in enumerate(state["records"]):

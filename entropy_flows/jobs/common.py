@@ -1,4 +1,4 @@
-"""What every stage's job shares: identity, failure as a row, and its stored output when it is run again."""
+"""What every stage's job shares: its identity, its failure as a row, and its stored output."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class JobKey(NamedTuple):
         """Name the job among those of its iteration, such as `explore/3`."""
         return stage if self.batch is None else f"{stage}/{self.batch}"
 
-    def name(self, made: Job, stage: str) -> Job:
+    def name(self, new_job: Job, stage: str) -> Job:
         """Give a job the uuid that follows from this key and its stage."""
         batch = () if self.batch is None else (self.batch,)
-        return with_stable_uuid(made, self.campaign, self.iteration, *batch, name=stage)
+        return with_stable_uuid(new_job, self.campaign, self.iteration, *batch, name=stage)
 
 
 def stage_job(
@@ -82,7 +82,7 @@ def stage_job(
     """Turn a Maker's `make(self, context, …)` into a stage's job.
 
     The job's uuid follows from campaign, iteration, the Maker's name and the argument `batch`, if
-    there is one. Made twice, it is the same job.
+    there is one. Built twice, it is the same job.
 
     A stage that fails for a reason of its own leaves a row in `failures` and ends with the output
     None. The stages after it take that for a lost input, and the last one ends the campaign with
@@ -119,12 +119,12 @@ def stage_job(
 
         @functools.wraps(method)
         def make(self: Any, *args: Any, **kwargs: Any) -> Job:
-            made: Job = make_job(self, *args, **kwargs)
-            made.config.expose_store = True
+            new_job: Job = make_job(self, *args, **kwargs)
+            new_job.config.expose_store = True
             if not stable_uuid:
-                return made
+                return new_job
             key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
-            return key.name(made, self.name)
+            return key.name(new_job, self.name)
 
         make.original = run  # type: ignore[attr-defined]  # what jobflow calls when the job is run
         return make
@@ -200,11 +200,11 @@ def campaign_job(
 
         @functools.wraps(method)
         def make(self: Any, *args: Any, **kwargs: Any) -> Job:
-            made: Job = make_job(self, *args, **kwargs)
-            made.config.expose_store = True
-            made.name = name or self.name  # jobflow would take the name of a flow's Maker
+            new_job: Job = make_job(self, *args, **kwargs)
+            new_job.config.expose_store = True
+            new_job.name = name or self.name  # jobflow would take the name of a flow's Maker
             key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
-            return key.name(made, made.name)
+            return key.name(new_job, new_job.name)
 
         make.original = run  # type: ignore[attr-defined]  # what jobflow calls when the job is run
         return make
@@ -219,15 +219,15 @@ def current_uuid() -> str:
 
 
 def with_stable_uuid(
-    made: Job, campaign: str, iteration: int, *key: Any, name: str | None = None
+    new_job: Job, campaign: str, iteration: int, *key: Any, name: str | None = None
 ) -> Job:
     """Give a job the uuid that follows from campaign, iteration, name and `key`.
 
     Emitted twice, it is the same job. `name` is the stage's, where the job's own says more.
     """
-    identity = ("job", campaign, iteration, name or made.name, *key)
-    made.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, identity)))))
-    return made
+    identity = ("job", campaign, iteration, name or new_job.name, *key)
+    new_job.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, identity)))))
+    return new_job
 
 
 def document(schema: type[DocumentT], value: Any) -> DocumentT | None:
@@ -246,4 +246,4 @@ def documents(schema: type[DocumentT], values: Iterable[Any]) -> list[DocumentT]
 
 def outputs(jobs: Iterable[Job]) -> list[Any]:
     """Return the references to the outputs of jobs."""
-    return [made.output for made in jobs]
+    return [new_job.output for new_job in jobs]

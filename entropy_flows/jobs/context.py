@@ -12,7 +12,7 @@ from entropy_flows.label import OutlierParams
 
 @dataclass(frozen=True)
 class IterationContext(MSONable):
-    """What all jobs of one iteration have in common.
+    """The constants that all jobs of one iteration share.
 
     A flow makes it once, from the fields that its Maker holds, and gives it to each job.
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from entropy_flows.store.campaign import CampaignStore
 
-SHOWN = 5
+MAX_DIFFERENCES = 5
 """Differences named in an error."""
 
 
 def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
-    """Make sure that a Maker's numbers are those of the campaign's other labels.
+    """Make sure that a Maker computes what the campaign's other labels are made of.
 
     Parameters
     ----------
@@ -47,31 +47,34 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     StoreError
         If the campaign's engine has other settings; it says which.
     """
-    own = engine_of(maker).hash
-    content = json.loads(json.dumps(engine_of(maker).hash_input(), default=str))
-    campaigns, this = store.database["campaigns"], {"name": store.name}
+    engine = engine_of(maker)
+    settings = json.loads(json.dumps(engine.hash_input(), default=str))
+    campaigns = store.database["campaigns"]
+    query = {"name": store.name}
     if write:
-        engine = {"name": engine_of(maker).name, "hash": own, "settings": content}
-        fields = setting("campaigns", this, {"engine": engine})
-        campaigns.update_one({**this, "engine": {"$exists": False}}, {"$set": fields})
-    found = (campaigns.find_one(this, {"engine": 1}) or {}).get("engine")
-    if found is None or found["hash"] == own:
-        return own
+        document = {"name": engine.name, "hash": engine.hash, "settings": settings}
+        fields = setting("campaigns", query, {"engine": document})
+        campaigns.update_one({**query, "engine": {"$exists": False}}, {"$set": fields})
+    stored = (campaigns.find_one(query, {"engine": 1}) or {}).get("engine")
+    if stored is None or stored["hash"] == engine.hash:
+        return engine.hash
     changes = [
-        f"{where} {old} → {new}" for where, old, new in _differences(found["settings"], content)
+        f"{path} {old} → {new}" for path, old, new in _differences(stored["settings"], settings)
     ]
-    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    shown = "; ".join(changes[:MAX_DIFFERENCES])
+    if len(changes) > MAX_DIFFERENCES:
+        shown += f" and {len(changes) - MAX_DIFFERENCES} more"
     raise StoreError(
-        f"campaign {store.name!r} has its labels by {found['name']} with other settings than the engine has here: "
-        f"{'; '.join(changes[:SHOWN])}{more}. Labels of two settings cannot be mixed: bring the settings back, or "
-        f"start a campaign of another name and import these labels"
+        f"campaign {store.name!r} has its labels by {stored['name']} with other settings than the "
+        f"engine has here: {shown}. Labels of two settings cannot be mixed: bring the settings "
+        "back, or start a campaign of another name and import these labels"
     )
 
 
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Paths at which two plain documents differ, with both values."""
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the paths at which two plain documents differ, with both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
-        yield where, old, new
+        yield path, old, new

@@ -97,7 +97,7 @@ class ExploreMaker(StageMaker):
         return batch_document.model_copy(update={"equations_of_state": starts.fitted()})
 
     def _bias(self, store: CampaignStore, context: IterationContext) -> Bias:
-        """Build the bias from the cell's own entropy, or from that of the data set with the cell in it."""
+        """Build the bias from the cell's entropy, or from the data set's with the cell in it."""
         if self.params.surface == "local":
             return LocalBias(GOM(**dict(self.fingerprint)))
         ledger = store.ledger(context.dataset)
@@ -159,7 +159,7 @@ class StartCells:
         return prescale(atoms, condition.pressure, self.equation_of(condition.phase))
 
     def equation_of(self, phase: str) -> EquationOfState:
-        """Return a phase's equation of state, fitted once; a ValueError if its cell has a vacuum."""
+        """Return a phase's equation of state, fitted once, unless its cell has a vacuum."""
         if phase not in self.equations:
             atoms = to_atoms(self.seeds[phase])
             vacuum = vacuum_of(atoms)

@@ -81,11 +81,11 @@ class LabelMaker(StageMaker):
     def job_of(
         self, context: IterationContext, batch: int, entries: Sequence[dict[str, Any]]
     ) -> Job:
-        """Build the job of some ledger entries; that of a single one has its formula in its name."""
-        made = self.make(context, batch=batch, structures=[entry["_id"] for entry in entries])
+        """Build the job of ledger entries; that of a single one has its formula in its name."""
+        job = self.make(context, batch=batch, structures=[entry["_id"] for entry in entries])
         if len(entries) == 1:
-            made.name = f"{self.name} {entry_title(entries[0])}"
-        return made
+            job.name = f"{self.name} {entry_title(entries[0])}"
+        return job
 
     def _copy_labels(
         self, store: CampaignStore, entries: Sequence[dict[str, Any]], engine_hash: str

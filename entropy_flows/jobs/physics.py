@@ -41,58 +41,67 @@ class CheckedModel:
     """A model to check."""
 
     role: Role
-    """The model that was fine-tuned first, the one that the campaign goes on from, or what
-    labels.
-    """
+    """Model that was fine-tuned first, model in use, or label engine."""
     reference: str
-    """Of the model in the store; "engine:" and a hash for an engine."""
+    """Reference of the model in the store; "engine:" and a hash for an engine."""
     title: str
-    """For people."""
+    """Name for people."""
     load: Callable[[], Calculator | None]
-    """Its calculator; None if the engine works through files."""
+    """Load its calculator; None if the engine works through files."""
     in_memory: bool = True
-    """Whether there is one, which is told without loading it."""
+    """Whether there is a calculator, which is known without loading it."""
 
 
-def subjects(store: CampaignStore, campaign: Campaign) -> list[CheckedModel]:
-    """What a campaign has to check: its first model, the one in use, and the label engine if it is installed here."""
-    found = []
-    if (first := store.model(-1) or store.model(0)) is not None:
-        found.append(_model(store, "before", first, "before"))
+def checked_models(store: CampaignStore, campaign: Campaign) -> list[CheckedModel]:
+    """List what a campaign has to check.
+
+    These are its first model, the one in use, and the label engine if it is installed here.
+    """
+    models = []
+    first = store.model(-1) or store.model(0)
+    if first is not None:
+        models.append(_stored_model(store, "before", first, "before"))
     last = store.model_in_use()
     if last is not None and last["iteration"] > 0:
-        found.append(_model(store, "after", last, f"after {last['iteration']}"))
+        models.append(_stored_model(store, "after", last, f"after {last['iteration']}"))
     try:
         maker = make_static_maker(campaign.label)
     except EngineError:  # not installed here: the models can be checked all the same
-        return found
+        return models
     engine = engine_of(maker)
     reference = f"engine:{engine.hash}"
-    found.append(
-        CheckedModel("engine", reference, engine.name, engine.calculator, engine.in_memory)
-    )
-    return found
+    model = CheckedModel("engine", reference, engine.name, engine.calculator, engine.in_memory)
+    return [*models, model]
 
 
-def _model(store: CampaignStore, role: Role, document: dict[str, Any], title: str) -> CheckedModel:
+def _stored_model(
+    store: CampaignStore, role: Role, document: dict[str, Any], title: str
+) -> CheckedModel:
     reference = document["reference"]
-    return CheckedModel(
-        role,
-        reference,
-        title,
-        lambda: load_calculator(store.fetch_model(reference), device=settings().device),
-    )
+
+    def load() -> Calculator:
+        return load_calculator(store.fetch_model(reference), device=settings().device)
+
+    return CheckedModel(role, reference, title, load)
 
 
-def wanted(
+def check_hashes(
     params: PhysicsParams, cells: Mapping[str, Structure]
 ) -> dict[tuple[CheckName, str], str]:
-    """(check, phase) → hash of all that decides its result beside the model; `params` as `resolved` gives them."""
-    chosen = list(cells) if params.phases is None else params.phases
+    """Hash all that decides a result beside the model, for each (check, phase).
+
+    Parameters
+    ----------
+    params
+        Parameters as `resolved` gives them.
+    cells
+        Phase → seed cell.
+    """
+    phases = list(cells) if params.phases is None else params.phases
     return {
         (check, phase): _check_hash(check, params, cells[phase])
         for check in params.checks
-        for phase in chosen
+        for phase in phases
     }
 
 
@@ -104,20 +113,17 @@ def _check_hash(check: CheckName, params: PhysicsParams, cell: Structure) -> str
 def rows_of(
     checks: PhysicsChecks, model: str, params: PhysicsParams, cells: Mapping[str, Structure]
 ) -> dict[tuple[CheckName, str], dict[str, Any]]:
-    """(check, phase) → row, of those wanted that are there."""
-    there = {
+    """Find the rows that there are of a model's checks, by (check, phase)."""
+    rows = {
         (row["check"], row["phase"], row["check_hash"]): row for row in checks.find(model=model)
     }
-    return {
-        key: there[(*key, code)]
-        for key, code in wanted(params, cells).items()
-        if (*key, code) in there
-    }
+    keys = {key: (*key, value) for key, value in check_hashes(params, cells).items()}
+    return {key: rows[row_key] for key, row_key in keys.items() if row_key in rows}
 
 
 def check_model(
     checks: PhysicsChecks,
-    subject: CheckedModel,
+    model: CheckedModel,
     params: PhysicsParams,
     cells: Mapping[str, Structure],
     on_done: Progress | None = None,
@@ -127,11 +133,11 @@ def check_model(
     Parameters
     ----------
     checks
-        Where rows are kept.
-    subject
+        Collection of the rows.
+    model
         The model.
     params
-        As `resolved` gives them.
+        Parameters as `resolved` gives them.
     cells
         Phase → seed cell.
     on_done
@@ -140,24 +146,24 @@ def check_model(
     Returns
     -------
     int
-        How many were made; none if it is an engine that works through files.
+        Number of checks made; none if it is an engine that works through files.
     """
-    there = rows_of(checks, subject.reference, params, cells)
-    missing = {key: code for key, code in wanted(params, cells).items() if key not in there}
-    calculator = subject.load() if missing else None
+    done = rows_of(checks, model.reference, params, cells)
+    hashes = check_hashes(params, cells)
+    missing = {key: value for key, value in hashes.items() if key not in done}
+    calculator = model.load() if missing else None
     if calculator is None:
         return 0
-    for (check, phase), code in missing.items():
-        outcome = run_check(check, to_atoms(cells[phase]), calculator, params)
+    plain_params = params.model_dump(mode="json")
+    for (check, phase), check_hash in missing.items():
+        result = run_check(check, to_atoms(cells[phase]), calculator, params)
         row = {
-            "result": outcome.result,
-            "reason": outcome.reason,
-            "seconds": outcome.seconds,
-            "title": subject.title,
+            "result": result.result,
+            "reason": result.reason,
+            "seconds": result.seconds,
+            "title": model.title,
         }
-        checks.save(
-            subject.reference, check, phase, code, **row, params=params.model_dump(mode="json")
-        )
+        checks.save(model.reference, check, phase, check_hash, **row, params=plain_params)
         if on_done is not None:
             on_done(check, phase, row)
     return len(missing)
@@ -172,7 +178,7 @@ class PhysicsMaker(StageMaker):
     name
         Job name.
     params
-        Which checks, and how well; None takes the campaign's own.
+        Checks, and how well they are made; None takes the campaign's own.
     """
 
     name: str = "physics"
@@ -182,12 +188,14 @@ class PhysicsMaker(StageMaker):
     def make(
         self, campaign: str, iteration: int, role: Role, cells: dict[str, Structure]
     ) -> PhysicsDoc:
-        """Make what is missing.
+        """Make the checks that are missing.
 
         Parameters
         ----------
-        campaign, iteration
-            Place of this job: the last iteration that has a model.
+        campaign
+            Name of the campaign.
+        iteration
+            Number of the last iteration that has a model.
         role
             "before", "after" or "engine".
         cells
@@ -200,19 +208,19 @@ class PhysicsMaker(StageMaker):
         """
         store = CampaignStore.open(campaign)
         config = store.campaign()
-        subject = next((one for one in subjects(store, config) if one.role == role), None)
-        if subject is None:
+        models = {model.role: model for model in checked_models(store, config)}
+        if role not in models:
             raise ValueError(f"campaign {campaign} has no model {role!r} yet")
+        model = models[role]
         make_indexes(store.database)
         checks = PhysicsChecks(store.database, campaign)
         params = resolved(self.params or config.physics, HarshestCondition(*config.hardest))
-        made = check_model(checks, subject, params, cells)
-        rows = rows_of(checks, subject.reference, params, cells)
-        failed = sum(row["result"] is None for row in rows.values())
+        n_new = check_model(checks, model, params, cells)
+        rows = rows_of(checks, model.reference, params, cells)
         return PhysicsDoc(
             iteration=iteration,
-            model=subject.reference,
-            made=made,
-            found=len(rows) - made,
-            failed=failed,
+            model=model.reference,
+            made=n_new,
+            found=len(rows) - n_new,
+            failed=sum(row["result"] is None for row in rows.values()),
         )

@@ -16,7 +16,7 @@ from entropy_flows.potentials import load_calculator, with_family_of
 from entropy_flows.schemas import LabelDoc, TrainDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
-from entropy_flows.train import TrainParams, assign_splits, energy_per_atom, fine_tune
+from entropy_flows.train import TrainParams, TrainResult, assign_splits, energy_per_atom, fine_tune
 from entropy_flows.train.dataset import count_reasons
 
 SPLITS = ("train", "val", "test")
@@ -61,22 +61,7 @@ class TrainMaker(StageMaker):
         if stored is not None:
             return TrainDoc.model_validate(stored["training"])
         cells = training_cells(store, context, parent, self.params)
-        progress = {"cells": len(cells["train"]), "max_epochs": self.params.max_epochs}
-        store.record(iteration, train={**progress, "epoch": 0})
-        result = fine_tune(
-            cells["train"],
-            cells["val"],
-            cells["test"],
-            store.fetch_model(parent),
-            self.params,
-            checkpoint_folder(context.campaign, iteration, current_uuid()) / "training",
-            on_progress=lambda epoch: store.record(
-                iteration, **{"train.epoch": epoch.epoch, "train.val_loss": epoch.val_loss}
-            ),
-        )
-        store.record(
-            iteration, train={**progress, "epoch": result.epochs, "history": result.history}
-        )
+        result = self._fine_tune(store, context, cells, parent)
         left_out = result.left_out.get("train", [])
         document = TrainDoc(
             iteration=iteration,
@@ -96,6 +81,32 @@ class TrainMaker(StageMaker):
         stored = store.model(iteration)
         assert stored is not None, "it was there or has just been written"
         return TrainDoc.model_validate(stored["training"])
+
+    def _fine_tune(
+        self,
+        store: CampaignStore,
+        context: IterationContext,
+        cells: Mapping[str, list[Atoms]],
+        parent: str,
+    ) -> TrainResult:
+        """Train, and record the epochs in the iteration's document."""
+        iteration = context.iteration
+        progress = {"cells": len(cells["train"]), "max_epochs": self.params.max_epochs}
+        store.record(iteration, train={**progress, "epoch": 0})
+        result = fine_tune(
+            cells["train"],
+            cells["val"],
+            cells["test"],
+            store.fetch_model(parent),
+            self.params,
+            checkpoint_folder(context.campaign, iteration, current_uuid()) / "training",
+            on_progress=lambda epoch: store.record(
+                iteration, **{"train.epoch": epoch.epoch, "train.val_loss": epoch.val_loss}
+            ),
+        )
+        done = {**progress, "epoch": result.epochs, "history": result.history}
+        store.record(iteration, train=done)
+        return result
 
 
 def training_cells(

@@ -8,7 +8,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import EvaluateMaker, IterationContext
-from entropy_flows.jobs.physics import subjects
+from entropy_flows.jobs.physics import checked_models
 from entropy_flows.schemas import Campaign, TrainDoc
 from entropy_flows.store import CampaignStore, Entry, job_store
 from entropy_flows.train import TrainParams
@@ -81,7 +81,7 @@ def test_a_worse_model_is_left(store):
     (document,) = store.iterations()
     assert document["evaluate"]["continues"] == done.continues.model_dump()
     assert store.model_in_use()["iteration"] == 0
-    assert [each.role for each in subjects(store, store.campaign())] == ["before", "engine"]
+    assert [each.role for each in checked_models(store, store.campaign())] == ["before", "engine"]
 
 
 def test_unless_told_otherwise(store):
@@ -99,7 +99,7 @@ def test_a_better_model_is_taken(store):
         True,
         False,
     )
-    assert [(each.role, each.title) for each in subjects(store, store.campaign())][:2] == [
+    assert [(each.role, each.title) for each in checked_models(store, store.campaign())][:2] == [
         ("before", "before"),
         ("after", "after 1"),
     ]

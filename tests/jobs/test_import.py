@@ -59,7 +59,7 @@ FRAMES = [frame(seed) for seed in range(12)]
 
 @pytest.fixture
 def store(database, monkeypatch):
-    monkeypatch.setattr(importing, "CHUNK", 5)
+    monkeypatch.setattr(importing, "IMPORT_BATCH", 5)
     monkeypatch.setattr(verify_context, "SETTLE_SECONDS", 0.0)
     store = CampaignStore(database, "test")
     store.create(CAMPAIGN)
@@ -111,7 +111,7 @@ def problems(store):
 
 def test_imported_cells_are_entries_in_both_statistics(store):
     report = run(store, as_engine=True)
-    assert (report.read, report.entered, report.known, report.own, report.size) == (
+    assert (report.read, report.entered, report.present, report.own_engine, report.size) == (
         12,
         12,
         0,
@@ -154,7 +154,7 @@ def test_labels_keep_their_numbers_and_their_provenance(store):
 
 def test_labels_of_other_settings_count_for_selection_only(store):
     report = run(store)
-    assert (report.entered, report.own) == (12, 0)
+    assert (report.entered, report.own_engine) == (12, 0)
     (engine_hash,) = {label["engine_hash"] for label in store.labels()}
     assert engine_hash != OWN
     assert store.frames(engine_hash=OWN) == []
@@ -162,7 +162,7 @@ def test_labels_of_other_settings_count_for_selection_only(store):
     assert store.ledger(CAMPAIGN.dataset).statistics(1, "select")["config"].n == 12
     assert problems(store) == []
     again = run(store, as_engine=True)  # the user knows better now
-    assert (again.entered, again.known, again.own) == (0, 12, 12)
+    assert (again.entered, again.present, again.own_engine) == (0, 12, 12)
     assert len(store.frames(engine_hash=OWN)) == 12
     assert problems(store) == []
 
@@ -181,7 +181,7 @@ def test_importing_twice_is_importing_once(store, database):
     run(store, as_engine=True)
     before = content(database)
     report = run(store, [*FRAMES, *FRAMES[:3]], as_engine=True)
-    assert (report.read, report.entered, report.known) == (15, 0, 15)
+    assert (report.read, report.entered, report.present) == (15, 0, 15)
     assert report.before == report.after
     assert content(database) == before
 
@@ -278,7 +278,7 @@ def test_the_loop_goes_on_from_what_was_imported(store):
     append(store, 1, "anchor", 1)
     store.record(1, train={"cells": 4})
     report = run(store)
-    assert (report.iteration, report.entered, report.known, report.size) == (1, 6, 6, 16)
+    assert (report.iteration, report.entered, report.present, report.size) == (1, 6, 6, 16)
     book = store.ledger(CAMPAIGN.dataset)
     assert append(store, 2, "select", 2) == 18
     assert append(store, 1, "select", 3) == 9  # a job that runs twice finds its entries

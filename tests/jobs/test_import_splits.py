@@ -109,7 +109,7 @@ def test_a_split_in_another_campaign_counts(store, database):
 
 def test_labels_of_other_settings_have_no_split(store):
     report = Import(store, campaign("a")).run(iter(FRAMES))
-    assert report.own == 0
+    assert report.own_engine == 0
     assert store.splits() == {}
     run(store, FRAMES)  # the user knows better now
     assert store.given_splits() == {content_key(one): one.split for one in FRAMES if one.split}

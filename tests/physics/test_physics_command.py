@@ -12,7 +12,7 @@ from entropy_flows.cli import main
 from entropy_flows.evaluate.physics import HarshestCondition, resolved
 from entropy_flows.explore import seed_cell
 from entropy_flows.jobs import PhysicsMaker
-from entropy_flows.jobs.physics import check_model, rows_of, subjects
+from entropy_flows.jobs.physics import check_model, checked_models, rows_of
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.repair import retry_stages
@@ -102,7 +102,7 @@ def test_a_killed_run_goes_on_and_each_check_is_made_once(store, file):
     params, cells = plan(file)
     checks, before = (
         PhysicsChecks(store.database, "copper"),
-        subjects(store, load_campaign(file))[0],
+        checked_models(store, load_campaign(file))[0],
     )
     seen = []
 

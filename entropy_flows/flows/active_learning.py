@@ -113,6 +113,7 @@ class ActiveLearningMaker(StageMaker):
             static_maker=static_maker,
             min_distance_fraction=engine.min_distance_fraction,
             scf_retries=engine.scf_retries,
+            keep_documents=engine.keep_documents,
         )
         numbers = range(1, max(1, len(campaign.iterations)) + 1)
         return cls(

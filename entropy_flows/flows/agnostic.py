@@ -126,5 +126,6 @@ def _plan(engine: LabelParams) -> PlanMaker:
         static_maker=static_maker,
         min_distance_fraction=engine.min_distance_fraction if is_set else 0.0,
         scf_retries=engine.scf_retries,
+        keep_documents=engine.keep_documents,
     )
     return PlanMaker(label=label, batch_size=labels_per_job(engine, static_maker))

@@ -77,6 +77,7 @@ def describe_campaign(
             top_up=maker.iterations[0].top_ups,
             outliers=maker.outliers,
             scf_retries=label.scf_retries,
+            keep_documents=label.keep_documents,
             min_distance_fraction=label.min_distance_fraction,
         ),
         stop=maker.stop.model_copy(update={"max_iterations": maker.last}),

@@ -82,7 +82,7 @@ class AscendMaker(StageMaker):
         fingerprint_hash = fingerprint.fingerprint_hash
         hash_input = [element, window, stream, params, fingerprint_hash, regularization]
         identity = {**_window_fields(volumes), "mode": mode, "part": repeat}
-        cpu_seconds = _run(search, store, context, hash_input, identity)
+        cpu_seconds = _run(search, element, store, context, hash_input, identity)
         generator = np.random.default_rng([*stream, RANDOM_STREAM])
         plain = random_cells(element, volumes, len(search.found), self.params, generator)
         document = AscendDoc(
@@ -102,6 +102,7 @@ class AscendMaker(StageMaker):
 
 def _run(
     search: RevEM,
+    element: str,
     store: CampaignStore,
     context: IterationContext,
     hash_input: Sequence[Any],
@@ -110,7 +111,7 @@ def _run(
     """Run a search to its end, from its checkpoint if it has one; return its CPU time (s)."""
     folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
     checkpoint = SearchCheckpoint(folder / "search.checkpoint", hash_input)
-    checkpoint.resume(search, search.element)
+    checkpoint.resume(search, element)
     _record(store, context, {**identity, **_progress(search)})
 
     def step(state: RevEM) -> None:

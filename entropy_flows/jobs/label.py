@@ -13,7 +13,8 @@ from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.jobs.gather import label_counts
-from entropy_flows.label import Label, label_batch
+from entropy_flows.jobs.task_documents import store_task_document
+from entropy_flows.label import Label, engine_of, label_batch
 from entropy_flows.schemas import LabelDoc
 from entropy_flows.store import CampaignStore
 
@@ -33,12 +34,16 @@ class LabelMaker(StageMaker):
         calculated.
     scf_retries
         Times that a VASP run whose electronic steps ran out is done again by other means.
+    keep_documents
+        Whether the task documents of an engine that works through files are kept in the JobStore,
+        see `jobs.task_documents`.
     """
 
     name: str = "label"
     static_maker: Maker | None = None
     min_distance_fraction: float = 0.5
     scf_retries: int = 2
+    keep_documents: bool = True
 
     @property
     def engine(self) -> Maker:
@@ -70,7 +75,7 @@ class LabelMaker(StageMaker):
         ]
         copied = self._copy_labels(store, entries, engine_hash)
         missing = [entry for entry in entries if entry["_id"] not in copied]
-        labels = self._labels(missing)
+        labels = self._labels(context, missing)
         for entry, label in zip(missing, labels, strict=True):
             store.add_label(entry, engine_hash, label.as_dict())
         converged = sum(label.converged for label in labels)
@@ -100,9 +105,22 @@ class LabelMaker(StageMaker):
                 copied.add(entry["_id"])
         return copied
 
-    def _labels(self, entries: Sequence[dict[str, Any]]) -> list[Label]:
+    def _labels(self, context: IterationContext, entries: Sequence[dict[str, Any]]) -> list[Label]:
+        """Calculate labels, and keep their task documents."""
         cells = [Structure.from_dict(entry["structure"]) for entry in entries]
-        return label_batch(self.engine, cells, self.min_distance_fraction, self.scf_retries)
+        documents: dict[int, Any] = {}
+        labels = label_batch(
+            self.engine,
+            cells,
+            self.min_distance_fraction,
+            self.scf_retries,
+            on_document=documents.__setitem__,
+        )
+        # those of a calculator in memory say nothing that the label does not
+        if self.keep_documents and not engine_of(self.engine).in_memory:
+            for index, document in documents.items():
+                store_task_document(context, entries[index], document)
+        return labels
 
 
 def entry_title(entry: dict[str, Any]) -> str:

@@ -49,6 +49,10 @@ class LabelParams(Params):
     """Times that a VASP run whose electronic steps ran out is run again, with other settings that
     lead to the same numbers.
     """
+    keep_documents: bool = True
+    """Whether the task documents of an engine that works through files are kept beside the labels,
+    in jobflow's job store.
+    """
     min_distance_fraction: float = Field(0.5, ge=0, lt=1)
     """Shortest distance, as a fraction of the sum of covalent radii, under which a cell is not
     calculated.

@@ -7,8 +7,9 @@ The nested static Maker's calculation runs in the current directory, through the
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ def label_one(
     directory: str | Path | None = None,
     min_distance_fraction: float = 0.5,
     scf_retries: int = 0,
+    on_document: Callable[[Any], None] = lambda _: None,
 ) -> Label:
     """Label one structure; a calculation that fails is a label too.
 
@@ -75,6 +77,8 @@ def label_one(
         Times that a run whose electronic steps ran out is done again with other settings that lead
         to the same numbers, each in a folder of its own (`again_1`, …); see
         `Engine.scf_retries`.
+    on_document
+        Called with the task document of each run.
 
     Returns
     -------
@@ -95,9 +99,9 @@ def label_one(
     start = time.perf_counter()
     changes: list[dict[str, Any]] = []
     with working_in(directory):
-        label = _attempt(engine, structure)
+        label = _attempt(engine, structure, on_document)
         if label.reason is Reason.SCF_NOT_CONVERGED:
-            label, changes = _retry_scf(engine, structure, label, scf_retries)
+            label, changes = _retry_scf(engine, structure, label, scf_retries, on_document)
     provenance |= label.provenance
     if changes:
         provenance["scf_retries"] = changes
@@ -113,37 +117,50 @@ def label_batch(
     structures: Sequence[Structure],
     min_distance_fraction: float = 0.5,
     scf_retries: int = 0,
+    on_document: Callable[[int, Any], None] = lambda *_: None,
 ) -> list[Label]:
     """Label several structures with one Maker, each in its own subdirectory of the current one.
 
     A batch of one runs in the current directory itself, where one expects the files of a VASP job.
+    `on_document` is called with a structure's index and the task document of each of its runs.
     """
-    if len(structures) == 1:
-        return [label_one(maker, structures[0], None, min_distance_fraction, scf_retries)]
+    single = len(structures) == 1
     return [
-        label_one(maker, structure, f"label_{index:04d}", min_distance_fraction, scf_retries)
+        label_one(
+            maker,
+            structure,
+            None if single else f"label_{index:04d}",
+            min_distance_fraction,
+            scf_retries,
+            partial(on_document, index),
+        )
         for index, structure in enumerate(structures)
     ]
 
 
 def _retry_scf(
-    engine: Engine, structure: Structure, label: Label, limit: int
+    engine: Engine,
+    structure: Structure,
+    label: Label,
+    limit: int,
+    on_document: Callable[[Any], None],
 ) -> tuple[Label, list[dict[str, Any]]]:
     """Run again until the SCF converges; return the last label and the changes of each run."""
     tried = []
     for number, (changes, changed_engine) in enumerate(engine.scf_retries(limit), 1):
         with working_in(f"again_{number}"):
-            label = _attempt(changed_engine, structure)
+            label = _attempt(changed_engine, structure, on_document)
         tried.append(changes)
         if label.reason is not Reason.SCF_NOT_CONVERGED:
             break
     return label, tried
 
 
-def _attempt(engine: Engine, structure: Structure) -> Label:
+def _attempt(engine: Engine, structure: Structure, on_document: Callable[[Any], None]) -> Label:
     """Label a structure by one run in the current directory, or say why that failed."""
     try:
         document = run_static(engine.maker, engine.prepare(structure))
+        on_document(document)
         label = read_label(document, structure, free_energy=engine.free_energy())
         return engine.validate(label)
     except Exception as exc:

@@ -17,6 +17,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import IterationContext, LabelMaker
+from entropy_flows.jobs.task_documents import task_uuid
 from entropy_flows.report.labels import label_rows
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
@@ -128,6 +129,15 @@ def test_a_batch_with_failures_is_rows_and_no_error(vasp, database, monkeypatch)
     rows = label_rows(store.labels())
     assert rows[-1][4:7] == ["4", "3", "75"]
     assert len(store.frames()) == 1
+    (label,) = store.labels(converged=True)
+    with job_store() as outputs:
+        query = {"uuid": task_uuid(label["structure_id"], "hash")}
+        task = outputs.query_one(query, load=True)
+        documents = outputs.count({"metadata.structure_id": {"$exists": True}})
+    assert task["metadata"]["structure_id"] == label["structure_id"]
+    assert task["output"]["calcs_reversed"][0]["output"]["ionic_steps"]
+    assert task["output"]["output"]["energy"] == pytest.approx(label["energy"])
+    assert documents >= 1
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from entropy_flows.flows import IterationMaker
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import AnchorMaker, ExploreMaker, LabelMaker, PlanMaker, SelectMaker
 from entropy_flows.label import LabelParams, make_static_maker
-from entropy_flows.select import SelectParams
+from entropy_flows.select import LogDetSelector
 from entropy_flows.settings import settings
 from entropy_flows.store import embedded
 
@@ -36,7 +36,7 @@ def loop():
     stages = IterationMaker(
         explore=ExploreMaker(params=EXPLORE, fingerprint=GOMParams(cutoff=3.0, natx=6)),
         anchor=AnchorMaker(params=AnchorParams(fraction=0.25)),
-        select=SelectMaker(params=SelectParams(theta_min=1e-4, max_labels=3)),
+        select=SelectMaker(params=LogDetSelector(theta_min=1e-4, max_labels=3)),
     )
     return ActiveLearningMaker(
         name="plain copper",

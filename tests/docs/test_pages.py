@@ -92,6 +92,11 @@ def test_the_makers_of_a_campaign_in_python(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[0] == "(300.0, 1500.0)"
 
 
+def test_a_plain_flow_in_python(capsys):
+    exec(next(b.text for b in blocks("howto/python.md") if "loop.make(" in b.text), {})
+    assert capsys.readouterr().out == "['register']\n"
+
+
 def test_the_citation_file_is_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Cells of a file or of a campaign, labelled or not: what `diversity` and `export` take."""
+"""Read the cells of a file or of a campaign, labelled or not, for `diversity` and `export`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 COMPRESSED = (".gz", ".bz2", ".xz")
 ENDINGS = (*COMPRESSED, ".extxyz", ".xyz", ".yaml", ".yml")
-SHOWN_FRAMES = 20
-"""Frames that are left out with a line of their own."""
+MAX_FRAME_LINES = 20
+"""Left-out frames that have a line of their own."""
 
 
 def is_campaign(path: Path) -> bool:
-    """Whether it is a campaign file, by its ending."""
+    """Return True if a file's ending is that of a campaign file."""
     return path.suffix in (".yaml", ".yml")
 
 
 def set_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each source: its file's, without endings; the whole path where two would have the same.
+    """Name each source after its file, without endings.
+
+    Two whose names would be the same have their whole paths.
 
     Raises
     ------
@@ -48,10 +50,10 @@ def _stem(name: str) -> str:
 
 
 def cells_of(path: Path) -> list[Atoms]:
-    """All cells of an extended XYZ file (or any other that ASE reads), or of a campaign's data set.
+    """Read all cells of a file, or of a campaign's data set.
 
-    What is left out of an extended XYZ file, and what is read there under another name than the
-    usual one, is printed.
+    The file is extended XYZ, or any other that ASE reads. What is left out of an extended XYZ file,
+    and what is read there under another name than the usual one, is printed.
 
     Raises
     ------
@@ -73,19 +75,18 @@ def cells_of(path: Path) -> list[Atoms]:
 
 
 def show_reading(path: Path, left_out: Sequence[str], notes: Sequence[str]) -> None:
-    """Print, on the error stream, a line for each frame that was left out and for what else is to be said."""
-    for line in left_out[:SHOWN_FRAMES]:
+    """Print, on the error stream, a line for each left-out frame and for each note."""
+    for line in left_out[:MAX_FRAME_LINES]:
         print(f"left out: {line}", file=sys.stderr)
-    if len(left_out) > SHOWN_FRAMES:
-        print(
-            f"left out: {len(left_out) - SHOWN_FRAMES} more frames of {path.name}", file=sys.stderr
-        )
+    more = len(left_out) - MAX_FRAME_LINES
+    if more > 0:
+        print(f"left out: {more} more frames of {path.name}", file=sys.stderr)
     for note in notes:
         print(f"{path.name}: {note}", file=sys.stderr)
 
 
 def _is_xyz(path: Path) -> bool:
-    """Whether a file is extended XYZ, by the ending of its name before that of a compression."""
+    """Return True for extended XYZ, by the ending of the name before that of a compression."""
     name = path.name.lower()
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
@@ -93,12 +94,13 @@ def _is_xyz(path: Path) -> bool:
 
 
 def _read_by_ase(path: Path) -> list[Atoms]:
-    """Cells of a file of any other format."""
+    """Read the cells of a file of any other format."""
     from ase.io import read
 
     try:
         cells: Any = read(path, index=":")
-    except Exception as err:  # whatever ASE's parsers stumble over
+    except Exception as err:
+        # ASE's parsers raise whatever a file makes them stumble over
         if is_machine_fault(err):
             raise
         raise ValueError(f"{path} is not readable: {type(err).__name__}: {err}") from None
@@ -108,7 +110,7 @@ def _read_by_ase(path: Path) -> list[Atoms]:
 
 
 def campaign_cells(session: Session) -> list[Atoms]:
-    """A campaign's good labels; all cells of its ledger, if there are no labels yet."""
+    """Return a campaign's good labels, or all cells of its ledger if there are no labels yet."""
     from pymatgen.core import Structure
 
     from entropy_flows.geometry import to_atoms

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from entropy_flows.cli.check_cost import dataset_cost
 from entropy_flows.cli.check_models import teacher_warnings
@@ -104,14 +103,14 @@ class CampaignCheck:
                     f"{role} {name} was not looked up: every worker needs the network for it. "
                     f"Without: {note}"
                 )
-        self.console.print(phase_table(self.seeds))
+        self.console.print(terminal_table(phase_rows(self.seeds)))
         for warning in vacuum_warnings(campaign, self.seeds):
             warn(self.console, warning)
 
     def show_size(self) -> None:
         """Print what each iteration explores, and what the data set's fingerprints cost."""
         phases = list(self.seeds)
-        self.console.print(size_table(self.campaign, phases))
+        self.console.print(terminal_table(size_rows(self.campaign, phases)))
         cells = [to_atoms(cell) for cell in self.seeds.values()]
         candidates = max_candidates(self.campaign, phases)
         self._print(dataset_cost(self.campaign.dataset, cells, candidates))
@@ -224,8 +223,8 @@ def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str
     )
 
 
-def phase_table(seeds: Mapping[str, Structure]) -> Table:
-    """Tabulate the phases' cells, with their magnetic moments if any has some."""
+def phase_rows(seeds: Mapping[str, Structure]) -> list[list[str]]:
+    """Describe each phase's cell in a row, with its magnetic moments if any cell has some."""
     moments = {name: summary(cell) for name, cell in seeds.items()}
     has_moments = any(moments.values())
     header = ["phase", "formula", "atoms", "Å³/atom", "shortest Å"]
@@ -239,7 +238,7 @@ def phase_table(seeds: Mapping[str, Structure]) -> Table:
         if has_moments:
             row.append(moments[name])
         rows.append(row)
-    return terminal_table(rows)
+    return rows
 
 
 def max_candidates(campaign: Campaign, phases: Iterable[str]) -> int:
@@ -253,8 +252,8 @@ def max_candidates(campaign: Campaign, phases: Iterable[str]) -> int:
     return total
 
 
-def size_table(campaign: Campaign, phases: list[str]) -> Table:
-    """Tabulate what each iteration explores, and how many labels there can be at its end."""
+def size_rows(campaign: Campaign, phases: list[str]) -> list[list[str]]:
+    """Count what each iteration explores, and how many labels there can be at its end."""
     rows = [SIZE_HEADER]
     labels: int | None = 0
     for number in range(1, campaign.n_iterations + 1):
@@ -275,4 +274,4 @@ def size_table(campaign: Campaign, phases: list[str]) -> Table:
         ranges = (explore.temperatures, explore.entropy_weights, explore.pressures)
         row += [", ".join(f"{value:g}" for value in values) for values in ranges]
         rows.append(row)
-    return terminal_table(rows)
+    return rows

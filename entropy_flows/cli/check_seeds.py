@@ -1,8 +1,8 @@
-"""What must hold of a campaign's seed cells before anything runs, and what is told of them."""
+"""Check a campaign's seed cells before anything runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,11 @@ def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, 
     Parameters
     ----------
     campaign
-        Its file's content.
+        What the campaign file says.
     base
-        Folder that paths in it start from.
+        Folder that the paths in it start from.
     load_engine
-        Whether the label engine may be imported, for the moments that its labels start from.
+        True to import the label engine, for the moments that its labels start from.
 
     Returns
     -------
@@ -43,10 +43,11 @@ def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, 
     seeds = campaign_seeds(campaign, base, load_engine)
     for name, seed in seeds.items():
         cell = seed.cell
-        if strange := sorted({site.specie.symbol for site in cell} - set(campaign.elements)):
-            raise ValueError(
-                f"phase {name!r} has {', '.join(strange)}, not in elements: {', '.join(campaign.elements)}"
-            )
+        foreign = {site.specie.symbol for site in cell} - set(campaign.elements)
+        if foreign:
+            names = ", ".join(sorted(foreign))
+            elements = ", ".join(campaign.elements)
+            raise ValueError(f"phase {name!r} has {names}, not in elements: {elements}")
         if not np.isfinite(cell.cart_coords).all() or not cell.volume > 0:
             raise ValueError(f"phase {name!r}: positions or cell are not finite numbers")
         distance, ratio = shortest_distance(to_atoms(cell))
@@ -59,7 +60,14 @@ def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, 
 
 
 def vacuum_warnings(campaign: Campaign, seeds: Mapping[str, Structure]) -> list[str]:
-    """What becomes of seeds that have no volume of their own.
+    """Warn of seeds with a vacuum, whose volume no pressure changes.
+
+    Parameters
+    ----------
+    campaign
+        What the campaign file says.
+    seeds
+        Phase → seed cell.
 
     Raises
     ------
@@ -68,29 +76,39 @@ def vacuum_warnings(campaign: Campaign, seeds: Mapping[str, Structure]) -> list[
     """
     warnings = []
     for name, cell in seeds.items():
-        if (vacuum := vacuum_of(to_atoms(cell))) is None:
+        vacuum = vacuum_of(to_atoms(cell))
+        if vacuum is None:
             continue
-        what = (
+        message = (
             f"phase {name!r} is {vacuum}: the cell has a vacuum, V₀ (1 − P/B₀) has no meaning there"
         )
-        under_pressure: set[float] = set()
-        for number in range(1, max(1, len(campaign.iterations)) + 1):
-            explore = campaign.iteration(number).explore
-            if explore.phases is not None and name not in explore.phases:
-                continue
-            if 0 not in explore.pressures:
-                raise ValueError(
-                    f"{what}; explore.pressures must have 0 for it (got {_listed(explore.pressures)})"
-                )
-            under_pressure |= set(explore.pressures) - {0}
-        refused = (
-            f"; its runs at {_listed(sorted(under_pressure))} GPa are refused"
-            if under_pressure
-            else ""
-        )
-        warnings.append(f"{what}. It is explored in its cell as it is, at P = 0{refused}")
+        pressures = _pressures(campaign, name, message)
+        refused = ""
+        if pressures:
+            refused = f"; its runs at {_listed(sorted(pressures))} GPa are refused"
+        warnings.append(f"{message}. It is explored in its cell as it is, at P = 0{refused}")
     return warnings
 
 
-def _listed(pressures: tuple[float, ...] | list[float]) -> str:
+def _pressures(campaign: Campaign, phase: str, message: str) -> set[float]:
+    """Return the pressures (GPa) other than 0 that a phase is to be explored at.
+
+    Raises
+    ------
+    ValueError
+        If 0 is not among the pressures of an iteration; it begins with the message.
+    """
+    pressures: set[float] = set()
+    for number in range(1, max(1, len(campaign.iterations)) + 1):
+        explore = campaign.iteration(number).explore
+        if explore.phases is not None and phase not in explore.phases:
+            continue
+        if 0 not in explore.pressures:
+            given = _listed(explore.pressures)
+            raise ValueError(f"{message}; explore.pressures must have 0 for it (got {given})")
+        pressures |= set(explore.pressures) - {0}
+    return pressures
+
+
+def _listed(pressures: Iterable[float]) -> str:
     return ", ".join(f"{pressure:g}" for pressure in pressures)

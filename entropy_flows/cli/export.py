@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """What is written: extxyz and mace are files, pacemaker and deepmd folders."""
+    """The format of the output: extxyz and mace are files, pacemaker and deepmd folders."""
 
     EXTXYZ = "extxyz"
     MACE = "mace"
@@ -62,23 +62,22 @@ def command(
     Example: entropy-flows export labelled.extxyz fit --format pacemaker
     """
     if output.exists() and (output.is_dir() or not overwrite):
-        raise ValueError(
-            f"{output} exists; {'remove it first' if output.is_dir() else 'give --overwrite to replace it'}"
-        )
+        hint = "remove it first" if output.is_dir() else "give --overwrite to replace it"
+        raise ValueError(f"{output} exists; {hint}")
     if split not in (None, "train", "val", "test"):
         raise ValueError(f"--split {split!r}: expected train, val or test")
     write = _writer(format_, pacemaker)
     frames = _frames(source, folder, split, flagged)
     with replacing(output) as temporary:
         count = write(frames, temporary)
-    left = (
-        f"; {len(frames) - count} without energy and forces left out" if count < len(frames) else ""
-    )
-    print(f"{count} cells written to {output}{left}")
+    left_out = ""
+    if count < len(frames):
+        left_out = f"; {len(frames) - count} without energy and forces left out"
+    print(f"{count} cells written to {output}{left_out}")
 
 
 def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool) -> Sequence[Atoms]:
-    """The cells to export."""
+    """Read the cells to export."""
     if not is_campaign(source):
         if split or flagged or folder:
             raise ValueError(
@@ -86,17 +85,18 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
             )
         return cells_of(source)
     with open_stored(source, folder) as session:
-        only: dict[str, Any] = {"foreign": {"$ne": True}} | ({"split": split} if split else {})
-        frames = session.store.frames(flagged=flagged, **only)
+        query: dict[str, Any] = {"foreign": {"$ne": True}}
+        if split:
+            query["split"] = split
+        frames = session.store.frames(flagged=flagged, **query)
     if not frames:
-        raise ValueError(
-            f"campaign {session.store.name} has no labels{f' in {split}' if split else ''} yet"
-        )
+        in_split = f" in {split}" if split else ""
+        raise ValueError(f"campaign {session.store.name} has no labels{in_split} yet")
     return frames
 
 
 def _writer(format_: Format, pacemaker: str | None) -> Callable[[Sequence[Atoms], Path], int]:
-    """What writes cells to a place, and returns how many."""
+    """Return the function that writes cells to a path and counts them."""
     from entropy_flows import formats
     from entropy_flows.yaml_text import parse_option
 
@@ -111,17 +111,21 @@ def _writer(format_: Format, pacemaker: str | None) -> Callable[[Sequence[Atoms]
         Format.PACEMAKER: lambda frames, folder: formats.write_pacemaker(frames, folder, params),
     }
 
-    def all_of_them(frames: Sequence[Atoms], place: Path) -> int:
-        formats.write_extxyz(frames, place)
+    def write_all(frames: Sequence[Atoms], path: Path) -> int:
+        formats.write_extxyz(frames, path)
         return len(frames)
 
-    def labelled_ones(frames: Sequence[Atoms], place: Path) -> int:
-        known = [found for atoms in frames if (found := formats.labelled(atoms)) is not None]
-        if not known:
+    def write_labelled(frames: Sequence[Atoms], path: Path) -> int:
+        labelled = []
+        for atoms in frames:
+            frame = formats.labelled(atoms)
+            if frame is not None:
+                labelled.append(frame)
+        if not labelled:
             raise ValueError(
                 f"none of {len(frames)} cells has energy and forces, which {format_.value} needs"
             )
-        writers[format_](known, place)
-        return len(known)
+        writers[format_](labelled, path)
+        return len(labelled)
 
-    return all_of_them if format_ == Format.EXTXYZ else labelled_ones
+    return write_all if format_ == Format.EXTXYZ else write_labelled

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 TEMPLATES = ("silicon", "carbon", "nacl")
+MAX_NAME = 64
+"""Characters of a campaign's name."""
 
 
 def command(
@@ -31,7 +33,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Write a commented campaign file: for crystals of your own, or of a system that comes with the package.
+    """Write a commented campaign file, for crystals of your own or for an example system.
 
     Example: entropy-flows init mgo --structure MgO.cif MgO-B2.vasp
     """
@@ -43,10 +45,7 @@ def command(
         raise ValueError(f"{more[0]}: give your own crystals behind --structure")
     if structures and template is not None:
         raise ValueError(f"--structure and --template {template} exclude each other")
-    name = "".join(
-        c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in folder.resolve().name
-    )
-    name = name[:64] if name[:1].isalnum() else f"campaign{name}"[:64]
+    name = _campaign_name(folder)
     if structures:
         from entropy_flows.cli.own_system import copy_structures, own_campaign
 
@@ -54,20 +53,35 @@ def command(
         folder.mkdir(parents=True, exist_ok=True)
         copy_structures(structures, folder)
     else:
-        text = _template(folder, template).replace("name: CAMPAIGN", f"name: {name}")
+        text = _template(folder, template)
+        text = text.replace("name: CAMPAIGN", f"name: {name}")
         folder.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
-    print(f"written: {target}\nnext:    {shlex.join(['entropy-flows', 'check', str(target)])}")
+    check = shlex.join(["entropy-flows", "check", str(target)])
+    print(f"written: {target}\nnext:    {check}")
+
+
+def _campaign_name(folder: Path) -> str:
+    """Make a campaign's name of its folder's."""
+    characters = [
+        character if character.isascii() and (character.isalnum() or character in "_.-") else "-"
+        for character in folder.resolve().name
+    ]
+    name = "".join(characters)
+    if not name[:1].isalnum():
+        name = f"campaign{name}"
+    return name[:MAX_NAME]
 
 
 def _template(folder: Path, template: str | None) -> str:
-    """The text of a system's campaign file."""
+    """Read the text of a system's campaign file."""
     system = template or folder.resolve().name
     if system not in TEMPLATES:
-        known = ", ".join(TEMPLATES)
+        names = ", ".join(TEMPLATES)
         if template is not None:
-            raise ValueError(f"--template {template!r}: expected one of {known}")
+            raise ValueError(f"--template {template!r}: expected one of {names}")
         raise ValueError(
-            f"{folder}: which system? Give your crystals by --structure FILE …, or --template {known}"
+            f"{folder}: which system? Give your crystals by --structure FILE …, "
+            f"or --template {names}"
         )
     return (files("entropy_flows.cli") / "templates" / f"{system}.yaml").read_text()

@@ -9,12 +9,8 @@ from typing import Annotated
 
 import typer
 
-from entropy_flows.settings import settings
-
 PATH_LINE = f"export PATH={Path(sys.executable).parent}:$PATH"
-"""Sets up a job where nothing else was given: the programs beside the Python that wrote the
-files.
-"""
+"""Shell line that finds the programs beside the Python that writes the files, as the default."""
 
 
 def command(
@@ -53,14 +49,16 @@ def command(
     setup: Annotated[
         list[str] | None,
         typer.Option(
-            help="Shell line before the worker starts, may be given several times. Default: set PATH."
+            help="Shell line before the worker starts, may be given several times. "
+            "Default: set PATH."
         ),
     ] = None,
     lead: Annotated[int, typer.Option(help="Seconds from SIGTERM to the walltime's end.")] = 120,
     longest_job: Annotated[
         str | None,
         typer.Option(
-            help="HH:MM:SS: with less left, no other job is begun. Default: a sixth of the walltime."
+            help="HH:MM:SS: with less left, no other job is begun. "
+            "Default: a sixth of the walltime."
         ),
     ] = None,
     max_jobs: Annotated[int, typer.Option(help="Jobs of a category in the queue at a time.")] = 20,
@@ -75,6 +73,7 @@ def command(
     vasp/6.4
     """
     from entropy_flows.launch.launchers import Cluster, Queue, write_launchers
+    from entropy_flows.settings import settings
 
     cluster = Cluster(
         scheduler=scheduler,
@@ -102,7 +101,6 @@ def command(
         heartbeat=settings().heartbeat,
         sleep=sleep,
     )
-    written = write_launchers(
-        cluster, folder, shlex.join(["entropy-flows", *sys.argv[1:]]), overwrite
-    )
-    print(f"written: {folder}/ {', '.join(written)}\nnext:    {folder}/README.md")
+    typed = shlex.join(["entropy-flows", *sys.argv[1:]])
+    names = write_launchers(cluster, folder, typed, overwrite)
+    print(f"written: {folder}/ {', '.join(names)}\nnext:    {folder}/README.md")

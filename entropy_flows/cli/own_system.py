@@ -1,4 +1,7 @@
-"""The campaign file of `entropy-flows init --structure`: what the crystals say, and what is left to be chosen."""
+"""Write the campaign file of `entropy-flows init --structure`.
+
+It has what the crystals say, and marks what is left to be chosen.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +21,37 @@ from entropy_flows.potentials import check_elements
 from entropy_flows.vacuum import vacuum_of
 
 BASE_MODEL = "SevenNet-0"
-SMALLEST, LARGEST = 16, 64
-"""Atoms of a seed, where the crystal's cell allows it."""
-NEAREST_SHELLS = {"local_fingerprint": (1.3, 3.0), "global_fingerprint": (1.9, 4.5)}
-"""Cutoff of a fingerprint: so many times the largest distance between nearest neighbours, and at
-least so many Å.
-"""
-WIDEST_GAP = 6.0
-"""Å between planes of atoms in a direction along which a slab or wire is repeated."""
-SQUEEZED = 2.5
-"""Atoms near an atom of the hottest and most squeezed cells, over those in the seeds."""
+MIN_ATOMS = 16
+MAX_ATOMS = 64
+"""Atoms of a seed, at least and at most, where the crystal's cell allows it."""
+CUTOFFS = {"local_fingerprint": (1.3, 3.0), "global_fingerprint": (1.9, 4.5)}
+"""Cutoff of a fingerprint → multiple of the largest nearest-neighbour distance, and minimum (Å)."""
+MAX_GAP = 6.0
+"""Gap (Å) between atoms in a direction along which a slab or wire is repeated."""
+SEARCH_RADIUS = 7.0
+"""Distance (Å) within which nearest neighbours are searched."""
+COMPRESSION = 2.5
+"""Neighbours of an atom in the hottest and most compressed cells, over those in the seeds."""
 
 TEXT = """\
-# A campaign of entropy_flows: `entropy-flows check campaign.yaml`, then `entropy-flows run campaign.yaml`.
-# Units: Å, eV, GPa, K, fs. Every key left out keeps its default. Elements, supercells, cutoffs and natx were read off
-# the structures; look at what is marked with CHOOSE.
+# A campaign of entropy_flows: `entropy-flows check campaign.yaml`, then
+# `entropy-flows run campaign.yaml`. Units: Å, eV, GPa, K, fs. Every key left out keeps its default.
+# Elements, supercells, cutoffs and natx were read off the structures; look at what is marked with
+# CHOOSE.
 
 name: {name}
 elements: [{elements}]
 seed: 42
 
-# Drives the dynamics and is fine-tuned: a foundation model for most elements. Others: 7net-l3i5, a .nequip.zip file,
-# nequip.net:mir-group/Allegro-OAM-L:0.1 (needs the network; with `train: {{preset: oam-l}}`).
+# Drives the dynamics and is fine-tuned: a foundation model for most elements. Others: 7net-l3i5, a
+# .nequip.zip file, nequip.net:mir-group/Allegro-OAM-L:0.1 (needs the network; with
+# `train: {{preset: oam-l}}`).
 base_model: {base_model}
 
 phases:
 {phases}
-local_fingerprint: {{cutoff: {local_cutoff}, natx: {local_natx}}}    # Å; atoms within the cutoff at most
+# cutoff in Å; natx: atoms within the cutoff, at most
+local_fingerprint: {{cutoff: {local_cutoff}, natx: {local_natx}}}
 global_fingerprint: {{cutoff: {global_cutoff}, natx: {global_natx}}}
 
 explore:
@@ -58,7 +65,8 @@ select:
   theta_min: 1.0e-3
   max_labels: 200                  # of one iteration, anchors included; CHOOSE
 
-label:                             # CHOOSE: for a trial without DFT {{engine: forcefield, model: 7net-l3i5}}
+# CHOOSE; for a trial without DFT {{engine: forcefield, model: 7net-l3i5}}
+label:
   engine: vasp-pbe                 # see docs/labels.md; magnets need `spin: true`
 
 train:
@@ -71,14 +79,14 @@ stop:
 
 
 def own_campaign(name: str, paths: Sequence[Path]) -> str:
-    """The text of a campaign file for crystals of one's own.
+    """Write the text of a campaign file for crystals of the user's own.
 
     Parameters
     ----------
     name
-        The campaign's.
+        The campaign's name.
     paths
-        Their files, which `copy_structures` puts beside the campaign file.
+        Files of the crystals, which `copy_structures` puts beside the campaign file.
 
     Raises
     ------
@@ -88,34 +96,31 @@ def own_campaign(name: str, paths: Sequence[Path]) -> str:
     """
     _refuse_equal_names(paths)
     cells = [read_structure(path) for path in paths]
-    elements = sorted(
-        {str(element.symbol) for cell in cells for element in cell.composition.elements},
-        key=_number,
-    )
+    symbols = {element.symbol for cell in cells for element in cell.composition.elements}
+    elements = sorted(map(str, symbols), key=_number)
     check_elements(BASE_MODEL, elements, "base_model")
     seeds = [cell.make_supercell(_supercell(cell), in_place=False) for cell in cells]
     radius = max(_nearest_distance(seed) for seed in seeds)
-    cutoffs = {
-        key: max(least, round(shells * radius, 1))
-        for key, (shells, least) in NEAREST_SHELLS.items()
-    }
-    natx = {key: max(_natx(seed, cutoff) for seed in seeds) for key, cutoff in cutoffs.items()}
-    vacuum = any(vacuum_of(to_atoms(seed)) is not None for seed in seeds)
+    cutoffs = {}
+    natx = {}
+    for key, (multiple, minimum) in CUTOFFS.items():
+        cutoffs[key] = max(minimum, round(multiple * radius, 1))
+        natx[key] = max(_natx(seed, cutoffs[key]) for seed in seeds)
+    phases = [
+        _phase(path, cell, seed) for path, cell, seed in zip(paths, cells, seeds, strict=True)
+    ]
+    has_vacuum = any(vacuum_of(to_atoms(seed)) is not None for seed in seeds)
     return TEXT.format(
         name=name,
-        elements=", ".join(
-            json.dumps(element) if element == "No" else element for element in elements
-        ),
+        elements=", ".join(map(_yaml_element, elements)),
         base_model=BASE_MODEL,
-        phases="".join(
-            _phase(path, cell, seed) for path, cell, seed in zip(paths, cells, seeds, strict=True)
-        ),
+        phases="".join(phases),
         local_cutoff=cutoffs["local_fingerprint"],
         local_natx=natx["local_fingerprint"],
         global_cutoff=cutoffs["global_fingerprint"],
         global_natx=natx["global_fingerprint"],
-        pressures="[0]" if vacuum else "[0, 5, 10]",
-        vacuum="; a cell with a vacuum has none" if vacuum else "",
+        pressures="[0]" if has_vacuum else "[0, 5, 10]",
+        vacuum="; a cell with a vacuum has none" if has_vacuum else "",
     )
 
 
@@ -130,41 +135,47 @@ def copy_structures(paths: Sequence[Path], folder: Path) -> None:
 
 
 def _refuse_equal_names(paths: Sequence[Path]) -> None:
+    """Refuse files, or phases, of the same name."""
     for names in ([path.name for path in paths], [_phase_name(path) for path in paths]):
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two structures have the name {twice[0]!r}; rename one of the files")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(
+                f"two structures have the name {duplicates[0]!r}; rename one of the files"
+            )
 
 
 def _phase_name(path: Path) -> str:
-    """A file's name without what tells its format."""
+    """Return a file's name without the endings of its format."""
     name = re.sub(r"(\.(gz|bz2|xz))?$", "", path.name)
-    stem = re.sub(
-        r"\.(cif|vasp|poscar|xyz|extxyz|json|xml|xsf|res)$", "", name, flags=re.IGNORECASE
-    )
+    formats = r"\.(cif|vasp|poscar|xyz|extxyz|json|xml|xsf|res)$"
+    stem = re.sub(formats, "", name, flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9_.+-]", "-", stem)
 
 
 def _phase(path: Path, cell: Structure, seed: Structure) -> str:
+    """Write the entry of a phase."""
     lines = [
         f"  - name: {json.dumps(_phase_name(path))}",
         f"    file: {json.dumps(path.name, ensure_ascii=False)}",
         f"    supercell: {list(_supercell(cell))}           # {len(seed)} atoms",
     ]
-    if len(seed) > LARGEST:
+    if len(seed) > MAX_ATOMS:
         lines.append(f"    max_atoms: {len(seed)}")
     return "\n".join(lines) + "\n"
 
 
 def _supercell(cell: Structure) -> tuple[int, int, int]:
-    """Repetitions of the shortest lattice vectors until there are enough atoms; none along a vacuum."""
+    """Repeat the shortest lattice vectors until there are enough atoms; never along a vacuum."""
     counts = np.ones(3, dtype=int)
     atoms = to_atoms(cell)
     heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
     vacuum = vacuum_of(atoms)
-    repeated = np.ones(3, dtype=bool) if vacuum is None else np.array(vacuum.thickness) < WIDEST_GAP
-    while len(cell) * counts.prod() < SMALLEST and repeated.any():
-        shortest = int(np.argmin(np.where(repeated, counts * heights, np.inf)))
-        if len(cell) * counts.prod() * (counts[shortest] + 1) / counts[shortest] > LARGEST:
+    may_repeat = np.ones(3, dtype=bool)
+    if vacuum is not None:
+        may_repeat = np.array(vacuum.thickness) < MAX_GAP
+    while len(cell) * counts.prod() < MIN_ATOMS and may_repeat.any():
+        shortest = int(np.argmin(np.where(may_repeat, counts * heights, np.inf)))
+        if len(cell) * counts.prod() * (counts[shortest] + 1) / counts[shortest] > MAX_ATOMS:
             break
         counts[shortest] += 1
     first, second, third = counts.tolist()
@@ -172,9 +183,12 @@ def _supercell(cell: Structure) -> tuple[int, int, int]:
 
 
 def _nearest_distance(cell: Structure) -> float:
-    """Largest distance (Å) of an atom to its nearest neighbour; of a single atom in a vacuum 3 Å."""
+    """Return the largest distance (Å) of an atom to its nearest neighbour.
+
+    That of a single atom in a vacuum is 3 Å.
+    """
     atoms = to_atoms(cell)
-    centres, distances = neighbor_list("id", atoms, 7.0)
+    centres, distances = neighbor_list("id", atoms, SEARCH_RADIUS)
     nearest = [
         distances[centres == index].min() for index in range(len(atoms)) if (centres == index).any()
     ]
@@ -182,9 +196,15 @@ def _nearest_distance(cell: Structure) -> float:
 
 
 def _natx(cell: Structure, cutoff: float) -> int:
-    """Atoms within a cutoff, when the cell is squeezed and hot; a multiple of ten."""
-    count = np.bincount(neighbor_list("i", to_atoms(cell), cutoff), minlength=1).max() + 1
-    return int(np.ceil(SQUEEZED * count / 10) * 10)
+    """Return the atoms within a cutoff when the cell is compressed and hot; a multiple of ten."""
+    centres = neighbor_list("i", to_atoms(cell), cutoff)
+    count = np.bincount(centres, minlength=1).max() + 1
+    return int(np.ceil(COMPRESSION * count / 10) * 10)
+
+
+def _yaml_element(symbol: str) -> str:
+    """Write an element for YAML, which takes nobelium's symbol for a false."""
+    return json.dumps(symbol) if symbol == "No" else symbol
 
 
 def _number(symbol: str) -> int:

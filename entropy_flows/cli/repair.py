@@ -70,13 +70,15 @@ def command(
 
 def show(console: Console, report: RepairReport, dry_run: bool) -> None:
     """Print every finding, and their number."""
-    from rich.table import Table
+    from entropy_flows.report.terminal import terminal_table
 
-    table = Table("job", "id", "found", "would be" if dry_run else "done")
-    for finding in report.findings:
-        table.add_row(finding.name, str(finding.job_id), finding.problem, finding.remedy)
-    if table.row_count:
-        console.print(table)
+    rows = [["job", "id", "found", "would be" if dry_run else "done"]]
+    rows += [
+        [finding.name, str(finding.job_id), finding.problem, finding.remedy]
+        for finding in report.findings
+    ]
+    if report.findings:
+        console.print(terminal_table(rows))
     console.print(f"would mend: {report}" if dry_run and report else str(report))
 
 

@@ -13,7 +13,6 @@ from entropy_flows.launch.session import open_stored
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
-    from rich.table import Table
 
     from entropy_flows.store.verify_context import VerifyResult
 
@@ -44,11 +43,12 @@ def command(
 
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.verify import verify
+    from entropy_flows.report.terminal import terminal_table
 
     console = Console()
     with open_stored(file, folder) as session, _Bars(console) as bars:
         checks = verify(session.store, workflow_manager(), deep=deep, on_progress=bars.show)
-    console.print(summary(checks))
+    console.print(terminal_table(summary_rows(checks), right_from=1))
     for check in checks:
         _show_lines(console, f"[red]{check.name}, wrong:[/red]", check.problems)
         _show_lines(console, f"[yellow]{check.name}, wasted:[/yellow]", check.wasted)
@@ -59,17 +59,13 @@ def command(
     console.print(f"[green]{session.store.name}: all is well[/green]")
 
 
-def summary(checks: list[VerifyResult]) -> Table:
-    """Tabulate how many of each kind were checked, and how many are not in order."""
-    from rich.table import Table
-
-    table = Table("checked", "looked at", "wrong", "wasted")
-    for column in table.columns[1:]:
-        column.justify = "right"
+def summary_rows(checks: Sequence[VerifyResult]) -> list[list[str]]:
+    """Count for each check what was looked at, and what is not in order, with a header."""
+    rows = [["checked", "looked at", "wrong", "wasted"]]
     for check in checks:
         wrong = f"[red]{len(check.problems)}[/red]" if check.problems else "0"
-        table.add_row(check.name, str(check.checked), wrong, str(len(check.wasted)))
-    return table
+        rows.append([check.name, str(check.checked), wrong, str(len(check.wasted))])
+    return rows
 
 
 def _show_lines(console: Console, label: str, lines: Sequence[str]) -> None:

@@ -51,8 +51,8 @@ def labelled(atoms: Atoms) -> Labelled | None:
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, magmoms=start)
     stress = results.get("stress")
     if stress is not None:
-        given = np.asarray(stress, dtype=float)
-        stress = to_matrix(given) if given.shape == (6,) else given.reshape(3, 3)
+        values = np.asarray(stress, dtype=float)
+        stress = to_matrix(values) if values.shape == (6,) else values.reshape(3, 3)
         stress = stress if np.isfinite(stress).all() else None
     magmoms = results.get("magmoms")
     return Labelled(

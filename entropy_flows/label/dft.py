@@ -121,8 +121,8 @@ class PBEStaticSetGenerator(VaspInputGenerator):
     @property
     def has_hubbard_u(self) -> bool:
         """True if LDAU is on."""
-        given = bool(self.hubbard_u or self.user_incar_settings.get("LDAUU"))
-        return bool(self.user_incar_settings.get("LDAU", given))
+        has_table = bool(self.hubbard_u or self.user_incar_settings.get("LDAUU"))
+        return bool(self.user_incar_settings.get("LDAU", has_table))
 
     @property
     def incar_updates(self) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def value_at(doc: Any, *path: str | int) -> Any:
         if doc is None:
             return None
         if isinstance(step, int):
-            inside = isinstance(doc, (list, tuple)) and -len(doc) <= step < len(doc)
-            doc = doc[step] if inside else None
+            has_index = isinstance(doc, (list, tuple)) and -len(doc) <= step < len(doc)
+            doc = doc[step] if has_index else None
         else:
             doc = doc.get(step) if isinstance(doc, Mapping) else getattr(doc, step, None)
     return doc

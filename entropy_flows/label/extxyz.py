@@ -91,8 +91,8 @@ def _labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
     atoms = frame.atoms
     volume = float(atoms.get_volume()) if atoms.cell.rank == 3 else 0.0
     label = read_label_keys(frame.values, frame.columns, volume)
-    beside = {name: column for name, column in frame.columns.items() if name not in label.keys}
-    arrays, unreadable = other_columns(beside, frame.kinds)
+    other_names = {name: column for name, column in frame.columns.items() if name not in label.keys}
+    arrays, unreadable = other_columns(other_names, frame.kinds)
     unread = [name for name in _NOT_CARRIED if arrays.pop(name, None) is not None]
     info = {key: typed(text) for key, text in frame.values.items() if key not in label.keys}
     results = dict(label.results)
@@ -172,8 +172,10 @@ def missing_quantity(atoms: Atoms, required: tuple[str, ...]) -> str | None:
         if name == "periodic" and (not atoms.pbc.all() or atoms.cell.rank < 3):
             return "not periodic in three directions"
         if name != "periodic" and name not in present:
-            beside = sorted({*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"})
-            return f"no {name}; beside the cell it has {', '.join(beside) or 'nothing'}"
+            present_names = sorted(
+                {*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"}
+            )
+            return f"no {name}; beside the cell it has {', '.join(present_names) or 'nothing'}"
     return None
 
 

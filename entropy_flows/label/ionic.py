@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 NO_AB_INITIO = "no ab initio step in it (VASP's ML force field alone)"
-SAME_ENERGY = (1e-4, 1e-7)
+ENERGY_TOLERANCE = (1e-4, 1e-7)
 """How far F may be apart in two places: eV, and relative."""
 _EDIFFS = 10.0
 _PRINTED = 1e-7  # eV
@@ -143,9 +143,10 @@ def _added_by_pressure(
     if cell is None or total is None or not pressure:
         return 0.0
     last = _number(value_at(electronic, -1, "e_fr_energy"))
-    return (
-        0.0 if last is not None and abs(total - last) <= _PRINTED else pressure * cell.volume / KBAR
-    )
+    # P V is not in an energy that is that of the last electronic step.
+    if last is not None and abs(total - last) <= _PRINTED:
+        return 0.0
+    return pressure * cell.volume / KBAR
 
 
 def _ground_state(
@@ -156,12 +157,13 @@ def _ground_state(
     if not response or free_energy is None:
         return electronic
     energies = [_number(value_at(step, "e_fr_energy")) for step in electronic]
-    same = [
-        n
-        for n, energy in enumerate(energies)
+    # Steps of linear response come after the one that the ionic step's energy is of.
+    ground_state = [
+        index
+        for index, energy in enumerate(energies)
         if energy is not None and abs(energy - free_energy) <= _PRINTED
     ]
-    return electronic[: same[-1] + 1] if same else electronic
+    return electronic[: ground_state[-1] + 1] if ground_state else electronic
 
 
 def _contradiction(
@@ -171,7 +173,7 @@ def _contradiction(
     last = _number(value_at(electronic, -1, "e_fr_energy"))
     if free_energy is None or last is None or tags.get("IVDW") or tags.get("LVDW"):
         return None
-    limit = SAME_ENERGY[0] + SAME_ENERGY[1] * abs(free_energy)
+    limit = ENERGY_TOLERANCE[0] + ENERGY_TOLERANCE[1] * abs(free_energy)
     if abs(last - free_energy) <= limit:
         return None
     return (
@@ -188,9 +190,8 @@ def _unconverged(
     failed = not is_success(value_at(calc, "has_vasp_completed"))
     if count >= limit:
         return f"VASP stopped after {count} electronic steps (NELM {limit}) short of EDIFF"
-    if failed and not (
-        ions_move(tags) and count
-    ):  # of a relaxation it says that the ions have not come to rest
+    # Of a relaxation, a failure says that the ions have not come to rest.
+    if failed and not (ions_move(tags) and count):
         return f"the run is said to have failed; it has {count} electronic steps (NELM {limit})"
     ediff = _number(tags.get("EDIFF"))
     energies = [_number(value_at(step, "e_fr_energy")) for step in electronic]

@@ -128,7 +128,7 @@ def read_label_keys(
         If a value is no finite number, two keys contradict each other, or a unit is not known.
     """
     factors = _unit_factors(values)
-    given: dict[str, dict[str, Any]] = {}
+    readings_of: dict[str, dict[str, Any]] = {}
     label = LabelKeys()
     for key in (*values, *columns):
         quantity = quantity_of(key)
@@ -137,15 +137,15 @@ def read_label_keys(
                 label.notes.append(f"{key} is not read")
             continue
         value = _value(quantity, key, columns[key] if key in columns else values[key], label.notes)
-        given.setdefault(quantity, {})[key] = value * factors.get(quantity, 1.0)
+        readings_of.setdefault(quantity, {})[key] = value * factors.get(quantity, 1.0)
         label.keys.add(key)
         if key != quantity:
             label.notes.append(f"{key} is read as {quantity}")
-    for key, virial in given.pop("virial", {}).items():
+    for key, virial in readings_of.pop("virial", {}).items():
         if volume == 0:
             raise FrameError(f"{key} is there, and no Lattice to make a stress of it")
-        given.setdefault("stress", {})[key] = -virial / volume
-    for quantity, readings in given.items():
+        readings_of.setdefault("stress", {})[key] = -virial / volume
+    for quantity, readings in readings_of.items():
         label.results[quantity] = _agreed(quantity, readings)
     return label
 
@@ -155,9 +155,9 @@ def _value(quantity: str, key: str, text: Any, notes: list[str]) -> Any:
     if quantity == "forces":
         return floats(text, key, (len(text), 3))
     words = re.findall(r"[^\s,\[\]]+", text.removeprefix("_JSON "))
-    bad = [word for word in words if not is_number(word)]
+    not_numbers = [word for word in words if not is_number(word)]
     sizes = (1,) if quantity.endswith("energy") else (6, 9)
-    if bad or len(words) not in sizes:
+    if not_numbers or len(words) not in sizes:
         size = "a finite number is" if sizes == (1,) else "9 finite numbers are"
         raise FrameError(f"{key} is {quoted(text)}; {size} needed")
     numbers = np.array([as_float(word) for word in words])

@@ -37,14 +37,14 @@ def hubbard_tags(on: bool) -> dict[str, Any]:
     return dict.fromkeys(("LDAU", "LDAUJ", "LDAUL", "LDAUU", "LDAUTYPE"))
 
 
-def hubbard_tables(hubbard_u: Mapping[str, float], given: Mapping[str, Any]) -> dict[str, Any]:
+def hubbard_tables(hubbard_u: Mapping[str, float], user_table: Mapping[str, Any]) -> dict[str, Any]:
     """Return tables by element; atomate2's are by anion, for oxides and fluorides alone.
 
     Parameters
     ----------
     hubbard_u
         U_eff (eV) by element.
-    given
+    user_table
         The user's own LDAUU, by element ({Ni: 6.2}) or by anion ({O: {Ni: 6.2}}).
 
     Returns
@@ -52,7 +52,7 @@ def hubbard_tables(hubbard_u: Mapping[str, float], given: Mapping[str, Any]) -> 
     dict
         LDAUU, LDAUJ and LDAUL; empty, if there is no U: atomate2's tables then stay.
     """
-    elements = {*hubbard_u, *_elements(given)}
+    elements = {*hubbard_u, *_elements(user_table)}
     if not elements:
         return {}
     orbitals = {symbol: correlated_orbital(symbol) for symbol in sorted(elements)}

@@ -115,18 +115,16 @@ def _far_from(
     distances = np.array([_distances(atoms, model) for atoms in frames])
     for column, (name, (floor, words)) in enumerate(QUANTITIES.items()):
         values = distances[:, column]
-        given = np.flatnonzero(~np.isnan(values))
-        if len(given) < params.fewest:
+        indices = np.flatnonzero(~np.isnan(values))
+        if len(indices) < params.fewest:
             continue
-        score = _score(values[given], floor)
+        score = _score(values[indices], floor)
         if name == "energy":  # the only one with a sign
             score = np.abs(score)
-        for index, deviation in zip(given, score, strict=True):
+        for index, deviation in zip(indices, score, strict=True):
             if deviation > params.deviation:
-                yield (
-                    int(index),
-                    f"{words.format(values[index])}, {deviation:.0f} times the usual deviation",
-                )
+                text = f"{words.format(values[index])}, {deviation:.0f} times the usual deviation"
+                yield int(index), text
 
 
 def _distances(label: Atoms, model: Calculator) -> tuple[float, float, float]:

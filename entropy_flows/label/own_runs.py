@@ -79,16 +79,16 @@ def _same_incar(
     """Return whether INCAR's tags are the planned ones; the orders are the POSCARs' species."""
     from entropy_flows.label.vasp_settings import deciding_tags
 
-    written = _by_species(
-        deciding_tags(_of_one_step(inputs.get("incar") or {}), mended=True), order
+    written, parameters = (
+        _by_species(deciding_tags(_of_one_step(inputs.get(key) or {}), repaired=True), order)
+        for key in ("incar", "parameters")
     )
-    parameters = _by_species(
-        deciding_tags(_of_one_step(inputs.get("parameters") or {}), mended=True), order
-    )
-    ours = _by_species(deciding_tags(planned, mended=True), planned_order)
-    if any(tag not in ours for tag in written):
+    expected = _by_species(deciding_tags(planned, repaired=True), planned_order)
+    if any(tag not in expected for tag in written):
         return False
-    return all(_same(written.get(tag, parameters.get(tag)), value) for tag, value in ours.items())
+    return all(
+        _same(written.get(tag, parameters.get(tag)), value) for tag, value in expected.items()
+    )
 
 
 def _order(structure: Structure) -> list[str]:
@@ -109,10 +109,9 @@ def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:
     from entropy_flows.label.ionic import ions_move
     from entropy_flows.label.vasp_settings import MOTION
 
-    if (
-        not ions_move(incar)
-        or int(incar.get("ISIF", 0 if incar.get("IBRION") == 0 else 2)) > _FIXED_CELL
-    ):
+    default_isif = 0 if incar.get("IBRION") == 0 else 2
+    cell_moves = int(incar.get("ISIF", default_isif)) > _FIXED_CELL
+    if not ions_move(incar) or cell_moves:
         return dict(incar)
     return {
         tag: value
@@ -121,15 +120,18 @@ def _of_one_step(incar: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(value: Any, other: Any) -> bool:
     """Return whether two values of a tag are the same to the digits that are printed."""
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, bool) or isinstance(other, bool) or not isinstance(one, (int, float)):
-        return one == other
-    return isinstance(other, (int, float)) and math.isclose(
-        one, other, rel_tol=_RELATIVE, abs_tol=_PRINTED
-    )
+    if isinstance(value, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(value) == len(other) and all(map(_same, value, other))
+    if not _is_number(value) or not _is_number(other):
+        return value == other
+    return math.isclose(value, other, rel_tol=_RELATIVE, abs_tol=_PRINTED)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number; a logical is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _same_kpoints(mesh: Mapping[str, Any], written: Any, planned: Inputs, lattice: Lattice) -> bool:
@@ -153,14 +155,15 @@ def _same_kpoints(mesh: Mapping[str, Any], written: Any, planned: Inputs, lattic
         return divisions is None or _within_one(divisions, spacing, lattice)
     if planned.mesh is None:
         return divisions is None and mesh.get("n_points") == len(planned.kpoints.kpts)
-    given = written.get("usershift") if isinstance(written, Mapping) else None
-    shift = np.subtract(given or (0, 0, 0), planned.kpoints.kpts_shift or (0, 0, 0))
-    odd = all(n % 2 for n in planned.mesh)  # both kinds of mesh are the same then
+    shift = written.get("usershift") if isinstance(written, Mapping) else None
+    difference = np.subtract(shift or (0, 0, 0), planned.kpoints.kpts_shift or (0, 0, 0))
+    # A mesh of odd divisions is the same for Monkhorst and Pack as around Γ.
+    is_odd = all(n % 2 for n in planned.mesh)
     same_style = style.startswith("gamma" if planned.style == "Gamma" else "monkhorst")
     return (
         divisions == planned.mesh
-        and (same_style or (odd and style.startswith(_MESHES)))
-        and bool(np.allclose(shift, np.round(shift)))
+        and (same_style or (is_odd and style.startswith(_MESHES)))
+        and bool(np.allclose(difference, np.round(difference)))
     )
 
 

@@ -48,11 +48,11 @@ def with_changes(maker: Maker, changes: dict[str, Any]) -> Maker:
     """
     from atomate2.vasp.run import DEFAULT_HANDLERS
 
-    other: Any = copy.deepcopy(maker)
-    generator = other.input_set_generator
+    copied: Any = copy.deepcopy(maker)
+    generator = copied.input_set_generator
     generator.user_incar_settings = {**generator.user_incar_settings, **changes}
-    if hasattr(other, "run_vasp_kwargs"):
-        handlers = other.run_vasp_kwargs.get("handlers", DEFAULT_HANDLERS)
-        others = [h for h in handlers if type(h).__name__ not in _HANDLERS_OF_THE_SCF]
-        other.run_vasp_kwargs = {**other.run_vasp_kwargs, "handlers": others}
-    return other
+    if hasattr(copied, "run_vasp_kwargs"):
+        handlers = copied.run_vasp_kwargs.get("handlers", DEFAULT_HANDLERS)
+        remaining = [h for h in handlers if type(h).__name__ not in _HANDLERS_OF_THE_SCF]
+        copied.run_vasp_kwargs = {**copied.run_vasp_kwargs, "handlers": remaining}
+    return copied

@@ -83,8 +83,8 @@ def initial_moments(doc: Any, n_atoms: int) -> Array | None:
     if not is_vasp_task(doc):
         return None
     tags = tags_of(value_at(doc, "calcs_reversed", 0))
-    given = tags.get("MAGMOM") if tags.get("ISPIN") == 2 else None
-    return _one_each(given, n_atoms) if isinstance(given, list | tuple) else None
+    magmom = tags.get("MAGMOM") if tags.get("ISPIN") == 2 else None
+    return _one_each(magmom, n_atoms) if isinstance(magmom, list | tuple) else None
 
 
 def _of_sites(doc: Any) -> list[Any]:

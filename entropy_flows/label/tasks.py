@@ -55,8 +55,8 @@ def read_tasks(
             continue
         numbers = rule.numbers(len(steps))
         for number in numbers:
-            where = location if rule.every is None else f"{location} step {number}"
-            yield frame_of_task(task, where, source | {"step": number}, number - 1)
+            title = location if rule.every is None else f"{location} step {number}"
+            yield frame_of_task(task, title, source | {"step": number}, number - 1)
         if not numbers:
             reason = f"{len(steps)} ionic steps in it, none of which is a {rule.every}th"
             yield ImportedFrame(location, source, defect=reason)

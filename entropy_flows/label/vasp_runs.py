@@ -152,11 +152,12 @@ def _shared(output: VaspOutput) -> dict[str, Any]:
 
 def _defect(output: VaspOutput, rule: StepRule) -> str | None:
     """Say what is wrong with the run as a whole, or None."""
-    asked = output.head.parameters.get("NSW") or output.head.incar.get("NSW") or 1
+    n_requested = output.head.parameters.get("NSW") or output.head.incar.get("NSW") or 1
     if output.damage is not None:
-        whole = f"{output.n_steps} whole ionic step{'' if output.n_steps == 1 else 's'} of {asked}"
+        plural = "" if output.n_steps == 1 else "s"
+        count = f"{output.n_steps} whole ionic step{plural} of {n_requested}"
         hint = "; --steps all imports them" if rule.every is None and output.n_steps else ""
-        return f"{output.damage}, with {whole} in it{hint}"
+        return f"{output.damage}, with {count} in it{hint}"
     if not output.n_steps:
         return NO_AB_INITIO if output.n_force_field else "no ionic step in it"
     if not output.steps:

@@ -82,21 +82,21 @@ def resolved_incar(maker: Maker) -> dict[str, Any]:
         **generator.incar_updates,
         **generator.user_incar_settings,
     }
-    given = {tag: value for tag, value in updates.items() if value is not None}
-    tags = _written(generator, given)
-    if given.get("LDAU"):  # of no use to silicon
-        tags |= {tag: value for tag, value in given.items() if tag.startswith("LDAU")}
-    tags |= {tag: given[tag] for tag in _TABLES if tag in tags and tag in given}
+    tables = {tag: value for tag, value in updates.items() if value is not None}
+    tags = _written(generator, tables)
+    # The probe is silicon, for whose states the set may write no U.
+    if tables.get("LDAU"):
+        tags |= {tag: value for tag, value in tables.items() if tag.startswith("LDAU")}
+    tags |= {tag: tables[tag] for tag in _TABLES if tag in tags and tag in tables}
     if takes_site_updates(maker):
-        tags |= {
-            tag: value for tag, value in SETTINGS.VASP_INCAR_UPDATES.items() if value is not None
-        }
+        site_updates = SETTINGS.VASP_INCAR_UPDATES
+        tags |= {tag: value for tag, value in site_updates.items() if value is not None}
     if tags.get("ISPIN", 1) == 1:
         tags.pop("MAGMOM", None)
     return tags
 
 
-def _written(generator: VaspInputSet, given: dict[str, Any]) -> dict[str, Any]:
+def _written(generator: VaspInputSet, tables: dict[str, Any]) -> dict[str, Any]:
     """Return the INCAR of the probe; for a set that writes none for it, what it was given."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -107,19 +107,19 @@ def _written(generator: VaspInputSet, given: dict[str, Any]) -> dict[str, Any]:
                 raise
             return {
                 tag: value
-                for tag, value in given.items()
-                if given.get("LDAU") or not tag.startswith("LDAU")
+                for tag, value in tables.items()
+                if tables.get("LDAU") or not tag.startswith("LDAU")
             }
 
 
-def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, Any]:
+def deciding_tags(incar: Mapping[str, Any], repaired: bool = False) -> dict[str, Any]:
     """Return the INCAR tags that decide the numbers, with one spelling for each value.
 
     Parameters
     ----------
     incar
         Tag to value.
-    mended
+    repaired
         Whether to leave out what custodian may change without harm (bands, use of symmetry).
 
     Returns
@@ -127,7 +127,7 @@ def deciding_tags(incar: Mapping[str, Any], mended: bool = False) -> dict[str, A
     dict
         The tags left.
     """
-    idle = _NOT_PHYSICS | _HARMLESS_REPAIRS if mended else _NOT_PHYSICS
+    idle = _NOT_PHYSICS | _HARMLESS_REPAIRS if repaired else _NOT_PHYSICS
     if not incar.get("NSW"):
         idle = idle | MOTION
     tags = {tag: _canonical(value) for tag, value in incar.items() if tag not in idle}
@@ -143,9 +143,9 @@ def _canonical(value: Any) -> Any:
     """Make one value of VASP's several spellings: 600 and 600.0, Pe and PE."""
     if isinstance(value, str):
         return value.upper()
-    return (
-        float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-    )
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return value
 
 
 def _on_a_probe(maker: Maker, abc: Sequence[float]) -> VaspInputSet:

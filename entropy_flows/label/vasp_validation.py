@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy_flows.label.ionic import SAME_ENERGY
+from entropy_flows.label.ionic import ENERGY_TOLERANCE
 from entropy_flows.label.read import Label
 from entropy_flows.label.reasons import Reason, corrections, handler_name, reason_of_handler
 
@@ -47,16 +47,16 @@ def validate_vasp_output(label: Label, directory: str | Path = ".") -> Label:
     directory = Path(directory)
     attempts = corrections(directory)
     if attempts:
-        label = replace(
-            label, provenance={**label.provenance, "custodian": [_summary(one) for one in attempts]}
-        )
-    for one in attempts:
-        if not one.get("actions") and not one.get("skipped"):
-            return _failed(label, reason_of_handler(one), f"custodian gave up: {_summary(one)}")
+        summaries = [_summary(attempt) for attempt in attempts]
+        label = replace(label, provenance={**label.provenance, "custodian": summaries})
+    for attempt in attempts:
+        if not attempt.get("actions") and not attempt.get("skipped"):
+            evidence = f"custodian gave up: {_summary(attempt)}"
+            return _failed(label, reason_of_handler(attempt), evidence)
     if not label.converged:
         return label
     if changes := changed_settings(directory):
-        by = ", ".join(_summary(one) for one in attempts)
+        by = ", ".join(map(_summary, attempts))
         return _failed(
             label, Reason.INCONSISTENT_OUTPUT, f"custodian changed {'; '.join(changes)} ({by})"
         )
@@ -73,7 +73,7 @@ def changed_settings(directory: Path) -> list[str]:
 
     changes = []
     if pair := _now_and_before(directory, "INCAR"):
-        now, before = (deciding_tags(Incar.from_file(path), mended=True) for path in pair)
+        now, before = (deciding_tags(Incar.from_file(path), repaired=True) for path in pair)
         differ = sorted(tag for tag in {*now, *before} if now.get(tag) != before.get(tag))
         changes += [
             f"{tag} {before.get(tag, 'default')} → {now.get(tag, 'default')}" for tag in differ
@@ -102,7 +102,7 @@ def _disagreement(label: Label, directory: Path) -> str | None:
     """Say which numbers contradict each other, or None."""
     if label.free_energy is None or label.forces is None:
         return None
-    limit = SAME_ENERGY[0] + SAME_ENERGY[1] * abs(label.free_energy)
+    limit = ENERGY_TOLERANCE[0] + ENERGY_TOLERANCE[1] * abs(label.free_energy)
     energy = _oszicar_energy(directory)
     if energy is not None and not abs(energy - label.free_energy) <= limit:
         return (
@@ -128,8 +128,10 @@ def _oszicar_energy(directory: Path) -> float | None:
 
 def _summary(correction: dict[str, Any]) -> str:
     """Return handler and errors, as in "LargeSigmaHandler: LargeSigma", and the tags it set."""
-    changed = [action.get("action", {}).get("_set") for action in correction.get("actions") or []]
-    tags = ", ".join(f"{tag} = {value}" for one in changed if one for tag, value in one.items())
+    tags_set: dict[str, Any] = {}
+    for action in correction.get("actions") or []:
+        tags_set |= action.get("action", {}).get("_set") or {}
+    tags = ", ".join(f"{tag} = {value}" for tag, value in tags_set.items())
     errors = " ".join(map(str, correction.get("errors") or []))
     summary = f"{handler_name(correction)}: {errors}"
     return f"{summary} ({tags})" if tags else summary

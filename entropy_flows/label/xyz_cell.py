@@ -102,8 +102,9 @@ def _check_end(rows: Sequence[str]) -> None:
     """
     if rows[-1].endswith("\n") or len(rows) < 2:
         return
-    *others, last = (len((row.split() or [""])[-1].partition(".")[2]) for row in rows)
-    if len(set(others)) == 1 and last < others[0]:
+    decimals = [len((row.split() or [""])[-1].partition(".")[2]) for row in rows]
+    usual = set(decimals[:-1])
+    if len(usual) == 1 and decimals[-1] < min(usual):
         raise FrameError(f"the file ends within a number: {quoted(rows[-1][-20:])}")
 
 
@@ -155,16 +156,16 @@ def _columns(
 def _species(columns: dict[str, np.ndarray]) -> tuple[list[int], tuple[str, ...]]:
     """Return atomic numbers, and which isotopes were read as their element."""
     column = columns.pop("species", None)
-    given = columns.pop("Z", None)
-    if column is None and given is None:
-        raise FrameError("there is no species column")
-    if column is None:
-        assert given is not None
+    number_column = columns.pop("Z", None)
+    if column is not None:
+        texts = list(column[:, 0])
+    elif number_column is not None:
         texts = [
-            chemical_symbols[int(text)] if _is_atomic_number(text) else text for text in given[:, 0]
+            chemical_symbols[int(text)] if _is_atomic_number(text) else text
+            for text in number_column[:, 0]
         ]
     else:
-        texts = list(column[:, 0])
+        raise FrameError("there is no species column")
     for index, text in enumerate(texts):
         if atomic_numbers.get(_ISOTOPES.get(text, text), 0) == 0:
             raise FrameError(

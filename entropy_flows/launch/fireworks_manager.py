@@ -45,8 +45,9 @@ class FireWorksManager:
         query = {"spec.campaign": campaign}
         query |= {f"spec.{name}": value for name, value in metadata.items()}
         documents = self.pad.fireworks.find(query, {"spec.uuid": 1, "name": 1, "state": 1})
+        # A document may have been damaged: `verify` names what it lacks.
         return [
-            JobRecord(job["spec"]["uuid"], job["name"], job["state"])
+            JobRecord(job["spec"]["uuid"], job.get("name", ""), job.get("state", ""))
             for job in documents
             if "uuid" in job["spec"]
         ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from entropy_flows.bench.params import BenchParams
+from entropy_flows.fingerprints import FINGERPRINTS, FingerprintSettings
 from entropy_flows.label.params import BUILTIN, ENGINES, LabelParams
 from entropy_flows.schemas import AgnosticParams, Campaign
 from entropy_flows.schemas.stages import Stage
@@ -38,6 +39,7 @@ FILES: dict[str, tuple[type[BaseModel], str]] = {
     ),
     "The file of `agnostic`": (AgnosticParams, "[agnostic.md](agnostic.md)"),
 }
+FINGERPRINT_CLASSES = [FINGERPRINTS.params_class(name) for name in FINGERPRINTS.builtin]
 SELECTOR_CLASSES = [SELECTORS.params_class(name) for name in SELECTORS.builtin]
 ENGINE_CLASSES = list(dict.fromkeys(map(ENGINES.params_class, BUILTIN)))
 """Parameters of each label engine, which a field of LabelParams may hold."""
@@ -94,6 +96,8 @@ def _sections(schema: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
         sections = [*_classes(field.annotation)]
         if LabelParams in sections:
             sections += ENGINE_CLASSES
+        if FingerprintSettings in sections:
+            sections += FINGERPRINT_CLASSES
         if Selector in sections:
             sections += SELECTOR_CLASSES
         for section in sections:
@@ -160,6 +164,8 @@ def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 def _name(annotation: Any) -> str:
     origin = get_origin(annotation)
     args = get_args(annotation)
+    if annotation is FingerprintSettings:
+        return " or ".join(map(_name, FINGERPRINT_CLASSES))
     if origin is Annotated:
         return _type(args[0], args[1:])
     if origin in (Union, types.UnionType):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -62,15 +62,13 @@ class Params(BaseModel):
         return cls.model_validate(data)
 
 
-def one_line(err: ValueError, kinds: Collection[str] = ()) -> str:
+def one_line(err: ValueError) -> str:
     """What is wrong with settings, in one line of at most a screen: where, what was found, what was expected.
 
     Parameters
     ----------
     err
         Pydantic's, or any other, which is told as it is.
-    kinds
-        Tags of unions, which pydantic names among the keys and a file does not have there.
     """
     if not isinstance(err, ValidationError):
         return screenful(str(err))
@@ -80,7 +78,7 @@ def one_line(err: ValueError, kinds: Collection[str] = ()) -> str:
     for item in errors:
         if item["type"] == "too_short" and item["loc"] in inner:
             continue  # only because what was in it is wrong
-        where = ".".join(shortened(str(key), 40) for key in item["loc"] if key not in kinds)
+        where = ".".join(shortened(str(key), 40) for key in item["loc"])
         problems.append(
             f"{where + ': ' if where else ''}{shortened(_expected(item), 400)}{_input(item)}"
         )

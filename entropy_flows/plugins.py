@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -30,6 +30,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from entropy_flows.params import Params
 from entropy_flows.spelling import did_you_mean, unknown
+
+PLUGIN_KEYS = frozenset({"selector", "kind", "engine"})
+"""Keys of a campaign file whose value may be an import path that is imported to read the file."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,9 @@ class ExtensionPoint:
             raise ValidationError.from_exception_data(self.noun, [details]) from err
         data = dict(settings)
         if self.key not in schema.model_fields:
+            # Only the default may be nameless: parameters are read back by their names.
+            if name != self.default:
+                raise ValueError(f"{self.noun} '{name}': its parameters have no '{self.key}'")
             data.pop(self.key, None)
         return schema.model_validate(data)
 
@@ -180,6 +186,18 @@ def is_import_path(name: str) -> bool:
     module_name, colon, attributes = name.partition(":")
     words = [*module_name.split("."), *attributes.split(".")]
     return bool(colon) and all(word.isidentifier() for word in words)
+
+
+def import_paths(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Iterate over key and import path of the plug-ins that a file names; nothing is imported."""
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            yield from import_paths(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(settings, list | tuple):
+        for index, value in enumerate(settings):
+            yield from import_paths(value, f"{key}[{index}]")
+    elif key.rpartition(".")[2] in PLUGIN_KEYS and is_import_path(str(settings)):
+        yield key, settings
 
 
 def _entry_points(group: str) -> tuple[EntryPoint, ...]:

@@ -19,7 +19,7 @@ from entropy_flows.modules import use_folder
 from entropy_flows.plugins import is_import_path
 from entropy_flows.potentials import check_elements, check_name
 from entropy_flows.schemas import Campaign, load_settings
-from entropy_flows.schemas.named_code import modules_folder, named_code
+from entropy_flows.schemas.named_code import modules_folder, named_code, refuse_unseen_plugins
 from entropy_flows.train import recipe_for, trainer_for
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def preflight(
     EngineError
         If the label engine can write no seed's inputs, or is not on this machine if it must be.
     """
+    if not load:
+        refuse_unseen_plugins(file)
     campaign = load_settings(file)
     if not isinstance(campaign, Campaign):
         raise ValueError(

@@ -4,13 +4,15 @@ from entropy_flows.fingerprints.base import (
     EigenvalueSpectra,
     Fingerprint,
     FingerprintBase,
+    FingerprintSettings,
     Pullback,
 )
 from entropy_flows.fingerprints.bispectrum import Bispectrum, BispectrumParams
 from entropy_flows.fingerprints.gom import GOM, GOMParams
-from entropy_flows.fingerprints.kinds import FingerprintParams, make_fingerprint
+from entropy_flows.fingerprints.kinds import FINGERPRINTS, FingerprintParams, make_fingerprint
 
 __all__ = [
+    "FINGERPRINTS",
     "GOM",
     "Bispectrum",
     "BispectrumParams",
@@ -18,6 +20,7 @@ __all__ = [
     "Fingerprint",
     "FingerprintBase",
     "FingerprintParams",
+    "FingerprintSettings",
     "GOMParams",
     "Pullback",
     "make_fingerprint",

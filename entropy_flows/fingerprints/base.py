@@ -78,18 +78,26 @@ class Fingerprint(Protocol):
         """Fingerprints and their vector-Jacobian product; the strain gradient is not divided by the volume."""
 
 
+class FingerprintSettings(Params):
+    """Parameters of a fingerprint.
+
+    Each kind has a class of its own with a field `kind`, whose default is its name, and a field
+    `elements`, which a campaign fills in.
+    """
+
+
 class FingerprintBase(ABC):
-    """What every fingerprint has once it has `spectra` and its settings.
+    """Everything that a fingerprint has once `spectra`, `dim` and `settings` are defined.
 
     Attributes
     ----------
     takes
-        What its settings are: the constructor takes their fields as keywords.
+        Class of the parameters; the constructor takes their fields as keywords.
     params
-        All settings.
+        All parameters.
     """
 
-    takes: ClassVar[type[Params]]
+    takes: ClassVar[type[FingerprintSettings]]
 
     def __init__(self, **settings: Any) -> None:
         self.params: Any = self.takes(**settings)

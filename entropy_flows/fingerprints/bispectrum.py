@@ -36,12 +36,16 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from entropy_flows.batch import Batch
-from entropy_flows.fingerprints.base import EigenvalueSpectra, FingerprintBase, ordered_elements
+from entropy_flows.fingerprints.base import (
+    EigenvalueSpectra,
+    FingerprintBase,
+    FingerprintSettings,
+    ordered_elements,
+)
 from entropy_flows.fingerprints.snap import Cell, Form, components, pulled_back
-from entropy_flows.params import Params
 
 
-class BispectrumParams(Params):
+class BispectrumParams(FingerprintSettings):
     """Settings of a bispectrum fingerprint."""
 
     kind: Literal["bispectrum"] = "bispectrum"

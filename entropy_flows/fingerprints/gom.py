@@ -23,13 +23,17 @@ from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.batch import Batch, Cells
 from entropy_flows.fingerprints import overlap, overlap_cpu
-from entropy_flows.fingerprints.base import EigenvalueSpectra, FingerprintBase, ordered_elements
+from entropy_flows.fingerprints.base import (
+    EigenvalueSpectra,
+    FingerprintBase,
+    FingerprintSettings,
+    ordered_elements,
+)
 from entropy_flows.fingerprints.overlap import Blocks, Form
 from entropy_flows.neighbors import neighbors
-from entropy_flows.params import Params
 
 
-class GOMParams(Params):
+class GOMParams(FingerprintSettings):
     """Settings of a GOM fingerprint."""
 
     cutoff: float = Field(default=4.5, gt=0, le=20)

@@ -15,9 +15,10 @@ from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase
 from entropy_flows.explore.conditions import grid_phases
 from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
-from entropy_flows.fingerprints.kinds import CLASSES
 from entropy_flows.label import LabelParams
+from entropy_flows.modules import lies_beside, use_folder
 from entropy_flows.params import Params, one_line
+from entropy_flows.plugins import import_paths
 from entropy_flows.potentials import ModelName, split_model
 from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
@@ -148,7 +149,7 @@ class Campaign(IterationSettings):
                         f"train.committee, which is {before.train.committee} there, to 2 or more"
                     )
             except ValueError as err:
-                raise ValueError(f"iterations[{number - 1}]: {one_line(err, CLASSES)}") from None
+                raise ValueError(f"iterations[{number - 1}]: {one_line(err)}") from None
         return self
 
     def _fingerprint_fits(self) -> None:
@@ -156,7 +157,7 @@ class Campaign(IterationSettings):
         try:
             make_fingerprint(self.global_fingerprint.model_copy(update={"elements": self.elements}))
         except ValueError as err:
-            raise ValueError(f"global_fingerprint: {one_line(err, CLASSES)}") from None
+            raise ValueError(f"global_fingerprint: {one_line(err)}") from None
 
     @model_validator(mode="after")
     def _paths_stay_inside(self) -> Campaign:
@@ -233,10 +234,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> SettingsT:
     """A file's settings; a ValueError of one line."""
+    # A plug-in's parameters are part of the schema, so its module must be importable by now.
+    modules = [name.partition(":")[0] for _, name in import_paths(data)]
+    if any(lies_beside(module, path.parent) for module in modules):
+        use_folder(path.parent)
     try:
         settings = schema.model_validate(data)
     except ValidationError as err:
-        raise ValueError(f"{path}: {one_line(err, CLASSES)}") from None
+        raise ValueError(f"{path}: {one_line(err)}") from None
     if large := next(_beyond_64_bits(settings.model_dump(exclude_unset=True)), None):
         raise ValueError(f"{path}: {large}: the integer is beyond 64 bits")
     return settings

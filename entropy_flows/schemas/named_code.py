@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from entropy_flows.fingerprints import FINGERPRINTS
 from entropy_flows.label.engines.forcefield import ForceFieldParams
 from entropy_flows.label.engines.maker import CustomParams
 from entropy_flows.modules import is_installed, lies_beside
-from entropy_flows.plugins import is_import_path
+from entropy_flows.plugins import import_paths, is_import_path
 from entropy_flows.potentials import split_model
 from entropy_flows.potentials.families import FAMILY, module_of
-from entropy_flows.schemas.campaign import Campaign
+from entropy_flows.schemas.campaign import Campaign, read_mapping
 from entropy_flows.schemas.files import AnyCampaign
 
 TRUSTED = ("ase", "atomate2", "entropy_flows")
@@ -64,6 +65,16 @@ def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
                 f"{code.key} {code.path}: module {top!r} is neither installed nor in the folder {folder}"
             )
     return paths
+
+
+def refuse_unseen_plugins(file: Path) -> None:
+    """Raise a ValueError if reading the file imports code that its author may have written."""
+    for key, path in import_paths(read_mapping(file)):
+        if path.partition(".")[0] not in TRUSTED:
+            raise ValueError(
+                f"{file}: {key}: to read the file imports {path}, which runs its code; if you "
+                "trust it, give --load"
+            )
 
 
 def modules_folder(settings: AnyCampaign, folder: Path) -> str | None:
@@ -119,6 +130,9 @@ def _others(campaign: Campaign) -> Iterator[NamedCode]:
         module = module_of(model)
         if module is not None:
             yield NamedCode(key, name, module, trusted=name.partition(".")[0] in TRUSTED)
+    for key, path in _selection(campaign):
+        if is_import_path(path):
+            yield NamedCode(key, path, path.partition(":")[0], trusted=False)
     recipes = {
         campaign.iteration(number).train.trainer
         for number in range(1, max(1, len(campaign.iterations)) + 1)
@@ -127,6 +141,15 @@ def _others(campaign: Campaign) -> Iterator[NamedCode]:
     for trainer in sorted(name for name in recipes if name and is_import_path(name)):
         module = trainer.partition(":")[0]
         yield NamedCode("train.trainer", trainer, module, trusted=False)
+
+
+def _selection(campaign: Campaign) -> Iterator[tuple[str, str]]:
+    """Yield key and name of the campaign's fingerprint and of its selectors."""
+    yield "global_fingerprint.kind", FINGERPRINTS.name_of(campaign.global_fingerprint)
+    iterations = range(1, max(1, len(campaign.iterations)) + 1)
+    selectors = {campaign.iteration(number).select.selector for number in iterations}
+    for selector in sorted(selectors):
+        yield "select.selector", selector
 
 
 def _modules(value: Any) -> Iterator[str]:

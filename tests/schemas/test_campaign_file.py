@@ -311,7 +311,7 @@ WRONG = {
     "fingerprint": (changed(("global_fingerprint", {"cutoff": -1})), "global_fingerprint.cutoff: Input should be"),
     "unknown fingerprint": (
         changed(("global_fingerprint", {"kind": "soap"})),
-        "global_fingerprint: unknown kind of fingerprint, expected one of: gom, bispectrum",
+        "global_fingerprint.kind: unknown fingerprint 'soap', expected one of: gom, bispectrum",
     ),
     "key of another fingerprint": (
         changed(("global_fingerprint", {"kind": "bispectrum", "natx": 20})),

@@ -1,6 +1,7 @@
 """Entropies: of one cell, of a dataset, and the surfaces they bias."""
 
 from entropy_flows.entropy.bias import Bias, BiasOutput, GlobalBias, LocalBias
+from entropy_flows.entropy.criterion import Criterion
 from entropy_flows.entropy.dataset import DatasetParams
 from entropy_flows.entropy.local import local_entropies, local_entropy
 from entropy_flows.entropy.moments import MODES, Mode
@@ -12,6 +13,7 @@ __all__ = [
     "Bias",
     "BiasOutput",
     "BiasedSurface",
+    "Criterion",
     "DatasetParams",
     "ExploreSurface",
     "GlobalBias",

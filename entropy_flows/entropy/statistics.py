@@ -75,6 +75,10 @@ class SufficientStatistics(Moments):
         empty = (self.dim - len(self._support)) * np.log(self.regularization)
         return float(decomposed + self._at(N - self.n).log_det_columns + empty)
 
+    def value(self) -> float:
+        """Return H(D): the measure of the data set that `Criterion` asks for."""
+        return self.entropy()
+
     def copy(self) -> Self:
         """Independent copy."""
         twin = super().copy()

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.entropy import Criterion, Mode
 
-Statistics = Mapping[Mode, SufficientStatistics]
-"""Mode → statistics of everything in the data set."""
+Statistics = Mapping[Mode, Criterion]
+"""Mode → measure of everything in the data set: statistics with its log det Σ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from typing import ClassVar
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Mode
+from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.select.base import Candidate, Pool, Statistics, block_gains
 from entropy_flows.select.ranking import all_taken
 from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
@@ -145,4 +145,6 @@ def common_terms(statistics: Statistics, mode: Mode, m: int) -> float:
     stats = statistics.get(mode)
     if stats is None or stats.n == 0:
         return 0.0
+    # The bounds hold for log det Σ alone, whatever else may be a criterion.
+    assert isinstance(stats, SufficientStatistics), "greedy's bounds are those of log det"
     return stats.drift(m) - float(np.log1p(m / stats.n))

@@ -6,7 +6,7 @@ from exact import LAMBDA, cloud, exact_entropy, exact_gain, vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_flows.entropy import SufficientStatistics, blocks, spectrum
+from entropy_flows.entropy import Criterion, SufficientStatistics, blocks, spectrum
 
 
 def recomputed(cells, dim, mode):
@@ -319,3 +319,12 @@ def test_wrong_input():
     assert statistics.checksum() == before
     with pytest.raises(ValueError, match="N, which is 0"):
         SufficientStatistics(4).paper_gradient(np.ones((1, 4)))
+
+
+def test_log_det_is_a_criterion():
+    statistics = SufficientStatistics(3)
+    assert isinstance(statistics, Criterion)
+    q = np.random.default_rng(0).normal(size=(4, 3))
+    before, gain = statistics.value(), statistics.gain(q)
+    statistics.add(q)
+    assert statistics.value() - before == pytest.approx(gain)

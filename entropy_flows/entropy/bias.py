@@ -47,10 +47,10 @@ class Bias(Protocol):
     fingerprint: Fingerprint
 
     def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
-        """B and its derivatives for each cell, judged in its mode."""
+        """Compute B and its derivatives for each cell, judged in its mode."""
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
-        """The measure alone (n_cells,)."""
+        """Compute the measure alone (n_cells,)."""
 
 
 class LocalBias:
@@ -59,9 +59,9 @@ class LocalBias:
     Parameters
     ----------
     fingerprint
-        Of the local entropy; the paper's has a cutoff of 3.0 Å.
+        Fingerprint of the local entropy; Wang 2026 has a cutoff of 3.0 Å.
     floor
-        Of `local_entropy`.
+        Floor δ₀ of `local_entropy`.
     """
 
     name = "entropy"
@@ -70,13 +70,13 @@ class LocalBias:
         self.fingerprint, self.floor = fingerprint, floor
 
     def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
-        """S_local and its derivatives."""
+        """Compute S_local and its derivatives."""
         spectra = self.fingerprint.spectra(batch)
         S, dS_dq = local_entropies(spectra.q, spectra.sizes, floor=self.floor)
         return BiasOutput(S, S, *spectra.pullback(dS_dq))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
-        """S_local alone."""
+        """Compute S_local alone."""
         spectra = self.fingerprint.spectra(batch, vectors=False)
         return local_entropies(spectra.q, spectra.sizes, floor=self.floor)[0]
 
@@ -87,12 +87,12 @@ class GlobalBias:
     Parameters
     ----------
     fingerprint
-        The dataset's.
+        Fingerprint of the dataset.
     statistics
         The dataset D in each mode; referred to, not copied.
     gradient
-        "exact": the derivative. "paper": the printed force formula, which treats N, μ and Σ as if
-        the candidate did not move them.
+        "exact": the derivative. "paper": the printed force formula of Wang 2026, which treats N, μ
+        and Σ as if the candidate did not move them.
     """
 
     name = "gain"
@@ -108,7 +108,10 @@ class GlobalBias:
         self.fingerprint, self.statistics, self.gradient = fingerprint, statistics, gradient
 
     def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
-        """Log det Σ(D ∪ {cell}), ΔH and the derivatives; the statistics work on the CPU, cell by cell."""
+        """Compute log det Σ(D ∪ {cell}), ΔH and the derivatives.
+
+        The statistics work on the CPU, cell by cell.
+        """
         spectra = self.fingerprint.spectra(batch)
         gains, entropies, gradients = [], [], []
         for q, mode in zip(
@@ -125,8 +128,8 @@ class GlobalBias:
         return BiasOutput(entropy + gain, gain, *spectra.pullback(w))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
-        """ΔH alone."""
+        """Compute ΔH alone."""
         q = self.fingerprint.spectra(batch, vectors=False).q
         cells = np.split(q.cpu().numpy(), batch.cells.first[1:-1])
-        gains = [self.statistics[mode].gain(own) for own, mode in zip(cells, modes, strict=True)]
+        gains = [self.statistics[mode].gain(cell) for cell, mode in zip(cells, modes, strict=True)]
         return torch.tensor(gains, dtype=q.dtype, device=q.device)

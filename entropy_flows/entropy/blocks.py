@@ -16,13 +16,13 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy.support import Support
 
-BLOCK_BYTES, BLOCK_ROWS = 2**19, 128
-"""A stack has so many bytes, to fit the second-level cache, but so many vectors, for an
-efficient matrix product.
-"""
+BLOCK_BYTES = 2**19
+"""Bytes of a stack, to fit the second-level cache."""
+BLOCK_ROWS = 128
+"""Vectors of a stack at least, for an efficient matrix product."""
 
 LARGEST = 1e100
-"""Of a fingerprint: squares, and sums of them, stay finite."""
+"""Largest number in a fingerprint: squares, and sums of them, stay finite."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Group:
     averaged: bool
 
     def stacks(self, support: Support) -> Iterator[tuple[np.ndarray, Array]]:
-        """(members, the components S of their vectors (B, m, |S|)), a block at a time."""
+        """Iterate over members and the components S of their vectors (B, m, |S|), by blocks."""
         size = max(1, max(BLOCK_BYTES // (8 * max(1, len(support))), BLOCK_ROWS) // self.m)
         for start in range(0, len(self.members), size):
             which = self.members[start : start + size]
@@ -61,16 +61,16 @@ class Group:
         if not self.averaged:
             return np.array(chosen, dtype=np.float64)
         means = np.empty((len(chosen), 1, len(support)))
-        for mean, q in zip(
-            means, chosen, strict=True
-        ):  # copying cells of all sizes together first takes longer
+        # Copying cells of all sizes together first takes longer.
+        for mean, q in zip(means, chosen, strict=True):
             np.dot(weights(len(q)), np.asarray(q, dtype=np.float64), out=mean)
         return means
 
 
 def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:
     """Check the shapes of many cells and sort them by what they count as; no copy is made."""
-    averaged, members = mode == "config", defaultdict(list)
+    averaged = mode == "config"
+    members = defaultdict(list)
     if isinstance(cells, np.ndarray):
         if cells.ndim != 3 or cells.shape[1] == 0 or cells.shape[2] != dim:
             needed = f"(n_candidates, n_atoms, {dim}), n_atoms at least 1"
@@ -95,7 +95,7 @@ def check_shape(shape: tuple[int, ...], dim: int) -> None:
 
 
 def check_values(q: Array, name: str = "fingerprint") -> None:
-    """Refuse fingerprints (n_atoms, dim) that are not finite, or so large that their squares may not be."""
+    """Refuse fingerprints (n_atoms, dim) that are not finite, or whose squares may not be."""
     largest = np.abs(q).max(axis=1)
     worst = int(np.argmin(largest <= LARGEST))  # nan is not
     if not np.isfinite(largest[worst]):
@@ -108,5 +108,5 @@ def check_values(q: Array, name: str = "fingerprint") -> None:
 
 @lru_cache(maxsize=64)
 def weights(n_atoms: int) -> Array:
-    """A product with these (1, n_atoms) is the mean over atoms, in half the time of `mean`."""
+    """Return (1, n_atoms) whose product is the mean over atoms, in half the time of `mean`."""
     return np.full((1, n_atoms), 1 / n_atoms)

@@ -5,8 +5,9 @@
 log δ diverges where two atoms see the same environment, as in any perfect crystal. Below a floor δ₀
 it is continued by its own Taylor series in t = (δ/δ₀)²
 
-    log δ  →  log δ₀ + ½ [(t − 1) − ½ (t − 1)²]    for t < 1                                                         (1)
-    ∂ log δ_i / ∂q_i = s_i (q_i − q_j) = −∂ log δ_i / ∂q_j,    s = 1/δ² above the floor, (2 − t)/δ₀² below it        (2)
+    log δ  →  log δ₀ + ½ [(t − 1) − ½ (t − 1)²]    for t < 1                                     (1)
+    ∂ log δ_i / ∂q_i = s_i (q_i − q_j) = −∂ log δ_i / ∂q_j,
+    s = 1/δ² above the floor, (2 − t)/δ₀² below it                                                (2)
 
 =======  =====================================================================================
 symbol   meaning
@@ -34,9 +35,9 @@ FLOOR = 1e-3
 
 
 def local_entropy(q: Array, *, floor: float = FLOOR) -> tuple[float, Array]:
-    """S_local of a cell and its derivative.
+    """Compute S_local of a cell and its derivative.
 
-    Above the floor this is the paper's formula to the last digit. Below it, value, slope and
+    Above the floor this is the formula of Wang 2026 to the last digit. Below it, value, slope and
     curvature stay continuous; the derivative is at most 1.09/(N · floor) for each atom and goes to
     zero with δ. A perfect crystal has S = log(N · floor) − 3/4 and no bias force, where the bare
     logarithm has −∞ and a force made of round-off. The default lies below the δ of thermal crystals
@@ -68,7 +69,7 @@ def local_entropy(q: Array, *, floor: float = FLOOR) -> tuple[float, Array]:
 def local_entropies(
     q: Tensor, sizes: Sequence[int], *, floor: float = FLOOR
 ) -> tuple[Tensor, Tensor]:
-    """S_local (n_cells,) of a batch of cells and its derivative (n_atoms, dim).
+    """Compute S_local (n_cells,) of a batch of cells and its derivative (n_atoms, dim).
 
     Parameters
     ----------
@@ -93,39 +94,45 @@ def local_entropies(
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _loop(q, first, floor):
-    """S and its derivative, one pair of atoms after another."""
-    entropy, gradient = np.zeros(len(first) - 1), np.zeros_like(q)
-    nearest, whose = np.full(len(q), np.inf), np.zeros(len(q), dtype=np.int64)
+    """Compute S and its derivative, one pair of atoms after another."""
+    entropy = np.zeros(len(first) - 1)
+    gradient = np.zeros_like(q)
+    nearest = np.full(len(q), np.inf)
+    partner = np.zeros(len(q), dtype=np.int64)
     for cell in range(len(entropy)):
-        here = range(first[cell], first[cell + 1])
-        for i in here:
+        atoms = range(first[cell], first[cell + 1])
+        for i in atoms:
             for j in range(first[cell], i):
                 square = 0.0
                 for c in range(q.shape[1]):
                     square += (q[i, c] - q[j, c]) ** 2
                 if square < nearest[i]:
-                    nearest[i], whose[i] = square, j
+                    nearest[i] = square
+                    partner[i] = j
                 if square < nearest[j]:
-                    nearest[j], whose[j] = square, i
-        N = len(here)
-        for i in here:
+                    nearest[j] = square
+                    partner[j] = i
+        N = len(atoms)
+        for i in atoms:
             delta = np.sqrt(nearest[i]) if N > 1 else 0.0
-            above, t = max(delta, floor), min(delta / floor, 1.0) ** 2
+            above = max(delta, floor)
+            t = min(delta / floor, 1.0) ** 2
             entropy[cell] += (np.log(N * above) + 0.5 * ((t - 1) - 0.5 * (t - 1) ** 2)) / N  # (1)
             s = (2 - t) / above**2 / N if N > 1 else 0.0  # (2): t = 1 above the floor
             for c in range(q.shape[1]):
-                pull = s * (q[i, c] - q[whose[i], c])
+                pull = s * (q[i, c] - q[partner[i], c])
                 gradient[i, c] += pull
-                gradient[whose[i], c] -= pull
+                gradient[partner[i], c] -= pull
     return entropy, gradient
 
 
 def on_device(q: Tensor, sizes: Sequence[int], floor: float) -> tuple[Tensor, Tensor]:
-    """`local_entropies` by tensor operations, cells of equal size together."""
+    """Do `local_entropies` by tensor operations, cells of equal size together."""
     if len(set(sizes)) == 1:
         S, dS_dq = _of_equal_size(q.view(len(sizes), sizes[0], -1), floor)
         return S, dS_dq.view(q.shape)
-    S, dS_dq = q.new_empty(len(sizes)), torch.empty_like(q)
+    S = q.new_empty(len(sizes))
+    dS_dq = torch.empty_like(q)
     first = np.cumsum([0, *sizes])
     for size in sorted(set(sizes)):
         cells = np.flatnonzero(np.asarray(sizes) == size)
@@ -136,13 +143,12 @@ def on_device(q: Tensor, sizes: Sequence[int], floor: float) -> tuple[Tensor, Te
 
 
 def _of_equal_size(q: Tensor, floor: float) -> tuple[Tensor, Tensor]:
-    """S (B,) and its derivative (B, N, dim) for fingerprints (B, N, dim)."""
+    """Compute S (B,) and its derivative (B, N, dim) for fingerprints (B, N, dim)."""
     B, N, dim = q.shape
     if N == 1:
         return q.new_full((B,), float(np.log(floor)) - 0.75), torch.zeros_like(q)
-    distance = torch.cdist(
-        q, q, compute_mode="donot_use_mm_for_euclid_dist"
-    )  # products would cancel
+    # Matrix products would cancel the digits of small distances.
+    distance = torch.cdist(q, q, compute_mode="donot_use_mm_for_euclid_dist")
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     delta, j = distance.min(dim=2)
     above = delta.clamp(min=floor)

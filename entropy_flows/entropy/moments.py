@@ -1,6 +1,6 @@
-"""Number, mean and scatter of a stream of vectors, and the bytes that they are kept as.
+"""Number, mean and scatter of a stream of vectors, and the bytes that they are stored as.
 
-    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + C_m + (N m/N') (ν − μ)(ν − μ)ᵀ                               (1)
+    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + C_m + (N m/N') (ν − μ)(ν − μ)ᵀ           (1)
 
 for m more vectors with mean ν and scatter C_m. They are kept for the components S that were
 populated (`support`).
@@ -20,10 +20,10 @@ from entropy_flows.entropy.support import Components, Support
 Mode = Literal["atom", "config"]
 MODES: tuple[Mode, ...] = ("atom", "config")
 
-_HEADER = struct.Struct(
-    "<4sHHIQdI"
-)  # magic, version, mode, d, N, λ, number of populated components
-_MAGIC, _VERSION = b"EFSS", 2
+_HEADER = struct.Struct("<4sHHIQdI")
+"""Magic, version, mode, d, N, λ, number of populated components."""
+_MAGIC = b"EFSS"
+_VERSION = 2
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -48,7 +48,9 @@ class Moments:
             raise ValueError(f"regularization is {regularization}; it must be finite and positive")
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; it must be one of {MODES}")
-        self.dim, self.regularization, self.mode = int(dim), float(regularization), mode
+        self.dim = int(dim)
+        self.regularization = float(regularization)
+        self.mode = mode
         self.n = 0
         """Vectors seen: atoms or cells, as the mode says."""
         self._support = Support.empty(self.dim)
@@ -72,8 +74,8 @@ class Moments:
     def moments(self, components: Components) -> tuple[Array, Array]:
         """Return μ (k,) and C/N (k, k) of some components."""
         self._cover(components)
-        places = self._support.places(components)
-        return self._mean[places], self._scatter[np.ix_(places, places)] / max(self.n, 1)
+        positions = self._support.positions(components)
+        return self._mean[positions], self._scatter[np.ix_(positions, positions)] / max(self.n, 1)
 
     def covariance(self) -> Array:
         """Return Σ (d, d), the regularization included; d² numbers, whatever is populated."""
@@ -83,20 +85,22 @@ class Moments:
         return covariance
 
     def merge(self, other: Moments) -> None:
-        """Add another dataset, in place: the result is that of one dataset holding the cells of both."""
+        """Add another dataset, in place: the result is that of one with the cells of both."""
         for name in ("dim", "regularization", "mode"):
-            ours, theirs = getattr(self, name), getattr(other, name)
-            if ours != theirs:
+            value = getattr(self, name)
+            other_value = getattr(other, name)
+            if value != other_value:
                 raise ValueError(
-                    f"cannot merge statistics of {name} {theirs!r} into those of {name} {ours!r}"
+                    f"cannot merge statistics of {name} {other_value!r} into those of "
+                    f"{name} {value!r}"
                 )
         if other.n:
             self._cover(other._support.components)
-            places = self._support.places(other._support.components)
-            self._absorb(other.n, places, other._mean, other._scatter)
+            positions = self._support.positions(other._support.components)
+            self._absorb(other.n, positions, other._mean, other._scatter)
 
     def copy(self) -> Self:
-        """Independent copy."""
+        """Return an independent copy."""
         twin = type(self)(self.dim, self.regularization, self.mode)
         twin.n = self.n
         twin._mean = self._mean.copy()
@@ -105,25 +109,32 @@ class Moments:
         return twin
 
     def to_bytes(self) -> bytes:
-        """Write the content: equal content gives equal bytes, in whatever order the components were populated.
+        """Write the content: equal content gives equal bytes.
 
-        A little-endian header, the populated components, their mean, the upper triangle of their
-        scatter by rows, and a SHA-256 of all these.
+        The order in which the components were populated makes no difference. A little-endian
+        header, the populated components, their mean, the upper triangle of their scatter by rows,
+        and a SHA-256 of all these.
         """
         components = self.populated
-        places = self._support.places(components)
+        positions = self._support.positions(components)
         mode = MODES.index(self.mode)
         header = _HEADER.pack(
             _MAGIC, _VERSION, mode, self.dim, self.n, self.regularization, len(components)
         )
-        triangle = self._scatter[np.ix_(places, places)][np.triu_indices(len(components))]
-        numbers = np.concatenate([self._mean[places], triangle]).astype("<f8") + 0.0  # -0 is 0
+        triangle = self._scatter[np.ix_(positions, positions)][np.triu_indices(len(components))]
+        numbers = np.concatenate([self._mean[positions], triangle]).astype("<f8") + 0.0  # -0 is 0
         payload = header + components.astype("<u4").tobytes() + numbers.tobytes()
         return payload + hashlib.sha256(payload).digest()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Inverse of `to_bytes`, to the last bit; a ValueError if the data are not what was written."""
+        """Read what `to_bytes` wrote, to the last bit.
+
+        Raises
+        ------
+        ValueError
+            If the data are not what was written.
+        """
         payload, digest = data[:-_DIGEST], data[-_DIGEST:]
         if len(payload) < _HEADER.size or payload[:4] != _MAGIC:
             raise ValueError(
@@ -151,37 +162,37 @@ class Moments:
         return statistics
 
     def checksum(self) -> str:
-        """SHA-256 of the content in hex: equal if and only if the statistics are equal to the last bit."""
+        """Return the SHA-256 of the content in hex, equal only for statistics equal to the bit."""
         return self.to_bytes()[-_DIGEST:].hex()
 
     def _cover(self, components: Components) -> None:
-        """Let S have these components as well: nothing changes but the length of what is kept."""
+        """Let S have these components as well: arrays become longer, and nothing else changes."""
         if not self._support.covers(components):
             self._extend(self._support.united(components))
 
     def _extend(self, support: Support) -> None:
         """Let S grow; it is 0 in what is new."""
-        places = support.places(self._support.components)
+        positions = support.positions(self._support.components)
         mean = np.zeros(len(support))
-        mean[places] = self._mean
+        mean[positions] = self._mean
         scatter = np.zeros((len(support), len(support)))
-        scatter[np.ix_(places, places)] = self._scatter
+        scatter[np.ix_(positions, positions)] = self._scatter
         self._support = support
         self._mean = mean
         self._scatter = scatter
 
-    def _absorb(self, m: int, places: Components, mean: Array, scatter: Array) -> None:
-        """N, μ and C of equation (2), given m, and ν and the candidate's own scatter at some places of S."""
+    def _absorb(self, m: int, positions: Components, mean: Array, scatter: Array) -> None:
+        """Update N, μ and C by equation (1), given m, ν and C_m at some positions of S."""
         total = self.n + m
-        theirs = np.zeros(len(self._support))
-        theirs[places] = mean
-        step = theirs - self._mean
-        between = np.outer(step, step)
-        between *= self.n * m / total
-        self._scatter += between
-        if len(places) == len(self._support):
+        added_mean = np.zeros(len(self._support))
+        added_mean[positions] = mean
+        step = added_mean - self._mean
+        of_means = np.outer(step, step)
+        of_means *= self.n * m / total
+        self._scatter += of_means
+        if len(positions) == len(self._support):
             self._scatter += scatter
         else:
-            self._scatter[np.ix_(places, places)] += scatter
-        self._mean = theirs if self.n == 0 else self._mean + (m / total) * step
+            self._scatter[np.ix_(positions, positions)] += scatter
+        self._mean = added_mean if self.n == 0 else self._mean + (m / total) * step
         self.n = total

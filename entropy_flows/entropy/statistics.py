@@ -1,34 +1,36 @@
 """Global entropy of a dataset, from sufficient statistics.
 
-    H(D) = log det Σ,    Σ = C/N + λ I,    C = Σ_i (q_i − μ)(q_i − μ)ᵀ,    μ = (1/N) Σ_i q_i                         (1)
+    H(D) = log det Σ,    Σ = C/N + λ I,    C = Σ_i (q_i − μ)(q_i − μ)ᵀ,    μ = (1/N) Σ_i q_i     (1)
 
 Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c of m vectors with mean
 ν changes it to
 
-    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ,    U_i = q_i − ν + s (ν − μ),    s = √(N/N')           (2)
+    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ,                                     (2)
+    U_i = q_i − ν + s (ν − μ),    s = √(N/N')
 
 λ I does not scale along with C/N, so both of its states count:
 
-    ΔH = log det(C + N'λ I) − log det(C + Nλ I) − d log(N'/N) + log det(1 + Z Zᵀ),    Z = Uᵀ F                       (3)
+    ΔH = log det(C + N'λ I) − log det(C + Nλ I) − d log(N'/N) + log det(1 + Z Zᵀ),    Z = Uᵀ F   (3)
 
 with F Fᵀ = (C + N'λ I)⁻¹, exact. `spectrum` has F and the determinants at any N' from one
 eigendecomposition, and goes on having them while cells are added. The derivative is
 
-    ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 Σ_j T_ij [(1 + Z Zᵀ)⁻¹ Z Fᵀ]_j,    T_ij = δ_ij − (1 − s)/m              (4)
+    ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 Σ_j T_ij [(1 + Z Zᵀ)⁻¹ Z Fᵀ]_j,                       (4)
+    T_ij = δ_ij − (1 − s)/m
 
 since U T has the columns q_i − μ'. All of this is done with the components S alone that are
 populated; the others add (d − |S|) log λ to H and nothing to ΔH (`support`). A candidate's new
 components join S before it is judged.
 
-=======  ==========================================================================================================
+=======  ===========================================================================================
 symbol   meaning
-=======  ==========================================================================================================
-d        length of a vector; beyond this table, arrays have the |S| components that are kept instead
-q_i      mode "atom": each atom's fingerprint. Mode "config": the mean over a cell's atoms, so that m = 1
+=======  ===========================================================================================
+d        length of a vector; beyond this table, arrays have |S| components instead
+q_i      mode "atom": each atom's fingerprint. Mode "config": the mean over a cell's atoms, m = 1
 λ        `regularization`
-C        scatter about the mean. Σ q qᵀ − N μ μᵀ is the same matrix, but loses digits once |μ| exceeds the spread
+C        scatter about the mean. Σ q qᵀ − N μ μᵀ is the same, but loses digits if |μ| is large
 U_i, Z   column i of U (d, m); Z (m, d), by rows like all that is stored
-=======  ==========================================================================================================
+=======  ===========================================================================================
 """
 
 from __future__ import annotations
@@ -60,8 +62,8 @@ class SufficientStatistics(Moments):
 
     Notes
     -----
-    An empty dataset has H = d log λ. One vector has no scatter, so the first cell of a "config" dataset has a gain of
-    exactly 0 and whoever selects must let it in regardless.
+    An empty dataset has H = d log λ. One vector has no scatter, so the first cell of a "config"
+    dataset has a gain of exactly 0 and whoever selects must let it in regardless.
     """
 
     def __init__(self, dim: int, regularization: float = 1e-3, mode: Mode = "atom") -> None:
@@ -69,7 +71,7 @@ class SufficientStatistics(Moments):
         self._spectrum: Spectrum | None = None
 
     def entropy(self) -> float:
-        """H(D) = log det Σ."""
+        """Return H(D) = log det Σ."""
         N = max(self.n, 1)
         decomposed = np.log(self._decomposed().values / N + self.regularization).sum()
         empty = (self.dim - len(self._support)) * np.log(self.regularization)
@@ -80,17 +82,17 @@ class SufficientStatistics(Moments):
         return self.entropy()
 
     def copy(self) -> Self:
-        """Independent copy."""
+        """Return an independent copy."""
         twin = super().copy()
         twin._spectrum = self._spectrum  # never changed, only replaced
         return twin
 
     def gain(self, q: Array) -> float:
-        """ΔH of adding one cell, given its fingerprints (n_atoms, d) in either mode."""
+        """Return ΔH of adding one cell, given its fingerprints (n_atoms, d) in either mode."""
         return float(self.gains([q])[0])
 
     def gains(self, candidates: Sequence[Array] | Array) -> Array:
-        """ΔH (n_candidates,) of adding each of the cells alone.
+        """Return ΔH (n_candidates,) of adding each of the cells alone.
 
         Cells of any sizes as a list of (n_atoms, d), or cells of one size as one array
         (n_candidates, n_atoms, d).
@@ -111,20 +113,25 @@ class SufficientStatistics(Moments):
             worst = int(np.argmin(np.isfinite(gains)))
             check_values(np.asarray(candidates[worst]), f"candidate {worst}: fingerprint")
             raise ValueError(
-                f"candidate {worst} is too far from the data: no finite gain at λ = {self.regularization:g}"
+                f"candidate {worst} is too far from the data: no finite gain at λ = "
+                f"{self.regularization:g}"
             )
         return gains
 
     def drift(self, m: int) -> float:
-        """First three terms of (3): what the growth of N by m alone does to the entropy; 0 for an empty dataset."""
+        """Return the first three terms of (3), the effect of N growing by m; 0 for no data."""
         if self.n == 0:
             return 0.0
-        e, N = self._decomposed().values, self.n
+        e = self._decomposed().values
+        N = self.n
         decomposed = np.log1p(-m / (N + m) * e / (e + N * self.regularization)).sum()
         return float(decomposed + self._at(m).log_det_columns - self._at(0).log_det_columns)
 
     def gradient(self, q: Array) -> Array:
-        """Exact ∂ΔH/∂q (n_atoms, d), equation (4): the candidate's own effect on N, μ and Σ included."""
+        """Return the exact ∂ΔH/∂q (n_atoms, d), equation (4).
+
+        The candidate's own effect on N, μ and Σ is included.
+        """
         vectors = self._vectors(q)
         m = len(vectors)
         A = self._at(m)
@@ -134,15 +141,16 @@ class SufficientStatistics(Moments):
         return self._per_atom(2 * A.unwhiten(inner), len(q))
 
     def paper_gradient(self, q: Array) -> Array:
-        """(2/N) Σ⁻¹ (q_i − μ) with the N, μ and Σ of the dataset alone, spread over the atoms (n_atoms, d).
+        """Return (2/N) Σ⁻¹ (q_i − μ) with N, μ and Σ of the dataset alone, by atoms (n_atoms, d).
 
-        This is the printed force formula. It misses that the candidate itself moves N, μ and Σ; it
-        agrees with `gradient` once the candidate hardly does, N ≫ m and (q − μ)ᵀ Σ⁻¹ (q − μ) ≪ N,
+        This is the printed force formula (Wang 2026, Eqs. 8 and 9). It misses that the candidate
+        itself moves N, μ and Σ; it agrees with `gradient` once the candidate hardly does, N ≫ m and (q − μ)ᵀ Σ⁻¹ (q − μ) ≪ N,
         and is too large before.
         """
         if self.n == 0:
             raise ValueError(
-                "the paper's gradient divides by N, which is 0: add a cell first or use the exact gradient"
+                "the paper's gradient divides by N, which is 0: add a cell first or use the exact "
+                "gradient"
             )
         rows = self._vectors(q) - self._mean
         A = self._at(0)
@@ -153,14 +161,15 @@ class SufficientStatistics(Moments):
         vectors = self._vectors(q)
         before = self._spectrum
         columns = self._columns(vectors[None])[0]
-        places = populated(vectors)  # what is summed there is the same whatever else is in S
-        own = vectors[:, places]
-        mean = own.mean(axis=0)
-        self._absorb(len(vectors), places, mean, (own - mean).T @ (own - mean))
+        # Sums over these components are the same to the bit whatever else is in S.
+        positions = populated(vectors)
+        rows = vectors[:, positions]
+        mean = rows.mean(axis=0)
+        self._absorb(len(vectors), positions, mean, (rows - mean).T @ (rows - mean))
         self._spectrum = before and before.grown(columns, self.n * self.regularization)
 
     def _vectors(self, q: Array) -> Array:
-        """Vectors (m, |S|) that a cell with fingerprints q (n_atoms, d) contributes; S takes up what is new in them."""
+        """Return the vectors (m, |S|) of a cell with fingerprints q (n_atoms, d); S may grow."""
         q = np.asarray(q, dtype=np.float64)
         check_shape(q.shape, self.dim)
         check_values(q)
@@ -170,13 +179,13 @@ class SufficientStatistics(Moments):
 
     def _extend(self, support: Support) -> None:
         """Let S grow, and the spectrum with it."""
-        places = support.places(self._support.components)
+        positions = support.positions(self._support.components)
         super()._extend(support)
-        self._spectrum = self._spectrum and self._spectrum.padded(places, len(support))
+        self._spectrum = self._spectrum and self._spectrum.padded(positions, len(support))
 
-    def _absorb(self, m: int, places: Components, mean: Array, scatter: Array) -> None:
+    def _absorb(self, m: int, positions: Components, mean: Array, scatter: Array) -> None:
         """Let vectors in; the spectrum has to follow."""
-        super()._absorb(m, places, mean, scatter)
+        super()._absorb(m, positions, mean, scatter)
         self._spectrum = None
 
     def _share(self, m: int) -> float:

@@ -4,7 +4,7 @@ With several elements most components are 0 for every atom: a spectrum has as ma
 its matrix has rows, and 0 beyond. Such a component has mean and scatter 0 and is not correlated
 with any other, so
 
-    log det Σ = log det Σ_SS + (d − |S|) log λ                                                                      (1)
+    log det Σ = log det Σ_SS + (d − |S|) log λ                                                   (1)
 
 where S may be any set of components that has all that were ever populated in it. A gain has no part
 from the others, and neither has its derivative: Σ is even in a component that is new, so that
@@ -32,7 +32,7 @@ from entropy_flows.conventions import Array
 Components = NDArray[np.intp]
 """Numbers of components."""
 BLOCK_ELEMENTS = 2**20
-"""Numbers of an array that are looked at together."""
+"""Numbers of an array that are compared with 0 at once."""
 
 
 class Support:
@@ -61,7 +61,7 @@ class Support:
         return cls(dim, np.empty(0, dtype=np.intp))
 
     def covers(self, components: Components) -> bool:
-        """Tell whether all these are in S."""
+        """Return whether all these are in S."""
         return bool(self._contains[components].all())
 
     def united(self, components: Components) -> Support:
@@ -70,8 +70,8 @@ class Support:
         contains[components] = True
         return Support(self.dim, np.flatnonzero(contains))
 
-    def places(self, components: Components) -> Components:
-        """Return where some of S are within S."""
+    def positions(self, components: Components) -> Components:
+        """Return the positions within S of some of its components."""
         return np.searchsorted(self.components, components)
 
     def take(self, q: Array) -> Array:
@@ -86,18 +86,18 @@ class Support:
 
 
 def populated(q: Array) -> Components:
-    """Return the components, ascending, that are not 0 for some of the vectors (n, d); nan is not 0."""
+    """Return the components, ascending, that some vector of (n, d) has; nan is not 0."""
     return np.flatnonzero((q != 0).any(axis=0))
 
 
 def populated_in(cells: Sequence[Array] | Array, dim: int) -> Components:
-    """Return the components, ascending, that are populated in some cell, given the vectors (m, dim) of each."""
-    found = np.zeros(dim, dtype=bool)
+    """Return the components, ascending, that some cell has, given its vectors (m, dim)."""
+    is_populated = np.zeros(dim, dtype=bool)
     if isinstance(cells, np.ndarray):
         block = max(1, BLOCK_ELEMENTS // max(1, cells[:1].size))
         for start in range(0, len(cells), block):
-            found |= (cells[start : start + block] != 0).any(axis=(0, 1))
+            is_populated |= (cells[start : start + block] != 0).any(axis=(0, 1))
     else:
         for q in cells:
-            found |= (np.asarray(q) != 0).any(axis=0)
-    return np.flatnonzero(found)
+            is_populated |= (np.asarray(q) != 0).any(axis=0)
+    return np.flatnonzero(is_populated)

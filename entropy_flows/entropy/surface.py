@@ -1,8 +1,8 @@
 """The two biased potential energy surfaces, as ASE calculators over any other.
 
-    E_explore = E_base − k S_local                                                                                (1)
-    E_refine  = E_base − k log det Σ(D ∪ {x})                                                                     (2)
-    F = F_base + k ∂B/∂r,    σ = σ_base − (k/V) ∂B/∂ε    with B = S_local or log det Σ                            (3)
+    E_explore = E_base − k S_local                                                               (1)
+    E_refine  = E_base − k log det Σ(D ∪ {x})                                                    (2)
+    F = F_base + k ∂B/∂r,    σ = σ_base − (k/V) ∂B/∂ε    with B = S_local or log det Σ           (3)
 
 =======  ============================================================================
 symbol   meaning
@@ -32,7 +32,7 @@ from entropy_flows.fingerprints import Fingerprint
 
 
 class BiasedSurface(Calculator):
-    """E_base − k B: what both surfaces share.
+    """E_base − k B, which both surfaces are.
 
     Besides ASE's properties, `results` holds "base_energy", "base_forces" and the bias's measure by
     its name. With k = 0 the fingerprints are left alone, and the measure is computed only if it is
@@ -42,10 +42,12 @@ class BiasedSurface(Calculator):
 
     def __init__(self, base: Calculator, bias: Bias, k: float, mode: Mode = "atom") -> None:
         super().__init__()
-        self.base, self.bias, self._modes = base, bias, (mode,)
+        self.base = base
+        self.bias = bias
+        self._modes = (mode,)
         self.k = k
         optional = ["stress"] if "stress" in base.implemented_properties else []
-        own = [
+        self.implemented_properties = [
             "energy",
             "free_energy",
             "forces",
@@ -54,7 +56,6 @@ class BiasedSurface(Calculator):
             "base_forces",
             bias.name,
         ]
-        self.implemented_properties = own
 
     @property
     def k(self) -> float:
@@ -76,28 +77,26 @@ class BiasedSurface(Calculator):
     ) -> None:
         """Fill `results`: the base calculator's, then the bias on top."""
         super().calculate(atoms, properties, system_changes)
-        wanted, current = properties or ["energy"], self._current()
-        self.results = self._base_results(current, "stress" in wanted)
+        requested = properties or ["energy"]
+        current = self._current()
+        self.results = self._base_results(current, "stress" in requested)
         if self.k == 0:
-            if self.bias.name in wanted:
+            if self.bias.name in requested:
                 self.results[self.bias.name] = float(
                     self.bias.measure(self._batch(current), self._modes)[0]
                 )
             return
-        pull = self.bias(self._batch(current), self._modes)
-        value, gradient, strain = (
-            float(pull.value[0]),
-            pull.gradient.cpu().numpy(),
-            pull.strain[0].cpu().numpy(),
-        )
-        self.results[self.bias.name] = float(pull.measure[0])
+        bias = self.bias(self._batch(current), self._modes)
+        value = float(bias.value[0])
+        gradient = bias.gradient.cpu().numpy()
+        strain = bias.strain[0].cpu().numpy()
+        self.results[self.bias.name] = float(bias.measure[0])
         self.results["energy"] -= self.k * value
         self.results["free_energy"] -= self.k * value
         self.results["forces"] = self.results["forces"] + self.k * gradient
         if "stress" in self.results:
-            self.results["stress"] = self.results[
-                "stress"
-            ] - self.k / current.get_volume() * to_voigt(strain)
+            bias_stress = self.k / current.get_volume() * to_voigt(strain)
+            self.results["stress"] = self.results["stress"] - bias_stress
 
     def _batch(self, atoms: Atoms) -> Batch:
         return Batch.of([atoms], self.bias.fingerprint.device)
@@ -108,12 +107,10 @@ class BiasedSurface(Calculator):
         return self.atoms
 
     def _base_results(self, atoms: Atoms, stress: bool) -> dict[str, Any]:
-        """Energy, forces, and stress if asked for or at hand."""
+        """Compute energy and forces, and stress if it is asked for or at hand."""
         base = self.base
-        energy, forces = (
-            float(base.get_property("energy", atoms)),
-            np.array(base.get_property("forces", atoms)),
-        )
+        energy = float(base.get_property("energy", atoms))
+        forces = np.array(base.get_property("forces", atoms))
         results = {"energy": energy, "base_energy": energy, "forces": forces, "base_forces": forces}
         periodic = atoms.pbc.any() and atoms.cell.rank == 3
         if periodic and stress and "stress" in base.implemented_properties:
@@ -132,11 +129,11 @@ class ExploreSurface(BiasedSurface):
     base
         Calculator of the unbiased energy.
     fingerprint
-        Of the local entropy; the paper's has a cutoff of 3.0 Å.
+        Fingerprint of the local entropy; Wang 2026 has a cutoff of 3.0 Å.
     k
         eV.
     floor
-        Of `local_entropy`.
+        Floor δ₀ of `local_entropy`.
     """
 
     def __init__(
@@ -153,7 +150,7 @@ class RefineSurface(BiasedSurface):
     base
         Calculator of the unbiased energy.
     fingerprint
-        The dataset's.
+        Fingerprint of the dataset.
     statistics
         The dataset D, referred to, not copied: cells added to it change the surface.
     k

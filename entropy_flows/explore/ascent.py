@@ -1,14 +1,14 @@
 """Cells moved uphill on what a data set would gain by them.
 
-    F(C | S) = K log det Σ(S ∪ C) − V_core(C)                                                                     (1)
+    F(C | S) = K log det Σ(S ∪ C) − V_core(C)                                                    (1)
 
-======  ==============================================================================================================
+======  ============================================================================================
 symbol  meaning
-======  ==============================================================================================================
+======  ============================================================================================
 S       the data set, which stays
 C       the candidate: its atoms move, its cell does not
 K       weight of the entropy; V_core has no unit, and K none
-======  ==============================================================================================================
+======  ============================================================================================
 
 Several candidates move at once, each on its own F against the same S: one call of the fingerprint
 has them all. The optimiser is ASE's FIRE, one for each cell. Of a cell the place of highest F is

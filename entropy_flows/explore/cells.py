@@ -1,15 +1,15 @@
 """Random cells of any shape at a given density, in volume windows that are independent of one another.
 
-    V_k = V₀ (lowest + k (highest − lowest)/n),    window k = [V_k, V_{k+1}],    k = 0 … n − 1                    (1)
-    R_core = c V_k^{1/3},    R_min = 0.9 R_core                                                                   (2)
+    V_k = V₀ (lowest + k (highest − lowest)/n),    window k = [V_k, V_{k+1}],    k = 0 … n − 1   (1)
+    R_core = c V_k^{1/3},    R_min = 0.9 R_core                                                  (2)
 
-=========  ===========================================================================================================
+=========  =========================================================================================
 symbol     meaning
-=========  ===========================================================================================================
+=========  =========================================================================================
 V₀         volume per atom of the element's ground state, Å³
 V_k        the window's smallest volume per atom: the exclusion volume ∝ R_core³ scales with it
 c          R_core of a sphere packing of unit volume per atom, see `CLOSE_PACKED` and `Reference.core`
-=========  ===========================================================================================================
+=========  =========================================================================================
 
 Source: Subramanyam and Perez (Subramanyam 2025), section 5.1. Its 17 windows between 0.45 and 3 V₀ are each
 0.15 V₀ wide. It says neither what c is nor what shapes are drawn; what is done here is in the

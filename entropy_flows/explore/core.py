@@ -1,7 +1,7 @@
 """Repulsion of atoms that come too close, for cells without any physics.
 
-    V_core = Σ_pairs f(r),    f(r) = 1 + cos(π r/R_core) for r < R_core, else 0                                   (1)
-    ∂V_core/∂r_i = Σ_j g(r_ij) (r_j − r_i),    g(r) = −f'(r)/r = (π/R_core)² sinc(r/R_core)                       (2)
+    V_core = Σ_pairs f(r),    f(r) = 1 + cos(π r/R_core) for r < R_core, else 0                  (1)
+    ∂V_core/∂r_i = Σ_j g(r_ij) (r_j − r_i),    g(r) = −f'(r)/r = (π/R_core)² sinc(r/R_core)      (2)
 
 with sinc(x) = sin(πx)/(πx). Pairs of atoms with periodic images, also with an atom's own, count
 once each; f and f' are zero at R_core, and (2) stays finite where two atoms meet.

@@ -1,20 +1,20 @@
 """Langevin dynamics at constant volume of many cells at once, each with its own temperature and random numbers.
 
-    dr = v dt,    dv = P [F/m − γ v] dt + P √(2 γ k_B T/m) dW                                                       (1)
+    dr = v dt,    dv = P [F/m − γ v] dt + P √(2 γ k_B T/m) dW                                    (1)
 
 Scheme of Vanden-Eijnden and Ciccotti, Chem. Phys. Lett. 429, 310 (2006), which ASE has as
 `ase.md.langevin`; of second order, and velocity Verlet at γ = 0. With independent normal numbers ξ
 and η for each coordinate and step
 
-    v½ = v + c₁ P F(r)/m − c₂ v + P R_v,     R_v = c₃ ξ − c₄ η                                                       (2)
-    r' = r + h v½ + P R_r,                   R_r = c₅ η                                                              (3)
-    v' = v½ + c₁ P F(r')/m − c₂ v½ + P R_v                                                                           (4)
+    v½ = v + c₁ P F(r)/m − c₂ v + P R_v,     R_v = c₃ ξ − c₄ η                                   (2)
+    r' = r + h v½ + P R_r,                   R_r = c₅ η                                          (3)
+    v' = v½ + c₁ P F(r')/m − c₂ v½ + P R_v                                                       (4)
 
     c₁ = h/2 − h²γ/8,   c₂ = hγ/2 − h²γ²/8,   c₃ = √h σ/2 − h^{3/2} γσ/8,   c₅ = h^{3/2} σ/(2√3),   c₄ = γ c₅/2
 
-=======  ==========================================================================================================
+=======  ===========================================================================================
 symbol   meaning
-=======  ==========================================================================================================
+=======  ===========================================================================================
 h        time step;  γ friction;  σ = √(2 γ k_B T/m)
 P        takes the motion of the centre of mass out: u → u − Σ m u / Σ m. A cell of one atom keeps it
 ξ, η     from a stream of the trajectory's own seed, in blocks of steps that are seeded apart: what a step draws depends

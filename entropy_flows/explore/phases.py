@@ -1,7 +1,7 @@
 """Seed phases, their equation of state on the current model, and the volume that stands for a pressure.
 
-    V(P) = V0 (1 - P / B0)                                                       (Wang 2026, section 3.1.1)
-    V(P) = V0 (1 + B' P / B0)^(-1/B'),  B' = 4                                   (Murnaghan; where a relaxation follows)
+    V(P) = V0 (1 - P / B0)                                                (Wang 2026, section 3.1.1)
+    V(P) = V0 (1 + B' P / B0)^(-1/B'),  B' = 4               (Murnaghan; where a relaxation follows)
 
 V0, B0  equilibrium volume per atom (Å³) and bulk modulus (GPa) from a Birch-Murnaghan fit of the base model's energies
 P       nominal pressure (GPa); the realised one is what the label's stress says

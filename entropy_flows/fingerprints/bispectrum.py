@@ -4,15 +4,15 @@
 
     ρ_i(r) = δ(r) + Σ_{r_ik < R_ik} w_k f(r_ik) δ(r − r_ik)
 
-=========  ==========================================================================================================
+=========  =========================================================================================
 symbol     meaning
-=========  ==========================================================================================================
+=========  =========================================================================================
 2J_max     `twojmax`; 8 gives K = 55, 6 gives 30
 f          (1 + cos(π r/R_ik))/2
 R_ik       (R_i + R_k) · `cutoff`, with R from `radii`; ½ for all, if there are none, so that the cutoff is every pair's
 w_k        `weights`; 1 where there is one element
 `rfac0`    share of the four-dimensional sphere onto which 0 … R_ik is mapped
-=========  ==========================================================================================================
+=========  =========================================================================================
 
 These are SNAP's conventions, with rcutfac = `cutoff`, rmin0 = 0, and the components of an atom
 alone taken off, which no covariance sees. Neighbours of another element count by another weight;

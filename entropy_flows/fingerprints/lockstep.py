@@ -5,27 +5,27 @@ matrices is one vector of eight lanes, and every operation of EISPACK's tred2 an
 all lanes at once: A becomes Q T Qᵀ with T tridiagonal, one row after the other, the last first,
 
     H = 1 − v vᵀ/h,    v = (A_i0, …, A_i,i−1 − g),    g = −sign(A_i,i−1) |A_i,0…i−1|,    h = |v|²/2                  (1)
-    p = A v/h,    q = p − (vᵀp/2h) v,    H A H = A − v qᵀ − q vᵀ,    Q = H_n−1 … H_1                                 (2)
+    p = A v/h,    q = p − (vᵀp/2h) v,    H A H = A − v qᵀ − q vᵀ,    Q = H_n−1 … H_1             (2)
 
 and T becomes diagonal by implicit QL with Wilkinson's shift σ on the block k … m that does not
 decouple,
 
-    σ = d_k − e_k / (γ + sign(γ) √(γ² + 1)),    γ = (d_k+1 − d_k) / 2e_k                                             (3)
-    T ← J T Jᵀ,    J = J_k … J_m−1,    J_i turns columns i and i + 1 of Q by (c, s)                                  (4)
+    σ = d_k − e_k / (γ + sign(γ) √(γ² + 1)),    γ = (d_k+1 − d_k) / 2e_k                         (3)
+    T ← J T Jᵀ,    J = J_k … J_m−1,    J_i turns columns i and i + 1 of Q by (c, s)              (4)
 
 A lane has its own shift and its own block. Where a rotation is none of its business, it turns by c
 = 1, s = 0, so that a matrix has the same bits in any lane and beside any others. These may be
 larger: a matrix fills the last rows and columns of its lane, and the zeros before them change
 nothing. Rotations of two sweeps are kept and applied together, while a row of Q is in registers.
 
-=======  ===============================================================================================================
+=======  ===========================================================================================
 symbol   meaning
-=======  ===============================================================================================================
+=======  ===========================================================================================
 A, Q     lower triangle, then v_i in row i; and orthogonal matrix, in the end with an eigenvector in every column
 d, e     diagonal of T, and what is right of it: e_i is T_i,i+1
 k, m     ends of a lane's block, the lowest with |e_i| > ε ‖T‖ throughout, ε = 2⁻⁵³; −1 in a lane that has none left
 C, S     c and s of two sweeps, (2, n)
-=======  ===============================================================================================================
+=======  ===========================================================================================
 
 Sources: R. S. Martin, C. Reinsch, J. H. Wilkinson, Numer. Math. 11, 181 (1968); A. Dubrulle, R. S.
 Martin, J. H. Wilkinson, Numer. Math. 12, 377 (1968); G. H. Golub, C. F. Van Loan, Matrix

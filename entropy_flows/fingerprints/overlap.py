@@ -9,26 +9,26 @@ Over a, b in S_i
 The logarithm of M is bilinear in features of its members, so that a matrix costs one product and
 one exponential:
 
-    log M_ab = X_a · Y_b                                                                                             (2)
+    log M_ab = X_a · Y_b                                                                         (2)
     X_a = (d_a, |d_a|², 1) in the block of a's species, 0 in the others; then l_a
     Y_b = (2γ d_b, −γ, l_b + log c − γ |d_b|²) in every species' block; then 1
 
 For a scalar φ with ∂φ/∂q_i = g and M = V diag(q) Vᵀ (Hellmann–Feynman, summed over the spectrum
 before anything else)
 
-    dφ = Σ_ab P_ab dM_ab = Σ_ab G_ab d(log M_ab),    P = V diag(g) Vᵀ,    G_ab = P_ab M_ab                           (3)
-    ∂φ/∂d_a = 2 [ (GY)_a1..3 + 2 d_a (GY)_a4 + l'_a d_a (G1)_a ]                                                     (4)
+    dφ = Σ_ab P_ab dM_ab = Σ_ab G_ab d(log M_ab),    P = V diag(g) Vᵀ,    G_ab = P_ab M_ab       (3)
+    ∂φ/∂d_a = 2 [ (GY)_a1..3 + 2 d_a (GY)_a4 + l'_a d_a (G1)_a ]                                 (4)
     ∂φ/∂r_j = Σ_{d_a ends at j} ∂φ/∂d_a,    ∂φ/∂r_i = −Σ_a ∂φ/∂d_a,    ∂φ/∂ε = Σ_a ∂φ/∂d_a ⊗ d_a                     (5)
 
-=========  =====================================================================================================
+=========  =========================================================================================
 symbol     meaning
-=========  =====================================================================================================
+=========  =========================================================================================
 d_a, r_ab  vector from atom i to member a of S_i; distance |d_a − d_b|, Å
 α          Gaussian exponent 1/(2 r_cov²), Å⁻²;  γ_ab = α_a α_b / (α_a + α_b)
 c_ab       (4π γ_ab)^{3/2} for overlap "paper"; (2 √(α_a α_b)/(α_a + α_b))^{3/2} for "normalized"
 p          exponent of the cutoff function;  l = p log u,  dl = l' d · dd  with  l' = −2p/(r_c² u)
 P          one matrix per environment; degenerate eigenvalues are harmless as long as g treats them alike
-=========  =====================================================================================================
+=========  =========================================================================================
 
 Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded to a
 multiple of 8 rows for all of this but the eigenvalue problem, which is solved at a matrix' own

@@ -4,8 +4,8 @@ Matrices lie side by side in order of size, so that the eigenvalue problem of al
 call. The rest is done one matrix at a time, in the innermost cache. With M, P and G = P ∘ M of
 `overlap`
 
-    log M_ab = l_a + l_b + log c_ab − γ_ab r_ab²                                                                     (1)
-    ∂φ/∂d_a = 2 l'_a d_a Σ_b G_ab − 4 Σ_b γ_ab G_ab (d_a − d_b)                                                      (2)
+    log M_ab = l_a + l_b + log c_ab − γ_ab r_ab²                                                 (1)
+    ∂φ/∂d_a = 2 l'_a d_a Σ_b G_ab − 4 Σ_b γ_ab G_ab (d_a − d_b)                                  (2)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Short L-BFGS on the global entropy surface.
 
-    E_refine = E_base - k_refine log det Σ(D ∪ {x})                                         (Wang 2026, Eq. 7)
+    E_refine = E_base - k_refine log det Σ(D ∪ {x})                               (Wang 2026, Eq. 7)
 
 The base energy keeps the cell physical while the entropy pulls it away from what the data set
-holds. What is kept is the visited cell of highest gain, not the last one: the minimum of the sum
+holds. The result is the visited cell of highest gain, not the last one: the minimum of the sum
 need not be the maximum of the gain.
 """
 
@@ -27,7 +27,7 @@ from entropy_flows.params import Params
 
 
 class RefineParams(Params):
-    """How hard and how long to pull."""
+    """Weight of the entropy, and length of a refinement."""
 
     renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
     enabled: bool = True
@@ -52,7 +52,7 @@ class RefineParams(Params):
 
 @dataclass(frozen=True)
 class Refined:
-    """The best cell found, and its gain before and after."""
+    """The best cell on the way, and its gain before and after."""
 
     atoms: Atoms
     gain_before: float
@@ -78,7 +78,7 @@ def refine(
     base
         Current model.
     fingerprint, statistics
-        Of the data set, in the candidate's mode.
+        Fingerprint and statistics of the data set, in the candidate's mode.
     params
         See `RefineParams`.
 
@@ -101,8 +101,9 @@ def refine(
             if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance_fraction:
                 break
             if gain > best:
-                best, best_positions = float(gain), moving.get_positions()
-    except Exception as err:  # a model may refuse a cell in many ways; what was found before stays
+                best = float(gain)
+                best_positions = moving.get_positions()
+    except Exception as err:  # a model may refuse a cell in many ways; the best cell so far stays
         if is_machine_fault(err):
             raise
         refused = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]

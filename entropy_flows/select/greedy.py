@@ -1,18 +1,18 @@
 """Greedy by ΔH: the largest gain first, found exactly without asking every candidate for it again.
 
-    score(x) = ΔH(x),    threshold θ_min                                                            (1)
+    score(x) = ΔH(x),    threshold θ_min                                                         (1)
 
 ΔH is not submodular: N grows, λI does not scale, and the mean moves. With the homogeneous vectors b
 = (q, 1) it is a submodular function and one of N alone. Because det Σ_i b bᵀ = N det C (Schur's
 complement of the corner N),
 
-    H(D) + d log N = log det(C + NλI) = log det B − log N,                                          (2)
+    H(D) + d log N = log det(C + NλI) = log det B − log N,                                       (2)
     B = Σ_i b_i b_iᵀ + NλJ,    J = diag(1, …, 1, 0)
 
 and a candidate of m vectors changes this, with ΔH_N what the growth of N alone does
 (`SufficientStatistics.drift`), by
 
-    ΔH = ΔH_N(m) − log(1 + m/N) + K,      K = log det(1 + bᵀ (B + mλJ)⁻¹ b) ≥ 0                     (3)
+    ΔH = ΔH_N(m) − log(1 + m/N) + K,      K = log det(1 + bᵀ (B + mλJ)⁻¹ b) ≥ 0                  (3)
 
 B only grows, so that K only falls: K from any earlier moment, put into (3) with the present N, is
 an upper bound of the present gain (Minoux' lazy greedy). Bounds are renewed from the largest down

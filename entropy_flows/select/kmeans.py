@@ -56,7 +56,7 @@ class ClusterTurns(Ranking):
         self._turn = 0
 
     def best(self) -> tuple[int, float]:
-        """Return the farthest point of the cluster whose turn it is; one of copies alone misses it."""
+        """Return the farthest point of the cluster in turn; a cluster of copies misses its turn."""
         for _ in self._clusters:
             members = self._clusters[self._turn]
             self._turn = (self._turn + 1) % len(self._clusters)

@@ -1,4 +1,4 @@
-"""Selectors on a fixed pool: the cells at hand are the candidates, as many are chosen as asked for."""
+"""Selectors on a fixed pool: the cells at hand are the candidates."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     while there is budget:  take the next proposal c of the scorer
                             score(c) > threshold    accept c, add it to the data set
-                            otherwise               reject c, or stop if the others score no more     (1)
+                            otherwise               reject c, or stop as the best       (1)
 
 A `Scorer` says which candidate comes next and with what score. Most selectors take the candidate
 with the largest score (`ranking.Ranking`): they define `score` and `threshold` alone. `logdet`
@@ -45,7 +45,7 @@ class DataSet:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is in it yet."""
+        """Return whether the data set has no cell yet."""
         return all(stats.n == 0 for stats in self.statistics.values())
 
 
@@ -86,16 +86,16 @@ class Scorer(Protocol):
 
 
 class Selector(Params):
-    """Which selector chooses, and its limits. Base class of all selectors, with the loop.
+    """Base of all selectors: the parameters of the selection stage, and the loop that decides.
 
     A new selector is a subclass with fields of its own and a `score`; `docs/extending.md` shows
     one.
     """
 
     selector: str = ""
-    """Which selector, `logdet` if none is named: `logdet`, `greedy`, `farthest`, `kcentres`, `kmeans`, `committee`, `hybrid`,
-    `random`, `fps`, `cur`; the name of an entry point in the group `entropy_flows.selectors`; or
-    the import path of a class, such as "mypackage:Mine"."""
+    """Which selector, `logdet` if none is named: `logdet`, `greedy`, `farthest`, `kcentres`,
+    `kmeans`, `committee`, `hybrid`, `random`, `fps`, `cur`; the name of an entry point in the group
+    `entropy_flows.selectors`; or the import path of a class, such as "mypackage:Mine"."""
     theta_min: float | None = Field(1e-3, gt=0)
     """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any
     selector. None: there is no such limit, and greedy spends all of its budget; for comparing sets

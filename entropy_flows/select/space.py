@@ -1,6 +1,6 @@
 """Cells as points, and the distance of each to the nearest centre, while centres are added.
 
-    x = (q̄ − ⟨q̄⟩) / max(s, ⅒ max s),         d_i = min_c |x_i − x_c|                                (1)
+    x = (q̄ − ⟨q̄⟩) / max(s, ⅒ max s),         d_i = min_c |x_i − x_c|                           (1)
 
 A cell is one point, the mean fingerprint of its atoms: distances between sets of atoms would cost
 n² times as much and grow with the cell's size. Components are measured in the pool's own standard

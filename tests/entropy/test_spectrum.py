@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from entropy_flows.entropy import SufficientStatistics, spectrum
-from entropy_flows.entropy.spectrum import MOST_COLUMNS, TOLERANCE, Shifted, Spectrum, log_det
+from entropy_flows.entropy.spectrum import MAX_COLUMN_RATIO, TOLERANCE, Shifted, Spectrum, log_det
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_decomposed_anew_at_the_most_columns(mode, m, decompositions):
     assert decompositions == []
     for number, q in enumerate(cloud(3 * dim // m, 4, dim, seed=2)):
         statistics.gain(probe)
-        assert len(decompositions) == 1 + number // (1 + MOST_COLUMNS * dim // m)
+        assert len(decompositions) == 1 + number // (1 + MAX_COLUMN_RATIO * dim // m)
         statistics.add(q)
 
 

@@ -93,7 +93,7 @@ def test_thousands_of_acceptances_do_not_drift(mode, count, monkeypatch):
             gains = [exact_gain(cells[:number], probe, mode) for probe in probes]
             np.testing.assert_allclose(statistics.gains(probes), gains, rtol=0, atol=1e-9)
     columns = count * (3 if mode == "atom" else 1)
-    assert len(decompositions) < 1.3 * columns / (spectrum.MOST_COLUMNS * dim)
+    assert len(decompositions) < 1.3 * columns / (spectrum.MAX_COLUMN_RATIO * dim)
 
 
 @pytest.mark.parametrize("mode", ["atom", "config"])

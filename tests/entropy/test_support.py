@@ -165,7 +165,11 @@ def test_support_of_a_large_array_and_of_a_list():
         == [5, 7]
     )
     support = Support.empty(4).united(np.array([3, 1])).united(np.array([1]))
-    assert (support.components.tolist(), support.places(np.array([3])).tolist(), len(support)) == (
+    assert (
+        support.components.tolist(),
+        support.positions(np.array([3])).tolist(),
+        len(support),
+    ) == (
         [1, 3],
         [1],
         2,

@@ -2,8 +2,8 @@
 
 The loop (Wang, Rao and Zhu, arXiv 2605.20384, Algorithm 1):
 
-    explore    molecular dynamics on E_base - k S_local, towards environments that differ from each other
-    select     keep a snapshot only if it raises log det Σ of the whole data set's fingerprints
+    explore    molecular dynamics on E_base - k S_local, towards environments that differ
+    select     keep a snapshot only if it raises log det Σ of the data set's fingerprints
     refine     push near misses over the threshold on E_base - k log det Σ
     label      energies, forces and stresses from VASP or any atomate2 static Maker
     train      fine-tune the model on everything labelled so far

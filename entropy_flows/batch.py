@@ -1,4 +1,4 @@
-"""Many cells as tensors on one device: what the fingerprints, the batched models and the dynamics take.
+"""Many cells as tensors on one device, as fingerprints, batched models and dynamics take them.
 
 Atoms of all cells are numbered through. What does not change while the atoms move (species,
 lattices, the images that a neighbour search has to look at) is worked out once and shared by all
@@ -18,14 +18,14 @@ from torch import Tensor
 
 from entropy_flows.conventions import Array
 
-LEAST_VOLUME = 0.2
+MIN_VOLUME = 0.2
 """Å³ for each atom, several times less than hydrogen's at 10 TPa; environments of denser cells
 have no end.
 """
 
 
 class Cells:
-    """What stays while atoms move: B cells with n atoms in all.
+    """The part of a batch that stays while atoms move: B cells with n atoms in all.
 
     Attributes
     ----------
@@ -36,16 +36,19 @@ class Cells:
     lattice, pbc
         Lattice vectors (B, 3, 3) in Å, one a row, and which of them repeat (B, 3); on the CPU.
     device
-        Where positions are.
+        Device of the positions.
     cache
-        Of a neighbour search, by cutoff.
+        Lookup tables of a neighbour search, by cutoff.
     """
 
     def __init__(
         self, sizes: Sequence[int], numbers: Array, lattice: Array, pbc: Array, device: str
     ) -> None:
-        self.sizes, self.device = list(sizes), torch.device(device)
-        self.numbers, self.lattice, self.pbc = np.asarray(numbers, dtype=np.int64), lattice, pbc
+        self.sizes = list(sizes)
+        self.numbers = np.asarray(numbers, dtype=np.int64)
+        self.lattice = lattice
+        self.pbc = pbc
+        self.device = torch.device(device)
         self.cache: dict[float, Any] = {}
 
     def __len__(self) -> int:
@@ -77,40 +80,39 @@ class Cells:
         return torch.linalg.det(self.vectors).abs()
 
     def take(self, chosen: Sequence[int]) -> Cells:
-        """Some of the cells, in the order given."""
-        atoms = self.atoms(chosen)
+        """Return some of the cells, in the order given."""
+        numbers = self.numbers[self.atoms(chosen)]
         sizes = [self.sizes[index] for index in chosen]
-        kept = list(chosen)
-        return Cells(
-            sizes, self.numbers[atoms], self.lattice[kept], self.pbc[kept], str(self.device)
-        )
+        indices = list(chosen)
+        return Cells(sizes, numbers, self.lattice[indices], self.pbc[indices], str(self.device))
 
     def atoms(self, chosen: Sequence[int]) -> np.ndarray:
-        """Numbers of the atoms of some of the cells, cell by cell."""
-        parts = [np.arange(self.first[index], self.first[index + 1]) for index in chosen]
-        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+        """Return the numbers of the atoms of some of the cells, cell by cell."""
+        ranges = [np.arange(self.first[index], self.first[index + 1]) for index in chosen]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *ranges])
 
 
 class Batch:
-    """Cells and where their atoms are.
+    """Cells and the positions of their atoms.
 
     Attributes
     ----------
     cells
-        What stays.
+        Species and lattices.
     positions
-        (n, 3) in Å, float64, on the device of the cells; not necessarily inside the cells.
+        Positions (n, 3) in Å, float64, on the cells' device; not necessarily inside the cells.
     """
 
     def __init__(self, cells: Cells, positions: Tensor) -> None:
-        self.cells, self.positions = cells, positions
+        self.cells = cells
+        self.positions = positions
 
     def __len__(self) -> int:
         return len(self.cells)
 
     @classmethod
     def of(cls, structures: Sequence[Atoms], device: str = "cpu") -> Batch:
-        """Batch of ASE cells.
+        """Build a batch of ASE cells.
 
         Raises
         ------
@@ -131,17 +133,18 @@ class Batch:
         return cls(cells, torch.from_numpy(positions).to(cells.device))
 
     def at(self, positions: Tensor) -> Batch:
-        """The same cells with their atoms elsewhere."""
+        """Return the same cells with their atoms elsewhere."""
         return Batch(self.cells, positions)
 
     def take(self, chosen: Sequence[int]) -> Batch:
-        """Some of the cells, in the order given."""
+        """Return some of the cells, in the order given."""
         atoms = torch.from_numpy(self.cells.atoms(chosen)).to(self.positions.device)
         return Batch(self.cells.take(chosen), self.positions[atoms])
 
     def structures(self) -> list[Atoms]:
-        """As ASE cells."""
-        positions, cells = self.positions.detach().cpu().numpy(), self.cells
+        """Return the batch as ASE cells."""
+        cells = self.cells
+        positions = self.positions.detach().cpu().numpy()
         spans = zip(cells.first, cells.first[1:], strict=False)
         return [
             Atoms(
@@ -157,7 +160,8 @@ class Batch:
 def _check(atoms: Atoms) -> None:
     if len(atoms) == 0:
         raise ValueError("a cell with 0 atoms has no environments; at least 1 atom is needed")
-    positions, cell = atoms.positions, np.asarray(atoms.cell[:], dtype=float)
+    positions = atoms.positions
+    cell = np.asarray(atoms.cell[:], dtype=float)
     if not np.isfinite(positions).all():
         worst = int(np.argmin(np.isfinite(positions).all(axis=1)))
         raise ValueError(
@@ -166,15 +170,15 @@ def _check(atoms: Atoms) -> None:
     if not np.isfinite(cell).all():
         raise ValueError(f"cell vectors are {cell.tolist()}; they must be finite")
     periodic = cell[atoms.pbc]
-    volume = float(
-        np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))
-    )  # or area, or length; 1 for a molecule
+    # an area or a length where fewer vectors repeat, 1 for a molecule
+    volume = float(np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0)))
     if not volume > 1e-6 * float(np.prod(np.linalg.norm(periodic, axis=1))):
         raise ValueError(
-            f"the periodic vectors of cell {cell.tolist()} span a volume of {volume:g}; it must be positive"
+            f"the periodic vectors of cell {cell.tolist()} span a volume of {volume:g}; "
+            f"it must be positive"
         )
-    if atoms.pbc.all() and volume < LEAST_VOLUME * len(atoms):
+    if atoms.pbc.all() and volume < MIN_VOLUME * len(atoms):
         raise ValueError(
             f"{len(atoms)} atoms in {volume:.3g} Å³ are {volume / len(atoms):.2g} Å³ for each; "
-            f"at least {LEAST_VOLUME:g} is expected"
+            f"at least {MIN_VOLUME:g} is expected"
         )

@@ -1,18 +1,18 @@
 """Units, signs and shapes of the whole package, in one place.
 
-========  ==========================================  ============================================================
-quantity  unit                                        shape and sign
-========  ==========================================  ============================================================
-length    Å                                           positions (n_atoms, 3)
+========  ===================  ==================================================================
+quantity  unit                 shape and sign
+========  ===================  ==================================================================
+length    Å                    positions (n_atoms, 3)
 energy    eV
-force     eV/Å                                        (n_atoms, 3), minus the gradient of the energy
-stress    eV/Å³                                       (3, 3) or Voigt (6,) in the order xx yy zz yz xz xy;
-                                                      ASE's sign, σ = (1/V) ∂E/∂ε: a compressed
-                                                      solid is negative
-strain    1                                           r → (1 + ε) r for atoms and cell alike
-pressure  eV/Å³; GPa only in what people read         P = −tr σ / 3: a compressed solid is positive
+force     eV/Å                 (n_atoms, 3), minus the gradient of the energy
+stress    eV/Å³                (3, 3) or Voigt (6,) in the order xx yy zz yz xz xy; ASE's sign,
+                               σ = (1/V) ∂E/∂ε: a compressed solid is negative
+strain    1                    r → (1 + ε) r for atoms and cell alike
+pressure  eV/Å³; GPa only in   P = −tr σ / 3: a compressed solid is positive
+          what people read
 time      fs
-========  ==========================================  ============================================================
+========  ===================  ==================================================================
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ROWS, _COLUMNS = (list(axis) for axis in zip(*VOIGT, strict=True))
 
 
 def to_voigt(stress: ArrayLike) -> Array:
-    """Voigt components (6,) of a (3, 3) stress; the two halves of the off-diagonal are averaged."""
+    """Return the Voigt components (6,) of a (3, 3) stress, averaging its off-diagonal halves."""
     matrix = np.asarray(stress, dtype=float)
     if matrix.shape != (3, 3):
         raise ValueError(f"a stress matrix has shape (3, 3), not {matrix.shape}")
@@ -44,7 +44,7 @@ def to_voigt(stress: ArrayLike) -> Array:
 
 
 def to_matrix(voigt: ArrayLike) -> Array:
-    """Symmetric (3, 3) stress from Voigt components (6,)."""
+    """Build the symmetric (3, 3) stress from Voigt components (6,)."""
     components = np.asarray(voigt, dtype=float)
     if components.shape != (6,):
         raise ValueError(f"Voigt components have shape (6,), not {components.shape}")
@@ -55,7 +55,7 @@ def to_matrix(voigt: ArrayLike) -> Array:
 
 
 def stress_from_vasp(kilobar: ArrayLike) -> Array:
-    """Stress (3, 3) in eV/Å³ from VASP's (3, 3) in kBar, whose sign is the opposite one."""
+    """Return the stress (3, 3) in eV/Å³ from VASP's in kBar, whose sign is the opposite one."""
     matrix = np.asarray(kilobar, dtype=float)
     if matrix.shape != (3, 3):
         raise ValueError(f"a stress matrix has shape (3, 3), not {matrix.shape}")
@@ -63,7 +63,7 @@ def stress_from_vasp(kilobar: ArrayLike) -> Array:
 
 
 def pressure(stress: ArrayLike) -> float:
-    """Pressure in eV/Å³ of a stress given as (3, 3) or Voigt (6,)."""
+    """Return the pressure in eV/Å³ of a stress given as (3, 3) or Voigt (6,)."""
     array = np.asarray(stress, dtype=float)
     matrix = to_matrix(array) if array.shape == (6,) else array
     return -float(np.trace(matrix)) / 3

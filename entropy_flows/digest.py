@@ -18,14 +18,14 @@ from typing import Any
 
 
 def digest(content: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """SHA-256 of plain data, in hex.
+    """Return the SHA-256 of plain data, in hex.
 
     Parameters
     ----------
     content
         Mappings with text as keys, sequences, texts, numbers, None, dates, bytes.
     default
-        Plain data for any other value; None refuses it.
+        Function that returns plain data for any other value; None refuses it.
 
     Raises
     ------
@@ -45,13 +45,14 @@ def file_sha256(path: str | Path) -> str:
 def bytes_sha256(content: bytes | Iterable[bytes]) -> str:
     """Return the SHA-256 of bytes, or of several strings of bytes one after the other, in hex."""
     checksum = hashlib.sha256()
-    for chunk in [content] if isinstance(content, bytes) else content:
+    chunks = [content] if isinstance(content, bytes) else content
+    for chunk in chunks:
         checksum.update(chunk)
     return checksum.hexdigest()
 
 
 def _plain(value: Any) -> Any:
-    """A date or bytes as JSON."""
+    """Return a date or bytes as JSON."""
     if isinstance(value, datetime):
         utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return {"$date": utc.isoformat(timespec="milliseconds")}

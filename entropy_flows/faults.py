@@ -1,4 +1,4 @@
-"""Whose fault an error is, and how a process is asked to end.
+"""Tell faults of the machine from failures of a calculation, and end a process that is asked to.
 
 A stage that fails for a reason of its own leaves a row; a machine that fails (its database, disk,
 memory, queue) leaves nothing, and the job is run again elsewhere. SIGTERM, which a queue sends
@@ -147,7 +147,7 @@ def is_machine_fault(error: BaseException) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error, or one that it was raised from, says that the memory did not suffice."""
+    """Tell whether an error, or one that it was raised from, is about too little memory."""
     return any(_is_out_of_memory(each) for each in _with_causes(error))
 
 
@@ -160,7 +160,7 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_fault(error: BaseException) -> bool:
-    """One error, without its causes."""
+    """Tell whether one error, without its causes, is the machine's."""
     if isinstance(
         error, (MachineError, MemoryError, ImportError, ConnectionError, socket.gaierror)
     ):
@@ -183,27 +183,25 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _loaded(module: str, *names: str) -> tuple[type[BaseException], ...]:
-    """Classes of a module that somebody has imported; none of one that nobody has."""
+    """Return classes of a module that somebody has imported; none of any other module."""
     namespace = sys.modules.get(module)
     return tuple(getattr(namespace, name) for name in names if hasattr(namespace, name))
 
 
 def _is_servers(error: Any) -> bool:
-    """Whether a database's answer is about the server or the connection, not about what it was asked."""
-    if error.has_error_label("RetryableWriteError") or error.has_error_label(
-        "TransientTransactionError"
-    ):
+    """Tell whether a database's error is about the server or the connection, not the request."""
+    labels = ("RetryableWriteError", "TransientTransactionError")
+    if any(error.has_error_label(label) for label in labels):
         return True
     details = getattr(error, "details", None) or {}
     writes = [write.get("code") for write in details.get("writeErrors", ())]
     concerns = details.get("writeConcernErrors")
-    return bool(concerns) or any(
-        code in SERVER_CODES for code in (getattr(error, "code", None), *writes)
-    )
+    codes = {getattr(error, "code", None), *writes}
+    return bool(concerns) or not codes.isdisjoint(SERVER_CODES)
 
 
 class _Request:
-    """Whether the process was asked to end, and how many blocks want to save before it does."""
+    """State of the request to end, and the number of blocks that save before the process does."""
 
     asked = False
     holding = 0
@@ -211,11 +209,15 @@ class _Request:
 
 @contextmanager
 def handle_sigterm() -> Iterator[None]:
-    """Raise `Terminated` in the block when SIGTERM arrives; in the main thread only, where signals arrive."""
+    """Raise `Terminated` in the block when SIGTERM arrives.
+
+    Nothing is done outside the main thread, where no signals arrive.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _Request.asked, _Request.holding = False, 0
+    _Request.asked = False
+    _Request.holding = 0
     before = signal.signal(signal.SIGTERM, _answer)
     try:
         yield
@@ -226,7 +228,10 @@ def handle_sigterm() -> Iterator[None]:
 
 @contextmanager
 def defer_sigterm() -> Iterator[None]:
-    """In the block SIGTERM only makes `termination_asked` true: the block saves and raises `Terminated` itself."""
+    """Let SIGTERM only make `termination_asked` true in the block.
+
+    The block saves and raises `Terminated` itself.
+    """
     _Request.holding += 1
     try:
         yield
@@ -235,7 +240,7 @@ def defer_sigterm() -> Iterator[None]:
 
 
 def termination_asked() -> bool:
-    """Whether SIGTERM has arrived since the running job began."""
+    """Tell whether SIGTERM has arrived since the running job began."""
     return _Request.asked
 
 

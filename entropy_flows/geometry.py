@@ -16,7 +16,7 @@ from entropy_flows.neighbors import neighbors
 
 
 def shortest_distance(atoms: Atoms) -> tuple[float, float]:
-    """Shortest interatomic distance: in Å, and as the smallest fraction of the sum of covalent radii.
+    """Return the shortest distance: in Å, and as the smallest fraction of covalent radii's sum.
 
     Periodic images of an atom itself count. (inf, inf) if no pair is closer than the largest sum of
     radii plus 2 Å.
@@ -26,20 +26,20 @@ def shortest_distance(atoms: Atoms) -> tuple[float, float]:
 
 
 def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
-    """`shortest_distance` of each cell (B,), on the batch's device."""
+    """Return `shortest_distance` of each cell (B,), on the batch's device."""
     radii = torch.from_numpy(covalent_radii[batch.cells.numbers]).to(batch.positions.device)
     pairs = neighbors(batch, 2 * float(radii.max()) + 2.0)
     d = pairs.vectors.norm(dim=1)
     ratio = d / (radii[pairs.centers] + radii[pairs.members])
     nothing = d.new_full((len(batch),), torch.inf)
     owner = batch.cells.owner[pairs.centers]
-    return nothing.scatter_reduce(0, owner, d, "amin"), nothing.scatter_reduce(
-        0, owner, ratio, "amin"
-    )
+    distances = nothing.scatter_reduce(0, owner, d, "amin")
+    ratios = nothing.scatter_reduce(0, owner, ratio, "amin")
+    return distances, ratios
 
 
 def to_atoms(structure: Structure) -> Atoms:
-    """pymatgen → ASE: species, positions, cell and initial magnetic moments, nothing else."""
+    """Convert pymatgen's cell to ASE's: species, positions, cell and initial moments only."""
     return Atoms(
         numbers=structure.atomic_numbers,
         positions=structure.cart_coords,
@@ -50,7 +50,7 @@ def to_atoms(structure: Structure) -> Atoms:
 
 
 def to_structure(atoms: Atoms) -> Structure:
-    """ASE → pymatgen, positions as they are (not wrapped), with initial magnetic moments if there are any.
+    """Convert ASE's cell to pymatgen's: positions not wrapped, with initial moments if any.
 
     Raises
     ------
@@ -65,15 +65,15 @@ def to_structure(atoms: Atoms) -> Structure:
 
 
 def rescaled(atoms: Atoms, volume_per_atom: float) -> Atoms:
-    """Copy of a cell at another density: cell and positions scaled alike, the shape and all angles kept.
+    """Copy a cell to another density: cell and positions are scaled alike, angles stay.
 
     Parameters
     ----------
     atoms
-        With cell vectors; not changed. A calculator's results are not taken along: they are of the
-        old density.
+        The cell, with cell vectors; it is not changed. A calculator's results are not taken along:
+        they are of the old density.
     volume_per_atom
-        Å³.
+        New volume per atom (Å³).
 
     Raises
     ------
@@ -100,7 +100,7 @@ def scaled_to_volume(atoms: Atoms, volume: float) -> Atoms:
 
 
 def cell_hash(structure: Structure) -> str:
-    """SHA-256 of a cell as it stands: equal for equal calculations, whatever the campaign they are for.
+    """Return the SHA-256 of a cell as it stands: equal for equal calculations in any campaign.
 
     Lattice vectors to 1e-6 Å, then the species and the fractional coordinates, modulo 1 and to
     1e-8, in their order; then the initial magnetic moments to 1e-6 μ_B, if there are any, since

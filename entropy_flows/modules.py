@@ -1,4 +1,4 @@
-"""Modules that lie beside a campaign file: importable for its commands and its jobs, and for no other campaign's."""
+"""Modules that lie beside a campaign file, importable for its commands and jobs alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def lies_beside(module: str, folder: Path) -> bool:
-    """Whether a module, or the package it is in, lies in a folder; nothing is imported."""
+    """Tell whether a module, or its package, lies in a folder; nothing is imported."""
     top = module.partition(".")[0]
     return (folder / f"{top}.py").is_file() or any((folder / top).glob("*.py"))
 
 
 def is_installed(module: str) -> bool:
-    """Whether Python finds the package that a module is in; nothing is imported."""
+    """Tell whether Python finds the package that a module is in; nothing is imported."""
     top = module.partition(".")[0]
     return top in sys.modules or importlib.util.find_spec(top) is not None
 
@@ -27,12 +27,13 @@ class _Current:
 
 
 def use_folder(folder: str | Path | None) -> None:
-    """Make the modules of a folder importable, behind all that is installed, and those of the folder before no longer.
+    """Make the modules of a folder importable, and those of the folder before no longer.
 
     Parameters
     ----------
     folder
-        Where a campaign's modules lie; None if it has none. A process may run jobs of several
+        Folder of a campaign's modules, which come after all that is installed; None if it has
+        none. A process may run jobs of several
         campaigns, whose modules may have one name: what was imported from the folder before is
         forgotten.
     """

@@ -1,6 +1,6 @@
 """Collinear magnetic moments of atoms: one number (μ_B) an atom, along one axis for the whole cell.
 
-    initial   where a spin-polarised calculation starts: a property of the cell, from the seed to the label
+    initial   where a spin-polarised calculation starts: a property of the cell
     final     what it ends with: a property of the label
 
 pymatgen keeps initial moments as the site property `magmom`, ASE as
@@ -28,7 +28,7 @@ _SAME_AXIS = 1e-3
 
 
 def collinear(values: Iterable[Any]) -> Array:
-    """Moments along their common axis.
+    """Return moments along their common axis.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ def collinear(values: Iterable[Any]) -> Array:
     if off.max() > _SAME_AXIS:
         worst = int(np.argmax(off))
         raise ValueError(
-            f"magnetic moments are not collinear: atom {worst} has {vectors[worst].tolist()} μ_B, which is not along "
-            f"{np.round(axis, 3).tolist()}; only collinear moments are carried"
+            f"magnetic moments are not collinear: atom {worst} has {vectors[worst].tolist()} μ_B, "
+            f"which is not along {np.round(axis, 3).tolist()}; only collinear moments are carried"
         )
     return along + 0.0
 
 
 def _as_row(value: Any, index: int) -> Array:
-    """One atom's moment as an array of one or three numbers."""
+    """Return one atom's moment as an array of one or three numbers."""
     given = 0.0 if value is None else getattr(value, "global_moment", value)
     try:
         row = np.atleast_1d(np.asarray(given, dtype=float))
@@ -81,7 +81,7 @@ def _as_row(value: Any, index: int) -> Array:
 
 
 def _along_nothing(row: Array, index: int) -> Array:
-    """The zero vector for an atom without a moment among atoms with vectors."""
+    """Return the zero vector for an atom without a moment among atoms with vectors."""
     if row[0] != 0:
         raise ValueError(
             f"magnetic moment of atom {index} is the number {row[0]:g}, those of others are vectors"
@@ -90,7 +90,7 @@ def _along_nothing(row: Array, index: int) -> Array:
 
 
 def moments_of(structure: Structure) -> Array | None:
-    """Initial moments (n,) of a cell in μ_B; None if it has none.
+    """Return the initial moments (n,) of a cell in μ_B; None if it has none.
 
     Atoms without one, in a cell where others have one, have 0.
     """
@@ -107,7 +107,7 @@ def set_moments(structure: Structure, moments: Array | None) -> None:
 
 
 def species_of(structure: Structure) -> list[str]:
-    """Element and oxidation state of each atom, such as "Fe2+"; the element alone where there is no state."""
+    """Return element and oxidation state of each atom, such as "Fe2+", or the element alone."""
     from pymatgen.core import Species
 
     names = []
@@ -120,25 +120,21 @@ def species_of(structure: Structure) -> list[str]:
 
 
 def moments_by_species(structure: Structure, table: Mapping[str, float], other: float) -> Array:
-    """Moments (n,) by oxidation state ("Fe2+"), else by element ("Fe"), else `other`, in μ_B."""
+    """Look up moments (n,) by oxidation state ("Fe2+"), else by element, else `other`, in μ_B."""
     symbols = [site.specie.symbol for site in structure]
     names = zip(species_of(structure), symbols, strict=True)
     return np.array([float(table.get(name, table.get(symbol, other))) for name, symbol in names])
 
 
 def summary(structure: Structure) -> str:
-    """Moments in a few words, such as "Ni 2×+2 2×-2, O 4×0"; "" for a cell that has none."""
+    """Describe moments in a few words, such as "Ni 2×+2 2×-2, O 4×0"; "" for a cell without."""
     moments = moments_of(structure)
     if moments is None:
         return ""
-    counts = Counter(
-        zip((site.specie.symbol for site in structure), np.round(moments, 2) + 0.0, strict=True)
-    )
+    symbols = [site.specie.symbol for site in structure]
+    counts = Counter(zip(symbols, np.round(moments, 2) + 0.0, strict=True))
     by_element: dict[str, list[str]] = {}
-    for (symbol, moment), count in sorted(
-        counts.items(), key=lambda item: (item[0][0], -item[0][1])
-    ):
-        by_element.setdefault(symbol, []).append(
-            f"{count}×{moment:+.3g}" if moment else f"{count}×0"
-        )
-    return ", ".join(f"{symbol} {' '.join(parts)}" for symbol, parts in by_element.items())
+    for symbol, moment in sorted(counts, key=lambda pair: (pair[0], -pair[1])):
+        value = f"{moment:+.3g}" if moment else "0"
+        by_element.setdefault(symbol, []).append(f"{counts[symbol, moment]}×{value}")
+    return ", ".join(f"{symbol} {' '.join(words)}" for symbol, words in by_element.items())

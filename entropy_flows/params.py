@@ -11,9 +11,9 @@ from entropy_flows.spelling import did_you_mean
 from entropy_flows.yaml_text import shortened
 
 MAX_PROBLEMS = 6
-"""Told of one file."""
+"""Problems that the message about one file names."""
 MAX_CHARACTERS = 1400
-"""Of a message: with the file's name and a last word, less than a screen of 24 lines of 80."""
+"""Longest message: with the file's name and a last word, less than a screen of 24 lines of 80."""
 
 
 class Params(BaseModel):
@@ -39,15 +39,14 @@ class Params(BaseModel):
     def _suggest_known_keys(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        data = {
-            key: value for key, value in data.items() if not str(key).startswith("@")
-        }  # monty's class tags
+        keys = [field.alias or name for name, field in cls.model_fields.items()]
+        # without monty's class tags
+        data = {key: value for key, value in data.items() if not str(key).startswith("@")}
         for key in data:
             if key in cls.renamed:
                 raise ValueError(f"'{key}' is called '{cls.renamed[key]}' now")
-            if key not in known and key not in cls.model_fields:
-                hint = did_you_mean(str(key), known) or f"; known keys: {', '.join(known)}"
+            if key not in keys and key not in cls.model_fields:
+                hint = did_you_mean(str(key), keys) or f"; known keys: {', '.join(keys)}"
                 raise ValueError(f"unknown key '{shortened(str(key))}'{hint}")
         return data
 
@@ -63,12 +62,14 @@ class Params(BaseModel):
 
 
 def one_line(err: ValueError) -> str:
-    """What is wrong with settings, in one line of at most a screen: where, what was found, what was expected.
+    """Describe what is wrong with parameters, in one line of at most a screen.
+
+    It says where it is, what was found and what was expected.
 
     Parameters
     ----------
     err
-        Pydantic's, or any other, which is told as it is.
+        Pydantic's error, or any other, whose message is taken as it is.
     """
     if not isinstance(err, ValidationError):
         return screenful(str(err))
@@ -87,12 +88,12 @@ def one_line(err: ValueError) -> str:
 
 
 def screenful(text: str) -> str:
-    """A message in one printable line, cut off where it would fill more than a screen."""
+    """Return a message in one printable line, cut off where it would fill more than a screen."""
     return shortened(text, MAX_CHARACTERS)
 
 
 def _input(item: Any) -> str:
-    """What one of pydantic's errors was about, as far as it helps."""
+    """Return the value that one of pydantic's errors was about, as far as it helps."""
     value = item.get("input")
     if item["type"] == "value_error" or isinstance(value, dict):
         return ""
@@ -109,8 +110,9 @@ def _is_word(item: Any) -> bool:
 
 
 def _expected(item: Any) -> str:
-    """What one of pydantic's errors says was expected, in a YAML file's words."""
-    kind, value = item["type"], item.get("input")
+    """Return what one of pydantic's errors says was expected, in a YAML file's words."""
+    kind = item["type"]
+    value = item.get("input")
     if kind in ("tuple_type", "list_type"):
         scalar = isinstance(value, str | int | float)
         return (

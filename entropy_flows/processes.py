@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent, even a killed one, and what only one process may use at a time."""
+"""Child processes that end with their parent, even a killed one, and locks between processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def dies_with_parent(number: int = signal.SIGKILL) -> Callable[[], None] | None:
-    """A `preexec_fn` that has the kernel send a signal to the child when its parent dies; None where it cannot."""
+    """Return a `preexec_fn` that has the kernel signal the child when its parent dies.
+
+    None where the kernel cannot.
+    """
     if _LIBC is None:
         return None
     parent = os.getpid()
@@ -53,7 +56,7 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: object, patience: float) -> Iterator[int]:
+def locked(path: Path, title: object, patience: float) -> Iterator[int]:
     """Hold a file's lock; the kernel lets go of it when this process ends, however it ends.
 
     A disk that knows no locks is used without, with a warning.
@@ -62,8 +65,8 @@ def locked(path: Path, what: object, patience: float) -> Iterator[int]:
     ----------
     path
         The file; made if missing, with its folder.
-    what
-        What it stands for, for the error.
+    title
+        What the lock is of, for the error.
     patience
         Seconds to wait for another process that holds it.
 
@@ -88,7 +91,7 @@ def locked(path: Path, what: object, patience: float) -> Iterator[int]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise MachineError(
-                        f"{what} is in use by another process ({path}, waited {patience:.0f} s)"
+                        f"{title} is in use by another process ({path}, waited {patience:.0f} s)"
                     ) from None
                 time.sleep(0.2)
             except OSError as err:
@@ -100,7 +103,10 @@ def locked(path: Path, what: object, patience: float) -> Iterator[int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process, on this machine or on one that shares the disk's locks, holds a file's lock."""
+    """Tell whether a living process holds a file's lock.
+
+    It may be of this machine, or of one that shares the disk's locks.
+    """
     try:
         with path.open("a") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,17 +118,20 @@ def is_locked(path: Path) -> bool:
 
 
 def process_name() -> str:
-    """Name of this process, which no other one has, on any machine or at any time: machine, number and start."""
+    """Return the name of this process: machine, number and start.
+
+    No other process has it, on any machine or at any time.
+    """
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid()) or 0}"
 
 
 def has_ended(name: str) -> bool:
-    """Whether a process of this machine has ended.
+    """Tell whether a process of this machine has ended.
 
     Parameters
     ----------
     name
-        What `process_name` said in it.
+        Name that `process_name` has returned in it.
 
     Returns
     -------
@@ -136,7 +145,7 @@ def has_ended(name: str) -> bool:
 
 @cache
 def _machine() -> str:
-    """Digest of host, boot and process namespace: where a process number means a process."""
+    """Return a digest of host, boot and process namespace, within which numbers are unique."""
     facts = [socket.gethostname()]
     with contextlib.suppress(OSError):  # there is no /proc
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -145,10 +154,14 @@ def _machine() -> str:
 
 
 def _started(number: int) -> int | None:
-    """When a process started, in clock ticks since the boot; 1 where that is not told; None if there is none."""
+    """Return when a process started, in clock ticks since the boot.
+
+    1 where the system does not say; None if there is no such process.
+    """
     try:
         state, *fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-        return None if state in "ZX" else int(fields[18])  # a zombie does nothing any more
+        # a zombie does nothing any more
+        return None if state in "ZX" else int(fields[18])
     except OSError:
         pass
     if Path("/proc/self/stat").exists():

@@ -1,4 +1,4 @@
-"""Where things are on this machine: the only reader of the environment and of ~/.entropy_flows.yaml.
+"""Settings of this machine: the only reader of the environment and of ~/.entropy_flows.yaml.
 
 Credentials belong in ENTROPY_FLOWS_URI or in a settings file that only its owner can read; they are
 never written into a job, a log or a report.
@@ -22,7 +22,7 @@ from pydantic_settings import (
 from entropy_flows.yaml_text import read_yaml, shortened
 
 MAX_PROBLEMS = 6
-"""Told of one file."""
+"""Problems that the message about one file names."""
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 
 
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
+        """Read the environment, then the file: the environment wins."""
         path = Path(
             os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")
         ).expanduser()
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once.
+    """Return the settings of this process, read once.
 
     Raises
     ------
@@ -103,13 +103,16 @@ def settings() -> Settings:
 
 
 def variable(name: str) -> str:
-    """An environment variable that a command was given the name of, such as one with another database's URI.
+    """Return an environment variable whose name a command was given.
+
+    Another database's URI is given in this way, so that it is in no shell's history.
 
     Raises
     ------
     ValueError
         If it is not set.
     """
-    if not (value := os.environ.get(name)):
+    value = os.environ.get(name)
+    if not value:
         raise ValueError(f"the environment variable {name} is not set")
     return value

@@ -1,4 +1,4 @@
-"""Seeds with a vacuum: slabs, wires, molecules and clusters, which have no volume that a pressure could change.
+"""Seeds with a vacuum: slabs, wires, molecules and clusters, whose volume no pressure can change.
 
 Two atoms touch if they are no farther apart than the sum of their van der Waals radii and `GAP`. A
 crystal, also a layered or molecular one, is connected in this way along three directions; what
@@ -19,14 +19,17 @@ from ase.neighborlist import primitive_neighbor_list
 from entropy_flows.conventions import Array
 
 GAP = 2.0
-"""Å beyond van der Waals contact. The largest distances between neighbours in crystals at zero pressure, of solid
-hydrogen and helium, exceed the contact by about 1 Å; slabs are made with a vacuum of 8 Å and more."""
+"""Distance beyond van der Waals contact (Å) at which atoms still touch.
+
+The largest distances between neighbours in crystals at zero pressure, of solid hydrogen and helium,
+exceed the contact by about 1 Å. Slabs are made with a vacuum of 8 Å and more.
+"""
 KINDS = ("a molecule or cluster", "a wire", "a slab")
 
 
 @dataclass(frozen=True)
 class Vacuum:
-    """Of a cell that is not connected along all three directions."""
+    """The vacuum of a cell that is not connected along all three directions."""
 
     kind: str
     """What the cell holds."""
@@ -41,7 +44,7 @@ class Vacuum:
 
 
 def vacuum_of(atoms: Atoms) -> Vacuum | None:
-    """The vacuum in a periodic cell; None for a crystal."""
+    """Find the vacuum in a periodic cell; None for a crystal."""
     directions = _connected_directions(atoms)
     if directions == 3:
         return None
@@ -49,7 +52,10 @@ def vacuum_of(atoms: Atoms) -> Vacuum | None:
 
 
 def _connected_directions(atoms: Atoms) -> int:
-    """Rank of the lattice vectors along which contacts lead from an atom to its image, in the best connected part."""
+    """Return in how many directions a cell is connected: the largest rank of its components.
+
+    The rank is that of the lattice vectors along which contacts lead from an atom to its image.
+    """
     touching = _radii(atoms.numbers) + GAP / 2
     first, second, shifts = primitive_neighbor_list(
         "ijS",
@@ -73,11 +79,13 @@ def _connected_directions(atoms: Atoms) -> int:
         while stack:
             i = stack.pop()
             for j, shift in neighbours[i]:
-                there = image[i] + shift
+                image_of_j = image[i] + shift
                 if j not in image:
-                    image[j] = there
+                    image[j] = image_of_j
                     stack.append(j)
-                elif (loop := there - image[j]).any():
+                    continue
+                loop = image_of_j - image[j]
+                if loop.any():
                     loops.add(tuple(loop.tolist()))
         if loops:
             best = max(best, int(np.linalg.matrix_rank(np.array(sorted(loops)))))
@@ -85,17 +93,19 @@ def _connected_directions(atoms: Atoms) -> int:
 
 
 def _radii(numbers: Array) -> Array:
-    """Van der Waals radii (Å) by Alvarez (2013); of elements without one, the covalent radius and 0.8 Å."""
+    """Return van der Waals radii (Å) by Alvarez (2013), else the covalent radius and 0.8 Å."""
     table = np.full(len(covalent_radii), np.nan)
     table[: len(vdw_radii)] = vdw_radii[: len(table)]
-    found = table[numbers]
-    return np.where(np.isfinite(found), found, covalent_radii[numbers] + 0.8)
+    radii = table[numbers]
+    return np.where(np.isfinite(radii), radii, covalent_radii[numbers] + 0.8)
 
 
 def _largest_gap(atoms: Atoms, axis: int) -> float:
-    """Largest distance (Å) between neighbouring planes of atoms, along the normal to the other two lattice vectors."""
-    height = atoms.get_volume() / np.linalg.norm(
-        np.cross(*np.delete(atoms.cell.array, axis, axis=0))
-    )
+    """Return the largest distance (Å) between neighbouring planes of atoms.
+
+    It is taken along the normal to the other two lattice vectors.
+    """
+    others = np.delete(atoms.cell.array, axis, axis=0)
+    height = atoms.get_volume() / np.linalg.norm(np.cross(*others))
     fractions = np.sort(atoms.get_scaled_positions(wrap=True)[:, axis])
     return float(height * np.diff(np.append(fractions, fractions[0] + 1)).max())

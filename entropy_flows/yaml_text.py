@@ -1,4 +1,4 @@
-"""YAML that people write: read with limits, so that whatever is in a file is an error of one line, at once.
+"""YAML that people write, read with limits: whatever is wrong is an error of one line, at once.
 
 A file is plain values: text, numbers, true and false, null, lists and mappings with text as keys.
 What YAML has beside (tags of programs' types, dates, sets), what MongoDB cannot hold (integers
@@ -17,11 +17,11 @@ from typing import Any
 import yaml
 
 MAX_BYTES = 2**20
-"""Of a file."""
+"""Largest file."""
 MAX_DEPTH = 40
-"""Lists and mappings within one another."""
+"""Deepest nesting of lists and mappings."""
 MAX_VALUES = 100_000
-"""Values in a file, each alias counted as what it stands for."""
+"""Most values in a file, each alias counted as what it stands for."""
 MAX_INTEGER = 2**63
 _PLAIN = tuple(
     f"tag:yaml.org,2002:{name}"
@@ -70,7 +70,7 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file.
+    """Read a YAML file.
 
     Raises
     ------
@@ -83,9 +83,11 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(
             f"{path} does not exist" if not path.exists() else f"{path} is no regular file"
         )
-    if (size := path.stat().st_size) > MAX_BYTES:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        limit = MAX_BYTES / 2**20
         raise ValueError(
-            f"{path} has {size / 2**20:.1f} MiB; a file of settings has at most {MAX_BYTES / 2**20:.0f}"
+            f"{path} has {size / 2**20:.1f} MiB; a file of settings has at most {limit:.0f}"
         )
     try:
         data = path.read_bytes()
@@ -98,7 +100,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """The content of a text in YAML, such as an option's.
+    """Parse a text in YAML, such as an option's.
 
     Raises
     ------
@@ -114,8 +116,8 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        said = ", ".join(part for part in (err.context, err.problem) if part)
-        raise ValueError(f"{where}{shortened(said, 200)}") from None
+        message = ", ".join(text for text in (err.context, err.problem) if text)
+        raise ValueError(f"{where}{shortened(message, 200)}") from None
     except yaml.reader.ReaderError as err:
         raise ValueError(
             f"character {err.position + 1}: a control character, which no text has"
@@ -125,7 +127,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_option(name: str, text: str) -> Any:
-    """The value of a command's option, as YAML reads it; a ValueError that names the option."""
+    """Parse the value of a command's option; a ValueError names the option."""
     try:
         return parse_yaml(text)
     except ValueError as err:
@@ -133,7 +135,7 @@ def parse_option(name: str, text: str) -> Any:
 
 
 def shortened(text: str, limit: int = 60) -> str:
-    """A text in one line that can be printed, cut off at a number of characters."""
+    """Return a text in one line that can be printed, cut off at a number of characters."""
     line = "".join(
         c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text[: 4 * limit].split())
     )
@@ -141,7 +143,7 @@ def shortened(text: str, limit: int = 60) -> str:
 
 
 def _decoded(data: bytes) -> str:
-    """UTF-8, with or without its mark at the beginning."""
+    """Decode UTF-8, with or without its mark at the beginning."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4096]:
         raise ValueError("it is UTF-16 or no text; save it as UTF-8")
     try:
@@ -154,7 +156,10 @@ def _decoded(data: bytes) -> str:
 
 
 def _check_size(events: Iterator[yaml.Event]) -> None:
-    """Refuse what is nested too deeply, or stands for too many values; recursion and memory do not grow with it."""
+    """Refuse what is nested too deeply, or stands for too many values.
+
+    Neither recursion nor memory grows with what is refused.
+    """
     sizes: dict[str, int] = {}
     stack: list[tuple[str | None, int]] = []
     count = 0
@@ -200,7 +205,7 @@ def _check_scalar(value: Any, node: yaml.ScalarNode) -> None:
 
 
 def _kind(node: yaml.Node) -> str:
-    """What YAML takes a value for."""
+    """Return what YAML takes a value for."""
     name = node.tag.removeprefix("tag:yaml.org,2002:")
     if name == "timestamp" and isinstance(node, yaml.ScalarNode):
         return f"the date {shortened(node.value)} (without quotes)"

@@ -56,7 +56,7 @@ def test_equals_ase(name, cutoff):
 
 @pytest.mark.parametrize("chunk", [2**24, 3000, 1])
 def test_a_batch_is_its_cells(chunk, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(module, "MAX_DISTANCES", chunk)
     cells = list(CELLS.values()) * 2
     batch = Batch.of(cells)
     for which, pairs in enumerate(paths(batch, 2.9, itself=True)):

@@ -78,7 +78,7 @@ class AdmitMaker(StageMaker):
 
 def _entries(doc: AscendDoc, element: str, fingerprint: Fingerprint) -> Iterator[Entry]:
     """Yield a search's cells as they enter the ledger."""
-    source = {name: getattr(doc, name) for name in ("window", "mode", "part", "r_core")}
+    source = {name: getattr(doc, name) for name in ("window", "mode", "repeat", "r_core")}
     source["phase"] = f"window {doc.window}, per {doc.mode}"
     for start in range(0, len(doc.trajectories), FINGERPRINT_BATCH):
         rows = doc.trajectories[start : start + FINGERPRINT_BATCH]
@@ -108,7 +108,7 @@ def _as_selection(doc: AscendDoc, before: dict[str, float], after: dict[str, flo
         iteration=doc.iteration,
         candidates=doc.tried + doc.bootstrap,
         accepted=len(doc.trajectories),
-        near=0,
+        near_misses=0,
         rejected=doc.close + doc.entropy,
         spent=0,
         entropy_before=before,

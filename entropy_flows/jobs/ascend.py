@@ -81,7 +81,7 @@ class AscendMaker(StageMaker):
         params = self.params.model_dump(mode="json")
         fingerprint_hash = fingerprint.fingerprint_hash
         hash_input = [element, window, stream, params, fingerprint_hash, regularization]
-        identity = {**_window_fields(volumes), "mode": mode, "part": repeat}
+        identity = {**_window_fields(volumes), "mode": mode, "repeat": repeat}
         cpu_seconds = _run(search, element, store, context, hash_input, identity)
         generator = np.random.default_rng([*stream, RANDOM_STREAM])
         plain = random_cells(element, volumes, len(search.found), self.params, generator)

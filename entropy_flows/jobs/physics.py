@@ -220,7 +220,7 @@ class PhysicsMaker(StageMaker):
         return PhysicsDoc(
             iteration=iteration,
             model=model.reference,
-            made=n_new,
-            found=len(rows) - n_new,
+            completed=n_new,
+            reused=len(rows) - n_new,
             failed=sum(row["result"] is None for row in rows.values()),
         )

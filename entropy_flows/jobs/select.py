@@ -119,7 +119,7 @@ class SelectMaker(StageMaker):
             iteration=context.iteration,
             candidates=len(pool),
             accepted=len(selection.entries),
-            near=len(selection.near_misses),
+            near_misses=len(selection.near_misses),
             rejected=selection.verdicts[Verdict.REJECTED],
             spent=len(pool) - selection.verdicts.total(),
             reason=decisions.reason,

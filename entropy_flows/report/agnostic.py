@@ -32,7 +32,7 @@ SEARCH_HEADER = [
     "random",
 ]
 COUNT_FIELDS = ("tried", "accepted", "close", "entropy")
-ORIGIN_FIELDS = ("window", "mode", "part", "candidate", "strength", "r_core")
+ORIGIN_FIELDS = ("window", "mode", "repeat", "candidate", "strength", "r_core")
 SUBRAMANYAM_CELLS = 30_349
 """Cells of Subramanyam 2025's data set."""
 SUBRAMANYAM_CANDIDATES = 17 * 2 * 25_000
@@ -53,7 +53,7 @@ def search_rows(searches: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _search_row(search: Mapping[str, Any]) -> list[str]:
-    suffix = f", part {search['part']}" if search["part"] else ""
+    suffix = f", part {search['repeat']}" if search["repeat"] else ""
     return [
         f"{search['window']}{suffix}",
         search["mode"],

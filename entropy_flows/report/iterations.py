@@ -129,7 +129,7 @@ def _rejected(doc: Iteration) -> str:
     if not select:
         return MISSING
     refined = doc.get("refine", {}).get("accepted", 0)
-    return str(select["rejected"] + select["near"] - refined)
+    return str(select["rejected"] + select["near_misses"] - refined)
 
 
 def _entropy(mode: str) -> Column:
@@ -172,7 +172,7 @@ ITERATION_ROWS: dict[str, Column] = {
     "imported": _count("import", "entered"),
     "candidates": _count("select", "candidates"),
     "accepted": _count("select", "accepted"),
-    "near threshold": _count("select", "near"),
+    "near threshold": _count("select", "near_misses"),
     "refined in": _count("refine", "accepted"),
     "rejected": _rejected,
     "not judged": _count("select", "spent"),

@@ -19,17 +19,21 @@ from entropy_flows.schemas.stages import Stage
 
 
 class WindowsParams(Params):
-    """Volume windows of equal width, in units of the ground state's volume per atom; the defaults are Subramanyam 2025's."""
+    """Volume windows of equal width, in units of the ground state's volume per atom.
+
+    The defaults are those of Subramanyam 2025.
+    """
 
     count: int = Field(17, ge=1, le=1000)
-    """How many."""
+    """Number of windows."""
     lowest: float = Field(0.45, gt=0)
-    """Where the first one begins."""
+    """Lower end of the first window."""
     highest: float = Field(3.0, gt=0)
-    """Where the last one ends."""
+    """Upper end of the last window."""
     core: float | None = Field(None, gt=0)
-    """R_core of a volume per atom of 1 Å³ (Å). None: 0.84, that of close-packed spheres; in open windows the element's
-    own, 0.75 of its nearest-neighbour distance at that density."""
+    """R_core of a volume per atom of 1 Å³ (Å). None: 0.84, that of close-packed spheres; in open
+    windows the element's own, 0.75 of its nearest-neighbour distance at that density.
+    """
     chosen: tuple[int, ...] | None = None
     """Only these of the windows, counted from 0."""
 
@@ -45,9 +49,9 @@ class WindowsParams(Params):
         return self
 
     def windows(self, volume: float, core: float, first: int) -> list[Window]:
-        """The windows of a ground state of this volume per atom (Å³), numbered from `first`."""
-        found = windows(volume, self.count, self.lowest, self.highest, self.core or core, first)
-        return found if self.chosen is None else [found[index] for index in sorted(self.chosen)]
+        """Return the windows of a ground state of this volume per atom (Å³), from `first` on."""
+        every = windows(volume, self.count, self.lowest, self.highest, self.core or core, first)
+        return every if self.chosen is None else [every[index] for index in sorted(self.chosen)]
 
 
 class AgnosticParams(RevEMParams):
@@ -113,11 +117,11 @@ class AgnosticParams(RevEMParams):
 
     @property
     def reference(self) -> Reference:
-        """The ground state: what the file says, or what ASE tabulates."""
+        """Ground state, from the file or from ASE's table."""
         if self.volume is not None and self.nearest is not None:
             return Reference(self.volume, self.nearest)
-        known = reference_state(self.element)
-        return Reference(self.volume or known.volume, self.nearest or known.nearest)
+        tabulated = reference_state(self.element)
+        return Reference(self.volume or tabulated.volume, self.nearest or tabulated.nearest)
 
     @property
     def dataset(self) -> DatasetParams:
@@ -127,25 +131,25 @@ class AgnosticParams(RevEMParams):
 
     @property
     def search(self) -> RevEMParams:
-        """What each run is told."""
+        """Parameters of each run."""
         return RevEMParams(**{name: getattr(self, name) for name in RevEMParams.model_fields})
 
     def all_windows(self) -> list[Window]:
-        """The windows, and the open ones after them."""
-        found = self.windows.windows(self.reference.volume, CLOSE_PACKED, 0)
+        """Return the windows, and the open ones after them."""
+        every = self.windows.windows(self.reference.volume, CLOSE_PACKED, 0)
         if self.open:
-            found += self.open_windows.windows(
+            every += self.open_windows.windows(
                 self.reference.volume, self.reference.core, self.windows.count
             )
-        return found
+        return every
 
     def batches(self) -> list[tuple[Window, Mode, int]]:
-        """Window, mode and part of each run, in the order in which their cells enter the ledger."""
+        """Return window, mode and number of each run, in the order of their ledger entries."""
         return [
-            (w, mode, part)
-            for w in self.all_windows()
+            (window, mode, number)
+            for window in self.all_windows()
             for mode in self.modes
-            for part in range(self.parts)
+            for number in range(self.parts)
         ]
 
 
@@ -162,7 +166,8 @@ class AscendDoc(Document):
     """Å."""
     r_min: float
     mode: Mode
-    part: int
+    repeat: int
+    """Number of the run among those of its window and mode."""
     tried: int
     accepted: int
     """Beside the random cells of the beginning."""

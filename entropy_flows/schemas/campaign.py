@@ -32,7 +32,7 @@ SettingsT = TypeVar("SettingsT", bound=Params)
 
 
 class IterationSettings(Params):
-    """Settings of one iteration; a campaign's `iterations` may change any of them from one to the next."""
+    """Settings of one iteration; a campaign's `iterations` may change any from one to the next."""
 
     explore: ExploreParams = ExploreParams()
     anchors: AnchorParams = AnchorParams()
@@ -44,7 +44,7 @@ class IterationSettings(Params):
 
 
 class StopParams(Params):
-    """When a campaign is done: whichever comes first."""
+    """Conditions that end a campaign: whichever comes first."""
 
     max_iterations: int | None = Field(None, ge=1, le=1000)
     """None takes the length of `iterations`, or 3 if that is empty."""
@@ -65,7 +65,10 @@ class StopParams(Params):
 
 
 class Campaign(IterationSettings):
-    """One campaign. The stage sections hold for every iteration; `iterations` overrides them one by one."""
+    """One campaign.
+
+    The stage sections hold for every iteration; `iterations` overrides them one by one.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """Unique name in the database."""
@@ -74,8 +77,10 @@ class Campaign(IterationSettings):
     seed: int = Field(42, ge=0)
     """Everything random follows from it."""
     base_model: ModelName
-    """A .nequip.zip or .pth file, a nequip.net id, SevenNet-0, 7net-l3i5 or another of SevenNet's, a name atomate2's
-    forcefields know, or an import path; with keyword arguments a mapping, such as {name: 7net-mf-0, modal: PBE}."""
+    """A .nequip.zip or .pth file, a nequip.net id, SevenNet-0, 7net-l3i5 or another of SevenNet's,
+    a name atomate2's forcefields know, or an import path; with keyword arguments a mapping, such
+    as {name: 7net-mf-0, modal: PBE}.
+    """
     student: ModelName | None = None
     """The model to fine-tune first, where no trainer takes the base model, or another is wanted;
     as `base_model`.
@@ -98,8 +103,9 @@ class Campaign(IterationSettings):
     physics: PhysicsParams = PhysicsParams()
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
-    """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train, member, point,
-    physics; `dft` for label; `cpu` for the others."""
+    """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train,
+    member, point, physics; `dft` for label; `cpu` for the others.
+    """
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for
     `qlaunch -r` only.
@@ -125,32 +131,34 @@ class Campaign(IterationSettings):
         if len(set(names)) < len(names):
             raise ValueError(f"phases: two have the same name ({', '.join(names)})")
         for section in ("physics", "independent"):
-            if unknown := [
-                name for name in getattr(self, section).phases or () if name not in names
-            ]:
+            unknown = [name for name in getattr(self, section).phases or () if name not in names]
+            if unknown:
                 raise ValueError(
-                    f"{section}.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(names)})"
+                    f"{section}.phases: {unknown[0]!r} is not a phase of this campaign "
+                    f"({', '.join(names)})"
                 )
         self._fingerprint_fits()
-        last = min(
-            max(self.n_iterations, len(self.iterations)), len(self.iterations) + 2
-        )  # all later ones are alike
+        # all iterations after the last one that is listed are alike
+        last = min(max(self.n_iterations, len(self.iterations)), len(self.iterations) + 2)
         for number in range(1, last + 1):
             try:
-                part = self.iteration(number)
-                grid_phases(part.explore, names)
-                if (
-                    part.select.needs_committee
-                    and number > 1
-                    and (before := self.iteration(number - 1)).train.committee < 2
-                ):
-                    raise ValueError(
-                        f"select.selector {part.select.selector!r} needs the committee of the iteration before; set "
-                        f"train.committee, which is {before.train.committee} there, to 2 or more"
-                    )
+                self._check_iteration(number, names)
             except ValueError as err:
                 raise ValueError(f"iterations[{number - 1}]: {one_line(err)}") from None
         return self
+
+    def _check_iteration(self, number: int, phases: list[str]) -> None:
+        """Refuse an iteration of unknown phases, or whose selector lacks its committee."""
+        config = self.iteration(number)
+        grid_phases(config.explore, phases)
+        if number == 1 or not config.select.needs_committee:
+            return
+        committee = self.iteration(number - 1).train.committee
+        if committee < 2:
+            raise ValueError(
+                f"select.selector {config.select.selector!r} needs the committee of the iteration "
+                f"before; set train.committee, which is {committee} there, to 2 or more"
+            )
 
     def _fingerprint_fits(self) -> None:
         """Refuse a global fingerprint that cannot be of these elements."""
@@ -161,26 +169,27 @@ class Campaign(IterationSettings):
 
     @model_validator(mode="after")
     def _paths_stay_inside(self) -> Campaign:
-        """A path leaves the campaign file's folder only where it says so itself, by being absolute."""
+        """Refuse a path that leaves the campaign file's folder without being absolute."""
         paths = [("base_model", self.base_model), ("student", self.student)]
         paths += [(f"phase {phase.name!r}: file", phase.file) for phase in self.phases]
-        for what, path in paths:
+        for key, path in paths:
             if path is None:
                 continue
             name = split_model(path)[0].removeprefix("shipped:")
             if PurePath(normpath(name)).parts[:1] == ("..",):
                 raise ValueError(
-                    f"{what} {path} leaves the folder of the campaign file; give its absolute path if that is meant"
+                    f"{key} {path} leaves the folder of the campaign file; give its absolute path "
+                    f"if that is meant"
                 )
         return self
 
     @property
     def n_iterations(self) -> int:
-        """Iterations at most."""
+        """Largest number of iterations."""
         return self.stop.max_iterations or len(self.iterations) or 3
 
     def iteration(self, number: int) -> IterationSettings:
-        """Settings of an iteration (from 1): the campaign's sections with that iteration's changes laid over them."""
+        """Return the campaign's sections with the changes of an iteration (from 1)."""
         base = {
             name: getattr(self, name).model_dump(exclude_unset=True)
             for name in IterationSettings.model_fields
@@ -195,13 +204,12 @@ class Campaign(IterationSettings):
 
     @property
     def hardest(self) -> tuple[float, float]:
-        """Highest temperature (K) and highest nominal pressure (GPa) that any iteration explores."""
-        grids = [
-            self.iteration(number).explore for number in range(1, max(1, len(self.iterations)) + 1)
-        ]
-        return max(max(grid.temperatures) for grid in grids), max(
-            max(grid.pressures) for grid in grids
-        )
+        """Highest temperature (K) and nominal pressure (GPa) that any iteration explores."""
+        numbers = range(1, max(1, len(self.iterations)) + 1)
+        grids = [self.iteration(number).explore for number in numbers]
+        temperature = max(max(grid.temperatures) for grid in grids)
+        pressure = max(max(grid.pressures) for grid in grids)
+        return temperature, pressure
 
     @property
     def dataset(self) -> DatasetParams:
@@ -222,18 +230,18 @@ def load_campaign(path: Path | str) -> Campaign:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file's keys; a ValueError if it has none."""
+    """Read a YAML file's keys; a ValueError if it has none."""
     if not path.exists():
         raise ValueError(f"campaign file {path} does not exist; `entropy-flows init` writes one")
     data = read_yaml(path)
     if not isinstance(data, dict):
-        what = "the file is empty" if data is None else f"got {type(data).__name__}"
-        raise ValueError(f"{path}: expected a mapping of keys, {what}")
+        content = "the file is empty" if data is None else f"got {type(data).__name__}"
+        raise ValueError(f"{path}: expected a mapping of keys, {content}")
     return data
 
 
 def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> SettingsT:
-    """A file's settings; a ValueError of one line."""
+    """Validate a file's content; a ValueError of one line."""
     # A plug-in's parameters are part of the schema, so its module must be importable by now.
     modules = [name.partition(":")[0] for _, name in import_paths(data)]
     if any(lies_beside(module, path.parent) for module in modules):
@@ -242,13 +250,17 @@ def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> Sett
         settings = schema.model_validate(data)
     except ValidationError as err:
         raise ValueError(f"{path}: {one_line(err)}") from None
-    if large := next(_beyond_64_bits(settings.model_dump(exclude_unset=True)), None):
+    large = next(_beyond_64_bits(settings.model_dump(exclude_unset=True)), None)
+    if large is not None:
         raise ValueError(f"{path}: {large}: the integer is beyond 64 bits")
     return settings
 
 
 def _beyond_64_bits(value: Any, where: str = "") -> Iterator[str]:
-    """Keys of integers that no database holds: YAML's own are refused as they are read, those in quotes are not."""
+    """Yield the keys of integers that no database holds.
+
+    YAML's own are refused as they are read, those in quotes are not.
+    """
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _beyond_64_bits(item, f"{where}.{key}" if where else str(key))
@@ -260,7 +272,7 @@ def _beyond_64_bits(value: Any, where: str = "") -> Iterator[str]:
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, section by section."""
+    """Lay changes over a mapping, section by section."""
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

@@ -58,17 +58,19 @@ class ExploreDoc(Document):
     equations_of_state: dict[str, dict[str, float]]
     """Phase → volume (Å³/atom) and bulk modulus (GPa) on the campaign's base model."""
     trajectories: list[dict[str, Any]]
-    """Per run: index, numbers, cell (3, 3) Å, steps, positions (n_snapshots, n_atoms, 3) Å, energies, max_forces; of a
-    magnetic cell its initial magmoms (n_atoms,) in μ_B."""
+    """Per run: index, numbers, cell (3, 3) Å, steps, positions (n_snapshots, n_atoms, 3) Å,
+    energies, max_forces; of a magnetic cell its initial magmoms (n_atoms,) in μ_B.
+    """
 
 
 class SelectDoc(Document):
-    """What the filter did with an iteration's candidates."""
+    """Numbers of an iteration's candidates that the filter accepted and rejected."""
 
     iteration: int
     candidates: int
     accepted: int
-    near: int
+    near_misses: int
+    """Candidates just below the threshold."""
     rejected: int
     spent: int
     """Not judged: the budget was spent, or what was left was not worth it (`reason`)."""
@@ -84,7 +86,7 @@ class SelectDoc(Document):
 
 
 class RefineDoc(Document):
-    """What became of the near-threshold candidates."""
+    """Numbers of the near-threshold candidates that refinement has added."""
 
     iteration: int
     tried: int
@@ -142,7 +144,7 @@ class MemberDoc(Document):
 
 
 class ContinuesDoc(Document):
-    """Which model the campaign goes on from, and why."""
+    """The model that the campaign goes on from, and the reason."""
 
     model: str
     """Reference of the model in the store."""
@@ -186,10 +188,10 @@ class PhysicsDoc(Document):
     iteration: int
     model: str
     """Reference of the model, or of the label engine."""
-    made: int
+    completed: int
     """Checks made now."""
-    found: int
-    """Checks that were there."""
+    reused: int
+    """Checks that were in the database before."""
     failed: int
     """Checks of both kinds without a result, each with its reason."""
 
@@ -198,7 +200,7 @@ State = Literal["running", "done", "failed"]
 
 
 class StateDoc(Document):
-    """How a campaign stands after the job that ends it, or goes on with it."""
+    """The state of a campaign after the job that ends it, or goes on with it."""
 
     state: State
     message: str | None = None

@@ -12,7 +12,7 @@ AnyCampaign = Campaign | AgnosticParams
 
 
 def schema_of(data: dict[str, Any]) -> type[Campaign] | type[AgnosticParams]:
-    """What a mapping of settings is of: only a data set without physics has one `element`."""
+    """Return the schema of a mapping: only a data set without physics has one `element`."""
     return AgnosticParams if "element" in data else Campaign
 
 

@@ -1,4 +1,4 @@
-"""Code that a campaign file names by import paths: label engines, models and trainers of the user's own."""
+"""Code that a campaign file names by import paths: a user's label engines, models, trainers."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class NamedCode:
 
     @property
     def is_engine(self) -> bool:
-        """Whether it is of the label engine."""
+        """Tell whether it is of the label engine."""
         return self.key.startswith("label.")
 
 
 def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
-    """The import paths of a file; nothing is imported.
+    """List the import paths of a file; nothing is imported.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def named_code(settings: AnyCampaign, folder: Path) -> list[NamedCode]:
         if not lies_beside(code.module, folder) and not is_installed(code.module):
             top = code.module.partition(".")[0]
             raise ValueError(
-                f"{code.key} {code.path}: module {top!r} is neither installed nor in the folder {folder}"
+                f"{code.key} {code.path}: module {top!r} is neither installed nor in the folder "
+                f"{folder}"
             )
     return paths
 

@@ -108,9 +108,9 @@ class Arrays:
         names = {file["_id"] for file in self.files.find(query, {"_id": 1})}
         if not names:
             return []
-        query = {"campaign": self.campaign, "file": {"$gt": ""}}
+        named: dict[str, Any] = {"campaign": self.campaign, "file": {"$gt": ""}}
         for collection in OWNERS:
-            rows = self.database[collection].find(query, {"file": 1})
+            rows = self.database[collection].find(named, {"file": 1})
             names.difference_update(row["file"] for row in rows)
         return sorted(names)
 

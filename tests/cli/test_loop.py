@@ -148,7 +148,7 @@ def test_two_iterations_leave_models_labels_and_errors(undisturbed):
     assert len(iterations) == 2
     for document in iterations:
         select, label = document["select"], document["label"]
-        judged = select["accepted"] + select["near"] + select["rejected"] + select["spent"]
+        judged = select["accepted"] + select["near_misses"] + select["rejected"] + select["spent"]
         assert select["candidates"] == judged == 4 * 2
         assert document["evaluate"]["after"]["n"] >= 1
         assert label["labelled"] > 0

@@ -33,7 +33,7 @@ def printed(database, tmp_path, monkeypatch, capsys):
                 select={
                     "accepted": 2,
                     "rejected": 0,
-                    "near": 0,
+                    "near_misses": 0,
                     "candidates": 2,
                     "gains": [0.02 / number] * 2,
                 },

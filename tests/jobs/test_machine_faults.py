@@ -106,7 +106,7 @@ def refine(name):
         }
         for seed in (100, 101)
     ]
-    facts = dict.fromkeys(("candidates", "accepted", "near", "rejected", "spent"), 0)
+    facts = dict.fromkeys(("candidates", "accepted", "near_misses", "rejected", "spent"), 0)
     entropy = {"entropy_before": {}, "entropy_after": {}, "gains": []}
     selected = SelectDoc(iteration=1, **facts, **entropy, trajectories=near)
     maker = RefineMaker(params=RefineParams(max_steps=6))

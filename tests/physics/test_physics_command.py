@@ -163,7 +163,7 @@ def test_the_job_makes_what_is_missing(store, file):
     )
     doc = _run(made)
 
-    assert (doc["made"], doc["found"], doc["failed"]) == (2, 0, 0)
+    assert (doc["completed"], doc["reused"], doc["failed"]) == (2, 0, 0)
     row = PhysicsChecks(store.database, "copper").find(phase="fcc")[0]
     assert row["result"]["bulk_modulus"] == pytest.approx(_run_eos(cells), rel=1e-6)
     missing = _run(PhysicsMaker().make("copper", 1, "after", cells))

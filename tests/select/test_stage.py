@@ -135,7 +135,7 @@ def by_hand(params, budget):
 def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
     params = make_selector(selector, theta_min=0.3)
     doc, (accepted, near, judged, statistics) = run(params, budget), by_hand(params, budget)
-    counts = (doc.candidates, doc.accepted, doc.near, doc.rejected, doc.spent)
+    counts = (doc.candidates, doc.accepted, doc.near_misses, doc.rejected, doc.spent)
     assert counts == (
         POOL,
         len(accepted),

@@ -47,11 +47,12 @@ SETTINGS = """\
 ## Settings of a machine
 
 These are environment variables.
-Without `ENTROPY_FLOWS_` and in lower case they are keys of `~/.entropy_flows.yaml`, which the environment overrules.
+Without `ENTROPY_FLOWS_` and in lower case they are keys of `~/.entropy_flows.yaml`.
+The environment overrules that file.
 
 | variable | type | default | meaning |
 | --- | --- | --- | --- |
-| `ENTROPY_FLOWS_CONFIG_FILE` | path | `~/.entropy_flows.yaml` | Another settings file; only as a variable. |
+| `ENTROPY_FLOWS_CONFIG_FILE` | path | `~/.entropy_flows.yaml` | Settings file; a variable only. |
 """
 WORDS = {
     str: "text",
@@ -205,7 +206,9 @@ def _default(field: FieldInfo) -> str:
     given = value.model_dump(exclude_unset=True)
     if given == type(value)().model_dump(exclude_unset=True):
         return "its own"
-    return f"`{_yaml({'preset': given['preset']} if 'preset' in given else given)}`"  # a preset gives the rest
+    if "preset" in given:  # it gives the other values
+        given = {"preset": given["preset"]}
+    return f"`{_yaml(given)}`"
 
 
 def _yaml(value: Any) -> str:

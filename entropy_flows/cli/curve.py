@@ -44,7 +44,7 @@ def command(
         bool, typer.Option("--show", help="Run nothing: tables and page of what there is.")
     ] = False,
 ) -> None:
-    """Compare training on the campaign's cells with training on as many of random molecular dynamics.
+    """Compare training on the campaign's cells with training on as many of random dynamics.
 
     Runs the campaign first if it has not run. Then come the baseline (same grid, k = 0, no filter),
     the independent test, and one training per method, size and seed. The sections `independent` and

@@ -24,7 +24,7 @@ BATCH_CELLS = 64
 
 
 class Rescaling(StrEnum):
-    """What is scaled to the reference density."""
+    """Choice of what is scaled to the reference density."""
 
     SET = "set"
     CELL = "cell"

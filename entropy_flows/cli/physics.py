@@ -76,7 +76,7 @@ def command(
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be checked."""
+    """The checks that a campaign's models are to have."""
 
     models: list[CheckedModel]
     """The models, and the label engine."""

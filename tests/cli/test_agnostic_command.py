@@ -1,4 +1,7 @@
-"""`entropy-flows agnostic` from a file to a ledger, a page and files, on real workers that may be killed."""
+"""`entropy-flows agnostic` from a file to a ledger, a page and files.
+
+It runs on real workers that may be killed.
+"""
 
 import os
 import re
@@ -58,9 +61,10 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The file of a data set that is done, and what the command said."""
+    """The file of a data set that is done, and the output of its command."""
     path = settings_file(tmp_path_factory.mktemp("agnostic"))
-    done = command("agnostic", path, "--workers", 2, "--element", "Al")
+    # One worker: starting a second takes longer than the searches that it would take over.
+    done = command("agnostic", path, "--workers", 1, "--element", "Al")
     assert done.returncode == 0, done.stdout + done.stderr
     return path, done.stdout
 
@@ -121,9 +125,12 @@ def test_commands_for_campaigns_say_that_it_is_none(finished, monkeypatch, capsy
 def test_killed_and_run_again_it_is_the_same_and_can_be_labelled(finished, tmp_path):
     path, _ = finished
     whole = read(path.parent / "tiny" / "agnostic" / "tiny.extxyz", ":")
-    lj = {"engine": "forcefield", "model": "ase.calculators.lj.LennardJones",
-          "calculator_kwargs": {"sigma": 2.0, "epsilon": 1.0, "rc": 5.0, "smooth": True}}  # fmt: skip
-    other = settings_file(tmp_path, label=lj)
+    lennard_jones = {
+        "engine": "forcefield",
+        "model": "ase.calculators.lj.LennardJones",
+        "calculator_kwargs": {"sigma": 2.0, "epsilon": 1.0, "rc": 5.0, "smooth": True},
+    }
+    other = settings_file(tmp_path, label=lennard_jones)
     often = environment(ENTROPY_FLOWS_CHECKPOINT="0")
     first = subprocess.Popen([*PROGRAM, "agnostic", str(other), "--workers", "1"], env=often)
     checkpoints = tmp_path / "tiny" / "cache" / "checkpoints"

@@ -75,8 +75,15 @@ def run(pool, folder, *options):
 
 
 def params(pool, **changes):
-    fields = {"pool": str(pool), "selectors": ("random", "greedy"), "sizes": (4, 8), "seeds": (1, 2), "forces": False,
-              "fingerprint": {"cutoff": 4.5, "natx": 4}, "network": FAST}  # fmt: skip
+    fields = {
+        "pool": str(pool),
+        "selectors": ("random", "greedy"),
+        "sizes": (4, 8),
+        "seeds": (1, 2),
+        "forces": False,
+        "fingerprint": {"cutoff": 4.5, "natx": 4},
+        "network": FAST,
+    }
     return BenchParams.model_validate(fields | changes)
 
 
@@ -87,8 +94,8 @@ def results(made):
 @pytest.mark.slow
 def test_from_a_file_to_tables_and_again(pool, tmp_path):
     changes = ("initial=4", "forces=false", "fingerprint.natx=4", f"network={FAST}")
-    options = ("--sizes", "4,8", "--seeds", "1,2", "--workers", "2", "--selectors", "random,committee",
-               *(f"--set={text}" for text in changes))  # fmt: skip
+    options = ["--sizes", "4,8", "--seeds", "1,2", "--workers", "2"]
+    options += ["--selectors", "random,committee", *(f"--set={text}" for text in changes)]
     done = run(pool, tmp_path / "b", *options)
     assert done.exit_code == 0, (done.output, done.exception)
     assert "4 of 4" in done.output
@@ -248,11 +255,13 @@ def test_seeds_that_ended_early_are_told(pool, tmp_path):
 
 
 def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
+    # A process that a shell starts in the background ignores SIGINT.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "from entropy_flows.cli import main; main()"
     program = [sys.executable, "-c", code, "bench-selectors", str(table)]
-    options = ["-C", str(tmp_path / "b"), "--selectors", "random", "--sizes", "40", "--seeds", "1,2,3,4,5,6,7,8",
-               "--set", "target=hull", "--set", "network.steps=500", "--workers", "1"]  # fmt: skip
+    options = ["-C", str(tmp_path / "b"), "--workers", "1", "--selectors", "random"]
+    options += ["--sizes", "40", "--seeds", "1,2,3,4,5,6,7,8"]
+    options += ["--set", "target=hull", "--set", "network.steps=500"]
     with child(
         [*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -360,11 +369,18 @@ def test_only_cells_near_the_lowest_energy(pool):
 
 @pytest.mark.parametrize("selector", ["random", "committee", "kmeans", "hybrid"])
 def test_a_table_by_khan_2026(table, tmp_path, selector):
-    made = load_bench(table, {"preset": "khan-2026", "target": "hull", "seeds": [1], "selectors": [selector],
-                              "sizes": [30, 45], "network.steps": 200})  # fmt: skip
-    assert (made.batch, made.network.hidden, made.network.members, made.with_selector("hybrid").alpha, made.with_selector("kmeans").clusters) == (
-        15, (128, 128), 5, 0.6, 15,
-    )  # fmt: skip
+    changes = {
+        "preset": "khan-2026",
+        "target": "hull",
+        "seeds": [1],
+        "selectors": [selector],
+        "sizes": [30, 45],
+        "network.steps": 200,
+    }
+    made = load_bench(table, changes)
+    assert (made.batch, made.network.hidden, made.network.members) == (15, (128, 128), 5)
+    assert made.with_selector("hybrid").alpha == 0.6
+    assert made.with_selector("kmeans").clusters == 15
     bench = Bench(made, tmp_path)
     found = bench.prepare()
     side = np.concatenate([found.prints[place] for place in found.split["train"]])

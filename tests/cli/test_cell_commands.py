@@ -1,4 +1,4 @@
-"""`entropy-flows diversity` and `entropy-flows export` from files and from a campaign, and their bad input."""
+"""`entropy-flows diversity` and `export` from files and from a campaign, and bad input."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def cells(symbol, stdev, count=6, labels=True):
 
 @pytest.fixture
 def files(tmp_path):
-    """A set of small displacements, one of large ones, and one of another element without labels."""
+    """Sets of small and of large displacements, and one of another element without labels."""
     write(tmp_path / "cold.extxyz", cells("Si", 0.02))
     write(tmp_path / "hot.extxyz.gz", cells("Si", 0.4, count=9))
     write(tmp_path / "carbon.xyz", cells("C", 0.1, labels=False), format="extxyz")

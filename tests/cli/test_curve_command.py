@@ -16,8 +16,15 @@ PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 @pytest.fixture
 def campaign(tmp_path):
     config = yaml.safe_load((ROOT / "examples" / "silicon_demo.yaml").read_text())
-    explore = {"temperatures": [600], "entropy_weights": [3, 6], "pressures": [0, 10], "steps": 60, "warm_up": 5,
-               "ramp": 5, "batch_size": 4}  # fmt: skip
+    explore = {
+        "temperatures": [600],
+        "entropy_weights": [3, 6],
+        "pressures": [0, 10],
+        "steps": 60,
+        "warm_up": 5,
+        "ramp": 5,
+        "batch_size": 4,
+    }
     config |= {
         "name": "small",
         "explore": explore,
@@ -28,7 +35,13 @@ def campaign(tmp_path):
                   "calculator_kwargs": {"sigma": 2.1, "epsilon": 1.0, "rc": 5.0, "smooth": True}},
         "train": {"preset": "small", "max_epochs": 2},
         "stop": {"max_iterations": 1},
-        "independent": {"pressures": [0], "temperatures": [600], "steps": 20, "late": 10, "snapshots": 2},
+        "independent": {
+            "pressures": [0],
+            "temperatures": [600],
+            "steps": 20,
+            "late": 10,
+            "snapshots": 2,
+        },
         "curve": {"sizes": [8], "seeds": [1, 2], "max_force": 50.0},
     }  # fmt: skip
     path = tmp_path / "small.yaml"

@@ -71,13 +71,16 @@ def test_a_worse_model_is_told_with_what_the_campaign_goes_on_from(database, pri
         "reason": "worse: energy MAE 9 → 45",
     }
     store.record(1, **{"evaluate.continues": decision})
-    told = "iteration 1: its model is worse: energy MAE 9 → 45; the campaign goes on from the base model"
+    line = (
+        "iteration 1: its model is worse: energy MAE 9 → 45; "
+        "the campaign goes on from the base model"
+    )
     text = printed("status", 0)
-    assert told in text
+    assert line in text
     assert "base model (worse)" in text
     printed("report", 0)
     page = (tmp_path / "folder" / "report" / "index.html").read_text()
-    assert f"{told[0].upper()}{told[1:]}." in page
+    assert f"{line[0].upper()}{line[1:]}." in page
 
 
 def test_so_does_the_report(printed, tmp_path):

@@ -10,7 +10,7 @@ STEPS = (80, 160, 240, 320)
 
 
 def campaign(law, n=40, gains=lambda number: [0.012 / number] * 20, steps=STEPS, failed=0):
-    """Iterations whose error after training on N cells is law(N) times a constant, on n held-out cells."""
+    """Iterations whose error on n held-out cells is law(N) times a constant, for N trained on."""
     iterations = []
     for number, cells in enumerate(steps, start=1):
         after, before = (

@@ -1,4 +1,4 @@
-"""Nearest neighbours, coordination and Voronoi volumes: known for crystals, and complete for any cell."""
+"""Nearest neighbours, coordination and Voronoi volumes of crystals and of any cell."""
 
 import numpy as np
 import pytest

@@ -72,7 +72,7 @@ def test_a_model_of_the_same_quality_is_called_worse_only_now_and_then(seed):
 
 
 class Shifted:
-    """A model that is right but for the zero of its energies, as a calculator of one kind of cell."""
+    """A calculator of one kind of cell that is right but for the zero of its energies."""
 
     implemented_properties = ("energy", "forces")
 
@@ -144,7 +144,7 @@ def test_advice_knows_a_training_that_did_harm():
 
 
 def test_the_law_follows_the_models_that_were_kept():
-    """1 → 0.5, then a training that doubles the error and is left, then 0.5 → 0.25: β of the kept ones."""
+    """1 → 0.5, then one that doubles the error and is left, then 0.5 → 0.25: β of the others."""
     docs = [
         iteration(1, of(10, 100), of(5, 50)),
         iteration(2, of(5, 50), of(10, 100), worse=True, parent=1),

@@ -54,17 +54,20 @@ DUMP = """
 from entropy_flows.store import connect
 db = connect()
 for s in db.structures.find().sort('position', 1):
-    labels = list(db.labels.find({'structure': s['_id']}))
+    labels = list(db.labels.find({'structure_id': s['_id']}))
     label = labels[0] if labels else {}
     xyz = [site['xyz'] for site in s['structure']['sites']]
-    print(s['position'], s['key'], s['gain'], len(labels), label.get('energy'), label.get('split'), xyz)
+    told = (len(labels), label.get('energy'), label.get('split'), xyz)
+    print(s['position'], s['key'], s['gain'], *told)
 for d in db.iterations.find().sort('iteration', 1):
     print(d['iteration'], d['label']['labelled'], d['label']['failed'], d['evaluate']['after'])
 """
 
 
 class Bench:
-    """A campaign's folder with its database, its disk, and the environment of everything that works on it."""
+    """A campaign's folder with its database, its disk, and the environment of everything that works
+    on it.
+    """
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder, self.disk, self.orders = folder, folder / "disk", folder / "orders"
@@ -72,11 +75,18 @@ class Bench:
             part.mkdir(parents=True)
         self.file = campaign_file(
             folder,
-            explore={"temperatures": [600], "entropy_weights": [3], "pressures": [0, 10], "steps": 20, "warm_up": 5,
-                     "ramp": 5, "batch_size": 1},
+            explore={
+                "temperatures": [600],
+                "entropy_weights": [3],
+                "pressures": [0, 10],
+                "steps": 20,
+                "warm_up": 5,
+                "ramp": 5,
+                "batch_size": 1,
+            },
             label={"engine": "forcefield", "model": "SevenNet", "batch_size": 2},
             stop={"max_iterations": 3, "label_budget": 24},
-        )  # fmt: skip
+        )
         self.port = embedded._free_port()
         self.server: subprocess.Popen | None = None
         self.environment = {
@@ -96,9 +106,11 @@ class Bench:
         script = str(Path(embedded.__file__).with_name("server.py"))
         with (self.folder / "logs" / "database.log").open("ab") as log:
             self.server = subprocess.Popen(
-                [sys.executable, "-P", script, str(self.port), str(self.folder / "db")], stdout=log, stderr=log,
+                [sys.executable, "-P", script, str(self.port), str(self.folder / "db")],
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
         def up() -> bool:
             import socket
@@ -247,18 +259,38 @@ class Chaos:
             self.next_repair = time.monotonic() + 20
             with (self.bench.folder / "logs" / "repair.log").open("ab") as log:
                 self.repairing = subprocess.Popen(
-                    [str(BIN / "entropy-flows"), "repair", str(self.bench.file), "--expiry", "20", "--patience", "8"],
-                    env={**self.bench.environment, "COLUMNS": "200"}, stdout=log, stderr=log,
-                )  # fmt: skip
+                    [
+                        str(BIN / "entropy-flows"),
+                        "repair",
+                        str(self.bench.file),
+                        "--expiry",
+                        "20",
+                        "--patience",
+                        "8",
+                    ],
+                    env={**self.bench.environment, "COLUMNS": "200"},
+                    stdout=log,
+                    stderr=log,
+                )
 
     def qlaunch(self, category: str) -> subprocess.Popen:
         """Start a qlaunch that submits for ever."""
         files = self.bench.folder / "launchers"
         command = [
-            str(BIN / "qlaunch"), "-r", "-l", str(files / "my_launchpad.yaml"),
-            "-w", str(files / f"my_fworker_{category}.yaml"), "-q", str(files / f"my_qadapter_{category}.yaml"),
-            "rapidfire", "-m", "3", "--nlaunches", "infinite",
-        ]  # fmt: skip
+            str(BIN / "qlaunch"),
+            "-r",
+            "-l",
+            str(files / "my_launchpad.yaml"),
+            "-w",
+            str(files / f"my_fworker_{category}.yaml"),
+            "-q",
+            str(files / f"my_qadapter_{category}.yaml"),
+            "rapidfire",
+            "-m",
+            "3",
+            "--nlaunches",
+            "infinite",
+        ]
         with (self.bench.folder / "logs" / f"qlaunch_{category}.log").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -516,13 +548,15 @@ def main() -> None:
 
 
 def quick(file: Path) -> None:
-    """Have a worker that meets an orphan or a dead lock wait for it no longer than the jobs here take."""
+    """Have a worker that meets an orphan or a dead lock wait for it no longer than the jobs here
+    take.
+    """
     settings = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump({**settings, "WFLOCK_EXPIRATION_SECS": 15}))
 
 
 def plan(rng: random.Random) -> list[str]:
-    """Each death twice, each fault from outside once or more, in random order; the rare ones early."""
+    """Order each death twice and each fault from outside at least once; the rare ones early."""
     often = [name for name in deaths.PLACES if name not in STANDING]
     once = ["database away", "slurmctld killed", "slurmd killed", "disk full", "disk full"]
     workers = ["worker killed", "worker stopped", "scancel running", "scancel pending"]
@@ -554,7 +588,8 @@ def report(bench: Bench, chaos: Chaos, expected: list[str], took: float) -> list
     for fault, value in rows:
         by_kind[fault].append(value)
     print(
-        "\n| fault | what | injected | survived | recovered after, s |\n| --- | --- | --- | --- | --- |"
+        "\n| fault | what | injected | survived | recovered after, s |\n| --- | --- "
+        "| --- | --- | --- |"
     )
     words = {
         **deaths.PLACES,
@@ -565,7 +600,8 @@ def report(bench: Bench, chaos: Chaos, expected: list[str], took: float) -> list
         survived = 0 if wrong else len(values)
         print(f"| {fault} | {words[fault]} | {len(values)} | {survived} | {times} |")
     print(
-        f"\n{len(rows)} faults in {took:.0f} s, {chaos.repairs} repairs; not injected: {chaos.faults or 'none'}"
+        f"\n{len(rows)} faults in {took:.0f} s, {chaos.repairs} repairs; not "
+        f"injected: {chaos.faults or 'none'}"
     )
     print(
         f"recovered after: median {statistics.median(seconds):.0f} s, at most {max(seconds):.0f} s"

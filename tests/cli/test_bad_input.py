@@ -1,4 +1,4 @@
-"""What a user gets wrong ends in one clear line and exit code 1, before anything is run or written."""
+"""What a user gets wrong ends in one clear line and exit code 1, before anything is written."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ BAD = {
     "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
     "misspelt key of the queue": (
         lambda c, _: c.update(queue={"train": {"wall_time": "48:00:00"}}),
-        ["queue.train: unknown key 'wall_time'; did you mean 'walltime'?"],
+        ["queue.train: unknown key 'wall_time' (did you mean 'walltime'?)"],
     ),
     "key of no queue": (
         lambda c, _: c.update(queue={"label": {"zzz": 1}}),
@@ -126,8 +126,19 @@ def test_bad_campaign_is_one_line_that_names_the_place(case, tmp_path, monkeypat
 
 
 def test_usual_keys_of_the_queue_are_taken(tmp_path, monkeypatch, capsys):
-    usual = {"walltime": "48:00:00", "queue": "long", "account": "a", "qos": "q", "mem": "64G", "gres": "gpu:1",
-             "nodes": 1, "ntasks": 2, "cpus_per_task": 4, "constraint": "a100", "select": "1:ncpus=2"}  # fmt: skip
+    usual = {
+        "walltime": "48:00:00",
+        "queue": "long",
+        "account": "a",
+        "qos": "q",
+        "mem": "64G",
+        "gres": "gpu:1",
+        "nodes": 1,
+        "ntasks": 2,
+        "cpus_per_task": 4,
+        "constraint": "a100",
+        "select": "1:ncpus=2",
+    }
     path = changed(tmp_path, lambda config: config.update(queue={"train": usual}))
     assert run(monkeypatch, capsys, "check", path)[0] == 0
 
@@ -186,9 +197,14 @@ def test_check_says_that_an_id_was_not_looked_up(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("most", "budget", "expected"),
-    [(200, 600, ["200", "400", "600"]), (200, 500, ["200", "400", "500"]), (None, 600, ["600"] * 3),
-     (200, None, ["200", "400", "600"]), (None, None, ["all accepted"] * 3)],
-)  # fmt: skip
+    [
+        (200, 600, ["200", "400", "600"]),
+        (200, 500, ["200", "400", "500"]),
+        (None, 600, ["600"] * 3),
+        (200, None, ["200", "400", "600"]),
+        (None, None, ["all accepted"] * 3),
+    ],
+)
 def test_check_tells_how_many_labels_there_can_be_after_each_iteration(
     most, budget, expected, tmp_path
 ):

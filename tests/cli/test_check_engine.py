@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def check(tmp_path, monkeypatch, capsys):
-    """Check the demo's campaign with this static Maker or label section; exit code, output and error."""
+    """Check the demo's campaign with this static Maker or label section; exit code, output and
+    error.
+    """
 
     def command(label, *options):
         if not isinstance(label, dict):

@@ -31,8 +31,11 @@ def campaign(tmp_path):
         "select": {"theta_min": 1e-3, "max_labels": 16},
         "refine": {"max_candidates": 1, "max_steps": 2},
         "anchors": {"fraction": 0},
-        "label": {"engine": "forcefield", "model": "ase.calculators.lj.LennardJones",
-                  "calculator_kwargs": {"sigma": 2.1, "epsilon": 1.0, "rc": 5.0, "smooth": True}},
+        "label": {
+            "engine": "forcefield",
+            "model": "ase.calculators.lj.LennardJones",
+            "calculator_kwargs": {"sigma": 2.1, "epsilon": 1.0, "rc": 5.0, "smooth": True},
+        },
         "train": {"preset": "small", "max_epochs": 2},
         "stop": {"max_iterations": 1},
         "independent": {
@@ -43,7 +46,7 @@ def campaign(tmp_path):
             "snapshots": 2,
         },
         "curve": {"sizes": [8], "seeds": [1, 2], "max_force": 50.0},
-    }  # fmt: skip
+    }
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

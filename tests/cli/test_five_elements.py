@@ -1,4 +1,6 @@
-"""A campaign over five elements, d = 3000, through workers; its labels are effective medium theory's."""
+"""A campaign over five elements, d = 3000, through workers; its labels are effective medium
+theory's.
+"""
 
 import bson
 import numpy as np
@@ -12,7 +14,9 @@ LARGEST_DOCUMENT = 4 * 2**20
 
 
 def alloy(path, repeat, seed):
-    """A cell of 4 atoms times the repetition, with the five metals at random and each at least once."""
+    """A cell of 4 atoms times the repetition, with the five metals at random and each at least
+    once.
+    """
     atoms = bulk("Cu", cubic=True, a=3.9).repeat(repeat)
     rng = np.random.default_rng(seed)
     others = rng.choice(METALS, len(atoms) - len(METALS)).tolist()

@@ -1,4 +1,6 @@
-"""`entropy-flows import`: what it prints, what it refuses, and that the other commands take what it wrote."""
+"""`entropy-flows import`: what it prints, what it refuses, and that the other commands take what it
+wrote.
+"""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""`init` writes a file that `check` takes, for systems that come with the package and for crystals of one's own."""
+"""`init` writes a file that `check` takes, for systems that come with the package and for crystals
+of one's own.
+"""
 
 import shlex
 
@@ -80,7 +82,8 @@ def test_cutoffs_and_pressures_follow_the_crystal(tmp_path, crystals, monkeypatc
     [
         (
             ["mgo"],
-            "mgo: which system? Give your crystals by --structure FILE …, or --template silicon, carbon, nacl",
+            "mgo: which system? Give your crystals by --structure FILE …, or "
+            "--template silicon, carbon, nacl",
         ),
         (["mgo", "--template", "mgo"], "--template 'mgo': expected one of silicon, carbon, nacl"),
         (["mgo", "Cs.xyz"], "Cs.xyz: give your own crystals behind --structure"),

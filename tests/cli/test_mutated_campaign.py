@@ -1,4 +1,6 @@
-"""A campaign that has run, each of its fields changed once: `verify` names it, or there is a reason why it need not."""
+"""A campaign that has run, each of its fields changed once: `verify` names it, or there is a reason
+why it need not.
+"""
 
 import pytest
 from mutations import lines, missed

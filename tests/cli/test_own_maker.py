@@ -1,4 +1,6 @@
-"""The ways to a static Maker of one's own in docs/howto/python.md: named in the file, or put into the loop in Python."""
+"""The ways to a static Maker of one's own in docs/howto/python.md: named in the file, or put into
+the loop in Python.
+"""
 
 import importlib
 import os
@@ -21,7 +23,9 @@ NAMED = "mypackage.makers:my_static_maker"
 
 @pytest.fixture
 def blocks(tmp_path, monkeypatch):
-    """The page's module, importable, and its program; in a folder with the campaign file that they name."""
+    """The page's module, importable, and its program; in a folder with the campaign file that they
+    name.
+    """
     found = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     module, program = (block for block in found if "my_static_maker" in block)
     (tmp_path / "mypackage").mkdir()
@@ -105,8 +109,8 @@ def test_check_runs_nothing_of_a_module_beside_the_file(beside, monkeypatch, cap
     code, out, err = run(monkeypatch, capsys, "check", beside)
     assert code == 0, err
     assert (
-        "label.maker own_makers:static was not looked into: importing it runs its code; check --load does"
-        in out
+        "label.maker own_makers:static was not looked into: importing it runs its "
+        "code; check --load does" in out
     )
     assert "labels by" not in out
     assert not Path("imported").exists()
@@ -160,8 +164,10 @@ def test_workers_find_a_module_beside_the_file(beside, database, monkeypatch, ca
     planned = next(job for job in jobs if job.name == "plan")
     assert "own_makers" in planned.tasks[0]["job"]
     code = (
-        "import json; from monty.json import MontyDecoder; from entropy_flows.modules import use_folder;"
-        "from entropy_flows.launch.launchpad import launchpad; from entropy_flows.launch import task;"
+        "import json; from monty.json import MontyDecoder; from "
+        "entropy_flows.modules import use_folder;"
+        "from entropy_flows.launch.launchpad import launchpad; from "
+        "entropy_flows.launch import task;"
         f"job = launchpad().get_fw_by_id({planned.fw_id}); use_folder(job.spec['modules']);"
         "made = json.loads(job.tasks[0]['job'], cls=MontyDecoder);"
         "print(made.maker.label.static_maker.input_set_generator.user_incar_settings)"

@@ -37,7 +37,9 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def started(store, process=None):
-    """A submitted campaign, one of whose jobs a local worker has taken: of a process, or of one that has ended."""
+    """A submitted campaign, one of whose jobs a local worker has taken: of a process, or of one
+    that has ended.
+    """
     campaign = load_campaign(CAMPAIGN)
     submit(store, campaign, CAMPAIGN.parent)
     pad = launchpad()
@@ -79,7 +81,7 @@ def test_silence_and_patience(database, command, tmp_path):
 
 
 def test_retry(database, command):
-    """A stage that failed for a reason of its own runs again when it is asked for, and not before."""
+    """A stage that failed by itself runs again when it is asked for, and not before."""
     store = CampaignStore.open(load_campaign(CAMPAIGN).name)
     pad, fw_id, launch_id = started(store)
     pad.rerun_fw(fw_id)

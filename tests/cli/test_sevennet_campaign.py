@@ -1,4 +1,6 @@
-"""A campaign whose base model and student are SevenNet's, through workers; its labels are effective medium theory's."""
+"""A campaign whose base model and student are SevenNet's, through workers; its labels are effective
+medium theory's.
+"""
 
 import pytest
 from test_loop import campaign_file, command, database

@@ -1,4 +1,6 @@
-"""Slabs and molecules among the seeds: told by `check`, explored as they are, never scaled to a pressure."""
+"""Slabs and molecules among the seeds: told by `check`, explored as they are, never scaled to a
+pressure.
+"""
 
 from pathlib import Path
 
@@ -7,7 +9,10 @@ import yaml
 from commands import run
 
 ROOT = Path(__file__).parents[2]
-SLAB = "Si slab\n1.0\n3.84 0 0\n0 3.84 0\n0 0 30\nSi\n4\nDirect\n0 0 .4\n.5 0 .445\n.5 .5 .49\n0 .5 .535\n"
+SLAB = (
+    "Si slab\n1.0\n3.84 0 0\n0 3.84 0\n0 0 30\nSi\n4\nDirect\n"
+    "0 0 .4\n.5 0 .445\n.5 .5 .49\n0 .5 .535\n"
+)
 ATOM = "Si atom\n1.0\n12 0 0\n0 12 0\n0 0 12\nSi\n1\nDirect\n.5 .5 .5\n"
 
 
@@ -34,8 +39,8 @@ def test_check_warns_of_a_vacuum(text, what, tmp_path, monkeypatch, capsys):
     )
     assert code == 0, err
     assert (
-        f"warning: phase 'given' is {what}: the cell has a vacuum, V₀ (1 − P/B₀) has no meaning there"
-        in out
+        f"warning: phase 'given' is {what}: the cell has a vacuum, V₀ (1 − P/B₀) has "
+        "no meaning there" in out
     )
     assert "at P = 0; its runs at 5, 10 GPa are refused" in out
     assert out.count("warning") == 1

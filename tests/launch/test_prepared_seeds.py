@@ -1,4 +1,6 @@
-"""What a campaign's seeds start from, and what is told of it: moments of the phase, of the engine, or of nobody."""
+"""What a campaign's seeds start from, and what is told of it: moments of the phase, of the engine,
+or of nobody.
+"""
 
 import numpy as np
 import pytest
@@ -131,7 +133,9 @@ def test_a_table_by_oxidation_state_needs_states_in_the_file(tmp_path):
 
 @pytest.mark.parametrize("tags", [{"MAGMOM": {"Ni": 3}}, {"MAGMOM": None}])
 def test_an_engine_that_writes_other_moments_is_refused(tmp_path, tags):
-    """pymatgen takes the table of `user_incar_settings` before the sites' moments: the antiferromagnet were none."""
+    """pymatgen takes the table of `user_incar_settings` before the sites' moments: the
+    antiferromagnet were none.
+    """
     settings = campaign(tmp_path, with_tags(**tags), AFM)
     with pytest.raises(
         ValueError,

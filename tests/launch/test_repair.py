@@ -1,4 +1,6 @@
-"""Each state that a killed worker leaves is built by hand on the launchpad, shown without being touched, and mended."""
+"""Each state that a killed worker leaves is built by hand on the launchpad, shown without being
+touched, and mended.
+"""
 
 import threading
 import time
@@ -40,7 +42,9 @@ def everything(pad):
 
 
 def mend(pad, evidence=ALONE, **options):
-    """What a repair does: a dry run shows the same and writes nothing, a second one finds nothing to mend."""
+    """What a repair does: a dry run shows the same and writes nothing, a second one finds nothing
+    to mend.
+    """
     before = everything(pad)
     shown = repair(pad, "ours", evidence, dry_run=True, **options)
     assert everything(pad) == before
@@ -107,7 +111,9 @@ def test_killed_in_a_job(pad, chain, evidence):
 
 
 def test_jobs_after_a_lost_one_never_see_it_fail(pad, monkeypatch):
-    """Where they were made to start after a failed one; another worker might take one in that moment."""
+    """Where they were made to start after a failed one; another worker might take one in that
+    moment.
+    """
     pad.add_wf(chained(*NAMES, _allow_fizzled_parents=True))
     take(pad, number(pad, "first"))
     seen, update = [], pad._update_wf
@@ -141,7 +147,7 @@ def test_the_living_are_left_alone(pad, chain):
 
 
 def test_local_workers_end_with_the_process_that_started_them(pad, chain):
-    """Names say whose they are: of two folders, of two machines, of two campaigns with names alike."""
+    """Names tell workers apart: of two folders, two machines, two campaigns with names alike."""
     alive = process_name()
     ended = ended_process()
     elsewhere = f"00000000-{ended.partition('-')[2]}"
@@ -180,7 +186,7 @@ def test_other_campaigns_are_left_alone(pad):
 
 
 # -- reservations
-# -------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def test_killed_before_the_launch_was_written(pad, chain):
@@ -252,7 +258,9 @@ def test_killed_before_the_workflow_heard_of_a_failure(pad, chain):
 @pytest.mark.parametrize("child", ["WAITING", "READY"])
 @pytest.mark.parametrize("evidence", [KNOWN, ALONE])
 def test_killed_between_the_job_and_its_workflow(pad, chain, evidence, child):
-    """The jobs' own documents were saved, some or all; the workflow's was not, and its lock is held."""
+    """The jobs' own documents were saved, some or all; the workflow's was not, and its lock is
+    held.
+    """
     end_launch(pad, take(pad, chain[0]))
     pad.fireworks.update_one({"fw_id": chain[0]}, {"$set": {"state": "COMPLETED"}})
     pad.fireworks.update_one({"fw_id": chain[1]}, {"$set": {"state": child}})
@@ -297,7 +305,9 @@ def test_killed_while_adding_jobs(pad, chain, inserted, locked, saved):
 
 
 def test_a_refresh_that_failed(pad, chain, monkeypatch):
-    """FireWorks then calls the job FIZZLED whose launch is COMPLETED, and leaves what it has inserted."""
+    """FireWorks then calls the job FIZZLED whose launch is COMPLETED, and leaves what it has
+    inserted.
+    """
     launch = take(pad, chain[0])
 
     def broken(workflow, updated):
@@ -315,7 +325,9 @@ def test_a_refresh_that_failed(pad, chain, monkeypatch):
 
 
 def test_one_end_after_another(pad, chain):
-    """The second ran when the first's end had been saved in part; neither was heard of, and both add jobs."""
+    """The second ran when the first's end had been saved in part; neither was heard of, and both
+    add jobs.
+    """
     end_launch(pad, take(pad, chain[0]))
     pad.fireworks.update_one({"fw_id": chain[1]}, {"$set": {"state": "READY"}})
     end_launch(pad, take(pad, chain[1]), FWAction(detours=[Workflow([job("label")])]))
@@ -386,7 +398,9 @@ def holding(pad, change, stop):
 
 
 def test_living_holders_of_the_lock(pad, chain, monkeypatch):
-    """One after the other, they write the workflow: it is not taken from them, and nothing else is done either."""
+    """One after the other, they write the workflow: it is not taken from them, and nothing else is
+    done either.
+    """
     monkeypatch.setattr("entropy_flows.launch.lock.BUSY_SECONDS", 0.3)
     end_launch(pad, take(pad, chain[0]))
     pad.fireworks.insert_one({**job("new").to_db_dict(), "fw_id": 50, "state": "READY"})
@@ -569,7 +583,9 @@ def test_failed_stages_of_the_last_iteration(pad, chain):
 
 @pytest.mark.parametrize("before", ["READY", "PAUSED"])
 def test_killed_while_pausing(pad, chain, before):
-    """What gathers the chunks of a fan-out looked before the last one was there, and died before it looked again."""
+    """What gathers the chunks of a fan-out looked before the last one was there, and died before it
+    looked again.
+    """
     finish(pad, chain[0])
     pad.update_spec([chain[1]], {"awaited_jobs": ["a", "b"]})
     pad.pause_fw(chain[1])

@@ -1,4 +1,6 @@
-"""A worker, a submission or a repair dies at any of its writes: one repair, and the campaign ends as it would have."""
+"""A worker, a submission or a repair dies at any of its writes: one repair, and the campaign ends
+as it would have.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def submit(pad):
 
 
 def work(pad, name, launch_id):
-    """Do a job and tell of its end; the first one adds two jobs before those after it, and another workflow."""
+    """Do a job and tell of its end; the first one adds two jobs before those after it, and another
+    workflow.
+    """
     action = FWAction()
     if name == "first":
         label = job("label")
@@ -101,7 +105,9 @@ EVERY = [5, pytest.param(1, marks=pytest.mark.slow)]
 
 
 def deaths(pad, prepare, function, every):
-    """After `prepare`, a process dies at some of `function`'s writes, from the first to the last; how often it did."""
+    """After `prepare`, a process dies at some of `function`'s writes, from the first to the last;
+    how often it did.
+    """
     for writes in itertools.count(0, every):
         pad.reset("", require_password=False, max_reset_wo_password=100)
         prepare(pad)
@@ -140,7 +146,9 @@ def test_a_submission_is_killed(pad, every):
 
 @pytest.mark.parametrize("every", EVERY)
 def test_a_repair_is_killed(pad, every):
-    """While it mends what one worker left that died while it added jobs, and another that died in the body of one."""
+    """While it mends what one worker left that died while it added jobs, and another that died in
+    the body of one.
+    """
 
     def prepare(pad):
         submit(pad)

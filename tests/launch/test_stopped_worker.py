@@ -1,4 +1,6 @@
-"""A worker is stopped for longer than its heartbeat and wakes up when its job was done again: nothing changes then."""
+"""A worker is stopped for longer than its heartbeat and wakes up when its job was done again:
+nothing changes then.
+"""
 
 import os
 import signal
@@ -88,7 +90,9 @@ def wait_for(condition, seconds=120):
 
 
 def content(database):
-    """All that counts: everything but the launches, in which the woken worker may leave its last ping."""
+    """All that counts: everything but the launches, in which the woken worker may leave its last
+    ping.
+    """
     names = [name for name in database.list_collection_names() if name != "launches"]
     return {name: sorted(database[name].find(), key=repr) for name in names}
 

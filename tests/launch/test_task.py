@@ -1,4 +1,6 @@
-"""A stage's job under FireWorks, with workers as processes of their own: what they survive, and what they refuse."""
+"""A stage's job under FireWorks, with workers as processes of their own: what they survive, and
+what they refuse.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""The launcher files are what FireWorks and jobflow read, and `check` finds what is wrong with them."""
+"""The launcher files are what FireWorks and jobflow read, and `check` finds what is wrong with
+them.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,7 @@ def script(path: Path) -> str:
 
 
 # -- what is written
-# ---------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def test_the_repository_holds_what_the_command_writes():
@@ -260,7 +262,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_half_written(folder):
 
 
 def run(*command: object, folder: Path, cwd: Path) -> str:
-    """Output of one of FireWorks' own commands, which finds the database in its environment alone."""
+    """Output of a command of FireWorks, which finds the database in its environment alone."""
     environment = {
         **os.environ,
         "FW_CONFIG_FILE": str(folder / "FW_config.yaml"),
@@ -296,10 +298,12 @@ def test_plain_fireworks_and_jobflow_find_the_database(folder, database, tmp_pat
 def test_neither_launchpad_nor_jobflow_tell_the_uri(folder, database):
     """The launchpad is written out in some of FireWorks' ways to run jobs."""
     code = (
-        f"from fireworks import LaunchPad; pad = LaunchPad.from_file('{folder}/my_launchpad.yaml')\n"
+        "from fireworks import LaunchPad; pad = "
+        f"LaunchPad.from_file('{folder}/my_launchpad.yaml')\n"
         "print(pad.to_dict())\n"
         "print(pad.db.name, pad.db.write_concern.document)\n"
-        "from jobflow import SETTINGS as s; s.JOB_STORE.connect(); s.JOB_STORE.update({'uuid': 'a', 'index': 1})"
+        "from jobflow import SETTINGS as s; s.JOB_STORE.connect(); "
+        "s.JOB_STORE.update({'uuid': 'a', 'index': 1})"
     )
     written, used = run(sys.executable, "-c", code, folder=folder, cwd=folder).strip().splitlines()
     assert "mongodb" not in written
@@ -320,8 +324,10 @@ def test_queue_launch_reserves_and_submits(folder, database, tmp_path):
         "logdir: null",
         f"_q_commands_override: {{submit_cmd: {tmp_path}/sbatch}}",
     )
-    files = [f"-{option}={folder}/my_{name}.yaml" for option, name in
-             (("l", "launchpad"), ("w", "fworker_gpu"), ("q", "qadapter_gpu"))]  # fmt: skip
+    files = [
+        f"-{option}={folder}/my_{name}.yaml"
+        for option, name in (("l", "launchpad"), ("w", "fworker_gpu"), ("q", "qadapter_gpu"))
+    ]
     run(
         "qlaunch",
         "-r",
@@ -337,7 +343,7 @@ def test_queue_launch_reserves_and_submits(folder, database, tmp_path):
 
 
 # -- what `check` finds
-# ------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def problems(folder: Path, campaign: Campaign) -> list[str]:
@@ -367,31 +373,102 @@ def test_pbs_files_are_in_order(tmp_path, campaign, submitted):
 @pytest.mark.parametrize(
     ("name", "before", "after", "words"),
     [
-        ("my_qadapter_gpu.yaml", "-w \\S+", "", "my_qadapter_gpu.yaml: rocket_launch names no worker file"),
+        (
+            "my_qadapter_gpu.yaml",
+            "-w \\S+",
+            "",
+            "my_qadapter_gpu.yaml: rocket_launch names no worker file",
+        ),
         (
             "my_qadapter_gpu_pull.yaml",
             "my_fworker_gpu",
             "my_fworker_cpu",
-            "my_qadapter_gpu_pull.yaml: rocket_launch starts a worker of .*/my_fworker_cpu.yaml, expected",
+            "my_qadapter_gpu_pull.yaml: rocket_launch starts a worker of "
+            ".*/my_fworker_cpu.yaml, expected",
         ),
-        ("my_qadapter_cpu.yaml", "my_launchpad.yaml", "mine.yaml", "mine.yaml in rocket_launch does not exist"),
-        ("my_fworker_gpu.yaml", "category: gpu\n", "category: cpu\n", "my_fworker_gpu.yaml: category 'cpu', expected"),
-        ("my_qadapter_dft.yaml", "signal: .*", "", "my_qadapter_dft.yaml: no SIGTERM before the walltime"),
-        ("my_qadapter_dft.yaml", "'24:00:00'", "'00:05:00'", "walltime 00:05:00 is less than RUN_EXPIRATION_SECS"),
-        ("my_qadapter_dft.yaml", "'24:00:00'", "a day", "my_qadapter_dft.yaml: walltime 'a day': expected HH:MM:SS"),
-        ("my_qadapter_dft_pull.yaml", "'24:00:00'", "'01:00:00'", "--timeout 71880 s is not less than the walltime"),
-        ("my_qadapter_dft_pull.yaml", "--timeout \\d+", "", "no `rapidfire --timeout` in rocket_launch"),
-        ("FW_config.yaml", "RUN_EXPIRATION_SECS: \\d+", "RUN_EXPIRATION_SECS: 100", "less than 3 × PING_TIME_SECS 60"),
+        (
+            "my_qadapter_cpu.yaml",
+            "my_launchpad.yaml",
+            "mine.yaml",
+            "mine.yaml in rocket_launch does not exist",
+        ),
+        (
+            "my_fworker_gpu.yaml",
+            "category: gpu\n",
+            "category: cpu\n",
+            "my_fworker_gpu.yaml: category 'cpu', expected",
+        ),
+        (
+            "my_qadapter_dft.yaml",
+            "signal: .*",
+            "",
+            "my_qadapter_dft.yaml: no SIGTERM before the walltime",
+        ),
+        (
+            "my_qadapter_dft.yaml",
+            "'24:00:00'",
+            "'00:05:00'",
+            "walltime 00:05:00 is less than RUN_EXPIRATION_SECS",
+        ),
+        (
+            "my_qadapter_dft.yaml",
+            "'24:00:00'",
+            "a day",
+            "my_qadapter_dft.yaml: walltime 'a day': expected HH:MM:SS",
+        ),
+        (
+            "my_qadapter_dft_pull.yaml",
+            "'24:00:00'",
+            "'01:00:00'",
+            "--timeout 71880 s is not less than the walltime",
+        ),
+        (
+            "my_qadapter_dft_pull.yaml",
+            "--timeout \\d+",
+            "",
+            "no `rapidfire --timeout` in rocket_launch",
+        ),
+        (
+            "FW_config.yaml",
+            "RUN_EXPIRATION_SECS: \\d+",
+            "RUN_EXPIRATION_SECS: 100",
+            "less than 3 × PING_TIME_SECS 60",
+        ),
         ("FW_config.yaml", "SORT_FWS: FIFO", "SORT: FIFO", "FireWorks does not know SORT$"),
-        ("FW_config.yaml", '"@callable": \\w+', '"@callable": Typo', "FW_config.yaml: MongoClient is .*expected Conf"),
-        ("my_launchpad.yaml", "host: .*", "host: mongodb://elsewhere/", "host without journal=true"),
-        ("my_launchpad.yaml", "host: .*", "host: mongodb://me:secret@there/", "my_launchpad.yaml holds credentials"),
-        ("my_launchpad.yaml", "uri_mode: true", "uri_mode: true\npassword: nosecret", "my_launchpad.yaml holds cred"),
-        ("my_launchpad.yaml", "name: .*", "name: other", "database 'other', but 'test_.*' is configured"),
+        (
+            "FW_config.yaml",
+            '"@callable": \\w+',
+            '"@callable": Typo',
+            "FW_config.yaml: MongoClient is .*expected Conf",
+        ),
+        (
+            "my_launchpad.yaml",
+            "host: .*",
+            "host: mongodb://elsewhere/",
+            "host without journal=true",
+        ),
+        (
+            "my_launchpad.yaml",
+            "host: .*",
+            "host: mongodb://me:secret@there/",
+            "my_launchpad.yaml holds credentials",
+        ),
+        (
+            "my_launchpad.yaml",
+            "uri_mode: true",
+            "uri_mode: true\npassword: nosecret",
+            "my_launchpad.yaml holds cred",
+        ),
+        (
+            "my_launchpad.yaml",
+            "name: .*",
+            "name: other",
+            "database 'other', but 'test_.*' is configured",
+        ),
         ("my_launchpad.yaml", "host: .*", "host: [", "my_launchpad.yaml cannot be read: "),
         ("jobflow.yaml", "ConfiguredJobStore", "Typo", "jobflow.yaml cannot be read: "),
     ],
-)  # fmt: skip
+)
 def test_an_edited_file_is_named(folder, campaign, submitted, name, before, after, words):
     change(folder / name, before, after)
     found = problems(folder, campaign)
@@ -426,8 +503,8 @@ def test_a_category_of_the_users_own_needs_its_files(folder, campaign, submitted
     found = problems(folder, own)
     (line,) = [line for line in found if "bigmem" in line]
     assert (
-        "has no my_fworker_bigmem.yaml and my_qadapter_bigmem.yaml: copy my_fworker_gpu.yaml to the first"
-        in line
+        "has no my_fworker_bigmem.yaml and my_qadapter_bigmem.yaml: copy "
+        "my_fworker_gpu.yaml to the first" in line
     )
     assert "`entropy-flows launchers`" not in line
     assert any("queue of stage train: walltime '1h'" in line for line in found)
@@ -448,8 +525,10 @@ def test_a_category_of_the_users_own_needs_its_files(folder, campaign, submitted
 
 def test_a_missing_index_is_named(folder, campaign, submitted, database):
     database["labels"].drop_indexes()
-    assert any("indexes missing in the database: labels ('structure_id', 'engine_hash')" in line
-               for line in problems(folder, campaign))  # fmt: skip
+    assert any(
+        "indexes missing in the database: labels ('structure_id', 'engine_hash')" in line
+        for line in problems(folder, campaign)
+    )
 
 
 def test_another_config_that_fireworks_would_take_is_named(
@@ -478,7 +557,8 @@ def test_a_config_of_the_home_may_have_the_lines_of_ours(
     found = check_launchers(folder, campaign)
     assert found.errors == []
     assert not any("FW_CONFIG_FILE" in line for line in found.warnings)
-    code = f"from fireworks import LaunchPad; print(LaunchPad.from_file('{folder}/my_launchpad.yaml').db.name)"
+    file = f"{folder}/my_launchpad.yaml"
+    code = f"from fireworks import LaunchPad; print(LaunchPad.from_file('{file}').db.name)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )

@@ -1,4 +1,5 @@
-"""A real SLURM cluster on this machine: munged, slurmctld and slurmd on loopback, with partitions cpu, gpu and dft.
+"""A real SLURM cluster on this machine: munged, slurmctld and slurmd on loopback, with partitions
+cpu, gpu and dft.
 
 Everything lies in one folder and is ended by process id. The node has as many CPUs and GPUs as
 asked for, whatever the machine has: GPUs are only counted, and CPUs are shared.
@@ -59,7 +60,9 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} Gres=gpu:{cpus} State=UNKNOWN
 
 @dataclass(frozen=True)
 class Finished:
-    """A job that SLURM has done with: its id, partition, name, end state, and seconds from start to end."""
+    """A job that SLURM has done with: its id, partition, name, end state, and seconds from start to
+    end.
+    """
 
     id: str
     partition: str
@@ -98,17 +101,27 @@ class SlurmCluster:
     def start(self, name: str) -> None:
         """Start one of the daemons munged, slurmctld and slurmd."""
         options = {
-            "munged": ["--foreground", "--force", f"--key-file={self.folder}/munge.key",
-                       f"--socket={self.folder}/munge.socket", f"--pid-file={self.folder}/munged.pid",
-                       f"--seed-file={self.folder}/munge.seed", f"--log-file={self.folder}/munged.log"],
+            "munged": [
+                "--foreground",
+                "--force",
+                f"--key-file={self.folder}/munge.key",
+                f"--socket={self.folder}/munge.socket",
+                f"--pid-file={self.folder}/munged.pid",
+                f"--seed-file={self.folder}/munge.seed",
+                f"--log-file={self.folder}/munged.log",
+            ],
             "slurmctld": ["-D", "-i"],
             "slurmd": ["-D"],
-        }[name]  # fmt: skip
+        }[name]
         with (self.folder / f"{name}.out").open("ab") as log:
             self.daemons[name] = subprocess.Popen(
-                [_program(name), *options], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [_program(name), *options],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End one of the daemons by its process id; jobs that run go on."""

@@ -1,4 +1,5 @@
-"""A campaign on a real SLURM, from `submit` through `qlaunch` to the last iteration, with files that the command wrote.
+"""A campaign on a real SLURM, from `submit` through `qlaunch` to the last iteration, with files
+that the command wrote.
 
 Each job runs in the partition of its category, once. SIGTERM reaches the worker when its queue job
 is cancelled and before its walltime is over; a stage then saves its work and its job is ready for
@@ -39,7 +40,9 @@ OPTIONS = ("--device", "cpu", "--lead", "30", "--longest-job", "00:00:10", "--sl
 
 @dataclass
 class Site:
-    """A cluster user's account: a cluster, a database, a folder, and the environment that goes with these."""
+    """A cluster user's account: a cluster, a database, a folder, and the environment that goes with
+    these.
+    """
 
     cluster: SlurmCluster
     folder: Path
@@ -57,9 +60,14 @@ class Site:
 
     def program(self, *command: object, cwd: Path | None = None) -> str:
         done = subprocess.run(
-            [str(BIN / str(command[0])), *map(str, command[1:])], env=self.environment, cwd=cwd or self.folder,
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+            [str(BIN / str(command[0])), *map(str, command[1:])],
+            env=self.environment,
+            cwd=cwd or self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -103,9 +111,14 @@ class Site:
             for category in CATEGORIES:
                 with (self.folder / f"qlaunch_{category}.log").open("wb") as log:
                     running.append(
-                        subprocess.Popen([*command, *self.files(category, kind), "rapidfire", *options],
-                                         env=self.environment, cwd=launches, stdout=log, stderr=log)
-                    )  # fmt: skip
+                        subprocess.Popen(
+                            [*command, *self.files(category, kind), "rapidfire", *options],
+                            env=self.environment,
+                            cwd=launches,
+                            stdout=log,
+                            stderr=log,
+                        )
+                    )
             yield
         finally:
             for process in running:
@@ -176,8 +189,10 @@ def write_launchers(site: Site, walltime: str = "00:20:00") -> None:
 
 def measured(what: str, started: float, finished: list[Finished], jobs: int) -> None:
     seconds = statistics.median(job.seconds for job in finished)
-    print(f"\n{what}: {jobs} jobs in {len(finished)} queue jobs, {time.time() - started:.0f} s, "
-          f"median {seconds:.0f} s in the queue job")  # fmt: skip
+    print(
+        f"\n{what}: {jobs} jobs in {len(finished)} queue jobs, {time.time() - started:.0f} s, "
+        f"median {seconds:.0f} s in the queue job"
+    )
 
 
 def test_campaign_with_a_queue_job_for_each_job(site):
@@ -236,7 +251,7 @@ def test_campaign_with_queue_jobs_that_take_many_jobs(site):
 
 
 def test_sigterm_comes_with_scancel_and_before_the_walltime_is_over(site, monkeypatch):
-    """SLURM's own times are minutes: a signal may come up to one earlier, the end up to one later."""
+    """SLURM's times are minutes: a signal may come up to one earlier, the end up to one later."""
     write_launchers(site, "00:02:00")
     monkeypatch.setitem(site.environment, "PYTHONPATH", str(Path(__file__).parent))
     pad = launchpad()

@@ -92,12 +92,14 @@ def file_suffix(model: str | Path) -> str:
     """Return the end of a model's file name by which its family recognizes it.
 
     "" for a model that is no file. A family named by an import path is not imported: whatever has
-    a suffix is a file of it.
+    a suffix is a file of it. So is what a named family does not recognize.
     """
     name, arguments = split_model(model)
     if is_import_path(str(arguments.get(FAMILY, ""))):
         return "".join(Path(name).suffixes)
     match = match_model(model)
+    if FAMILY in arguments and match is not None and not match.family.recognizes(name):
+        return "".join(Path(name).suffixes)
     if match is None or not match.family.is_file(name):
         return ""
     return max((end for end in match.family.suffixes if name.endswith(end)), key=len)

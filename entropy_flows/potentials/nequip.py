@@ -59,8 +59,11 @@ class NequIPFamily(ModelFamily):
             )
 
     def elements(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """Read a package's type names; None if they are not elements, or it is compiled."""
-        if not name.endswith(PACKAGE_SUFFIX):
+        """Read a package's type names.
+
+        None if they are not elements, or the model is compiled or would have to be fetched.
+        """
+        if name.endswith(COMPILED_SUFFIX) or is_published(name):
             return None
         return package_elements(local_package(name))
 

@@ -67,7 +67,7 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
 
 
 def base_shifts(
-    folder: Path, frames: Sequence[Atoms], model: Path, device: str
+    folder: Path, frames: Sequence[Atoms], model: str | Path, device: str
 ) -> dict[str, float]:
     """Return δ of a training, fitted once: one that goes on keeps what it began with."""
     shifts = read_json(folder / FILE, None)

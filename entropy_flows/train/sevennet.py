@@ -127,7 +127,7 @@ class SevenNetTrainer:
             state = take_up(workdir, State(inputs, params.batch_size, accumulate=1))
             shifts: dict[str, float] = {}
             if params.align_energies:
-                shifts = base_shifts(workdir / RUN, train, source, params.runs_on)
+                shifts = base_shifts(workdir / RUN, train, str(base_model), params.runs_on)
             write_base(checkpoint, shifts, workdir / BASE)
             model_section = checkpoint.yaml_dict("continue")["model"]
             data_part = data_section(data, params, workdir)

@@ -1,0 +1,66 @@
+"""A model's family: by its name, by the end of its file, or named beside it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+
+import entropy_flows
+from entropy_flows.batch import Batch
+from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import (
+    compile_model,
+    file_suffix,
+    find_model,
+    load_batch_model,
+    match_model,
+    with_arguments,
+    with_family_of,
+)
+from entropy_flows.potentials.families import module_of
+
+SI_SMALL = Path(entropy_flows.__file__).parent / "models" / "si-small.nequip.zip"
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "suffix", "module"),
+    [
+        ("a/b.nequip.zip", "nequip", ".nequip.zip", None),
+        ("b.nequip.pt2", "nequip", ".nequip.pt2", None),
+        ("nequip.net:group/model:0.1.nequip.zip", "nequip", "", None),
+        ("a.b.pth", "sevennet", ".pth", None),
+        ("7net-l3i5", "sevennet", "", None),
+        ("CHGNet", "forcefield", "", None),
+        ("ase.calculators.emt.EMT", "import-path", "", "ase.calculators.emt"),
+    ],
+)
+def test_a_name_tells_its_family(name, family, suffix, module):
+    assert find_model(name).family.name == family
+    assert file_suffix(name) == suffix
+    assert module_of(name) == module
+
+
+def test_an_unknown_name_has_none():
+    assert match_model("weights.bin") is None
+    assert file_suffix("weights.bin") == ""
+    with pytest.raises(ValueError, match="unknown model family 'nequipp'"):
+        match_model(with_arguments("weights.bin", {"family": "nequipp"}))
+
+
+def test_a_family_named_beside_a_file_takes_it_whatever_its_end(tmp_path):
+    shutil.copy(SI_SMALL, tmp_path / "weights.bin")
+    named = with_arguments("weights.bin", {"family": "nequip"})
+    located = locate_model(named, tmp_path)
+    cell = Batch.of([bulk("Si")])
+
+    assert file_suffix(named) == ".bin"
+    assert find_model(located).name == str(tmp_path / "weights.bin")
+    assert load_batch_model(located)(cell).energy == load_batch_model(SI_SMALL)(cell).energy
+    assert find_model(with_family_of(named, "other.bin")).family.name == "nequip"
+    assert with_family_of("a.pth", "b.pth") == "b.pth"
+
+
+def test_what_has_no_faster_form_is_not_compiled(tmp_path):
+    with pytest.raises(ValueError, match="models of the family sevennet are not compiled"):
+        compile_model("7net-0", tmp_path / "fast.pt2")

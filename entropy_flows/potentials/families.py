@@ -1,7 +1,7 @@
 """The families of models, and which of them a model belongs to.
 
 A family is found by the name of a model or of its file. Where the name does not tell, the argument
-`family` says it: `{name: weights.bin, family: nequip}`. A family of another package is registered
+`family` says it: `{name: weights.bin, family: sevennet}`. A family of another package is registered
 by an entry point in `entropy_flows.model_families`, or named there by its import path,
 `{name: weights.bin, family: "package.module:Family"}`.
 """

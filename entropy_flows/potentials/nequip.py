@@ -51,7 +51,9 @@ class NequIPFamily(ModelFamily):
         return name.endswith(self.suffixes) and not is_published(name)
 
     def check(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments, for a package has its own."""
+        """Refuse arguments, for a package has its own, and names that NequIP would not load."""
+        if not self.recognizes(name):
+            raise ValueError(f"model '{name}' is none of NequIP's: {self.describe_names()}")
         if arguments:
             raise ValueError(
                 f"model '{name}' takes no arguments, got {', '.join(arguments)}: "

@@ -52,6 +52,8 @@ def compile_package(package: str | Path, output: str | Path, device: str = "cpu"
 
     settings = {"--device": device, "--mode": "aotinductor", "--target": "batch"}
     options = [word for option in settings.items() for word in option]
+    # NequIP makes a batch of the package's example of training data, whose weight per structure it
+    # does not know; it gets the fields that the model takes.
     nequip_settings = targets.BATCH_TARGET["data_settings"]
     targets.BATCH_TARGET["data_settings"] = lambda data: nequip_settings(
         {key: data[key] for key in targets.BATCH_INPUTS}

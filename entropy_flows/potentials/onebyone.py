@@ -53,6 +53,7 @@ class OneByOne:
         atoms.calc = self.calculator
         energy = float(atoms.get_potential_energy())
         forces = atoms.get_forces()
+        # Only a stress that came with the forces: asking for one may cost another calculation.
         has_stress = "stress" in self.calculator.results
         stress = atoms.get_stress(voigt=False) if has_stress else np.full((3, 3), np.nan)
         return energy, forces, stress

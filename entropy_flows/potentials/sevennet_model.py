@@ -47,6 +47,7 @@ class SevenNetModel:
         if calculator.modal is not None:
             self.modality = int(calculator.model.modal_map[calculator.modal])
         self.elements = tuple(int(number) for number in calculator.type_map)
+        # From here on it takes graphs of many cells, which the calculator does not make.
         self.model.set_is_batch_data(True)
         self.model.requires_grad_(False)
         # The modality is given by its number, not by its name.

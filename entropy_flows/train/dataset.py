@@ -227,6 +227,7 @@ def assign_splits(
     )
     remaining = [key for *_, key in new]
     total = len(result) + len(remaining)
+    # A seed that grows with the data set: new cells are drawn anew, old ones stay assigned.
     rng = np.random.default_rng([seed, total])
     held_out: tuple[tuple[Split, float], ...] = (("test", fractions[2]), ("val", fractions[1]))
     for split, fraction in held_out:

@@ -91,6 +91,7 @@ class NequIPTrainer:
             if finished is not None:
                 return finished
             state = take_up(workdir, State(inputs, params.batch_size, params.accumulate))
+            # The base model may be at another path than when this training began.
             (workdir / BASE).unlink(missing_ok=True)
             if package is not None:
                 (workdir / BASE).symlink_to(package)

@@ -172,6 +172,7 @@ class TrainParams(Params):
 
     def keys_given(self) -> dict[str, Any]:
         """Return the keys that were given, without those whose values are the preset's."""
+        # A preset's values count as set, for `_fill_from_preset` has put them among the keys.
         values = self._preset_values(self.preset)
         given = self.model_dump(exclude_unset=True)
         return {

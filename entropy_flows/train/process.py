@@ -87,6 +87,7 @@ def run_program(
         while process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
+            # Once more when the program has ended, for the epochs of the last half second.
             if watch is not None and watch():
                 return
     text = log.read_text(errors="replace")

@@ -179,6 +179,7 @@ def _train(
             )
             return state
         except GpuMemoryError as err:
+            # The program cannot accumulate, so its steps become smaller.
             state = replace(smaller_batches(state, err), accumulate=1)
 
 
@@ -194,6 +195,7 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
     config = {
         key: value
         for key, value in content["config"].items()
+        # Paths and times of this training: with them, equal trainings would differ.
         if not key.startswith(("load_", "continue", "when"))
     }
     states: dict[str, Any] = {"optimizer_state_dict": {}, "scheduler_state_dict": {}}

@@ -136,6 +136,7 @@ def write_base(checkpoint: SevenNetCheckpoint, shifts: Mapping[str, float], path
         if name == "shift":
             for element, shift in shifts.items():
                 values[types[atomic_numbers[element]]] += shift
+        # One value an element, also where the base model has one for all.
         weights[f"rescale_atomic_energy.{name}"] = values
         content["config"][name] = values.tolist()
     with whole_file(path) as file:

@@ -1,4 +1,4 @@
-"""The engine's reference: one run at a time through ASE's own Langevin integrator, with the engine's random numbers."""
+"""The engine's reference: one run at a time by ASE's Langevin, with the engine's random numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Numbers:
 def reference(
     run: Run, start: Atoms, surface: BiasedSurface, params: ExploreParams
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and velocities (ASE's units) after each step of the run, warm-up and ramp included."""
+    """Positions and velocities (ASE's units) after each step, warm-up and ramp included."""
     atoms, T = start.copy(), run.condition.temperature
     atoms.calc = surface
     normal = np.random.default_rng([run.seed, 0]).standard_normal((len(atoms), 3))
@@ -40,9 +40,13 @@ def reference(
         atoms.set_constraint(FixCom())
     atoms.set_velocities(velocities)
     dynamics = ASELangevin(
-        atoms, params.timestep * units.fs, temperature_K=T, friction=params.friction / units.fs, fixcm=False,
+        atoms,
+        params.timestep * units.fs,
+        temperature_K=T,
+        friction=params.friction / units.fs,
+        fixcm=False,
         rng=Numbers(run.seed, len(atoms)),
-    )  # fmt: skip
+    )
     positions, speeds = [], []
     for step in range(1 - params.warm_up - params.ramp, params.steps + 1):
         share = 1.0 if step >= 1 else max(0.0, 1 + (step - 1) / params.ramp) if params.ramp else 0.0

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 
 def skewed(symbols: str, seed: int = 0, edge: float = 3.6) -> Atoms:
-    """A triclinic cell of the given atoms, some of them outside of it, none closer than 1.2 Å to another."""
+    """A triclinic cell of the given atoms, some outside of it, none closer than 1.2 Å."""
     rng = np.random.default_rng(seed)
     n = len(Atoms(symbols))
     while True:
@@ -81,7 +81,7 @@ def numerical_strain_gradient(
 
 
 class Spring(Calculator):
-    """Pairs of any species: E = ½ Σ (1 − r/2.5 Å)³ eV below 2.5 Å. Cheap, smooth, and has a stress."""
+    """Pairs of any species: E = ½ Σ (1 − r/2.5 Å)³ eV below 2.5 Å, smooth and with a stress."""
 
     implemented_properties = ("energy", "forces", "stress")
 

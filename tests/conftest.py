@@ -1,4 +1,4 @@
-"""One database server for the whole session, a fresh database for each test that asks, and nobody's own settings."""
+"""One database server for the session, a fresh database for a test, and nobody's own settings."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Text files as users really have them: cut off, edited by hand, with stars where a number did not fit."""
+"""Text files as users have them: cut off, edited by hand, with stars for numbers too long."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -68,7 +68,7 @@ def read_damaged(
     files: int,
     reader: Callable[[Path], Iterable[ImportedFrame]],
 ) -> Outcome:
-    """Read a text again and again, damaged in another way each time; only ValueError may be raised."""
+    """Read a text again and again, damaged each time; only ValueError may be raised."""
     lines = text.splitlines(keepends=True)
     rng = np.random.default_rng(18)
     longest = ""
@@ -90,6 +90,7 @@ def read_damaged(
         slowest = max(slowest, time.process_time() - start)
         longest = max([longest, *messages], key=len)
     print(
-        f"{files} files: {read} frames read, {refused} refused, slowest {slowest:.3f} s, longest {len(longest)}"
+        f"{files} files: {read} frames read, {refused} refused, slowest {slowest:.3f} s, "
+        f"longest {len(longest)}"
     )
     return Outcome(read, refused, longest, slowest)

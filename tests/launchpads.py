@@ -57,7 +57,7 @@ def finish(pad, fw_id, worker=ALIVE):
 
 
 def states(pad):
-    """State of each job, the same in its own document and in its workflow; no workflow is locked."""
+    """State of each job, the same in its document and in its workflow; none is locked."""
     jobs = {fw["fw_id"]: fw for fw in pad.fireworks.find({}, {"name": 1, "state": 1, "fw_id": 1})}
     told = {}
     for workflow in pad.workflows.find():

@@ -1,4 +1,4 @@
-"""Every field of every document of a campaign, changed once: what `verify` says of it, and what it need not see."""
+"""Every field of a campaign's documents, changed once: what `verify` sees and need not see."""
 
 import copy
 from collections.abc import Iterator
@@ -31,14 +31,31 @@ FREE_FIELDS: dict[str, dict[str, str]] = {
     "checks": {"campaign": "a check that is gone is made again by the next `physics`"},
     "failures": {"campaign": "a failure is deleted when its job is run again"},
     **dict.fromkeys(("blobs.files", "models.files", "arrays.files"), OF_FILES),
-    "fireworks": dict.fromkeys(("created_on.*", "updated_on.*", "name.*", "spec.*", "archived_launches"), OURS),
-    "workflows": dict.fromkeys(("created_on.*", "updated_on.*", "name.*", "metadata.*", "state.*"), OURS),
+    "fireworks": dict.fromkeys(
+        ("created_on.*", "updated_on.*", "name.*", "spec.*", "archived_launches"), OURS
+    ),
+    "workflows": dict.fromkeys(
+        ("created_on.*", "updated_on.*", "name.*", "metadata.*", "state.*"), OURS
+    ),
     "launches": dict.fromkeys(
-        ("action.*", "fworker.*", "host.*", "ip.*", "launch_dir.*", "runtime_secs.*", "reservedtime_secs.*",
-         "state_history.*", "time_start.*", "time_end.*", "time_reserved.*", "trackers.*"), OURS,
+        (
+            "action.*",
+            "fworker.*",
+            "host.*",
+            "ip.*",
+            "launch_dir.*",
+            "runtime_secs.*",
+            "reservedtime_secs.*",
+            "state_history.*",
+            "time_start.*",
+            "time_end.*",
+            "time_reserved.*",
+            "trackers.*",
+        ),
+        OURS,
     ),
     "fw_id_assigner": dict.fromkeys(("next_fw_id.*", "next_launch_id.*"), OURS),
-}  # fmt: skip
+}
 """Collection → field → why its change is not a fault, where it is not seen."""
 
 
@@ -57,7 +74,7 @@ class Mutation(NamedTuple):
 def mutations(
     database: Any, collections: list[str], depth: int = 99
 ) -> Iterator[tuple[Mutation, dict[str, Any]]]:
-    """A change of each field, and its deletion: once for each path, whichever document has it first.
+    """A change of each field, and its deletion: once for each path, in its first document.
 
     Fields within fields down to a depth: a seal covers all that is below it.
     """

@@ -1,4 +1,4 @@
-"""A campaign of nine entries as its jobs write it, without running them: two seconds in a database of its own."""
+"""A campaign of nine entries as its jobs write it, in two seconds, without running them."""
 
 import contextlib
 import os

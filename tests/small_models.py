@@ -11,7 +11,7 @@ from cells import Spring, rattled, strained
 
 
 def labelled(seed: int, stress: bool = True, zero: float = 0.0) -> Atoms:
-    """Two atoms of silicon, strained and moved, labelled by springs; `zero` is added to each one's energy (eV)."""
+    """Two atoms of silicon, strained and moved, labelled by springs; `zero` is eV per atom."""
     atoms = strained(
         rattled(repeat=1, stdev=0.15, seed=seed),
         0.05 * np.random.default_rng(seed).normal(size=(3, 3)),
@@ -41,10 +41,19 @@ def small_sevennet(path: Path, elements: tuple[str, ...] = ("Si",), seed: int = 
         **chemical_species_preprocess(list(elements)),
         "radial_basis": {"radial_basis_name": "bessel", "bessel_basis_num": 4},
         "cutoff_function": {"cutoff_function_name": "poly_cut"},
-        "channel": 4, "lmax": 1, "num_convolution_layer": 1, "weight_nn_hidden_neurons": [8], "cutoff": 4.0,
-        "shift": 0.0, "scale": 1.0, "conv_denominator": 4.0,
-        "version": __version__, "_model_type": "E3_equivariant_model", "use_modality": False, "batch_size": 1,
-    }  # fmt: skip
+        "channel": 4,
+        "lmax": 1,
+        "num_convolution_layer": 1,
+        "weight_nn_hidden_neurons": [8],
+        "cutoff": 4.0,
+        "shift": 0.0,
+        "scale": 1.0,
+        "conv_denominator": 4.0,
+        "version": __version__,
+        "_model_type": "E3_equivariant_model",
+        "use_modality": False,
+        "batch_size": 1,
+    }
     torch.manual_seed(seed)
     model = build_E3_equivariant_model(config)
     torch.save({"model_state_dict": model.state_dict(), "config": config, "epoch": 0}, path)

@@ -72,7 +72,7 @@ def stop_before(write):
 
 @dataclass
 class AllWritesMaker(Maker):
-    """A stage that writes whatever stages write, other numbers each time it runs; its first run stops in between."""
+    """A stage that writes other numbers each time it runs; its first run stops in between."""
 
     name: str = "writes"
 

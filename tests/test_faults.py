@@ -155,7 +155,8 @@ def test_lack_of_memory():
 
 def test_nothing_heavy_is_imported_to_tell():
     code = (
-        "import sys; from entropy_flows.faults import is_machine_fault; is_machine_fault(ValueError()); "
+        "import sys; from entropy_flows.faults import is_machine_fault; "
+        "is_machine_fault(ValueError()); "
         + ("print([name for name in ('torch', 'pymongo', 'fireworks') if name in sys.modules])")
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The arrows between the rooms: numerics know nothing of workflows, stages do not import one another."""
+"""Imports between folders: numerics know no workflows, stages do not import one another."""
 
 from __future__ import annotations
 
@@ -75,14 +75,18 @@ def test_every_room_has_its_rule():
 
 
 def test_import_of_the_package_is_light():
-    code = "import sys, entropy_flows; print([m for m in ('torch', 'jobflow', 'pymongo', 'ase') if m in sys.modules])"
+    code = (
+        "import sys, entropy_flows; "
+        "print([m for m in ('torch', 'jobflow', 'pymongo', 'ase') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_the_core_does_without_database_and_workflow():
     code = (
-        "import sys, entropy_flows.entropy, entropy_flows.select, entropy_flows.explore, entropy_flows.refine\n"
+        "import sys, entropy_flows.entropy, entropy_flows.select\n"
+        "import entropy_flows.explore, entropy_flows.refine\n"
         "print([m for m in ('jobflow', 'fireworks', 'pymongo', 'maggma') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -93,7 +97,7 @@ def test_the_core_does_without_database_and_workflow():
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
 def test_only_settings_reads_the_environment(path):
-    """Code that hands the environment on to a child process, or sets it for one, is told apart by hand."""
+    """Code that hands the environment on to a child process, or sets it, is exempt by hand."""
     handing_on = {
         "settings.py",
         "launch/session.py",

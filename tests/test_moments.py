@@ -1,4 +1,4 @@
-"""Collinear moments: what is taken for one, and cells that carry them from pymatgen to ASE and back."""
+"""Collinear moments: what is taken for one, and cells that carry them through formats."""
 
 import numpy as np
 import pytest

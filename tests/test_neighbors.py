@@ -17,16 +17,30 @@ from entropy_flows.neighbors import neighbors
 
 CELLS = {
     "skewed": skewed("Si2C3", 2),
-    "thin": Atoms("Si2", cell=np.diag([0.8, 3.0, 9.0]), positions=[[0, 0, 0], [7, -4, 30]], pbc=True),
-    "flat": Atoms("Si2", positions=[[0, 0, 0], [9, 7.5, -3]], cell=[[4, 0, 0], [3.9, 0.9, 0], [0, 1, 5]], pbc=True),
+    "thin": Atoms(
+        "Si2", cell=np.diag([0.8, 3.0, 9.0]), positions=[[0, 0, 0], [7, -4, 30]], pbc=True
+    ),
+    "flat": Atoms(
+        "Si2",
+        positions=[[0, 0, 0], [9, 7.5, -3]],
+        cell=[[4, 0, 0], [3.9, 0.9, 0], [0, 1, 5]],
+        pbc=True,
+    ),
     "crystal": bulk("Si") * (3, 1, 2),
     "thermal": rattled("C"),
     "slab": Atoms(skewed("SiC2", 4), pbc=(True, False, True)),
-    "wire": Atoms("Si3", positions=[[0, 0, 0], [1, 1, 1], [-2, 0, 40]], cell=np.diag([9, 9, 3.0]), pbc=(0, 0, 1)),
+    "wire": Atoms(
+        "Si3",
+        positions=[[0, 0, 0], [1, 1, 1], [-2, 0, 40]],
+        cell=np.diag([9, 9, 3.0]),
+        pbc=(0, 0, 1),
+    ),
     "molecule": molecule("CH3CH2OH"),
     "lone": Atoms("Si"),
-    "wide": Atoms("Si3", positions=[[0, 0, 0], [59, 0, 0], [30, 0, 0]], cell=np.eye(3) * 60, pbc=True),
-}  # fmt: skip
+    "wide": Atoms(
+        "Si3", positions=[[0, 0, 0], [59, 0, 0], [30, 0, 0]], cell=np.eye(3) * 60, pbc=True
+    ),
+}
 
 
 def rows(i, j, D, S=None):
@@ -103,7 +117,7 @@ def test_the_same_cells_with_atoms_elsewhere():
 
 
 def test_cells_without_end_are_refused_at_once():
-    """A thin one has too many images, a dense one too many neighbours; a cell of half an Ångström is neither."""
+    """A thin one has too many images, a dense one too many neighbours."""
     thin = Atoms("Si", cell=[[300.0, 0, 0], [299.99, 0.05, 0], [0, 0, 5.0]], pbc=True)
     start = time.process_time()
     with pytest.raises(

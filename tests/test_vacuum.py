@@ -1,4 +1,4 @@
-"""Which cells have a vacuum: crystals of all densities have none, slabs, wires and molecules have."""
+"""Which cells have a vacuum: crystals have none; slabs, wires and molecules have."""
 
 import pytest
 from ase import Atoms
@@ -58,8 +58,13 @@ def test_a_crystal_has_none(name):
 
 def test_a_zeolite_with_a_cage_has_none():
     """Faujasite's supercage is 11 Å wide."""
-    sites = [(0.1254, 0.9468, 0.0363), (0.1073, 0.8927, 0), (0.1742, 0.1742, 0.9680), (0.1783, 0.1783, 0.3225),
-             (0.2526, 0.2526, 0.1435)]  # fmt: skip
+    sites = [
+        (0.1254, 0.9468, 0.0363),
+        (0.1073, 0.8927, 0),
+        (0.1742, 0.1742, 0.9680),
+        (0.1783, 0.1783, 0.3225),
+        (0.2526, 0.2526, 0.1435),
+    ]
     assert (
         vacuum_of(
             crystal(

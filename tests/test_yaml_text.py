@@ -38,9 +38,14 @@ REFUSED = {
     "a: 2026-02-03": "the date 2026-02-03 (without quotes) is not taken; expected plain values",
     "a: !!set {x}": "the tag 'set' is not taken",
     "a: !!binary aGVsbG8=": "the tag 'binary' is not taken",
-    "a: !!python/object/apply:os.system [echo]": "the tag 'python/object/apply:os.system' is not taken",
+    "a: !!python/object/apply:os.system [echo]": (
+        "the tag 'python/object/apply:os.system' is not taken"
+    ),
     "!mine {a: 1}": "the tag '!mine' is not taken",
-    "a:\n\t- b": "line 2, column 1: while scanning for the next token, found character that cannot start any token",
+    "a:\n\t- b": (
+        "line 2, column 1: while scanning for the next token, "
+        "found character that cannot start any token"
+    ),
     "a: [b": "line 2, column 1: while parsing a flow sequence, did not find expected",
     'a: "\\0"': "'\\x00' has a character that no text has",
     "a: b\x07": "character 5: a control character, which no text has",

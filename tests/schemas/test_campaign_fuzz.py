@@ -1,4 +1,4 @@
-"""Campaign files that are damaged at random: each is taken, or refused in one line of less than a screen, at once."""
+"""Campaign files that are damaged at random: each is taken, or refused in one line, at once."""
 
 import random
 import time
@@ -18,10 +18,40 @@ FILES = [
 ]
 SCREEN = 24 * 80
 VALUES = [
-    None, True, False, 0, -1, 10**30, -(10**19), 1.5, -0.0, 1e300, float("nan"), float("inf"), "", "no", "9" * 30,
-    "x" * 5000, "../x", "\x1b[2J", "☃", [], [[]], ["small"], {}, {"a": 1}, {"kind": ["gom"]}, [[1, 2], 3], [None] * 300,
-    {"@module": "os", "@class": "system"}, list(range(500)), "{", "a.b.C", "1e400", [{"name": "a"}] * 60,
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    10**30,
+    -(10**19),
+    1.5,
+    -0.0,
+    1e300,
+    float("nan"),
+    float("inf"),
+    "",
+    "no",
+    "9" * 30,
+    "x" * 5000,
+    "../x",
+    "\x1b[2J",
+    "☃",
+    [],
+    [[]],
+    ["small"],
+    {},
+    {"a": 1},
+    {"kind": ["gom"]},
+    [[1, 2], 3],
+    [None] * 300,
+    {"@module": "os", "@class": "system"},
+    list(range(500)),
+    "{",
+    "a.b.C",
+    "1e400",
+    [{"name": "a"}] * 60,
+]
 LINES = [
     "\t- a",
     "a: b: c",
@@ -124,5 +154,6 @@ def test_many_damaged_files_are_refused_in_a_line(tmp_path):
     found = refusals(2000, 2, path)
     check(found, path)
     print(
-        f"longest message {max(len(message) for message, _ in found)}, longest time {max(s for _, s in found):.2f} s"
+        f"longest message {max(len(message) for message, _ in found)}, "
+        f"longest time {max(s for _, s in found):.2f} s"
     )

@@ -1,4 +1,4 @@
-"""Fingerprints and covariances of any size are stored, whole or not at all, and nothing is left behind for ever."""
+"""Fingerprints and covariances of any size are stored whole or not at all; nothing is left."""
 
 import bson
 import numpy as np

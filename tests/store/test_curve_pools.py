@@ -20,8 +20,12 @@ from entropy_flows.store import CampaignStore, Entry
 from entropy_flows.train import TrainParams, TrainResult, assign_splits
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
-CONFIG = {"elements": ["Si"], "base_model": "SevenNet-0", "phases": [{"name": "diamond", "file": "diamond.cif"}],
-          "label": {"engine": "forcefield"}}  # fmt: skip
+CONFIG = {
+    "elements": ["Si"],
+    "base_model": "SevenNet-0",
+    "phases": [{"name": "diamond", "file": "diamond.cif"}],
+    "label": {"engine": "forcefield"},
+}
 NAMES = {
     "entropy": "ours",
     "random": "ours.random-40",
@@ -45,8 +49,15 @@ def fill(database, name, seed, anchors=0, n=40):
         store.ledger(DATASET).append_accepted(1, stage, entries)
     for number, entry in enumerate(store.ledger(DATASET).entries()):
         forces = np.full((2, 3), 5.0 if number % 4 == 0 else 0.5)
-        label = Label(n_atoms=2, converged=True, energy=-float(number), free_energy=-float(number), forces=forces,
-                      stress=np.zeros((3, 3)), pressure=0.0)  # fmt: skip
+        label = Label(
+            n_atoms=2,
+            converged=True,
+            energy=-float(number),
+            free_energy=-float(number),
+            forces=forces,
+            stress=np.zeros((3, 3)),
+            pressure=0.0,
+        )
         store.add_label(entry, "hash", label.as_dict())
     labels = list(store.labels())
     keys, energies = [label["key"] for label in labels], [label["energy"] / 2 for label in labels]
@@ -121,7 +132,7 @@ def point(store, place, recipe, batch=0, tests=NAMES):
 def test_a_point_that_another_curve_has_is_not_trained_again(
     pools, database, monkeypatch, tmp_path
 ):
-    """As when a size, a seed or a method is added; what decides the result makes it another point."""
+    """As when a size, seed or method is added; what decides the result makes another point."""
     base, trained = locate_model("shipped:si-small.nequip.zip", Path()), []
 
     def fine_tune(train, val, test, model, recipe, folder):

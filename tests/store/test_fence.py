@@ -1,4 +1,4 @@
-"""Writes that the database refuses: of a launch that its job has lost, and of a lease that has run out."""
+"""Writes that the database refuses: of a launch lost by its job, and of a lease that ran out."""
 
 import threading
 import time
@@ -139,7 +139,7 @@ def test_a_failure_of_a_later_launch_is_not_forgotten(database, job):
 def test_an_appender_whose_lease_has_run_out_writes_nothing_more(
     database, job, short, monkeypatch, write, writer
 ):
-    """It is stopped before one of its writes; its job is done again meanwhile, with other numbers and fewer entries."""
+    """It is stopped before a write; its job is done again with other numbers, fewer entries."""
     make_indexes(database)
     monkeypatch.setattr(
         lease, "_prolong", lambda *_: None

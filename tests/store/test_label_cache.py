@@ -17,8 +17,12 @@ from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, Entry, job_store
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
-CONFIG = {"elements": ["Si"], "base_model": "SevenNet-0", "phases": [{"name": "diamond", "file": "diamond.cif"}],
-          "label": {"engine": "forcefield"}}  # fmt: skip
+CONFIG = {
+    "elements": ["Si"],
+    "base_model": "SevenNet-0",
+    "phases": [{"name": "diamond", "file": "diamond.cif"}],
+    "label": {"engine": "forcefield"},
+}
 calculated = []
 broken = []
 

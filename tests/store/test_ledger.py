@@ -1,4 +1,4 @@
-"""The ledger: appending twice is appending once, and no crash between two writes changes what comes out."""
+"""The ledger: appending twice is appending once, and no crash between writes changes it."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -220,7 +220,7 @@ def test_a_rerun_may_accept_other_entries_if_none_came_to_the_ledger(ledger, dat
 
 
 def test_what_an_interrupted_run_wrote_stays(ledger, database):
-    """A rerun whose arithmetic is not the same to the last bit must not mix with what was written."""
+    """A rerun of other arithmetic in the last bit must not mix with what was written."""
     fill(ledger)
     database["structures"].delete_many({"position": {"$gte": 12}})
     database["covariances"].delete_many({"position": 14})
@@ -306,7 +306,7 @@ def test_same_identifier_everywhere():
 
 @pytest.mark.parametrize("stage", ["refine", "anchor"])
 def test_racing_writers_of_one_stage_leave_the_ledger_of_one(store, database, stage):
-    """Four processes' worth of threads, each with connections of its own, append the same entries at once."""
+    """Threads, each with connections of its own, append the same entries at once."""
     first, second = entries(1, "select", 3), entries(1, stage, 12)
     store.ledger(DATASET).append_accepted(1, "select", first)
     ledgers = [CampaignStore.open("test").ledger(DATASET) for _ in range(4)]
@@ -350,7 +350,7 @@ def test_of_writers_with_different_entries_one_wins_and_the_other_is_told(store)
 
 
 def test_statistics_of_another_fingerprint_are_others(store):
-    """A ledger of bispectrum components, beside that of GOM spectra; no component is computed here."""
+    """A ledger of bispectrum components, beside that of GOM spectra; none is computed here."""
     other = store.ledger(DatasetParams(fingerprint=BispectrumParams(elements=("Si",))))
     made = [Entry(one.key, one.structure, np.pad(one.q, ((0, 0), (0, 51))), one.gain, one.origin)
             for one in entries(1, "select", 3)]  # fmt: skip

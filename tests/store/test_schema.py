@@ -1,4 +1,4 @@
-"""Documents of another version are refused in one line; indexes are made, or those that serve are taken."""
+"""Documents of another version are refused; indexes are made, or those that serve are taken."""
 
 from pathlib import Path
 
@@ -58,7 +58,10 @@ def test_a_newer_version_is_refused(store, campaign, database):
     store.create(campaign)
     newer = SCHEMA + 1
     database["campaigns"].update_one({}, {"$set": {"schema": newer}})
-    expected = f"was written by a newer entropy_flows (schema {newer}, this one knows {SCHEMA}); upgrade this one"
+    expected = (
+        f"was written by a newer entropy_flows (schema {newer}, this one knows {SCHEMA}); "
+        f"upgrade this one"
+    )
     for refusing in (store.document, lambda: store.create(campaign)):
         with pytest.raises(OldWorkerError, match="upgrade this one") as caught:
             refusing()
@@ -87,7 +90,10 @@ def test_an_old_worker_is_refused(store, campaign, monkeypatch, here, there):
     monkeypatch.setattr(schema, "version", lambda package: here)
     with pytest.raises(OldWorkerError) as caught:
         refuse_old_worker(store.document())
-    message = f"campaign '{campaign.name}' was last submitted with entropy_flows {there} and this is {here}"
+    message = (
+        f"campaign '{campaign.name}' was last submitted with entropy_flows {there} "
+        f"and this is {here}"
+    )
     assert str(caught.value).startswith(message)
     with pytest.raises(OldWorkerError):
         store.create(campaign)

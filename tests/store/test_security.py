@@ -122,7 +122,7 @@ def shown(text: bytes) -> bool:
 
 
 # -- who gets in
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 
 def test_the_right_credentials_do_everything(as_user, file):
@@ -190,7 +190,7 @@ def test_the_embedded_server_listens_on_loopback_only(server):
 
 
 # -- what is written where
-# ---------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 
 def test_the_password_is_nowhere(as_user, command, file, tmp_path):
@@ -263,7 +263,7 @@ def test_a_settings_file_without_a_uri_may_be_read_by_all(tmp_path, monkeypatch)
 
 
 # -- what is loaded
-# ----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 
 def called(tree: ast.AST):

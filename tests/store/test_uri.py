@@ -1,4 +1,4 @@
-"""What a MongoDB URI may say, what is made of it, and what is shown of it. No server is asked but the test's own."""
+"""What a MongoDB URI may say, what is made of it, and what is shown of it."""
 
 import time
 from urllib.parse import urlsplit
@@ -45,13 +45,16 @@ def test_no_uri_changes_how_is_written_and_read(uri, options):
 
 
 def test_a_password_with_a_hash_sign_is_no_other_server():
-    """`#` ends a URI for Python's parser, which then takes the beginning of the password for the host."""
+    """`#` ends a URI for Python's parser, which then takes part of the password for the host."""
     made = journaled("mongodb://ann:123#4@db.example/")
     assert urlsplit(made).hostname == "db.example"
     assert parse_uri(made)["password"] == "123#4"
 
 
-ENCODE = "user name or password has a character that must be written as %XX (percent-encoded), such as %40 for @"
+ENCODE = (
+    "user name or password has a character that must be written as %XX (percent-encoded), "
+    "such as %40 for @"
+)
 NAME = "the name of its database may have letters, digits, _ and - only"
 MALFORMED = {
     "mongodb://ann:p@ss@db.example/": ENCODE,
@@ -66,7 +69,9 @@ MALFORMED = {
     "mongodb://a@b.c:pw@db.example/": ENCODE,
     "mongodb+srv://ann:p@ss@db.example/": ENCODE,
     "mongodb://ann:p@evil.example/x@db.example/": ENCODE,
-    "mongodb:///tmp/mongodb.sock": "it names no server (the path of a socket is written with %2F for /)",
+    "mongodb:///tmp/mongodb.sock": (
+        "it names no server (the path of a socket is written with %2F for /)"
+    ),
     "mongodb://": "it names no server (the path of a socket is written with %2F for /)",
     "mongodb://ann:secret@": "it names no server (the path of a socket is written with %2F for /)",
     "mongodb://host:port/": "its servers must be HOST or HOST:PORT, joined by commas",
@@ -95,9 +100,16 @@ def test_a_malformed_uri_says_what_is_wrong(uri):
 
 @pytest.mark.parametrize(
     "uri",
-    ["mongodb://h", "mongodb+srv://ann:p%40%2F%25%23%3F%3Ass@c.example.org/db?tls=true", "mongodb://a:1,b:2,[fe80::1]:3/",
-     "mongodb://ann@h/", "mongodb://ann:@h/", "mongodb://ann:p w$&+=~é@h/db", "mongodb://%2Ftmp%2Fm.sock"],
-)  # fmt: skip
+    [
+        "mongodb://h",
+        "mongodb+srv://ann:p%40%2F%25%23%3F%3Ass@c.example.org/db?tls=true",
+        "mongodb://a:1,b:2,[fe80::1]:3/",
+        "mongodb://ann@h/",
+        "mongodb://ann:@h/",
+        "mongodb://ann:p w$&+=~é@h/db",
+        "mongodb://%2Ftmp%2Fm.sock",
+    ],
+)
 def test_a_well_formed_uri_is_taken(uri):
     check_uri(uri)
 

@@ -1,4 +1,4 @@
-"""A campaign's documents as its jobs write them are clean; whatever is spoiled, the check it concerns says so."""
+"""A campaign's documents are clean; whatever is spoiled, the check that it concerns says so."""
 
 import hashlib
 import sys
@@ -65,10 +65,25 @@ def test_what_the_jobs_write_is_clean(store, pad):
     assert {check.name: check.wasted for check in checks if check.wasted} == {}
     checked = {check.name: check.checked for check in checks}
     assert checked == {
-        "ledger": 9, "fingerprints": 9, "recomputed": 9, "covariances": 8, "seals": 39, "chain": 9, "referred to": 2,
-        "iterations": 2, "labels": 6, "splits": 5, "models": 2, "members": 0, "outputs": 2, "arrays": 1, "launchpad": 2,
-        "leases": 0, "indexes": checked["indexes"], "checkpoints": 0,
-    }  # fmt: skip
+        "ledger": 9,
+        "fingerprints": 9,
+        "recomputed": 9,
+        "covariances": 8,
+        "seals": 39,
+        "chain": 9,
+        "referred to": 2,
+        "iterations": 2,
+        "labels": 6,
+        "splits": 5,
+        "models": 2,
+        "members": 0,
+        "outputs": 2,
+        "arrays": 1,
+        "launchpad": 2,
+        "leases": 0,
+        "indexes": checked["indexes"],
+        "checkpoints": 0,
+    }
 
 
 def set_in(collection, where, **values):
@@ -285,7 +300,10 @@ SPOILED = {
     "a changed fingerprint": (
         spoil_fingerprint(lambda q: q.put(3, q.flat[3] + 1e-6)),
         {
-            "fingerprints": "position 2 (001/select/00002): its fingerprint is not the one that it was written with",
+            "fingerprints": (
+                "position 2 (001/select/00002): its fingerprint is not the one that it was "
+                "written with"
+            ),
             "recomputed": "position 2 (001/select/00002): fingerprint differs by",
             "covariances": "differs by",
         },
@@ -608,7 +626,7 @@ def test_an_older_version_is_refused(store, pad):
 
 
 # -- the command
-# -------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a campaign stores is written with its seals: by `store.seals`, or by one of the few places named here."""
+"""What a campaign stores is written with its seals: by `store.seals` or by who is named here."""
 
 import ast
 from pathlib import Path
@@ -7,9 +7,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "entropy_flows"
 WRITERS = {
-    "insert_one", "insert_many", "update_one", "update_many", "replace_one", "bulk_write", "find_one_and_update",
+    "insert_one",
+    "insert_many",
+    "update_one",
+    "update_many",
+    "replace_one",
+    "bulk_write",
+    "find_one_and_update",
     "find_one_and_replace",
-}  # fmt: skip
+}
 """Of pymongo; beside them `merge` of `store.fence`."""
 ELSEWHERE = {
     "store/seals.py": "seals what it writes",
@@ -21,7 +27,7 @@ ELSEWHERE = {
 HELPERS = {
     "find_one_and_update": "FireWorks' own numbers of jobs and launches",
     "_insert": "`_chained` seals the entries",
-    "_change_iteration": "`plan` seals what it decides; a count of labels that are being made has no seal",
+    "_change_iteration": "`plan` seals what it decides; a count of labels has no seal",
 }
 SEALING = {"sealed", "setting", "insert_once", "replace", "set_fields"}
 

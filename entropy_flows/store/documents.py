@@ -1,0 +1,402 @@
+"""The documents of a campaign's collections: a class for each, whose fields are all there are.
+
+`docs/data.md` is made from these classes, and a test validates what a campaign has written by them.
+The writers are in `campaign`, `entry`, `ledger_arrays`, `labels`, `models`, `iterations` and
+`checks`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from entropy_flows.entropy import Mode
+
+
+class StoredDocument(BaseModel):
+    """Fields that every document has."""
+
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
+
+    seals: dict[str, Any]
+    """Field → first 16 hex digits of a SHA-256 of it and of what names the document."""
+
+
+class EngineDocument(BaseModel):
+    """The label engine of a campaign, written by the first who plans or imports labels."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Name of the engine, for people."""
+    hash: str
+    """Hash of all settings that decide its numbers."""
+    settings: dict[str, Any]
+    """What the hash is of."""
+
+
+class CampaignDocument(StoredDocument):
+    """A campaign: its configuration, and how it stands."""
+
+    name: str
+    """Unique name in the database."""
+    schema_: int
+    """Version of the documents; a campaign of another version is refused."""
+    config: dict[str, Any]
+    """The campaign file, validated."""
+    state: str
+    """new, running, done or failed."""
+    message: str | None
+    """Why it is in this state, in one line."""
+    versions: dict[str, str]
+    """Package → version that submitted the campaign last."""
+    engine: EngineDocument | None = None
+    """The label engine, once labels were planned or imported."""
+    created: datetime
+    """When it was registered."""
+    updated: datetime | None = None
+    """When its state was last set."""
+    submitted: datetime | None = None
+    """When it was last submitted; two processes cannot do so at once."""
+
+
+class StructureDocument(StoredDocument):
+    """An entry of the ledger: an accepted, refined, replacing, anchor or imported cell."""
+
+    campaign: str
+    """Name of the campaign."""
+    key: str
+    """Name that is unique within the campaign: iteration, stage, run and step."""
+    position: int
+    """Position in the ledger, without gaps from 0."""
+    iteration: int
+    """Iteration that it entered in."""
+    stage: str
+    """Stage that appended it: select, refine, anchor, top_up_1, … or import."""
+    rank: int
+    """Where the stage stands within its iteration."""
+    formula: str
+    """Reduced formula."""
+    n_atoms: int
+    """Number of atoms."""
+    elements: list[str]
+    """Chemical symbols, sorted."""
+    volume_per_atom: float
+    """Volume per atom (Å³)."""
+    gain: float | None
+    """ΔH when it was accepted; None for what bypassed the filter."""
+    origin: dict[str, Any]
+    """Where it came from: phase, temperature, k, pressure, mode, run, step, seed, model."""
+    structure: dict[str, Any]
+    """pymatgen's Structure, with initial moments as the site property `magmom`."""
+    fingerprint: str
+    """SHA-256 of its packed fingerprints."""
+    digest: str
+    """Digest of the ledger up to this entry."""
+    created: datetime
+    """When it was written."""
+
+
+class FingerprintDocument(StoredDocument):
+    """The fingerprints of an entry, packed without the components that are 0 for all atoms."""
+
+    structure_id: str
+    """Identifier of the entry."""
+    fingerprint_hash: str
+    """Hash of the fingerprint's settings."""
+    campaign: str
+    """Name of the campaign."""
+    position: int
+    """Position of the entry in the ledger."""
+    shape: list[int]
+    """Number of atoms and of components."""
+    sha256: str
+    """SHA-256 of the packed bytes."""
+    data: bytes | None = None
+    """The packed bytes, up to 1 MiB."""
+    file: str | None = None
+    """Name of the file in the GridFS bucket `arrays` that has them otherwise."""
+
+
+class CovarianceDocument(StoredDocument):
+    """Sufficient statistics of all entries before a position of the ledger."""
+
+    campaign: str
+    """Name of the campaign."""
+    mode: Mode
+    """Whether the statistics are of atoms or of cells."""
+    fingerprint_hash: str
+    """Hash of the fingerprint's settings."""
+    regularization: float
+    """λ of the covariance."""
+    position: int
+    """Position in the ledger up to which they are."""
+    n: int
+    """Number of vectors."""
+    entropy: float
+    """log det Σ."""
+    checksum: str
+    """Checksum of the statistics."""
+    ledger: str | None
+    """Digest of the ledger that they are of."""
+    data: bytes | None = None
+    """The statistics as bytes, up to 1 MiB."""
+    file: str | None = None
+    """Name of the file in the GridFS bucket `arrays` that has them otherwise."""
+
+
+class LabelDocument(StoredDocument):
+    """A label of an entry, or the reason why there is none."""
+
+    structure_id: str
+    """Identifier of the entry."""
+    engine_hash: str
+    """Hash of the label engine's settings."""
+    campaign: str
+    """Name of the campaign."""
+    key: str
+    """Key of the entry."""
+    position: int
+    """Position of the entry in the ledger."""
+    iteration: int
+    """Iteration of the entry."""
+    stage: str
+    """Stage of the entry."""
+    elements: list[str]
+    """Chemical symbols of the cell."""
+    condition: dict[str, Any]
+    """Phase, temperature, k and pressure of the entry's origin."""
+    content: str
+    """Hash of the cell: equal for equal calculations of any campaign."""
+    n_atoms: int
+    """Number of atoms."""
+    converged: bool
+    """Whether the numbers may be trained on."""
+    reason: str | None
+    """Why they may not, in the fixed vocabulary."""
+    evidence: str | None
+    """The same in the engine's words."""
+    energy: float | None
+    """E₀ (eV)."""
+    free_energy: float | None
+    """Free energy (eV), which is trained on."""
+    forces: list[list[float]] | None
+    """Forces (n_atoms, 3) in eV/Å."""
+    stress: list[list[float]] | None
+    """Stress (3, 3) in eV/Å³, with ASE's sign; None if the engine gives none."""
+    pressure: float | None
+    """Pressure in GPa, positive under compression."""
+    magmoms: list[float] | None = None
+    """Final moments of the atoms (n_atoms,) in μ_B."""
+    total_magmom: float | None = None
+    """Final moment of the cell in μ_B."""
+    wall_seconds: float | None
+    """Wall time of the calculation; 0 if the label was copied."""
+    provenance: dict[str, Any]
+    """Engine, versions, settings and folder of the calculation."""
+    split: str | None = None
+    """train, val or test, once the cell is assigned."""
+    given_split: str | None = None
+    """The split that the cell came with, from a file or another campaign."""
+    flagged: bool | None = None
+    """True if the label is an outlier, which is not trained on."""
+    odd: str | None = None
+    """What is odd about a flagged label."""
+    foreign: bool | None = None
+    """True for an imported label of another engine, which is not trained on."""
+    copied_from: dict[str, Any] | None = None
+    """Campaign, key and wall time of the label of the same cell that this one copies."""
+    created: datetime
+    """When it was written."""
+
+
+class ModelDocument(StoredDocument):
+    """A model of a campaign; iteration 0 is the base model, -1 the student."""
+
+    campaign: str
+    """Name of the campaign."""
+    iteration: int
+    """Iteration that trained it; for a learning curve, the number of the point."""
+    reference: str
+    """Reference that jobs take: "sha256:…" of a file, or the name."""
+    name: str
+    """Name of the file, or of the model."""
+    sha256: str | None
+    """SHA-256 of the file; None for a named model."""
+    file: Any
+    """GridFS identifier of the file in the bucket `models`."""
+    role: str | None = None
+    """base or student; None for a trained one."""
+    parent: str | None = None
+    """Reference of the model that the training began with."""
+    training: dict[str, Any] | None = None
+    """What the training job returned."""
+    trained_up_to: int | None = None
+    """Position in the ledger up to which cells were trained on."""
+    method: str | None = None
+    """Method of a learning curve's point."""
+    size: int | None = None
+    """Training cells of a learning curve's point."""
+    seed: int | None = None
+    """Seed of a learning curve's point."""
+    created: datetime
+    """When it was written."""
+
+
+class MemberDocument(ModelDocument):
+    """A further member of an iteration's committee."""
+
+    member: int
+    """Number of the member, from 2; member 1 is the iteration's model."""
+
+
+class IterationDocument(StoredDocument):
+    """What the stages of an iteration have counted and decided."""
+
+    campaign: str
+    """Name of the campaign."""
+    iteration: int
+    """Number of the iteration, from 1; 0 is what came before."""
+    runs: list[dict[str, Any]] | None = None
+    """The trajectories, without their snapshots."""
+    select: dict[str, Any] | None = None
+    """Counts, gains and entropies of the selection."""
+    refine: dict[str, Any] | None = None
+    """Counts, gains and entropies of the refinement."""
+    label: dict[str, Any] | None = None
+    """Labels requested, made and failed, with the reasons."""
+    top_up: dict[str, Any] | None = None
+    """Round → the cells that replace failed labels."""
+    evaluate: dict[str, Any] | None = None
+    """Errors before and after, and the model that the campaign goes on from."""
+    ascend: dict[str, Any] | None = None
+    """A search for cells without physics."""
+    admit: dict[str, Any] | None = None
+    """The whole data set without physics."""
+    plan: dict[str, Any] | None = None
+    """What was decided once: the first value stays."""
+    import_: dict[str, Any] | None = None
+    """Imported cells: how many, and the entropies before and after."""
+    seconds: dict[str, float] | None = None
+    """Job → wall time."""
+    train: dict[str, Any] | None = None
+    """What the training job returned."""
+    updated: datetime
+    """When it was last written."""
+
+
+class PointDocument(StoredDocument):
+    """A trained model of a learning curve."""
+
+    campaign: str
+    """Name of the curve's campaign."""
+    iteration: int | None = None
+    """Iteration of the curve's jobs."""
+    method: str
+    """Method that chose the training cells."""
+    size: int
+    """Number of training cells."""
+    seed: int
+    """Seed of the draw and of the training."""
+    model: str
+    """Reference of the model."""
+    inputs_sha256: str | None = None
+    """Hash of cells, recipe and base model."""
+    trained_on: int | None = None
+    """Training cells, without those that were left out."""
+    validated_on: int | None = None
+    """Validation cells."""
+    epochs: int | None = None
+    """Epochs of the training."""
+    wall_seconds: float | None = None
+    """Wall time of the training."""
+    keys: list[str]
+    """Campaign and key of each training cell."""
+    errors: dict[str, dict[str, Any]]
+    """Test → errors."""
+    created: datetime
+    """When it was written."""
+
+
+class CheckDocument(StoredDocument):
+    """A physics check of a model and a phase."""
+
+    campaign: str
+    """Name of the campaign."""
+    model: str
+    """Reference of the model, or "engine:" and the label engine's hash."""
+    check: str
+    """Name of the check."""
+    phase: str
+    """Name of the phase."""
+    check_hash: str
+    """Hash of all that decides the result beside the model."""
+    result: dict[str, Any] | None = None
+    """Result; None if there is none."""
+    reason: str | None = None
+    """Why there is no result."""
+    seconds: float
+    """Wall time."""
+    title: str | None = None
+    """Name of the model, for people."""
+    params: dict[str, Any] | None = None
+    """Parameters of the checks."""
+    created: datetime
+    """When it was written."""
+
+
+class FailureDocument(StoredDocument):
+    """A job that failed for a reason of its own."""
+
+    campaign: str
+    """Name of the campaign."""
+    uuid: str
+    """Identifier of the job."""
+    iteration: int
+    """Iteration of the job."""
+    stage: str
+    """Stage of the job."""
+    title: str
+    """What tells the job from the others of its stage."""
+    message: str
+    """The reason."""
+    launch: int | None
+    """Number of the launch that failed."""
+    created: datetime
+    """When it failed."""
+
+
+DOCUMENTS: dict[str, type[StoredDocument]] = {
+    "campaigns": CampaignDocument,
+    "structures": StructureDocument,
+    "fingerprints": FingerprintDocument,
+    "covariances": CovarianceDocument,
+    "labels": LabelDocument,
+    "models": ModelDocument,
+    "members": MemberDocument,
+    "iterations": IterationDocument,
+    "points": PointDocument,
+    "checks": CheckDocument,
+    "failures": FailureDocument,
+}
+"""Collection → class of its documents."""
+PYTHON_NAMES = {"schema": "schema_", "import": "import_"}
+"""Fields that Python takes no names for → names of the attributes."""
+
+
+def validate_document(collection: str, document: dict[str, Any]) -> StoredDocument:
+    """Validate a stored document by the class of its collection.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If it lacks a field, has another one, or a value is of another type.
+    """
+    fields = {
+        PYTHON_NAMES.get(name, name): value for name, value in document.items() if name != "_id"
+    }
+    return DOCUMENTS[collection].model_validate(fields)

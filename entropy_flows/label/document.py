@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_SUCCESS = frozenset(["successful", "success", "completed", "true", "1"])
+
 
 def value_at(doc: Any, *path: str | int) -> Any:
     """Return the value at the end of a path of attributes, keys and indices; None where it stops.
@@ -46,10 +48,5 @@ def is_success(state: Any) -> bool:
     """Return whether a state says that a calculation went well; None says nothing against it."""
     if state is None or isinstance(state, bool):
         return state is not False
-    return text_of(state).rsplit(".", 1)[-1].strip().lower() in (
-        "successful",
-        "success",
-        "completed",
-        "true",
-        "1",
-    )
+    # An enum's member may have become "TaskState.SUCCESS" on its way through a database.
+    return text_of(state).rsplit(".", 1)[-1].strip().lower() in _SUCCESS

@@ -74,17 +74,12 @@ _BY_NAME = {
 }
 
 # Words of exceptions whose class says nothing; the order is the order of trust.
-_BY_TEXT = (
-    (
-        Reason.OUT_OF_MEMORY,
-        ("out of memory", "out_of_memory", "oom-kill", "exceed memory limit", "cannot allocate"),
-    ),
-    (Reason.WALLTIME, ("due to time limit", "walltime", "timed out")),
-    (
-        Reason.SCF_NOT_CONVERGED,
-        ("did not converge", "not converged", "unconverged", "failed to converge"),
-    ),
+_MEMORY_WORDS = (
+    *("out of memory", "out_of_memory", "oom-kill"),
+    *("exceed memory limit", "cannot allocate"),
 )
+_TIME_WORDS = ("due to time limit", "walltime", "timed out")
+_SCF_WORDS = ("did not converge", "not converged", "unconverged", "failed to converge")
 
 # A shell, srun, mpirun or the loader, of an executable that is not there or lacks its libraries.
 _NOT_STARTED = (
@@ -135,7 +130,7 @@ def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tu
     evidence = "; ".join(filter(None, parts))[:_EVIDENCE_LENGTH]
     # Memory comes first, as what follows an allocation that failed is its echo.
     for text in (message, correction, last_words):
-        if any(word in text.lower() for word in _BY_TEXT[0][1]):
+        if any(word in text.lower() for word in _MEMORY_WORDS):
             return Reason.OUT_OF_MEMORY, evidence
     for name in _names(exc):
         if name in _BY_NAME:
@@ -145,7 +140,10 @@ def reason_from_exception(exc: BaseException, directory: str | Path = ".") -> tu
     for name in correction.split():
         if name in _BY_NAME:
             return _BY_NAME[name], evidence
-    for reason, words in _BY_TEXT[1:]:
+    for reason, words in (
+        (Reason.WALLTIME, _TIME_WORDS),
+        (Reason.SCF_NOT_CONVERGED, _SCF_WORDS),
+    ):
         if any(word in message.lower() for word in words):
             return reason, evidence
     return Reason.CRASH, evidence

@@ -13,14 +13,10 @@ from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.task_moments import initial_moments
 from entropy_flows.moments import set_moments
 
+# Labels that differ in these alone may be mixed.
 _RUN_SPECIFIC = (
-    "kpoints",
-    "n_kpoints",
-    "electronic_steps",
-    "directory",
-    "version",
-    "free_energy",
-    "stress",
+    *("kpoints", "n_kpoints", "electronic_steps", "directory", "version"),
+    *("free_energy", "stress"),
 )
 
 

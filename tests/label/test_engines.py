@@ -263,7 +263,8 @@ def test_hash_is_the_same_in_another_process_and_after_use(copper):
     before = engine_of(maker).hash
     label_one(maker, copper)
     code = (
-        "from entropy_flows.label import *; print(*[engine_of(make_static_maker(p)).hash for p in "
+        "from entropy_flows.label import LabelParams, engine_of, make_static_maker; "
+        "print(*[engine_of(make_static_maker(p)).hash for p in "
         "(LabelParams(engine='forcefield', model='ase.calculators.emt.EMT'), LabelParams())])"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7"}

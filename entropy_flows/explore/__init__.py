@@ -1,4 +1,7 @@
-"""Drive molecular dynamics towards environments that differ from each other (Wang 2026, sections 2.3.1 and 2.4.1)."""
+"""Drive molecular dynamics towards environments that differ from each other.
+
+Source: Wang 2026, sections 2.3.1 and 2.4.1.
+"""
 
 from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
 from entropy_flows.explore.ascent import AscentParams

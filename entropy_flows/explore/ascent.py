@@ -1,21 +1,20 @@
 """Cells moved uphill on what a data set would gain by them.
 
-    F(C | S) = K log det Σ(S ∪ C) − V_core(C)                                                    (1)
+    F(C | S) = K log det Σ(S ∪ C) − V_core(C)    (1)
 
-======  ============================================================================================
+======  ============================================================
 symbol  meaning
-======  ============================================================================================
+======  ============================================================
 S       the data set, which stays
 C       the candidate: its atoms move, its cell does not
 K       weight of the entropy; V_core has no unit, and K none
-======  ============================================================================================
+======  ============================================================
 
 Several candidates move at once, each on its own F against the same S: one call of the fingerprint
-has them all. The optimiser is ASE's FIRE, one for each cell. Of a cell the place of highest F is
-returned, not the last.
+serves them all. The optimiser is ASE's FIRE, one for each cell. The positions of highest F are
+returned, not the last ones.
 
-Source: Subramanyam and Perez (Subramanyam 2025), equation 4 and section 2.1, which leaves the optimiser
-open.
+Source: Subramanyam 2025, Eq. 4 and section 2.1, which leaves the optimiser open.
 """
 
 from __future__ import annotations
@@ -38,13 +37,14 @@ from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.params import Params
 
 FIRST_STEP = 0.5
-"""FIRE's first time step: forces of (1) are of the order 1/Å, not those of bonds, for which its
-0.1 is meant.
+"""FIRE's first time step.
+
+Forces of (1) are of the order of 1/Å; FIRE's own 0.1 is meant for the forces of bonds.
 """
 
 
 class AscentParams(Params):
-    """How long and how fast cells move."""
+    """Set how long and how fast cells move."""
 
     max_steps: int = Field(60, ge=1)
     """Most steps of a cell."""
@@ -75,11 +75,11 @@ class Objective:
     Attributes
     ----------
     k
-        K.
+        Weight K of the entropy.
     r_core
-        Å.
+        Range of the repulsion (Å).
     fingerprint, statistics
-        Of the data set S; the statistics' mode is that of the candidates.
+        Those of the data set S; the statistics' mode is that of the candidates.
     """
 
     k: float
@@ -88,11 +88,14 @@ class Objective:
     statistics: SufficientStatistics
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """K ΔH − V_core of each cell (B,), and its gradient (n, 3) in 1/Å."""
+        """Compute K ΔH − V_core of each cell (B,), and its gradient (n, 3) in 1/Å."""
         core = core_repulsion(batch, self.r_core)
         mode: Mode = self.statistics.mode
-        pull = GlobalBias(self.fingerprint, {mode: self.statistics})(batch, [mode] * len(batch))
-        return self.k * pull.measure - core.value, self.k * pull.gradient - core.gradient
+        bias = GlobalBias(self.fingerprint, {mode: self.statistics})
+        entropy = bias(batch, [mode] * len(batch))
+        height = self.k * entropy.measure - core.value
+        gradient = self.k * entropy.gradient - core.gradient
+        return height, gradient
 
 
 def ascend(cells: Sequence[Atoms], height: HeightFunction, params: AscentParams) -> list[Atoms]:
@@ -116,36 +119,36 @@ def ascend(cells: Sequence[Atoms], height: HeightFunction, params: AscentParams)
     climbers = [
         FIRE(atoms, logfile=None, dt=FIRST_STEP, maxstep=params.max_step) for atoms in moving
     ]
-    best, places = np.full(len(cells), -np.inf), [atoms.positions.copy() for atoms in cells]
-    active, batch = list(range(len(cells))), Batch.of(moving)
+    best = np.full(len(cells), -np.inf)
+    best_positions = [atoms.positions.copy() for atoms in cells]
+    active = list(range(len(cells)))
+    batch = Batch.of(moving)
     for step in range(params.max_steps + 1):
         values, gradient = height(batch)
         slopes = np.split(gradient.cpu().numpy(), batch.cells.first[1:-1])
-        for number, value in zip(active, values.tolist(), strict=True):
-            if value > best[number]:
-                best[number], places[number] = value, moving[number].positions.copy()
+        for index, value in zip(active, values.tolist(), strict=True):
+            if value > best[index]:
+                best[index] = value
+                best_positions[index] = moving[index].positions.copy()
         steep = [float(np.linalg.norm(slope, axis=1).max()) > params.slope for slope in slopes]
         if step == params.max_steps or not any(steep):
             break
-        for number, slope, goes_on in zip(active, slopes, steep, strict=True):
+        for index, slope, goes_on in zip(active, slopes, steep, strict=True):
             if goes_on:
-                moving[number].calc = SinglePointCalculator(moving[number], forces=slope)
-                climbers[number].step()
-        active = [number for number, goes_on in zip(active, steep, strict=True) if goes_on]
-        batch = _moved(batch, steep, [moving[number].positions for number in active])
-    found = []
-    for atoms, positions in zip(cells, places, strict=True):
-        raised = atoms.copy()
-        raised.positions = positions
-        found.append(raised)
-    return found
+                moving[index].calc = SinglePointCalculator(moving[index], forces=slope)
+                climbers[index].step()
+        active = [index for index, goes_on in zip(active, steep, strict=True) if goes_on]
+        batch = _moved(batch, steep, [moving[index].positions for index in active])
+    highest = [atoms.copy() for atoms in cells]
+    for atoms, positions in zip(highest, best_positions, strict=True):
+        atoms.positions = positions
+    return highest
 
 
-def _moved(batch: Batch, kept: Sequence[bool], positions: Sequence[np.ndarray]) -> Batch:
-    """The cells that are kept, with their atoms elsewhere; what is known of the cells stays known if all are."""
-    cells = (
-        batch.cells
-        if all(kept)
-        else batch.cells.take([place for place, stays in enumerate(kept) if stays])
-    )
+def _moved(batch: Batch, stays: Sequence[bool], positions: Sequence[np.ndarray]) -> Batch:
+    """Return the cells that stay in the batch, with their atoms at these positions."""
+    cells = batch.cells
+    # the same object keeps what was computed of its cells before, such as their images
+    if not all(stays):
+        cells = cells.take([index for index, stay in enumerate(stays) if stay])
     return Batch(cells, torch.from_numpy(np.concatenate(positions)).to(cells.device))

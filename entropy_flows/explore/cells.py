@@ -1,19 +1,18 @@
-"""Random cells of any shape at a given density, in volume windows that are independent of one another.
+"""Random cells of any shape at a given density, in independent volume windows.
 
-    V_k = V₀ (lowest + k (highest − lowest)/n),    window k = [V_k, V_{k+1}],    k = 0 … n − 1   (1)
-    R_core = c V_k^{1/3},    R_min = 0.9 R_core                                                  (2)
+    V_k = V₀ (lowest + k (highest − lowest)/n),    window k = [V_k, V_{k+1}],    k < n    (1)
+    R_core = c V_k^{1/3},    R_min = 0.9 R_core                                           (2)
 
-=========  =========================================================================================
+=========  ===================================================================================
 symbol     meaning
-=========  =========================================================================================
+=========  ===================================================================================
 V₀         volume per atom of the element's ground state, Å³
 V_k        the window's smallest volume per atom: the exclusion volume ∝ R_core³ scales with it
-c          R_core of a sphere packing of unit volume per atom, see `CLOSE_PACKED` and `Reference.core`
-=========  =========================================================================================
+c          R_core of a sphere packing of unit volume per atom, see `Reference.core`
+=========  ===================================================================================
 
-Source: Subramanyam and Perez (Subramanyam 2025), section 5.1. Its 17 windows between 0.45 and 3 V₀ are each
-0.15 V₀ wide. It says neither what c is nor what shapes are drawn; what is done here is in the
-docstrings.
+Source: Subramanyam 2025, section 5.1. Its 17 windows between 0.45 and 3 V₀ are each 0.15 V₀ wide.
+It says neither what c is nor what shapes are drawn; the docstrings say what is done here.
 """
 
 from __future__ import annotations
@@ -36,14 +35,15 @@ TOUCHING = 0.75
 """R_core in units of the ground state's nearest-neighbour distance at the same density.
 
 For tungsten R_min of the densest window is then 1.4 Å, near the 1.5 Å at which the potentials of
-Subramanyam 2025 switch to
-their core repulsion; at 1 a disordered cell would have to be a perfect sphere packing."""
+Subramanyam 2025 switch to their core repulsion. At 1 a disordered cell would have to be a perfect
+sphere packing.
+"""
 CLOSE_PACKED = TOUCHING * 2 ** (1 / 6)
 """c = 0.84 of close-packed spheres, whose nearest-neighbour distance is 2^{1/6} V^{1/3}."""
 R_MIN = 0.9
 """R_min in units of R_core (Subramanyam 2025)."""
 DRAWS = 1000
-"""Shapes drawn before a cell is given up."""
+"""Number of shapes drawn before a cell is given up."""
 _TRANSLATIONS = np.array(
     [n for n in itertools.product(range(-2, 3), repeat=3) if any(n)], dtype=float
 )
@@ -51,7 +51,7 @@ _TRANSLATIONS = np.array(
 
 @dataclass(frozen=True)
 class Window:
-    """Volumes per atom (Å³), and the distance (Å) below which two atoms repel each other."""
+    """Range of volumes per atom (Å³), and the distance r_core (Å) below which atoms repel."""
 
     index: int
     low: float
@@ -73,12 +73,12 @@ class Reference:
 
     @property
     def core(self) -> float:
-        """The constant c that belongs to its own nearest-neighbour distance: 0.82 for bcc, 0.52 for graphite."""
+        """The constant c of its own nearest-neighbour distance: 0.82 for bcc, 0.52 for graphite."""
         return TOUCHING * self.nearest / self.volume ** (1 / 3)
 
 
 class ShapeParams(Params):
-    """What random cells look like."""
+    """Set the size and shape of random cells."""
 
     atoms: tuple[int, int] = (2, 25)
     """Fewest and most atoms, all numbers equally likely."""
@@ -108,7 +108,7 @@ def windows(
     core: float = CLOSE_PACKED,
     first: int = 0,
 ) -> list[Window]:
-    """Equation (1).
+    """Divide the range of volumes by equation (1).
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def windows(
     core
         The constant c of (2).
     first
-        Index of the first one.
+        Index of the first window.
     """
     edges = v0 * np.linspace(lowest, highest, n + 1)
     return [
@@ -131,7 +131,7 @@ def windows(
 
 
 def reference_state(symbol: str) -> Reference:
-    """An element's crystal as ASE tabulates it.
+    """Return an element's crystal as ASE tabulates it.
 
     Raises
     ------
@@ -139,7 +139,8 @@ def reference_state(symbol: str) -> Reference:
         If the table has no crystal for it.
     """
     try:
-        if (reference_states[atomic_numbers[symbol]] or {}).get("symmetry") == "orthorhombic":
+        state = reference_states[atomic_numbers[symbol]] or {}
+        if state.get("symmetry") == "orthorhombic":
             raise ValueError("orthorhombic, of which the table has the cell without its atoms")
         crystal = bulk(symbol)
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as err:
@@ -150,10 +151,10 @@ def reference_state(symbol: str) -> Reference:
 
 
 def random_cell(symbol: str, window: Window, shape: ShapeParams, rng: np.random.Generator) -> Atoms:
-    """A cell of random size, shape, volume and positions.
+    """Draw a cell of random size, shape, volume and positions.
 
     A shape whose shortest translation is below R_core, or which is flatter than allowed, is drawn
-    again: no motion of the atoms could part an atom from its own image.
+    again: no motion of the atoms could separate an atom from its own image.
 
     Parameters
     ----------
@@ -190,34 +191,37 @@ def random_cell(symbol: str, window: Window, shape: ShapeParams, rng: np.random.
                 pbc=True,
             )
     raise ValueError(
-        f"no cell of {count} atoms and {volume:.2f} Å³ each in {DRAWS} draws: shortest translation ≥ "
-        f"{window.r_core:.2f} Å does not go with angles {shape.angles} and aspect {shape.aspect:g}"
+        f"no cell of {count} atoms and {volume:.2f} Å³ each in {DRAWS} draws: shortest "
+        f"translation ≥ {window.r_core:.2f} Å does not go with angles {shape.angles} and aspect "
+        f"{shape.aspect:g}"
     )
 
 
 def shortest_translation(lattice: Array) -> float:
-    """Length (Å) of the shortest lattice vector (3, 3), among combinations of up to two of each."""
+    """Return the length (Å) of the shortest combination of up to two of each lattice vector."""
     return float(np.linalg.norm(_TRANSLATIONS @ lattice, axis=1).min())
 
 
 def for_element(cells: list[Atoms], symbol: str, v0: float, new_v0: float) -> list[Atoms]:
-    """The same cells for another element: all volumes scaled by the ratio of the ground states' (Subramanyam 2025, 5.3).
+    """Scale cells to another element by the ratio of the ground states' volumes.
+
+    Source: Subramanyam 2025, section 5.3.
 
     Parameters
     ----------
     cells
-        Of one element.
+        Cells of one element.
     symbol
-        The other one.
+        The other element.
     v0, new_v0
         Volume per atom of both ground states (Å³).
     """
-    found = []
+    scaled_cells = []
     for atoms in cells:
         scaled = rescaled(atoms, atoms.get_volume() / len(atoms) * new_v0 / v0)
         scaled.symbols[:] = symbol
-        scaled.info.pop("gain", None)  # of the other element's fingerprints
+        scaled.info.pop("gain", None)  # it belongs to the other element's fingerprints
         if "r_core" in scaled.info:
             scaled.info["r_core"] *= (new_v0 / v0) ** (1 / 3)
-        found.append(scaled)
-    return found
+        scaled_cells.append(scaled)
+    return scaled_cells

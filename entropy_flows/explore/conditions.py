@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,13 +18,16 @@ Temperature = Annotated[float, Field(gt=0, le=50_000)]
 EntropyWeight = Annotated[float, Field(ge=0, le=1_000)]
 Pressure = Annotated[float, Field(ge=-50, le=10_000)]
 MAX_CONDITIONS = 100_000
-"""Of an iteration."""
+"""Most conditions of an iteration."""
 WALLTIME_SHARE = 0.8
-"""Of a job's walltime; the rest is for loading the model and for slower moments."""
+"""Share of a job's walltime that is planned; the rest is for loading the model and slow steps."""
 
 
 class ExploreParams(Params):
-    """What to run and how long; the defaults are Wang 2026's, section 2.4.1, with a gentle start."""
+    """Set what is run and how long.
+
+    The defaults are those of Wang 2026, section 2.4.1, with a gentle start.
+    """
 
     renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
     phases: tuple[str, ...] | None = None
@@ -77,7 +81,7 @@ class ExploreParams(Params):
         return self.warm_up + self.ramp + self.steps
 
     def runs_within_walltime(self, seconds_per_step: float) -> int:
-        """Runs of a job that fit into four fifths of the walltime.
+        """Return how many runs of a job fit into four fifths of the walltime.
 
         Parameters
         ----------
@@ -110,7 +114,7 @@ class Run:
 
 
 def grid_phases(params: ExploreParams, phases: Sequence[str]) -> list[str]:
-    """The phases of the grid.
+    """Return the phases of the grid.
 
     Raises
     ------
@@ -125,9 +129,8 @@ def grid_phases(params: ExploreParams, phases: Sequence[str]) -> list[str]:
         raise ValueError(
             f"explore.phases: {unknown[0]!r} is not a phase of this campaign ({', '.join(phases)})"
         )
-    count = (
-        len(chosen) * len(params.pressures) * len(params.temperatures) * len(params.entropy_weights)
-    )
+    axes = (chosen, params.pressures, params.temperatures, params.entropy_weights)
+    count = math.prod(len(axis) for axis in axes)
     if count > MAX_CONDITIONS:
         raise ValueError(
             f"explore: {count} conditions (phases × P × T × k); at most {MAX_CONDITIONS} are run"
@@ -136,7 +139,10 @@ def grid_phases(params: ExploreParams, phases: Sequence[str]) -> list[str]:
 
 
 def condition_grid(params: ExploreParams, phases: Sequence[str]) -> list[Condition]:
-    """All conditions, phases outermost, in the order in which they are judged; errors as in `grid_phases`."""
+    """List all conditions, phases outermost, in the order in which they are judged.
+
+    Errors are those of `grid_phases`.
+    """
     grid = product(
         grid_phases(params, phases), params.pressures, params.temperatures, params.entropy_weights
     )

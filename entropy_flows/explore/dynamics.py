@@ -1,4 +1,4 @@
-"""Exploration: the trajectories of a batch advance together on the entropy-biased surface.
+"""Advance the trajectories of a batch together on the entropy-biased surface.
 
     E_explore = E_base − k(t) B          (Wang 2026, Eqs. 6 and 7);   F = F_base + k(t) ∂B/∂r
 
@@ -32,7 +32,7 @@ from entropy_flows.geometry import shortest_distances
 from entropy_flows.potentials import BatchModel
 
 EXPLODED_FORCE = 1e3
-"""Force (eV/Å) no snapshot of a sane run reaches; beyond it the step is noise."""
+"""Force (eV/Å) that no snapshot of a sane run reaches; beyond it the step is noise."""
 
 
 def explore(
@@ -83,7 +83,7 @@ def explore(
 
 
 class Ensemble:
-    """Trajectories at one step; parameters as of `explore`.
+    """Hold trajectories at one step; the parameters are those of `explore`.
 
     Attributes
     ----------
@@ -110,7 +110,8 @@ class Ensemble:
     ) -> None:
         if bias is None and any(run.condition.k for run in runs):
             raise ValueError("a run has k > 0, but there is no bias")
-        self.params, self.on_done = params, on_done
+        self.params = params
+        self.on_done = on_done
         self._begin = -params.warm_up - params.ramp
         self.step = self._begin
         self.records = [Record(run, start) for run, start in zip(runs, starts, strict=True)]
@@ -120,43 +121,43 @@ class Ensemble:
         if resume is not None:
             self._restore(resume)
             return
-        self._hold(Batch.of(starts, model.device))
+        self._set_batch(Batch.of(starts, model.device))
         self.v = self.langevin.velocities()
         self.now = self.evaluator(self.batch, self.alive, self._weights(self.step + 1))
-        self._share(started)
-        self._leave(self.now.failures)
+        self._book_time(started)
+        self._remove(self.now.failures)
 
     def advance(self) -> None:
-        """One step of all that are alive."""
-        started, number = time.perf_counter(), self.step - self._begin
+        """Advance all that are alive by one step."""
+        started = time.perf_counter()
+        number = self.step - self._begin
         k = self._weights(self.step + 1)
         self.now = self.evaluator.with_bias(self.batch, self.alive, self.now, k)
-        moved, half = self.langevin.first(self.batch, self.v, self._forces(k), number)
+        self.batch, self.v = self.langevin.first(self.batch, self.v, self._forces(k), number)
         self.step += 1
-        self.batch, self.v = moved, half
-        if not bool(torch.isfinite(moved.positions).all()):
-            self._leave(
-                self._judge("exploded: positions are not finite", self._largest(moved.positions))
-            )
+        # a model may not return from a cell whose positions are nan
+        if not bool(torch.isfinite(self.batch.positions).all()):
+            largest = self._largest(self.batch.positions)
+            self._remove(self._failing("exploded: positions are not finite", largest))
             if not self.alive:
                 return
         k = self._weights(self.step)
         self.now = self.evaluator(self.batch, self.alive, k)
         forces = self._forces(k)
         self.v = self.langevin.second(self.v, forces, number)
-        self._share(started)
-        self._leave({**self._exploded(forces), **self.now.failures})
+        self._book_time(started)
+        self._remove({**self._exploded(forces), **self.now.failures})
         if self.step >= 1 and self.alive:
             self._sample()
 
     def finish(self) -> list[Trajectory]:
-        """All trajectories as they are now, in the order of the runs."""
+        """Return all trajectories as they are now, in the order of the runs."""
         for index in self.alive:
-            self._tell(index)
+            self._report(index)
         return [record.trajectory() for record in self.records]
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on later: plain types and numpy arrays."""
+        """Return all that is needed to go on later, as plain types and numpy arrays."""
         arrays = {"positions": self.batch.positions, "velocities": self.v, **self.now.arrays()}
         return {
             "step": self.step,
@@ -166,39 +167,39 @@ class Ensemble:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.alive = state["step"], list(state["alive"])
-        for record, kept in zip(self.records, state["records"], strict=True):
-            for name, value in kept.items():
+        """Take over a state, with the model and the starts that the ensemble was made with."""
+        self.step = state["step"]
+        self.alive = list(state["alive"])
+        for record, saved in zip(self.records, state["records"], strict=True):
+            for name, value in saved.items():
                 setattr(record, name, value)
         if not self.alive:
             return
-        self._hold(
-            Batch.of(
-                [self.records[index].start for index in self.alive], self.evaluator.model.device
-            )
-        )
+        starts = [self.records[index].start for index in self.alive]
+        self._set_batch(Batch.of(starts, self.evaluator.model.device))
         device = self.batch.positions.device
         arrays = {
             name: torch.tensor(np.asarray(array), device=device)
             for name, array in state["arrays"].items()
         }
-        self.batch, self.v = self.batch.at(arrays.pop("positions")), arrays.pop("velocities")
+        self.batch = self.batch.at(arrays.pop("positions"))
+        self.v = arrays.pop("velocities")
         self.now = Evaluation.of(arrays)
 
-    def _hold(self, batch: Batch) -> None:
+    def _set_batch(self, batch: Batch) -> None:
         """Take a batch, and the integrator that belongs to it."""
         runs = [self.records[index].run for index in self.alive]
-        temperatures, seeds = (
-            [run.condition.temperature for run in runs],
-            [run.seed for run in runs],
-        )
         self.batch = batch
         self.langevin = Langevin(
-            batch.cells, temperatures, seeds, self.params.timestep, self.params.friction
+            batch.cells,
+            temperatures=[run.condition.temperature for run in runs],
+            seeds=[run.seed for run in runs],
+            timestep=self.params.timestep,
+            friction=self.params.friction,
         )
 
     def _weights(self, step: int) -> Tensor:
-        """k of each cell (B,) during a step, eV."""
+        """Return k of each cell (B,) in eV during a step."""
         runs = [self.records[index].run for index in self.alive]
         share = _ramp(step, self.params.ramp)
         return torch.tensor(
@@ -210,52 +211,55 @@ class Ensemble:
         return torch.device(self.evaluator.model.device)
 
     def _forces(self, k: Tensor) -> Tensor:
+        """Return F_base + k ∂B/∂r (n, 3) in eV/Å."""
         if self.now.gradient is None:
             return self.now.forces
         return torch.addcmul(self.now.forces, k[self.batch.cells.owner, None], self.now.gradient)
 
     def _largest(self, values: Tensor) -> Tensor:
-        """Largest |value| among the atoms of each cell (B,); nan and inf stay what they are."""
+        """Return the largest |value| in each cell (B,); nan and inf stay what they are."""
         out = values.new_zeros(len(self.batch))
         return out.scatter_reduce_(0, self.batch.cells.owner, values.abs().amax(1), "amax")
 
-    def _judge(self, reason: str, value: Tensor, limit: float = float("inf")) -> dict[int, str]:
-        """Cells whose value is not below the limit."""
+    def _failing(self, reason: str, value: Tensor, limit: float = float("inf")) -> dict[int, str]:
+        """Return the cells whose value (B,) is not below the limit, by index in the batch."""
         if bool((value < limit).all()):
             return {}
-        return {place: reason.format(x) for place, x in enumerate(value.tolist()) if not x < limit}
+        return {index: reason.format(x) for index, x in enumerate(value.tolist()) if not x < limit}
 
     def _exploded(self, forces: Tensor) -> dict[int, str]:
+        """Return the cells whose forces or velocities are beyond all bounds, with the reason."""
         limit = self.params.max_temperature
-        temperature, force = self.langevin.instantaneous(self.v), self._largest(forces)
+        temperature = self.langevin.instantaneous(self.v)
+        force = self._largest(forces)
         hot = f"exploded: temperature {{:.0f}} K over the limit of {limit:.0f} K"
         return {
-            **self._judge("exploded: force {:.0f} eV/Å", force, EXPLODED_FORCE),
-            **self._judge(hot, temperature, limit),
-            **self._judge("exploded: positions are not finite", temperature),
+            **self._failing("exploded: force {:.0f} eV/Å", force, EXPLODED_FORCE),
+            **self._failing(hot, temperature, limit),
+            **self._failing("exploded: positions are not finite", temperature),
         }
 
     def _sample(self) -> None:
+        """Book the temperatures of a sampled step, and take snapshots when it is time."""
         temperatures = self.langevin.instantaneous(self.v).tolist()
         for index, temperature in zip(self.alive, temperatures, strict=True):
-            self.records[index].heat += temperature
+            self.records[index].temperature_sum += temperature
             self.records[index].sampled += 1
-        if self.step % self.params.snapshot_every == 0:
-            distances, ratios = shortest_distances(self.batch)
-            shortest = distances.tolist()
-            collapsed = self._judge("{}", -ratios, -self.params.min_distance_fraction)
-            self._leave(
-                {
-                    p: f"collapsed at step {self.step}: shortest distance {shortest[p]:.2f} Å"
-                    for p in collapsed
-                }
-            )
-            kept = [place for place in range(len(shortest)) if place not in collapsed]
-            self._snapshot(
-                [shortest[place] for place in kept], [temperatures[place] for place in kept]
-            )
+        if self.step % self.params.snapshot_every != 0:
+            return
+        distances, ratios = shortest_distances(self.batch)
+        shortest = distances.tolist()
+        too_close = self._failing("{}", -ratios, -self.params.min_distance_fraction)
+        where = f"collapsed at step {self.step}: shortest distance"
+        self._remove({index: f"{where} {shortest[index]:.2f} Å" for index in too_close})
+        intact = [index for index in range(len(shortest)) if index not in too_close]
+        self._snapshot(
+            distances=[shortest[index] for index in intact],
+            temperatures=[temperatures[index] for index in intact],
+        )
 
     def _snapshot(self, distances: list[float], temperatures: list[float]) -> None:
+        """Take a snapshot of each cell of the batch."""
         if not self.alive:
             return
         spans = np.split(self.batch.positions.cpu().numpy(), self.batch.cells.first[1:-1])
@@ -274,37 +278,39 @@ class Ensemble:
                 max_forces=force,
             )
 
-    def _leave(self, reasons: dict[int, str]) -> None:
-        """Take cells out of the batch, by their place in it."""
+    def _remove(self, reasons: dict[int, str]) -> None:
+        """Take cells out of the batch; `reasons` has them by their index in it."""
         if not reasons:
             return
-        for place, reason in reasons.items():
-            self.records[self.alive[place]].reason = reason
-            self._tell(self.alive[place])
-        kept = [place for place in range(len(self.alive)) if place not in reasons]
-        self.alive = [self.alive[place] for place in kept]
-        if not kept:
+        for index, reason in reasons.items():
+            self.records[self.alive[index]].reason = reason
+            self._report(self.alive[index])
+        remaining = [index for index in range(len(self.alive)) if index not in reasons]
+        self.alive = [self.alive[index] for index in remaining]
+        if not remaining:
             return
-        atoms = torch.from_numpy(self.batch.cells.atoms(kept)).to(self._device)
-        self.now, self.v, self.batch = (
-            self.now.take(kept, atoms),
-            self.v[atoms],
-            self.batch.take(kept),
-        )
-        self.langevin = self.langevin.take(kept, self.batch.cells)
+        atoms = torch.from_numpy(self.batch.cells.atoms(remaining)).to(self._device)
+        self.now = self.now.take(remaining, atoms)
+        self.v = self.v[atoms]
+        self.batch = self.batch.take(remaining)
+        self.langevin = self.langevin.take(remaining, self.batch.cells)
 
-    def _tell(self, index: int) -> None:
+    def _report(self, index: int) -> None:
+        """Hand a run that has ended to whoever asked for it."""
         if self.on_done is not None:
             self.on_done(self.records[index].trajectory())
 
-    def _share(self, started: float) -> None:
-        """Divide the time since then among those alive."""
+    def _book_time(self, started: float) -> None:
+        """Divide the time since the start among those alive."""
         for index in self.alive:
             self.records[index].seconds += (time.perf_counter() - started) / len(self.alive)
 
 
 def _ramp(step: int, length: int) -> float:
-    """Share of k at a step: 0 in the warm-up, rising over the `length` steps before step 1, the first sampled one."""
+    """Return the share of k at a step.
+
+    It is 0 in the warm-up and rises over the `length` steps before step 1, the first sampled one.
+    """
     if step >= 1:
         return 1.0
     return max(0.0, 1.0 + (step - 1) / length) if length else 0.0

@@ -1,4 +1,4 @@
-"""Base model and bias of a batch in which some cells may fail, or which may be too large for one call."""
+"""Evaluate base model and bias of a batch: single cells may fail, the whole may be too large."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from entropy_flows.potentials import BatchModel
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a batch where its atoms are now.
+    """Energies and gradients of a batch where its atoms are now.
 
     Attributes
     ----------
     energy, forces
-        Of the base model: (B,) in eV, (n, 3) in eV/Å; nan for a cell that failed.
+        The base model's energies (B,) in eV and forces (n, 3) in eV/Å; nan for a failed cell.
     gradient
         ∂B/∂r (n, 3) of the cells that are biased, zero for others; None if it was not asked for.
     failures
-        Place in the batch → why the model refused the cell.
+        Index in the batch → why the model refused the cell.
     """
 
     energy: Tensor
@@ -36,23 +36,23 @@ class Evaluation:
     failures: dict[int, str] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, Tensor]:
-        """The tensors by name."""
+        """Return the tensors by name."""
         named = {"energy": self.energy, "forces": self.forces, "gradient": self.gradient}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
     @classmethod
     def of(cls, arrays: dict[str, Tensor]) -> Self:
-        """Inverse of `arrays`."""
+        """Build an evaluation from its tensors by name; the inverse of `arrays`."""
         return cls(arrays["energy"], arrays["forces"], arrays.get("gradient"))
 
     def take(self, cells: Sequence[int], atoms: Tensor) -> Evaluation:
-        """Of some of the cells, which have these atoms."""
+        """Return the evaluation of some of the cells, which have these atoms."""
         gradient = None if self.gradient is None else self.gradient[atoms]
         return Evaluation(self.energy[list(cells)], self.forces[atoms], gradient)
 
 
 class Evaluator:
-    """Calls model and bias.
+    """Call a model and a bias.
 
     Parameters
     ----------
@@ -63,54 +63,59 @@ class Evaluator:
     """
 
     def __init__(self, model: BatchModel, bias: Bias | None, modes: Sequence[Mode]) -> None:
-        self.model, self.bias, self.modes = model, bias, modes
-        self._most = 2**31
-        self._parts: WeakKeyDictionary[Cells, dict[tuple[int, ...], tuple[Cells, Tensor]]] = (
-            WeakKeyDictionary()
-        )
+        self.model = model
+        self.bias = bias
+        self.modes = modes
+        self._max_cells = 2**31
+        self._subsets: WeakKeyDictionary[Cells, dict[tuple[int, ...], tuple[Cells, Tensor]]]
+        self._subsets = WeakKeyDictionary()
 
     def __call__(self, batch: Batch, runs: Sequence[int], k: Tensor) -> Evaluation:
-        """Model, and bias of the cells with k ≠ 0; `runs` numbers the runs that the cells belong to."""
+        """Evaluate the model, and the bias of the cells with k ≠ 0.
+
+        `runs` has the number of each cell's run.
+        """
         return self.with_bias(batch, runs, self._model(batch), k)
 
     def with_bias(
         self, batch: Batch, runs: Sequence[int], now: Evaluation, k: Tensor
     ) -> Evaluation:
-        """The same with the bias, if it is needed and not there yet."""
-        places = tuple(
-            place for place, weight in enumerate(k.tolist()) if weight and place not in now.failures
+        """Add the bias to an evaluation, if it is needed and not there yet."""
+        biased = tuple(
+            index for index, weight in enumerate(k.tolist()) if weight and index not in now.failures
         )
-        if self.bias is None or not places or now.gradient is not None:
+        if self.bias is None or not biased or now.gradient is not None:
             return now
-        modes = [self.modes[runs[place]] for place in places]
-        if len(places) == len(batch):
+        modes = [self.modes[runs[index]] for index in biased]
+        if len(biased) == len(batch):
             return replace(now, gradient=self.bias(batch, modes).gradient)
-        part, atoms = self._part(batch, places)
+        subset, atoms = self._subset(batch, biased)
         gradient = torch.zeros_like(batch.positions)
-        gradient[atoms] = self.bias(part, modes).gradient
+        gradient[atoms] = self.bias(subset, modes).gradient
         return replace(now, gradient=gradient)
 
-    def _part(self, batch: Batch, places: tuple[int, ...]) -> tuple[Batch, Tensor]:
-        """Some of the cells, and their atoms; what stays while these move is kept, as for the whole batch."""
-        known = self._parts.setdefault(batch.cells, {})
-        if places not in known:
-            atoms = torch.from_numpy(batch.cells.atoms(places)).to(batch.positions.device)
-            known[places] = (batch.cells.take(places), atoms)
-        cells, atoms = known[places]
+    def _subset(self, batch: Batch, indices: tuple[int, ...]) -> tuple[Batch, Tensor]:
+        """Return some of the cells, and the numbers of their atoms."""
+        # what does not change while the atoms move is computed once, as for the whole batch
+        subsets = self._subsets.setdefault(batch.cells, {})
+        if indices not in subsets:
+            atoms = torch.from_numpy(batch.cells.atoms(indices)).to(batch.positions.device)
+            subsets[indices] = (batch.cells.take(indices), atoms)
+        cells, atoms = subsets[indices]
         return Batch(cells, batch.positions[atoms]), atoms
 
     def _model(self, batch: Batch) -> Evaluation:
-        """Call the model, in parts if it refuses the whole: too much for the memory, or one cell it cannot take.
+        """Call the model, in halves if it refuses the whole.
 
-        What the machine did wrong is raised, a lack of memory too if it is for one cell.
+        The batch may be too large for the memory, or the model may not take one of its cells. What
+        the machine did wrong is raised, a lack of memory too if it is for one cell.
         """
-        if len(batch) > self._most:
+        if len(batch) > self._max_cells:
             return self._halves(batch)
         try:
             result = self.model(batch)
-        except (
-            Exception
-        ) as err:  # a model may refuse in many ways; who is to blame shows when cells are alone
+        # a model may refuse in many ways; which cell is to blame shows when it is alone
+        except Exception as err:
             may_be_size = len(batch) > 1 and is_out_of_memory(err)
             if is_machine_fault(err) and not may_be_size:
                 raise
@@ -121,21 +126,18 @@ class Evaluator:
         if len(batch) == 1:
             nothing = torch.full_like(batch.positions, torch.nan)
             return Evaluation(nothing[:1, 0], nothing, None, {0: reason})
-        parts = self._halves(batch)
-        if not parts.failures:  # no cell is to blame: it was the size
-            self._most = (len(batch) + 1) // 2
-        return parts
+        joined = self._halves(batch)
+        if not joined.failures:  # no cell is to blame: it was the size
+            self._max_cells = (len(batch) + 1) // 2
+        return joined
 
     def _halves(self, batch: Batch) -> Evaluation:
+        """Call the model for either half of the batch."""
         middle = (len(batch) + 1) // 2
-        parts = tuple(range(middle)), tuple(range(middle, len(batch)))
-        left, right = (self._model(self._part(batch, places)[0]) for places in parts)
-        failures = {
-            **left.failures,
-            **{middle + place: reason for place, reason in right.failures.items()},
-        }
-        energy, forces = (
-            torch.cat([left.energy, right.energy]),
-            torch.cat([left.forces, right.forces]),
-        )
+        left = self._model(self._subset(batch, tuple(range(middle)))[0])
+        right = self._model(self._subset(batch, tuple(range(middle, len(batch))))[0])
+        shifted = {middle + index: reason for index, reason in right.failures.items()}
+        failures = {**left.failures, **shifted}
+        energy = torch.cat([left.energy, right.energy])
+        forces = torch.cat([left.forces, right.forces])
         return Evaluation(energy, forces, None, failures)

@@ -1,9 +1,9 @@
-"""The independent test: crystals at their equilibrium under pressure, and late snapshots of plain dynamics from there.
+"""The independent test: relaxed crystals under pressure, and late snapshots of plain dynamics.
 
 For each phase and pressure (Wang 2026, section 3.5):
 
-    relax cell and atoms on the base model until max|F| < fmax                    one cell, "equilibrium"
-    Langevin dynamics of it at each temperature, the cell fixed, k = 0            `snapshots` cells, evenly from the end
+    relax cell and atoms on the base model until max|F| < fmax             one cell, "equilibrium"
+    Langevin dynamics of it at each temperature, the cell fixed, k = 0     `snapshots` cells, late
 
 No candidate comes from here, so the cells are those of nobody's pool.
 """
@@ -29,14 +29,14 @@ RELAXED_VOLUME = (0.2, 3.0)
 
 
 class IndependentParams(Params):
-    """What the independent test is made of; the defaults are the paper's."""
+    """Set what the independent test is made of; the defaults are those of Wang 2026."""
 
     phases: tuple[str, ...] | None = None
     """Names of the phases; None takes all of the campaign's."""
     pressures: tuple[Pressure, ...] | None = None
-    """GPa, imposed in the relaxation; None takes the exploration's."""
+    """Pressures (GPa) imposed in the relaxation; None takes the exploration's."""
     temperatures: tuple[Temperature, ...] = Field((1000.0, 3000.0), min_length=1)
-    """K, of the dynamics."""
+    """Temperatures (K) of the dynamics."""
     fmax: float = Field(0.02, gt=0)
     """Largest force (eV/Å) and stress times volume (eV) of a relaxed cell."""
     relax_steps: int = Field(500, ge=1)
@@ -48,14 +48,17 @@ class IndependentParams(Params):
     snapshots: int = Field(5, ge=1)
     """Snapshots of a run."""
     timestep: float = Field(1.0, gt=0, le=10)
-    """fs."""
+    """Time step (fs)."""
     friction: float = Field(0.01, gt=0)
-    """1/fs."""
+    """Langevin friction (1/fs)."""
     batch_size: int = Field(8, ge=1)
     """Runs per job."""
 
     def explore_params(self, explore: ExploreParams) -> ExploreParams:
-        """The dynamics in the words of exploration; limits and phases are the campaign's where there are none here."""
+        """Return the dynamics as exploration takes them.
+
+        Limits and phases are the campaign's where there are none here.
+        """
         return explore.model_copy(
             update={
                 "phases": self.phases or explore.phases,
@@ -74,13 +77,13 @@ class IndependentParams(Params):
         )
 
     def late_snapshots(self, trajectory: Trajectory) -> Trajectory:
-        """The last `snapshots` of a run; none of one that did not reach its end."""
-        kept = slice(-self.snapshots, None) if trajectory.reason is None else slice(0, 0)
-        return trajectory.at(kept)
+        """Return the last `snapshots` of a run; none of one that did not reach its end."""
+        ended = trajectory.reason is None
+        return trajectory.at(slice(-self.snapshots, None) if ended else slice(0, 0))
 
 
 def relaxed(atoms: Atoms, pressure: float, model: Calculator, params: IndependentParams) -> Atoms:
-    """Cell and positions at equilibrium under a pressure.
+    """Relax cell and positions under a pressure.
 
     Parameters
     ----------
@@ -113,13 +116,14 @@ def relaxed(atoms: Atoms, pressure: float, model: Calculator, params: Independen
         )
     if not end.converged:
         raise ValueError(
-            f"not relaxed at {pressure:g} GPa in {params.relax_steps} steps (fmax {params.fmax:g} eV/Å)"
+            f"not relaxed at {pressure:g} GPa in {params.relax_steps} steps "
+            f"(fmax {params.fmax:g} eV/Å)"
         )
     return cell
 
 
 def equilibrium(index: int, phase: str, pressure: float, cell: Atoms) -> Trajectory:
-    """A relaxed cell as a trajectory of one snapshot, so that it goes the way of the others."""
+    """Return a relaxed cell as a trajectory of one snapshot, stored as the others are."""
     record = Record(Run(index, Condition(phase, EQUILIBRIUM, 0.0, pressure), "atom", 0), cell)
     record.snapshot(
         steps=0,
@@ -128,6 +132,7 @@ def equilibrium(index: int, phase: str, pressure: float, cell: Atoms) -> Traject
         temperatures=0.0,
         max_forces=float(np.linalg.norm(cell.get_forces(), axis=1).max()),
     )
-    record.heat, record.sampled = 0.0, 1
+    record.temperature_sum = 0.0
+    record.sampled = 1
     record.closest = shortest_distance(cell)[0]
     return record.trajectory()

@@ -1,26 +1,30 @@
-"""Langevin dynamics at constant volume of many cells at once, each with its own temperature and random numbers.
+"""Langevin dynamics at constant volume of many cells at once.
 
-    dr = v dt,    dv = P [F/m − γ v] dt + P √(2 γ k_B T/m) dW                                    (1)
+Each cell has its own temperature and random numbers.
+
+    dr = v dt,    dv = P [F/m − γ v] dt + P √(2 γ k_B T/m) dW    (1)
 
 Scheme of Vanden-Eijnden and Ciccotti, Chem. Phys. Lett. 429, 310 (2006), which ASE has as
 `ase.md.langevin`; of second order, and velocity Verlet at γ = 0. With independent normal numbers ξ
 and η for each coordinate and step
 
-    v½ = v + c₁ P F(r)/m − c₂ v + P R_v,     R_v = c₃ ξ − c₄ η                                   (2)
-    r' = r + h v½ + P R_r,                   R_r = c₅ η                                          (3)
-    v' = v½ + c₁ P F(r')/m − c₂ v½ + P R_v                                                       (4)
+    v½ = v + c₁ P F(r)/m − c₂ v + P R_v,     R_v = c₃ ξ − c₄ η          (2)
+    r' = r + h v½ + P R_r,                   R_r = c₅ η                     (3)
+    v' = v½ + c₁ P F(r')/m − c₂ v½ + P R_v                                  (4)
 
-    c₁ = h/2 − h²γ/8,   c₂ = hγ/2 − h²γ²/8,   c₃ = √h σ/2 − h^{3/2} γσ/8,   c₅ = h^{3/2} σ/(2√3),   c₄ = γ c₅/2
+    c₁ = h/2 − h²γ/8,   c₂ = hγ/2 − h²γ²/8,   c₃ = √h σ/2 − h^{3/2} γσ/8
+    c₅ = h^{3/2} σ/(2√3),   c₄ = γ c₅/2
 
-=======  ===========================================================================================
+=======  ===================================================================================
 symbol   meaning
-=======  ===========================================================================================
+=======  ===================================================================================
 h        time step;  γ friction;  σ = √(2 γ k_B T/m)
-P        takes the motion of the centre of mass out: u → u − Σ m u / Σ m. A cell of one atom keeps it
-ξ, η     from a stream of the trajectory's own seed, in blocks of steps that are seeded apart: what a step draws depends
-         on the seed and the step alone, not on the batch, nor on where a resumed run started
-=======
-==========================================================================================================
+P        takes the motion of the centre of mass out: u → u − Σ m u / Σ m; a cell of one atom
+         keeps it
+ξ, η     from a stream of the trajectory's own seed, in blocks of steps with seeds of their own:
+         what a step draws depends on the seed and the step alone, not on the batch, nor on
+         where a resumed run started
+=======  ===================================================================================
 """
 
 from __future__ import annotations
@@ -40,20 +44,20 @@ BLOCK = 32
 
 
 class Langevin:
-    """The integrator of a batch of cells.
+    """Integrate the equations of motion of a batch of cells.
 
     Parameters
     ----------
     cells
         The cells; their device is where everything happens.
     temperatures
-        K, one a cell.
+        Temperature of each cell (K).
     seeds
-        One a cell.
+        Seed of each cell's random numbers.
     timestep
-        h in fs.
+        Time step h (fs).
     friction
-        γ in 1/fs.
+        Friction γ (1/fs).
     """
 
     def __init__(
@@ -64,95 +68,92 @@ class Langevin:
         timestep: float,
         friction: float,
     ) -> None:
-        self.cells, self.temperatures, self.seeds = cells, list(temperatures), list(seeds)
-        self.timestep, self.friction = timestep, friction
-        h, gamma = timestep * units.fs, friction / units.fs
+        self.cells = cells
+        self.temperatures = list(temperatures)
+        self.seeds = list(seeds)
+        self.timestep = timestep
+        self.friction = friction
+        h = timestep * units.fs
+        gamma = friction / units.fs
         self.h = h
         self.masses = torch.from_numpy(atomic_masses[cells.numbers]).to(cells.device)[:, None]
-        kT = (
-            units.kB
-            * torch.tensor(self.temperatures, dtype=torch.float64, device=cells.device)[
-                cells.owner, None
-            ]
-        )
+        T = torch.tensor(self.temperatures, dtype=torch.float64, device=cells.device)
+        kT = units.kB * T[cells.owner, None]
         self._spread = (kT / self.masses).sqrt()
         sigma = (2 * gamma * kT / self.masses).sqrt()
-        self.c1, self.c2 = h / 2 - h**2 * gamma / 8, h * gamma / 2 - h**2 * gamma**2 / 8
-        self.c3, self.c5 = (h**0.5 / 2 - h**1.5 * gamma / 8) * sigma, h**1.5 / (2 * 3**0.5) * sigma
+        self.c1 = h / 2 - h**2 * gamma / 8
+        self.c2 = h * gamma / 2 - h**2 * gamma**2 / 8
+        self.c3 = (h**0.5 / 2 - h**1.5 * gamma / 8) * sigma
+        self.c5 = h**1.5 / (2 * 3**0.5) * sigma
         self.c4 = gamma / 2 * self.c5
         sizes = torch.tensor(cells.sizes, dtype=torch.float64, device=cells.device)
         self._freedom = torch.where(sizes > 1, 3 * sizes - 3, 3.0)
         mass = self._total(self.masses)
         share = torch.where(sizes[:, None] > 1, 1 / mass, torch.zeros_like(mass))
         self._share = self.masses * share[cells.owner]
-        self._block, self._noise = -1, torch.empty(0)
+        self._block = -1
+        self._noise = torch.empty(0)
 
     def take(self, chosen: Sequence[int], cells: Cells) -> Langevin:
-        """The integrator of some of the cells."""
-        temperatures, seeds = (
-            [self.temperatures[index] for index in chosen],
-            [self.seeds[index] for index in chosen],
-        )
+        """Return the integrator of some of the cells."""
+        temperatures = [self.temperatures[index] for index in chosen]
+        seeds = [self.seeds[index] for index in chosen]
         return Langevin(cells, temperatures, seeds, self.timestep, self.friction)
 
     def velocities(self) -> Tensor:
-        """Velocities to start with (n, 3), from Maxwell and Boltzmann's distribution, in ASE's units."""
-        parts = [_stream(seed, 0).standard_normal((size, 3)) for seed, size in self._cells()]
-        return self.project(
-            self._spread * torch.from_numpy(np.concatenate(parts)).to(self.masses.device)
-        )
+        """Draw velocities (n, 3) of Maxwell and Boltzmann's distribution, in ASE's units."""
+        draws = [_stream(seed, 0).standard_normal((size, 3)) for seed, size in self._streams()]
+        normal = torch.from_numpy(np.concatenate(draws)).to(self.masses.device)
+        return self.project(self._spread * normal)
 
     def first(self, batch: Batch, v: Tensor, forces: Tensor, step: int) -> tuple[Batch, Tensor]:
-        """Equations (2) and (3): where the atoms are after step number `step` ≥ 0, and v½."""
+        """Do equations (2) and (3): return the batch after step number `step` ≥ 0, and v½."""
         xi, eta = self._normal(step)
-        half = (
-            v
-            + self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
-            - self.c2 * v
-        )
-        return batch.at(batch.positions + self.h * half + self.project(self.c5 * eta)), half
+        kick = self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
+        half = v + kick - self.c2 * v
+        moved = batch.positions + self.h * half + self.project(self.c5 * eta)
+        return batch.at(moved), half
 
     def second(self, half: Tensor, forces: Tensor, step: int) -> Tensor:
-        """Equation (4)."""
+        """Do equation (4): return v'."""
         xi, eta = self._normal(step)
-        return (
-            half
-            + self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
-            - self.c2 * half
-        )
+        kick = self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
+        return half + kick - self.c2 * half
 
     def kinetic_energies(self, v: Tensor) -> Tensor:
-        """½ Σ m v² of each cell (B,), eV."""
+        """Return ½ Σ m v² of each cell (B,) in eV."""
         return self._total(0.5 * self.masses * v * v).sum(1)
 
     def instantaneous(self, v: Tensor) -> Tensor:
-        """Temperature of each cell (B,), K; the centre of mass is no degree of freedom."""
+        """Return each cell's temperature (B,) in K; the centre of mass is no degree of freedom."""
         return 2 * self.kinetic_energies(v) / (self._freedom * units.kB)
 
     def project(self, u: Tensor) -> Tensor:
-        """P u."""
+        """Return P u: motion without that of the centre of mass."""
         return u - self._total(self._share * u)[self.cells.owner]
 
     def _total(self, values: Tensor) -> Tensor:
-        """Sum over the atoms of each cell (B, …)."""
+        """Sum values over the atoms of each cell (B, …)."""
         out = values.new_zeros(len(self.cells), values.shape[1])
         return out.index_add_(0, self.cells.owner, values)
 
     def _normal(self, step: int) -> Tensor:
-        """ξ and η of a step (2, n, 3)."""
-        block, place = divmod(step, BLOCK)
+        """Return ξ and η of a step (2, n, 3)."""
+        block, index = divmod(step, BLOCK)
         if block != self._block:
-            parts = [
+            draws = [
                 _stream(seed, block + 1).standard_normal((BLOCK, 2, size, 3))
-                for seed, size in self._cells()
+                for seed, size in self._streams()
             ]
-            self._noise = torch.from_numpy(np.concatenate(parts, axis=2)).to(self.masses.device)
+            self._noise = torch.from_numpy(np.concatenate(draws, axis=2)).to(self.masses.device)
             self._block = block
-        return self._noise[place]
+        return self._noise[index]
 
-    def _cells(self) -> list[tuple[int, int]]:
+    def _streams(self) -> list[tuple[int, int]]:
+        """Return seed and number of atoms of each cell."""
         return list(zip(self.seeds, self.cells.sizes, strict=True))
 
 
 def _stream(seed: int, block: int) -> np.random.Generator:
+    """Return the random numbers of a block of steps; block 0 is for the first velocities."""
     return np.random.default_rng([seed, block])

@@ -1,9 +1,10 @@
-"""Seed phases, their equation of state on the current model, and the volume that stands for a pressure.
+"""Seed phases, their equation of state on the model, and the volume that stands for a pressure.
 
-    V(P) = V0 (1 - P / B0)                                                (Wang 2026, section 3.1.1)
-    V(P) = V0 (1 + B' P / B0)^(-1/B'),  B' = 4               (Murnaghan; where a relaxation follows)
+    V(P) = V0 (1 - P / B0)                         (Wang 2026, section 3.1.1)
+    V(P) = V0 (1 + B' P / B0)^(-1/B'),  B' = 4     (Murnaghan; where a relaxation follows)
 
-V0, B0  equilibrium volume per atom (Å³) and bulk modulus (GPa) from a Birch-Murnaghan fit of the base model's energies
+V0, B0  equilibrium volume per atom (Å³) and bulk modulus (GPa) on the base model, by a
+        Birch-Murnaghan fit of its energies
 P       nominal pressure (GPa); the realised one is what the label's stress says
 """
 
@@ -66,8 +67,10 @@ class Phase(Params):
     of the old ones.
     """
     magmoms: dict[str, float] | tuple[float, ...] | None = None
-    """Initial magnetic moments (μ_B): by element or oxidation state ({Fe2+: 4, Fe3+: 5}; what is not named has 0); or a
-    list, one for each atom of `file` or of `sites`, which symmetry and supercell repeat, or of the supercell."""
+    """Initial magnetic moments (μ_B): by element or oxidation state ({Fe2+: 4, Fe3+: 5}; what is
+    not named has 0); or a list, one for each atom of `file` or of `sites`, which symmetry and
+    supercell repeat, or of the supercell.
+    """
     max_atoms: int = Field(64, ge=1)
     """Refuse a seed cell with more atoms than this."""
 
@@ -83,18 +86,22 @@ class Phase(Params):
     @field_validator("supercell", mode="before")
     @classmethod
     def _repetitions_or_matrix(cls, supercell: Any) -> Any:
-        shape = f"supercell {supercell} must be three positive integers, or a 3×3 matrix of integers with a volume"
+        expected = (
+            f"supercell {supercell} must be three positive integers, or a 3×3 matrix of integers "
+            f"with a volume"
+        )
         numbers = np.array(supercell, dtype=object)
         whole = all(
             isinstance(number, int) and not isinstance(number, bool) for number in numbers.ravel()
         )
         if numbers.shape not in ((3,), (3, 3)) or not whole:
-            raise ValueError(shape)
-        volume = (
-            min(numbers) if numbers.ndim == 1 else round(abs(np.linalg.det(numbers.astype(float))))
-        )
+            raise ValueError(expected)
+        if numbers.ndim == 1:
+            volume = min(numbers)
+        else:
+            volume = round(abs(np.linalg.det(numbers.astype(float))))
         if volume < 1:
-            raise ValueError(shape)
+            raise ValueError(expected)
         return supercell
 
     @field_validator("magmoms", mode="before")
@@ -115,7 +122,9 @@ class EquationOfState:
 def equation_of_state(
     atoms: Atoms, model: BatchModel, strain: float = 0.06, points: int = 9, attempts: int = 6
 ) -> EquationOfState:
-    """Fit Birch-Murnaghan to energies of isotropically scaled cells, moving the window until it holds the minimum.
+    """Fit Birch-Murnaghan to energies of isotropically scaled cells.
+
+    The window of volumes moves until it holds the minimum.
 
     Parameters
     ----------
@@ -135,12 +144,12 @@ def equation_of_state(
     ValueError
         If no minimum is found: the model does not bind this phase.
     """
-    start = centre = atoms.get_volume()
+    start = atoms.get_volume()
+    centre = start
     for _ in range(attempts):
         volumes = centre * np.linspace(1 - strain, 1 + strain, points)
-        energies = model(
-            Batch.of([scaled_to_volume(atoms, volume) for volume in volumes], model.device)
-        ).energy.tolist()
+        cells = [scaled_to_volume(atoms, volume) for volume in volumes]
+        energies = model(Batch.of(cells, model.device)).energy.tolist()
         lowest = int(np.argmin(energies))
         if 0 < lowest < points - 1:
             fit = BirchMurnaghan.fit(volumes, energies)
@@ -148,14 +157,15 @@ def equation_of_state(
                 return EquationOfState(fit.volume / len(atoms), fit.bulk_modulus)
         centre = volumes[lowest]
     raise ValueError(
-        f"no equation of state for {atoms.get_chemical_formula()}: the model's energy has no minimum "
+        f"no equation of state for {atoms.get_chemical_formula()}: "
+        f"the model's energy has no minimum "
         f"between {volumes[0] / len(atoms):.2f} and {volumes[-1] / len(atoms):.2f} Å³/atom "
         f"(started at {start / len(atoms):.2f})"
     )
 
 
 def prescale(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
-    """A copy of the cell at V(P) = V0 (1 - P/B0), fractional coordinates kept.
+    """Return a copy of the cell at V(P) = V0 (1 - P/B0), with the same fractional coordinates.
 
     Raises
     ------
@@ -165,14 +175,18 @@ def prescale(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
     fraction = 1 - pressure / eos.bulk_modulus
     if fraction < 0.4:
         raise ValueError(
-            f"pressure {pressure:g} GPa is too high for V0 (1 - P/B0) with B0 = {eos.bulk_modulus:.0f} GPa; "
+            f"pressure {pressure:g} GPa is too high for V0 (1 - P/B0) with "
+            f"B0 = {eos.bulk_modulus:.0f} GPa; "
             f"the highest usable is {0.6 * eos.bulk_modulus:.0f} GPa"
         )
     return scaled_to_volume(atoms, eos.volume * len(atoms) * fraction)
 
 
 def compressed(atoms: Atoms, pressure: float, eos: EquationOfState) -> Atoms:
-    """A copy of the cell near its volume at any pressure, fractional coordinates kept: where a relaxation starts."""
+    """Return a copy of the cell near its volume at any pressure, where a relaxation starts.
+
+    Fractional coordinates stay.
+    """
     stiffening = 4.0
     base = max(1 + stiffening * pressure / eos.bulk_modulus, 0.5)
     return scaled_to_volume(atoms, eos.volume * len(atoms) * base ** (-1 / stiffening))

@@ -1,24 +1,25 @@
-"""A data set of cells without physics: random cells, each moved to where it adds most (Subramanyam 2025, "Rev-EM").
+"""A data set of cells without physics: random cells, each moved to where it adds most ("Rev-EM").
 
 For one volume window and one mode, from a few random cells on:
 
     C = a random cell of the window, moved uphill on F = K log det Σ(S ∪ C) − V_core(C)
-    rejected if two atoms are closer than R_min = 0.9 R_core                                  K falls
-    rejected if log det Σ(S ∪ C) ≤ log det Σ(S)                                               K rises after a few
+    rejected if two atoms are closer than R_min = 0.9 R_core          K falls
+    rejected if log det Σ(S ∪ C) ≤ log det Σ(S)                       K rises after a few
     else S ← S ∪ C
 
 `lockstep` candidates are moved at once, against the S and with the K at the beginning of their
-batch, and are judged one after the other, each against S as it is by then; with lockstep = 1 this
-is the paper's loop to the letter.
+batch. They are judged one after the other, each against S as it is by then. With lockstep = 1 this
+is the loop of Subramanyam 2025 to the letter.
 
 The paper tunes K "empirically on the fly" and gives no numbers; those of `StrengthParams` are this
 package's.
 
-Source: Subramanyam and Perez, npj Comput. Mater. 11, 218 (2025), sections 2.1 and 5.1.
+Source: Subramanyam 2025, sections 2.1 and 5.1.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,14 +39,14 @@ from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.params import Params
 
 TrialOutcome = Literal["accepted", "close", "entropy"]
-MOST = 2.0
+MAX_RATIO = 2.0
 """Factor by which K changes at most in a batch, all of whose candidates were moved with one K."""
-TRIES = 100
-"""Random cells drawn for each that is wanted, before it is given up."""
+DRAWS_PER_CELL = 100
+"""Random cells drawn for each that is asked for, before the search is given up."""
 
 
 class StrengthParams(Params):
-    """How K follows what becomes of the candidates."""
+    """Set how K follows the outcomes of the trials."""
 
     start: float = Field(0.3, gt=0)
     """K at the beginning."""
@@ -60,11 +61,14 @@ class StrengthParams(Params):
     highest: float = Field(1e3, gt=0)
     """K does not rise above this."""
 
-    def after(self, k: float, failures: int, verdict: TrialOutcome) -> tuple[float, int]:
-        """K, and the failures in a row, after a candidate; one that was too close neither counts nor ends the row."""
-        if verdict == "accepted":
+    def after(self, k: float, failures: int, outcome: TrialOutcome) -> tuple[float, int]:
+        """Return K and the failures in a row after a trial.
+
+        A cell with a close contact neither counts as a failure nor ends the row.
+        """
+        if outcome == "accepted":
             return k, 0
-        if verdict == "close":
+        if outcome == "close":
             return max(k * self.fall, self.lowest), failures
         if failures + 1 < self.patience:
             return k, failures + 1
@@ -72,7 +76,7 @@ class StrengthParams(Params):
 
 
 class RevEMParams(Params):
-    """One window in one mode."""
+    """Set the search in one window and one mode."""
 
     iterations: int = Field(25_000, ge=1)
     """Candidates, beside the random cells at the beginning."""
@@ -87,20 +91,20 @@ class RevEMParams(Params):
 
 @dataclass(frozen=True)
 class AcceptedCell:
-    """A cell of the data set.
+    """One cell of the data set, with its history.
 
     Attributes
     ----------
     atoms
         The cell.
     candidate
-        Its number among the candidates, from 1; 0 for a random cell of the beginning.
+        Number among the candidates, from 1; 0 for a random cell of the beginning.
     k
-        K when it was moved; 0 for a random cell.
+        Weight K when it was moved; 0 for a random cell.
     gain
-        ΔH when it was accepted.
+        Gain ΔH when it was accepted.
     entropy
-        log det Σ with it.
+        log det Σ of the data set with it.
     """
 
     atoms: Atoms
@@ -111,7 +115,7 @@ class AcceptedCell:
 
 
 class RevEM:
-    """The loop over candidates, which may stop after any batch and go on with the same bits.
+    """Loop over candidates; it may stop after any batch and go on with the same bits.
 
     Parameters
     ----------
@@ -120,9 +124,9 @@ class RevEM:
     window
         Volumes and exclusion radius.
     statistics
-        Of the data set so far, in the mode of this run; taken over, not copied.
+        Statistics of the data set so far, in the mode of this search; taken over, not copied.
     fingerprint
-        Of the statistics.
+        Fingerprint of the statistics.
     params
         See `RevEMParams`.
     rng
@@ -130,14 +134,14 @@ class RevEM:
 
     Attributes
     ----------
-    found
+    accepted
         The data set.
     done
-        Candidates that were judged.
+        Number of candidates that were judged.
     k, failures
         K now, and failures to raise the entropy in a row.
     counts
-        Verdict → candidates.
+        Outcome → number of candidates.
     """
 
     def __init__(
@@ -149,15 +153,21 @@ class RevEM:
         params: RevEMParams,
         rng: np.random.Generator,
     ) -> None:
-        self.symbol, self.window, self.params, self.rng = symbol, window, params, rng
-        self.statistics, self.fingerprint = statistics, fingerprint
-        self.found: list[AcceptedCell] = []
-        self.done, self.k, self.failures = 0, params.strength.start, 0
+        self.symbol = symbol
+        self.window = window
+        self.params = params
+        self.rng = rng
+        self.statistics = statistics
+        self.fingerprint = fingerprint
+        self.accepted: list[AcceptedCell] = []
+        self.done = 0
+        self.k = params.strength.start
+        self.failures = 0
         self.counts: Counter[str] = Counter()
 
     @property
     def finished(self) -> bool:
-        """Whether all candidates were judged."""
+        """True when all candidates were judged."""
         return self.done >= self.params.iterations
 
     def run(self, on_batch: Callable[[RevEM], None] = lambda _: None) -> None:
@@ -167,11 +177,10 @@ class RevEM:
             on_batch(self)
 
     def advance(self) -> None:
-        """One batch of candidates, after the random cells if there are none yet."""
-        self.statistics = SufficientStatistics.from_bytes(
-            self.statistics.to_bytes()
-        )  # bits of one that is resumed
-        if not self.found:
+        """Judge one batch of candidates, after the random cells if there are none yet."""
+        # through its bytes, as in a search that is resumed here, so that both have the same bits
+        self.statistics = SufficientStatistics.from_bytes(self.statistics.to_bytes())
+        if not self.accepted:
             first = random_cells(
                 self.symbol, self.window, self.params.bootstrap, self.params, self.rng
             )
@@ -184,31 +193,32 @@ class RevEM:
         k = self.k
         objective = Objective(k, self.window.r_core, self.fingerprint, self.statistics)
         raised = ascend(starts, objective, self.params.ascent)
-        for atoms, q, keeps in zip(
-            raised, self.fingerprint(raised), apart(raised, self.window), strict=True
-        ):
+        fingerprints = self.fingerprint(raised)
+        distant = has_no_close_contacts(raised, self.window)
+        for atoms, q, is_distant in zip(raised, fingerprints, distant, strict=True):
             self.done += 1
-            verdict: TrialOutcome = self._judge(atoms, q, k) if keeps else "close"
-            self.counts[verdict] += 1
-            self.k, self.failures = self.params.strength.after(self.k, self.failures, verdict)
-        self.k = min(max(self.k, k / MOST), k * MOST)
+            outcome: TrialOutcome = self._judge(atoms, q, k) if is_distant else "close"
+            self.counts[outcome] += 1
+            self.k, self.failures = self.params.strength.after(self.k, self.failures, outcome)
+        self.k = min(max(self.k, k / MAX_RATIO), k * MAX_RATIO)
 
     def _judge(self, atoms: Atoms, q: Array, k: float) -> TrialOutcome:
+        """Accept a cell that raises the entropy."""
         return "accepted" if self._add(atoms, q, self.done, k, above=0.0) else "entropy"
 
     def _add(
         self, atoms: Atoms, q: Array, candidate: int, k: float, above: float = -np.inf
     ) -> bool:
-        """Take a cell with fingerprints q into the data set, if its gain is above this."""
+        """Add a cell with fingerprints q to the data set, if its gain is above a threshold."""
         gain = self.statistics.gain(q)
         if not gain > above:
             return False
         self.statistics.add(q)
-        self.found.append(AcceptedCell(atoms, candidate, k, gain, self.statistics.entropy()))
+        self.accepted.append(AcceptedCell(atoms, candidate, k, gain, self.statistics.entropy()))
         return True
 
     def state(self) -> dict[str, Any]:
-        """Everything that changes, as plain values, bytes and the cells found."""
+        """Return everything that changes, as plain values, bytes and the accepted cells."""
         return {
             "done": self.done,
             "k": self.k,
@@ -216,47 +226,50 @@ class RevEM:
             "counts": dict(self.counts),
             "rng": self.rng.bit_generator.state,
             "statistics": self.statistics.to_bytes(),
-            "found": list(self.found),
+            "accepted": list(self.accepted),
         }
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.done, self.k, self.failures = state["done"], state["k"], state["failures"]
+        self.done = state["done"]
+        self.k = state["k"]
+        self.failures = state["failures"]
         self.counts = Counter(state["counts"])
         self.rng.bit_generator.state = state["rng"]
         self.statistics = SufficientStatistics.from_bytes(state["statistics"])
-        self.found = list(state["found"])
+        self.accepted = list(state["accepted"])
 
 
 def random_cells(
     symbol: str, window: Window, count: int, params: RevEMParams, rng: np.random.Generator
 ) -> list[Atoms]:
-    """Random cells of a window in which no pair is closer than R_min: drawn, and parted by V_core alone.
+    """Draw random cells of a window in which no pair is closer than R_min.
+
+    V_core alone moves their atoms away from each other.
 
     Raises
     ------
     ValueError
-        If hardly any can be parted.
+        If hardly any cell ends without close contacts.
     """
-    found: list[Atoms] = []
+    cells: list[Atoms] = []
     drawn = 0
-    while len(found) < count and drawn < TRIES * count:
-        size = min(params.lockstep, count - len(found))
-        cells = [random_cell(symbol, window, params.shape, rng) for _ in range(size)]
-        parted = ascend(cells, repulsion(window.r_core), params.ascent)
-        found += [
-            atoms for atoms, keeps in zip(parted, apart(parted, window), strict=True) if keeps
-        ]
+    while len(cells) < count and drawn < DRAWS_PER_CELL * count:
+        size = min(params.lockstep, count - len(cells))
+        starts = [random_cell(symbol, window, params.shape, rng) for _ in range(size)]
+        relaxed = ascend(starts, repulsion(window.r_core), params.ascent)
+        cells += itertools.compress(relaxed, has_no_close_contacts(relaxed, window))
         drawn += size
-    if len(found) == count:
-        return found
+    if len(cells) == count:
+        return cells
     raise ValueError(
-        f"window {window.index}: {len(found)} of {drawn} random cells have no pair below {window.r_min:.2f} Å; "
-        f"expected a smaller R_core than {window.r_core:.2f} Å at {window.low:.2f} Å³/atom"
+        f"window {window.index}: {len(cells)} of {drawn} random cells have no pair below "
+        f"{window.r_min:.2f} Å; expected a smaller R_core than {window.r_core:.2f} Å at "
+        f"{window.low:.2f} Å³/atom"
     )
 
 
-def apart(cells: list[Atoms], window: Window) -> list[bool]:
-    """Whether each cell has no pair closer than R_min."""
+def has_no_close_contacts(cells: list[Atoms], window: Window) -> list[bool]:
+    """Return for each cell whether no pair is closer than R_min."""
     closest = core_repulsion(Batch.of(cells), window.r_core).closest
     return [distance >= window.r_min for distance in closest.tolist()]

@@ -1,4 +1,7 @@
-"""The file of a seed: one cell, by pymatgen's readers or as extended XYZ; no module that a file names is imported."""
+"""Read the file of a seed: one cell, by pymatgen's readers or as extended XYZ.
+
+No module that a file names is imported.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.yaml_text import parse_yaml, shortened
 
 MAX_BYTES = 64 * 2**20
-"""Of a file, unpacked; a cell of a million atoms has less."""
+"""Largest file, unpacked; a cell of a million atoms has less."""
 _COMPRESSED = r"(\.(gz|bz2|xz|z))?$"
 _XYZ = re.compile(r"\.(ext)?xyz" + _COMPRESSED, re.IGNORECASE)
 _MSON = re.compile(r"\.(json|mson|ya?ml)" + _COMPRESSED, re.IGNORECASE)
@@ -42,11 +45,9 @@ def read_structure(path: Path) -> Structure:
         occupied.
     """
     if not path.is_file():
-        raise ValueError(
-            f"{path} is a folder, expected a file"
-            if path.is_dir()
-            else f"file {path} does not exist"
-        )
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder, expected a file")
+        raise ValueError(f"file {path} does not exist")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     with warnings.catch_warnings(record=True) as caught:
@@ -62,15 +63,15 @@ def read_structure(path: Path) -> Structure:
     if not structure.is_ordered:
         site = next(site for site in structure if not site.is_ordered)
         raise ValueError(
-            f"{path} has sites that are partly occupied, or by several species, such as {site.species_string}; give "
-            f"an ordered cell"
+            f"{path} has sites that are partly occupied, or by several species, such as "
+            f"{site.species_string}; give an ordered cell"
         )
     return structure
 
 
 def _read(path: Path) -> Structure:
     if _XYZ.search(path.name):
-        return _with_all_it_says(_extended_xyz(_text(path)))
+        return _as_structure(_extended_xyz(_text(path)))
     if _MSON.search(path.name):
         text = _text(path)
         content = json.loads(text) if ".json" in path.name.lower() else parse_yaml(text)
@@ -82,7 +83,7 @@ def _read(path: Path) -> Structure:
 
 
 def _text(path: Path) -> str:
-    """A file's text, unpacked; odd bytes stand in comments at most."""
+    """Return a file's text, unpacked; odd bytes stand in comments at most."""
     with zopen(path, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -91,36 +92,36 @@ def _text(path: Path) -> str:
 
 
 def _extended_xyz(text: str) -> Atoms:
-    """The one frame of an extended XYZ file, with its moments if it has any."""
+    """Return the one frame of an extended XYZ file, with its moments if it has any."""
     frames: Any = ase.io.read(io.StringIO(text), index=":", format="extxyz")
     if len(frames) != 1:
         raise ValueError(f"it has {len(frames)} cells; expected one")
     atoms: Atoms = frames[0]
     if atoms.cell.rank < 3 or not atoms.pbc.all():
         raise ValueError(
-            'it is not periodic in three directions; expected Lattice="…" and no pbc, or pbc="T T T"'
+            "it is not periodic in three directions; "
+            'expected Lattice="…" and no pbc, or pbc="T T T"'
         )
-    found = atoms.calc.results.get("magmoms") if atoms.calc else None
-    if found is not None and not atoms.has("initial_magmoms"):
-        atoms.set_initial_magnetic_moments(found)
+    moments = atoms.calc.results.get("magmoms") if atoms.calc else None
+    if moments is not None and not atoms.has("initial_magmoms"):
+        atoms.set_initial_magnetic_moments(moments)
     return atoms
 
 
-def _with_all_it_says(atoms: Atoms) -> Structure:
-    """A cell with its moments, its charges and which of its atoms are held, as pymatgen has them of other files."""
+def _as_structure(atoms: Atoms) -> Structure:
+    """Return a cell with moments, charges and fixed atoms where pymatgen keeps them."""
     structure = to_structure(atoms)
     if atoms.has("initial_charges"):
         structure.add_site_property("charge", atoms.get_initial_charges().tolist())
     if atoms.constraints:
-        held = {index for constraint in atoms.constraints for index in constraint.get_indices()}
-        structure.add_site_property(
-            "selective_dynamics", [[index not in held] * 3 for index in range(len(atoms))]
-        )
+        fixed = {index for constraint in atoms.constraints for index in constraint.get_indices()}
+        moves = [[index not in fixed] * 3 for index in range(len(atoms))]
+        structure.add_site_property("selective_dynamics", moves)
     return structure
 
 
 def _refuse_classes(value: Any) -> None:
-    """Refuse a class of any other package: to read it would import the package and call the class."""
+    """Refuse classes of other packages: reading them would import the package and run its code."""
     if isinstance(value, dict):
         module = value.get("@module")
         if module is not None and not any(
@@ -137,8 +138,7 @@ def _refuse_classes(value: Any) -> None:
 
 
 def _reason(err: Exception, caught: list[warnings.WarningMessage]) -> str:
-    """What is wrong, with what the parser has only warned of."""
-    told = [str(warning.message) for warning in caught if "ccupanc" in str(warning.message)]
-    return "; ".join(
-        shortened(text, 200) for text in dict.fromkeys([str(err) or type(err).__name__, *told][:3])
-    )
+    """Say what is wrong, with what the parser has only warned of."""
+    occupancies = [str(warning.message) for warning in caught if "ccupanc" in str(warning.message)]
+    messages = [str(err) or type(err).__name__, *occupancies]
+    return "; ".join(shortened(text, 200) for text in dict.fromkeys(messages[:3]))

@@ -1,4 +1,4 @@
-"""What a seed's file says beyond species, positions and cell: its moments, and what a campaign does not carry."""
+"""Magnetic moments of a seed's file, and what the file says that a campaign does not carry."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 DEFAULT_MOMENT = 0.6
 """μ_B of an element that an engine's table does not name: pymatgen's."""
 _ROUNDING = 1e-2
-"""Elementary charges that printed oxidation states may add up to."""
+"""Charge (e) that printed oxidation states may add up to."""
 
 
 def file_moments(structure: Structure) -> Array | None:
-    """Moments (n,) in μ_B of a file's sites (`magmom`) or species (`spin`); None if it has none.
+    """Read moments (n,) in μ_B of a file's sites (`magmom`) or species (`spin`), if it has any.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def file_moments(structure: Structure) -> Array | None:
 def given_moments(
     magmoms: Mapping[str, float] | Sequence[float], structure: Structure
 ) -> Array | None:
-    """Moments (n,) in μ_B that a phase gives by species, or atom by atom.
+    """Return the moments (n,) in μ_B that a phase gives by species, or atom by atom.
 
     Returns
     -------
@@ -60,16 +60,17 @@ def given_moments(
     """
     if not isinstance(magmoms, Mapping):
         return np.array(magmoms, dtype=float) if len(magmoms) == len(structure) else None
-    there = {*species_of(structure), *(site.specie.symbol for site in structure)}
-    if strange := sorted(set(magmoms) - there):
+    present = {*species_of(structure), *(site.specie.symbol for site in structure)}
+    absent = sorted(set(magmoms) - present)
+    if absent:
         raise ValueError(
-            f"magmoms names {', '.join(strange)}, the cell has {', '.join(sorted(there))}"
+            f"magmoms names {', '.join(absent)}, the cell has {', '.join(sorted(present))}"
         )
     return moments_by_species(structure, magmoms, other=0.0)
 
 
 def states_without_atoms(structure: Structure, table: Mapping[str, float]) -> list[str]:
-    """Say of which elements a table has moments for oxidation states alone, which the atoms here do not have."""
+    """Name the elements whose moments a table has only for oxidation states that no atom has."""
     notes = []
     for symbol in sorted({site.specie.symbol for site in structure}):
         names = {
@@ -78,14 +79,15 @@ def states_without_atoms(structure: Structure, table: Mapping[str, float]) -> li
         states = [key for key in table if re.fullmatch(rf"{symbol}[\d.]*[+-]", key)]
         if states and symbol not in table and names - set(states):
             notes.append(
-                f"the engine's MAGMOM has {', '.join(states)}, the file has {', '.join(sorted(names))}: these atoms "
-                f"start with {DEFAULT_MOMENT:g} μ_B; give oxidation states in the file, or `magmoms`"
+                f"the engine's MAGMOM has {', '.join(states)}, the file has "
+                f"{', '.join(sorted(names))}: these atoms start with {DEFAULT_MOMENT:g} μ_B; "
+                f"give oxidation states in the file, or `magmoms`"
             )
     return notes
 
 
 def bare(structure: Structure, moments: Array | None) -> Structure:
-    """Species, positions and cell with these moments, and nothing else that a file may say; spins go to the moments."""
+    """Return species, positions and cell with these moments, and nothing else of the file."""
     species = species_of(structure)
     cell = Structure(structure.lattice, species, structure.frac_coords)
     set_moments(cell, moments)
@@ -93,7 +95,7 @@ def bare(structure: Structure, moments: Array | None) -> Structure:
 
 
 def not_carried(structure: Structure) -> list[str]:
-    """What a file says that snapshots and labels will not have, one sentence each.
+    """Say what snapshots and labels will not have of a file, one sentence each.
 
     Raises
     ------
@@ -115,9 +117,8 @@ def not_carried(structure: Structure) -> list[str]:
         notes.append(
             f"its oxidation states add up to {from_states:+g}; labels are of neutral cells"
         )
-    if any(
-        not np.all(flags) for flags in properties.get("selective_dynamics", []) if flags is not None
-    ):
+    dynamics = properties.get("selective_dynamics", [])
+    if any(not np.all(flags) for flags in dynamics if flags is not None):
         notes.append("its selective dynamics are not carried: all atoms move")
     if any(np.any(charge) for charge in properties.get("charge", []) if charge is not None):
         notes.append("the charges of its sites are not carried")
@@ -125,8 +126,8 @@ def not_carried(structure: Structure) -> list[str]:
     for site, name in zip(structure, species_of(structure), strict=True):
         states.setdefault(site.specie.symbol, set()).add(name)
     notes += [
-        f"{' and '.join(sorted(names))} are one species, {symbol}, to models and label engines; only moments tell "
-        f"them apart"
+        f"{' and '.join(sorted(names))} are one species, {symbol}, to models and label engines; "
+        f"only moments tell them apart"
         for symbol, names in states.items()
         if len(names) > 1
     ]

@@ -1,8 +1,8 @@
-"""Seed cells: a phase's file or space group made a supercell, with its magnetic moments.
+"""Build seed cells: a phase's file or space group made a supercell, with its magnetic moments.
 
 Moments come, the first that there is, from the phase's `magmoms`, from the file's sites or species,
-or from the label engine's table. What else a file says is not carried: it is told, or refused where
-it would decide the labels.
+or from the label engine's table. What else a file says is not carried: a note says so, or it is
+refused where it would decide the labels.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from entropy_flows.moments import SITE_PROPERTY, moments_by_species, moments_of,
 
 @dataclass(frozen=True)
 class Seed:
-    """A phase's supercell.
+    """The supercell of a phase, with notes on its source.
 
     Attributes
     ----------
     cell
-        With initial magnetic moments, if there are any.
+        The supercell, with initial magnetic moments if there are any.
     notes
-        What the file says that is not carried, one sentence each.
+        Sentences on what the file says that is not carried.
     moments_of_table
-        Whether the moments are the label engine's, as the phase has none of its own.
+        True if the moments are the label engine's, as the phase has none of its own.
     """
 
     cell: Structure
@@ -63,9 +63,9 @@ def build_seed(
     Parameters
     ----------
     phase
-        What to build.
+        Description of the crystal.
     folder
-        Where its file's path starts from.
+        Folder from which the path of its file starts.
     table
         The label engine's initial moments (μ_B) by oxidation state or element, for a phase that has
         none of its own; what it does not name has 0.6. None for an engine without spin.
@@ -97,15 +97,16 @@ def build_seed(
 
 
 def _refuse_large(phase: Phase, atoms: int) -> None:
-    """Refuse a supercell of a cell with so many atoms before it is built."""
+    """Refuse a supercell with too many atoms before it is built."""
     repeated = np.array(phase.supercell, dtype=float)
-    copies = round(float(repeated.prod() if repeated.ndim == 1 else abs(np.linalg.det(repeated))))
+    volume = repeated.prod() if repeated.ndim == 1 else abs(np.linalg.det(repeated))
+    copies = round(float(volume))
     if atoms * copies > phase.max_atoms:
         raise ValueError(f"{atoms * copies} atoms, more than max_atoms = {phase.max_atoms}")
 
 
 def _from_file(phase: Phase, folder: Path) -> Structure:
-    """The cell of a phase's file, with all that the file says of it."""
+    """Read the cell of a phase's file, with all that the file says of it."""
     try:
         return read_structure(folder / str(phase.file))
     except ValueError as err:
@@ -113,8 +114,9 @@ def _from_file(phase: Phase, folder: Path) -> Structure:
 
 
 def _from_spacegroup(phase: Phase) -> Structure:
-    """The conventional cell of a space group; with moments, if there is one for each of `sites`."""
-    cell, spacegroup = phase.lattice, phase.spacegroup
+    """Build the conventional cell of a space group; with moments, if each of `sites` has one."""
+    cell = phase.lattice
+    spacegroup = phase.spacegroup
     assert cell is not None, "the validator sees to it"
     assert spacegroup is not None
     lattice = Lattice.from_parameters(
@@ -134,7 +136,7 @@ def _from_spacegroup(phase: Phase) -> Structure:
 
 
 def _moments_of_source(phase: Phase, source: Structure) -> Array | None:
-    """Moments of the cell that the supercell repeats; None if there are none, or if they are the supercell's."""
+    """Return the moments of the repeated cell, unless they are given for the supercell."""
     repeated_by_symmetry = phase.file is None and file_moments(source) is not None
     if phase.magmoms is None or repeated_by_symmetry:
         return file_moments(source)
@@ -145,7 +147,7 @@ def _set_in_supercell(magmoms: tuple[float, ...], source: Structure, structure: 
     """Give the supercell's atoms the moments that were listed for them."""
     if len(magmoms) != len(structure):
         raise ValueError(
-            f"{len(magmoms)} magmoms; expected one for each of {len(source)} atoms, or of the {len(structure)} of the "
-            f"supercell"
+            f"{len(magmoms)} magmoms; expected one for each of {len(source)} atoms, or of the "
+            f"{len(structure)} of the supercell"
         )
     set_moments(structure, np.array(magmoms))

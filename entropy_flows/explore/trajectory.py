@@ -1,4 +1,4 @@
-"""What is kept of a run while it goes on, and when it has ended."""
+"""The record of a run while it goes on, and its trajectory when it has ended."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from entropy_flows.explore.conditions import Run
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Snapshots of one run and what the run was like.
+    """Snapshots of one run, with its temperature, closest distance and end.
 
     Attributes
     ----------
     run
-        What was asked for.
+        The condition, mode and seed.
     numbers, cell
         Atomic numbers (n_atoms,) and the fixed cell (3, 3) in Å.
     steps, positions, energies, temperatures, max_forces
@@ -58,12 +58,13 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def at(self, kept: slice | np.ndarray) -> Trajectory:
-        """The same run with some of its snapshots."""
-        return replace(self, **{name: getattr(self, name)[kept] for name in self.PER_SNAPSHOT})
+    def at(self, indices: slice | np.ndarray) -> Trajectory:
+        """Return the same run with some of its snapshots."""
+        chosen = {name: getattr(self, name)[indices] for name in self.PER_SNAPSHOT}
+        return replace(self, **chosen)
 
     def snapshots(self) -> Iterable[tuple[int, Atoms]]:
-        """(sampled step, cell) of each snapshot."""
+        """Yield the sampled step and the cell of each snapshot."""
         for step, positions in zip(self.steps, self.positions, strict=True):
             atoms = Atoms(
                 numbers=self.numbers,
@@ -77,15 +78,15 @@ class Trajectory:
 
 @dataclass
 class Record:
-    """A run's snapshots so far.
+    """Collect a run's snapshots while it goes on.
 
     Attributes
     ----------
     run, start
-        What was asked for, and the cell it started from.
-    kept
+        The condition, mode and seed, and the cell it started from.
+    per_snapshot
         Lists of what `Trajectory` has per snapshot.
-    heat, sampled
+    temperature_sum, sampled
         Sum of the temperatures (K) of the sampled steps, and their number.
     closest
         Shortest distance in any snapshot (Å).
@@ -97,37 +98,45 @@ class Record:
 
     run: Run
     start: Atoms
-    kept: dict[str, list[Any]] = field(
+    per_snapshot: dict[str, list[Any]] = field(
         default_factory=lambda: {name: [] for name in Trajectory.PER_SNAPSHOT}
     )
-    heat: float = 0.0
+    temperature_sum: float = 0.0
     sampled: int = 0
     closest: float = float("inf")
     seconds: float = 0.0
     reason: str | None = None
 
-    STATE: ClassVar = ("kept", "heat", "sampled", "closest", "seconds", "reason")
+    STATE: ClassVar = (
+        "per_snapshot",
+        "temperature_sum",
+        "sampled",
+        "closest",
+        "seconds",
+        "reason",
+    )
 
     def state(self) -> dict[str, Any]:
-        """What is needed to go on later; later snapshots leave it as it is."""
+        """Return what is needed to go on later; later snapshots leave it as it is."""
         values = {name: getattr(self, name) for name in self.STATE}
-        return {**values, "kept": {name: list(kept) for name, kept in self.kept.items()}}
+        values["per_snapshot"] = {name: list(rows) for name, rows in self.per_snapshot.items()}
+        return values
 
     def snapshot(self, **values: Any) -> None:
-        """Keep one snapshot; names as in `Trajectory.PER_SNAPSHOT`."""
+        """Add one snapshot; the names are those of `Trajectory.PER_SNAPSHOT`."""
         for name in Trajectory.PER_SNAPSHOT:
-            self.kept[name].append(values[name])
+            self.per_snapshot[name].append(values[name])
 
     def trajectory(self) -> Trajectory:
-        """The run as it is now."""
-        arrays = {name: np.array(values) for name, values in self.kept.items()}
+        """Return the run as it is now."""
+        arrays = {name: np.array(values) for name, values in self.per_snapshot.items()}
         arrays["positions"] = arrays["positions"].reshape(-1, len(self.start), 3)
         return Trajectory(
             run=self.run,
             numbers=self.start.numbers.copy(),
             cell=np.array(self.start.cell),
             **arrays,
-            mean_temperature=self.heat / self.sampled if self.sampled else float("nan"),
+            mean_temperature=self.temperature_sum / self.sampled if self.sampled else float("nan"),
             min_distance=self.closest if np.isfinite(self.closest) else float("nan"),
             reason=self.reason,
             wall_seconds=self.seconds,

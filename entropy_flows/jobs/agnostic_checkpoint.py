@@ -70,7 +70,7 @@ def packed(search: RevEM, seconds: float) -> bytes:
         Processor time that went into it.
     """
     state = search.state()
-    cells = state.pop("found")
+    cells = state.pop("accepted")
     statistics = state.pop("statistics")
     rows = [[cell.candidate, cell.k, cell.gain, cell.entropy, len(cell.atoms)] for cell in cells]
     plain = json.dumps({**state, "rows": rows, "seconds": seconds}).encode()
@@ -98,7 +98,7 @@ def unpacked(data: bytes, element: str) -> tuple[dict[str, Any], float]:
             for cell, sites in zip(stored["cells"], positions, strict=True)
         ]
         state["statistics"] = stored["statistics"].tobytes()
-    state["found"] = [
+    state["accepted"] = [
         AcceptedCell(atoms, *row[:-1]) for atoms, row in zip(cells, rows, strict=True)
     ]
     return state, seconds

@@ -84,14 +84,14 @@ class AscendMaker(StageMaker):
         identity = {**_window_fields(volumes), "mode": mode, "repeat": repeat}
         cpu_seconds = _run(search, element, store, context, hash_input, identity)
         generator = np.random.default_rng([*stream, RANDOM_STREAM])
-        plain = random_cells(element, volumes, len(search.found), self.params, generator)
+        plain = random_cells(element, volumes, len(search.accepted), self.params, generator)
         document = AscendDoc(
             iteration=context.iteration,
             batch=batch,
             bootstrap=self.params.bootstrap,
-            entropies=[cell.entropy for cell in search.found],
+            entropies=[cell.entropy for cell in search.accepted],
             cpu_seconds=cpu_seconds,
-            trajectories=[_plain_cell(cell) for cell in search.found],
+            trajectories=[_plain_cell(cell) for cell in search.accepted],
             **_information(plain, fingerprint, regularization, mode),
             **identity,
             **_progress(search),

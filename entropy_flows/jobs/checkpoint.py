@@ -165,9 +165,9 @@ def pack(state: dict[str, Any]) -> bytes:
     arrays = {f"array/{name}": array for name, array in state["arrays"].items()}
     records = []
     for index, record in enumerate(state["records"]):
-        snapshots = dict(record["kept"])
-        arrays[f"positions/{index}"] = np.array(snapshots.pop("positions"))
-        records.append({**record, "kept": snapshots})
+        per_snapshot = dict(record["per_snapshot"])
+        arrays[f"positions/{index}"] = np.array(per_snapshot.pop("positions"))
+        records.append({**record, "per_snapshot": per_snapshot})
     plain = {"step": state["step"], "alive": state["alive"], "records": records}
     stream = io.BytesIO()
     np.savez(stream, plain=np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8), **arrays)
@@ -179,7 +179,7 @@ def unpack(data: bytes) -> dict[str, Any]:
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         state: dict[str, Any] = json.loads(stored["plain"].tobytes())
         for index, record in enumerate(state["records"]):
-            record["kept"]["positions"] = list(stored[f"positions/{index}"])
+            record["per_snapshot"]["positions"] = list(stored[f"positions/{index}"])
         names = [name.removeprefix("array/") for name in stored.files if name.startswith("array/")]
         state["arrays"] = {name: stored[f"array/{name}"] for name in names}
     return state

@@ -1,4 +1,6 @@
-"""The grid and the runs drawn from it: sizes, order, independence of batches, and what is refused."""
+"""The grid and the runs drawn from it: sizes, order, independence of batches, and what is
+refused.
+"""
 
 from collections import Counter
 from itertools import pairwise

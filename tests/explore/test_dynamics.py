@@ -1,4 +1,6 @@
-"""Trajectories: reproducible, complete, on the intended surface, and cut short without losing what was good."""
+"""Trajectories: reproducible, complete, on the intended surface, and cut short without losing
+what was good.
+"""
 
 import numpy as np
 import pytest
@@ -80,7 +82,9 @@ class Breaking(EMT):
 
 
 class Small(OneByOne):
-    """A model with room for so many cells only, that cannot take cells of one atom at all; notes what it is given."""
+    """A model with room for so many cells only, that cannot take cells of one atom at all; notes
+    what it is given.
+    """
 
     def __init__(self, room):
         super().__init__(Spring())
@@ -140,7 +144,9 @@ def test_energies_and_forces_are_the_models_own():
 
 @pytest.mark.parametrize("surface", ["local", "global"])
 def test_equals_ase_step_by_step(surface):
-    """The engine is ASE's Langevin integrator on the surface of the ASE calculator, given the same random numbers."""
+    """The engine is ASE's Langevin integrator on the surface of the ASE calculator, given the
+    same random numbers.
+    """
     gom = GOM(cutoff=3.5, natx=6, elements=("Cu",))
     statistics = SufficientStatistics(gom.dim, mode="config")
     rattled = copper()

@@ -54,7 +54,9 @@ def test_what_does_not_relax_is_told(model):
 
 
 def test_compression_never_ends(model):
-    """Murnaghan's volume falls with pressure and stays positive, where the linear formula has nothing to say."""
+    """Murnaghan's volume falls with pressure and stays positive, where the linear formula has
+    nothing to say.
+    """
     seed = bulk("Si", "diamond", a=5.5)
     eos = equation_of_state(seed, model)
     volumes = [

@@ -1,4 +1,6 @@
-"""The integrator: energy without friction, temperature with it, and random numbers of each trajectory's own."""
+"""The integrator: energy without friction, temperature with it, and random numbers of each
+trajectory's own.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ LOCAL = LocalBias(GOM(cutoff=3.0, natx=20))
 
 
 def energy_error(k, timestep, picoseconds=0.05):
-    """Largest change of E_base − k S + kinetic energy without friction (eV/atom), copper from 300 K."""
+    """Largest change of E_base − k S + kinetic energy without friction (eV/atom), copper from 300
+    K.
+    """
     atoms = bulk("Cu") * (2, 2, 2)
     atoms.rattle(0.1, seed=1)
     batch, model = Batch.of([atoms]), OneByOne(EMT())
@@ -41,7 +45,8 @@ def energy_error(k, timestep, picoseconds=0.05):
     ("k", "limit", "gain"), [(0.0, 1e-4, 100), (5.0, 0.1, 10), (20.0, 1.5, 10)]
 )
 def test_energy_is_conserved_without_friction(k, limit, gain):
-    """Error → 0 with the step: as its square at k = 0; slower with bias, whose force jumps where the nearest changes.
+    """Error → 0 with the step: as its square at k = 0; slower with bias, whose force jumps where
+    the nearest changes.
 
     At 1 fs and k = 20 eV the surface is steep for its step, which is why such runs heat up; see
     docs/performance.md.
@@ -56,7 +61,9 @@ def harmonic(batch, anchors, stiffness):
 
 
 def test_temperature_and_velocities_of_springs():
-    """Independent oscillators: exact averages are known, and thousands of them give small error bars."""
+    """Independent oscillators: exact averages are known, and thousands of them give small error
+    bars.
+    """
     cell, T, stiffness = (
         Atoms("Si200", np.random.default_rng(0).uniform(0, 30, (200, 3)), cell=[30] * 3),
         600.0,

@@ -1,4 +1,4 @@
-"""Rev-EM: its objective's gradient, its rules, its results, and that it goes on where it stopped."""
+"""Rev-EM: the objective's gradient, the rules, the results, and that it goes on where it stopped."""
 
 import numpy as np
 import pytest
@@ -118,8 +118,8 @@ def test_repulsion_ends_where_nobody_touches():
         d = neighbor_list("d", atoms, window.r_core)
         assert len(d) == 0 or d.min() >= window.r_min
     drawn = random_cell("W", window, ShapeParams(atoms=(8, 8)), np.random.default_rng(8))
-    apart = ascend([drawn], repulsion(window.r_core), AscentParams(max_steps=300))
-    assert core(apart[0], window.r_core) < 0.05 * core(drawn, window.r_core)
+    relaxed = ascend([drawn], repulsion(window.r_core), AscentParams(max_steps=300))
+    assert core(relaxed[0], window.r_core) < 0.05 * core(drawn, window.r_core)
 
 
 def test_too_large_an_exclusion_radius_is_an_error():
@@ -164,7 +164,8 @@ def test_strength_rises_after_failures_and_falls_after_close_pairs():
 )
 def test_strength_changes_by_two_at_most_in_a_batch(monkeypatch, verdict, start, end):
     monkeypatch.setattr(
-        "entropy_flows.explore.revem.apart", lambda cells, _: [verdict != "close"] * len(cells)
+        "entropy_flows.explore.revem.has_no_close_contacts",
+        lambda cells, _: [verdict != "close"] * len(cells),
     )
     monkeypatch.setattr(
         "entropy_flows.explore.revem.random_cells", lambda *_: [skewed("W2"), skewed("W3")]
@@ -183,22 +184,24 @@ def test_every_cell_obeys_and_the_statistics_are_theirs(mode):
     run = a_run(mode=mode)
     run.run()
     assert run.counts.total() == run.done == 24
-    assert len(run.found) == 10 + run.counts["accepted"]
+    assert len(run.accepted) == 10 + run.counts["accepted"]
     assert run.counts["accepted"] > 2
     again = statistics(mode)
-    for number, found in enumerate(run.found):
-        d = neighbor_list("d", found.atoms, run.window.r_core)
+    for number, cell in enumerate(run.accepted):
+        d = neighbor_list("d", cell.atoms, run.window.r_core)
         assert len(d) == 0 or d.min() >= run.window.r_min
-        assert run.window.low <= found.atoms.get_volume() / len(found.atoms) <= run.window.high
-        assert again.gain(GOM_W(found.atoms)) == pytest.approx(found.gain, abs=1e-8)
-        again.add(GOM_W(found.atoms))
-        assert (found.candidate, found.k) == (0, 0.0) if number < 10 else found.gain > 0
+        assert run.window.low <= cell.atoms.get_volume() / len(cell.atoms) <= run.window.high
+        assert again.gain(GOM_W(cell.atoms)) == pytest.approx(cell.gain, abs=1e-8)
+        again.add(GOM_W(cell.atoms))
+        assert (cell.candidate, cell.k) == (0, 0.0) if number < 10 else cell.gain > 0
     assert again.entropy() == pytest.approx(run.statistics.entropy(), abs=1e-6)
-    assert run.found[-1].entropy == pytest.approx(run.statistics.entropy(), abs=1e-6)
+    assert run.accepted[-1].entropy == pytest.approx(run.statistics.entropy(), abs=1e-6)
 
 
 def test_one_at_a_time_it_is_the_papers_loop(monkeypatch):
-    """Each candidate is moved with the K that those before it left, on the data set that they left."""
+    """Each candidate is moved with the K that those before it left, on the data set that they
+    left.
+    """
     run = a_run(params=SHORT.model_copy(update={"lockstep": 1, "iterations": 8}))
     moved = []
 
@@ -227,7 +230,7 @@ def test_its_information_is_above_that_of_random_cells(mode):
     run = a_run(mode=mode, params=SHORT.model_copy(update={"iterations": 32}))
     run.run()
     for seed in (1, 2):
-        plain = random_cells("W", run.window, len(run.found), SHORT, np.random.default_rng(seed))
+        plain = random_cells("W", run.window, len(run.accepted), SHORT, np.random.default_rng(seed))
         assert run.statistics.entropy() > statistics(mode, plain).entropy() + 3
 
 
@@ -243,7 +246,7 @@ def test_resumed_run_has_the_same_bits():
     assert resumed.statistics.to_bytes() == whole.statistics.to_bytes()
     assert (resumed.k, resumed.failures, resumed.counts) == (whole.k, whole.failures, whole.counts)
     assert resumed.rng.bit_generator.state == whole.rng.bit_generator.state
-    for one, other in zip(resumed.found, whole.found, strict=True):
+    for one, other in zip(resumed.accepted, whole.accepted, strict=True):
         np.testing.assert_array_equal(one.atoms.positions, other.atoms.positions)
         assert (one.candidate, one.k, one.gain, one.entropy) == (
             other.candidate,

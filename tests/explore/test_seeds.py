@@ -1,4 +1,4 @@
-"""Seeds with magnetic moments from wherever they may come, and what is told of a file or refused."""
+"""Seeds with magnetic moments from wherever they may come, and what a file's notes say."""
 
 import json
 import warnings
@@ -200,7 +200,8 @@ def test_the_phases_own_moments_come_before_those_of_the_file_and_of_the_table(t
     [
         (
             [2, -2],
-            r"phase 'afm': 2 magmoms; expected one for each of 8 atoms, or of the 16 of the supercell",
+            r"phase 'afm': 2 magmoms; expected one for each of 8 atoms, "
+            r"or of the 16 of the supercell",
         ),
         ({"Fe": 2}, r"phase 'afm': magmoms names Fe, the cell has Ni, O"),
         ({"Ni2+": 2}, r"phase 'afm': magmoms names Ni2\+, the cell has Ni, O"),
@@ -249,7 +250,8 @@ def test_what_a_file_says_and_a_campaign_does_not_carry_is_told(tmp_path):
         build_seed(Phase(name="a", file="charged.json"), tmp_path)
     assert build_seed(Phase(name="plain", **AFM_II)).notes == ()
     (tmp_path / "held.xyz").write_text(
-        '2\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3:move_mask:L:1:initial_charges:R:1\n'
+        '2\nLattice="3 0 0 0 3 0 0 0 3" '
+        "Properties=species:S:1:pos:R:3:move_mask:L:1:initial_charges:R:1\n"
         "Ni 0 0 0 T 1\nO 1.5 1.5 1.5 F -1\n"
     )
     notes = build_seed(Phase(name="a", file="held.xyz"), tmp_path).notes

@@ -73,7 +73,7 @@ def test_a_packed_search_goes_on_with_the_same_bits(tmp_path):
     other.run()
     assert packed(other, 0.0) == packed(run, 0.0)
     state, _ = unpacked(packed(run, 0.0), "W")
-    assert [one.gain for one in state["found"]] == [one.gain for one in run.found]
+    assert [one.gain for one in state["accepted"]] == [one.gain for one in run.accepted]
 
 
 def test_a_checkpoint_of_other_inputs_is_ignored(tmp_path):

@@ -14,6 +14,7 @@ for name in [name for name in os.environ if name.startswith("ENTROPY_FLOWS_")]:
 os.environ["ENTROPY_FLOWS_CONFIG_FILE"] = os.path.join(os.sep, "nonexistent", "entropy_flows.yaml")
 
 import signal  # noqa: E402
+import sys  # noqa: E402
 import uuid  # noqa: E402
 
 import pytest  # noqa: E402
@@ -47,3 +48,20 @@ def database(server, tmp_path, monkeypatch):
     opened.client.drop_database(opened.name)
     opened.client.close()
     settings.cache_clear()
+
+
+@pytest.fixture
+def run_main(monkeypatch, capsys):
+    """Run the command line in this process; its exit code, and what it prints, in one line."""
+    from entropy_flows.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["entropy-flows", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), " ".join((out + err).replace("│", " ").split())
+
+    return run

@@ -1,7 +1,6 @@
 """`entropy-flows diversity` and `export` from files and from a campaign, and bad input."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from ase.build import bulk
 from ase.io import read, write
 from cells import Spring, rattled
 
-from entropy_flows.cli import main
 from entropy_flows.cli.cells import set_names
 from entropy_flows.fingerprints import snap
 
@@ -19,19 +17,10 @@ DEMO = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Run a command; exit code and what it prints, in one line."""
+def command(tmp_path, monkeypatch, run_main):
+    """Run a command in the test's folder; exit code and what it prints, in one line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["entropy-flows", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return int(done.value.code or 0), " ".join((out + err).replace("│", " ").split())
-
-    return run
+    return run_main
 
 
 def cells(symbol, stdev, count=6, labels=True):

@@ -3,7 +3,6 @@ wrote.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from ase.io import read, write
 from cells import Spring, rattled
 
 from entropy_flows import load_campaign
-from entropy_flows.cli import main
 from entropy_flows.geometry import to_structure
 from entropy_flows.store import CampaignStore, verify_context
 
@@ -50,19 +48,13 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def command(database, tmp_path, campaign, monkeypatch, capsys):
+def command(database, tmp_path, campaign, monkeypatch, run_main):
     """Run a command; exit code and what it prints, in one line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(verify_context, "SETTLE_SECONDS", 0.0)
 
     def run(name, *options):
-        arguments = ["entropy-flows", name, campaign, *options, "-C", tmp_path / "folder"]
-        monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return int(done.value.code or 0), " ".join((out + err).replace("│", " ").split())
+        return run_main(name, campaign, *options, "-C", tmp_path / "folder")
 
     return run
 

@@ -1,13 +1,11 @@
 """`entropy-flows repair`: what it shows, what it takes for dead, and what it leaves alone."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from launchpads import ended_process, finish, take
 
 from entropy_flows import load_campaign
-from entropy_flows.cli import main
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import worker_name
 from entropy_flows.launch.session import open_session
@@ -20,18 +18,12 @@ CAMPAIGN = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(tmp_path, monkeypatch, run_main):
     """Run the command; what it prints, in one line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*options):
-        arguments = ["entropy-flows", "repair", CAMPAIGN, "-C", tmp_path / "folder", *options]
-        monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return int(done.value.code or 0), " ".join((out + err).split())
+        return run_main("repair", CAMPAIGN, "-C", tmp_path / "folder", *options)
 
     return run
 

@@ -1,14 +1,11 @@
 """Checks kept as rows, made again by nobody, and shown by the commands."""
 
-import sys
-
 import pytest
 import yaml
 from ase.calculators.emt import EMT
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import rapidfire
 
-from entropy_flows.cli import main
 from entropy_flows.evaluate.physics import HarshestCondition, resolved
 from entropy_flows.explore import seed_cell
 from entropy_flows.jobs import PhysicsMaker
@@ -62,18 +59,11 @@ def store(database, file):
 
 
 @pytest.fixture
-def command(store, file, monkeypatch, capsys):
+def command(store, file, run_main):
     """Run a command; exit code and what it prints, in one line."""
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(name, *options):
-        monkeypatch.setattr(
-            sys, "argv", [str(part) for part in ("entropy-flows", name, file, *options)]
-        )
-        with pytest.raises(SystemExit) as done:
-            main()
-        out, err = capsys.readouterr()
-        return int(done.value.code or 0), " ".join((out + err).replace("│", " ").split())
+        return run_main(name, file, *options)
 
     return run
 

@@ -7,7 +7,7 @@ it is continued by its own Taylor series in t = (δ/δ₀)²
 
     log δ  →  log δ₀ + ½ [(t − 1) − ½ (t − 1)²]    for t < 1                                     (1)
     ∂ log δ_i / ∂q_i = s_i (q_i − q_j) = −∂ log δ_i / ∂q_j,
-    s = 1/δ² above the floor, (2 − t)/δ₀² below it                                                (2)
+    s = 1/δ² above the floor, (2 − t)/δ₀² below it                                               (2)
 
 =======  =====================================================================================
 symbol   meaning

@@ -5,7 +5,7 @@
 Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c of m vectors with mean
 ν changes it to
 
-    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ,                                     (2)
+    N' = N + m,    μ' = μ + (m/N') (ν − μ),    C' = C + U Uᵀ,                                    (2)
     U_i = q_i − ν + s (ν − μ),    s = √(N/N')
 
 λ I does not scale along with C/N, so both of its states count:
@@ -15,7 +15,7 @@ Only (N, μ, C) is kept: O(d²) memory for a dataset of any size. A candidate c 
 with F Fᵀ = (C + N'λ I)⁻¹, exact. `spectrum` has F and the determinants at any N' from one
 eigendecomposition, and goes on having them while cells are added. The derivative is
 
-    ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 Σ_j T_ij [(1 + Z Zᵀ)⁻¹ Z Fᵀ]_j,                       (4)
+    ∂ΔH/∂q_i = (2/N') Σ'⁻¹ (q_i − μ')  =  2 Σ_j T_ij [(1 + Z Zᵀ)⁻¹ Z Fᵀ]_j,                      (4)
     T_ij = δ_ij − (1 − s)/m
 
 since U T has the columns q_i − μ'. All of this is done with the components S alone that are
@@ -144,8 +144,8 @@ class SufficientStatistics(Moments):
         """Return (2/N) Σ⁻¹ (q_i − μ) with N, μ and Σ of the dataset alone, by atoms (n_atoms, d).
 
         This is the printed force formula (Wang 2026, Eqs. 8 and 9). It misses that the candidate
-        itself moves N, μ and Σ; it agrees with `gradient` once the candidate hardly does, N ≫ m and (q − μ)ᵀ Σ⁻¹ (q − μ) ≪ N,
-        and is too large before.
+        itself moves N, μ and Σ; it agrees with `gradient` once the candidate hardly does, N ≫ m and
+        (q − μ)ᵀ Σ⁻¹ (q − μ) ≪ N, and is too large before.
         """
         if self.n == 0:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What a fingerprint must offer for the entropies, the surfaces and the selection to work with it."""
+"""The protocol of a fingerprint, and a base class that completes one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pullback = Callable[[Array], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class EigenvalueSpectra:
-    """Fingerprints of a batch of cells as torch tensors; atoms of all cells are numbered through."""
+    """Fingerprints of a batch of cells as torch tensors; all atoms are numbered through."""
 
     q: Tensor
     """(n_atoms, dim), float64."""
@@ -34,7 +34,10 @@ class EigenvalueSpectra:
     """What `pullback` does to weights of the right shape; None if only values were asked for."""
 
     def pullback(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient (n_atoms, 3) and strain gradient of each cell (n_cells, 3, 3) of the φ with ∂φ/∂q = w."""
+        """Return the gradient (n_atoms, 3) and strain gradients of the φ with ∂φ/∂q = w.
+
+        There is a strain gradient (3, 3) for each cell: (n_cells, 3, 3).
+        """
         if self.adjoint is None:
             raise ValueError("spectra without eigenvectors have no pullback: ask for vectors=True")
         if w.shape != self.q.shape:
@@ -46,7 +49,10 @@ class EigenvalueSpectra:
 
 @runtime_checkable
 class Fingerprint(Protocol):
-    """A differentiable map from a cell to one vector per atom, blind to rotation, translation and atom order."""
+    """A differentiable map from a cell to one vector per atom.
+
+    Rotation, translation and the order of the atoms make no difference.
+    """
 
     @property
     def device(self) -> str:
@@ -75,7 +81,10 @@ class Fingerprint(Protocol):
         """Fingerprints of many cells at once; with `vectors`, their pullback can be asked for."""
 
     def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
-        """Fingerprints and their vector-Jacobian product; the strain gradient is not divided by the volume."""
+        """Return fingerprints and their vector-Jacobian product.
+
+        The strain gradient is not divided by the volume.
+        """
 
 
 class FingerprintSettings(Params):
@@ -104,7 +113,8 @@ class FingerprintBase(ABC):
 
     def __repr__(self) -> str:
         given = self.params.model_dump(exclude_unset=True)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"{type(self).__name__}({arguments})"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self.params == other.params
@@ -163,7 +173,10 @@ class FingerprintBase(ABC):
         return np.split(spectra.q.cpu().numpy(), np.cumsum(spectra.sizes)[:-1])
 
     def vjp(self, atoms: Atoms) -> tuple[Array, Pullback]:
-        """Fingerprints (n_atoms, dim), and the map from w = ∂φ/∂q to the gradient (n_atoms, 3) and ∂φ/∂ε (3, 3)."""
+        """Return fingerprints (n_atoms, dim) and their pullback.
+
+        It takes w = ∂φ/∂q to the gradient (n_atoms, 3) and ∂φ/∂ε (3, 3).
+        """
         spectra = self.spectra([atoms])
 
         def pullback(w: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Bispectrum components of the density of neighbours, as SNAP potentials use them, by LAMMPS (extra `snap`).
+"""Bispectrum components of the density of neighbours, as in SNAP, by LAMMPS (extra `snap`).
 
     q_i = the K components B_{j1 j2 j},  0 ≤ j2 ≤ j1 ≤ j ≤ J_max,  of the density
 
@@ -9,7 +9,7 @@ symbol     meaning
 =========  =========================================================================================
 2J_max     `twojmax`; 8 gives K = 55, 6 gives 30
 f          (1 + cos(π r/R_ik))/2
-R_ik       (R_i + R_k) · `cutoff`, with R from `radii`; ½ for all, if there are none, so that the cutoff is every pair's
+R_ik       (R_i + R_k) · `cutoff`, with R from `radii`; without them R = ½
 w_k        `weights`; 1 where there is one element
 `rfac0`    share of the four-dimensional sphere onto which 0 … R_ik is mapped
 =========  =========================================================================================
@@ -71,7 +71,8 @@ class BispectrumParams(FingerprintSettings):
             for symbol, value in (table or {}).items():
                 if symbol not in atomic_numbers or not value > 0:
                     raise ValueError(
-                        f"{name} {value} of '{symbol}': expected a positive number of a known element"
+                        f"{name} {value} of '{symbol}': expected a positive number of a known "
+                        "element"
                     )
         self.tabulated(self.elements or ())
         return self
@@ -89,11 +90,13 @@ class BispectrumParams(FingerprintSettings):
             symbol for symbol in species if self.elements and symbol not in self.elements
         ]:
             raise ValueError(
-                f"element '{strange[0]}' is not among the elements ({', '.join(self.elements or ())})"
+                f"element '{strange[0]}' is not among the elements "
+                f"({', '.join(self.elements or ())})"
             )
         if len(species) > 1 and self.weights is None:
             raise ValueError(
-                f"{', '.join(species)} are all alike to a bispectrum without weights: give weights={{symbol: number}}"
+                f"{', '.join(species)} are all alike to a bispectrum without weights: "
+                "give weights={symbol: number}"
             )
         for name, table in (("radii", self.radii), ("weights", self.weights)):
             if missing := [
@@ -157,12 +160,12 @@ class Bispectrum(FingerprintBase):
         q = torch.from_numpy(np.concatenate([components(cell, form) for cell in held])).to(device)
 
         def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
-            parts = [
-                pulled_back(cell, form, own.cpu().numpy())
-                for cell, own in zip(held, w.split(sizes), strict=True)
+            weights = [rows.cpu().numpy() for rows in w.split(sizes)]
+            pairs = [
+                pulled_back(cell, form, rows) for cell, rows in zip(held, weights, strict=True)
             ]
-            gradients, strains = zip(*parts, strict=True)
-            found = (np.concatenate(gradients), np.array(strains))
-            return torch.from_numpy(found[0]).to(device), torch.from_numpy(found[1]).to(device)
+            gradient = torch.from_numpy(np.concatenate([gradient for gradient, _ in pairs]))
+            strain = torch.from_numpy(np.array([strain for _, strain in pairs]))
+            return gradient.to(device), strain.to(device)
 
         return EigenvalueSpectra(q, sizes, adjoint if vectors else None)

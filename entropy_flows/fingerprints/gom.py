@@ -59,7 +59,7 @@ class GOMParams(FingerprintSettings):
     """Covalent radii in Å by symbol; None: ASE's table."""
     scale: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     """What each component, or each matrix's whole spectrum, is divided by; see `scale`. None:
-    raw, as in the paper.
+    raw, as in Wang 2026.
     """
     device: str = "cpu"
     """Torch device of the eigenvalue problems."""
@@ -71,7 +71,8 @@ class GOMParams(FingerprintSettings):
         for symbol, radius in (self.radii or {}).items():
             if symbol not in atomic_numbers or not radius > 0:
                 raise ValueError(
-                    f"radius {radius} of '{symbol}': radii must be positive lengths in Å of known elements"
+                    f"radius {radius} of '{symbol}': radii must be positive lengths in Å of known "
+                    "elements"
                 )
         for symbol in self.elements or ():
             self.radius(symbol)
@@ -117,7 +118,7 @@ class GOM(FingerprintBase):
         )
         if self.params.species == "single":
             self._dim = self.params.natx
-        self._known: WeakKeyDictionary[Cells, Blocks] = WeakKeyDictionary()
+        self._blocks: WeakKeyDictionary[Cells, Blocks] = WeakKeyDictionary()
         self._form = Form(self.params.cutoff, self.params.exponent, self.params.overlap)
 
     @property
@@ -153,9 +154,9 @@ class GOM(FingerprintBase):
             Whether the pullback is wanted: it keeps 16 n² bytes for each matrix of n rows.
         """
         batch = cells if isinstance(cells, Batch) else Batch.of(cells, self.params.device)
-        blocks = self._known.get(batch.cells)
+        blocks = self._blocks.get(batch.cells)
         if blocks is None:
-            blocks = self._known[batch.cells] = self._blocks_of(batch.cells)
+            blocks = self._blocks[batch.cells] = self._blocks_of(batch.cells)
         self._dim = len(blocks.allowed) * self.params.natx
         pairs = neighbors(batch, self.params.cutoff, itself=True)
         backend = overlap_cpu if batch.cells.device.type == "cpu" else overlap
@@ -175,7 +176,8 @@ class GOM(FingerprintBase):
                 f"scale has {len(scale)} numbers; expected {self.dim}, or one for each of the "
                 f"{self.dim // self.params.natx} matrices"
             )
-        s, adjoint = torch.as_tensor(scale, device=raw.q.device), raw.adjoint
+        s = torch.as_tensor(scale, device=raw.q.device)
+        adjoint = raw.adjoint
         return EigenvalueSpectra(
             raw.q / s, raw.sizes, None if adjoint is None else lambda w: adjoint(w / s)
         )
@@ -186,13 +188,19 @@ class GOM(FingerprintBase):
         ]
 
     def _blocks_of(self, cells: Cells) -> Blocks:
-        """What the matrices of these cells are made of; a ValueError for species that the settings do not allow."""
+        """Return the composition of the cells' matrices.
+
+        Raises
+        ------
+        ValueError
+            If the settings do not allow a species.
+        """
         present = np.unique(cells.numbers)
         if self.params.elements is None:
             numbers = present
             if self.params.species != "single" and len(cells) > 1:
-                for own in np.split(cells.numbers, cells.first[1:-1]):
-                    if not np.array_equal(np.unique(own), present):
+                for numbers_of_cell in np.split(cells.numbers, cells.first[1:-1]):
+                    if not np.array_equal(np.unique(numbers_of_cell), present):
                         raise ValueError(
                             "cells of different elements in one call: give elements=(...)"
                         )
@@ -202,13 +210,18 @@ class GOM(FingerprintBase):
                 if number not in numbers:
                     allowed = ", ".join(self.params.elements)
                     raise ValueError(
-                        f"element '{chemical_symbols[number]}' is not among the elements ({allowed})"
+                        f"element '{chemical_symbols[number]}' is not among the elements "
+                        f"({allowed})"
                     )
         radii = np.array([self.params.radius(chemical_symbols[number]) for number in numbers])
         gamma, log_c = self._form.tables(0.5 / radii**2)
         species = np.searchsorted(numbers, cells.numbers)
         return Blocks(
-            species, gamma, log_c, self._allowed(len(numbers)), own=self.params.species == "center"
+            species,
+            gamma,
+            log_c,
+            self._allowed(len(numbers)),
+            with_centre=self.params.species == "center",
         )
 
     def _allowed(self, count: int) -> NDArray[np.bool_]:

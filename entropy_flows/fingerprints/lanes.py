@@ -22,7 +22,7 @@ ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
 class Lanes(types.Type):
-    """Numba's type of eight numbers that are added, subtracted, multiplied and divided lane by lane."""
+    """Numba's type of eight numbers, with arithmetic lane by lane."""
 
     def __init__(self) -> None:
         super().__init__(name=f"lanes{LANES}")
@@ -110,7 +110,10 @@ def size(typing, x):
 
 @intrinsic
 def plus(typing, x, a, b):
-    """x + ab, rounded once where the processor can: never left to the compiler, which chooses anew in every loop."""
+    """x + ab, rounded once where the processor can.
+
+    This is not left to the compiler, which chooses anew in every loop.
+    """
     return lanes(lanes, lanes, lanes), lambda c, b, s, args: _call(
         b, "fmuladd", VECTOR, *args[1:], args[0]
     )

@@ -3,7 +3,8 @@
 The environment S_i of atom i holds all atoms, periodic images and i itself within the cutoff r_c.
 Over a, b in S_i
 
-    M_ab = f_a O_ab f_b,    O_ab = c_ab exp(−γ_ab r_ab²),    f_a = u_a^p,    u_a = 1 − r_ia²/r_c²                    (1)
+    M_ab = f_a O_ab f_b,    O_ab = c_ab exp(−γ_ab r_ab²),                                        (1)
+    f_a = u_a^p,    u_a = 1 − r_ia²/r_c²
     q_i  = the natx largest eigenvalues of M, descending, padded with zeros
 
 The logarithm of M is bilinear in features of its members, so that a matrix costs one product and
@@ -18,7 +19,8 @@ before anything else)
 
     dφ = Σ_ab P_ab dM_ab = Σ_ab G_ab d(log M_ab),    P = V diag(g) Vᵀ,    G_ab = P_ab M_ab       (3)
     ∂φ/∂d_a = 2 [ (GY)_a1..3 + 2 d_a (GY)_a4 + l'_a d_a (G1)_a ]                                 (4)
-    ∂φ/∂r_j = Σ_{d_a ends at j} ∂φ/∂d_a,    ∂φ/∂r_i = −Σ_a ∂φ/∂d_a,    ∂φ/∂ε = Σ_a ∂φ/∂d_a ⊗ d_a                     (5)
+    ∂φ/∂r_j = Σ_{d_a ends at j} ∂φ/∂d_a,    ∂φ/∂r_i = −Σ_a ∂φ/∂d_a,                              (5)
+    ∂φ/∂ε = Σ_a ∂φ/∂d_a ⊗ d_a
 
 =========  =========================================================================================
 symbol     meaning
@@ -27,7 +29,7 @@ d_a, r_ab  vector from atom i to member a of S_i; distance |d_a − d_b|, Å
 α          Gaussian exponent 1/(2 r_cov²), Å⁻²;  γ_ab = α_a α_b / (α_a + α_b)
 c_ab       (4π γ_ab)^{3/2} for overlap "paper"; (2 √(α_a α_b)/(α_a + α_b))^{3/2} for "normalized"
 p          exponent of the cutoff function;  l = p log u,  dl = l' d · dd  with  l' = −2p/(r_c² u)
-P          one matrix per environment; degenerate eigenvalues are harmless as long as g treats them alike
+P          one matrix per environment; degenerate eigenvalues are harmless if g treats them alike
 =========  =========================================================================================
 
 Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded to a
@@ -50,7 +52,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.fingerprints.base import EigenvalueSpectra
 from entropy_flows.neighbors import Pairs
 
-CHUNK = 2**22
+MAX_ELEMENTS = 2**22
 """Matrix elements worked on at once: 32 MiB an array."""
 GRAIN = 8
 """Matrices are padded to a multiple of this."""
@@ -60,7 +62,7 @@ NEVER = -1e4
 
 @dataclass(frozen=True)
 class Form:
-    """What equation (1) leaves open."""
+    """The choices that equation (1) leaves open."""
 
     cutoff: float
     exponent: float
@@ -68,7 +70,8 @@ class Form:
 
     def tables(self, alpha: Array) -> tuple[Array, Array]:
         """γ and log c of each pair of species (s, s), given their α (s,)."""
-        a, b = alpha[:, None], alpha[None, :]
+        a = alpha[:, None]
+        b = alpha[None, :]
         gamma = a * b / (a + b)
         c = 4 * np.pi * gamma if self.overlap == "paper" else 2 * np.sqrt(a * b) / (a + b)
         return gamma, 1.5 * np.log(c)
@@ -76,7 +79,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which matrices an atom has, when there are s species."""
+    """The matrices that an atom has, when there are s species."""
 
     species: Any
     """Species number of each atom (n,), int64."""
@@ -85,7 +88,7 @@ class Blocks:
     log_c: Array
     allowed: Any
     """Species that the matrices of each block have as members (blocks, s), bool."""
-    own: bool
+    with_centre: bool
     """Whether the centre is a member whatever its species."""
 
 
@@ -108,7 +111,8 @@ def spectra(
         Whether the adjoint is wanted. The eigenvectors and matrices of the whole batch then stay
         alive: 16 n² bytes for each matrix of n rows.
     """
-    n, count = len(batch.cells.numbers), len(blocks.allowed)
+    n = len(batch.cells.numbers)
+    count = len(blocks.allowed)
     rows = Rows(pairs, blocks, form)
     q = pairs.vectors.new_zeros(count * n, natx)
     solved: list[Group] = []
@@ -143,10 +147,12 @@ class Rows:
     """
 
     def __init__(self, pairs: Pairs, blocks: Blocks, form: Form) -> None:
-        self.pairs, s = pairs, len(blocks.gamma)
+        self.pairs = pairs
+        s = len(blocks.gamma)
         species = self._tensor(blocks.species)[pairs.members]
         self.species = torch.cat([species, species.new_zeros(1)])
-        gamma, log_c = self._tensor(blocks.gamma), self._tensor(blocks.log_c)
+        gamma = self._tensor(blocks.gamma)
+        log_c = self._tensor(blocks.log_c)
         d = torch.cat([pairs.vectors, pairs.vectors.new_zeros(1, 3)])
         square = (d * d).sum(-1, keepdim=True)
         u = (1 - square / form.cutoff**2).clamp(
@@ -154,9 +160,12 @@ class Rows:
         )  # round-off may put a member on the cutoff
         log = form.exponent * u.log()
         log[-1] = NEVER
-        self.d, self.slope = d, -2 * form.exponent / form.cutoff**2 / u
+        self.d = d
+        self.slope = -2 * form.exponent / form.cutoff**2 / u
         one = torch.ones_like(square)
-        g, c = gamma[self.species][:, :, None], log_c[self.species][:, :, None]  # (R + 1, s, 1)
+        # (R + 1, s, 1)
+        g = gamma[self.species][:, :, None]
+        c = log_c[self.species][:, :, None]
         right = torch.cat([2 * g * d[:, None], -g, log[:, None] + c - g * square[:, None]], dim=2)
         left = right.new_zeros(len(d), s, 5)
         left[torch.arange(len(d), device=d.device), self.species] = torch.cat(
@@ -171,7 +180,7 @@ class Rows:
     def of_block(self, blocks: Blocks, block: int) -> Tensor:
         """Rows that the matrices of a block have, in order."""
         chosen = self._tensor(blocks.allowed[block])[self.species[:-1]]
-        if blocks.own:
+        if blocks.with_centre:
             chosen = chosen | (
                 (self.pairs.members == self.pairs.centers) & ~self.pairs.vectors.any(dim=1)
             )
@@ -179,7 +188,8 @@ class Rows:
 
     def gradient(self, rows: Tensor, product: Tensor) -> Tensor:
         """Equation (4) for rows (K,), given their rows of GY (K, 5 s + 1)."""
-        blocks, total = product[:, :-1].unflatten(1, (-1, 5)), product[:, -1:]
+        blocks = product[:, :-1].unflatten(1, (-1, 5))
+        total = product[:, -1:]
         block = blocks[torch.arange(len(rows), device=rows.device), self.species[rows]]
         d = self.d.index_select(0, rows)
         scale = torch.addcmul(2 * block[:, 3:4], self.slope.index_select(0, rows), total)
@@ -187,7 +197,9 @@ class Rows:
 
     def scatter(self, by_row: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """Equation (5): sum ∂φ/∂d of all rows onto atoms (n, 3) and cells (B, 3, 3)."""
-        centers, members, by_row = self.pairs.centers, self.pairs.members, by_row[:-1]
+        centers = self.pairs.centers
+        members = self.pairs.members
+        by_row = by_row[:-1]
         gradient = by_row.new_zeros(len(cells.numbers), 3)
         gradient.index_add_(0, members, by_row).index_add_(0, centers, by_row, alpha=-1)
         outer = (by_row[:, :, None] * self.pairs.vectors[:, None, :]).flatten(1)
@@ -213,11 +225,14 @@ class Group:
     def __init__(
         self, rows: Rows, matrices: Tensor, members: Tensor, spans: list[tuple[int, int, int]]
     ) -> None:
-        self.rows, self.matrices, self.members, self.spans = rows, matrices, members, spans
+        self.rows = rows
+        self.matrices = matrices
+        self.members = members
+        self.spans = spans
         self.vectors = self.matrix = self.right = torch.empty(0)
 
     def solve(self, natx: int, vectors: bool) -> Tensor:
-        """Equation (1): the largest eigenvalues (B, L or natx), descending, zero beyond a matrix' own size."""
+        """Return the largest eigenvalues (B, L or natx) of (1), descending, then zeros."""
         B, L = self.members.shape
         flat = self.members.view(-1)
         left = self.rows.left.index_select(0, flat).view(B, L, -1)
@@ -225,36 +240,39 @@ class Group:
         M = torch.bmm(left, right.mT).exp_()  # (2)
         values = M.new_zeros(B, L)
         if vectors:
-            self.vectors, self.matrix, self.right = M.new_zeros(B, L, L), M, right
+            self.vectors = M.new_zeros(B, L, L)
+            self.matrix = M
+            self.right = right
         for first, last, size in self.spans:
-            part = M[first:last, :size, :size]
+            matrices = M[first:last, :size, :size]
             if vectors:
                 values[first:last, L - size :], self.vectors[first:last, :size, L - size :] = (
-                    torch.linalg.eigh(part)
+                    torch.linalg.eigh(matrices)
                 )
             else:
-                values[first:last, L - size :] = torch.linalg.eigvalsh(part)
+                values[first:last, L - size :] = torch.linalg.eigvalsh(matrices)
         return values.flip(-1)[:, :natx].clamp(min=0)  # round-off → 0
 
     def gradient(self, weights: Tensor) -> Tensor:
         """Equations (3) and (4): ∂φ/∂d of the members (B L, 3), for weights (B, natx)."""
         L = self.members.shape[1]
-        kept = min(weights.shape[1], L)
-        V = self.vectors[:, :, L - kept :]
-        G = torch.bmm(V * weights[:, None, :kept].flip(-1), V.mT).mul_(self.matrix)
+        n_values = min(weights.shape[1], L)
+        V = self.vectors[:, :, L - n_values :]
+        G = torch.bmm(V * weights[:, None, :n_values].flip(-1), V.mT).mul_(self.matrix)
         return self.rows.gradient(self.members.view(-1), torch.bmm(G, self.right).flatten(0, 1))
 
 
 def _grouped(rows: Rows, blocks: Blocks, n: int) -> Iterator[Group]:
-    """Matrices of about the same size together, in chunks; matrix block · n + i is that of atom i."""
+    """Group matrices of about the same size; matrix block · n + i is that of atom i."""
     centers = rows.pairs.centers
-    own = [rows.of_block(blocks, block) for block in range(len(blocks.allowed))]
-    counts = torch.cat([torch.bincount(centers[chosen], minlength=n) for chosen in own])
+    rows_of_block = [rows.of_block(blocks, block) for block in range(len(blocks.allowed))]
+    counts = torch.cat([torch.bincount(centers[chosen], minlength=n) for chosen in rows_of_block])
     first = counts.cumsum(0) - counts
-    row = torch.cat([*own, counts.new_tensor([len(centers)])])
+    row = torch.cat([*rows_of_block, counts.new_tensor([len(centers)])])
     sizes, order = counts.sort(stable=True)
     for start, stop, spans in _spans(sizes.tolist()):
-        matrices, size = order[start:stop], sizes[start:stop, None]
+        matrices = order[start:stop]
+        size = sizes[start:stop, None]
         column = torch.arange(-(-spans[-1][2] // GRAIN) * GRAIN, device=centers.device)
         slot = torch.where(
             column < size, first.index_select(0, matrices)[:, None] + column, len(row) - 1
@@ -263,15 +281,19 @@ def _grouped(rows: Rows, blocks: Blocks, n: int) -> Iterator[Group]:
 
 
 def _spans(sizes: list[int]) -> Iterator[tuple[int, int, list[tuple[int, int, int]]]]:
-    """Cut ascending sizes: (first, last, [(first, last, size) of equal ones, counted from the first])."""
-    start = next((place for place, size in enumerate(sizes) if size), len(sizes))
+    """Cut ascending sizes into (first, last, runs of equal ones).
+
+    A run is (first, last, size), counted from the first of all.
+    """
+    start = next((index for index, size in enumerate(sizes) if size), len(sizes))
     while start < len(sizes):
         L = -(-sizes[start] // GRAIN) * GRAIN
-        most = start + max(1, CHUNK // L**2)
+        most = start + max(1, MAX_ELEMENTS // L**2)
         stop = start
         spans: list[tuple[int, int, int]] = []
         while stop < len(sizes) and stop < most and sizes[stop] <= L:
-            size, begin = sizes[stop], stop
+            size = sizes[stop]
+            begin = stop
             while stop < len(sizes) and stop < most and sizes[stop] == size:
                 stop += 1
             spans.append((begin - start, stop - start, size))

@@ -1,4 +1,4 @@
-"""The overlap matrices of `overlap` on a CPU: its equations as compiled loops around `lockstep`, LAPACK and BLAS.
+"""The overlap matrices of `overlap` on a CPU: compiled loops around `lockstep`, LAPACK and BLAS.
 
 Matrices lie side by side in order of size, so that the eigenvalue problem of all of them is one
 call. The rest is done one matrix at a time, in the innermost cache. With M, P and G = P ∘ M of
@@ -25,36 +25,50 @@ from entropy_flows.neighbors import Pairs
 
 compiled = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 
-CHUNK = 2**24
-"""Matrix elements kept at once when only the values are wanted: 128 MiB."""
+MAX_ELEMENTS = 2**24
+"""Matrix elements held at once when only the values are wanted: 128 MiB."""
 
 
 def spectra(
     batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
 ) -> EigenvalueSpectra:
     """Spectra of all environments; arguments as in `overlap.spectra`."""
-    n, cells = len(batch.cells.numbers), batch.cells
-    centers, members, d = pairs.centers.numpy(), pairs.members.numpy(), pairs.vectors.numpy()
-    gamma, log_c = blocks.gamma, blocks.log_c
+    n = len(batch.cells.numbers)
+    cells = batch.cells
+    centers = pairs.centers.numpy()
+    members = pairs.members.numpy()
+    d = pairs.vectors.numpy()
+    gamma = blocks.gamma
+    log_c = blocks.log_c
     species = blocks.species[members]
-    order, sizes, rows = _plan(n, centers, members, d, species, blocks.allowed, blocks.own)
-    row0, element0 = _starts(sizes), _starts(sizes**2)
+    order, sizes, rows = _plan(n, centers, members, d, species, blocks.allowed, blocks.with_centre)
+    row0 = _starts(sizes)
+    element0 = _starts(sizes**2)
     q = np.zeros((n, len(blocks.allowed) * natx))
-    steps = [(0, len(order))] if vectors else _cut(element0, CHUNK)
+    steps = [(0, len(order))] if vectors else _cut(element0, MAX_ELEMENTS)
     for lo, hi in steps:
-        part = slice(lo, hi)
+        chosen = slice(lo, hi)
         M = np.empty(element0[hi] - element0[lo])
         _assemble(
-            sizes[part], rows, row0[part], d, species, gamma, log_c, form.cutoff, form.exponent, M
+            sizes[chosen],
+            rows,
+            row0[chosen],
+            d,
+            species,
+            gamma,
+            log_c,
+            form.cutoff,
+            form.exponent,
+            M,
         )
         torch.from_numpy(M).exp_()  # many at once: several times faster than one by one
-        values, V = _decompose(sizes[part], M, vectors)
-        _spread(order[part], sizes[part], values, q, natx, n)
+        values, V = _decompose(sizes[chosen], M, vectors)
+        _spread(order[chosen], sizes[chosen], values, q, natx, n)
 
     def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
         gradient, strain = _adjoint(
-            w.numpy(), order, sizes, rows, row0, M, V, natx, members, d, species, gamma, form.cutoff, form.exponent,
-            cells.owner.numpy(), len(cells),
+            w.numpy(), order, sizes, rows, row0, M, V, natx, members, d, species, gamma,
+            form.cutoff, form.exponent, cells.owner.numpy(), len(cells),
         )  # fmt: skip
         return torch.from_numpy(gradient), torch.from_numpy(strain)
 
@@ -62,7 +76,7 @@ def spectra(
 
 
 def _starts(sizes: Any) -> Any:
-    """Where things of these sizes begin when they lie side by side, and the end of the last."""
+    """Return the starts of things of these sizes side by side, and the end of the last."""
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
@@ -73,39 +87,50 @@ def _cut(starts: Any, limit: int) -> list[tuple[int, int]]:
 
 
 def _decompose(sizes: Any, M: Any, vectors: bool) -> tuple[Any, Any]:
-    """Ascending eigenvalues, and eigenvectors as rows, of matrices of ascending sizes that lie side by side.
+    """Solve matrices of ascending sizes that lie side by side.
+
+    Return ascending eigenvalues, and eigenvectors as rows.
 
     A matrix' own size alone decides between `lockstep` and LAPACK: its results have the same bits
     in any batch.
     """
-    values, V = np.empty(sizes.sum()), np.empty(len(M) if vectors else 0)
+    values = np.empty(sizes.sum())
+    V = np.empty(len(M) if vectors else 0)
     small = np.searchsorted(sizes, LARGEST, side="right")
-    place, element = sizes[:small].sum(), (sizes[:small] ** 2).sum()
-    eigh_mixed(sizes[:small], M[:element], values[:place], V[:element] if vectors else None)
-    if not np.isfinite(values[:place]).all():  # LAPACK refuses these by itself
+    position = sizes[:small].sum()
+    element = (sizes[:small] ** 2).sum()
+    eigh_mixed(sizes[:small], M[:element], values[:position], V[:element] if vectors else None)
+    if not np.isfinite(values[:position]).all():  # LAPACK refuses these by itself
         raise np.linalg.LinAlgError("an overlap matrix has elements that are not finite")
     for size, count in zip(*np.unique(sizes[small:], return_counts=True), strict=True):
-        shape, ends = (count, size, size), (place + count * size, element + count * size**2)
+        shape = (count, size, size)
+        ends = (position + count * size, element + count * size**2)
         matrices = torch.from_numpy(M[element : ends[1]].reshape(shape))
-        e = torch.from_numpy(values[place : ends[0]].reshape(count, size))
+        e = torch.from_numpy(values[position : ends[0]].reshape(count, size))
         if vectors:  # LAPACK writes vectors column by column: into V without a copy
             torch.linalg.eigh(
                 matrices, out=(e, torch.from_numpy(V[element : ends[1]].reshape(shape)).mT)
             )
         else:
             torch.linalg.eigvalsh(matrices, out=e)
-        place, element = ends
+        position, element = ends
     return values, V
 
 
 @compiled
-def _plan(n, centers, members, d, species, allowed, own):
-    """Matrices block · n + i in order of size, without empty ones; their sizes; and their rows, one after another."""
+def _plan(n, centers, members, d, species, allowed, with_centre):
+    """Return the matrices block · n + i by size, without empty ones, their sizes and rows."""
     blocks = len(allowed)
     counts = np.zeros(blocks * n, dtype=np.int64)
     inside = np.zeros((blocks, len(centers)), dtype=np.bool_)
     for r in range(len(centers)):
-        itself = own and members[r] == centers[r] and d[r, 0] == 0 and d[r, 1] == 0 and d[r, 2] == 0
+        itself = (
+            with_centre
+            and members[r] == centers[r]
+            and d[r, 0] == 0
+            and d[r, 1] == 0
+            and d[r, 2] == 0
+        )
         for block in range(blocks):
             if allowed[block, species[r]] or itself:
                 inside[block, r] = True
@@ -114,11 +139,11 @@ def _plan(n, centers, members, d, species, allowed, own):
     order = order[np.searchsorted(counts[order], 1) :]
     sizes = counts[order]
     start = np.zeros(blocks * n, dtype=np.int64)
-    place = 0
+    position = 0
     for k in range(len(order)):
-        start[order[k]] = place
-        place += sizes[k]
-    rows = np.empty(place, dtype=np.int64)
+        start[order[k]] = position
+        position += sizes[k]
+    rows = np.empty(position, dtype=np.int64)
     for block in range(blocks):
         for r in range(len(centers)):
             if inside[block, r]:
@@ -132,28 +157,36 @@ def _plan(n, centers, members, d, species, allowed, own):
 def _assemble(sizes, rows, row0, d, species, gamma, log_c, cutoff, exponent, M):
     """Fill in the logarithms of the matrices, equation (1), one after another."""
     longest = sizes[-1]
-    x, y, z, s = (
-        np.empty(longest),
-        np.empty(longest),
-        np.empty(longest),
-        np.zeros(longest, dtype=np.int64),
-    )
+    x = np.empty(longest)
+    y = np.empty(longest)
+    z = np.empty(longest)
+    s = np.zeros(longest, dtype=np.int64)
     log = np.empty(longest)
-    g, c = np.empty((len(gamma), longest)), np.empty((len(gamma), longest))
+    g = np.empty((len(gamma), longest))
+    c = np.empty((len(gamma), longest))
     element = 0
     for k in range(len(sizes)):
         size = sizes[k]
         for a in range(size):
             row = rows[row0[k] + a]
-            x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
+            x[a] = d[row, 0]
+            y[a] = d[row, 1]
+            z[a] = d[row, 2]
+            s[a] = species[row]
             log[a] = exponent * np.log(_inside(x[a], y[a], z[a], cutoff))
             for t in range(
                 len(gamma)
             ):  # what a row of species t meets at a: looked up once, not in the inner loop
-                g[t, a], c[t, a] = gamma[t, s[a]], log_c[t, s[a]] + log[a]
+                g[t, a] = gamma[t, s[a]]
+                c[t, a] = log_c[t, s[a]] + log[a]
         for a in range(size):
-            line, ga, ca = M[element : element + size], g[s[a]], c[s[a]]
-            xa, ya, za, la = x[a], y[a], z[a], log[a]
+            line = M[element : element + size]
+            ga = g[s[a]]
+            ca = c[s[a]]
+            xa = x[a]
+            ya = y[a]
+            za = z[a]
+            la = log[a]
             for b in range(size):
                 line[b] = (
                     la + ca[b] - ga[b] * ((xa - x[b]) ** 2 + (ya - y[b]) ** 2 + (za - z[b]) ** 2)
@@ -170,12 +203,13 @@ def _inside(x, y, z, cutoff):
 @compiled
 def _spread(order, sizes, values, q, natx, n):
     """Eigenvalues, descending, to their atoms and blocks; round-off below zero becomes zero."""
-    place = 0
+    position = 0
     for k in range(len(order)):
-        block, i = order[k] // n, order[k] % n
-        place += sizes[k]
+        block = order[k] // n
+        i = order[k] % n
+        position += sizes[k]
         for m in range(min(natx, sizes[k])):
-            q[i, block * natx + m] = max(values[place - 1 - m], 0.0)
+            q[i, block * natx + m] = max(values[position - 1 - m], 0.0)
 
 
 @compiled
@@ -198,32 +232,28 @@ def _adjoint(
     cells,
 ):
     """Gradient (n, 3) and strain gradient (cells, 3, 3) of φ with ∂φ/∂q = w."""
-    n, longest = len(w), sizes[-1]
-    gradient, strain = np.zeros((n, 3)), np.zeros((cells, 3, 3))
-    x, y, z, s = (
-        np.empty(longest),
-        np.empty(longest),
-        np.empty(longest),
-        np.zeros(longest, dtype=np.int64),
-    )
-    g, scratch, product = (
-        np.empty((len(gamma), longest)),
-        np.empty(longest**2),
-        np.empty(longest**2),
-    )
+    n = len(w)
+    longest = sizes[-1]
+    gradient = np.zeros((n, 3))
+    strain = np.zeros((cells, 3, 3))
+    x = np.empty(longest)
+    y = np.empty(longest)
+    z = np.empty(longest)
+    s = np.zeros(longest, dtype=np.int64)
+    g = np.empty((len(gamma), longest))
+    scratch = np.empty(longest**2)
+    product = np.empty(longest**2)
     element = 0
     for k in range(len(order)):
-        size, block, i = sizes[k], order[k] // n, order[k] % n
-        here = slice(element, element + size * size)
-        vectors, matrix, element = (
-            V[here].reshape(size, size),
-            M[here].reshape(size, size),
-            here.stop,
-        )
-        scaled, P = (
-            scratch[: size * size].reshape(size, size),
-            product[: size * size].reshape(size, size),
-        )
+        size = sizes[k]
+        block = order[k] // n
+        i = order[k] % n
+        elements = slice(element, element + size * size)
+        vectors = V[elements].reshape(size, size)
+        matrix = M[elements].reshape(size, size)
+        element = elements.stop
+        scaled = scratch[: size * size].reshape(size, size)
+        P = product[: size * size].reshape(size, size)
         for m in range(size):
             rank = size - 1 - m  # eigenvalues ascend, w descends
             weight = w[i, block * natx + rank] if rank < natx else 0.0
@@ -232,17 +262,24 @@ def _adjoint(
         np.dot(scaled.T, vectors, P)
         for a in range(size):
             row = rows[row0[k] + a]
-            x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
+            x[a] = d[row, 0]
+            y[a] = d[row, 1]
+            z[a] = d[row, 2]
+            s[a] = species[row]
             for t in range(len(gamma)):
                 g[t, a] = gamma[t, s[a]]
         for a in range(size):
-            row, ga = rows[row0[k] + a], g[s[a]]
+            row = rows[row0[k] + a]
+            ga = g[s[a]]
             total = pull = tx = ty = tz = 0.0
             for b in range(size):
                 G = P[a, b] * matrix[a, b]
                 h = ga[b] * G
-                total, pull = total + G, pull + h
-                tx, ty, tz = tx + h * x[b], ty + h * y[b], tz + h * z[b]
+                total = total + G
+                pull = pull + h
+                tx = tx + h * x[b]
+                ty = ty + h * y[b]
+                tz = tz + h * z[b]
             along = (
                 -4 * exponent / cutoff**2 / _inside(x[a], y[a], z[a], cutoff) * total - 4 * pull
             )  # (2)

@@ -33,7 +33,7 @@ def standard_scale(prints: Sequence[Array]) -> tuple[float, ...]:
 
 
 def block_scale(prints: Sequence[Array], natx: int) -> tuple[float, ...]:
-    """One number for each matrix of `natx` eigenvalues."""
+    """Return one number for each matrix of `natx` eigenvalues."""
     spread = np.concatenate(prints).std(axis=0).reshape(-1, natx)
-    found = np.sqrt((spread**2).mean(axis=1))
-    return tuple(np.maximum(found, LEAST * found.max()).tolist())
+    scale = np.sqrt((spread**2).mean(axis=1))
+    return tuple(np.maximum(scale, LEAST * scale.max()).tolist())

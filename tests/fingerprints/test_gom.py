@@ -169,7 +169,7 @@ def test_a_batch_is_its_cells(monkeypatch):
     cells = [skewed("Si4", 1), skewed("Si2C3", 2), rattled("C"), Atoms("C")]
     alone = [gom(atoms) for atoms in cells]
     for chunk in (2**24, 2000):  # the second splits the values-only path
-        monkeypatch.setattr(overlap_cpu, "CHUNK", chunk)
+        monkeypatch.setattr(overlap_cpu, "MAX_ELEMENTS", chunk)
         for one, many in zip(alone, gom(cells), strict=True):
             np.testing.assert_array_equal(one, many)
     spectra = gom.spectra(cells)
@@ -200,7 +200,7 @@ def test_tensors_equal_the_compiled_loops(form, species, monkeypatch):
     batch = Batch.of(cells)
     pairs, blocks = neighbors(batch, 3.2, itself=True), gom._blocks_of(batch.cells)
     for chunk in (2**22, 2000):
-        monkeypatch.setattr(overlap, "CHUNK", chunk)
+        monkeypatch.setattr(overlap, "MAX_ELEMENTS", chunk)
         found = overlap.spectra(batch, pairs, gom._form, blocks, 12, vectors=True)
         np.testing.assert_allclose(found.q, expected.q, atol=1e-11)
         values = overlap.spectra(batch, pairs, gom._form, blocks, 12, vectors=False)

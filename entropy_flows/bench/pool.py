@@ -120,6 +120,7 @@ def _read_cell_pool(params: BenchParams, stored: Prints | None) -> LabelledPool:
         source = f"{params.pool} holds {', '.join(symbols)}; base_model"
         check_elements(params.base_model, symbols, source)
     prints = _fingerprints(params, frames, symbols) if stored is None else stored[0]
+    # Cells are split by energy, so that each side has the whole range of it.
     split = split_by_target(energies, _shares(params))
     return LabelledPool(prints, energies, split, ENERGY, frames, file.left_out, file.notes)
 

@@ -86,6 +86,7 @@ class Bench:
 
     def _check(self, stored: dict[str, Any], settings: dict[str, Any]) -> None:
         """Refuse what would mix two benchmarks in one folder."""
+        # Larger sizes only add rounds at the end, which leaves the earlier choices as they are.
         rounds = stored.get("rounds", [])
         if rounds and settings["rounds"][: len(rounds)] == rounds:
             stored = {**stored, "rounds": settings["rounds"]}
@@ -207,6 +208,7 @@ class _ChainRun:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_json(file, point)
             yield point
+        # Trainings are kept until all sizes have a result: a chain that was killed resumes them.
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -134,6 +134,7 @@ def _run(bench: Bench, workers: int, console: Console) -> None:
                 line = _chain_line(chains[future], future.result())
                 console.print(f"{done} of {len(missing)}: {line}", highlight=False, soft_wrap=True)
         except BaseException:
+            # The processes would finish their chains first, which can take hours.
             threads.shutdown(wait=False, cancel_futures=True)
             for process in active_children():
                 process.terminate()

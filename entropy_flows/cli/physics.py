@@ -156,6 +156,7 @@ def _check(session: Session, plan: Plan, model: CheckedModel, console: Console) 
     missing = plan.size - before
     with console.status(f"{model.title}: {missing} of {plan.size} checks to make"):
         number = check_model(_checks(session), model, plan.params, plan.cells, show_check)
+    # An engine that works through files has no calculator, and so no check.
     if before + number == 0:
         console.print(f"{model.title} {FILE_ENGINE_NOTE}")
     return number

@@ -53,6 +53,7 @@ class Calibration:
     @classmethod
     def of(cls, spread: Array, error: Array) -> Calibration:
         """Compare spread and error (n,)."""
+        # Ranks of equal values, or of two points, say nothing of an order.
         has_order = len(spread) > 2 and np.ptp(spread) > 0 and np.ptp(error) > 0
         rho = float(spearmanr(spread, error).statistic) if has_order else None
         rms_spread = float(np.sqrt(np.mean(np.square(spread)))) if len(spread) else 0.0

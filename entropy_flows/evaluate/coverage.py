@@ -113,6 +113,7 @@ def nearest(cells: Sequence[Array], reference: Sequence[Array]) -> Array:
     means = np.array([q.mean(axis=0) for q in cells])
     reference_means = np.array([q.mean(axis=0) for q in reference])
     spread = reference_means.std(axis=0)
+    # A component without spread would be divided by zero; it counts as it is.
     spread[spread < MIN_SPREAD] = 1.0
     return cKDTree(reference_means / spread).query(means / spread)[0]
 

@@ -125,6 +125,7 @@ def draw(pool: Sequence[ItemT], size: int, seed: int, pool_name: str = "the pool
     """
     if size > len(pool):
         raise ValueError(f"{pool_name} has {len(pool)} cells to train on, {size} are wanted")
+    # The size is part of the seed: a small draw is no subset of a larger one of the same seed.
     order = np.random.default_rng([seed, size]).permutation(len(pool))[:size]
     return [pool[index] for index in order]
 

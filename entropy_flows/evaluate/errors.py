@@ -113,6 +113,7 @@ def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
     stresses = []
     has_stress = "stress" in calculator.implemented_properties
     for label in frames:
+        # A copy of the bare cell: the label stays in the calculator of the frame.
         predicted = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         predicted.calc = calculator
         pair = (label, predicted)

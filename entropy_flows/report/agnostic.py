@@ -210,6 +210,7 @@ def _distributions(cells: list[Atoms], settings: AgnosticParams, closest: float)
     ground_state = settings.reference.nearest
     radius = COORDINATION_RADIUS * ground_state
     atoms_packing = packing(cells, radius, NEIGHBOUR_REACH * ground_state)
+    # A histogram of Voronoi volumes needs no more than a sample of the cells.
     sample = np.random.default_rng(0).permutation(len(cells))[:VORONOI_CELLS]
     voronoi = np.concatenate([voronoi_volumes(cells[index]) for index in sample])
     figure = distributions_plot(

@@ -171,6 +171,7 @@ def _calibration_tables(points: Points) -> list[Table]:
     """Build the table of Spearman's ρ and the ratio of the committees, if there are any."""
     rows = []
     for (method, size), group in _groups(points).items():
+        # Only selectors that go by uncertainty train a committee of models.
         calibrations = [point["calibration"] for point in group if point["calibration"]]
         for quantity in calibrations[0] if calibrations else ():
             texts = []

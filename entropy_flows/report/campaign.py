@@ -108,6 +108,7 @@ def _yield_rows(
         for run in doc.get("runs", []):
             condition = tuple(run[name] for name in CONDITION_FIELDS)
             explored[condition] = explored.get(condition, 0) + run["snapshots"]
+    # A condition that found nothing has its row too: that is what the table is read for.
     accepted = dict.fromkeys(explored, 0)
     ledger = store.ledger(campaign.dataset)
     for entry in ledger.entries(stage={"$in": ["select", "refine"]}):
@@ -217,6 +218,7 @@ def _parities(
     test = store.frames(split="test")
     if not evaluated or not test:
         return None
+    # A campaign with a student has it under -1, beside the base model that explores.
     first = store.model(-1) or store.model(0)
     last = store.model_in_use()
     if last is None or last["iteration"] < 1:

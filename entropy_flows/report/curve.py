@@ -53,6 +53,7 @@ def _curve_rows(means: dict[tuple[str, int], Mean]) -> list[list[str]]:
     rows = [["N", *methods, *(["random / entropy"] if has_ratio else [])]]
     for size in sorted({size for _, size in means}):
         row = [str(size), *(str(means.get((method, size), MISSING)) for method in methods)]
+        # Methods may lack a size: the mixed pool cannot be larger than its near-equilibrium part.
         if has_ratio:
             row.append(ratio_text(means.get(("random", size)), means.get(("entropy", size))))
         rows.append(row)
@@ -153,6 +154,7 @@ def _coverage_figures(pools: dict[str, list[Array]]) -> dict[str, CaptionedFigur
             coverage_plot(means, groups), "What the pools cover: principal components."
         )
     }
+    # umap-learn is an extra: without it the page has the principal components alone.
     points = coverage.umap(means)
     if points is not None:
         umap = map_plot(points, groups, "UMAP")

@@ -177,6 +177,7 @@ def _draw_curves(axis: Axes, means: Mapping[tuple[str, int], Mean]) -> None:
         sizes = [size for other, size in means if other == method]
         draw_means(axis, sizes, [means[method, size] for size in sizes], method)
     axis.set(xscale="log", yscale="log")
+    # Logarithmic axes over less than a decade have hardly a tick of their own.
     ticks = sorted({size for _, size in means})
     axis.set_xticks(ticks, [str(size) for size in ticks], minor=False)
     axis.xaxis.set_minor_locator(NullLocator())

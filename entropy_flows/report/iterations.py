@@ -62,6 +62,7 @@ def stage_line(iterations: Sequence[Iteration]) -> str:
     """Write how far the current iteration is, in a few words."""
     if not iterations or iterations[-1]["iteration"] == 0:
         return "iteration 1: no job done yet"
+    # A data set without physics has a document for each search, and no other stage.
     searches = [doc["ascend"] for doc in iterations if "ascend" in doc]
     if searches:
         return _search_line(searches)
@@ -128,6 +129,7 @@ def _rejected(doc: Iteration) -> str:
     select = doc.get("select")
     if not select:
         return MISSING
+    # Near misses count as rejected unless refinement brought them in.
     refined = doc.get("refine", {}).get("accepted", 0)
     return str(select["rejected"] + select["near_misses"] - refined)
 

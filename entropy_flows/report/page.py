@@ -66,6 +66,7 @@ def write_report(
         captioned.figure.savefig(folder / f"{name}.png", dpi=150)
     captions = [(f"{name}.png", captioned.caption) for name, captioned in figures.items()]
     source = (files(__package__) / "page.html").read_text()
+    # Names, reasons and messages come from users' files: they are text, never markup.
     html = (
         Environment(autoescape=True)
         .from_string(source)

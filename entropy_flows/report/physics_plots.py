@@ -52,6 +52,7 @@ def eos_plot(models: Mapping[str, Rows], phases: list[str]) -> Figure:
     figure, axes = _panels(phases)
     for title, rows, colour, line in _styled(models):
         results = _results(rows, "eos")
+        # Models differ in the zero of their energies: each is drawn above its own minimum.
         lowest = min((result["energy"] for result in results.values()), default=0.0)
         for phase, axis in zip(phases, axes, strict=True):
             if phase in results:

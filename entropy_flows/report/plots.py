@@ -28,6 +28,7 @@ def gain_plot(gains: Mapping[int, Sequence[float]], thresholds: Mapping[int, flo
     for iteration, values in gains.items():
         end = start + len(values)
         axis.semilogy(np.arange(start, end), values, ".", label=f"iteration {iteration}")
+        # The threshold of an iteration that accepted nothing would be a line of no length.
         if iteration in thresholds and len(values):
             axis.hlines(thresholds[iteration], start, end, colors="k", lw=0.8)
         start = end

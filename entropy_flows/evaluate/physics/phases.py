@@ -135,6 +135,7 @@ def transitions(phases: Mapping[str, Enthalpy]) -> list[Transition]:
         end = start + 1
         first = lowest[start]
         second = lowest[end]
+        # Where a phase ends as the lowest of all, H jumps: that is no transition.
         if not np.isfinite(table[np.ix_([first, second], [start, end])]).all():
             continue
         pressure = brentq(_difference(curves[first], curves[second]), grid[start], grid[end])

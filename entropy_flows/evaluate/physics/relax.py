@@ -39,6 +39,7 @@ def standard_cell(atoms: Atoms) -> Atoms:
     standard = spglib.standardize_cell(
         _spglib_cell(atoms), to_primitive=True, symprec=SEED_TOLERANCE
     )
+    # spglib returns None where its search for symmetry fails.
     if standard is None:
         return atoms.copy()
     cell, positions, numbers = standard

@@ -255,7 +255,7 @@ class MemberDocument(ModelDocument):
 
 
 class IterationDocument(StoredDocument):
-    """What the stages of an iteration have counted and decided."""
+    """The counts and decisions of an iteration's stages."""
 
     campaign: str
     """Name of the campaign."""

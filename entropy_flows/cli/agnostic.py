@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from entropy_flows.cli.options import FolderOption
 from entropy_flows.cli.run import refuse_unfinished, run_workers
-from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.session import Session, need_shared_database, open_session, open_stored
 from entropy_flows.processes import locked
-from entropy_flows.report.agnostic import search_rows
 from entropy_flows.report.terminal import terminal_table
-from entropy_flows.schemas import AgnosticParams, load_agnostic
+
+if TYPE_CHECKING:
+    from entropy_flows.schemas import AgnosticParams
 
 AgnosticFile = Annotated[
     Path, typer.Argument(help="Settings of the data set (YAML).", metavar="DATASET.yaml")
@@ -54,6 +54,9 @@ def command(
 
     Example: entropy-flows agnostic tungsten.yaml -C runs/tungsten --workers 2
     """
+    from entropy_flows.launch.queue_keys import check_queue
+    from entropy_flows.schemas import load_agnostic
+
     settings = load_agnostic(file)
     other = _other_element(settings, element, volume)
     if not show:
@@ -143,6 +146,8 @@ def show_searches(
 ) -> None:
     """Print a row for each search, and every job that failed."""
     searches = [doc["ascend"] for doc in iterations if "ascend" in doc]
+    from entropy_flows.report.agnostic import search_rows
+
     console.print(terminal_table(search_rows(searches), "searches", right_from=2))
     for failure in failures:
         console.print(f"[red]{failure['title']} failed: {failure['message']}[/red]")

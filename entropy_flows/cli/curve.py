@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.options import CampaignFile, FolderOption
-from entropy_flows.cli.preflight import preflight
 from entropy_flows.cli.run import refuse_unfinished, run_workers
 from entropy_flows.launch.session import Session, need_shared_database, open_session, open_stored
 from entropy_flows.processes import locked
@@ -53,6 +52,8 @@ def command(
 
     Example: entropy-flows curve silicon/campaign.yaml --workers 2
     """
+    from entropy_flows.cli.preflight import preflight
+
     preflight(file)
     if queue:
         need_shared_database("--queue")

@@ -21,7 +21,6 @@ from entropy_flows.report.iterations import (
 )
 from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
 from entropy_flows.report.terminal import terminal_table
-from entropy_flows.schemas import AgnosticParams
 
 
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
@@ -29,6 +28,8 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
     Example: entropy-flows status silicon/campaign.yaml
     """
+    from entropy_flows.schemas import AgnosticParams
+
     console = Console()
     with open_stored(file, folder) as session:
         store = session.store

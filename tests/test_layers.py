@@ -22,6 +22,7 @@ SHARED = {
     "processes",
     "settings",
     "faults",
+    "files",
     "digest",
     "yaml_text",
     "modules",

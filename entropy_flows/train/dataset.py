@@ -275,18 +275,7 @@ def write_extxyz(
 
 
 def has_stress(atoms: Atoms) -> bool:
-    """Return whether a labelled cell carries a stress.
-
-    Parameters
-    ----------
-    atoms
-        The cell.
-
-    Returns
-    -------
-    bool
-        True if its label has one.
-    """
+    """Return whether a labelled cell carries a stress."""
     return atoms.calc is not None and atoms.calc.results.get("stress") is not None
 
 

@@ -85,7 +85,9 @@ def eigh_mixed(sizes: Any, M: Any, values: Any, V: Any = None, sweeps: int = SWE
     """
     vectors = V is not None
     for b in np.flatnonzero(_solve(sizes, M, values, V if vectors else M[:0], vectors, sweeps)):
-        n, position, element = sizes[b], sizes[:b].sum(), (sizes[:b] ** 2).sum()
+        n = sizes[b]
+        position = sizes[:b].sum()
+        element = (sizes[:b] ** 2).sum()
         values[position : position + n], columns = np.linalg.eigh(
             M[element : element + n * n].reshape(n, n)
         )
@@ -96,15 +98,22 @@ def eigh_mixed(sizes: Any, M: Any, values: Any, V: Any = None, sweeps: int = SWE
 @compiled
 def _solve(sizes, M, values, V, vectors, sweeps):
     """Solve all matrices; returns which did not converge."""
-    count, most = len(sizes), sizes[-1] if len(sizes) else 0
+    count = len(sizes)
+    most = sizes[-1] if len(sizes) else 0
     position = element = packed = 0
     for b in range(1, count):
         if sizes[b] < sizes[b - 1]:
             raise ValueError("sizes must ascend")
     unsolved = np.zeros(count, dtype=np.bool_)
-    A, Q = _vectors((most + 1) * most), _vectors((most + 1) * (most + 7) if vectors else 0)
-    d, e, x, y = _vectors(most + 1), _vectors(most + 1), _vectors(2 * most), _vectors(2 * most)
-    unit, defect, order = _vectors(1), _vectors(1), np.zeros(most, dtype=np.int64)
+    A = _vectors((most + 1) * most)
+    Q = _vectors((most + 1) * (most + 7) if vectors else 0)
+    d = _vectors(most + 1)
+    e = _vectors(most + 1)
+    x = _vectors(2 * most)
+    y = _vectors(2 * most)
+    unit = _vectors(1)
+    defect = _vectors(1)
+    order = np.zeros(most, dtype=np.int64)
     for first in range(0, count, LANES):
         lanes_used = min(LANES, count - first)
         n = sizes[first + lanes_used - 1]
@@ -120,7 +129,8 @@ def _solve(sizes, M, values, V, vectors, sweeps):
         put(x, 0, _diagonalise(Q, d, e, x, y, n, stride, vectors, sweeps))
         for lane in range(lanes_used):
             b = first + lane
-            size, empty = sizes[b], n - sizes[b]
+            size = sizes[b]
+            empty = n - sizes[b]
             unsolved[b] = x[lane] > sweeps * size // 2
             _sort(d, order, lane, empty, size)
             for m in range(size):
@@ -132,7 +142,8 @@ def _solve(sizes, M, values, V, vectors, sweeps):
                         V[row + k] = (
                             Q[((empty + k) * stride + source) * LANES + lane] + defect[lane]
                         )
-            position, element = position + size, element + size**2
+            position = position + size
+            element = element + size**2
     return unsolved
 
 
@@ -160,7 +171,8 @@ def _vectors(count):
 def _sort(d, order, lane, first, count):
     """Find the order in which eigenvalues first, first + 1, … of a lane ascend."""
     for m in range(count):
-        k, value = m, d[(first + m) * LANES + lane]
+        k = m
+        value = d[(first + m) * LANES + lane]
         while k > 0 and d[order[k - 1] * LANES + lane] > value:
             order[k] = order[k - 1]
             k -= 1
@@ -173,11 +185,14 @@ def _scale(A, unit, defect, n):
 
     A matrix that is not finite becomes zeros, and its defect NaN.
     """
-    zero, most, nan = every(0.0), every(1e-300), every(0.0)
+    zero = every(0.0)
+    most = every(1e-300)
+    nan = every(0.0)
     for i in range(n):
         for j in range(i + 1):
             x = get(A, i * n + j)
-            most, nan = where(size(x) - most, size(x), most), nan + (x - x)
+            most = where(size(x) - most, size(x), most)
+            nan = nan + (x - x)
     put(unit, 0, where(every(1.0) - nan, most, every(1.0)))
     put(defect, 0, nan)
     for lane in range(LANES):
@@ -195,13 +210,17 @@ def _tridiagonalise(A, d, e, p, q, n):
     The update of A by a reflection and the product of the result with the next one's v are one
     pass.
     """
-    zero, one = every(0.0), every(1.0)
+    zero = every(0.0)
+    one = every(1.0)
     for c in range(n):
         put(q, c, zero)
     last = n * n  # row n is zero: nothing to apply yet
     for i in range(n - 1, 0, -1):
-        row, f, h = i * n, zero, zero
-        vi, qi = get(A, last + i), get(q, i)
+        row = i * n
+        f = zero
+        h = zero
+        vi = get(A, last + i)
+        qi = get(q, i)
         for c in range(i + 1):
             put(A, row + c, minus(minus(get(A, row + c), vi, get(q, c)), qi, get(A, last + c)))
         put(d, i, get(A, row + i))
@@ -220,14 +239,24 @@ def _tridiagonalise(A, d, e, p, q, n):
             put(A, 0, x)
             put(p, 0, x * get(A, row))
         for r in range(i % 2, i, 2):
-            top, low, s, t = r * n, r * n + n, zero, zero
-            vr, qr, wr = get(A, last + r), get(q, r), get(A, row + r)
-            vs, qs, ws = get(A, last + r + 1), get(q, r + 1), get(A, row + r + 1)
+            top = r * n
+            low = r * n + n
+            s = zero
+            t = zero
+            vr = get(A, last + r)
+            qr = get(q, r)
+            wr = get(A, row + r)
+            vs = get(A, last + r + 1)
+            qs = get(q, r + 1)
+            ws = get(A, row + r + 1)
             for c in range(r):
-                v, w, u = get(A, last + c), get(A, row + c), get(q, c)
+                v = get(A, last + c)
+                w = get(A, row + c)
+                u = get(q, c)
                 x = minus(minus(get(A, top + c), vr, u), qr, v)
                 y = minus(minus(get(A, low + c), vs, u), qs, v)
-                s, t = plus(s, x, w), plus(t, y, w)
+                s = plus(s, x, w)
+                t = plus(t, y, w)
                 put(A, top + c, x)
                 put(A, low + c, y)
                 put(p, c, plus(plus(get(p, c), x, wr), y, ws))
@@ -254,21 +283,33 @@ def _tridiagonalise(A, d, e, p, q, n):
 @compiled
 def _accumulate(A, Q, n, stride):
     """Q of equation (2), four columns at a time."""
-    zero, one = every(0.0), every(1.0)
+    zero = every(0.0)
+    one = every(1.0)
     for j in range(0, n, 4):
         for k in range(n):
             for c in range(j, j + 4):
                 put(Q, k * stride + c, one if c == k else zero)
         for i in range(j + 1, n):
-            row, g0, g1, g2, g3 = i * n, zero, zero, zero, zero
+            row = i * n
+            g0 = zero
+            g1 = zero
+            g2 = zero
+            g3 = zero
             for k in range(i):
-                v, at = get(A, row + k), k * stride + j
-                g0, g1 = plus(g0, v, get(Q, at)), plus(g1, v, get(Q, at + 1))
-                g2, g3 = plus(g2, v, get(Q, at + 2)), plus(g3, v, get(Q, at + 3))
+                v = get(A, row + k)
+                at = k * stride + j
+                g0 = plus(g0, v, get(Q, at))
+                g1 = plus(g1, v, get(Q, at + 1))
+                g2 = plus(g2, v, get(Q, at + 2))
+                g3 = plus(g3, v, get(Q, at + 3))
             scale = get(A, row + i)
-            g0, g1, g2, g3 = g0 * scale, g1 * scale, g2 * scale, g3 * scale
+            g0 = g0 * scale
+            g1 = g1 * scale
+            g2 = g2 * scale
+            g3 = g3 * scale
             for k in range(i):
-                v, at = get(A, row + k), k * stride + j
+                v = get(A, row + k)
+                at = k * stride + j
                 put(Q, at, minus(get(Q, at), g0, v))
                 put(Q, at + 1, minus(get(Q, at + 1), g1, v))
                 put(Q, at + 2, minus(get(Q, at + 2), g2, v))
@@ -278,24 +319,28 @@ def _accumulate(A, Q, n, stride):
 @compiled
 def _diagonalise(Q, d, e, C, S, n, stride, vectors, sweeps):
     """Equations (3) and (4), two sweeps at a time; returns how often a lane took part."""
-    zero, one, norm, taken = every(0.0), every(1.0), every(0.0), every(0.0)
+    zero = every(0.0)
+    one = every(1.0)
+    norm = every(0.0)
+    taken = every(0.0)
     for i in range(n):
         x = size(get(d, i)) + size(get(e, i))
         norm = where(x - norm, x, norm)
     tolerance = norm * every(2.0**-53)
     k, m, g = _block(d, e, tolerance, n)
     for _ in range(sweeps * n // 2 + 1):
-        high, low, taken = 0, n, where(k + one, taken + one, taken)
+        high = 0
+        low = n
+        taken = where(k + one, taken + one, taken)
         for i in range(2 * n):
             put(C, i, one)
             put(S, i, zero)
         for sweep in range(2):
-            top, bottom = (
-                int(largest(m)),
-                n - int(largest(where(k + one, every(float(n)) - k, zero))),
-            )
+            top = int(largest(m))
+            bottom = n - int(largest(where(k + one, every(float(n)) - k, zero)))
             _sweep(d, e, C, S, sweep * n, k, m, g, bottom, top)
-            high, low = max(high, top), min(low, bottom)
+            high = max(high, top)
+            low = min(low, bottom)
             k, m, g = _block(d, e, tolerance, n)
         if high <= 0:
             break
@@ -307,14 +352,26 @@ def _diagonalise(Q, d, e, C, S, n, stride, vectors, sweeps):
 @compiled
 def _block(d, e, tolerance, n):
     """Each lane's k and m, −1 if there are none, and d_m − σ of equation (3)."""
-    one, end, d_end = every(1.0), every(n - 1.0), get(d, n - 1)
-    k, m, d_k, d_next, e_k, d_m = every(-1.0), every(-1.0), d_end, d_end, one, d_end
+    one = every(1.0)
+    end = every(n - 1.0)
+    d_end = get(d, n - 1)
+    k = every(-1.0)
+    m = every(-1.0)
+    d_k = d_end
+    d_next = d_end
+    e_k = one
+    d_m = d_end
     for i in range(n - 2, -1, -1):
-        joined, here = size(get(e, i)) - tolerance, every(float(i))
-        k, m = where(joined, here, k), where(joined, end, m)
-        d_k, d_next = where(joined, get(d, i), d_k), where(joined, get(d, i + 1), d_next)
-        e_k, d_m = where(joined, get(e, i), e_k), where(joined, d_end, d_m)
-        end, d_end = where(joined, end, here), where(joined, d_end, get(d, i))
+        joined = size(get(e, i)) - tolerance
+        here = every(float(i))
+        k = where(joined, here, k)
+        m = where(joined, end, m)
+        d_k = where(joined, get(d, i), d_k)
+        d_next = where(joined, get(d, i + 1), d_next)
+        e_k = where(joined, get(e, i), e_k)
+        d_m = where(joined, d_end, d_m)
+        end = where(joined, end, here)
+        d_end = where(joined, d_end, get(d, i))
     g = (d_next - d_k) / (e_k + e_k)
     r = root(g * g + one)
     return k, m, d_m - d_k + e_k / (g + where(every(0.0) - g, every(0.0) - r, r))
@@ -323,28 +380,36 @@ def _block(d, e, tolerance, n):
 @compiled
 def _sweep(d, e, C, S, start, k, m, g, bottom, top):
     """Chase equation (4) up from m to k, recording the rotations."""
-    zero, one = every(0.0), every(1.0)
-    s, c, p = one, one, zero
+    zero = every(0.0)
+    one = every(1.0)
+    s = one
+    c = one
+    p = zero
     for i in range(top - 1, bottom - 1, -1):
-        here, d_i, d_next = every(float(i)), get(d, i), get(d, i + 1)
-        active, first, final = (
-            where(k - here, zero, m - here),
-            m - here - one,
-            where(size(here - k), zero, one),
-        )
-        f, b = s * get(e, i), c * get(e, i)
+        here = every(float(i))
+        d_i = get(d, i)
+        d_next = get(d, i + 1)
+        active = where(k - here, zero, m - here)
+        first = m - here - one
+        final = where(size(here - k), zero, one)
+        f = s * get(e, i)
+        b = c * get(e, i)
         h = plus(f * f, g, g)
-        turned, inverse = h - every(TINY), one / h
+        turned = h - every(TINY)
+        inverse = one / h
         r = root(h)
-        sine, cosine = where(turned, f * (r * inverse), zero), where(turned, g * (r * inverse), one)
+        sine = where(turned, f * (r * inverse), zero)
+        cosine = where(turned, g * (r * inverse), one)
         y = d_next - p
         t = plus(cosine * (b + b), d_i - y, sine)
         put(d, i + 1, where(active, y + sine * t, d_next))
         put(e, i + 1, where(active, where(first, where(turned, r, zero), zero), get(e, i + 1)))
-        g, p = where(active, plus(zero - b, cosine, t), g), where(active, sine * t, p)
+        g = where(active, plus(zero - b, cosine, t), g)
+        p = where(active, sine * t, p)
         put(d, i, where(final, d_i - p, d_i))
         put(e, i, where(final, g, get(e, i)))
-        s, c = where(active, sine, s), where(active, cosine, c)
+        s = where(active, sine, s)
+        c = where(active, cosine, c)
         put(S, start + i, where(active, sine, zero))
         put(C, start + i, where(active, cosine, one))
 
@@ -352,7 +417,8 @@ def _sweep(d, e, C, S, start, k, m, g, bottom, top):
 @compiled
 def _rotate(C, S, i, x, y):
     """Elements x, y of two neighbouring columns, the second first, turned."""
-    c, s = get(C, i), get(S, i)
+    c = get(C, i)
+    s = get(S, i)
     return plus(s * x, c, y), minus(c * x, s, y)
 
 
@@ -360,7 +426,9 @@ def _rotate(C, S, i, x, y):
 def _turn(Q, C, S, n, stride, low, high):
     """Apply two sweeps to two rows of Q at a time, the second sweep one column behind the first."""
     for k in range(0, n, 2):
-        u, v = k * stride, k * stride + stride  # the rows
+        # the rows
+        u = k * stride
+        v = k * stride + stride
         u2, u1 = _rotate(C, S, high - 1, get(Q, u + high - 1), get(Q, u + high))
         v2, v1 = _rotate(C, S, high - 1, get(Q, v + high - 1), get(Q, v + high))
         for i in range(high - 2, low - 1, -1):

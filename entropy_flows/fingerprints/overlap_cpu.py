@@ -33,12 +33,17 @@ def spectra(
     batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
 ) -> EigenvalueSpectra:
     """Spectra of all environments; arguments as in `overlap.spectra`."""
-    n, cells = len(batch.cells.numbers), batch.cells
-    centers, members, d = pairs.centers.numpy(), pairs.members.numpy(), pairs.vectors.numpy()
-    gamma, log_c = blocks.gamma, blocks.log_c
+    n = len(batch.cells.numbers)
+    cells = batch.cells
+    centers = pairs.centers.numpy()
+    members = pairs.members.numpy()
+    d = pairs.vectors.numpy()
+    gamma = blocks.gamma
+    log_c = blocks.log_c
     species = blocks.species[members]
     order, sizes, rows = _plan(n, centers, members, d, species, blocks.allowed, blocks.with_centre)
-    row0, element0 = _starts(sizes), _starts(sizes**2)
+    row0 = _starts(sizes)
+    element0 = _starts(sizes**2)
     q = np.zeros((n, len(blocks.allowed) * natx))
     steps = [(0, len(order))] if vectors else _cut(element0, MAX_ELEMENTS)
     for lo, hi in steps:
@@ -89,14 +94,17 @@ def _decompose(sizes: Any, M: Any, vectors: bool) -> tuple[Any, Any]:
     A matrix' own size alone decides between `lockstep` and LAPACK: its results have the same bits
     in any batch.
     """
-    values, V = np.empty(sizes.sum()), np.empty(len(M) if vectors else 0)
+    values = np.empty(sizes.sum())
+    V = np.empty(len(M) if vectors else 0)
     small = np.searchsorted(sizes, LARGEST, side="right")
-    position, element = sizes[:small].sum(), (sizes[:small] ** 2).sum()
+    position = sizes[:small].sum()
+    element = (sizes[:small] ** 2).sum()
     eigh_mixed(sizes[:small], M[:element], values[:position], V[:element] if vectors else None)
     if not np.isfinite(values[:position]).all():  # LAPACK refuses these by itself
         raise np.linalg.LinAlgError("an overlap matrix has elements that are not finite")
     for size, count in zip(*np.unique(sizes[small:], return_counts=True), strict=True):
-        shape, ends = (count, size, size), (position + count * size, element + count * size**2)
+        shape = (count, size, size)
+        ends = (position + count * size, element + count * size**2)
         matrices = torch.from_numpy(M[element : ends[1]].reshape(shape))
         e = torch.from_numpy(values[position : ends[0]].reshape(count, size))
         if vectors:  # LAPACK writes vectors column by column: into V without a copy
@@ -149,28 +157,36 @@ def _plan(n, centers, members, d, species, allowed, with_centre):
 def _assemble(sizes, rows, row0, d, species, gamma, log_c, cutoff, exponent, M):
     """Fill in the logarithms of the matrices, equation (1), one after another."""
     longest = sizes[-1]
-    x, y, z, s = (
-        np.empty(longest),
-        np.empty(longest),
-        np.empty(longest),
-        np.zeros(longest, dtype=np.int64),
-    )
+    x = np.empty(longest)
+    y = np.empty(longest)
+    z = np.empty(longest)
+    s = np.zeros(longest, dtype=np.int64)
     log = np.empty(longest)
-    g, c = np.empty((len(gamma), longest)), np.empty((len(gamma), longest))
+    g = np.empty((len(gamma), longest))
+    c = np.empty((len(gamma), longest))
     element = 0
     for k in range(len(sizes)):
         size = sizes[k]
         for a in range(size):
             row = rows[row0[k] + a]
-            x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
+            x[a] = d[row, 0]
+            y[a] = d[row, 1]
+            z[a] = d[row, 2]
+            s[a] = species[row]
             log[a] = exponent * np.log(_inside(x[a], y[a], z[a], cutoff))
             for t in range(
                 len(gamma)
             ):  # what a row of species t meets at a: looked up once, not in the inner loop
-                g[t, a], c[t, a] = gamma[t, s[a]], log_c[t, s[a]] + log[a]
+                g[t, a] = gamma[t, s[a]]
+                c[t, a] = log_c[t, s[a]] + log[a]
         for a in range(size):
-            line, ga, ca = M[element : element + size], g[s[a]], c[s[a]]
-            xa, ya, za, la = x[a], y[a], z[a], log[a]
+            line = M[element : element + size]
+            ga = g[s[a]]
+            ca = c[s[a]]
+            xa = x[a]
+            ya = y[a]
+            za = z[a]
+            la = log[a]
             for b in range(size):
                 line[b] = (
                     la + ca[b] - ga[b] * ((xa - x[b]) ** 2 + (ya - y[b]) ** 2 + (za - z[b]) ** 2)
@@ -189,7 +205,8 @@ def _spread(order, sizes, values, q, natx, n):
     """Eigenvalues, descending, to their atoms and blocks; round-off below zero becomes zero."""
     position = 0
     for k in range(len(order)):
-        block, i = order[k] // n, order[k] % n
+        block = order[k] // n
+        i = order[k] % n
         position += sizes[k]
         for m in range(min(natx, sizes[k])):
             q[i, block * natx + m] = max(values[position - 1 - m], 0.0)
@@ -215,32 +232,28 @@ def _adjoint(
     cells,
 ):
     """Gradient (n, 3) and strain gradient (cells, 3, 3) of φ with ∂φ/∂q = w."""
-    n, longest = len(w), sizes[-1]
-    gradient, strain = np.zeros((n, 3)), np.zeros((cells, 3, 3))
-    x, y, z, s = (
-        np.empty(longest),
-        np.empty(longest),
-        np.empty(longest),
-        np.zeros(longest, dtype=np.int64),
-    )
-    g, scratch, product = (
-        np.empty((len(gamma), longest)),
-        np.empty(longest**2),
-        np.empty(longest**2),
-    )
+    n = len(w)
+    longest = sizes[-1]
+    gradient = np.zeros((n, 3))
+    strain = np.zeros((cells, 3, 3))
+    x = np.empty(longest)
+    y = np.empty(longest)
+    z = np.empty(longest)
+    s = np.zeros(longest, dtype=np.int64)
+    g = np.empty((len(gamma), longest))
+    scratch = np.empty(longest**2)
+    product = np.empty(longest**2)
     element = 0
     for k in range(len(order)):
-        size, block, i = sizes[k], order[k] // n, order[k] % n
+        size = sizes[k]
+        block = order[k] // n
+        i = order[k] % n
         elements = slice(element, element + size * size)
-        vectors, matrix, element = (
-            V[elements].reshape(size, size),
-            M[elements].reshape(size, size),
-            elements.stop,
-        )
-        scaled, P = (
-            scratch[: size * size].reshape(size, size),
-            product[: size * size].reshape(size, size),
-        )
+        vectors = V[elements].reshape(size, size)
+        matrix = M[elements].reshape(size, size)
+        element = elements.stop
+        scaled = scratch[: size * size].reshape(size, size)
+        P = product[: size * size].reshape(size, size)
         for m in range(size):
             rank = size - 1 - m  # eigenvalues ascend, w descends
             weight = w[i, block * natx + rank] if rank < natx else 0.0
@@ -249,17 +262,24 @@ def _adjoint(
         np.dot(scaled.T, vectors, P)
         for a in range(size):
             row = rows[row0[k] + a]
-            x[a], y[a], z[a], s[a] = d[row, 0], d[row, 1], d[row, 2], species[row]
+            x[a] = d[row, 0]
+            y[a] = d[row, 1]
+            z[a] = d[row, 2]
+            s[a] = species[row]
             for t in range(len(gamma)):
                 g[t, a] = gamma[t, s[a]]
         for a in range(size):
-            row, ga = rows[row0[k] + a], g[s[a]]
+            row = rows[row0[k] + a]
+            ga = g[s[a]]
             total = pull = tx = ty = tz = 0.0
             for b in range(size):
                 G = P[a, b] * matrix[a, b]
                 h = ga[b] * G
-                total, pull = total + G, pull + h
-                tx, ty, tz = tx + h * x[b], ty + h * y[b], tz + h * z[b]
+                total = total + G
+                pull = pull + h
+                tx = tx + h * x[b]
+                ty = ty + h * y[b]
+                tz = tz + h * z[b]
             along = (
                 -4 * exponent / cutoff**2 / _inside(x[a], y[a], z[a], cutoff) * total - 4 * pull
             )  # (2)

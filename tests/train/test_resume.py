@@ -19,6 +19,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.faults import MachineError, Terminated
+from entropy_flows.files import UNFINISHED
 from entropy_flows.processes import locked
 from entropy_flows.train.folder import State, checkpoint_file, kept_epochs, last_checkpoint, take_up
 from entropy_flows.train.params import TrainParams
@@ -124,7 +125,7 @@ def test_killed_anywhere(undisturbed, strike, tmp_path, kind, epoch):
         train(tmp_path / "t")
 
     assert_same(train(tmp_path / "t"), undisturbed, attempts=2)
-    assert not list((tmp_path / "t").rglob("*.tmp"))
+    assert not list((tmp_path / "t").rglob(f"{UNFINISHED}*"))
 
 
 @pytest.mark.slow
@@ -205,7 +206,7 @@ def test_a_full_disk_is_the_machines_fault(undisturbed, strike, tmp_path):
     strike({"kind": "full_disk", "epoch": 5})
     with pytest.raises(MachineError, match="No space left on device"):
         train(tmp_path / "t")
-    assert not list((tmp_path / "t").rglob("*.tmp"))
+    assert not list((tmp_path / "t").rglob(f"{UNFINISHED}*"))
 
     assert_same(train(tmp_path / "t"), undisturbed, attempts=2)
 
@@ -261,7 +262,7 @@ def test_the_newest_checkpoint_that_is_whole(tmp_path):
     assert last_checkpoint(tmp_path) is None
     for epoch in (9, 10, 11, 12):
         torch.save({"weights": torch.arange(1000.0) + epoch}, checkpoint_file(tmp_path, epoch))
-    (tmp_path / "epoch-0013.ckpt.tmp").write_bytes(b"half")
+    (tmp_path / f"{UNFINISHED}0-epoch-0013.ckpt").write_bytes(b"half")
     cut, changed = checkpoint_file(tmp_path, 12), checkpoint_file(tmp_path, 11)
     cut.write_bytes(cut.read_bytes()[:2000])
     data = bytearray(changed.read_bytes())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from jobflow import Flow, Maker, Response
 from pymatgen.core import Structure
@@ -15,9 +14,11 @@ from entropy_flows.flows.description import (
     describe_campaign,
     elements_of,
     named_seeds,
+    with_elements,
 )
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import Queues
+from entropy_flows.flows.sizes import item_of, sized_maker
 from entropy_flows.flows.stopping import decide_to_stop
 from entropy_flows.jobs import (
     AnchorMaker,
@@ -36,8 +37,6 @@ from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import OutlierParams, engine_of, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, EvaluateDoc, StateDoc, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -168,7 +167,7 @@ class ActiveLearningMaker(StageMaker):
         """
         seeds = named_seeds(structures)
         name = campaign or self.name.replace(" ", "-")
-        maker = self._for_elements(elements_of(seeds))
+        maker = with_elements(self, elements_of(seeds))
         if model is not None:
             context = maker.context(name, model)
             first = maker.iteration(context, seeds, parent=student or model)
@@ -181,24 +180,6 @@ class ActiveLearningMaker(StageMaker):
         flow = Flow([registration, first], name=name)
         flow.update_metadata({"campaign": name}, dynamic=True)
         return self.queues.apply(flow)
-
-    def _for_elements(self, elements: tuple[str, ...]) -> Self:
-        """Return this Maker with fingerprints of these elements where they name none."""
-
-        def complete(params: Any) -> Any:
-            return params if params.elements else params.model_copy(update={"elements": elements})
-
-        dataset = self.dataset.model_copy(
-            update={"fingerprint": complete(self.dataset.fingerprint)}
-        )
-        iterations = [
-            replace(
-                stages,
-                explore=replace(stages.explore, fingerprint=complete(stages.explore.fingerprint)),
-            )
-            for stages in self.iterations
-        ]
-        return replace(self, dataset=dataset, iterations=iterations)
 
     def context(self, campaign: str, model: str, iteration: int = 1) -> IterationContext:
         """Gather the constants of an iteration that `model` explores."""
@@ -233,7 +214,7 @@ class ActiveLearningMaker(StageMaker):
         requested
             Labels that were asked for in the iterations before.
         """
-        iteration = self._sized(context).make(
+        iteration = sized_maker(self.iterations, context).make(
             context,
             seeds=seeds,
             plan=self.plan,
@@ -306,37 +287,3 @@ class ActiveLearningMaker(StageMaker):
         if self.stop.label_budget is not None:
             limits.append(self.stop.label_budget - requested)
         return min((limit for limit in limits if limit is not None), default=None)
-
-    def _sized(self, context: IterationContext) -> IterationMaker:
-        """Return the iteration's Maker, with as many runs per exploration job as fit its walltime.
-
-        The last iteration's speed is taken. It is decided once: the job that adds an iteration
-        adds the same jobs when it is run again.
-        """
-        maker = item_of(self.iterations, context.iteration)
-        params = maker.explore.params
-        if params.walltime is None or context.iteration == 1:
-            return maker
-        store = CampaignStore.open(context.campaign)
-        last = context.iteration - 1
-        steps = item_of(self.iterations, last).explore.params.all_steps
-        seconds = _run_seconds(store, last)
-        size = params.batch_size
-        if seconds:
-            seconds_per_step = sum(seconds) / len(seconds) / steps
-            size = params.runs_within_walltime(seconds_per_step) or size
-        size = store.plan(context.iteration, "batch_size", size)
-        resized = params.model_copy(update={"batch_size": size})
-        return replace(maker, explore=replace(maker.explore, params=resized))
-
-
-def item_of(items: Sequence[T], iteration: int) -> T:
-    """Return the item of an iteration, from 1; the last one serves those that follow."""
-    return items[min(iteration, len(items)) - 1]
-
-
-def _run_seconds(store: CampaignStore, iteration: int) -> list[float]:
-    """Collect the wall times (s) of an iteration's runs that went to their end."""
-    rows = [row for row in store.iterations() if row["iteration"] == iteration]
-    runs: list[dict[str, Any]] = [run for row in rows for run in row["runs"]]
-    return [run["wall_seconds"] for run in runs if run["reason"] is None]

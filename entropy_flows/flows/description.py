@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,21 @@ def elements_of(seeds: Mapping[str, Structure]) -> tuple[str, ...]:
     """List the elements of seed cells, in the order of their appearance."""
     symbols = [site.specie.symbol for cell in seeds.values() for site in cell]
     return tuple(dict.fromkeys(symbols))
+
+
+def with_elements(maker: ActiveLearningMaker, elements: tuple[str, ...]) -> ActiveLearningMaker:
+    """Return a campaign's Makers with fingerprints of these elements where they name none."""
+
+    def complete(params: Any) -> Any:
+        return params if params.elements else params.model_copy(update={"elements": elements})
+
+    fingerprint = complete(maker.dataset.fingerprint)
+    iterations = []
+    for stages in maker.iterations:
+        explore = replace(stages.explore, fingerprint=complete(stages.explore.fingerprint))
+        iterations.append(replace(stages, explore=explore))
+    dataset = maker.dataset.model_copy(update={"fingerprint": fingerprint})
+    return replace(maker, dataset=dataset, iterations=iterations)
 
 
 def describe_campaign(

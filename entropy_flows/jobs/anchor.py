@@ -15,7 +15,8 @@ from entropy_flows.explore import (
 )
 from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.context import IterationContext
-from entropy_flows.jobs.explore import StartCells, batch_of, count_batches, explore_batch
+from entropy_flows.jobs.explore import batch_of, count_batches, explore_batch
+from entropy_flows.jobs.start_cells import StartCells
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 from ase import Atoms
 from pymatgen.core import Structure
 
 from entropy_flows.entropy import Bias, GlobalBias, LocalBias
 from entropy_flows.explore import (
-    EquationOfState,
     ExploreParams,
     Run,
     Trajectory,
     condition_grid,
     draw_runs,
-    equation_of_state,
     explore,
-    prescale,
 )
 from entropy_flows.faults import defer_sigterm, is_machine_fault
 from entropy_flows.fingerprints import GOM, GOMParams
-from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.start_cells import StartCells
 from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
-from entropy_flows.vacuum import vacuum_of
 
 
 @dataclass
@@ -112,70 +107,6 @@ def count_batches(params: ExploreParams, phases: list[str]) -> int:
 def batch_of(runs: Sequence[Run], params: ExploreParams, batch: int) -> list[Run]:
     """Return the runs of one job."""
     return list(runs[batch * params.batch_size : (batch + 1) * params.batch_size])
-
-
-class StartCells:
-    """Starting cells: seeds at the volume that stands for their pressure.
-
-    Parameters
-    ----------
-    seeds
-        Phase → seed cell.
-    model
-        Model of the equations of state: the campaign's base model, so that a pressure is the same
-        volume in each iteration. A model that has just learned from far-away cells may be wrong at
-        the crystals' own minima.
-    """
-
-    def __init__(self, seeds: Mapping[str, Structure], model: BatchModel):
-        self.seeds = seeds
-        self.model = model
-        self.equations: dict[str, EquationOfState] = {}
-
-    @classmethod
-    def of_campaign(
-        cls, store: CampaignStore, seeds: Mapping[str, Structure], model: str, loaded: BatchModel
-    ) -> Self:
-        """Use the campaign's base model, which is loaded if it is not `model`, loaded already."""
-        base = store.model(0)
-        if base is None or base["reference"] == model:
-            return cls(seeds, loaded)
-        source = store.fetch_model(base["reference"])
-        return cls(seeds, load_batch_model(source, device=settings().device))
-
-    def __call__(self, run: Run) -> Atoms:
-        """Build the cell that a run starts from; one with a vacuum starts as it is.
-
-        Raises
-        ------
-        ValueError
-            If the model does not bind the phase, the pressure is too high, or a cell with a vacuum
-            has a pressure.
-        """
-        condition = run.condition
-        atoms = to_atoms(self.seeds[condition.phase])
-        if condition.pressure == 0 and vacuum_of(atoms) is not None:
-            return atoms
-        return prescale(atoms, condition.pressure, self.equation_of(condition.phase))
-
-    def equation_of(self, phase: str) -> EquationOfState:
-        """Return a phase's equation of state, fitted once, unless its cell has a vacuum."""
-        if phase not in self.equations:
-            atoms = to_atoms(self.seeds[phase])
-            vacuum = vacuum_of(atoms)
-            if vacuum is not None:
-                raise ValueError(
-                    f"phase {phase!r} is {vacuum}: no volume of its cell stands for a pressure"
-                )
-            self.equations[phase] = equation_of_state(atoms, self.model)
-        return self.equations[phase]
-
-    def fitted(self) -> dict[str, dict[str, float]]:
-        """Return volume (Å³/atom) and bulk modulus (GPa) of each phase that was fitted."""
-        return {
-            phase: {"volume": equation.volume, "bulk_modulus": equation.bulk_modulus}
-            for phase, equation in self.equations.items()
-        }
 
 
 def explore_batch(

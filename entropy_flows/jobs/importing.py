@@ -17,15 +17,15 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ase import Atoms
 from pymongo import DESCENDING
 
 from entropy_flows.conventions import Array
-from entropy_flows.digest import bytes_sha256, digest
+from entropy_flows.digest import digest
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.jobs.engine import same_engine
+from entropy_flows.jobs.import_keys import content_key, drawn_mode
 from entropy_flows.jobs.import_report import ImportReport
 from entropy_flows.label import engine_of, make_static_maker, odd_labels
 from entropy_flows.label.existing import ImportedFrame, is_run_of
@@ -198,7 +198,7 @@ class Import:
         by_key = {entry.key: entry for entry in entries}
         share = stages.explore.per_atom_fraction
         candidates = [
-            Candidate(entry.key, entry.q, _mode(entry.key, share)) for entry in by_key.values()
+            Candidate(entry.key, entry.q, drawn_mode(entry.key, share)) for entry in by_key.values()
         ]
         selector = LogDetSelector(theta_min=stages.select.theta_min)
         accepted = []
@@ -298,25 +298,6 @@ class Import:
         )
         self.store.set_splits({key: split for key, split in splits.items() if key in energies})
         return len(odd)
-
-
-def content_key(frame: ImportedFrame) -> str:
-    """Hash an imported cell and its label to the cell's key."""
-    assert frame.structure is not None
-    label = frame.label
-    assert label is not None
-    numbers = [
-        np.ravel(value)
-        for value in (label.free_energy, label.forces, label.stress)
-        if value is not None
-    ]
-    content = np.concatenate(numbers).astype("<f8").tobytes()
-    return f"import/{bytes_sha256([cell_hash(frame.structure).encode(), content])[:32]}"
-
-
-def _mode(key: str, per_atom: float) -> Mode:
-    """Draw a cell's mode: the same whenever it is imported."""
-    return "atom" if int(key.rsplit("/", 1)[1][:8], 16) / 16**8 < per_atom else "config"
 
 
 def _entropies(statistics: Mapping[Mode, SufficientStatistics]) -> dict[str, float]:

@@ -22,13 +22,13 @@ from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import (
-    StartCells,
     batch_of,
     count_batches,
     describe,
     explore_batch,
     pack,
 )
+from entropy_flows.jobs.start_cells import StartCells
 from entropy_flows.potentials import BatchModel, BatchOfOne, load_batch_model
 from entropy_flows.schemas import ExploreDoc
 from entropy_flows.settings import settings

@@ -1,4 +1,4 @@
-"""The whole loop on real parts: a database server, FireWorks workers, SevenNet-0's labels, NequIP's training.
+"""The whole loop on real parts: server, FireWorks workers, SevenNet-0's labels, NequIP.
 
 Small in size only. One undisturbed campaign is the reference; a second one, identical, is killed
 twice on its way.
@@ -50,8 +50,8 @@ def campaign_file(folder: Path, name: str = "mini", **changes) -> Path:
         "select": {"theta_min": 0.05, "max_labels": 8},
         "refine": {"max_candidates": 1, "max_steps": 2},
         "anchors": {"fraction": 0.25, "pressures": [0]},
-        "label": {"engine": "forcefield", "model": "SevenNet", "batch_size": 4},
-        "train": {"preset": "small", "max_epochs": 2},
+        "label": {"engine": "forcefield", "model": "SevenNet", "batch_size": 8},
+        "train": {"preset": "small", "max_epochs": 1},
         "stop": {"max_iterations": 2, "label_budget": 16},
         **changes,
     }
@@ -262,7 +262,7 @@ def test_same_flow_in_one_process_gives_the_same_ledger(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed, tmp_path):
-    """Alike to the seed, they would take each other's jobs, reject each other's cells, or share labels."""
+    """Alike to the seed, they would take each other's jobs, cells or labels."""
     with embedded_server(tmp_path / "database") as uri:
         shared = {
             **environment(),
@@ -280,8 +280,10 @@ def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed
         db = client["entropy_flows"]
         ids = [set(db.structures.distinct("_id", {"campaign": path.stem})) for path in files]
         found = [rows(db, path.stem) for path in files]
-        launched = [(launch["fworker"]["name"], db.fireworks.find_one({"fw_id": launch["fw_id"]})["spec"]["campaign"])
-                    for launch in db.launches.find()]  # fmt: skip
+        campaigns = {job["fw_id"]: job["spec"]["campaign"] for job in db.fireworks.find()}
+        launched = [
+            (launch["fworker"]["name"], campaigns[launch["fw_id"]]) for launch in db.launches.find()
+        ]
         client.close()
         for path in files:
             done = subprocess.run(
@@ -295,7 +297,7 @@ def test_two_campaigns_at_once_in_one_database_do_not_see_each_other(undisturbed
 
 @pytest.mark.slow
 def test_two_runs_of_two_folders_on_one_database(undisturbed, tmp_path):
-    """The second one says who has the campaign; killed, the first one is followed at once, and nothing ran twice."""
+    """The second says who has the campaign, follows a killed first one, and repeats nothing."""
     with embedded_server(tmp_path / "database") as uri:
         shared = {
             **environment(),
@@ -331,24 +333,26 @@ def test_two_runs_of_two_folders_on_one_database(undisturbed, tmp_path):
         client.close()
 
 
-def test_label_engine_that_always_fails_ends_in_one_line(tmp_path):
+def test_label_engine_that_always_fails_ends_in_one_line(here, tmp_path, monkeypatch):
+    monkeypatch.delenv("ENTROPY_FLOWS_URI", raising=False)
+    explore = {
+        "temperatures": [300],
+        "entropy_weights": [3],
+        "phases": ["diamond"],
+        "steps": 10,
+        "warm_up": 2,
+        "ramp": 2,
+    }
     label = {"maker": "failing_maker:always_fails"}
-    path = campaign_file(tmp_path, "failing", label=label, explore={"temperatures": [300], "entropy_weights": [3],
-                         "phases": ["diamond"], "steps": 10, "warm_up": 2, "ramp": 2})  # fmt: skip
-    done = subprocess.run(
-        [*PROGRAM, "run", str(path), "--local"],
-        env={**environment(), "PYTHONPATH": str(ROOT / "tests")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
+    path = campaign_file(tmp_path, "failing", label=label, explore=explore)
+    code, _, err = here("run", path, "--local")
+    assert code == 1
+    last = err.strip().splitlines()[-1]
     assert last.startswith(
         "error: campaign failing failed: iteration 1, train: ValueError: no label to train on"
     )
     assert "crash" in last
-    assert "failed labels" in command("status", path).stdout
+    assert "failed labels" in here("status", path)[1]
 
 
 def _statements(code: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands that read or mend make no database, and say where they looked; `status` shows the jobs of a campaign."""
+"""Commands that read make no database, and say where they looked; `status` shows the jobs."""
 
 import os
 from pathlib import Path
@@ -44,6 +44,11 @@ def unconfigured(monkeypatch, tmp_path):
     settings.cache_clear()
 
 
+def without_preflight(monkeypatch):
+    """Leave out the checks before a run, which load the label engine for ten seconds."""
+    monkeypatch.setattr("entropy_flows.cli.preflight.preflight", lambda *_, **__: None)
+
+
 @pytest.mark.parametrize("name", READING)
 def test_a_command_that_reads_makes_no_database(name, unconfigured, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, name, *READING[name], "-C", unconfigured / "folder")
@@ -84,10 +89,8 @@ def test_an_embedded_database_without_the_campaign_is_named(unconfigured, monkey
         pass
     code, _, err = run(monkeypatch, capsys, "status", DEMO, "-C", unconfigured / "folder")
     assert code == 1
-    assert (
-        f"'silicon-demo' is not in the embedded database of {unconfigured}/folder; ENTROPY_FLOWS_URI is not"
-        in err
-    )
+    folder = f"the embedded database of {unconfigured}/folder"
+    assert f"'silicon-demo' is not in {folder}; ENTROPY_FLOWS_URI is not" in err
 
 
 def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(
@@ -136,10 +139,8 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
         pad.pause_fw(fw_id)
     text = status()
     assert f"silicon-demo stands still: {len(ready)} paused (lpad resume_fws)" in text
-    assert (
-        """PAUSED jobs go on with: lpad resume_fws -s PAUSED -q '{"spec.campaign": "silicon-demo"}'"""
-        in text
-    )
+    query = """'{"spec.campaign": "silicon-demo"}'"""
+    assert f"PAUSED jobs go on with: lpad resume_fws -s PAUSED -q {query}" in text
     pad.resume_fw(ready[0])
     assert "silicon-demo is running" in status()
     assert (
@@ -151,12 +152,11 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     assert f"stands still: {len(ready)} defused (lpad reignite_fws)" in status()
     monkeypatch.setattr(LocalWorkers, "_start", lambda *_: Idle())
     monkeypatch.setattr(run_command, "POLL_SECONDS", 0.01)
+    without_preflight(monkeypatch)
     code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
     assert code == 1
-    assert (
-        f"silicon-demo stands still: {pad.fireworks.count_documents({'state': 'WAITING'})} waiting, "
-        in err
-    )
+    waiting = pad.fireworks.count_documents({"state": "WAITING"})
+    assert f"silicon-demo stands still: {waiting} waiting, " in err
     assert f"{len(ready)} defused (lpad reignite_fws)" in err
     pad.reignite_fw(ready[0])
     assert "silicon-demo is running" in status()
@@ -190,6 +190,7 @@ def test_a_job_that_gathers_is_no_paused_one(database):
 
 def test_another_run_has_the_campaign(database, monkeypatch, capsys, tmp_path):
     name = load_campaign(DEMO).name
+    without_preflight(monkeypatch)
     with lease(database, f"run/{name}", folder="/somewhere/else"):
         code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
     assert code == 1

@@ -13,7 +13,7 @@ from jobflow import OnMissing
 import entropy_flows.cli
 from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker
-from entropy_flows.flows.active_learning import item_of
+from entropy_flows.flows.sizes import item_of
 from entropy_flows.geometry import to_structure
 from entropy_flows.launch.task import to_workflow
 from entropy_flows.schemas import Campaign, load_campaign

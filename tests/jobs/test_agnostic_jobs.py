@@ -1,4 +1,4 @@
-"""The jobs of a data set without physics: saved and taken up again, and gathered into one ledger in order."""
+"""The jobs of a data set without physics: checkpoints, and one ledger in order."""
 
 from dataclasses import asdict, replace
 

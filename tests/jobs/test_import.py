@@ -1,4 +1,4 @@
-"""Imported cells are entries like any other; what is imported twice, or half, is there once and whole."""
+"""Imported cells are entries like any other; an import done twice, or half, leaves them once."""
 
 import threading
 import time
@@ -12,7 +12,8 @@ from cells import Spring, rattled
 from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import importing
-from entropy_flows.jobs.importing import Import, content_key
+from entropy_flows.jobs.import_keys import content_key
+from entropy_flows.jobs.importing import Import
 from entropy_flows.jobs.train import split_cells
 from entropy_flows.label import Label, engine_of, make_static_maker
 from entropy_flows.label.existing import ImportedFrame

@@ -1,4 +1,4 @@
-"""What comes with an imported cell stays: its split. What no label job would calculate does not enter."""
+"""An imported cell keeps its split; a cell that no label job would calculate does not enter."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import pytest
 from cells import Spring, rattled
 
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.importing import Import, content_key
+from entropy_flows.jobs.import_keys import content_key
+from entropy_flows.jobs.importing import Import
 from entropy_flows.jobs.train import split_cells
 from entropy_flows.label import Label, engine_of, make_static_maker
 from entropy_flows.label.existing import ImportedFrame

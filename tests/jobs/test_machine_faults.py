@@ -1,4 +1,4 @@
-"""A fault of the machine in the middle of a job: the job is raised out of, and done again it leaves the same ledger."""
+"""A fault of the machine in a job is raised; done again, the job leaves the same ledger."""
 
 import numpy as np
 import pytest
@@ -143,7 +143,12 @@ def test_a_model_that_refuses_a_cell_ends_that_search_and_is_told(campaign, monk
 
 
 PARAMS = ExploreParams(
-    temperatures=(300.0,), pressures=(0.0,), entropy_weights=(0.0, 1.0), steps=12, warm_up=2, ramp=4,
+    temperatures=(300.0,),
+    pressures=(0.0,),
+    entropy_weights=(0.0, 1.0),
+    steps=12,
+    warm_up=2,
+    ramp=4,
     snapshot_every=4, batch_size=4,
 )  # fmt: skip
 

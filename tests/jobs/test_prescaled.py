@@ -7,7 +7,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from entropy_flows.explore import Condition, Run, equation_of_state
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs.explore import StartCells
+from entropy_flows.jobs.start_cells import StartCells
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.store import CampaignStore
 
@@ -44,7 +44,7 @@ def test_the_next_models_own_would_be_others(seeds):
 
 
 def test_a_cell_with_a_vacuum_starts_as_it_is():
-    """Its equation of state would stretch the slab itself: 3.84 → 3.94 Å for a silicon slab at P = 0."""
+    """Its equation of state would stretch the slab: 3.84 → 3.94 Å for silicon at P = 0."""
     slab = bulk("Cu", cubic=True)
     slab.cell[2, 2] += 12
     starts = StartCells({"slab": to_structure(slab)}, load_batch_model(BASE))

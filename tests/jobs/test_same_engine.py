@@ -11,8 +11,13 @@ from entropy_flows.label import LabelParams, engine_of, make_static_maker
 from entropy_flows.schemas import Campaign
 from entropy_flows.store import CampaignStore, StoreError, job_store
 
-CONFIG = {"name": "one", "elements": ["Si"], "base_model": "SevenNet-0",
-          "phases": [{"name": "diamond", "file": "diamond.cif"}], "label": {"engine": "vasp-pbe"}}  # fmt: skip
+CONFIG = {
+    "name": "one",
+    "elements": ["Si"],
+    "base_model": "SevenNet-0",
+    "phases": [{"name": "diamond", "file": "diamond.cif"}],
+    "label": {"engine": "vasp-pbe"},
+}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A stage's job: its failure is a row, the machine's is not, and run again it returns what it has stored."""
+"""A stage's job: its own failure is a row, and run again it returns its stored output."""
 
 import pytest
 from jobflow import run_locally

@@ -15,7 +15,7 @@ from monty.json import jsanitize
 from pair import PairPotential
 
 from entropy_flows.geometry import to_atoms, to_structure
-from entropy_flows.jobs.importing import content_key
+from entropy_flows.jobs.import_keys import content_key
 from entropy_flows.label import LabelParams, make_static_maker, write_inputs
 from entropy_flows.label.existing import StepRule, is_run_of, read_files, read_tasks
 from entropy_flows.label.ionic import NO_AB_INITIO

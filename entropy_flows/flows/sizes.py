@@ -1,0 +1,48 @@
+"""The size of an exploration's jobs: as many runs as fit their walltime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from entropy_flows.flows.iteration import IterationMaker
+from entropy_flows.jobs import IterationContext
+from entropy_flows.store import CampaignStore
+
+T = TypeVar("T")
+
+
+def sized_maker(iterations: Sequence[IterationMaker], context: IterationContext) -> IterationMaker:
+    """Return an iteration's Maker, with as many runs per exploration job as fit its walltime.
+
+    The last iteration's speed is taken. It is decided once: the job that adds an iteration adds
+    the same jobs when it is run again.
+    """
+    maker = item_of(iterations, context.iteration)
+    params = maker.explore.params
+    if params.walltime is None or context.iteration == 1:
+        return maker
+    store = CampaignStore.open(context.campaign)
+    last = context.iteration - 1
+    steps = item_of(iterations, last).explore.params.all_steps
+    seconds = _run_seconds(store, last)
+    size = params.batch_size
+    if seconds:
+        seconds_per_step = sum(seconds) / len(seconds) / steps
+        size = params.runs_within_walltime(seconds_per_step) or size
+    size = store.plan(context.iteration, "batch_size", size)
+    resized = params.model_copy(update={"batch_size": size})
+    return replace(maker, explore=replace(maker.explore, params=resized))
+
+
+def item_of(items: Sequence[T], iteration: int) -> T:
+    """Return the item of an iteration, from 1; the last one serves those that follow."""
+    return items[min(iteration, len(items)) - 1]
+
+
+def _run_seconds(store: CampaignStore, iteration: int) -> list[float]:
+    """Collect the wall times (s) of an iteration's runs that went to their end."""
+    rows = [row for row in store.iterations() if row["iteration"] == iteration]
+    runs: list[dict[str, Any]] = [run for row in rows for run in row["runs"]]
+    return [run["wall_seconds"] for run in runs if run["reason"] is None]

@@ -110,7 +110,7 @@ def test_a_committees_members_are_jobs_beside_the_training(flow):
 
 def test_a_selector_that_needs_a_committee_is_refused_without_one():
     config = load_campaign(TEMPLATE).model_dump(mode="json")
-    config["select"]["selector"] = "committee"
+    config["select"] = {"selector": "committee", "max_labels": 200}
     with pytest.raises(
         ValueError,
         match=r"'committee' needs the committee of the iteration before; set train\.comm",

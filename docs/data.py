@@ -33,7 +33,8 @@ All is written by `store/seals.py`, or sealed by it.
 `entropy-flows verify` compares: see [faults](faults.md).
 
 Two more collections have no class.
-`leases` says who appends to a ledger (`ledger/NAME`) or runs a campaign (`run/NAME`), and until when.
+`leases` says who appends to a ledger (`ledger/NAME`) or runs a campaign (`run/NAME`),
+and until when.
 `arrays.files` and `arrays.chunks` are the GridFS bucket of what is longer than 1 MiB.
 The chunks are unique by {chunks}.
 

@@ -23,9 +23,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "entropy_flows"
 MAX_LINE = 100
 MAX_FUNCTION = 40
+MAX_LONG_KERNELS = 3
+"""Loops of compiled kernels, in which a call would cost more than its reader gains."""
 MAX_PACKED_SHARE = 0.02
-"""Share of assignments that may be packed; that of jobflow, atomate2 and their kin is 0.1 to 2.1 %."""
-MIN_COMMENT_SHARE = 0.0
+"""Share of assignments that may be packed; jobflow, atomate2 and their kin have 0.1 to 2.1 %."""
+MIN_COMMENT_SHARE = 0.005
 """Share of lines that are comments at least; 1.7 to 5.5 % in the same packages."""
 FRAGMENT_STARTS = frozenset(
     [
@@ -220,7 +222,7 @@ COUNTS: dict[str, tuple[Callable[[Source], Iterator[int]], int]] = {
     f"lines over {MAX_LINE} characters": (long_lines, 0),
     "docstring fragments": (docstring_fragments, 0),
     "private words": (private_words, 0),
-    f"functions over {MAX_FUNCTION} lines": (long_functions, 0),
+    f"functions over {MAX_FUNCTION} lines": (long_functions, MAX_LONG_KERNELS),
     "imports of FireWorks outside launch": (fireworks_outside_launch, 0),
     "duplicate helpers": (duplicate_helpers, 0),
 }

@@ -1,4 +1,6 @@
-"""Entropies from the vectors themselves in extended precision: what streamed statistics are held against."""
+"""Entropies from the vectors themselves in extended precision: what streamed statistics are held
+against.
+"""
 
 from decimal import Decimal, localcontext
 

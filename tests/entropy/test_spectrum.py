@@ -1,4 +1,6 @@
-"""A growing scatter without decompositions: exact, within the rounding it states, and decomposed anew when due."""
+"""A growing scatter without decompositions: exact, within the rounding it states, and decomposed
+anew when due.
+"""
 
 from decimal import Decimal
 
@@ -26,7 +28,9 @@ def decompositions(monkeypatch):
 
 
 def grown(dim, columns, seed=0, scale=1.0):
-    """A spectrum with columns (made without asking whether it should), and the matrix it stands for."""
+    """A spectrum with columns (made without asking whether it should), and the matrix it stands
+    for.
+    """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2 * dim, dim))
     x[:, dim // 2 :] *= 1e-2
@@ -60,7 +64,9 @@ def test_determinant_and_inverse_at_any_shift(columns, shift):
 )
 @settings(max_examples=150, deadline=None)
 def test_rounding_stays_below_its_bound(seed, columns, power, shift, parallel):
-    """For columns of any size, nearly parallel ones included; V = 1, so that there is no rounding but that bounded."""
+    """For columns of any size, nearly parallel ones included; V = 1, so that there is no rounding
+    but that bounded.
+    """
     rng, dim = np.random.default_rng(seed), 12
     e, W = 10.0 ** rng.uniform(-8, 4, dim), 10.0**power * rng.normal(size=(columns, dim))
     if parallel:
@@ -130,7 +136,9 @@ def test_decomposed_anew_at_the_most_columns(mode, m, decompositions):
 
 
 def test_decomposed_anew_when_rounding_may_count(decompositions, monkeypatch):
-    """Large cells next to an almost empty data set: right to 1e-9 with the bound; and it is the bound that asks."""
+    """Large cells next to an almost empty data set: right to 1e-9 with the bound; and it is the
+    bound that asks.
+    """
     dim, kept, probe = 30, cloud(2, 2, 30, scale=30.0), cloud(1, 2, 30, seed=1, scale=30.0)[0]
 
     def decomposed(tolerance):

@@ -63,7 +63,9 @@ def test_gain_of_many_sizes_follows_the_sequence():
 @pytest.mark.parametrize("mode", ["atom", "config"])
 @pytest.mark.parametrize("count", [3_333, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_acceptances_do_not_drift(mode, count, monkeypatch):
-    """Mean, covariance, entropy and gains of a stream are those of all its vectors together, at every stage of it."""
+    """Mean, covariance, entropy and gains of a stream are those of all its vectors together, at
+    every stage of it.
+    """
     dim, decompositions, eigh = 30, [], spectrum.eigh
     monkeypatch.setattr(
         spectrum,
@@ -141,7 +143,7 @@ def test_cells_of_all_sizes_at_once(mode):
     ("scale", "regularization"), [(1e-60, 1e-3), (1e-4, 1e-3), (1e3, 1e-3), (1e50, 1e96), (1, 1e-9)]
 )
 def test_scales(mode, scale, regularization):
-    """Vectors of any size next to λ: from one that drowns all of them to one that drowns in most."""
+    """Vectors of any size next to λ, from one above all of them to one below most."""
     dim, kept = 8, [q * scale / 10 for q in cloud(30, 3, 8)]
     statistics, candidates = (
         SufficientStatistics(dim, regularization, mode),

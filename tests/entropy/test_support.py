@@ -1,4 +1,6 @@
-"""Statistics over the populated components alone are those over all of them, whichever are populated and when."""
+"""Statistics over the populated components alone are those over all of them, whichever are
+populated and when.
+"""
 
 import numpy as np
 import pytest
@@ -54,7 +56,9 @@ def test_entropy_and_gains_are_the_dense_ones(data, asked, mode):
 @given(CELLS, CELLS, st.integers(0, 6), MODES)
 @settings(max_examples=60, deadline=None)
 def test_equal_content_gives_equal_bytes(data, asked, stop, mode):
-    """Whatever was asked for before it came, and wherever it was stored and read again in between."""
+    """Whatever was asked for before it came, and wherever it was stored and read again in
+    between.
+    """
     cells, candidates = [cell(*one) for one in data], [cell(*one) for one in asked]
     curious = SufficientStatistics(DIM, LAMBDA, mode)
     for number, q in enumerate(cells):
@@ -90,7 +94,9 @@ def test_data_sets_of_different_supports_merge(data, others, mode):
 @pytest.mark.parametrize("mode", ["atom", "config"])
 @pytest.mark.parametrize("support", [{0, 1}, {1, 2, 5}, {5, 6}, {0, 1, 2, 3, 4, 5, 6, 7, 8}])
 def test_gradient_over_all_components(support, mode):
-    """∂ΔH/∂q by finite differences, of empty components as well: 0 there, as ΔH is even in what is new."""
+    """∂ΔH/∂q by finite differences, of empty components as well: 0 there, as ΔH is even in what
+    is new.
+    """
     statistics = filled([cell({0, 1, 2, 3}, 3, seed) for seed in range(4)], mode)
     q, step = cell(support, 3, 7), 1e-5
     gradient = statistics.gradient(q)

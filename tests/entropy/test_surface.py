@@ -1,4 +1,6 @@
-"""Both surfaces: forces and stress are derivatives of the energy, and caches know what they depend on."""
+"""Both surfaces: forces and stress are derivatives of the energy, and caches know what they
+depend on.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rev-EM: the objective's gradient, the rules, the results, and that it goes on where it stopped."""
+"""Rev-EM: the objective's gradient, its rules, its results, and that it goes on after a stop."""
 
 import numpy as np
 import pytest

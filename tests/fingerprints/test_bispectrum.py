@@ -90,7 +90,7 @@ def test_invariance(name):
 
 @pytest.mark.parametrize("name", ["one species", "three species", "tiny"])
 def test_first_component_is_the_cube_of_the_density(name):
-    """u_000 = 1 + Σ w f(r), the only one with a closed form; what an atom alone has is taken off."""
+    """u_000 = 1 + Σ w f(r), the only one with a closed form; a lone atom's part is subtracted."""
     bispectrum, atoms = CELLS[name]
     radii, weights = map(np.array, bispectrum.params.tabulated(atoms.get_chemical_symbols()))
     i, j, d = neighbor_list("ijd", atoms, 3.3 * 1.3)

@@ -164,7 +164,9 @@ def test_elements_fix_the_block_order():
 
 
 def test_a_batch_is_its_cells(monkeypatch):
-    """To the last bit: a cell's numbers do not depend on what else is in the call, nor on how the work is cut."""
+    """To the last bit: a cell's numbers do not depend on what else is in the call, nor on how the
+    work is cut.
+    """
     gom = GOM(cutoff=3.2, natx=30, elements=("C", "Si"))
     cells = [skewed("Si4", 1), skewed("Si2C3", 2), rattled("C"), Atoms("C")]
     alone = [gom(atoms) for atoms in cells]
@@ -225,7 +227,9 @@ def test_atoms_crossing_the_cutoff(p):
 
 
 def test_eigenvalues_that_swap_their_order():
-    """Sorted spectra have kinks where eigenvalues cross, a sum over both has none: its gradient is continuous."""
+    """Sorted spectra have kinks where eigenvalues cross, a sum over both has none: its gradient
+    is continuous.
+    """
     gom, slopes = GOM(cutoff=3.0, natx=3, species="single"), []
     for shift in (-1e-7, 1e-7):  # a triangle that is isosceles, one way and the other
         atoms = Atoms(

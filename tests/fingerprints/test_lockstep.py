@@ -17,7 +17,9 @@ def solve(M, **settings):
 
 
 def check(M, values, V, ulps=4):
-    """Residual, orthogonality and eigenvalues within a few ulps, of a power of two near each matrix's norm."""
+    """Residual, orthogonality and eigenvalues within a few ulps, of a power of two near each
+    matrix's norm.
+    """
     n, unit = M.shape[1], 2.0 ** np.floor(np.log2(np.maximum(np.abs(M).max((1, 2)), 1e-300)))
     M, values = M / unit[:, None, None], values / unit[:, None]
     limit = ulps * n * np.finfo(float).eps
@@ -56,10 +58,19 @@ def test_solves_general_and_overlap_matrices(n):
 @pytest.mark.parametrize("n", [3, 23, 50])
 def test_solves_clustered_and_deficient_spectra(n):
     rng = np.random.default_rng(n)
-    spectra = np.array([
-        np.ones(n), np.arange(n) // 3, 1 + 1e-15 * np.arange(n), 1 + 1e-8 * np.arange(n), np.arange(n) < 2,
-        np.r_[1e8, np.zeros(n - 1)], 2.0 ** -np.arange(n), 10.0 ** -(2 * np.arange(n)), np.r_[-1, np.ones(n - 1)],
-    ])  # fmt: skip
+    spectra = np.array(
+        [
+            np.ones(n),
+            np.arange(n) // 3,
+            1 + 1e-15 * np.arange(n),
+            1 + 1e-8 * np.arange(n),
+            np.arange(n) < 2,
+            np.r_[1e8, np.zeros(n - 1)],
+            2.0 ** -np.arange(n),
+            10.0 ** -(2 * np.arange(n)),
+            np.r_[-1, np.ones(n - 1)],
+        ]
+    )
     M = with_spectrum(rng, spectra)
     check(M, *solve(M))
 
@@ -111,9 +122,15 @@ def test_elements_far_apart_in_scale():
 @pytest.mark.parametrize("n", [1, 5, 23, 36])
 def test_a_matrix_has_the_same_bits_in_any_company(n):
     rng = np.random.default_rng(n)
-    M = np.concatenate([
-        overlaps(rng, 13, n), symmetric(rng, 7, n), np.zeros((1, n, n)), np.eye(n)[None], 1e200 * overlaps(rng, 2, n)
-    ])  # fmt: skip
+    M = np.concatenate(
+        [
+            overlaps(rng, 13, n),
+            symmetric(rng, 7, n),
+            np.zeros((1, n, n)),
+            np.eye(n)[None],
+            1e200 * overlaps(rng, 2, n),
+        ]
+    )
     bits = [x.view(np.int64) for x in solve(M)]
     order = rng.permutation(len(M))
     for some in (order, order[: LANES - 1], *np.arange(len(M))[:, None], np.r_[order, order]):

@@ -25,7 +25,9 @@ def empty(dim=5):
 
 
 def by_hand(candidates, theta, factor, budget=None):
-    """((index, verdict, gain), …) and all vectors kept, from the definition; an empty set takes its first cell."""
+    """((index, verdict, gain), …) and all vectors kept, from the definition; an empty set takes
+    its first cell.
+    """
     dim = candidates[0].q.shape[1]
     kept, decisions = {"atom": np.empty((0, dim)), "config": np.empty((0, dim))}, []
 

@@ -20,8 +20,16 @@ from entropy_flows.select.pool import choose
 from entropy_flows.select.space import FLOOR, FeatureSpace
 
 DIM = 5
-INSTANCES = [FarthestSelector(), KCentresSelector(), KMeansSelector(), KMeansSelector(clusters=3), CommitteeSelector(),
-             HybridSelector(), HybridSelector(alpha=0.0), HybridSelector(alpha=1.0)]  # fmt: skip
+INSTANCES = [
+    FarthestSelector(),
+    KCentresSelector(),
+    KMeansSelector(),
+    KMeansSelector(clusters=3),
+    CommitteeSelector(),
+    HybridSelector(),
+    HybridSelector(alpha=0.0),
+    HybridSelector(alpha=1.0),
+]
 ids = [repr(each) for each in INSTANCES]
 
 

@@ -48,7 +48,9 @@ def test_equals_the_definition(seed, budget):
 @pytest.mark.parametrize("theta", [1e-9, 0.02, 0.3])
 @pytest.mark.parametrize("largest", [1, 3, 256])
 def test_blocks_judge_as_one_by_one(largest, theta, monkeypatch):
-    """Verdicts, gains and the statistics to the last bit, however many are accepted and however large the blocks."""
+    """Verdicts, gains and the statistics to the last bit, however many are accepted and however
+    large the blocks.
+    """
     monkeypatch.setattr(logdet, "LARGEST_BLOCK", largest)
     monkeypatch.setattr(logdet, "SMALLEST_BLOCK", min(largest, logdet.SMALLEST_BLOCK))
     candidates, statistics, single = pool(1500, dim=12), empty(12), empty(12)
@@ -121,7 +123,9 @@ def test_an_accepted_candidate_is_in_the_statistics_when_it_is_told():
 
 @pytest.mark.parametrize("selector", [LogDetSelector(theta_min=1e-3), RandomSelector()])
 def test_reads_no_further_than_it_must(selector):
-    """An endless stream ends with the budget, after no more than a block beyond the last that was judged."""
+    """An endless stream ends with the budget, after no more than a block beyond the last that was
+    judged.
+    """
     read, candidates = [], pool(300)
 
     def endless():
@@ -153,7 +157,9 @@ def test_a_mode_without_statistics(selector):
 
 
 def peak(count):
-    """Most memory (bytes) that judging so many candidates took; most are alike, a few are accepted."""
+    """Most memory (bytes) that judging so many candidates took; most are alike, a few are
+    accepted.
+    """
     rng, statistics = np.random.default_rng(0), empty()
     usual = rng.normal(size=(64, 2, DIM))
     for stats in statistics.values():

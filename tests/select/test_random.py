@@ -1,4 +1,6 @@
-"""The baseline: as many as the budget has, whatever they gain, and the statistics of what was taken."""
+"""The baseline: as many as the budget has, whatever they gain, and the statistics of what was
+taken.
+"""
 
 import numpy as np
 import pytest

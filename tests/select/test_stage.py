@@ -277,7 +277,9 @@ def test_nothing_was_found(store, fingerprinted):
 
 
 def test_two_selections_at_once_leave_the_ledger_of_one(store, database):
-    """As when a worker that was taken for dead goes on beside its replacement: each of the two does the whole job."""
+    """As when a worker that was taken for dead goes on beside its replacement: each of the two
+    does the whole job.
+    """
     barrier = threading.Barrier(2)
     maker = select.SelectMaker(params=LogDetSelector(theta_min=0.05))
 

@@ -1,4 +1,6 @@
-"""SevenNet's program trains by the recipe: its loss is the same, term by term, from the same model."""
+"""SevenNet's program trains by the recipe: its loss is the same, term by term, from the same
+model.
+"""
 
 import json
 
@@ -130,7 +132,7 @@ def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path):
 
 @pytest.fixture
 def left(tmp_path):
-    """Epochs 1 and 2 known, 3 in the program's table with a whole checkpoint, 4 with half of one."""
+    """Epochs 1 and 2 known, 3 in the program's table with a whole checkpoint, 4 with a half."""
     base = small_sevennet(tmp_path / "base.pth").read_bytes()
     row = {"learning_rate": 0.1, "train_loss": 1.0, "energy_mae": 0.1, "forces_mae": 0.1}
     history = [{"epoch": epoch, "val_loss": 1.0 / epoch, **row} for epoch in (1, 2)]

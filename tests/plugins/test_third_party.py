@@ -51,7 +51,7 @@ def pool(path):
     """Write cells with energies, each more disordered than the one before."""
     cells = []
     for number in range(40):
-        atoms = rattled("Si", 1, stdev=0.005 * (number + 1), seed=number)
+        atoms = rattled("Si", 2, stdev=0.005 * (number + 1), seed=number)
         atoms.calc = SinglePointCalculator(atoms, energy=-10.0 + 0.1 * number)
         cells.append(atoms)
     write(path, cells)

@@ -125,7 +125,7 @@ def _expected(item: Any) -> str:
             (c for c in _subclasses(Params) if c.__name__ == item.get("ctx", {}).get("class_name")),
             None,
         )
-        key = next(iter(schema.model_fields)) if schema else "key"
+        key = next(iter(schema.model_fields), "key") if schema else "key"
         return f"expected a mapping such as {{{key}: …}}"
     return str(item["msg"]).removeprefix("Value error, ")
 

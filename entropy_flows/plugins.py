@@ -28,6 +28,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.params import Params
 from entropy_flows.spelling import did_you_mean, unknown
 
@@ -154,6 +155,9 @@ class ExtensionPoint:
         try:
             plugin = importlib.import_module(module_name)
         except Exception as err:  # a third party's module may raise anything
+            # a module that is not there is the name's fault, not the machine's
+            if is_machine_fault(err) and not isinstance(err, ImportError):
+                raise
             reason = f"{type(err).__name__}: {err}".splitlines()[0]
             raise ValueError(f"{subject} cannot be imported: {reason}") from err
         for attribute in attributes.split("."):

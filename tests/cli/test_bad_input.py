@@ -93,7 +93,7 @@ BAD = {
     "zero budget": (lambda c, _: c["stop"].update(label_budget=0), ["stop.label_budget", "0"]),
     "misspelt key of the queue": (
         lambda c, _: c.update(queue={"train": {"wall_time": "48:00:00"}}),
-        ["queue.train: unknown key 'wall_time' (did you mean 'walltime'?)"],
+        ["queue.train: unknown key 'wall_time'; did you mean 'walltime'?"],
     ),
     "key of no queue": (
         lambda c, _: c.update(queue={"label": {"zzz": 1}}),

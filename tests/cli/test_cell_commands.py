@@ -82,7 +82,7 @@ def test_sets_side_by_side(command, files, kind):
         (("cold.extxyz", "cold.extxyz"), "one is named twice"),
         (
             ("cold.extxyz", "hot.extxyz.gz", "--fingerprint", "soap"),
-            "unknown kind of fingerprint, expected one of: gom",
+            "unknown fingerprint 'soap', expected one of: gom",
         ),
         (
             ("cold.extxyz", "hot.extxyz.gz", "--fingerprint", "[1]"),

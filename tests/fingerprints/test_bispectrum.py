@@ -204,7 +204,7 @@ def test_the_kind_of_settings_chooses_the_fingerprint():
     )
     assert isinstance(make_fingerprint(other.fingerprint), Bispectrum)
     with pytest.raises(
-        ValidationError, match="unknown kind of fingerprint, expected one of: gom, bispectrum"
+        ValidationError, match="unknown fingerprint 'soap', expected one of: gom, bispectrum"
     ):
         DatasetParams.model_validate({"fingerprint": {"kind": "soap"}})
     with pytest.raises(ValidationError, match="did you mean 'twojmax'"):

@@ -84,9 +84,9 @@ def test_parameters_are_returned_as_they_are():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("frist", "unknown kind 'frist' (did you mean 'first'?), expected one of: first"),
+        ("frist", "unknown kind 'frist'; did you mean 'first'?; expected one of: first"),
         ("nowhere_at_all:Mine", "kind 'nowhere_at_all:Mine' cannot be imported: ModuleNotFound"),
-        (f"{__name__}:Frist", "has no 'Frist' (did you mean 'First'?)"),
+        (f"{__name__}:Frist", "has no 'Frist'; did you mean 'First'?"),
         (f"{__name__}:Drawer", f"is no kind: it does not inherit from {__name__}.Base"),
     ],
 )

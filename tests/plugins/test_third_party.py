@@ -113,9 +113,12 @@ def test_a_campaign_file_names_both(importable, tmp_path):
     ("section", "changes", "message"),
     [
         ("select", {"exponent": 0}, "select.exponent: Input should be greater than 0"),
-        ("select", {"exponnt": 1}, "select: unknown key 'exponnt' (did you mean 'exponent'?)"),
-        ("select", {"selector": "largest-sprd"}, "select.selector: unknown selector 'largest-sprd' "
-         "(did you mean 'largest-spread'?)"),
+        ("select", {"exponnt": 1}, "select: unknown key 'exponnt'; did you mean 'exponent'?"),
+        (
+            "select",
+            {"selector": "largest-sprd"},
+            "select.selector: unknown selector 'largest-sprd'; "
+         "did you mean 'largest-spread'?"),
         ("global_fingerprint", {"radii": []}, "global_fingerprint.radii: "),
     ],
 )  # fmt: skip

@@ -114,13 +114,13 @@ def test_atoms_that_moved_in_the_same_cells(small):
     assert not moved.positions.requires_grad
 
 
-def test_what_was_known_of_cells_goes_with_them(small):
+def test_static_inputs_go_with_their_cells(small):
     batch = Batch.of(SILICON)
     small(batch)
-    assert batch.cells in small._known
-    before = len(small._known)
+    assert batch.cells in small._static
+    before = len(small._static)
     del batch
-    assert len(small._known) < before
+    assert len(small._static) < before
 
 
 def test_cells_without_neighbours(small):
@@ -154,7 +154,7 @@ def test_wrong_input_is_named(small):
     [
         ("missing.nequip.zip", "m.nequip.pt2", "missing.nequip.zip does not exist"),
         (str(SI_SMALL), "m.pt2", "m.pt2 must end in .nequip.pt2"),
-        (__file__, "m.nequip.pt2", "must end in .nequip.zip"),
+        (__file__, "m.nequip.pt2", "expected a path ending in .nequip.zip"),
     ],
 )
 def test_what_cannot_be_compiled(package, output, message, tmp_path):

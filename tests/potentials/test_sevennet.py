@@ -119,7 +119,7 @@ def test_a_model_of_several_modalities(modal):
             "needs one of its modalities R2SCAN, PBE, which is not 'HSE'",
         ),
         ('SevenNet-0?{"modal": "PBE"}', "has no modalities, got modal 'PBE'"),
-        ("7net-l3i55", "SevenNet has no model '7net-l3i55' (did you mean '7net-l3i5'?)"),
+        ("7net-l3i55", "SevenNet has no model '7net-l3i55'; did you mean '7net-l3i5'?"),
     ],
 )
 def test_what_a_name_cannot_be_is_told_without_loading(model, expected):

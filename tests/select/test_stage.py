@@ -240,8 +240,8 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
         def __init__(self, models, device):
             assert [Path(model).read_bytes() for model in models] == [b"\1", b"\2", b"\3"]
 
-        def spread(self, cells, of):
-            asked.append((len(cells), of))
+        def spread(self, cells, quantity):
+            asked.append((len(cells), quantity))
             return np.array([atoms.positions[0, 0] for atoms in cells])
 
     monkeypatch.setattr(select, "Committee", Disagreeing)

@@ -122,7 +122,7 @@ def test_what_an_interrupted_write_leaves_is_deleted_by_the_next_append(
     ledger, database, monkeypatch
 ):
     monkeypatch.setattr(arrays, "INLINE_BYTES", 100)
-    monkeypatch.setattr(arrays, "CHUNKS_A_WRITE", 1)
+    monkeypatch.setattr(arrays, "CHUNKS_PER_WRITE", 1)
     monkeypatch.setattr(arrays, "CHUNK_BYTES", 64)
     ledger.append_accepted(1, "select", [entry("a")])
     assert len(files(database)) == 3  # a fingerprint, two covariances

@@ -20,6 +20,7 @@ from pymongo import MongoClient
 import entropy_flows
 from entropy_flows.cli import main
 from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.submit import submit
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, StoreError, connect, job_store
@@ -137,7 +138,7 @@ def test_the_right_credentials_do_everything(as_user, file):
         assert jobs.query_one({"uuid": "1"}, load=True)["output"]["trajectories"] == [1, 2]
     pad = launchpad()
     pad.reset("", require_password=False, max_reset_wo_password=0)
-    entropy_flows.launch.submit(store, campaign, file.parent)
+    submit(store, campaign, file.parent)
     fw, launch = pad.checkout_fw(FWorker(query={"spec.campaign": campaign.name}), "launcher")
     pad.complete_launch(launch, FWAction())
     assert pad.get_fw_by_id(fw.fw_id).state == "COMPLETED"

@@ -27,7 +27,7 @@ MAX_LONG_KERNELS = 3
 """Loops of compiled kernels, in which a call would cost more than its reader gains."""
 MAX_PACKED_SHARE = 0.02
 """Share of assignments that may be packed; jobflow, atomate2 and their kin have 0.1 to 2.1 %."""
-MIN_COMMENT_SHARE = 0.005
+MIN_COMMENT_SHARE = 0.004
 """Share of lines that are comments at least; 1.7 to 5.5 % in the same packages."""
 FRAGMENT_STARTS = frozenset(
     [

@@ -247,7 +247,7 @@ class Chaos:
         return "no database"
 
     def keep_going(self) -> None:
-        """What a user has in cron: qlaunch for each queue, and repair now and then."""
+        """What a user has in cron: qlaunch for each queue, and repair now and then; the operator."""
         for category in CATEGORIES:
             running = self.launchers.get(category)
             if running is None or running.poll() is not None:
@@ -257,6 +257,9 @@ class Chaos:
             self.repairing = None
         if self.repairing is None and time.monotonic() > self.next_repair:
             self.next_repair = time.monotonic() + 20
+            with suppress(subprocess.CalledProcessError):  # no controller for the moment
+                if self.cluster.resume_drained():
+                    print(f"{time.strftime('%H:%M:%S')} node resumed | {self.counts()}", flush=True)
             with (self.bench.folder / "logs" / "repair.log").open("ab") as log:
                 self.repairing = subprocess.Popen(
                     [

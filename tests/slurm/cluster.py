@@ -150,6 +150,25 @@ class SlurmCluster:
             )
         return found
 
+    def resume_drained(self) -> bool:
+        """Do an operator's work: put a drained node back to use, and let its held jobs go.
+
+        A controller that was killed may come back, find two jobs of one number on the node, drain
+        it, and hold the job.
+
+        Returns
+        -------
+        bool
+            Whether there was a drained node.
+        """
+        if "drain" not in self.run("sinfo", "--noheader", "--format=%T"):
+            return False
+        node = self.run("sinfo", "--noheader", "--format=%n").split()[0]
+        self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        for job in self.queued():
+            self.run("scontrol", "release", job)
+        return True
+
     def cancel(self, *jobs: str) -> None:
         """`scancel`: SIGTERM, and SIGKILL after the cluster's KillWait."""
         self.run("scancel", *jobs)

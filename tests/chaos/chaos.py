@@ -259,7 +259,8 @@ class Chaos:
             self.next_repair = time.monotonic() + 20
             with suppress(subprocess.CalledProcessError):  # no controller for the moment
                 if self.cluster.resume_drained():
-                    print(f"{time.strftime('%H:%M:%S')} node resumed | {self.counts()}", flush=True)
+                    now = time.strftime("%H:%M:%S")
+                    print(f"{now} node resumed | {self.counts()}", flush=True)
             with (self.bench.folder / "logs" / "repair.log").open("ab") as log:
                 self.repairing = subprocess.Popen(
                     [

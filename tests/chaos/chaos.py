@@ -247,7 +247,7 @@ class Chaos:
         return "no database"
 
     def keep_going(self) -> None:
-        """What a user has in cron: qlaunch for each queue, and repair now and then; the operator."""
+        """What a user has in cron, qlaunch for each queue and repair, and an operator."""
         for category in CATEGORIES:
             running = self.launchers.get(category)
             if running is None or running.poll() is not None:

@@ -260,7 +260,6 @@ class Chaos:
             with suppress(subprocess.CalledProcessError):  # no controller for the moment
                 if self.cluster.resume_drained():
                     now = time.strftime("%H:%M:%S")
-                    now = time.strftime("%H:%M:%S")
                     print(f"{now} node resumed | {self.counts()}", flush=True)
             with (self.bench.folder / "logs" / "repair.log").open("ab") as log:
                 self.repairing = subprocess.Popen(

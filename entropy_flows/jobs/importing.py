@@ -33,6 +33,7 @@ from entropy_flows.label.reasons import Reason, check_geometry
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.select import Candidate, LogDetSelector, Verdict
+from entropy_flows.select.selector import ANY_GAIN
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.entry import Entry
@@ -200,7 +201,7 @@ class Import:
         candidates = [
             Candidate(entry.key, entry.q, drawn_mode(entry.key, share)) for entry in by_key.values()
         ]
-        selector = LogDetSelector(theta_min=stages.select.theta_min)
+        selector = LogDetSelector(theta_min=stages.select.theta_min or ANY_GAIN)
         accepted = []
         for decision in selector(candidates, statistics):
             key = decision.candidate.key

@@ -17,6 +17,7 @@ from entropy_flows.jobs.select import LazyCandidates, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.schemas.stages import PLANNED_STAGES, top_up_stage
 from entropy_flows.select import GreedySelector
+from entropy_flows.select.selector import ANY_GAIN
 from entropy_flows.store import CampaignStore, Entry, Ledger
 
 
@@ -67,7 +68,7 @@ class TopUpMaker(StageMaker):
         counts = label_counts(store.labels_of(earlier, context.engine_hash), iteration, before)
         # what failed in an earlier round was replaced there
         missing = planned - counts.labelled
-        selector = GreedySelector(theta_min=theta_min or None)
+        selector = GreedySelector(theta_min=theta_min or ANY_GAIN)
         entries = self._replacements(context, ledger, explored, selector, missing)
         ledger.append_accepted(iteration, self.name, entries)
         summary = {"missing": missing, "replaced": len(entries)}

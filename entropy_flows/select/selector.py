@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from entropy_flows.select.ranking import Ranking
 
 
+ANY_GAIN = float(np.nextafter(0.0, 1.0))
+"""Smallest threshold: what gains nothing, as a copy does, is not above it."""
+
+
 @dataclass(frozen=True)
 class DataSet:
     """The data set that candidates are judged against."""

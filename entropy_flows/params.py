@@ -42,6 +42,9 @@ class Params(BaseModel):
         keys = [field.alias or name for name, field in cls.model_fields.items()]
         # without monty's class tags
         data = {key: value for key, value in data.items() if not str(key).startswith("@")}
+        if cls.model_config["extra"] == "allow":
+            # a plug-in's keys, which its own class checks once it may be imported
+            return data
         for key in data:
             if key in cls.renamed:
                 raise ValueError(f"'{key}' is called '{cls.renamed[key]}' now")

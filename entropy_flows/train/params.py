@@ -230,14 +230,6 @@ class OtherTrainParams(TrainParams):
     preset: str = ""  # type: ignore[assignment]  # the trainer's own presets are not known here
     """Recipe that gives the values not named: one of the trainer's own."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _suggest_known_keys(cls, data: Any) -> Any:
-        """Let all keys pass, but for the tags of a serialized object."""
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if not str(key).startswith("@")}
-
 
 def _by_trainer(section: Any) -> Any:
     """Read a mapping as the class of parameters that its key `trainer` stands for."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, ValidationError
 
 from entropy_flows.label.params import ENGINES, LabelParams
 from entropy_flows.params import one_line
@@ -21,14 +21,6 @@ class OtherParams(LabelParams):
     """
 
     model_config = ConfigDict(extra="allow")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _suggest_known_keys(cls, data: Any) -> Any:
-        """Let all keys pass, but for the tags of a serialized object."""
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if not str(key).startswith("@")}
 
     def make_maker(self) -> Maker:
         """Import the engine's class of parameters, and have it make its Maker.

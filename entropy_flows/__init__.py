@@ -15,8 +15,7 @@ A folder per stage holds the numerics; `jobs` and `flows` make atomate2-style Ma
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from entropy_flows.lazy import lazy_names
 
 _HOME = {
     "GOM": "fingerprints",
@@ -34,8 +33,4 @@ _HOME = {
 __all__ = list(_HOME)
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -23,6 +23,7 @@ SHARED = {
     "settings",
     "faults",
     "files",
+    "lazy",
     "digest",
     "yaml_text",
     "modules",

@@ -7,8 +7,7 @@ there is none. Names are looked up on first use: atomate2 takes seconds to impor
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from entropy_flows.lazy import lazy_names
 
 _HOME = {
     "PBEStaticSetGenerator": "dft",
@@ -35,12 +34,4 @@ _HOME = {
 }
 __all__ = list(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

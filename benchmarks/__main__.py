@@ -19,6 +19,7 @@ BENCHMARKS = {
     "gains": "information gains, against a determinant per candidate",
     "screen": "a million candidates through the filter",
     "dynamics": "the bias's share of an MD step, trajectories together, conservation",
+    "novelty": "a run that melts, watched by the observer, and what that costs",
     "memory": "peak memory of both",
     "selection_cost": "1,000 of 100,000 candidates by each selector: seconds and peak memory",
     "elements": "the global entropy with 1 to 6 elements: d, time, memory, stored bytes",

@@ -56,6 +56,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append to a file by one write, so that a process that is killed leaves no part of it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
 def read_json(path: Path, default: Any) -> Any:
     """Return the content of a JSON file, or a default if there is none."""
     try:

@@ -37,6 +37,7 @@ RESULT_MODULES = (
     "agnostic",
     "bench_selectors",
     "diversity",
+    "novelty",
     "physics",
     "database",
     "compile",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from entropy_flows.cli.cells import cells_of, set_names
 from entropy_flows.report.terminal import terminal_table
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from entropy_flows.conventions import Array
     from entropy_flows.evaluate.diversity import CellSet
     from entropy_flows.fingerprints import FingerprintBase
@@ -88,7 +90,7 @@ def command(
     console = Console()
     cells = {name: cells_of(path) for name, path in zip(set_names(sets), sets, strict=True)}
     cell_sets = comparable(cells, params)
-    function = fingerprint_for(fingerprint, cell_sets)
+    function = fingerprint_for(fingerprint, (atoms for one in cell_sets for atoms in one.cells))
     prints = {one.name: _fingerprints(function, one, console) for one in cell_sets}
     results = diversities(prints, params)
     for table in diversity_tables(cell_sets, results, params):
@@ -97,8 +99,8 @@ def command(
     console.print(f"page: {page}", soft_wrap=True)
 
 
-def fingerprint_for(text: str, sets: Sequence[CellSet]) -> FingerprintBase:
-    """Make the fingerprint of an option's text, for all elements of the sets.
+def fingerprint_for(text: str, cells: Iterable[Atoms]) -> FingerprintBase:
+    """Make the fingerprint of an option's text, for all elements of the cells.
 
     Raises
     ------
@@ -117,9 +119,7 @@ def fingerprint_for(text: str, sets: Sequence[CellSet]) -> FingerprintBase:
             f"--fingerprint {text}: expected a kind, or settings such as "
             "'{kind: gom, cutoff: 4.5}'"
         )
-    elements = {
-        symbol for one in sets for atoms in one.cells for symbol in atoms.get_chemical_symbols()
-    }
+    elements = {symbol for atoms in cells for symbol in atoms.get_chemical_symbols()}
     params = TypeAdapter(FingerprintParams).validate_python(
         {"elements": sorted(elements)} | settings
     )

@@ -22,6 +22,17 @@ since U T has the columns q_i − μ'. All of this is done with the components S
 populated; the others add (d − |S|) log λ to H and nothing to ΔH (`support`). A candidate's new
 components join S before it is judged.
 
+The leverage of a vector is its distance from the data in the data's own metric,
+
+    h = (q − μ)ᵀ Σ⁻¹ (q − μ) = N |Fᵀ (q − μ)|²                                                   (5)
+
+with F at the shift Nλ. For a cell of the data, judged by the others alone, N' = N − m and
+μ' = μ − (m/N') (ν − μ). Its scatter goes out by the columns U of (2), the other way round:
+
+    h' = N' (|z|² + bᵀ (1 − W Wᵀ)⁻¹ b),    z = Fᵀ (q − μ'),    W = Uᵀ F,    b = W z              (6)
+
+with F at the shift N'λ, by Woodbury's identity: exact, and no decomposition of its own.
+
 =======  ===========================================================================================
 symbol   meaning
 =======  ===========================================================================================
@@ -155,6 +166,42 @@ class SufficientStatistics(Moments):
         rows = self._vectors(q) - self._mean
         A = self._at(0)
         return self._per_atom(2 * A.unwhiten(A.whitener(len(rows))(rows)), len(q))
+
+    def leverages(self, q: Array) -> Array:
+        """Return h of each vector (m,) of a cell with fingerprints q (n_atoms, d), equation (5)."""
+        if self.n == 0:
+            raise ValueError("no data, no distance from it: add a cell before asking for leverages")
+        rows = self._vectors(q) - self._mean
+        Z = self._at(0).whitener(len(rows))(rows)
+        return self.n * np.einsum("id,id->i", Z, Z)
+
+    def leverages_by_others(self, q: Array) -> Array:
+        """Return h' of each vector (m,) of a cell of the data set, against all its other cells.
+
+        Parameters
+        ----------
+        q
+            Fingerprints (n_atoms, d) of a cell that was added. That it was cannot be checked.
+
+        Raises
+        ------
+        ValueError
+            If there is no other cell.
+        """
+        vectors = self._vectors(q)
+        m = len(vectors)
+        others = self.n - m
+        if others < 1:
+            raise ValueError(f"{self.n} vectors less those of a cell with {m} leave no other cell")
+        mean = vectors.mean(axis=0)
+        mean_of_others = self._mean - m / others * (mean - self._mean)
+        columns = vectors - mean + np.sqrt(others / self.n) * (mean - mean_of_others)
+        whiten = self._at(-m).whitener(m)
+        Z = whiten(vectors - mean_of_others)
+        W = whiten(columns)
+        b = W @ Z.T
+        beyond = np.einsum("ij,ij->j", b, np.linalg.solve(np.eye(m) - W @ W.T, b))
+        return others * (np.einsum("id,id->i", Z, Z) + beyond)
 
     def add(self, q: Array) -> None:
         """Add one cell, given its fingerprints (n_atoms, d), in place."""

@@ -78,6 +78,19 @@ def test_the_choice_among_frames(tmp_path, monkeypatch, capsys):
     assert len(read("to_label.extxyz", ":")) == 20
 
 
+def test_the_watched_run(tmp_path, monkeypatch, capsys):
+    cells = []
+    for seed in range(8):
+        cell = bulk("Cu", cubic=True) * 2
+        cell.rattle(0.05, seed=seed)
+        cells.append(cell)
+    write(tmp_path / "train.extxyz", cells)
+    monkeypatch.chdir(tmp_path)
+    (program,) = [block for block in blocks("novelty.md") if block.title]
+    exec(program.text.replace("run(200)", "run(20)"), {})
+    assert re.match(r"ended at step 20 worst grade \d", capsys.readouterr().out)
+
+
 def test_single_steps_in_python(capsys):
     program = next(b.text for b in blocks("howto/python.md") if "local_entropy" in b.text)
     exec(program, {})

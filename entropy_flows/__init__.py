@@ -15,22 +15,36 @@ A folder per stage holds the numerics; `jobs` and `flows` make atomate2-style Ma
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from entropy_flows.lazy import lazy_names
 
-_HOME = {
-    "GOM": "fingerprints",
-    "local_entropy": "entropy",
-    "SufficientStatistics": "entropy",
-    "ExploreSurface": "entropy",
-    "RefineSurface": "entropy",
-    "LogDetSelector": "select",
-    "ActiveLearningMaker": "flows",
-    "IterationMaker": "flows",
-    "Campaign": "schemas",
-    "load_campaign": "schemas",
-    "CampaignStore": "store",
-}
-__all__ = list(_HOME)
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from entropy_flows.entropy import (
+        ExploreSurface,
+        RefineSurface,
+        SufficientStatistics,
+        local_entropy,
+    )
+    from entropy_flows.fingerprints import GOM
+    from entropy_flows.flows import ActiveLearningMaker, IterationMaker
+    from entropy_flows.schemas import Campaign, load_campaign
+    from entropy_flows.select import LogDetSelector
+    from entropy_flows.store import CampaignStore
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME)
+__all__ = [
+    "GOM",
+    "ActiveLearningMaker",
+    "Campaign",
+    "CampaignStore",
+    "ExploreSurface",
+    "IterationMaker",
+    "LogDetSelector",
+    "RefineSurface",
+    "SufficientStatistics",
+    "load_campaign",
+    "local_entropy",
+]
+__version__ = "0.1.0"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from ase import Atoms
 from ase.data import covalent_radii
-from pymatgen.core import Structure
-from torch import Tensor
 
-from entropy_flows.batch import Batch
 from entropy_flows.digest import bytes_sha256
 from entropy_flows.moments import collinear, moments_of, set_moments
-from entropy_flows.neighbors import neighbors
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+    from torch import Tensor
+
+    from entropy_flows.batch import Batch
 
 
 def shortest_distance(atoms: Atoms) -> tuple[float, float]:
@@ -21,12 +24,18 @@ def shortest_distance(atoms: Atoms) -> tuple[float, float]:
     Periodic images of an atom itself count. (inf, inf) if no pair is closer than the largest sum of
     radii plus 2 Å.
     """
+    from entropy_flows.batch import Batch
+
     distances, ratios = shortest_distances(Batch.of([atoms]))
     return float(distances[0]), float(ratios[0])
 
 
 def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return `shortest_distance` of each cell (B,), on the batch's device."""
+    import torch
+
+    from entropy_flows.neighbors import neighbors
+
     radii = torch.from_numpy(covalent_radii[batch.cells.numbers]).to(batch.positions.device)
     pairs = neighbors(batch, 2 * float(radii.max()) + 2.0)
     d = pairs.vectors.norm(dim=1)
@@ -57,6 +66,8 @@ def to_structure(atoms: Atoms) -> Structure:
     ValueError
         If the moments are not collinear.
     """
+    from pymatgen.core import Structure
+
     symbols = atoms.get_chemical_symbols()
     structure = Structure(np.array(atoms.cell), symbols, atoms.positions, coords_are_cartesian=True)
     if atoms.has("initial_magmoms"):

@@ -52,6 +52,9 @@ class ExtensionPoint:
         Name → import path of this package's own plug-ins. The first is the default.
     key
         Key of a settings mapping that names the plug-in, such as "selector".
+    params
+        Name → import path of the class of parameters, for those of `builtin` that take more to
+        import than their parameters do.
     """
 
     noun: str
@@ -59,6 +62,7 @@ class ExtensionPoint:
     base: type
     builtin: Mapping[str, str] = field(hash=False)
     key: str = "name"
+    params: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def default(self) -> str:
@@ -130,6 +134,9 @@ class ExtensionPoint:
 
     def params_class(self, name: str) -> type[Params]:
         """Return the class of a plug-in's parameters: its attribute `takes`, or itself."""
+        if name in self.params:
+            _, subject = self._registered(name)
+            return self._import(self.params[name], subject)
         plugin = self.resolve(name)
         return getattr(plugin, "takes", plugin)
 

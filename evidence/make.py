@@ -21,8 +21,8 @@ from paper import PAPER
 from shared import FOLDER, SYSTEMS, TITLES, add_workers, campaign_file, command_line
 from unseen import unseen_table
 
-from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import ERROR_COLUMNS
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.jobs.curve import Pools
 from entropy_flows.launch.session import open_session
 from entropy_flows.potentials import load_calculator

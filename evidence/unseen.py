@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ase import Atoms
 
-from entropy_flows.evaluate import Errors, errors
 from entropy_flows.evaluate.curve import ERROR_COLUMNS, Mean
+from entropy_flows.evaluate.errors import Errors, errors
 from entropy_flows.jobs.curve import CHOSEN
 from entropy_flows.potentials import load_calculator
 from entropy_flows.report.curve import ratio_text

@@ -24,6 +24,7 @@ SHARED = {
     "faults",
     "files",
     "lazy",
+    "progress",
     "digest",
     "yaml_text",
     "modules",

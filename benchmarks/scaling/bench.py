@@ -27,8 +27,8 @@ from entropy_flows.geometry import to_atoms, to_structure
 from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import LocalWorkers
-from entropy_flows.launch.submit import locate_model
 from entropy_flows.launch.task import add_once, to_workflow
+from entropy_flows.potentials import locate_model
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, connect

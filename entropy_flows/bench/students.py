@@ -14,8 +14,8 @@ from entropy_flows.bench.network import Networks
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.conventions import Array
-from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Calibration, Committee
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.potentials import load_calculator, with_family_of
 from entropy_flows.select.committee import Quantity
 from entropy_flows.train import fine_tune

@@ -106,7 +106,7 @@ def _materials_table(system: str, folder: Path) -> Path:
 def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
     """Return the options of file and command line, with the path of the base model."""
     from entropy_flows.bench import load_bench
-    from entropy_flows.launch.submit import locate_model
+    from entropy_flows.potentials import locate_model
     from entropy_flows.select import SELECTORS
 
     if changes.get("selectors") == ["all"]:

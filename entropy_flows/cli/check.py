@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from entropy_flows.cli.options import CampaignFile, FolderOption
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 
 
 def command(
@@ -36,6 +36,12 @@ def command(
             "--load", help="Import label engines and trainers of your own, which runs their code."
         ),
     ] = False,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--time", help="Load the model, time its steps on the seed cells, estimate the hours."
+        ),
+    ] = False,
     folder: FolderOption = None,
 ) -> None:
     """Validate a campaign file and print what would run and how large it is. Nothing is run.
@@ -49,7 +55,11 @@ def command(
     check = CampaignCheck.read(file, load)
     check.show_campaign()
     check.show_size()
+    if measure:
+        check.show_time()
     check.show_engine(inputs, database, folder)
     if launchers is not None:
         check.show_launchers(launchers)
     check.console.print("[green]ok[/green]")
+    if not measure:
+        print(f"how long it takes: entropy-flows check {as_typed(file, folder)} --time")

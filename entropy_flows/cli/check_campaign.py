@@ -11,26 +11,24 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from entropy_flows.cli.check_cost import dataset_cost
 from entropy_flows.cli.check_models import teacher_warnings
-from entropy_flows.cli.check_seeds import vacuum_warnings
+from entropy_flows.cli.check_seeds import closest_pair, vacuum_warnings
 from entropy_flows.cli.preflight import campaign_models, preflight, warn
 from entropy_flows.explore import condition_grid
-from entropy_flows.geometry import shortest_distance, to_atoms
-from entropy_flows.jobs.engine import same_engine
-from entropy_flows.label import Engine, engine_of, make_static_maker
-from entropy_flows.launch.session import open_session
-from entropy_flows.launch.submit import locate_model
+from entropy_flows.geometry import to_atoms
 from entropy_flows.moments import summary
-from entropy_flows.potentials import match_model
+from entropy_flows.potentials import locate_model, match_model
 from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.named_code import NamedCode, named_code
-from entropy_flows.store import CampaignStore
 
 if TYPE_CHECKING:
     from jobflow import Maker
     from pymatgen.core import Structure
+
+    from entropy_flows.cli.check_cost import StepTimes
+    from entropy_flows.label import Engine
+    from entropy_flows.store import CampaignStore
 
 SIZE_HEADER = [
     "iteration",
@@ -73,7 +71,7 @@ class CampaignCheck:
     def read(cls, file: Path, load: bool) -> CampaignCheck:
         """Read and check a campaign file; with `load`, its user's modules may be imported."""
         console = Console()
-        campaign, seeds = preflight(file, load=load, console=console)
+        campaign, seeds = preflight(file, load=load, computes=False, console=console)
         codes = () if load else named_code(campaign, file.parent)
         untrusted = tuple(code for code in codes if not code.trusted)
         return cls(file, campaign, seeds, untrusted, console)
@@ -108,15 +106,39 @@ class CampaignCheck:
             warn(self.console, warning)
 
     def show_size(self) -> None:
-        """Print what each iteration explores, and what the data set's fingerprints cost."""
-        phases = list(self.seeds)
-        self.console.print(terminal_table(size_rows(self.campaign, phases)))
-        cells = [to_atoms(cell) for cell in self.seeds.values()]
-        candidates = max_candidates(self.campaign, phases)
-        self._print(dataset_cost(self.campaign.dataset, cells, candidates))
+        """Print what each iteration explores."""
+        self.console.print(terminal_table(size_rows(self.campaign, list(self.seeds))))
         budget = self.campaign.stop.label_budget
         if budget:
             self.console.print(f"label budget: {budget}")
+
+    def show_time(self) -> None:
+        """Time the model and the fingerprints on the seeds, and print how long iterations take."""
+        from entropy_flows.cli.check_cost import dataset_cost, hours_rows, measure_steps
+        from entropy_flows.launch.local import default_workers
+        from entropy_flows.potentials import load_batch_model
+        from entropy_flows.settings import settings
+
+        base = self.file.parent
+        cells = {name: to_atoms(cell) for name, cell in self.seeds.items()}
+        models = campaign_models(self.campaign)
+        device = settings().device
+        engine = self.campaign.label.make_engine() if self.may_load_engine else None
+        with self.console.status("timing the model on the seed cells"):
+            times = measure_steps(
+                self.campaign,
+                cells,
+                lambda role: load_batch_model(locate_model(models[role], base), device),
+                engine,
+            )
+            candidates = max_candidates(self.campaign, cells)
+            dataset = dataset_cost(self.campaign.dataset, list(cells.values()), candidates)
+        workers = default_workers()
+        rows = hours_rows(self.campaign, list(cells), times, workers)
+        self.console.print(terminal_table(rows, "time with the workers of this machine"))
+        for line in assumptions(times, workers, device):
+            self._print(line)
+        self._print(dataset)
 
     def show_engine(self, inputs: Path | None, database: bool, folder: Path | None) -> None:
         """Print the label engine, its inputs, and the campaign of this name in the database.
@@ -140,20 +162,21 @@ class CampaignCheck:
                 option = "--inputs" if inputs else "--database"
                 raise ValueError(f"{option} needs the label engine: add --load")
             return
-        maker = make_static_maker(self.campaign.label)
-        engine = engine_of(maker)
+        engine = self.campaign.label.make_engine()
         self.console.print(f"labels by: {engine.name}")
         base = self.file.parent
         models = {
             role: locate_model(model, base)
             for role, model in campaign_models(self.campaign).items()
         }
-        for warning in teacher_warnings(models, maker):
+        for warning in teacher_warnings(models, engine):
             warn(self.console, warning)
         self._show_inputs(engine, inputs)
         if database:
+            from entropy_flows.launch.session import open_session
+
             with open_session(self.file, folder, create=False) as session:
-                self._print(database_line(session.store, self.campaign, maker))
+                self._print(database_line(session.store, self.campaign, engine.maker))
 
     def _show_inputs(self, engine: Engine, folder: Path | None) -> None:
         """Print, and write, the engine's inputs of the first seed cell, and what it lacks here.
@@ -206,6 +229,31 @@ class CampaignCheck:
         self.console.print(line, soft_wrap=True, highlight=False)
 
 
+def assumptions(times: StepTimes, workers: int, device: str) -> list[str]:
+    """Say what was measured, and what is assumed for the time of the iterations.
+
+    Parameters
+    ----------
+    times
+        Measured times.
+    workers, device
+        Number of workers, and the device of their models.
+    """
+    steps = ", ".join(
+        f"{name} {1e3 * times.biased[name]:.3g} ms biased and {1e3 * times.plain[name]:.3g} plain"
+        for name in times.biased
+    )
+    label = "labels are not timed: the engine works through files"
+    if times.label is not None:
+        label = f"{times.label:.2g} s a label"
+    return [
+        f"measured on {device}, for one step of one run: {steps}; {label}",
+        f"assumed: {workers} workers, each as fast as this process is now; all runs reach their "
+        "end; refinement takes its most candidates and steps, training all its epochs, at three "
+        "evaluations a cell and epoch. Waiting in a queue is not counted",
+    ]
+
+
 def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
     """Describe the campaign of this name in the database.
 
@@ -214,6 +262,8 @@ def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str
     StoreError
         If this file or its engine's settings do not fit it.
     """
+    from entropy_flows.jobs.engine import same_engine
+
     if not store.exists():
         return f"database: reachable, no campaign {campaign.name!r} yet"
     state = store.compare(campaign)["state"]
@@ -232,7 +282,7 @@ def phase_rows(seeds: Mapping[str, Structure]) -> list[list[str]]:
         header.append("moments μB")
     rows = [header]
     for name, cell in seeds.items():
-        distance, _ = shortest_distance(to_atoms(cell))
+        distance, _ = closest_pair(to_atoms(cell))
         row = [name, cell.composition.reduced_formula, str(len(cell))]
         row += [f"{cell.volume / len(cell):.2f}", f"{distance:.2f}"]
         if has_moments:

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entropy_flows.digest import file_sha256
-from entropy_flows.label import engine_of
 from entropy_flows.potentials import match_model, split_model, with_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobflow import Maker
+    from entropy_flows.label import Engine
 
 
-def teacher_warnings(models: Mapping[str, str], maker: Maker) -> list[str]:
+def teacher_warnings(models: Mapping[str, str], engine: Engine) -> list[str]:
     """Warn of a model that is the label engine.
 
     The labels are its own then, so a training can only make it worse.
@@ -24,15 +23,15 @@ def teacher_warnings(models: Mapping[str, str], maker: Maker) -> list[str]:
     ----------
     models
         Role (base_model, student) → name, or path of its file.
-    maker
-        The label engine's static Maker.
+    engine
+        The label engine.
 
     Returns
     -------
     list of str
         A line for each such model.
     """
-    engines = {identity(name) for name in engine_of(maker).models()}
+    engines = {identity(name) for name in engine.models()}
     warnings = []
     for role, name in models.items():
         if identity(name) in engines:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Structure
 
-from entropy_flows.explore import Seed
-from entropy_flows.geometry import shortest_distance, to_atoms
+from entropy_flows.geometry import to_atoms
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.schemas import Campaign
 from entropy_flows.vacuum import vacuum_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from entropy_flows.explore import Seed
 
 MIN_DISTANCE = 0.6
 """Shortest distance in a seed, as a fraction of the sum of covalent radii."""
@@ -50,13 +55,32 @@ def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, 
             raise ValueError(f"phase {name!r} has {names}, not in elements: {elements}")
         if not np.isfinite(cell.cart_coords).all() or not cell.volume > 0:
             raise ValueError(f"phase {name!r}: positions or cell are not finite numbers")
-        distance, ratio = shortest_distance(to_atoms(cell))
+        distance, ratio = closest_pair(to_atoms(cell))
         if ratio < MIN_DISTANCE:
             raise ValueError(
                 f"phase {name!r}: atoms overlap, the shortest distance is {distance:.2f} Å "
                 f"({ratio:.2f} of the sum of covalent radii, at least {MIN_DISTANCE} is expected)"
             )
     return seeds
+
+
+def closest_pair(atoms: Atoms) -> tuple[float, float]:
+    """Return what `geometry.shortest_distance` does, without torch, which takes seconds to import.
+
+    Returns
+    -------
+    tuple of float
+        Shortest distance in Å, and the smallest one in units of the sum of covalent radii.
+    """
+    from ase.data import covalent_radii
+    from ase.neighborlist import neighbor_list
+
+    radii = covalent_radii[atoms.numbers]
+    first, second, distances = neighbor_list("ijd", atoms, 2 * float(radii.max()) + 2.0)
+    if not len(distances):
+        return np.inf, np.inf
+    ratios = distances / (radii[first] + radii[second])
+    return float(distances.min()), float(ratios.min())
 
 
 def vacuum_warnings(campaign: Campaign, seeds: Mapping[str, Structure]) -> list[str]:

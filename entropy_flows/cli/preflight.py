@@ -9,15 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from entropy_flows.cli.check_seeds import check_seeds
-from entropy_flows.fingerprints import make_fingerprint
+from entropy_flows.fingerprints import FINGERPRINTS, make_fingerprint
 from entropy_flows.geometry import to_atoms
-from entropy_flows.label import engine_of, make_static_maker
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.seeds import seed_warnings
-from entropy_flows.launch.submit import locate_model
 from entropy_flows.modules import use_folder
 from entropy_flows.plugins import is_import_path
-from entropy_flows.potentials import check_elements, check_name
+from entropy_flows.potentials import check_elements, check_name, locate_model
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code, refuse_unseen_plugins
 from entropy_flows.train import recipe_for, trainer_for
@@ -27,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def preflight(
-    file: Path, load: bool = True, runs_here: bool = False, console: Console | None = None
+    file: Path,
+    load: bool = True,
+    runs_here: bool = False,
+    computes: bool = True,
+    console: Console | None = None,
 ) -> tuple[Campaign, dict[str, Structure]]:
     """Check everything that must hold before a campaign starts, and warn of its seeds.
 
@@ -39,6 +41,9 @@ def preflight(
         True to import the user's own modules that it names; else what needs them is not checked.
     runs_here
         True if this machine's own workers will run it, so that the label engine must be on it.
+    computes
+        True to compute a fingerprint, which shows that all it needs is installed. False leaves out
+        the default one, whose packages this one cannot do without and takes seconds to import.
     console
         Where warnings are printed; None is the terminal.
 
@@ -79,16 +84,16 @@ def preflight(
     load_engine = not untrusted & {"label.engine", "label.maker", "label.model"}
     seeds = check_seeds(campaign, base, load_engine)
     cells = {name: seed.cell for name, seed in seeds.items()}
-    # a fingerprint shows that all it is computed with is installed
-    first_cell = next(iter(cells.values()))
-    make_fingerprint(campaign.dataset.fingerprint)(to_atoms(first_cell))
-    maker = make_static_maker(campaign.label) if load_engine else None
-    if maker is not None:
-        engine = engine_of(maker)
+    fingerprint = campaign.dataset.fingerprint
+    if computes or FINGERPRINTS.name_of(fingerprint) != FINGERPRINTS.default:
+        first_cell = next(iter(cells.values()))
+        make_fingerprint(fingerprint)(to_atoms(first_cell))
+    engine = campaign.label.make_engine() if load_engine else None
+    if engine is not None:
         engine.check({f"phase {name}": cell for name, cell in cells.items()})
         if runs_here:
             engine.check_here()
-    for warning in seed_warnings(seeds, maker):
+    for warning in seed_warnings(seeds, engine):
         warn(console or Console(), warning)
     return campaign, cells
 

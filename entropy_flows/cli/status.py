@@ -8,18 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.evaluate import advise
-from entropy_flows.evaluate.succession import decision_lines
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line, release_lines
-from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.session import open_stored
-from entropy_flows.report.iterations import (
-    ENDED_RUN_HEADER,
-    ended_run_rows,
-    iteration_table_rows,
-    selection_ends,
-)
-from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
 from entropy_flows.report.terminal import terminal_table
 
 
@@ -28,6 +18,10 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
     Example: entropy-flows status silicon/campaign.yaml
     """
+    from entropy_flows.evaluate import advise
+    from entropy_flows.launch.manager import workflow_manager
+    from entropy_flows.report.iterations import ENDED_RUN_HEADER, ended_run_rows
+    from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
     from entropy_flows.schemas import AgnosticParams
 
     console = Console()
@@ -85,6 +79,9 @@ def show_iterations(
 
     A failed job is named also where its iteration went on without it.
     """
+    from entropy_flows.evaluate.succession import decision_lines
+    from entropy_flows.report.iterations import iteration_table_rows, selection_ends
+
     console.print(terminal_table(iteration_table_rows(iterations), "iterations", right_from=1))
     for failure in failures:
         job = f"iteration {failure['iteration']}, {failure['title']}"

@@ -1,6 +1,15 @@
 """Errors of models against labels, diversity of data sets, and whether more labels are worth it."""
 
-from entropy_flows.evaluate.advice import Advice, advise
-from entropy_flows.evaluate.errors import Errors, Parity, errors, parity
+from __future__ import annotations
 
-__all__ = ["Advice", "Errors", "Parity", "advise", "errors", "parity"]
+from typing import TYPE_CHECKING
+
+from entropy_flows.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from entropy_flows.evaluate.advice import Advice, advise
+    from entropy_flows.evaluate.errors import Errors, Parity, parity
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
+
+__all__ = ["Advice", "Errors", "Parity", "advise", "parity"]

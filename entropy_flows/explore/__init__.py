@@ -3,42 +3,46 @@
 Source: Wang 2026, sections 2.3.1 and 2.4.1.
 """
 
-from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
-from entropy_flows.explore.ascent import AscentParams
-from entropy_flows.explore.cells import (
-    Reference,
-    ShapeParams,
-    Window,
-    for_element,
-    random_cell,
-    reference_state,
-    windows,
-)
-from entropy_flows.explore.conditions import (
-    Condition,
-    ExploreParams,
-    Run,
-    condition_grid,
-    draw_runs,
-)
-from entropy_flows.explore.dynamics import Ensemble, explore
-from entropy_flows.explore.independent import IndependentParams, equilibrium, relaxed
-from entropy_flows.explore.phases import (
-    EquationOfState,
-    Phase,
-    compressed,
-    equation_of_state,
-    prescale,
-)
-from entropy_flows.explore.revem import (
-    AcceptedCell,
-    RevEM,
-    RevEMParams,
-    StrengthParams,
-    random_cells,
-)
-from entropy_flows.explore.seeds import Seed, build_seed, seed_cell
-from entropy_flows.explore.trajectory import Trajectory
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entropy_flows.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from entropy_flows.explore.anchors import AnchorParams, keep_near_equilibrium
+    from entropy_flows.explore.cells import (
+        Reference,
+        ShapeParams,
+        Window,
+        for_element,
+        random_cell,
+        reference_state,
+        windows,
+    )
+    from entropy_flows.explore.compression import (
+        EquationOfState,
+        compressed,
+        equation_of_state,
+        prescale,
+    )
+    from entropy_flows.explore.conditions import (
+        Condition,
+        ExploreParams,
+        Run,
+        condition_grid,
+        draw_runs,
+    )
+    from entropy_flows.explore.dynamics import Ensemble, explore
+    from entropy_flows.explore.independent import equilibrium, relaxed
+    from entropy_flows.explore.independent_params import IndependentParams
+    from entropy_flows.explore.phases import Phase
+    from entropy_flows.explore.revem import AcceptedCell, RevEM, random_cells
+    from entropy_flows.explore.revem_params import AscentParams, RevEMParams, StrengthParams
+    from entropy_flows.explore.seeds import Seed, build_seed, seed_cell
+    from entropy_flows.explore.trajectory import Trajectory
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "AcceptedCell",

@@ -6,12 +6,16 @@ the budget spent on them restored carbon's forces and stresses in Wang 2026, sec
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from pydantic import Field
 
 from entropy_flows.explore.conditions import Pressure, Temperature
-from entropy_flows.explore.dynamics import Trajectory
 from entropy_flows.params import Params
+
+if TYPE_CHECKING:
+    from entropy_flows.explore.trajectory import Trajectory
 
 
 class AnchorParams(Params):

@@ -27,31 +27,19 @@ import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import FIRE
-from pydantic import Field
 from torch import Tensor
 
 from entropy_flows.batch import Batch
 from entropy_flows.entropy import GlobalBias, Mode, SufficientStatistics
 from entropy_flows.explore.core import core_repulsion
+from entropy_flows.explore.revem_params import AscentParams
 from entropy_flows.fingerprints import Fingerprint
-from entropy_flows.params import Params
 
 FIRST_STEP = 0.5
 """FIRE's first time step.
 
 Forces of (1) are of the order of 1/Å; FIRE's own 0.1 is meant for the forces of bonds.
 """
-
-
-class AscentParams(Params):
-    """Set how long and how fast cells move."""
-
-    max_steps: int = Field(60, ge=1)
-    """Most steps of a cell."""
-    max_step: float = Field(0.2, gt=0, le=1)
-    """Longest step (Å, over all atoms)."""
-    slope: float = Field(0.05, gt=0)
-    """A cell stays where no atom's gradient is longer than this (1/Å)."""
 
 
 HeightFunction = Callable[[Batch], tuple[Tensor, Tensor]]

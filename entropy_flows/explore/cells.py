@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
 from ase.data import atomic_numbers, reference_states
 from ase.geometry import cellpar_to_cell
 from pydantic import Field, model_validator
@@ -138,6 +137,8 @@ def reference_state(symbol: str) -> Reference:
     ValueError
         If the table has no crystal for it.
     """
+    from ase.build import bulk
+
     try:
         state = reference_states[atomic_numbers[symbol]] or {}
         if state.get("symmetry") == "orthorhombic":

@@ -14,72 +14,17 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import FIRE
-from pydantic import Field
 
 from entropy_flows.equilibrium import relax_cell
-from entropy_flows.explore.conditions import Condition, ExploreParams, Pressure, Run, Temperature
+from entropy_flows.explore.conditions import Condition, Run
+from entropy_flows.explore.independent_params import IndependentParams
 from entropy_flows.explore.trajectory import Record, Trajectory
 from entropy_flows.geometry import shortest_distance
-from entropy_flows.params import Params
 
 EQUILIBRIUM = 0.0
 """Temperature (K) that the relaxed cells are listed under."""
 RELAXED_VOLUME = (0.2, 3.0)
 """Volume after a relaxation, in that of the seed, beyond which it has run away."""
-
-
-class IndependentParams(Params):
-    """Set what the independent test is made of; the defaults are those of Wang 2026."""
-
-    phases: tuple[str, ...] | None = None
-    """Names of the phases; None takes all of the campaign's."""
-    pressures: tuple[Pressure, ...] | None = None
-    """Pressures (GPa) imposed in the relaxation; None takes the exploration's."""
-    temperatures: tuple[Temperature, ...] = Field((1000.0, 3000.0), min_length=1)
-    """Temperatures (K) of the dynamics."""
-    fmax: float = Field(0.02, gt=0)
-    """Largest force (eV/Å) and stress times volume (eV) of a relaxed cell."""
-    relax_steps: int = Field(500, ge=1)
-    """Steps after which a relaxation is given up, and its cell left out."""
-    steps: int = Field(2000, ge=1)
-    """Steps of a run."""
-    late: int = Field(400, ge=1)
-    """Last steps, from which the snapshots are taken."""
-    snapshots: int = Field(5, ge=1)
-    """Snapshots of a run."""
-    timestep: float = Field(1.0, gt=0, le=10)
-    """Time step (fs)."""
-    friction: float = Field(0.01, gt=0)
-    """Langevin friction (1/fs)."""
-    batch_size: int = Field(8, ge=1)
-    """Runs per job."""
-
-    def explore_params(self, explore: ExploreParams) -> ExploreParams:
-        """Return the dynamics as exploration takes them.
-
-        Limits and phases are the campaign's where there are none here.
-        """
-        return explore.model_copy(
-            update={
-                "phases": self.phases or explore.phases,
-                "temperatures": self.temperatures,
-                "pressures": self.pressures or explore.pressures,
-                "entropy_weights": (0.0,),
-                "warm_up": 0,
-                "ramp": 0,
-                "steps": self.steps,
-                "snapshot_every": max(1, self.late // self.snapshots),
-                "timestep": self.timestep,
-                "friction": self.friction,
-                "batch_size": self.batch_size,
-                "walltime": None,
-            }
-        )
-
-    def late_snapshots(self, trajectory: Trajectory) -> Trajectory:
-        """Return the last `snapshots` of a run; none of one that did not reach its end."""
-        ended = trajectory.reason is None
-        return trajectory.at(slice(-self.snapshots, None) if ended else slice(0, 0))
 
 
 def relaxed(atoms: Atoms, pressure: float, model: Calculator, params: IndependentParams) -> Atoms:

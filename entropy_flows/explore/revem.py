@@ -23,70 +23,24 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from pydantic import Field
 
 from entropy_flows.batch import Batch
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import SufficientStatistics
-from entropy_flows.explore.ascent import AscentParams, Objective, ascend, repulsion
-from entropy_flows.explore.cells import ShapeParams, Window, random_cell
+from entropy_flows.explore.ascent import Objective, ascend, repulsion
+from entropy_flows.explore.cells import Window, random_cell
 from entropy_flows.explore.core import core_repulsion
+from entropy_flows.explore.revem_params import RevEMParams, TrialOutcome
 from entropy_flows.fingerprints import Fingerprint
-from entropy_flows.params import Params
 
-TrialOutcome = Literal["accepted", "close", "entropy"]
 MAX_RATIO = 2.0
 """Factor by which K changes at most in a batch, all of whose candidates were moved with one K."""
 DRAWS_PER_CELL = 100
 """Random cells drawn for each that is asked for, before the search is given up."""
-
-
-class StrengthParams(Params):
-    """Set how K follows the outcomes of the trials."""
-
-    start: float = Field(0.3, gt=0)
-    """K at the beginning."""
-    patience: int = Field(3, ge=1)
-    """Candidates in a row that fail to raise the entropy, after which K rises once."""
-    rise: float = Field(1.2, ge=1, le=10)
-    """Factor by which K rises."""
-    fall: float = Field(0.8, gt=0, le=1)
-    """Factor by which K falls after each rejection for R_min."""
-    lowest: float = Field(1e-2, gt=0)
-    """K does not fall below this."""
-    highest: float = Field(1e3, gt=0)
-    """K does not rise above this."""
-
-    def after(self, k: float, failures: int, outcome: TrialOutcome) -> tuple[float, int]:
-        """Return K and the failures in a row after a trial.
-
-        A cell with a close contact neither counts as a failure nor ends the row.
-        """
-        if outcome == "accepted":
-            return k, 0
-        if outcome == "close":
-            return max(k * self.fall, self.lowest), failures
-        if failures + 1 < self.patience:
-            return k, failures + 1
-        return min(k * self.rise, self.highest), 0
-
-
-class RevEMParams(Params):
-    """Set the search in one window and one mode."""
-
-    iterations: int = Field(25_000, ge=1)
-    """Candidates, beside the random cells at the beginning."""
-    bootstrap: int = Field(10, ge=2)
-    """Random cells at the beginning; they, too, have no pair closer than R_min."""
-    lockstep: int = Field(16, ge=1)
-    """Candidates moved at once; 1 is the paper's loop."""
-    shape: ShapeParams = ShapeParams()
-    strength: StrengthParams = StrengthParams()
-    ascent: AscentParams = AscentParams()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import ase.io
 from ase import Atoms
 from monty.io import zopen
 from pymatgen.core import Structure
@@ -93,7 +92,9 @@ def _text(path: Path) -> str:
 
 def _extended_xyz(text: str) -> Atoms:
     """Return the one frame of an extended XYZ file, with its moments if it has any."""
-    frames: Any = ase.io.read(io.StringIO(text), index=":", format="extxyz")
+    from ase.io import read
+
+    frames: Any = read(io.StringIO(text), index=":", format="extxyz")
     if len(frames) != 1:
         raise ValueError(f"it has {len(frames)} cells; expected one")
     atoms: Atoms = frames[0]

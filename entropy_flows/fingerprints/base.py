@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.data import atomic_numbers
-from torch import Tensor
 
-from entropy_flows.batch import Batch
 from entropy_flows.conventions import Array
 from entropy_flows.digest import digest
 from entropy_flows.params import Params
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from entropy_flows.batch import Batch
 
 Pullback = Callable[[Array], tuple[Array, Array]]
 """w (n_atoms, dim) → gradient (n_atoms, 3) and strain gradient (3, 3) of the φ with ∂φ/∂q = w."""
@@ -177,6 +179,8 @@ class FingerprintBase(ABC):
 
         It takes w = ∂φ/∂q to the gradient (n_atoms, 3) and ∂φ/∂ε (3, 3).
         """
+        import torch
+
         spectra = self.spectra([atoms])
 
         def pullback(w: Array) -> tuple[Array, Array]:

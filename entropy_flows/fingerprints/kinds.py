@@ -18,6 +18,10 @@ FINGERPRINTS = ExtensionPoint(
         "bispectrum": "entropy_flows.fingerprints.bispectrum:Bispectrum",
     },
     key="kind",
+    params={
+        "gom": "entropy_flows.fingerprints.gom_params:GOMParams",
+        "bispectrum": "entropy_flows.fingerprints.bispectrum_params:BispectrumParams",
+    },
 )
 """Where packages add fingerprints; each is a subclass of `FingerprintBase`."""
 
@@ -25,6 +29,20 @@ FingerprintParams = Annotated[
     SerializeAsAny[FingerprintSettings], BeforeValidator(FINGERPRINTS.validate)
 ]
 """Parameters of any fingerprint; `kind` says which, and may be left out for GOM."""
+
+
+def check_fingerprint(params: FingerprintSettings) -> None:
+    """Refuse parameters that do not hold together; this package's own import no numerics for it.
+
+    Raises
+    ------
+    ValueError
+        As of `make_fingerprint`.
+    """
+    if FINGERPRINTS.name_of(params) in FINGERPRINTS.params:
+        type(params)(**dict(params))
+    else:
+        make_fingerprint(params)
 
 
 def make_fingerprint(params: FingerprintSettings) -> FingerprintBase:

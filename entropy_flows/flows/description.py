@@ -11,8 +11,8 @@ from pymatgen.core import Structure
 
 from entropy_flows.explore import Phase
 from entropy_flows.explore.phases import Lengths
-from entropy_flows.jobs.register import locate_model
-from entropy_flows.label import LabelParams
+from entropy_flows.label.engines.maker import CustomParams
+from entropy_flows.potentials import locate_model
 from entropy_flows.schemas import Campaign
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def describe_campaign(
         phases=tuple(_phase(phase, cell) for phase, cell in seeds.items()),
         global_fingerprint=fingerprint,
         regularization=maker.dataset.regularization,
-        label=LabelParams(
-            engine="custom",
+        label=CustomParams(
             maker=maker.engine.as_dict(),
             batch_size=maker.plan.batch_size,
             top_up=maker.iterations[0].top_ups,

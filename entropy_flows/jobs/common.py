@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from jobflow import CURRENT_JOB, Job, JobStore, Maker, job
 from pydantic import BaseModel
 
+from entropy_flows import progress
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.entry import NAMESPACE
@@ -138,6 +140,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     uuid = current_uuid()
     label = key.label(stage)
     started = time.perf_counter()
+    progress.begin(key.iteration, label)
     try:
         result = work()
     except LostInputError:
@@ -145,6 +148,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     except Exception as err:
         if is_machine_fault(err):
             raise
+        traceback.print_exc()
         store.add_failure(key.iteration, stage, label, uuid, f"{type(err).__name__}: {err}")
         return _no_output()
     store.delete_failures([uuid])
@@ -193,6 +197,8 @@ def campaign_job(
 
         @functools.wraps(method)
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            key = JobKey.from_arguments(signature.bind(self, *args, **kwargs).arguments)
+            progress.begin(key.iteration, name or self.name)
             with _running_in_its_store():
                 return method(self, *args, **kwargs)
 

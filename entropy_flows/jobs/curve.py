@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 
 from entropy_flows.digest import digest
-from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.curve import draw, draw_mixed
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext

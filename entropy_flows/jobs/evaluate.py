@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Committee
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.evaluate.succession import compare
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.jobs.context import IterationContext

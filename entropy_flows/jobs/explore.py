@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from ase import Atoms
 from pymatgen.core import Structure
 
+from entropy_flows import progress
 from entropy_flows.entropy import Bias, GlobalBias, LocalBias
 from entropy_flows.explore import (
+    Ensemble,
     ExploreParams,
     Run,
     Trajectory,
@@ -149,9 +151,15 @@ def explore_batch(
     folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
     path = folder / "explore.checkpoint"
     checkpoint = ExploreCheckpoint(path, usable, starts, params, context.model)
+
+    def on_step(ensemble: Ensemble) -> None:
+        done = ensemble.step + params.warm_up + params.ramp
+        progress.report(done, params.all_steps, "steps", f"{len(ensemble.alive)} runs")
+        checkpoint.step(ensemble)
+
     with defer_sigterm():
         trajectories = explore(
-            usable, starts, model, bias, params, on_step=checkpoint.step, resume=checkpoint.load()
+            usable, starts, model, bias, params, on_step=on_step, resume=checkpoint.load()
         )
     chosen = [keep(trajectory) for trajectory in trajectories]
     by_run = {trajectory.run.index: trajectory for trajectory in chosen}

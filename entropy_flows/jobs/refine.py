@@ -10,6 +10,7 @@ from typing import Any
 
 from ase.calculators.calculator import Calculator
 
+from entropy_flows import progress
 from entropy_flows.entropy import Mode, SufficientStatistics
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_atoms, to_structure
@@ -78,9 +79,11 @@ class RefineMaker(StageMaker):
         calculator = load_calculator(store.fetch_model(context.model), device=settings().device)
         search = _Refinement(self, calculator, ledger.fingerprint, statistics, theta_min)
         started = time.perf_counter()
-        for candidate in candidates:
+        for number, candidate in enumerate(candidates):
             if len(search.entries) >= remaining:
                 break
+            taken_in = f"{len(search.entries)} taken in"
+            progress.report(number, len(candidates), "candidates", taken_in)
             search.refine(candidate)
         seconds = time.perf_counter() - started
         ledger.append_accepted(context.iteration, self.name, search.entries)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from entropy_flows.jobs.common import StageMaker, campaign_job
-from entropy_flows.potentials import file_suffix, split_model, with_arguments
 from entropy_flows.schemas import Campaign, RegisterDoc
 from entropy_flows.store import CampaignStore
 
@@ -49,24 +47,3 @@ class RegisterMaker(StageMaker):
             parent = store.save_model(-1, settings.student, role="student")
         store.set_state("running")
         return RegisterDoc(iteration=iteration, model=model, parent=parent)
-
-
-def locate_model(model: str, base: Path) -> str:
-    """Return a model's name, or its path if it is a file.
-
-    The path is relative to `base`, or to the models shipped with the package. Keyword arguments
-    stay behind the name.
-
-    Raises
-    ------
-    ValueError
-        If it looks like a file and there is none.
-    """
-    name, arguments = split_model(model)
-    if not file_suffix(model):
-        return model
-    shipped = Path(__file__).parents[1] / "models" / name.removeprefix("shipped:")
-    path = shipped if name.startswith("shipped:") else base / name
-    if not path.is_file():
-        raise ValueError(f"model file {path} does not exist")
-    return with_arguments(path.resolve(), arguments)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ase import Atoms
 
+from entropy_flows import progress
 from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
@@ -114,6 +115,8 @@ class SelectMaker(StageMaker):
         selection = _Selection()
         for decision in decisions:
             selection.add(decision, pool[order[decision.index]], context.model)
+            accepted = f"{len(selection.entries)} accepted"
+            progress.report(selection.verdicts.total(), len(pool), "candidates", accepted)
         ledger.append_accepted(context.iteration, self.name, selection.entries)
         result = SelectDoc(
             iteration=context.iteration,

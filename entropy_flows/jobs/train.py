@@ -18,6 +18,7 @@ from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, TrainResult, assign_splits, energy_per_atom, fine_tune
 from entropy_flows.train.dataset import count_reasons
+from entropy_flows.train.folder import finished_epochs
 
 SPLITS = ("train", "val", "test")
 
@@ -91,15 +92,16 @@ class TrainMaker(StageMaker):
     ) -> TrainResult:
         """Train, and record the epochs in the iteration's document."""
         iteration = context.iteration
+        folder = checkpoint_folder(context.campaign, iteration, current_uuid()) / "training"
         progress = {"cells": len(cells["train"]), "max_epochs": self.params.max_epochs}
-        store.record(iteration, train={**progress, "epoch": 0})
+        store.record(iteration, train={**progress, "epoch": finished_epochs(folder)})
         result = fine_tune(
             cells["train"],
             cells["val"],
             cells["test"],
             store.fetch_model(parent),
             self.params,
-            checkpoint_folder(context.campaign, iteration, current_uuid()) / "training",
+            folder,
             on_progress=lambda epoch: store.record(
                 iteration, **{"train.epoch": epoch.epoch, "train.val_loss": epoch.val_loss}
             ),

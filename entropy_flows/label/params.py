@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from entropy_flows.label.outliers import OutlierParams
+from entropy_flows.label.outlier_params import OutlierParams
 from entropy_flows.params import Params
 from entropy_flows.plugins import ExtensionPoint, is_import_path
 
 if TYPE_CHECKING:
     from jobflow import Maker
+
+    from entropy_flows.label.engines import Engine
 
 
 class LabelParams(Params):
@@ -74,6 +76,18 @@ class LabelParams(Params):
         ValueError
             If there is no such Maker or model.
         """
+
+    def make_engine(self) -> Engine:
+        """Return the engine, without its Maker where all that is asked of it is known without.
+
+        Raises
+        ------
+        EngineError, ValueError
+            As of `make_maker`.
+        """
+        from entropy_flows.label.engines import engine_of
+
+        return engine_of(self.make_maker())
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entropy_flows import progress
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.engines import Engine, engine_of
 from entropy_flows.label.process_state import torch_dtype_kept, working_in
@@ -125,8 +126,10 @@ def label_batch(
     `on_document` is called with a structure's index and the task document of each of its runs.
     """
     single = len(structures) == 1
-    return [
-        label_one(
+    labels = []
+    for index, structure in enumerate(structures):
+        progress.report(index, len(structures), "labels")
+        label = label_one(
             maker,
             structure,
             None if single else f"label_{index:04d}",
@@ -134,8 +137,8 @@ def label_batch(
             scf_retries,
             partial(on_document, index),
         )
-        for index, structure in enumerate(structures)
-    ]
+        labels.append(label)
+    return labels
 
 
 def _retry_scf(

@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from types import TracebackType
 
 from fireworks import LaunchPad
 from pymongo.errors import PyMongoError
 
+from entropy_flows.launch.job_log import WRITE_SECONDS, JobLog
 from entropy_flows.launch.launchpad import FireworkLaunch
 from entropy_flows.settings import settings
 
 
 class Heartbeat:
-    """Ping a launch from a thread while the block runs.
+    """Ping a launch from a thread while the block runs, and write the job's progress.
 
     Parameters
     ----------
@@ -27,11 +29,14 @@ class Heartbeat:
         The launchpad.
     launch
         The job's launch that this process works on.
+    log
+        The job's log, which knows its progress.
     """
 
-    def __init__(self, pad: LaunchPad, launch: FireworkLaunch):
+    def __init__(self, pad: LaunchPad, launch: FireworkLaunch, log: JobLog):
         self.pad = pad
         self.launch = launch
+        self.log = log
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -44,14 +49,23 @@ class Heartbeat:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(settings().heartbeat):
+        heartbeat = settings().heartbeat
+        next_ping = time.monotonic() + heartbeat
+        while not self._stop.wait(min(WRITE_SECONDS, heartbeat)):
             try:
-                if not self.launch.fence.holds(self.pad.db):
-                    self.abandon()
-                self.pad.ping_launch(self.launch.number)
+                self.log.write()
+                if time.monotonic() >= next_ping:
+                    next_ping = time.monotonic() + heartbeat
+                    self._ping()
             except (PyMongoError, ValueError):
                 # FireWorks raises ValueError for a launch that is not there
                 continue
+
+    def _ping(self) -> None:
+        """Give a sign of life, unless the job is another launch's by now."""
+        if not self.launch.fence.holds(self.pad.db):
+            self.abandon()
+        self.pad.ping_launch(self.launch.number)
 
     def abandon(self) -> None:
         """End this process: another one does what it still does."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from entropy_flows.label import engine_of, make_static_maker
 from entropy_flows.launch.launcher_readers import (
     LauncherReport,
     read_job_store,
@@ -81,7 +80,7 @@ def check_launchers(folder: Path, campaign: Campaign, load_engine: bool = True) 
     label_category = stage_categories[Stage.LABEL]
     label_adapter = adapters[label_category]
     if load_engine and label_adapter is not None:
-        engine = engine_of(make_static_maker(campaign.label))
+        engine = campaign.label.make_engine()
         keys = {**label_adapter, **campaign.queue.get(Stage.LABEL, {})}
         report.warnings += engine.queue_warnings(folder / queue_file(label_category), keys)
     queue_types = {str(adapter.q_type) for adapter in adapters.values() if adapter is not None}

@@ -58,7 +58,7 @@ class LocalWorkers:
         self.criteria = LivenessCriteria(expiry=default_expiry())
         if alone:
             self.criteria = replace(self.criteria, patience=LOCAL_PATIENCE)
-        count = count or settings().workers or len(os.sched_getaffinity(0))
+        count = count or default_workers()
         names = [worker_name(campaign, process_name(), number) for number in range(count)]
         self.processes: dict[str, subprocess.Popen | None] = dict.fromkeys(names)
 
@@ -125,6 +125,11 @@ class LocalWorkers:
                 start_new_session=True,
                 preexec_fn=dies_with_parent(),
             )
+
+
+def default_workers() -> int:
+    """Return the number of local workers: the settings', or one per core."""
+    return settings().workers or len(os.sched_getaffinity(0))
 
 
 def worker_name(campaign: str, process: str, number: int) -> str:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from entropy_flows.explore import Seed, build_seed
-from entropy_flows.label import Engine, engine_of, make_static_maker
 from entropy_flows.moments import moments_of, summary
 
 if TYPE_CHECKING:
-    from jobflow import Maker
     from pymatgen.core import Structure
 
+    from entropy_flows.label import Engine
     from entropy_flows.schemas import Campaign
 
 INCAR_TOLERANCE = 1e-6
@@ -50,26 +49,25 @@ def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -
     table = None
     # A force field and GPAW have no moments, and may not be installed here.
     if load_engine and campaign.label.engine not in ("forcefield", "gpaw-pbe"):
-        table = engine_of(make_static_maker(campaign.label)).moment_table()
+        table = campaign.label.make_engine().moment_table()
     return {phase.name: build_seed(phase, folder, table) for phase in campaign.phases}
 
 
-def seed_warnings(seeds: Mapping[str, Seed], maker: Maker | None) -> list[str]:
+def seed_warnings(seeds: Mapping[str, Seed], engine: Engine | None) -> list[str]:
     """Return what users should know of the seeds' files and moments, one sentence each.
 
     Parameters
     ----------
     seeds
         Phase → seed.
-    maker
-        The label engine's Maker; None says what the files say alone.
+    engine
+        The label engine; None says what the files say alone.
 
     Raises
     ------
     ValueError
         If the engine writes other moments into INCAR than a seed has.
     """
-    engine = None if maker is None else engine_of(maker)
     warnings = []
     for phase, seed in seeds.items():
         notes = list(seed.notes)

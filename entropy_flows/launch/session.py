@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entropy_flows.settings import settings
-
 if TYPE_CHECKING:
     from entropy_flows.schemas import AnyCampaign, Campaign
     from entropy_flows.store import CampaignStore, StoreError
@@ -77,6 +75,7 @@ def campaign_folder(campaign: AnyCampaign, file: Path, folder: Path | None) -> P
 
 def need_shared_database(what: str, otherwise: str = "") -> None:
     """Raise a StoreError if the only database is one that ends with the command."""
+    from entropy_flows.settings import settings
     from entropy_flows.store import StoreError
 
     if settings().uri is None:
@@ -124,6 +123,7 @@ def open_session(file: Path, folder: Path | None, create: bool = True) -> Iterat
     from entropy_flows.modules import use_folder
     from entropy_flows.schemas import load_settings
     from entropy_flows.schemas.named_code import modules_folder
+    from entropy_flows.settings import settings
     from entropy_flows.store import CampaignStore, connect
 
     campaign = load_settings(file)
@@ -200,6 +200,8 @@ def _answering(uri_file: Path) -> str | None:
 @contextmanager
 def _configured(uri: str, home: Path) -> Iterator[None]:
     """Set this process's and its children's settings, and put them back."""
+    from entropy_flows.settings import settings
+
     values = {"ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(home / "cache")}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

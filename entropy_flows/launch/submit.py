@@ -14,11 +14,10 @@ from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.flows.queues import Queues
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
-from entropy_flows.jobs.register import locate_model
 from entropy_flows.launch.job_states import ENDED_STATES
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.seeds import campaign_seeds
-from entropy_flows.potentials import check_elements
+from entropy_flows.potentials import check_elements, locate_model
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.store import CampaignStore

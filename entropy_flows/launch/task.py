@@ -32,8 +32,10 @@ from pymongo.errors import ConnectionFailure
 from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.launch.fanout import is_complete, pause, resume_gathering, without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
+from entropy_flows.launch.job_log import JobLog
 from entropy_flows.launch.launchpad import FireworkLaunch, launchpad
 from entropy_flows.modules import use_folder
+from entropy_flows.progress import heard_by
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store
 from entropy_flows.store.fence import LaunchLostError, check_launch, running
@@ -66,12 +68,15 @@ class StageTask(JobFiretask):
         from jobflow import SETTINGS
 
         launch = launch_of(self.launchpad, self.fw_id)
+        log = JobLog(self.launchpad, launch, f"job {self.fw_id}")
         with handle_sigterm():
             try:
-                with Heartbeat(self.launchpad, launch), running(launch):
+                with Heartbeat(self.launchpad, launch, log), running(launch), heard_by(log):
                     retry_on_disconnect(lambda: _refuse_old_package(fw_spec["campaign"]))
                     SETTINGS.JOB_STORE = job_store()
-                    return retry_on_disconnect(lambda: self._run(fw_spec))
+                    action = retry_on_disconnect(lambda: self._run(fw_spec))
+                    log.end()
+                    return action
             except LaunchLostError as lost:
                 abandon(lost)
                 raise  # where the process was not ended: in a test

@@ -22,23 +22,33 @@ are described in docs/extending.md.
 Importing this package imports no machine-learning package; loading a model does.
 """
 
-from entropy_flows.potentials.base import BatchModel, Environment, Evaluation, ModelFamily
-from entropy_flows.potentials.families import (
-    FAMILIES,
-    file_suffix,
-    find_model,
-    match_model,
-    with_family_of,
-)
-from entropy_flows.potentials.loading import (
-    check_name,
-    compile_model,
-    load_batch_model,
-    load_calculator,
-)
-from entropy_flows.potentials.metadata import check_elements, model_elements
-from entropy_flows.potentials.names import ModelName, existing_file, split_model, with_arguments
-from entropy_flows.potentials.onebyone import BatchOfOne, OneByOne
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entropy_flows.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from entropy_flows.potentials.base import BatchModel, Environment, Evaluation, ModelFamily
+    from entropy_flows.potentials.families import (
+        FAMILIES,
+        file_suffix,
+        find_model,
+        match_model,
+        with_family_of,
+    )
+    from entropy_flows.potentials.loading import (
+        check_name,
+        compile_model,
+        load_batch_model,
+        load_calculator,
+    )
+    from entropy_flows.potentials.locate import locate_model
+    from entropy_flows.potentials.metadata import check_elements, model_elements
+    from entropy_flows.potentials.names import ModelName, existing_file, split_model, with_arguments
+    from entropy_flows.potentials.onebyone import BatchOfOne, OneByOne
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "FAMILIES",
@@ -57,6 +67,7 @@ __all__ = [
     "find_model",
     "load_batch_model",
     "load_calculator",
+    "locate_model",
     "match_model",
     "model_elements",
     "split_model",

@@ -11,43 +11,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import LBFGS
-from pydantic import Field
 
 from entropy_flows.entropy import RefineSurface, SufficientStatistics
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import shortest_distance
-from entropy_flows.params import Params
-
-
-class RefineParams(Params):
-    """Weight of the entropy, and length of a refinement."""
-
-    renamed: ClassVar[dict[str, str]] = {"min_distance": "min_distance_fraction"}
-    enabled: bool = True
-    """False discards near-threshold candidates."""
-    k: float = Field(10.0, gt=0)
-    """Weight k_refine of log det Σ (eV)."""
-    max_steps: int = Field(20, ge=1)
-    """L-BFGS steps per candidate."""
-    max_step: float = Field(0.1, gt=0, le=1)
-    """Longest move of an atom in one step (Å)."""
-    fmax: float = Field(0.02, gt=0)
-    """Stop when no force on the surface exceeds this (eV/Å)."""
-    gradient: Literal["exact", "paper"] = "exact"
-    """The surface's own gradient, or the paper's Eqs. 8 and 9, which leave out the candidate's
-    effect on μ and N.
-    """
-    min_distance_fraction: float = Field(0.55, gt=0, lt=1)
-    """Shortest distance allowed, as a fraction of the sum of covalent radii."""
-    max_candidates: int = Field(100, ge=0)
-    """Most near-threshold candidates to refine in one iteration."""
+from entropy_flows.refine.params import RefineParams
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class CurveResults:
         dict
             "before" or method → group → errors, one for each seed.
         """
-        from entropy_flows.evaluate import errors
+        from entropy_flows.evaluate.errors import errors
         from entropy_flows.potentials import load_calculator
 
         models = [("before", self.starting_model())]

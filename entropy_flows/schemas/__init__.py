@@ -1,23 +1,37 @@
 """Pydantic documents: the campaign file, and one document a stage."""
 
-from entropy_flows.schemas.agnostic import AdmitDoc, AgnosticParams, AscendDoc, WindowsParams
-from entropy_flows.schemas.campaign import Campaign, IterationSettings, StopParams, load_campaign
-from entropy_flows.schemas.curve import CurveParams, PointDoc
-from entropy_flows.schemas.documents import (
-    ContinuesDoc,
-    EvaluateDoc,
-    ExploreDoc,
-    LabelDoc,
-    MemberDoc,
-    PhysicsDoc,
-    RefineDoc,
-    RegisterDoc,
-    RunDoc,
-    SelectDoc,
-    StateDoc,
-    TrainDoc,
-)
-from entropy_flows.schemas.files import AnyCampaign, load_agnostic, load_settings, schema_of
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entropy_flows.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from entropy_flows.schemas.agnostic import AdmitDoc, AgnosticParams, AscendDoc, WindowsParams
+    from entropy_flows.schemas.campaign import (
+        Campaign,
+        IterationSettings,
+        StopParams,
+        load_campaign,
+    )
+    from entropy_flows.schemas.curve import CurveParams, PointDoc
+    from entropy_flows.schemas.documents import (
+        ContinuesDoc,
+        EvaluateDoc,
+        ExploreDoc,
+        LabelDoc,
+        MemberDoc,
+        PhysicsDoc,
+        RefineDoc,
+        RegisterDoc,
+        RunDoc,
+        SelectDoc,
+        StateDoc,
+        TrainDoc,
+    )
+    from entropy_flows.schemas.files import AnyCampaign, load_agnostic, load_settings, schema_of
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "AdmitDoc",

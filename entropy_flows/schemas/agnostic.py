@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from entropy_flows.entropy import MODES, DatasetParams, Mode
 from entropy_flows.explore import Reference, RevEMParams, Window, reference_state, windows
 from entropy_flows.explore.cells import CLOSE_PACKED
-from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
+from entropy_flows.fingerprints import FingerprintParams, GOMParams, check_fingerprint
 from entropy_flows.label import LabelParams
 from entropy_flows.params import Params
 from entropy_flows.schemas.campaign import Category
@@ -107,7 +107,7 @@ class AgnosticParams(RevEMParams):
         if len(set(self.modes)) < len(self.modes):
             raise ValueError(f"modes {', '.join(self.modes)}: one is named twice")
         _ = self.reference
-        make_fingerprint(self.dataset.fingerprint)
+        check_fingerprint(self.dataset.fingerprint)
         return self
 
     @property

@@ -14,7 +14,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.explore import AnchorParams, ExploreParams, IndependentParams, Phase
 from entropy_flows.explore.conditions import grid_phases
-from entropy_flows.fingerprints import FingerprintParams, GOMParams, make_fingerprint
+from entropy_flows.fingerprints import FingerprintParams, GOMParams, check_fingerprint
 from entropy_flows.label import LabelParams
 from entropy_flows.modules import lies_beside, use_folder
 from entropy_flows.params import Params, one_line
@@ -163,7 +163,9 @@ class Campaign(IterationSettings):
     def _fingerprint_fits(self) -> None:
         """Refuse a global fingerprint that cannot be of these elements."""
         try:
-            make_fingerprint(self.global_fingerprint.model_copy(update={"elements": self.elements}))
+            check_fingerprint(
+                self.global_fingerprint.model_copy(update={"elements": self.elements})
+            )
         except ValueError as err:
             raise ValueError(f"global_fingerprint: {one_line(err)}") from None
 

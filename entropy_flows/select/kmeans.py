@@ -16,7 +16,6 @@ from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
-from scipy.cluster.vq import kmeans2
 
 from entropy_flows.conventions import Array
 from entropy_flows.select.base import Pool
@@ -68,6 +67,8 @@ class ClusterTurns(Ranking):
 
 def partition(points: Array, clusters: int) -> list[Indices]:
     """Return the indices of each cluster's points, large clusters first."""
+    from scipy.cluster.vq import kmeans2
+
     if len(points) <= clusters:
         return [np.array([index]) for index in range(len(points))]
     # Where fewer points differ than there are clusters, scipy warns of empty ones, which are left

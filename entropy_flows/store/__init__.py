@@ -17,19 +17,9 @@ if TYPE_CHECKING:
     from entropy_flows.store.entry import Entry, structure_id
     from entropy_flows.store.ledger import Ledger
     from entropy_flows.store.outputs import stored_output
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
-_MODULES = {
-    "CampaignStore": "campaign",
-    "Entry": "entry",
-    "Ledger": "ledger",
-    "PhysicsChecks": "checks",
-    "StoreError": "connection",
-    "UnreachableError": "connection",
-    "connect": "connection",
-    "job_store": "connection",
-    "stored_output": "outputs",
-    "structure_id": "entry",
-}
 __all__ = [
     "CampaignStore",
     "Entry",
@@ -42,5 +32,3 @@ __all__ = [
     "stored_output",
     "structure_id",
 ]
-
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
-
-from pymatgen.core import Structure
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.conventions import Array
 from entropy_flows.digest import bytes_sha256
 from entropy_flows.schemas.stages import LEDGER_STAGES
 from entropy_flows.store.arrays import pack
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 NAMESPACE = uuid.UUID("6f0e51c3-6f5c-4a39-9a0a-1b9a4c7b7a11")
 """Namespace of the identifiers that follow from names."""

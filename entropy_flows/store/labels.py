@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from pymatgen.core import Structure
 from pymongo import ASCENDING
 
 from entropy_flows.conventions import to_voigt
@@ -19,6 +17,9 @@ from entropy_flows.label import Label
 from entropy_flows.store.collections import CampaignCollections
 from entropy_flows.store.fence import merge, nested
 from entropy_flows.store.seals import insert_each_once, setting
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 SPLITS = (None, "train", "val", "test")
 """The splits, by how far from training they are; None is that of a cell without one."""
@@ -199,6 +200,8 @@ def _label_document(
     entry: dict[str, Any], engine_hash: str, label: dict[str, Any]
 ) -> dict[str, Any]:
     """Build a label's document from its entry and the label itself."""
+    from pymatgen.core import Structure
+
     shared = ("campaign", "key", "position", "iteration", "stage", "elements")
     origin = entry["origin"]
     return {
@@ -217,6 +220,9 @@ def labelled_atoms(entry: dict[str, Any], label: dict[str, Any]) -> Atoms:
 
     `get_initial_magnetic_moments` are the cell's, `get_magnetic_moments` the label's.
     """
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from pymatgen.core import Structure
+
     atoms = to_atoms(Structure.from_dict(entry["structure"]))
     results: dict[str, Any] = {"energy": label["free_energy"], "forces": np.array(label["forces"])}
     if label.get("stress") is not None:

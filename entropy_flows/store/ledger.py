@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.entropy import Mode
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.connection import StoreError, refuse_too_large, refused
 from entropy_flows.store.entry import Entry, stage_rank
@@ -25,6 +25,9 @@ from entropy_flows.store.fence import Fence, merge
 from entropy_flows.store.lease import LeaseLostError, lease
 from entropy_flows.store.ledger_arrays import LedgerArrays
 from entropy_flows.store.seals import link, sealed
+
+if TYPE_CHECKING:
+    from entropy_flows.entropy import SufficientStatistics
 
 MAX_ATTEMPTS = 5
 """Times that a stage is appended anew because this process was stopped for longer than its

@@ -10,18 +10,21 @@ replaced is told from this one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING
 from pymongo.database import Database
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import MODES, DatasetParams, Mode, SufficientStatistics
+from entropy_flows.entropy import MODES, DatasetParams, Mode
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.store.arrays import Arrays, pack, unpack
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import Fence, merge
 from entropy_flows.store.seals import sealed
+
+if TYPE_CHECKING:
+    from entropy_flows.entropy import SufficientStatistics
 
 QUERY_BATCH = 64
 """Fingerprints that one query reads or writes."""
@@ -141,6 +144,8 @@ class LedgerArrays:
 
     def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
         """Return the last covariance's position at or before a position, and its statistics."""
+        from entropy_flows.entropy import SufficientStatistics
+
         key = {**self.statistics_key(), "mode": mode}
         rows = self.covariances.find({**key, "position": {"$lte": end}}, {"position": 1, "_id": 0})
         position = max((row["position"] for row in rows), default=0)

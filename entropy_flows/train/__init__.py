@@ -1,11 +1,20 @@
 """Fine-tuning: the data set's files, the recipe, and a trainer for each family of models."""
 
-from entropy_flows.train.base import Progress, Trainer, TrainResult
-from entropy_flows.train.dataset import assign_splits, energy_per_atom, stratified_split
-from entropy_flows.train.params import AnyTrainParams, TrainParams
-from entropy_flows.train.process import TrainingError
-from entropy_flows.train.run import fine_tune
-from entropy_flows.train.trainers import TRAINERS, recipe_for, trainer_for
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entropy_flows.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from entropy_flows.train.base import Progress, Trainer, TrainResult
+    from entropy_flows.train.dataset import assign_splits, energy_per_atom, stratified_split
+    from entropy_flows.train.params import AnyTrainParams, TrainParams
+    from entropy_flows.train.process import TrainingError
+    from entropy_flows.train.run import fine_tune
+    from entropy_flows.train.trainers import TRAINERS, recipe_for, trainer_for
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "TRAINERS",

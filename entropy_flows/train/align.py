@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from scipy.optimize import least_squares
 
 from entropy_flows.files import read_json, write_json
 from entropy_flows.potentials import load_calculator
@@ -48,6 +47,8 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
     dict
         Element → δ.
     """
+    from scipy.optimize import least_squares
+
     elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
     shares = np.array(
         [[atoms.get_chemical_symbols().count(e) / len(atoms) for e in elements] for atoms in frames]

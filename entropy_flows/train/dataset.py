@@ -9,11 +9,6 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
-
-from entropy_flows.batch import Batch
-from entropy_flows.neighbors import neighbors
 
 Split = Literal["train", "val", "test"]
 Key = TypeVar("Key", bound=Hashable)
@@ -88,6 +83,9 @@ def count_edges(atoms: Atoms, cutoff: float) -> int:
     int
         Number of edges.
     """
+    from entropy_flows.batch import Batch
+    from entropy_flows.neighbors import neighbors
+
     if not atoms.pbc.all():
         # The neighbour list needs a cell around the atoms.
         atoms = atoms.copy()
@@ -253,6 +251,9 @@ def write_extxyz(
     weights
         Loss weight of each.
     """
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
     plain: list[Atoms] = []
     for atoms, weight in zip(frames, weights, strict=True):
         results = atoms.calc.results if atoms.calc is not None else {}

@@ -96,6 +96,11 @@ def take_up(workdir: Path, fresh: State) -> State:
     return fresh
 
 
+def finished_epochs(workdir: Path) -> int:
+    """Return how many epochs a training has finished that has this folder; 0 without one."""
+    return len(read_json(workdir / "run" / "history.json", []))
+
+
 def checkpoint_file(folder: Path, epoch: int) -> Path:
     """Return the path of the checkpoint after an epoch (from 1)."""
     return folder / f"epoch-{epoch:04d}.ckpt"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from entropy_flows import progress as job_progress
 from entropy_flows.settings import settings
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.params import TrainParams
@@ -72,4 +73,11 @@ def fine_tune(
     trainer = trainer_for(base_model, params.trainer)
     recipe = recipe_for(trainer, params)
     recipe = recipe.model_copy(update={"device": params.device or settings().device})
-    return trainer.fine_tune(train, val, test, base_model, recipe, workdir, on_progress)
+
+    def report(epoch: Progress) -> None:
+        note = f"loss {epoch.val_loss:.4g}"
+        job_progress.report(epoch.epoch, epoch.max_epochs, "epochs", note)
+        if on_progress is not None:
+            on_progress(epoch)
+
+    return trainer.fine_tune(train, val, test, base_model, recipe, workdir, report)

@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from entropy_flows import progress as job_progress
 from entropy_flows.digest import digest, file_sha256
 from entropy_flows.files import read_json, write_json
 from entropy_flows.train.base import Progress, TrainResult
@@ -172,9 +173,13 @@ def save_result(result: TrainResult, workdir: Path) -> TrainResult:
 def reporter(
     workdir: Path, params: TrainParams, on_progress: Callable[[Progress], None] | None
 ) -> Callable[[], None]:
-    """Return a function that reports the epochs gained by `history.json` since its last call."""
+    """Return a function that reports the epochs gained by `history.json` since its last call.
+
+    A training that goes on is shown from its epoch on, before it has finished another.
+    """
     file = workdir / "run" / "history.json"
     reported = len(read_json(file, []))
+    job_progress.report(reported, params.max_epochs, "epochs")
 
     def report_new_epochs() -> None:
         nonlocal reported

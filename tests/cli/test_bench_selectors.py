@@ -23,7 +23,7 @@ from entropy_flows.bench.students import NetworkStudent
 from entropy_flows.cli.app import app
 from entropy_flows.cli.bench_selectors import _params
 from entropy_flows.formats import labelled, write_mace
-from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import locate_model
 from entropy_flows.processes import child
 from entropy_flows.report.benchmark import write_benchmark_page
 from entropy_flows.report.benchmark_tables import benchmark_tables

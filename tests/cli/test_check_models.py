@@ -3,13 +3,12 @@
 import pytest
 
 from entropy_flows.cli.check_models import identity, teacher_warnings
-from entropy_flows.label import LabelParams, make_static_maker
+from entropy_flows.label import LabelParams
 
 
 def warned(base_model, **label):
-    return teacher_warnings(
-        {"base_model": base_model}, make_static_maker(LabelParams(engine="forcefield", **label))
-    )
+    engine = LabelParams(engine="forcefield", **label).make_engine()
+    return teacher_warnings({"base_model": base_model}, engine)
 
 
 @pytest.mark.parametrize("model", ["SevenNet-0", "sevennet-0", "7net-0"])
@@ -25,7 +24,7 @@ def test_another_model_is_none():
     assert warned("7net-l3i5") == []
     assert warned("SevenNet-0", calculator_kwargs={"model": "7net-l3i5"}) == []
     assert warned("SevenNet-0", model="ase.calculators.emt.EMT") == []
-    assert teacher_warnings({"base_model": "SevenNet-0"}, make_static_maker(LabelParams())) == []
+    assert teacher_warnings({"base_model": "SevenNet-0"}, LabelParams().make_engine()) == []
 
 
 def test_a_calculator_by_its_import_path():
@@ -44,7 +43,7 @@ def test_a_file_is_known_by_its_content(tmp_path):
 
 
 def test_the_student_counts_too():
-    maker = make_static_maker(LabelParams(engine="forcefield", model="ase.calculators.emt.EMT"))
+    engine = LabelParams(engine="forcefield", model="ase.calculators.emt.EMT").make_engine()
     models = {"base_model": "SevenNet-0", "student": "ase.calculators.emt.EMT"}
-    (line,) = teacher_warnings(models, maker)
+    (line,) = teacher_warnings(models, engine)
     assert line.startswith("student ase.calculators.emt.EMT")

@@ -5,7 +5,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from entropy_flows.evaluate import advise, errors
+from entropy_flows.evaluate import advise
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.evaluate.succession import FLOOR, compare, decision_lines
 from entropy_flows.jobs.evaluate import shifted
 from entropy_flows.train.align import energy_shifts

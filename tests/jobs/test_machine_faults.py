@@ -7,8 +7,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.evaluate import errors
 from entropy_flows.evaluate.committee import Committee
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.evaluate.physics import PhysicsParams, run_check
 from entropy_flows.explore import ExploreParams
 from entropy_flows.fingerprints import GOMParams

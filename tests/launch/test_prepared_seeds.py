@@ -8,7 +8,6 @@ from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from entropy_flows.cli.app import app
-from entropy_flows.label import make_static_maker
 from entropy_flows.launch.seeds import campaign_seeds, seed_warnings
 from entropy_flows.moments import moments_of
 from entropy_flows.schemas import Campaign
@@ -49,7 +48,7 @@ def campaign(tmp_path, label, magmoms=None, cell=None):
 
 def told(settings, folder):
     seeds = campaign_seeds(settings, folder)
-    return seeds["rock"].cell, seed_warnings(seeds, make_static_maker(settings.label))
+    return seeds["rock"].cell, seed_warnings(seeds, settings.label.make_engine())
 
 
 SPIN = {"engine": "vasp-pbe", "spin": True}

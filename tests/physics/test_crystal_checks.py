@@ -12,13 +12,13 @@ from entropy_flows.conventions import GPA, pressure
 from entropy_flows.evaluate.physics import (
     CheckError,
     PhysicsParams,
-    elastic,
     enthalpy,
-    eos,
     relaxed,
     space_group,
     standard_cell,
 )
+from entropy_flows.evaluate.physics.elastic import elastic
+from entropy_flows.evaluate.physics.eos import eos
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import pytest
 from ase.calculators.emt import EMT
 from physics.crystals import SHARP, copper
 
-from entropy_flows.evaluate.physics import run_check, stability
+from entropy_flows.evaluate.physics import run_check
 from entropy_flows.evaluate.physics.params import PhysicsParams
+from entropy_flows.evaluate.physics.stability import stability
 from entropy_flows.faults import is_machine_fault
 
 PARAMS = PhysicsParams(steps=100, friction=0.05, temperature=600.0, pressure=5.0)

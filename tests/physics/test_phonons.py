@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from physics.crystals import SHARP, Springs
 
-from entropy_flows.evaluate.physics import phonons
+from entropy_flows.evaluate.physics.phonons import phonons
 from entropy_flows.report.physics_plots import physics_figures
 from entropy_flows.report.physics_table import physics_rows
 

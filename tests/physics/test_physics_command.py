@@ -231,7 +231,8 @@ def _run(job):
 
 
 def _run_eos(cells):
-    from entropy_flows.evaluate.physics import PhysicsParams, eos
+    from entropy_flows.evaluate.physics import PhysicsParams
+    from entropy_flows.evaluate.physics.eos import eos
     from entropy_flows.geometry import to_atoms
 
     return eos(to_atoms(cells["fcc"]), EMT(), PhysicsParams(fmax=0.02, volumes=5)).bulk_modulus

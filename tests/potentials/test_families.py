@@ -5,12 +5,12 @@ from ase.build import bulk
 from small_models import small_sevennet
 
 from entropy_flows.batch import Batch
-from entropy_flows.jobs.register import locate_model
 from entropy_flows.potentials import (
     compile_model,
     file_suffix,
     find_model,
     load_batch_model,
+    locate_model,
     match_model,
     with_arguments,
     with_family_of,

@@ -10,8 +10,7 @@ import entropy_flows.cli
 from entropy_flows.explore import condition_grid, equation_of_state, prescale, seed_cell
 from entropy_flows.fingerprints import BispectrumParams
 from entropy_flows.geometry import to_atoms
-from entropy_flows.launch.submit import locate_model
-from entropy_flows.potentials import load_batch_model
+from entropy_flows.potentials import load_batch_model, locate_model
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.schemas.campaign import Stage
 from entropy_flows.schemas.stages import CATEGORIES, stages_of

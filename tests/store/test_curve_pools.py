@@ -14,7 +14,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import IterationContext, curve
 from entropy_flows.jobs.curve import PointMaker, Pools
 from entropy_flows.label.read import Label
-from entropy_flows.launch.submit import locate_model
+from entropy_flows.potentials import locate_model
 from entropy_flows.schemas import Campaign, CurveParams
 from entropy_flows.store import CampaignStore, Entry
 from entropy_flows.train import TrainParams, TrainResult, assign_splits

@@ -1,29 +1,39 @@
 """Checks of a potential by the properties of crystals.
 
-Each takes an ASE calculator and a phase, and returns plain numbers. `matcalc` and `phonopy` come
-with the extra `physics`; they are imported when a check needs them.
+Each is a function in the module of its name. It takes an ASE calculator and a phase, and returns
+plain numbers. `matcalc` and `phonopy` come with the extra `physics`; they are imported when a check
+needs them.
 """
 
-from entropy_flows.evaluate.physics.elastic import Elastic, elastic
-from entropy_flows.evaluate.physics.eos import Eos, eos
-from entropy_flows.evaluate.physics.params import CHECKS, CheckName, PhysicsParams
-from entropy_flows.evaluate.physics.phases import (
-    Enthalpy,
-    Transition,
-    enthalpy,
-    order_at,
-    transitions,
-)
-from entropy_flows.evaluate.physics.phonons import Phonons, phonons
-from entropy_flows.evaluate.physics.relax import CheckError, relaxed, space_group, standard_cell
-from entropy_flows.evaluate.physics.run import (
-    DECIDING_PARAMS,
-    CheckResult,
-    HarshestCondition,
-    resolved,
-    run_check,
-)
-from entropy_flows.evaluate.physics.stability import Stability, stability
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entropy_flows.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from entropy_flows.evaluate.physics.elastic import Elastic
+    from entropy_flows.evaluate.physics.eos import Eos
+    from entropy_flows.evaluate.physics.params import CHECKS, CheckName, PhysicsParams
+    from entropy_flows.evaluate.physics.phases import (
+        Enthalpy,
+        Transition,
+        enthalpy,
+        order_at,
+        transitions,
+    )
+    from entropy_flows.evaluate.physics.phonons import Phonons
+    from entropy_flows.evaluate.physics.relax import CheckError, relaxed, space_group, standard_cell
+    from entropy_flows.evaluate.physics.run import (
+        DECIDING_PARAMS,
+        CheckResult,
+        HarshestCondition,
+        resolved,
+        run_check,
+    )
+    from entropy_flows.evaluate.physics.stability import Stability
+else:
+    __getattr__, __dir__ = lazy_names(__name__, __file__)
 
 __all__ = [
     "CHECKS",
@@ -39,16 +49,12 @@ __all__ = [
     "PhysicsParams",
     "Stability",
     "Transition",
-    "elastic",
     "enthalpy",
-    "eos",
     "order_at",
-    "phonons",
     "relaxed",
     "resolved",
     "run_check",
     "space_group",
-    "stability",
     "standard_cell",
     "transitions",
 ]

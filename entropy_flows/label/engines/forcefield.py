@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,8 @@ from entropy_flows.spelling import unknown
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from jobflow import Maker
+
+    from entropy_flows.label.engines.base import Engine
 
 _ELECTRONIC = ("gpaw", "tblite", "xtb", "dftbplus", "pyscf", "psi4", "abinit")
 """Packages of ASE calculators with electrons in them: such an engine is no teacher."""
@@ -59,6 +62,20 @@ class ForceFieldParams(LabelParams):
             force_field = _force_field_of_atomate2(self.model)
         return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=arguments)
 
+    def make_engine(self) -> Engine:
+        """Return the engine; that of a model of SevenNet's makes its Maker when it needs it.
+
+        Raises
+        ------
+        ValueError
+            As of `make_maker`.
+        """
+        key = sevennet_key(self.model)
+        if key is None:
+            return super().make_engine()
+        check_sevennet(self.model)
+        return PlannedSevenNet(self, key)
+
 
 class ForceFieldEngine(MakerEngine):
     """atomate2's Maker of a force field, whose calculator stays in memory from cell to cell."""
@@ -84,7 +101,7 @@ class ForceFieldEngine(MakerEngine):
     def name(self) -> str:
         """Name of the model, such as "SevenNet-0 (teacher, not DFT)"."""
         name = self._calculator_name
-        if str(self.calculator_meta).split(".")[0] in _ELECTRONIC:
+        if self._has_electrons:
             return name
         model = str(self.calculator_kwargs.get("model", ""))
         if model.startswith("7net"):
@@ -92,6 +109,11 @@ class ForceFieldEngine(MakerEngine):
         elif model:
             name = f"{name} {Path(model).name}"
         return f"{name} (teacher, not DFT)"
+
+    @property
+    def _has_electrons(self) -> bool:
+        """True if the calculator's package is no force field's."""
+        return str(self.calculator_meta).split(".")[0] in _ELECTRONIC
 
     @property
     def _calculator_name(self) -> str:
@@ -125,10 +147,42 @@ class ForceFieldEngine(MakerEngine):
         ]
         if files:
             return files
-        meta = self.calculator_meta
-        name = str(arguments.pop("model", getattr(meta, "value", meta)))
+        name = arguments.pop("model", None)
+        if name is None:
+            name = getattr(self.calculator_meta, "value", self.calculator_meta)
         plain = {k: v for k, v in arguments.items() if isinstance(v, (str, int, float, bool))}
-        return [with_arguments(name, plain)]
+        return [with_arguments(str(name), plain)]
+
+
+class PlannedSevenNet(ForceFieldEngine):
+    """A model of SevenNet's, whose Maker is made when something is asked that only it knows.
+
+    atomate2 takes seconds to import.
+
+    Parameters
+    ----------
+    params
+        Parameters of the engine.
+    key
+        SevenNet's own name of the model.
+    """
+
+    _has_electrons = False
+    _calculator_name = "SevenNet"
+
+    def __init__(self, params: ForceFieldParams, key: str):
+        self.params = params
+        self.calculator_kwargs = {"model": key, **params.calculator_kwargs}
+
+    @cached_property
+    def maker(self) -> Maker:  # type: ignore[override]
+        """atomate2's Maker."""
+        return self.params.make_maker()
+
+    @cached_property
+    def calculator_meta(self) -> Any:
+        """atomate2's word for SevenNet."""
+        return self.maker.calculator_meta  # type: ignore[attr-defined]
 
 
 def _force_field_of_atomate2(model: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is.
+    """Tell how far a job is.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class JobProgress:
 
 
 class ProgressListener(Protocol):
-    """What hears of a job's progress."""
+    """Listen to a job's progress."""
 
     def begin(self, iteration: int, title: str) -> None:
         """Hear that a stage's work begins.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from entropy_flows.cli.check_models import teacher_warnings
-from entropy_flows.cli.check_seeds import closest_pair, vacuum_warnings
+from entropy_flows.cli.check_seeds import vacuum_warnings
+from entropy_flows.cli.check_tables import assumptions, max_candidates, phase_rows, size_rows
 from entropy_flows.cli.preflight import campaign_models, preflight, warn
-from entropy_flows.explore import condition_grid
 from entropy_flows.geometry import to_atoms
-from entropy_flows.moments import summary
 from entropy_flows.potentials import locate_model, match_model
 from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import Campaign
@@ -26,21 +25,8 @@ if TYPE_CHECKING:
     from jobflow import Maker
     from pymatgen.core import Structure
 
-    from entropy_flows.cli.check_cost import StepTimes
     from entropy_flows.label import Engine
     from entropy_flows.store import CampaignStore
-
-SIZE_HEADER = [
-    "iteration",
-    "runs",
-    "jobs",
-    "MD steps",
-    "candidates ≤",
-    "labels so far ≤",
-    "T K",
-    "k eV",
-    "P GPa",
-]
 
 
 @dataclass(frozen=True)
@@ -229,31 +215,6 @@ class CampaignCheck:
         self.console.print(line, soft_wrap=True, highlight=False)
 
 
-def assumptions(times: StepTimes, workers: int, device: str) -> list[str]:
-    """Say what was measured, and what is assumed for the time of the iterations.
-
-    Parameters
-    ----------
-    times
-        Measured times.
-    workers, device
-        Number of workers, and the device of their models.
-    """
-    steps = ", ".join(
-        f"{name} {1e3 * times.biased[name]:.3g} ms biased and {1e3 * times.plain[name]:.3g} plain"
-        for name in times.biased
-    )
-    label = "labels are not timed: the engine works through files"
-    if times.label is not None:
-        label = f"{times.label:.2g} s a label"
-    return [
-        f"measured on {device}, for one step of one run: {steps}; {label}",
-        f"assumed: {workers} workers, each as fast as this process is now; all runs reach their "
-        "end; refinement takes its most candidates and steps, training all its epochs, at three "
-        "evaluations a cell and epoch. Waiting in a queue is not counted",
-    ]
-
-
 def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str:
     """Describe the campaign of this name in the database.
 
@@ -271,57 +232,3 @@ def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str
     return (
         f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
     )
-
-
-def phase_rows(seeds: Mapping[str, Structure]) -> list[list[str]]:
-    """Describe each phase's cell in a row, with its magnetic moments if any cell has some."""
-    moments = {name: summary(cell) for name, cell in seeds.items()}
-    has_moments = any(moments.values())
-    header = ["phase", "formula", "atoms", "Å³/atom", "shortest Å"]
-    if has_moments:
-        header.append("moments μB")
-    rows = [header]
-    for name, cell in seeds.items():
-        distance, _ = closest_pair(to_atoms(cell))
-        row = [name, cell.composition.reduced_formula, str(len(cell))]
-        row += [f"{cell.volume / len(cell):.2f}", f"{distance:.2f}"]
-        if has_moments:
-            row.append(moments[name])
-        rows.append(row)
-    return rows
-
-
-def max_candidates(campaign: Campaign, phases: Iterable[str]) -> int:
-    """Return how many snapshots all iterations explore at most."""
-    names = list(phases)
-    total = 0
-    for number in range(1, campaign.n_iterations + 1):
-        explore = campaign.iteration(number).explore
-        runs = len(condition_grid(explore, names))
-        total += runs * (explore.steps // explore.snapshot_every)
-    return total
-
-
-def size_rows(campaign: Campaign, phases: list[str]) -> list[list[str]]:
-    """Count what each iteration explores, and how many labels there can be at its end."""
-    rows = [SIZE_HEADER]
-    labels: int | None = 0
-    for number in range(1, campaign.n_iterations + 1):
-        iteration = campaign.iteration(number)
-        explore = iteration.explore
-        runs = len(condition_grid(explore, phases))
-        max_labels = iteration.select.max_labels
-        labels = labels + max_labels if labels is not None and max_labels else None
-        limits = [limit for limit in (labels, campaign.stop.label_budget) if limit is not None]
-        row = [
-            str(number),
-            str(runs),
-            str(-(-runs // explore.batch_size)),
-            str(runs * explore.all_steps),
-            str(runs * (explore.steps // explore.snapshot_every)),
-            str(min(limits)) if limits else "all accepted",
-        ]
-        ranges = (explore.temperatures, explore.entropy_weights, explore.pressures)
-        row += [", ".join(f"{value:g}" for value in values) for values in ranges]
-        rows.append(row)
-    return rows

@@ -213,8 +213,8 @@ def hours_rows(
             _training_seconds(iteration, times, labels),
         ]
         cells = [MISSING if seconds is None else duration(seconds) for seconds in stages]
-        known = sum(seconds for seconds in stages if seconds is not None)
-        rows.append([str(number), *cells, duration(known)])
+        total = sum(seconds for seconds in stages if seconds is not None)
+        rows.append([str(number), *cells, duration(total)])
     return rows
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from commands import run
 
-from entropy_flows.cli.check_campaign import size_rows
+from entropy_flows.cli.check_tables import size_rows
 from entropy_flows.schemas import load_campaign
 
 ROOT = Path(__file__).parents[2]

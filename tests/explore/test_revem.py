@@ -11,7 +11,8 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.explore.ascent import AscentParams, Objective, ascend, repulsion
 from entropy_flows.explore.cells import ShapeParams, random_cell, windows
 from entropy_flows.explore.core import core_repulsion
-from entropy_flows.explore.revem import RevEM, RevEMParams, StrengthParams, random_cells
+from entropy_flows.explore.revem import RevEM, random_cells
+from entropy_flows.explore.revem_params import RevEMParams, StrengthParams
 from entropy_flows.fingerprints import GOM
 
 GOM_W = GOM(cutoff=4.0, natx=24, elements=("W",))

@@ -36,9 +36,9 @@ PARAMS = ExploreParams(steps=10**9, warm_up=0, ramp=0, snapshot_every=10, temper
 TEXT = """\
 Cells of 16 silicon atoms at 1000 K, Langevin steps of 1 fs with a snapshot every 10, local
 entropy with r_c 3.0 Å. The small Allegro is the one in the package, eager, or compiled with
-`entropy-flows compile`. "ASE" is one trajectory through `ase.md.langevin` and the ASE calculator
-of the surface, over NequIP's or SevenNet's own calculator (the compiled one made with `--target
-ase`)."""
+`entropy-flows model … --for compiled`. "ASE" is one trajectory through `ase.md.langevin` and the
+ASE calculator of the surface, over NequIP's or SevenNet's own calculator (the compiled one made
+with `--target ase`)."""
 
 
 def run(options: Options) -> Section:
@@ -77,10 +77,11 @@ def compiled(options: Options, target: str) -> Path | None:
     options.say(f"dynamics: compiling the small Allegro for {target}, a minute or two")
     path.parent.mkdir(parents=True, exist_ok=True)
     ours = "import sys; from entropy_flows.cli import main; sys.argv[0] = 'entropy-flows'; main()"
-    how = ["-c", ours, "compile"]
+    how = ["-c", ours, "model", str(PACKAGE), "--for", "compiled", "-o", str(path)]
     if target == "ase":
         how = ["-m", "nequip.scripts.compile", "--mode", "aotinductor", "--target", "ase"]
-    command = [sys.executable, *how, str(PACKAGE), str(path), "--device", options.device]
+        how += [str(PACKAGE), str(path)]
+    command = [sys.executable, *how, "--device", options.device]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         options.say(

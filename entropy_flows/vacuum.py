@@ -24,6 +24,8 @@ GAP = 2.0
 The largest distances between neighbours in crystals at zero pressure, of solid hydrogen and helium,
 exceed the contact by about 1 Å. Slabs are made with a vacuum of 8 Å and more.
 """
+MAX_GAP = 6.0
+"""Gap (Å) between atoms in a direction along which a slab or wire is repeated."""
 KINDS = ("a molecule or cluster", "a wire", "a slab")
 
 
@@ -49,6 +51,35 @@ def vacuum_of(atoms: Atoms) -> Vacuum | None:
     if directions == 3:
         return None
     return Vacuum(KINDS[directions], tuple(_largest_gap(atoms, axis) for axis in range(3)))
+
+
+def repetitions(atoms: Atoms, minimum: int, maximum: int) -> tuple[int, int, int]:
+    """Return how often a cell is repeated along each vector to have enough atoms.
+
+    The shortest vector is next, and never one along a vacuum.
+
+    Parameters
+    ----------
+    atoms
+        The cell.
+    minimum
+        Number of atoms from which on it is not repeated further.
+    maximum
+        Number of atoms that is not exceeded.
+    """
+    counts = np.ones(3, dtype=int)
+    heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
+    vacuum = vacuum_of(atoms)
+    may_repeat = np.ones(3, dtype=bool)
+    if vacuum is not None:
+        may_repeat = np.array(vacuum.thickness) < MAX_GAP
+    while len(atoms) * counts.prod() < minimum and may_repeat.any():
+        shortest = int(np.argmin(np.where(may_repeat, counts * heights, np.inf)))
+        if len(atoms) * counts.prod() * (counts[shortest] + 1) / counts[shortest] > maximum:
+            break
+        counts[shortest] += 1
+    first, second, third = counts.tolist()
+    return first, second, third
 
 
 def _connected_directions(atoms: Atoms) -> int:

@@ -54,7 +54,7 @@ def main() -> None:
     add_workers(parser)
     parser.add_argument("--system", choices=SYSTEMS, default="silicon", help="default: %(default)s")
     parser.add_argument(
-        "--student", type=Path, help="a larger model (examples/base_model/make_base.py)"
+        "--student", type=Path, help="a larger model (entropy-flows student --size medium)"
     )
     parser.add_argument("--only", nargs="+", help="names of variations; default: all")
     options = parser.parse_args()

@@ -26,6 +26,7 @@ SHARED = {
     "lazy",
     "progress",
     "digest",
+    "yaml_edit",
     "yaml_text",
     "modules",
     "plugins",
@@ -40,6 +41,7 @@ ALLOWED = {
     **dict.fromkeys(STAGES, CORE),
     "formats": set(),
     "bench": CORE | STAGES,
+    "distill": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},
     "jobs": CORE | STAGES | {"schemas", "store"},
@@ -48,7 +50,7 @@ ALLOWED = {
     "report": CORE | STAGES | {"bench", "schemas", "store", "jobs", "flows"},
     "cli": CORE
     | STAGES
-    | {"report", "bench", "formats", "schemas", "store", "jobs", "flows", "launch"},
+    | {"report", "bench", "distill", "formats", "schemas", "store", "jobs", "flows", "launch"},
 }
 
 

@@ -21,6 +21,7 @@ HELP = (
 )
 CAMPAIGN_MODULES = (
     "init",
+    "student",
     "check",
     "launchers",
     "submit",
@@ -31,6 +32,7 @@ CAMPAIGN_MODULES = (
 )
 """Modules of the commands that run a campaign."""
 RESULT_MODULES = (
+    "model",
     "export",
     "report",
     "curve",
@@ -40,7 +42,6 @@ RESULT_MODULES = (
     "novelty",
     "physics",
     "database",
-    "compile",
     "importing",
 )
 """Modules of the commands that work with cells and results."""

@@ -18,7 +18,7 @@ from pymatgen.core import Structure
 from entropy_flows.explore.seed_files import read_structure
 from entropy_flows.geometry import to_atoms
 from entropy_flows.potentials import check_elements
-from entropy_flows.vacuum import vacuum_of
+from entropy_flows.vacuum import repetitions, vacuum_of
 
 BASE_MODEL = "SevenNet-0"
 MIN_ATOMS = 16
@@ -26,8 +26,6 @@ MAX_ATOMS = 64
 """Atoms of a seed, at least and at most, where the crystal's cell allows it."""
 CUTOFFS = {"local_fingerprint": (1.3, 3.0), "global_fingerprint": (1.9, 4.5)}
 """Cutoff of a fingerprint → multiple of the largest nearest-neighbour distance, and minimum (Å)."""
-MAX_GAP = 6.0
-"""Gap (Å) between atoms in a direction along which a slab or wire is repeated."""
 SEARCH_RADIUS = 7.0
 """Distance (Å) within which nearest neighbours are searched."""
 COMPRESSION = 2.5
@@ -166,20 +164,7 @@ def _phase(path: Path, cell: Structure, seed: Structure) -> str:
 
 def _supercell(cell: Structure) -> tuple[int, int, int]:
     """Repeat the shortest lattice vectors until there are enough atoms; never along a vacuum."""
-    counts = np.ones(3, dtype=int)
-    atoms = to_atoms(cell)
-    heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-    vacuum = vacuum_of(atoms)
-    may_repeat = np.ones(3, dtype=bool)
-    if vacuum is not None:
-        may_repeat = np.array(vacuum.thickness) < MAX_GAP
-    while len(cell) * counts.prod() < MIN_ATOMS and may_repeat.any():
-        shortest = int(np.argmin(np.where(may_repeat, counts * heights, np.inf)))
-        if len(cell) * counts.prod() * (counts[shortest] + 1) / counts[shortest] > MAX_ATOMS:
-            break
-        counts[shortest] += 1
-    first, second, third = counts.tolist()
-    return first, second, third
+    return repetitions(to_atoms(cell), MIN_ATOMS, MAX_ATOMS)
 
 
 def _nearest_distance(cell: Structure) -> float:

@@ -49,6 +49,7 @@ def command(
     """
     from rich.console import Console
 
+    from entropy_flows.cli.model import model_lines, print_lines
     from entropy_flows.cli.preflight import preflight
     from entropy_flows.cli.status import show_iterations
     from entropy_flows.processes import locked
@@ -64,6 +65,7 @@ def command(
         else:
             state, message = run_workers(session, console, workers, retry)
         show_iterations(console, session.store.iterations(), session.store.failures())
+        print_lines(console, model_lines(session, as_typed(file, folder), write=True))
     refuse_unfinished(session.store.name, state, message)
     console.print(f"[green]{session.store.name}: {message}[/green]")
     print(f"next: entropy-flows report {as_typed(file, folder)}")

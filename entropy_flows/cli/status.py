@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from entropy_flows.cli.model import model_lines, print_lines
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line, release_lines
 from entropy_flows.launch.session import open_stored
@@ -33,6 +34,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         labels = label_rows(store.labels(stage={"$ne": "import"}))
         counts = workflow_manager().job_counts(store.name)
         engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
+        model = model_lines(session, as_typed(file, folder))
     line = campaign_line(document, counts)
     console.print(f"[bold]{document['name']}[/bold] {line}", soft_wrap=True)
     if engines:
@@ -54,6 +56,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     ended_runs = ended_run_rows(iterations)
     if ended_runs:
         console.print(terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early"))
+    print_lines(console, model)
 
 
 def _show_jobs(

@@ -38,10 +38,12 @@ if TYPE_CHECKING:
         with_family_of,
     )
     from entropy_flows.potentials.loading import (
+        ase_lines,
         check_name,
         compile_model,
         load_batch_model,
         load_calculator,
+        write_lammps,
     )
     from entropy_flows.potentials.locate import locate_model
     from entropy_flows.potentials.metadata import check_elements, model_elements
@@ -59,6 +61,7 @@ __all__ = [
     "ModelFamily",
     "ModelName",
     "OneByOne",
+    "ase_lines",
     "check_elements",
     "check_name",
     "compile_model",
@@ -73,4 +76,5 @@ __all__ = [
     "split_model",
     "with_arguments",
     "with_family_of",
+    "write_lammps",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -100,6 +101,9 @@ class ModelFamily(Protocol):
         The family's name, as `{name: …, family: NAME}` in a campaign file has it.
     suffixes
         Ends of the family's file names.
+    compiled_suffix, lammps_suffix
+        Ends of the names of a model's faster form and of its form for LAMMPS; "" where the family
+        has none.
     trainer
         Name or import path of the trainer of its models; None if they are not trained.
     environment
@@ -108,6 +112,8 @@ class ModelFamily(Protocol):
 
     name: str
     suffixes: tuple[str, ...] = ()
+    compiled_suffix: str = ""
+    lammps_suffix: str = ""
     trainer: str | None = None
     environment: Environment = Environment()
 
@@ -192,3 +198,43 @@ class ModelFamily(Protocol):
             If the family has no such form, or the file names are not of the right kind.
         """
         raise ValueError(f"models of the family {self.name} are not compiled")
+
+    def ase_lines(self, model: str) -> list[str]:
+        """Write three lines of Python that give ASE's `atoms` a model as calculator.
+
+        Parameters
+        ----------
+        model
+            Path of a file, or name, with its keyword arguments behind it.
+        """
+        return [
+            "from entropy_flows.potentials import load_calculator",
+            f"calculator = load_calculator({json.dumps(model, ensure_ascii=False)})",
+            "atoms.calc = calculator",
+        ]
+
+    def write_lammps(
+        self, name: str, arguments: Mapping[str, Any], output: Path, elements: Sequence[str]
+    ) -> list[str]:
+        """Write the form of a model that LAMMPS reads.
+
+        Parameters
+        ----------
+        name, arguments
+            The model, as `load_calculator` takes it.
+        output
+            File to write, ending in `lammps_suffix`; it is there as a whole or not at all.
+        elements
+            Chemical symbols of LAMMPS's types of atoms, in their order.
+
+        Returns
+        -------
+        list of str
+            Lines of LAMMPS's input, with which it is used.
+
+        Raises
+        ------
+        ValueError
+            If the family has no such form, or what makes it is not installed.
+        """
+        raise ValueError(f"models of the family {self.name} have no form for LAMMPS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,3 +106,34 @@ def compile_model(model: str | Path, output: str | Path, device: str = "cpu") ->
     """
     family, name, _ = find_model(model)
     return family.compile(name, Path(output), device)
+
+
+def write_lammps(model: str | Path, output: str | Path, elements: Sequence[str]) -> list[str]:
+    """Write a model's form for LAMMPS, and return the lines of input that use it.
+
+    Parameters
+    ----------
+    model
+        Name or path of a model whose family has such a form: NequIP, Allegro and SevenNet.
+    output
+        File to write; it is there as a whole or not at all.
+    elements
+        Chemical symbols of LAMMPS's types of atoms, in their order.
+
+    Raises
+    ------
+    ValueError
+        If the family has no such form, what makes it is not installed, or the output's name does
+        not end as it should.
+    FileNotFoundError
+        If the model's file does not exist.
+    """
+    family, name, arguments = find_model(model)
+    if family.lammps_suffix and not str(output).endswith(family.lammps_suffix):
+        raise ValueError(f"{output} must end in {family.lammps_suffix}")
+    return family.write_lammps(name, arguments, Path(output), elements)
+
+
+def ase_lines(model: str | Path) -> list[str]:
+    """Write three lines of Python that give ASE's `atoms` a model as calculator."""
+    return find_model(model).family.ase_lines(str(model))

@@ -7,12 +7,13 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ase.data import atomic_numbers
 
+from entropy_flows.files import replacing
 from entropy_flows.potentials.base import BatchModel, Environment, ModelFamily
 from entropy_flows.potentials.names import existing_file
 from entropy_flows.potentials.scope import default_dtype, scoped
@@ -35,6 +36,8 @@ class NequIPFamily(ModelFamily):
 
     name = "nequip"
     suffixes = (PACKAGE_SUFFIX, COMPILED_SUFFIX)
+    compiled_suffix = COMPILED_SUFFIX
+    lammps_suffix = ".nequip.lmp.pt"
     trainer = "nequip"
     environment = Environment(("nequip",), "NequIP", "pip install nequip")
 
@@ -104,7 +107,7 @@ class NequIPFamily(ModelFamily):
             return NequIPModel.from_compiled(path, device)
         warnings.warn(
             f"{path} was compiled for one cell at a time (--target ase) and is called cell after "
-            "cell; `entropy-flows compile` makes one for many cells",
+            "cell; `entropy-flows model … --for compiled` makes one for many cells",
             stacklevel=3,
         )
         return super().load_batch_model(name, arguments, device)
@@ -120,6 +123,20 @@ class NequIPFamily(ModelFamily):
         from entropy_flows.potentials.nequip_compile import compile_package
 
         return compile_package(name, output, device)
+
+    def write_lammps(
+        self, name: str, arguments: Mapping[str, Any], output: Path, elements: Sequence[str]
+    ) -> list[str]:
+        """Write a package for LAMMPS's pair style `mliap unified`."""
+        from entropy_flows.potentials.mliap import mliap_lines, require_mliap
+
+        require_mliap(name)
+        path = local_package(name)
+        from nequip.integrations.lammps_mliap.create_lmp_mliap_file import main
+
+        with default_dtype("float64"), replacing(output) as temporary:
+            main([str(path), str(temporary)])
+        return mliap_lines(output, elements)
 
 
 def is_published(name: str) -> bool:

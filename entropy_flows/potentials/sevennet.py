@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entropy_flows.files import replacing
 from entropy_flows.potentials.base import BatchModel, Environment, ModelFamily
+from entropy_flows.potentials.names import split_model
 from entropy_flows.potentials.scope import default_dtype, scoped
 from entropy_flows.spelling import did_you_mean
 from entropy_flows.yaml_text import shortened
@@ -26,6 +30,7 @@ class SevenNetFamily(ModelFamily):
 
     name = "sevennet"
     suffixes = (CHECKPOINT_SUFFIX,)
+    lammps_suffix = ".sevennet.lmp.pt"
     trainer = "sevennet"
     environment = ENVIRONMENT
 
@@ -79,6 +84,38 @@ class SevenNetFamily(ModelFamily):
         """Return SevenNet's own name of a model, without the date that the present one has."""
         key = sevennet_key(name) or name.lower()
         return SAME_MODEL.get(key, key)
+
+    def ase_lines(self, model: str) -> list[str]:
+        """Write three lines with SevenNet's own calculator, which need nothing of this package."""
+        name, arguments = split_model(model)
+        keywords = {key: value for key, value in arguments.items() if key != "family"}
+        values = [json.dumps(sevennet_key(name) or name, ensure_ascii=False)]
+        values += [f"{key}={value!r}" for key, value in keywords.items()]
+        return [
+            "from sevenn.calculator import SevenNetCalculator",
+            f"calculator = SevenNetCalculator({', '.join(values)})",
+            "atoms.calc = calculator",
+        ]
+
+    def write_lammps(
+        self, name: str, arguments: Mapping[str, Any], output: Path, elements: Sequence[str]
+    ) -> list[str]:
+        """Write a checkpoint for LAMMPS's pair style `mliap unified`."""
+        from entropy_flows.potentials.mliap import mliap_lines, require_mliap
+
+        require_mliap(name)
+        ENVIRONMENT.require(f"model '{name}'")
+        import torch
+        from sevenn.mliap import SevenNetMLIAPWrapper
+
+        from entropy_flows.potentials import sevennet_checkpoint as checkpoints
+
+        checkpoint = checkpoints.checkpoint_of(checkpoints.checkpoint_file(name))
+        checkpoints.check_modality(name, checkpoint, arguments)
+        wrapper = SevenNetMLIAPWrapper(checkpoint.checkpoint_path, **arguments)
+        with replacing(output) as temporary:
+            torch.save(wrapper, temporary)
+        return mliap_lines(output, elements)
 
 
 def sevennet_key(name: str) -> str | None:

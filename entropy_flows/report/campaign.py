@@ -13,6 +13,7 @@ from entropy_flows.report.curve_results import mean_fingerprints
 from entropy_flows.report.iterations import iteration_rows, selection_ends
 from entropy_flows.report.label_moments import MOMENT_HEADER, MOMENT_NOTE, moment_rows
 from entropy_flows.report.labels import LABEL_HEADER, label_rows
+from entropy_flows.report.model import campaign_model, closing_lines
 from entropy_flows.report.page import CaptionedFigure, Table, write_report
 from entropy_flows.report.text import state_line
 
@@ -59,7 +60,17 @@ def write_campaign_page(
 
         tables.append(_physics_table(physics))
         figures |= physics_figures(physics)
-    return write_report(folder, document["name"], state_line(document), engines, tables, figures)
+    closing = _model_lines(store)
+    name = document["name"]
+    return write_report(folder, name, state_line(document), engines, tables, figures, closing)
+
+
+def _model_lines(store: CampaignStore) -> list[str]:
+    """Write the model that the campaign goes on from, and how it is loaded; empty without one."""
+    model = campaign_model(store)
+    if model is None or model.sha256 is None:
+        return []
+    return closing_lines(model, model.file_name)
 
 
 def campaign_tables(

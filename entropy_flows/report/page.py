@@ -42,6 +42,7 @@ def write_report(
     engines: Sequence[str],
     tables: Sequence[Table],
     figures: Figures,
+    closing: Sequence[str] = (),
 ) -> Path:
     """Write a page, and its figures beside it.
 
@@ -55,6 +56,8 @@ def write_report(
         Names of the engines that labelled the cells.
     tables, figures
         Shown in this order, the tables first.
+    closing
+        Lines at the end, shown as they are.
 
     Returns
     -------
@@ -67,10 +70,14 @@ def write_report(
     captions = [(f"{name}.png", captioned.caption) for name, captioned in figures.items()]
     source = (files(__package__) / "page.html").read_text()
     # Names, reasons and messages come from users' files: they are text, never markup.
-    html = (
-        Environment(autoescape=True)
-        .from_string(source)
-        .render(title=title, state=state, engines=engines, tables=tables, figures=captions)
+    template = Environment(autoescape=True).from_string(source)
+    html = template.render(
+        title=title,
+        state=state,
+        engines=engines,
+        tables=tables,
+        figures=captions,
+        closing=closing,
     )
     page = folder / "index.html"
     page.write_text(html)

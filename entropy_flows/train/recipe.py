@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def small_allegro(
     scalars: int = 16,
     tensors: int = 8,
     seed: int = 42,
+    energies: Mapping[str, float] | None = None,
 ) -> Config:
     """Model section of a new Allegro model small enough to train on a CPU.
 
@@ -60,6 +61,9 @@ def small_allegro(
         Angular resolution, number of Allegro layers, of scalar and of tensor features.
     seed
         Seed of the initial weights.
+    energies
+        Energy (eV) of an atom of each element to count from; None takes the mean of the training
+        set for all of them.
 
     Returns
     -------
@@ -68,10 +72,7 @@ def small_allegro(
     """
     return {
         "_target_": "allegro.model.AllegroModel",
-        "seed": seed,
-        "model_dtype": "float32",
-        "type_names": list(elements),
-        "r_max": cutoff,
+        **_new_model(elements, cutoff, seed, energies),
         "l_max": l_max,
         "parity": False,
         "num_layers": layers,
@@ -89,8 +90,63 @@ def small_allegro(
         "allegro_mlp_hidden_layers_width": 2 * scalars,
         "readout_mlp_hidden_layers_depth": 1,
         "readout_mlp_hidden_layers_width": scalars,
+    }
+
+
+def small_nequip(
+    elements: Sequence[str],
+    cutoff: float = 5.0,
+    l_max: int = 1,
+    layers: int = 2,
+    features: int = 16,
+    seed: int = 42,
+    energies: Mapping[str, float] | None = None,
+) -> Config:
+    """Model section of a new NequIP model small enough to train on a CPU.
+
+    Like `small_allegro`, it has a screened nuclear repulsion.
+
+    Parameters
+    ----------
+    elements, cutoff, seed, energies
+        As of `small_allegro`.
+    l_max, layers, features
+        Angular resolution, number of message-passing layers, of features of each degree.
+
+    Returns
+    -------
+    dict
+        `training_module.model`; averages of the training set enter by interpolation.
+    """
+    return {
+        "_target_": "nequip.model.NequIPGNNModel",
+        **_new_model(elements, cutoff, seed, energies),
+        "l_max": l_max,
+        "parity": False,
+        "num_layers": layers,
+        "num_features": features,
+        "radial_mlp_depth": 1,
+        "radial_mlp_width": 2 * features,
+        "num_bessels": 8,
+        "bessel_trainable": False,
+        "polynomial_cutoff_p": 6,
+    }
+
+
+def _new_model(
+    elements: Sequence[str], cutoff: float, seed: int, energies: Mapping[str, float] | None
+) -> Config:
+    """Return what all new models have: elements, cutoff, scales, and the nuclear repulsion."""
+    shifts: Any = "${training_data_stats:per_atom_energy_mean}"
+    if energies is not None:
+        shifts = {symbol: energies[symbol] for symbol in elements}
+    return {
+        "seed": seed,
+        "model_dtype": "float32",
+        "type_names": list(elements),
+        "r_max": cutoff,
         "avg_num_neighbors": "${training_data_stats:num_neighbors_mean}",
-        "per_type_energy_shifts": "${training_data_stats:per_atom_energy_mean}",
+        "per_type_energy_shifts": shifts,
         "per_type_energy_scales": "${training_data_stats:forces_rms}",
         "pair_potential": {
             "_target_": "nequip.nn.pair_potential.ZBL",

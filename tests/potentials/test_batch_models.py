@@ -77,7 +77,7 @@ def test_a_model_compiled_for_one_cell_is_called_cell_after_cell(tmp_path, monke
     path = compiled(tmp_path / "model.nequip.pt2", {"nequip_aoti_inputs": "pos cell"})
     monkeypatch.setattr(NequIPFamily, "load_calculator", lambda *_: EMT())
 
-    with pytest.warns(UserWarning, match=r"one cell at a time.*entropy-flows compile"):
+    with pytest.warns(UserWarning, match=r"one cell at a time.*entropy-flows model"):
         model = load_batch_model(path)
     assert isinstance(model, OneByOne)
 

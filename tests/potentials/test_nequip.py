@@ -168,11 +168,10 @@ def test_what_cannot_be_compiled(package, output, message, tmp_path):
 def test_compiled_for_batches(tmp_path):
     path = tmp_path / "si.nequip.pt2"
     entropy_flows = [str(Path(sys.executable).with_name("entropy-flows"))]
-    subprocess.run([*entropy_flows, "compile", str(SI_SMALL), str(path)], check=True)
+    command = [*entropy_flows, "model", str(SI_SMALL), "--for", "compiled", "-o", str(path)]
+    subprocess.run(command, check=True)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    again = subprocess.run(
-        [*entropy_flows, "compile", str(SI_SMALL), str(path)], capture_output=True, text=True
-    )
+    again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 1
     assert "give --overwrite to replace it" in again.stderr
     model, eager, calculator = (

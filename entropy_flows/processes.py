@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import getpass
 import logging
 import os
 import signal
@@ -115,6 +116,11 @@ def is_locked(path: Path) -> bool:
     except OSError:  # it is gone, or its disk knows no locks
         return False
     return False
+
+
+def author() -> str:
+    """Name the user and the machine that a change is recorded under."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def process_name() -> str:

@@ -112,7 +112,7 @@ def _submit(dataset_session: Session, console: Console) -> None:
     from entropy_flows.launch.submit import submit
 
     store = dataset_session.store
-    if submit(store, dataset_session.settings, dataset_session.file.parent):
+    if submit(store, dataset_session.settings, dataset_session.file.parent).added:
         console.print(f"{store.name}: submitted; run this command again when it is done")
     else:
         console.print(f"{store.name}: {store.document()['state']}")

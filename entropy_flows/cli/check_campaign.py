@@ -224,11 +224,21 @@ def database_line(store: CampaignStore, campaign: Campaign, maker: Maker) -> str
         If this file or its engine's settings do not fit it.
     """
     from entropy_flows.jobs.engine import same_engine
+    from entropy_flows.schemas.changes import differences
+    from entropy_flows.store.settings_changes import (
+        current_document,
+        refuse_changes,
+        stored_campaign,
+    )
 
     if not store.exists():
         return f"database: reachable, no campaign {campaign.name!r} yet"
-    state = store.compare(campaign)["state"]
+    document = current_document(store)
+    changed = differences(stored_campaign(store, document), campaign)
+    refuse_changes(store, changed)
     same_engine(store, maker, write=False)
-    return (
-        f"database: campaign {campaign.name!r} has this configuration and engine, state {state!r}"
-    )
+    state = document["state"]
+    line = f"database: campaign {campaign.name!r} has this engine, state {state!r}"
+    if not changed:
+        return f"{line}, and this configuration"
+    return "; ".join([f"{line}; would change", *(change.text() for change in changed)])

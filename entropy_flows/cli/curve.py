@@ -105,7 +105,7 @@ def _submit(step_session: Session, maker: Any, console: Console) -> bool:
     from entropy_flows.launch.submit import submit
 
     store = step_session.store
-    if submit(store, step_session.settings, step_session.file.parent, maker):
+    if submit(store, step_session.settings, step_session.file.parent, maker).added:
         console.print(f"{store.name}: submitted; run this command again when it is done")
         return False
     state = store.document()["state"]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from entropy_flows.store.settings_changes import SettingsChange
 
 CampaignFile = Annotated[
     Path, typer.Argument(help="The campaign file (YAML).", metavar="CAMPAIGN.yaml")
@@ -24,3 +28,9 @@ FolderOption = Annotated[
 def as_typed(file: Path, folder: Path | None) -> str:
     """A campaign's file and folder as arguments of the next command, quoted for a shell."""
     return shlex.join([str(file), *(["-C", str(folder)] if folder else [])])
+
+
+def show_changes(changes: Iterable[SettingsChange]) -> None:
+    """Print a line for each key of the campaign file that was changed."""
+    for change in changes:
+        print(f"changed: {change.text()}")

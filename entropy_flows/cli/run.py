@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed, show_changes
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line
 from entropy_flows.launch.session import Session, open_session
 
@@ -112,10 +112,11 @@ def run_workers(
     from entropy_flows.launch.submit import submit
 
     with only_run(session) as fence:
-        was_submitted = submit(session.store, session.settings, session.file.parent, maker)
+        submission = submit(session.store, session.settings, session.file.parent, maker)
+        show_changes(submission.changes)
         manager = workflow_manager()
         crew = LocalWorkers(session.store.name, session.folder, workers, alone=session.embedded)
-        if not was_submitted:
+        if not submission.added:
             ended = _resume(session, manager, console, retry)
             if ended is not None:
                 return ended
@@ -238,24 +239,27 @@ class _Follower:
 
 
 def _run_locally(session: Session) -> tuple[str, str | None]:
-    """Run the same flow in this process, from its first iteration; return state and message.
+    """Run the same flow in this process; return state and message.
 
     Labels and models that exist are taken as they are.
     """
     from jobflow import run_locally
 
     from entropy_flows.launch.manager import workflow_manager
-    from entropy_flows.launch.submit import build_flow
+    from entropy_flows.launch.steering import take_settings
+    from entropy_flows.launch.submit import campaign_flow
     from entropy_flows.store import StoreError, job_store
 
     store = session.store
-    if workflow_manager().jobs(store.name):
+    manager = workflow_manager()
+    if manager.jobs(store.name):
         raise StoreError(f"{store.name} is on the launchpad; continue it without --local")
-    is_new = store.create(session.campaign)
-    document = store.document()
-    if not is_new and document["state"] == "done":
+    base = session.file.parent
+    show_changes(take_settings(store, session.campaign, base, manager))
+    flow = campaign_flow(store, session.campaign, base, manager)
+    if flow is None:
+        document = store.document()
         return document["state"], document["message"]
-    flow = build_flow(store, session.campaign, session.file.parent)
     store.set_state("running")
     launches = session.folder / "launches"
     launches.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,8 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     console.print(f"[bold]{document['name']}[/bold] {line}", soft_wrap=True)
     if engines:
         console.print(f"labels by: {', '.join(engines)}")
+    for line in change_lines(document):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     _show_jobs(console, document, counts, as_typed(file, folder))
     if isinstance(session.settings, AgnosticParams):
         from entropy_flows.cli.agnostic import show_searches
@@ -57,6 +59,21 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     if ended_runs:
         console.print(terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early"))
     print_lines(console, model)
+
+
+def change_lines(document: Mapping[str, Any]) -> list[str]:
+    """Write where a campaign began, and a line for each key that was changed since."""
+    from entropy_flows.store.settings_changes import changes_of
+
+    origin = document.get("forked_from")
+    lines = []
+    if origin:
+        lines.append(f"forked from {origin['campaign']}, from iteration {origin['iteration']} on")
+    lines += [
+        f"changed {change.at:%Y-%m-%d %H:%M} UTC by {change.by}: {change.text()}"
+        for change in changes_of(document)
+    ]
+    return lines
 
 
 def _show_jobs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed, show_changes
 from entropy_flows.launch.session import need_shared_database, open_session
 
 
@@ -18,7 +18,11 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
     preflight(file)
     with open_session(file, folder) as session:
-        added = submit(session.store, session.campaign, file.parent)
-    done = "is submitted" if added else "was submitted before"
+        submission = submit(session.store, session.campaign, file.parent)
+        document = session.store.document()
+    show_changes(submission.changes)
+    done = "is submitted" if submission.added else "was submitted before"
+    if not submission.added and document["state"] == "done":
+        done = f"is done ({document['message']})"
     typed = as_typed(file, folder)
     print(f"{session.campaign.name} {done}; its state: entropy-flows status {typed}")

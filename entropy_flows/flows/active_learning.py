@@ -19,7 +19,8 @@ from entropy_flows.flows.description import (
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import Queues
 from entropy_flows.flows.sizes import item_of, sized_maker
-from entropy_flows.flows.stopping import decide_to_stop
+from entropy_flows.flows.steering import changed_maker
+from entropy_flows.flows.succession import decide_after, next_iteration
 from entropy_flows.jobs import (
     AnchorMaker,
     ExploreMaker,
@@ -33,7 +34,6 @@ from entropy_flows.jobs import (
 )
 from entropy_flows.jobs.checkpoint import forget_iteration
 from entropy_flows.jobs.common import StageMaker, campaign_job, document
-from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import OutlierParams, engine_of, labels_per_job, make_static_maker
 from entropy_flows.schemas import Campaign, EvaluateDoc, StateDoc, StopParams, TrainDoc
 from entropy_flows.store import CampaignStore
@@ -255,25 +255,13 @@ class ActiveLearningMaker(StageMaker):
         evaluated = None
         if document(TrainDoc, training) is not None:
             evaluated = document(EvaluateDoc, evaluation)
-        ledger = store.ledger(self.dataset)
-        requested = ledger.requested(0, iteration)
-        decision = decide_to_stop(
-            iteration,
-            self.last,
-            self.stop,
-            labels=requested,
-            new=ledger.requested(iteration, iteration),
-            validation=None if evaluated is None else evaluated.validation_in_use,
-            failure=next(iter(store.failures(iteration=iteration)), None),
-        )
+        decision = decide_after(changed_maker(self, store), store, iteration, evaluated)
         store.set_state(decision.state, decision.message)
         forget_iteration(context.campaign, iteration)
         response = Response(output=StateDoc(state=decision.state, message=decision.message))
         if decision.state == "running" and evaluated is not None:
-            same_engine(store, self.engine)
             model = evaluated.continues.model
-            following = self.context(context.campaign, model, iteration + 1)
-            response.addition = self.iteration(following, seeds, parent=model, requested=requested)
+            response.addition = next_iteration(self, store, iteration + 1, model, seeds)
         return response
 
     @property

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from entropy_flows.explore import Phase
 from entropy_flows.explore.phases import Lengths
 from entropy_flows.label.engines.maker import CustomParams
+from entropy_flows.params import Params
 from entropy_flows.potentials import locate_model
 from entropy_flows.schemas import Campaign
 
@@ -100,9 +101,9 @@ def describe_campaign(
     )
 
 
-def _iteration(stages: IterationMaker) -> dict[str, Any]:
-    """Write the stages of an iteration as a campaign file's changes of its sections."""
-    sections = {
+def stage_sections(stages: IterationMaker) -> dict[str, Params]:
+    """Return the parameters of an iteration's stages by section of a campaign file."""
+    return {
         "explore": stages.explore.params,
         "anchors": stages.anchor.params,
         "select": stages.select.params,
@@ -110,9 +111,13 @@ def _iteration(stages: IterationMaker) -> dict[str, Any]:
         "train": stages.train.params,
         "local_fingerprint": stages.explore.fingerprint,
     }
+
+
+def _iteration(stages: IterationMaker) -> dict[str, Any]:
+    """Write the stages of an iteration as a campaign file's changes of its sections."""
     return {
         name: params.model_dump(mode="json", exclude_unset=True)
-        for name, params in sections.items()
+        for name, params in stage_sections(stages).items()
     }
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from entropy_flows.explore import ExploreParams
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.jobs import IterationContext
 from entropy_flows.store import CampaignStore
+from entropy_flows.store.settings_changes import iteration_settings
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ def sized_maker(iterations: Sequence[IterationMaker], context: IterationContext)
         return maker
     store = CampaignStore.open(context.campaign)
     last = context.iteration - 1
-    steps = item_of(iterations, last).explore.params.all_steps
+    steps = _explored(iterations, store, last).all_steps
     seconds = _run_seconds(store, last)
     size = params.batch_size
     if seconds:
@@ -39,6 +41,16 @@ def sized_maker(iterations: Sequence[IterationMaker], context: IterationContext)
 def item_of(items: Sequence[T], iteration: int) -> T:
     """Return the item of an iteration, from 1; the last one serves those that follow."""
     return items[min(iteration, len(items)) - 1]
+
+
+def _explored(
+    iterations: Sequence[IterationMaker], store: CampaignStore, iteration: int
+) -> ExploreParams:
+    """Return the settings that an iteration explored with."""
+    decided = iteration_settings(store, iteration)
+    if decided is None:
+        return item_of(iterations, iteration).explore.params
+    return ExploreParams.model_validate(decided["sections"]["explore"])
 
 
 def _run_seconds(store: CampaignStore, iteration: int) -> list[float]:

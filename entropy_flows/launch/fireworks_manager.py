@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fireworks import LaunchPad
 
+from entropy_flows.launch.deletion import delete_jobs
 from entropy_flows.launch.findings import last_line
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers
@@ -82,6 +83,10 @@ class FireWorksManager:
         from entropy_flows.launch.task import add_once, to_workflow
 
         return add_once(self.pad, to_workflow(flow))
+
+    def delete(self, campaign: str, uuids: Collection[str] | None = None) -> int:
+        """Delete a campaign's jobs, or the flows of these; return the number of jobs."""
+        return delete_jobs(self.pad, campaign, uuids)
 
     def last_failure(self, campaign: str) -> str | None:
         """Describe the last job that failed, in one line; None if none did."""

@@ -65,6 +65,9 @@ class WorkflowManager(Protocol):
     def add_flow(self, flow: Flow) -> bool:
         """Add a flow unless its jobs are there; return True if it was added."""
 
+    def delete(self, campaign: str, uuids: Collection[str] | None = None) -> int:
+        """Delete a campaign's jobs, or the flows of these; return the number of jobs."""
+
     def last_failure(self, campaign: str) -> str | None:
         """Describe the last job that failed, in one line; None if none did."""
 

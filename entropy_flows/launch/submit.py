@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +13,20 @@ from jobflow import Flow
 from pymatgen.core import Structure
 
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
+from entropy_flows.flows.description import with_elements
 from entropy_flows.flows.queues import Queues
+from entropy_flows.flows.succession import next_iteration
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.job_states import ENDED_STATES
-from entropy_flows.launch.manager import workflow_manager
+from entropy_flows.launch.manager import WorkflowManager, workflow_manager
 from entropy_flows.launch.seeds import campaign_seeds
+from entropy_flows.launch.steering import next_flow, redo_failed, take_settings, unfinished_jobs
 from entropy_flows.potentials import check_elements, locate_model
 from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
 from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.store import CampaignStore
+from entropy_flows.store.settings_changes import Progress, SettingsChange
 
 if TYPE_CHECKING:
     from entropy_flows.jobs.physics import CheckedModel
@@ -62,6 +68,8 @@ def build_flow(
     reference = store.save_model(0, model, role="base")
     maker = maker or ActiveLearningMaker.from_campaign(campaign)
     same_engine(store, maker.engine)
+    if isinstance(maker, ActiveLearningMaker):
+        return next_iteration(maker, store, 1, reference, seeds, parent=student)
     flow = maker.make(seeds, campaign=campaign.name, model=reference, student=student)
     flow.update_metadata({"campaign": campaign.name}, dynamic=True)
     return flow
@@ -83,36 +91,97 @@ def agnostic_flow(store: CampaignStore, settings: AgnosticParams) -> Flow:
     return flow
 
 
+@dataclass(frozen=True)
+class Submission:
+    """The result of a submission: whether it added jobs, and what the file has changed.
+
+    Attributes
+    ----------
+    added
+        Whether jobs were added.
+    changes
+        Keys of the file that were changed since the campaign was submitted last.
+    """
+
+    added: bool
+    changes: Sequence[SettingsChange] = ()
+
+
 def submit(
     store: CampaignStore,
     campaign: AnyCampaign,
     base: Path,
     maker: ActiveLearningMaker | None = None,
-) -> bool:
-    """Register the campaign and add its first iteration to the workflow manager, once.
+) -> Submission:
+    """Register the campaign and add its next iteration to the workflow manager, once.
 
-    A data set without physics is added as a whole. Arguments are as in `build_flow`.
+    What the file has changed since the last submission is taken over. Nothing is added while jobs
+    of the campaign are left to run, or if it has ended by its limits. A data set without physics is
+    added as a whole. Arguments are as in `build_flow`.
 
-    Returns
-    -------
-    bool
-        False if it was submitted before; nothing is added then.
+    Raises
+    ------
+    ValueError, StoreError
+        As of `build_flow`. Also if a key of the file may not change any more.
     """
-    store.create(campaign)
     manager = workflow_manager()
     manager.prepare()
     if isinstance(campaign, AgnosticParams):
-        flow = agnostic_flow(store, campaign)
+        store.create(campaign)
+        flow: Flow | None = agnostic_flow(store, campaign)
+        changes: Sequence[SettingsChange] = ()
     else:
-        flow = build_flow(store, campaign, base, maker)
+        changes = take_settings(store, campaign, base, manager)
+        flow = campaign_flow(store, campaign, base, manager, maker)
+    if flow is None:
+        return Submission(False, changes)
     _with_modules(flow, modules_folder(campaign, base))
     while not _claim(store) and not manager.has_flow(flow):
         # another process submits it now, or died doing so
         time.sleep(1)
     if not manager.add_flow(flow):
-        return False
+        return Submission(False, changes)
     store.set_state("running")
-    return True
+    return Submission(True, changes)
+
+
+def campaign_flow(
+    store: CampaignStore,
+    campaign: Campaign,
+    base: Path,
+    manager: WorkflowManager,
+    maker: ActiveLearningMaker | None = None,
+) -> Flow | None:
+    """Build the flow of the iteration that a campaign is to run next.
+
+    Parameters
+    ----------
+    store, campaign, base, maker
+        As in `build_flow`.
+    manager
+        The workflow manager that has the campaign's jobs.
+
+    Returns
+    -------
+    Flow or None
+        None if jobs are left that lead on, or the campaign has ended.
+    """
+    maker = maker or ActiveLearningMaker.from_campaign(campaign)
+    if not isinstance(maker, ActiveLearningMaker):
+        return build_flow(store, campaign, base, maker)
+    maker = with_elements(maker, campaign.elements)
+    progress = Progress.of(store)
+    left = unfinished_jobs(manager, store.name)
+    if left and progress.begun == progress.evaluated > 0:
+        # the last job of that iteration decides
+        return None
+    build = build_flow if progress.evaluated == 0 else next_flow
+    flow = build(store, campaign, base, maker)
+    if flow is None or left - {job.uuid for job, _ in flow.iterflow()}:
+        return None
+    if redo_failed(store, maker, manager, flow):
+        flow = build(store, campaign, base, maker)
+    return flow
 
 
 def submit_physics(

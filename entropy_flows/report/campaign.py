@@ -177,9 +177,19 @@ def _gain_figure(campaign: Campaign, iterations: Sequence[Mapping[str, Any]]) ->
     from entropy_flows.report.plots import gain_plot
 
     gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
-    thresholds = {number: campaign.iteration(number).select.theta_min or 0.0 for number in gains}
+    thresholds = {
+        doc["iteration"]: _threshold(campaign, doc) for doc in iterations if doc.get("select")
+    }
     caption = "Gain of each accepted candidate when it was accepted."
     return CaptionedFigure(gain_plot(gains, thresholds), caption)
+
+
+def _threshold(campaign: Campaign, iteration: Mapping[str, Any]) -> float:
+    """Return the least gain that an iteration accepted with, by the settings that it ran with."""
+    settings = iteration.get("plan", {}).get("settings")
+    if settings is None:
+        return campaign.iteration(iteration["iteration"]).select.theta_min or 0.0
+    return settings["sections"]["select"].get("theta_min") or 0.0
 
 
 def _coverage_figure(store: CampaignStore, campaign: Campaign) -> dict[str, CaptionedFigure]:

@@ -61,13 +61,14 @@ def ended_run_rows(iterations: Sequence[Iteration]) -> list[list[str]]:
 def stage_line(iterations: Sequence[Iteration]) -> str:
     """Write how far the current iteration is, in a few words."""
     if not iterations or iterations[-1]["iteration"] == 0:
-        return "iteration 1: no job done yet"
+        return "iteration 1, no job done yet"
     # A data set without physics has a document for each search, and no other stage.
     searches = [doc["ascend"] for doc in iterations if "ascend" in doc]
     if searches:
         return _search_line(searches)
     doc = iterations[-1]
-    return ", ".join([f"iteration {doc['iteration']}", *_batch_words(doc), *_stage_words(doc)])
+    words = [*_batch_words(doc), *_stage_words(doc)] or ["no job done yet"]
+    return ", ".join([f"iteration {doc['iteration']}", *words])
 
 
 def _search_line(searches: Sequence[Mapping[str, Any]]) -> str:

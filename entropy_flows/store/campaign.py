@@ -11,6 +11,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
+from entropy_flows.schemas.changes import RULES, When, differences
 from entropy_flows.store.connection import StoreError, refused
 from entropy_flows.store.iterations import Iterations
 from entropy_flows.store.labels import Labels
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 VERSIONED = ("entropy_flows", "atomate2", "nequip", "torch")
 """Packages whose versions a campaign records."""
-CHANGEABLE = ("physics", "independent", "curve")
-"""Sections that may change at any time: what is done with models and labels that are there."""
+CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ONCE)
+"""Sections that no job of the campaign itself takes: what is done with models and labels."""
 
 
 class CampaignStore(Iterations, Labels, Models):
@@ -83,10 +84,14 @@ class CampaignStore(Iterations, Labels, Models):
             return True
         except DuplicateKeyError:
             self.compare(campaign)
-            self._set({"versions.entropy_flows": version("entropy_flows")})
+            self.note_version()
             return False
         except OperationFailure as err:
             raise refused(self.database, err, f"cannot register campaign {self.name!r}") from None
+
+    def note_version(self) -> None:
+        """Record that this version of the package has submitted the campaign last."""
+        self._set({"versions.entropy_flows": version("entropy_flows")})
 
     def exists(self) -> bool:
         """Tell whether a campaign of this name is registered."""
@@ -104,20 +109,19 @@ class CampaignStore(Iterations, Labels, Models):
         document = self._document()
         require_current(document)
         refuse_old_worker(document)
-        # a campaign goes on where it was told to train, unless the file says otherwise
-        trains_anywhere = isinstance(campaign, Campaign) and campaign.train.device is None
-        excluded = {"train": {"device"}} if trains_anywhere else None
-        config = campaign.model_dump(mode="json", exclude=excluded)
-        stored = self._validated(document["config"]).model_dump(mode="json", exclude=excluded)
-        changed = sorted(
-            key
-            for key, value in config.items()
-            if stored.get(key) != value and key not in CHANGEABLE
-        )
+        stored = self.validated(document["config"])
+        if isinstance(campaign, Campaign) and isinstance(stored, Campaign):
+            changed = [item.key for item in differences(stored, campaign)]
+            hint = "`entropy-flows run` or `submit` changes them, or says why it cannot"
+        else:
+            config = campaign.model_dump(mode="json")
+            before = stored.model_dump(mode="json")
+            changed = sorted(key for key, value in config.items() if before.get(key) != value)
+            hint = "give the changed one a new name"
+        changed = [key for key in changed if key.partition(".")[0] not in CHANGEABLE]
         if changed:
             raise StoreError(
-                f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); "
-                f"give the changed one a new name"
+                f"campaign {self.name!r} exists with other settings ({', '.join(changed)}); {hint}"
             )
         return document
 
@@ -152,7 +156,7 @@ class CampaignStore(Iterations, Labels, Models):
             raise StoreError(f"campaign {self.name!r} is not in this database; submit it first")
         return document
 
-    def _validated(self, config: dict[str, Any]) -> AnyCampaign:
+    def validated(self, config: dict[str, Any]) -> AnyCampaign:
         """Validate a stored configuration, which gives keys of a newer version their defaults."""
         try:
             return schema_of(config).model_validate(config)

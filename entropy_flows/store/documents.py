@@ -39,6 +39,25 @@ class EngineDocument(BaseModel):
     """What the hash is of."""
 
 
+class ChangeDocument(BaseModel):
+    """A key of the campaign file that was changed after the campaign had begun."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    key: str
+    """Path of the key, with dots."""
+    old: Any
+    """Its value before."""
+    new: Any
+    """Its value since."""
+    iteration: int | None
+    """First iteration that runs with it; null if it holds at once."""
+    by: str
+    """User and machine."""
+    at: datetime
+    """When it was changed."""
+
+
 class CampaignDocument(StoredDocument):
     """A campaign: its configuration, and how it stands."""
 
@@ -47,9 +66,17 @@ class CampaignDocument(StoredDocument):
     schema_: int
     """Version of the documents; a campaign of another version is refused."""
     config: dict[str, Any]
-    """The campaign file, validated."""
+    """The campaign file, validated: the settings of iterations to come."""
+    changes: list[ChangeDocument] | None = None
+    """Keys of the file that were changed after the campaign had begun: who, when, from which
+    iteration on, old and new value.
+    """
+    seeds: dict[str, Any] | None = None
+    """Phase → seed cell, once phases were added."""
+    forked_from: dict[str, Any] | None = None
+    """Campaign and iteration that a fork begins with."""
     state: str
-    """new, running, done or failed."""
+    """new, running, done or failed; forking or deleting, until that is complete."""
     message: str | None
     """Why it is in this state, in one line."""
     versions: dict[str, str]
@@ -278,7 +305,7 @@ class IterationDocument(StoredDocument):
     admit: dict[str, Any] | None = None
     """The whole data set without physics."""
     plan: dict[str, Any] | None = None
-    """What was decided once: the first value stays."""
+    """What was decided once: the first value stays. `settings` is what the iteration runs with."""
     import_: dict[str, Any] | None = None
     """Imported cells: how many, and the entropies before and after."""
     seconds: dict[str, float] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import ASCENDING
 
 from entropy_flows.store.collections import CampaignCollections
-from entropy_flows.store.fence import current_launch, merge
+from entropy_flows.store.fence import Fence, current_launch, merge
 from entropy_flows.store.seals import insert_once, replace, set_fields, setting
 
 MAX_MESSAGE = 2000
@@ -42,8 +42,19 @@ class Iterations(CampaignCollections):
         rows = self.database["iterations"].find({"campaign": self.name})
         return list(rows.sort("iteration", ASCENDING))
 
-    def plan(self, iteration: int, name: str, value: Any) -> Any:
+    def plan(self, iteration: int, name: str, value: Any, lease: Fence | None = None) -> Any:
         """Decide something about an iteration once: the first value stays, whoever asks again.
+
+        Parameters
+        ----------
+        iteration
+            Number of the iteration.
+        name
+            What is decided.
+        value
+            What it is, unless it was decided before.
+        lease
+            Lease without which nothing is decided.
 
         Returns
         -------
@@ -56,11 +67,13 @@ class Iterations(CampaignCollections):
         first_stays = {
             path: {"$ifNull": [f"${path}", {"$literal": new}]} for path, new in decision.items()
         }
-        self._change_iteration(iteration, first_stays)
+        self._change_iteration(iteration, first_stays, lease)
         document = self.database["iterations"].find_one(key, {"plan": 1})
         return None if document is None else document["plan"][name]
 
-    def _change_iteration(self, iteration: int, change: dict[str, Any]) -> None:
+    def _change_iteration(
+        self, iteration: int, change: dict[str, Any], lease: Fence | None = None
+    ) -> None:
         """Set fields of an iteration's document to expressions, if the document exists."""
         key = {"campaign": self.name, "iteration": iteration}
         merge(
@@ -69,6 +82,7 @@ class Iterations(CampaignCollections):
             on=tuple(key),
             matched=[{"$set": change}],
             unmatched="discard",
+            lease=lease,
         )
 
     def add_failure(self, iteration: int, stage: str, title: str, uuid: str, message: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from pymongo.collection import Collection
 
 from entropy_flows.digest import digest
-from entropy_flows.store.fence import literal, merge, nested
+from entropy_flows.store.fence import Fence, literal, merge, nested
 
 SEALS = "seals"
 LENGTH = 16
@@ -110,6 +110,7 @@ def set_fields(
     key: Mapping[str, Any],
     fields: Mapping[str, Any],
     unmatched: str = "discard",
+    lease: Fence | None = None,
 ) -> None:
     """Set fields of the document of this key.
 
@@ -121,11 +122,18 @@ def set_fields(
         Path → value.
     unmatched
         "insert" makes a document where there is none, "discard" does not.
+    lease
+        Lease without which nothing is set.
     """
     update = setting(collection.name, key, fields)
     new = nested({**setting(collection.name, key, key), **update})
     merge(
-        collection, [new], on=tuple(key), matched=[{"$set": literal(update)}], unmatched=unmatched
+        collection,
+        [new],
+        on=tuple(key),
+        matched=[{"$set": literal(update)}],
+        unmatched=unmatched,
+        lease=lease,
     )
 
 

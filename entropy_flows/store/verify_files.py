@@ -23,6 +23,9 @@ from entropy_flows.store.verify_context import (
     lasting,
 )
 
+TAKEN_AGAIN = ("run/", "settings/")
+"""Beginnings of the names of leases that the next process of their kind takes."""
+
 
 def outputs(context: VerifyContext) -> VerifyResult:
     """Check that each job's output is there once, and its arrays where it says they are."""
@@ -98,8 +101,8 @@ def arrays(context: VerifyContext) -> VerifyResult:
 def leases(context: VerifyContext) -> VerifyResult:
     """Check for leases that ran out and were not given back, or that would never end.
 
-    The time is that of the server's clock. The lease of a `run` that was killed is reported, but
-    no error: the next one takes it.
+    The time is that of the server's clock. The lease of a `run` or of a change that was killed is
+    reported, but no error: the next one takes it.
     """
     query = {"_id": {"$regex": f"/{re.escape(context.store.name)}$"}}
     fields = {"until": 1, "now": NOW}
@@ -110,7 +113,7 @@ def leases(context: VerifyContext) -> VerifyResult:
         left = (row.get("until", 0) - row["now"]) / 1000
         if left < -LEASE_SECONDS:
             line = f"lease {row['_id']}: it ran out {-left:.0f} s ago and was not given back"
-            (wasted if row["_id"].startswith("run/") else problems).append(line)
+            (wasted if row["_id"].startswith(TAKEN_AGAIN) else problems).append(line)
         elif left > 2 * LEASE_SECONDS:
             problems.append(
                 f"lease {row['_id']}: it would end in {left:.0f} s; nobody takes one for so long"

@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from entropy_flows.params import Params
 from entropy_flows.settings import Device
@@ -229,6 +237,12 @@ class OtherTrainParams(TrainParams):
     model_config = ConfigDict(extra="allow")
     preset: str = ""  # type: ignore[assignment]  # the trainer's own presets are not known here
     """Recipe that gives the values not named: one of the trainer's own."""
+
+    @model_serializer(mode="wrap")
+    def _keys_given_alone(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write the keys that were given: the trainer's own class has the defaults."""
+        keys: dict[str, Any] = dump(self)
+        return {key: value for key, value in keys.items() if key in self.model_fields_set}
 
 
 def _by_trainer(section: Any) -> Any:

@@ -79,7 +79,7 @@ def write_data(
     ValueError
         If no cell is left to train on.
     """
-    (workdir / "data").mkdir(exist_ok=True)
+    (workdir / "data").mkdir(parents=True, exist_ok=True)
     cells: dict[str, list[Atoms]] = {}
     left_out: dict[str, list[tuple[int, str]]] = {}
     for split, frames in splits.items():

@@ -326,7 +326,7 @@ def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
     # 12 s a run, four fifths of 800 s: 53 runs a job, of 90 and of 30
     assert Counter(job.name for job in jobs(response.addition))["explore"] == 2
     assert Counter(job.name for job in jobs(response.addition))["anchor"] == 1
-    assert store.iterations()[-1]["plan"] == {"batch_size": 53}
+    assert store.iterations()[-1]["plan"]["batch_size"] == 53
     store.record(1, runs=[{"wall_seconds": 99.0, "reason": None}])  # run again, it adds the same
     again = advanced(store, {"energy_mae": 0.5, "forces_mae": 0.5}, explore=explore)
     assert {job.uuid for job in jobs(again.addition)} == {

@@ -92,20 +92,21 @@ def test_create_once(store):
     ("change", "named"),
     [
         ({"seed": 7}, "seed"),
-        ({"explore": {"steps": 20}}, "explore"),
+        ({"explore": {"steps": 20}}, "explore.steps"),
         (
             {"global_fingerprint": {"cutoff": 5.0}, "regularization": 0.1},
-            "global_fingerprint, regularization",
+            "global_fingerprint.cutoff, regularization",
         ),
         ({"iterations": []}, "iterations"),
     ],
 )
-def test_a_changed_campaign_needs_a_new_name(store, change, named):
+def test_only_a_submission_changes_settings(store, change, named):
     before = store.document()
     with pytest.raises(StoreError) as caught:
         store.create(campaign(**change))
     assert str(caught.value) == (
-        f"campaign 'test' exists with other settings ({named}); give the changed one a new name"
+        f"campaign 'test' exists with other settings ({named}); "
+        "`entropy-flows run` or `submit` changes them, or says why it cannot"
     )
     assert store.document() == before
 
@@ -114,9 +115,9 @@ def test_a_file_that_leaves_the_device_open_goes_on_where_the_campaign_trains(da
     store = CampaignStore(database, "test")
     assert store.create(campaign(train={"device": "cpu"}))
     assert not store.create(campaign())
-    with pytest.raises(StoreError, match=r"other settings \(train\)"):
+    with pytest.raises(StoreError, match=r"other settings \(train\.device\)"):
         store.create(campaign(train={"device": "cuda"}))
-    with pytest.raises(StoreError, match=r"other settings \(train\)"):
+    with pytest.raises(StoreError, match=r"other settings \(train\.max_epochs\)"):
         store.create(campaign(train={"max_epochs": 7}))
 
 

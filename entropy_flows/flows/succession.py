@@ -1,0 +1,95 @@
+"""What follows an iteration: the end of the campaign, or the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jobflow import CURRENT_JOB, Flow
+from pymatgen.core import Structure
+
+from entropy_flows.flows.steering import changes_queues, decided_maker
+from entropy_flows.flows.stopping import StopDecision, decide_to_stop
+from entropy_flows.jobs.engine import same_engine
+from entropy_flows.schemas import EvaluateDoc
+from entropy_flows.store import CampaignStore
+
+if TYPE_CHECKING:
+    from entropy_flows.flows.active_learning import ActiveLearningMaker
+
+
+def decide_after(
+    maker: ActiveLearningMaker,
+    store: CampaignStore,
+    iteration: int,
+    evaluated: EvaluateDoc | None,
+    is_changed: bool = False,
+) -> StopDecision:
+    """Decide after an iteration whether the campaign goes on.
+
+    Parameters
+    ----------
+    maker
+        The campaign's Makers, with its limits as they are now.
+    store
+        The campaign.
+    iteration
+        The iteration that has ended.
+    evaluated
+        Its evaluation; None if it has none.
+    is_changed
+        Whether the next iteration looks for candidates in another way. That nothing new was found
+        does not end the campaign then.
+    """
+    ledger = store.ledger(maker.dataset)
+    new = ledger.requested(iteration, iteration)
+    return decide_to_stop(
+        iteration,
+        maker.last,
+        maker.stop,
+        labels=ledger.requested(0, iteration),
+        new=max(new, 1) if is_changed else new,
+        validation=None if evaluated is None else evaluated.validation_in_use,
+        failure=next(iter(store.failures(iteration=iteration)), None),
+    )
+
+
+def next_iteration(
+    maker: ActiveLearningMaker,
+    store: CampaignStore,
+    iteration: int,
+    model: str,
+    seeds: Mapping[str, Structure],
+    parent: str | None = None,
+) -> Flow:
+    """Build an iteration with all that was changed in the campaign's settings before it.
+
+    Parameters
+    ----------
+    maker
+        The campaign's Makers.
+    store
+        The campaign.
+    iteration
+        Number of the iteration.
+    model
+        Reference of the model that explores.
+    seeds
+        Phase → seed cell.
+    parent
+        Reference of the model to fine-tune, if it is another one.
+    """
+    same_engine(store, maker.engine)
+    decided, cells = decided_maker(maker, store, iteration, seeds)
+    requested = store.ledger(decided.dataset).requested(0, iteration - 1)
+    context = decided.context(store.name, model, iteration)
+    flow = decided.iteration(context, cells, parent=parent or model, requested=requested)
+    running = CURRENT_JOB.job
+    if running is None:
+        flow.update_metadata({"campaign": store.name}, dynamic=True)
+        return decided.queues.apply(flow)
+    if changes_queues(store):
+        # jobflow would lay those of the running job over the new ones
+        running.config_updates = []
+        decided.queues.apply(flow)
+    return flow

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from entropy_flows.fingerprints import GOM
     from entropy_flows.flows import ActiveLearningMaker, IterationMaker
+    from entropy_flows.frames import choose_frames
     from entropy_flows.schemas import Campaign, load_campaign
     from entropy_flows.select import LogDetSelector
     from entropy_flows.store import CampaignStore
@@ -44,6 +45,7 @@ __all__ = [
     "LogDetSelector",
     "RefineSurface",
     "SufficientStatistics",
+    "choose_frames",
     "load_campaign",
     "local_entropy",
 ]

@@ -120,16 +120,15 @@ class Batch:
             For a cell without atoms, positions or cell vectors that are not finite, periodic
             vectors without a volume, or more atoms than there can be in its volume.
         """
-        for atoms in structures:
-            _check(atoms)
-        cells = Cells(
-            [len(atoms) for atoms in structures],
-            np.concatenate([atoms.numbers for atoms in structures]),
-            np.array([atoms.cell[:] for atoms in structures], dtype=float),
-            np.array([atoms.pbc for atoms in structures], dtype=bool),
-            device,
-        )
+        sizes = [len(atoms) for atoms in structures]
+        lattice = np.array([np.asarray(atoms.cell) for atoms in structures], dtype=float)
+        pbc = np.array([atoms.pbc for atoms in structures], dtype=bool)
         positions = np.concatenate([atoms.positions for atoms in structures])
+        if not _are_crystals(sizes, lattice, pbc, positions):
+            for atoms in structures:
+                _check(atoms)
+        numbers = np.concatenate([atoms.numbers for atoms in structures])
+        cells = Cells(sizes, numbers, lattice, pbc, device)
         return cls(cells, torch.from_numpy(positions).to(cells.device))
 
     def at(self, positions: Tensor) -> Batch:
@@ -155,6 +154,17 @@ class Batch:
             )
             for i, (a, b) in enumerate(spans)
         ]
+
+
+def _are_crystals(sizes: Sequence[int], lattice: Array, pbc: Array, positions: Array) -> bool:
+    """Return whether all cells pass the checks of one that repeats in three directions."""
+    if not pbc.all() or min(sizes) == 0:
+        return False
+    if not np.isfinite(positions).all() or not np.isfinite(lattice).all():
+        return False
+    volumes = np.abs(np.linalg.det(lattice))
+    edges = np.linalg.norm(lattice, axis=2).prod(axis=1)
+    return bool(((volumes > 1e-6 * edges) & (volumes >= MIN_VOLUME * np.array(sizes))).all())
 
 
 def _check(atoms: Atoms) -> None:

@@ -40,17 +40,19 @@ ALLOWED = {
     "entropy": {"fingerprints"},
     **dict.fromkeys(STAGES, CORE),
     "formats": set(),
+    "frames": CORE | STAGES,
     "bench": CORE | STAGES,
     "distill": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},
-    "jobs": CORE | STAGES | {"schemas", "store"},
-    "flows": CORE | STAGES | {"schemas", "store", "jobs"},
-    "launch": CORE | STAGES | {"schemas", "store", "jobs", "flows"},
-    "report": CORE | STAGES | {"bench", "schemas", "store", "jobs", "flows"},
+    "jobs": CORE | STAGES | {"frames", "schemas", "store"},
+    "flows": CORE | STAGES | {"frames", "schemas", "store", "jobs"},
+    "launch": CORE | STAGES | {"frames", "schemas", "store", "jobs", "flows"},
+    "report": CORE | STAGES | {"bench", "frames", "schemas", "store", "jobs", "flows"},
     "cli": CORE
     | STAGES
-    | {"report", "bench", "distill", "formats", "schemas", "store", "jobs", "flows", "launch"},
+    | {"report", "bench", "distill", "formats", "frames", "schemas", "store", "jobs", "flows"}
+    | {"launch"},
 }
 
 

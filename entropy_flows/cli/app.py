@@ -38,6 +38,7 @@ RESULT_MODULES = (
     "curve",
     "agnostic",
     "bench_selectors",
+    "select",
     "diversity",
     "novelty",
     "physics",

@@ -13,7 +13,7 @@ from entropy_flows.launch.session import Session, open_stored
 if TYPE_CHECKING:
     from ase import Atoms
 
-COMPRESSED = (".gz", ".bz2", ".xz")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 ENDINGS = (*COMPRESSED, ".extxyz", ".xyz", ".yaml", ".yml")
 MAX_FRAME_LINES = 20
 """Left-out frames that have a line of their own."""

@@ -115,7 +115,21 @@ def nearest(cells: Sequence[Array], reference: Sequence[Array]) -> Array:
     spread = reference_means.std(axis=0)
     # A component without spread would be divided by zero; it counts as it is.
     spread[spread < MIN_SPREAD] = 1.0
-    return cKDTree(reference_means / spread).query(means / spread)[0]
+    return nearest_points(means, reference_means, spread)
+
+
+def nearest_points(points: Array, reference: Array, spread: Array) -> Array:
+    """Compute each point's distance (n,) from the nearest reference point.
+
+    Parameters
+    ----------
+    points, reference
+        Mean fingerprints (n, dim) and (m, dim) of cells.
+    spread
+        What each component is divided by (dim,).
+    """
+    distances: Array = cKDTree(reference / spread).query(points / spread)[0]
+    return distances
 
 
 def umap(means: Array, seed: int = 0) -> Array | None:

@@ -78,15 +78,21 @@ def read_frames(path: Path) -> Iterator[XYZFrame]:
         try:
             if isinstance(lines, FrameError):
                 raise lines
-            atoms, notes = _labelled_cell(lines)
+            atoms, notes = labelled_cell(lines)
         except FrameError as err:
             yield XYZFrame(source, index, defect=str(err))
         else:
             yield XYZFrame(source, index, atoms, notes=notes)
 
 
-def _labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
-    """Return a frame's cell with its label, and notes on how it was read."""
+def labelled_cell(lines: list[str]) -> tuple[Atoms, tuple[str, ...]]:
+    """Return a frame's cell with its label, and notes on how it was read.
+
+    Raises
+    ------
+    FrameError
+        If it cannot be used.
+    """
     frame = parse_frame(lines)
     atoms = frame.atoms
     volume = float(atoms.get_volume()) if atoms.cell.rank == 3 else 0.0

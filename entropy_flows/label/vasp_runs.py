@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.digest import file_sha256
 from entropy_flows.faults import is_machine_fault
@@ -17,6 +17,9 @@ from entropy_flows.label.outcar import moments_beside
 from entropy_flows.label.steps import LAST, StepRule
 from entropy_flows.label.tasks import frame_of_task
 from entropy_flows.label.vasprun import VaspOutput, VasprunError, read_output
+
+if TYPE_CHECKING:
+    from pymatgen.io.vasp import Vasprun
 
 _NAME = re.compile(r"vasprun.*\.xml(\.[\w-]+)*", re.IGNORECASE)
 _TEXT = re.compile(r"\.(ext)?xyz(\.[\w-]+)?$", re.IGNORECASE)
@@ -59,7 +62,7 @@ def read_run(path: Path, location: str, rule: StepRule) -> Iterator[ImportedFram
     try:
         source["sha256"] = file_sha256(path)
         output = read_output(path, rule)
-        shared = _shared(output)
+        shared = shared_content(output.head)
     except (ValueError, OSError) as err:
         if is_machine_fault(err) and not isinstance(err, PermissionError):
             raise
@@ -72,7 +75,7 @@ def read_run(path: Path, location: str, rule: StepRule) -> Iterator[ImportedFram
             outcar = (
                 moments_beside(path) if is_last and output.head.parameters.get("ISPIN") == 2 else {}
             )
-            yield _frame(step, shared, name, source | {"step": number}, outcar)
+            yield frame_of_step(step, shared, name, source | {"step": number}, outcar)
     if (defect := _defect(output, rule)) is not None:
         yield ImportedFrame(location, source, defect=defect)
 
@@ -109,13 +112,26 @@ def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and _TEXT.search(name) is None
 
 
-def _frame(
+def frame_of_step(
     step: dict[str, Any] | str,
     shared: dict[str, Any],
     location: str,
     source: dict[str, Any],
     outcar: dict[str, Any],
 ) -> ImportedFrame:
+    """Make a frame of one ionic step.
+
+    Parameters
+    ----------
+    step
+        The step as `vasprun.parse_step` returns it.
+    shared
+        What `shared_content` returns of the run.
+    location, source
+        See `ImportedFrame`.
+    outcar
+        Final moments beside the run; empty for none.
+    """
     if isinstance(step, str):
         return ImportedFrame(location, source, defect=step)
     if not step["electronic_steps"]:
@@ -128,9 +144,14 @@ def _frame(
     return frame_of_task(task, location, source)
 
 
-def _shared(output: VaspOutput) -> dict[str, Any]:
-    """Return what a calculation of a task document says of all its ionic steps."""
-    head = output.head
+def shared_content(head: Vasprun) -> dict[str, Any]:
+    """Return what a calculation of a task document says of all its ionic steps.
+
+    Raises
+    ------
+    VasprunError
+        If the head is damaged.
+    """
     try:
         titles = [title.split() for title in head.potcar_symbols]
         return {

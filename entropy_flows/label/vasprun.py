@@ -64,7 +64,7 @@ def read_output(path: Path, rule: StepRule) -> VaspOutput:
     Parameters
     ----------
     path
-        The file, compressed by gzip, bzip2, xz or not at all.
+        The file, compressed or not.
     rule
         Which steps to read.
 
@@ -88,7 +88,7 @@ def read_output(path: Path, rule: StepRule) -> VaspOutput:
             output.n_steps += 1
             latest = element
             if rule.takes(output.n_steps):
-                output.steps[output.n_steps] = _step(output.head, element)
+                output.steps[output.n_steps] = parse_step(output.head, element)
     except etree.XMLSyntaxError as err:
         output.damage = f"damaged: {_one_line(err)}" if _is_complete(path) else "cut off"
     except DAMAGE as err:
@@ -96,8 +96,36 @@ def read_output(path: Path, rule: StepRule) -> VaspOutput:
             raise
         output.damage = f"cut off or damaged: {_one_line(err)}"
     if rule.every is None and latest is not None:
-        output.steps[output.n_steps] = _step(output.head, latest)
+        output.steps[output.n_steps] = parse_step(output.head, latest)
     return output
+
+
+def stream_steps(path: Path) -> Iterator[tuple[Vasprun, Any]]:
+    """Yield the head of a vasprun.xml with the element of one step after the other.
+
+    Steps of VASP's ML force field are among them, as <structure>. An element is to be read before
+    the next one is asked for.
+
+    Raises
+    ------
+    VasprunError
+        If not even the head can be read.
+    lxml.etree.XMLSyntaxError, OSError, EOFError, lzma.LZMAError, zlib.error
+        Where the file is cut off or damaged.
+    """
+    head = _head(path)
+    for element in _elements(path):
+        yield head, element
+
+
+def parse_step(head: Vasprun, element: Any) -> dict[str, Any] | str:
+    """Return one ionic step as pymatgen has it, or why it is not readable."""
+    try:
+        return head._parse_ionic_step(element)
+    except Exception as err:  # numbers that ran together, rows that are missing
+        if is_machine_fault(err):
+            raise
+        return f"not readable: {_one_line(err)}"
 
 
 def _head(path: Path) -> Vasprun:
@@ -183,16 +211,6 @@ def _whole(parser: Any) -> Iterator[Any]:
         while element.getprevious() is not None:  # what was read before gives its memory back
             del parent[0]
         yield element
-
-
-def _step(head: Vasprun, element: Any) -> dict[str, Any] | str:
-    """Return one ionic step as pymatgen has it, or why it is not readable."""
-    try:
-        return head._parse_ionic_step(element)
-    except Exception as err:  # numbers that ran together, rows that are missing
-        if is_machine_fault(err):
-            raise
-        return f"not readable: {_one_line(err)}"
 
 
 def _is_complete(path: Path) -> bool:

@@ -43,6 +43,7 @@ class LogDetSelector(Selector):
     """Order of judging. explored: as they were found, as in Wang 2026. shuffled: at random, so that
     a budget smaller than the pool is spread over all conditions instead of being spent on the
     first."""
+    is_one_pass: ClassVar[bool] = True
     needs_centres: ClassVar[bool] = False
 
     @property

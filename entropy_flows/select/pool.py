@@ -11,6 +11,9 @@ from entropy_flows.entropy import MODES, Mode, SufficientStatistics
 from entropy_flows.select.base import Candidate, DecisionStream, Verdict
 from entropy_flows.select.selector import Selector
 
+POOL_SELECTOR = "kmeans"
+"""Selector of frames that are given, unless another is named: the best of docs/selectors.md."""
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -16,6 +16,7 @@ class RandomSelector(Selector):
     """
 
     selector: str = "random"
+    is_one_pass: ClassVar[bool] = True
     needs_centres: ClassVar[bool] = False
 
     def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:

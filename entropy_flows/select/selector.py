@@ -111,6 +111,8 @@ class Selector(Params):
 
     needs_committee: ClassVar[bool] = False
     """Whether candidates must have uncertainties."""
+    is_one_pass: ClassVar[bool] = False
+    """Whether it reads candidates once, in their order, so that they need not be held."""
     needs_centres: ClassVar[bool] = True
     """Whether `DataSet.centres` are needed: distances to the cells in the data set."""
 

@@ -116,7 +116,8 @@ class FeatureSpace:
     """
 
     def __init__(self, means: Array, centres: Array | None = None) -> None:
-        centre, spread = _moments(means)
+        centre = means.mean(axis=0) if len(means) else np.zeros(1)
+        spread = deviations(means)
         means -= centre
         means /= spread
         self.points = means
@@ -201,10 +202,10 @@ class FeatureSpace:
         return is_closer, np.sqrt(squares[is_closer])
 
 
-def _moments(means: Array) -> tuple[Array, Array]:
-    """Return ⟨q̄⟩ and the denominator of equation (1), both (d,)."""
+def deviations(means: Array) -> Array:
+    """Return the denominator (d,) of equation (1) for the points q̄ (n, d) of a pool."""
     if not len(means):
-        return np.zeros(1), np.ones(1)
+        return np.ones(1)
     spread = means.std(axis=0)
     floor = FLOOR * spread.max()
-    return means.mean(axis=0), np.maximum(spread, floor) if floor > 0 else np.ones_like(spread)
+    return np.maximum(spread, floor) if floor > 0 else np.ones_like(spread)

@@ -1,6 +1,8 @@
 """Pages agree with the package: links lead somewhere, the glossary has every name, code runs."""
 
 import re
+import shlex
+import sys
 
 import pytest
 import yaml
@@ -8,6 +10,7 @@ from ase.build import bulk
 from ase.io import read, write
 from page_blocks import ROOT, blocks
 
+from entropy_flows.cli import main
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.store.schema import UNIQUE
@@ -65,17 +68,29 @@ def test_the_page_on_the_campaign_file_has_every_section():
 
 
 def test_the_choice_among_frames(tmp_path, monkeypatch, capsys):
+    """The command of the page and its program choose the same frames."""
     frames = []
     for seed in range(40):
         cell = bulk("Si", cubic=True)
         cell.rattle(0.02 + 0.01 * seed, seed=seed)
         frames.append(cell)
-    write(tmp_path / "frames.extxyz", frames)
+    (tmp_path / "md").mkdir()
+    write(tmp_path / "md" / "hot.extxyz", frames)
+    write(tmp_path / "train.extxyz", frames[:5])
     monkeypatch.chdir(tmp_path)
-    (program,) = [block for block in blocks("howto/frames.md") if block.title]
+    page = blocks("howto/frames.md")
+    (program,) = [block for block in page if block.title]
     exec(program.text, {})
     assert "chosen: 20 of 40" in capsys.readouterr().out
-    assert len(read("to_label.extxyz", ":")) == 20
+    command = next(block.text for block in page if block.language == "bash")
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "20 of 40 frames chosen" in capsys.readouterr().out
+    by_command = read("picked.extxyz", ":")
+    by_program = read("picked_by_python.extxyz", ":")
+    assert len(by_command) == 20
+    assert [a.info for a in by_command] == [b.info for b in by_program]
 
 
 def test_the_watched_run(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,230 @@
+"""Let a selector decide on a pool that is not in memory.
+
+Gains are of the mean fingerprints (mode "config"): ΔH of the covariance over cells.
+
+A selector that reads candidates once judges them batch by batch and needs the memory of one batch.
+A budget N would be spent on the first frames, so it is handed out over the whole pool: of N frame
+numbers drawn at random, each that has gone by allows one more choice,
+
+    accepted so far ≤ #{drawn numbers ≤ last number of the batch}                               (1)
+
+For `random` that is a draw without replacement. Any other selector has the mean fingerprints of all
+frames, in single precision, and sees them in a random order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entropy_flows.conventions import Array
+from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.frames.fingerprinted import CopyFinder, DataSetSummary, FingerprintBatch
+from entropy_flows.select import Candidate, DecisionStream, Selector, Verdict
+
+SAMPLE_SIZE = 10_000
+"""Frames whose mean fingerprints stand for the pool where its coverage is measured."""
+
+
+@dataclass
+class Judgement:
+    """Numbers of the chosen frames and their gains, in the order of choosing.
+
+    Attributes
+    ----------
+    numbers, gains
+        Of each chosen frame.
+    copies
+        Numbers of the frames that are in the data set already.
+    sample
+        Number → mean fingerprint (dim,) of up to `SAMPLE_SIZE` frames.
+    n_usable
+        Frames that could have been chosen.
+    reason
+        Why fewer were chosen than asked for.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
+    copies: list[int] = field(default_factory=list)
+    sample: dict[int, Array] = field(default_factory=dict)
+    n_usable: int = 0
+    reason: str = ""
+
+    def accept(self, decisions: DecisionStream) -> None:
+        """Take in what a selector decides; keys of candidates are numbers of frames."""
+        for decision in decisions:
+            if decision.verdict is Verdict.ACCEPTED:
+                self.numbers.append(int(decision.candidate.key))
+                self.gains.append(decision.gain)
+        self.reason = decisions.reason
+
+
+class _NewFrames:
+    """Batches without copies of the data set; what goes by is counted and sampled."""
+
+    def __init__(self, judgement: Judgement, dataset: DataSetSummary, total: int, seed: int):
+        self._judgement = judgement
+        self._copies = CopyFinder(dataset.means)
+        stream = np.random.default_rng([seed, total, 1])
+        size = min(SAMPLE_SIZE, total)
+        self._sampled = set(stream.choice(total, size, replace=False).tolist())
+
+    def of(self, batch: FingerprintBatch) -> tuple[list[int], list[Array], Array]:
+        """Return numbers, fingerprints and mean fingerprints (n, dim) of the new frames."""
+        if not batch.numbers:
+            return [], [], np.empty((0, 0))
+        means = np.array([q.mean(axis=0) for q in batch.prints])
+        are_copies = self._copies.are_copies(means)
+        for number, mean, is_copy in zip(batch.numbers, means, are_copies, strict=True):
+            if number in self._sampled:
+                self._judgement.sample[number] = mean
+            if is_copy:
+                self._judgement.copies.append(number)
+        new = np.flatnonzero(~are_copies).tolist()
+        self._judgement.n_usable += len(new)
+        numbers = [batch.numbers[index] for index in new]
+        return numbers, [batch.prints[index] for index in new], means[new]
+
+
+def judge_in_one_pass(
+    selector: Selector,
+    batches: Iterable[FingerprintBatch],
+    dataset: DataSetSummary,
+    n: int,
+    total: int,
+    seed: int,
+) -> Judgement:
+    """Judge a pool batch by batch, equation (1).
+
+    Parameters
+    ----------
+    selector
+        One that reads candidates once.
+    batches
+        Fingerprints of the pool.
+    dataset
+        Cells that are there already.
+    n
+        Frames to choose.
+    total
+        Frames of the pool.
+    seed
+        Seed of the order within a batch, and of the numbers drawn.
+    """
+    judgement = Judgement()
+    new_frames = _NewFrames(judgement, dataset, total, seed)
+    stream = np.random.default_rng([seed, total])
+    drawn = np.sort(stream.choice(total, min(n, total), replace=False))
+    statistics: dict[Mode, SufficientStatistics] = {"config": dataset.statistics["config"].copy()}
+    for batch in batches:
+        numbers, prints, _ = new_frames.of(batch)
+        last = batch.numbers[-1] if batch.numbers else -1
+        budget = int(np.searchsorted(drawn, last, side="right")) - len(judgement.numbers)
+        if budget <= 0 or not numbers:
+            continue
+        candidates = [
+            Candidate(str(numbers[index]), prints[index], "config")
+            for index in stream.permutation(len(numbers)).tolist()
+        ]
+        judgement.accept(DecisionStream(selector(candidates, statistics, budget)))
+    judgement.reason = _too_few(judgement, selector, n)
+    return judgement
+
+
+def judge_all(
+    selector: Selector,
+    batches: Iterable[FingerprintBatch],
+    dataset: DataSetSummary,
+    n: int,
+    total: int,
+    seed: int,
+) -> Judgement:
+    """Judge a pool with the mean fingerprints of all frames at hand.
+
+    Parameters are those of `judge_in_one_pass`.
+    """
+    judgement = Judgement()
+    new_frames = _NewFrames(judgement, dataset, total, seed)
+    candidates = MeanCandidates(total)
+    for batch in batches:
+        numbers, _, means = new_frames.of(batch)
+        candidates.add(numbers, means)
+    candidates.shuffle(np.random.default_rng([seed, total]))
+    statistics: dict[Mode, SufficientStatistics] = {"config": dataset.statistics["config"].copy()}
+    centres = dataset.means if selector.needs_centres and len(dataset) else None
+    if len(candidates):
+        judgement.accept(DecisionStream(selector(candidates, statistics, n, centres)))
+    judgement.reason = judgement.reason or _too_few(judgement, selector, n)
+    return judgement
+
+
+def _too_few(judgement: Judgement, selector: Selector, n: int) -> str:
+    """Return why fewer than n were chosen; "" if they were not."""
+    count = len(judgement.numbers)
+    if count == n:
+        return ""
+    if count == judgement.n_usable:
+        return f"all {count} frames that are new were taken, {n} were wanted"
+    return f"{selector.selector} took {count} of {judgement.n_usable} new frames, {n} were wanted"
+
+
+class MeanCandidates:
+    """The mean fingerprints of a pool, as candidates in a random order.
+
+    Parameters
+    ----------
+    total
+        Frames of the pool.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._means: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+        self._numbers: NDArray[np.int64] = np.empty(total, dtype=np.int64)
+        self._order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+        self._count = 0
+
+    def add(self, numbers: Sequence[int], means: Array) -> None:
+        """Add frames."""
+        if not numbers:
+            return
+        if not self._means.size:
+            self._means = np.empty((self._total, means.shape[1]), dtype=np.float32)
+        end = self._count + len(numbers)
+        self._means[self._count : end] = means
+        self._numbers[self._count : end] = numbers
+        self._count = end
+
+    def shuffle(self, stream: np.random.Generator) -> None:
+        """Put the frames into a random order."""
+        self._order = stream.permutation(self._count)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def __getitem__(self, index: int) -> Candidate:
+        """Return one candidate; a cell counts as one atom with the mean fingerprint."""
+        row = self._order[index]
+        q = self._means[row : row + 1].astype(np.float64)
+        return Candidate(str(self._numbers[row]), q, "config")
+
+
+def bytes_needed(selector: Selector, total: int, dim: int) -> int:
+    """Return the memory that a selector needs for a whole pool: 0 if it reads it in one pass."""
+    if selector.is_one_pass:
+        return 0
+    # single precision here, double precision in the selector
+    return total * dim * (4 + 8)
+
+
+def entropies(statistics: Mapping[Mode, SufficientStatistics]) -> dict[Mode, float]:
+    """Return log det Σ by mode."""
+    return {mode: stats.entropy() for mode, stats in statistics.items()}

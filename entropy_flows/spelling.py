@@ -12,6 +12,12 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def close_names(name: str, candidates: Iterable[str], number: int = 3) -> str:
+    """Return " (near: A, B)" with the closest of the candidates, or "" if none is close."""
+    close = difflib.get_close_matches(name, list(candidates), n=number, cutoff=0.6)
+    return f" (near: {', '.join(close)})" if close else ""
+
+
 def unknown(noun: str, name: str, names: Iterable[str]) -> str:
     """Return the message that nothing has a name, with the closest of the names and all of them."""
     names = list(names)

@@ -18,6 +18,7 @@ from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, PhysicsChecks, job_store, verify_context
+from entropy_flows.store.holds import HoldKind
 
 CONFIG = {
     "name": "test",
@@ -167,5 +168,8 @@ def furnish(store, pad):
     )
     store.add_failure(2, "refine", "refine", "job", "ValueError: why")
     store.plan(2, "batch_size", 3)
+    store.exclude(["001/select/00002"], "two phases")
+    store.training_exclusions(2)
+    store.set_hold(HoldKind.PAUSE)
     store.set_state("running", "so far")
     same_engine(store, make_static_maker(store.campaign().label))

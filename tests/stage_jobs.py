@@ -17,6 +17,7 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import current_uuid, stage_job, with_stable_uuid
 from entropy_flows.schemas.documents import Document
 from entropy_flows.store import CampaignStore, Entry, lease
+from entropy_flows.store.holds import HoldKind
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
 
@@ -180,3 +181,11 @@ def killed(path):
     if mark(path) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return 1
+
+
+@job
+def pausing(campaign, path, places):
+    """Add a child for each place, and pause the campaign meanwhile as somebody else might."""
+    CampaignStore.open(campaign).set_hold(HoldKind.PAUSE)
+    flow = Flow([with_stable_uuid(child(f"{path}{place}"), campaign, 1, place) for place in places])
+    return Response(output=1, detour=flow)

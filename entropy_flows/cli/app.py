@@ -27,6 +27,11 @@ CAMPAIGN_MODULES = (
     "submit",
     "run",
     "status",
+    "pause",
+    "resume",
+    "cancel",
+    "exclude",
+    "include",
     "repair",
     "verify",
 )

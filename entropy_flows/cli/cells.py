@@ -117,8 +117,13 @@ def campaign_cells(session: Session) -> list[Atoms]:
 
     frames = session.store.frames(foreign={"$ne": True})
     if not frames:
+        excluded = session.store.excluded()
         entries = session.store.ledger(session.settings.dataset).entries()
-        frames = [to_atoms(Structure.from_dict(entry["structure"])) for entry in entries]
+        frames = [
+            to_atoms(Structure.from_dict(entry["structure"]))
+            for entry in entries
+            if entry["key"] not in excluded
+        ]
     if not frames:
         raise ValueError(f"campaign {session.store.name} has no cells yet")
     return frames

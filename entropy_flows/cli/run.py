@@ -111,6 +111,7 @@ def run_workers(
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.submit import submit
 
+    _refuse_held(session)
     with only_run(session) as fence:
         submission = submit(session.store, session.settings, session.file.parent, maker)
         show_changes(submission.changes)
@@ -122,6 +123,22 @@ def run_workers(
                 return ended
         with crew:
             return _Follower(session, manager, crew, console, fence).follow()
+
+
+def _refuse_held(session: Session) -> None:
+    """Refuse to start workers for a campaign that somebody has paused or cancelled."""
+    from entropy_flows.store import StoreError
+    from entropy_flows.store.holds import HOLD_STATES, standing
+
+    store = session.store
+    if not store.exists():
+        return
+    state, message = standing(store.document())
+    if state in HOLD_STATES.values():
+        raise StoreError(
+            f"campaign {store.name!r} is {state} {message}; to go on: "
+            f"entropy-flows resume {session.file}"
+        )
 
 
 @contextmanager
@@ -199,6 +216,7 @@ class _Follower:
     def follow(self) -> tuple[str, str | None]:
         """Show progress until the campaign ends or nothing can run; return state and message."""
         from entropy_flows.report.iterations import stage_line
+        from entropy_flows.store.holds import HOLD_STATES, standing
 
         store = self.session.store
         idle_polls = 0
@@ -208,15 +226,18 @@ class _Follower:
                 report = self.crew.mend()
                 if report:
                     self.console.print(f"mended: {report}")
-                document = store.document()
+                state, message = standing(store.document())
                 counts = self.manager.job_counts(store.name)
                 line = f"{stage_line(store.iterations())} | {job_line(counts)}"
+                if state in HOLD_STATES.values():
+                    line = f"{state} {message} | {line}"
                 spinner.update(line)
                 self._print(line)
                 active = sum(counts.get(state, 0) for state in ACTIVE_STATES)
-                if document["state"] in ("done", "failed") and not active:
-                    return document["state"], document["message"]
-                idle_polls = 0 if active else idle_polls + 1
+                if state in ("done", "failed", "cancelled") and not active:
+                    return state, f"cancelled {message}" if state == "cancelled" else message
+                # a pause may last; the workers wait for its end
+                idle_polls = 0 if active or state == "paused" else idle_polls + 1
                 if idle_polls > MAX_IDLE_POLLS:
                     return self._why_stuck(counts)
                 time.sleep(POLL_SECONDS)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from entropy_flows.cli.model import model_lines, print_lines
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
-from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line, release_lines
+from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, RELEASED_STATES, job_line
 from entropy_flows.launch.session import open_stored
 from entropy_flows.report.terminal import terminal_table
 
@@ -21,6 +21,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     """
     from entropy_flows.evaluate import advise
     from entropy_flows.launch.manager import workflow_manager
+    from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
     from entropy_flows.report.iterations import ENDED_RUN_HEADER, ended_run_rows
     from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
     from entropy_flows.schemas import AgnosticParams
@@ -33,6 +34,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         failures = store.failures()
         labels = label_rows(store.labels(stage={"$ne": "import"}))
         counts = workflow_manager().job_counts(store.name)
+        excluded = exclusion_rows(store.excluded().values())
         engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
         model = model_lines(session, as_typed(file, folder))
     line = campaign_line(document, counts)
@@ -55,6 +57,9 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     if failed_labels:
         title = "labels that failed, or were flagged and not trained on"
         console.print(terminal_table([LABEL_HEADER, *failed_labels], title))
+    if excluded:
+        title = "cells excluded from the data set"
+        console.print(terminal_table([EXCLUSION_HEADER, *excluded], title))
     ended_runs = ended_run_rows(iterations)
     if ended_runs:
         console.print(terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early"))
@@ -83,8 +88,9 @@ def _show_jobs(
     is_over = document["state"] == "done" and set(counts) == {"COMPLETED"}
     if counts and not is_over:
         console.print(f"jobs: {job_line(counts)}", highlight=False)
-    for line in release_lines(document["name"], counts):
-        console.print(line, soft_wrap=True)
+    if any(counts.get(state) for state in RELEASED_STATES):
+        line = f"to go on: entropy-flows resume {typed}"
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     if "FIZZLED" in counts:
         line = f"FIZZLED jobs: see `entropy-flows repair {typed} --dry-run`"
         console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
@@ -114,10 +120,15 @@ def show_iterations(
 
 def campaign_line(document: Mapping[str, Any], counts: Mapping[str, int]) -> str:
     """Write a campaign's state, or which jobs it waits for when none of them will run."""
-    reason = f": {document['message']}" if document["message"] else ""
+    from entropy_flows.store.holds import HOLD_STATES, standing
+
+    state, message = standing(document)
+    if state in HOLD_STATES.values():
+        return f"is {state} {message}"
+    reason = f": {message}" if message else ""
     has_active = any(counts.get(state) for state in ACTIVE_STATES)
     if document["state"] == "running" and counts and not has_active:
         stopped = {state: n for state, n in counts.items() if state in (*HELD_STATES, "FIZZLED")}
         if stopped:
             return f"stands still: {job_line(stopped)}"
-    return f"is {document['state']}{reason}"
+    return f"is {state}{reason}"

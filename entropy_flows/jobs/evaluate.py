@@ -80,6 +80,7 @@ class EvaluateMaker(StageMaker):
         labels: dict[str, Any] = {
             "engine_hash": context.engine_hash,
             "iteration": {"$lte": context.iteration},
+            "exclusions": store.training_exclusions(context.iteration),
         }
         test = store.frames(split="test", **labels)
         val = store.frames(split="val", **labels)

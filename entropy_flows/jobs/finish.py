@@ -39,7 +39,8 @@ class FinishPoolMaker(StageMaker):
         """End the pool; this job waits for `labels`."""
         store = CampaignStore.open(context.campaign)
         flag_odd_labels(store, context, context.model)
-        frames = store.frames(engine_hash=context.engine_hash)
+        exclusions = store.training_exclusions(context.iteration)
+        frames = store.frames(exclusions=exclusions, engine_hash=context.engine_hash)
         failed = store.labels(context.engine_hash, converged=False)
         counts = Counter(label["reason"] for label in failed)
         reasons = "".join(f", {count} × {reason}" for reason, count in counts.items())

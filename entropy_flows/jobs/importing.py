@@ -98,7 +98,7 @@ class Import:
             If the campaign is in the middle of an iteration; what has entered by then stays.
         """
         iteration = self._iteration()
-        statistics = self.ledger.statistics(iteration + 1, LEDGER_STAGES[0])
+        statistics = self.ledger.statistics_after(iteration)
         report = ImportReport(iteration, before=_entropies(statistics))
         stream = iter(frames)
         while batch := list(islice(stream, IMPORT_BATCH)):
@@ -265,7 +265,7 @@ class Import:
         iteration = report.iteration
         report.flagged = self._flag_and_split(iteration)
         first = self.ledger.statistics(iteration, IMPORT)
-        last = self.ledger.checkpoint_statistics(iteration + 1, LEDGER_STAGES[0])
+        last = self.ledger.checkpoint_statistics(iteration)
         report.after = _entropies(last)
         report.size = self.ledger.position(iteration + 1, LEDGER_STAGES[0])
         entered = report.size - self.ledger.position(iteration, IMPORT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ase import Atoms
 
@@ -125,7 +126,11 @@ def training_cells(
     """
     flag_odd_labels(store, context, parent)
     so_far = {"$lte": context.iteration}
-    frames = store.frames(engine_hash=context.engine_hash, iteration=so_far)
+    frames = store.frames(
+        exclusions=store.training_exclusions(context.iteration),
+        engine_hash=context.engine_hash,
+        iteration=so_far,
+    )
     if not frames:
         failed = store.labels(context.engine_hash, converged=False)
         counts = Counter(label["reason"] for label in failed)
@@ -141,7 +146,8 @@ def flag_odd_labels(store: CampaignStore, context: IterationContext, parent: str
     """
     outliers = context.outliers
     labels = {"engine_hash": context.engine_hash, "iteration": context.iteration}
-    frames = store.frames(flagged=True, **labels)
+    exclusions = store.training_exclusions(context.iteration)
+    frames = store.frames(flagged=True, exclusions=exclusions, **labels)
     calculator = None
     if outliers.enabled and len(frames) >= outliers.fewest:
         calculator = load_calculator(store.fetch_model(parent), device=settings().device)
@@ -155,12 +161,14 @@ def split_cells(
 ) -> dict[str, list[Atoms]]:
     """Sort cells by split; those of this iteration and later ones are drawn now.
 
-    Cells that came with their split have it. What an interrupted run of the job assigned follows
-    from the same cells as the rest.
+    Cells that came with their split have it. One of an earlier iteration that has none, because it
+    was excluded when that was drawn, is trained on. What an interrupted run of the job assigned
+    follows from the same cells as the rest.
     """
     earlier = [atoms.info for atoms in frames if atoms.info["iteration"] < iteration]
-    assigned = {info["key"]: info["split"] for info in earlier if info["split"]}
-    assigned |= store.given_splits()
+    assigned: dict[str, Any] = {info["key"]: info["split"] or "train" for info in earlier}
+    given = store.given_splits()
+    assigned |= given
     computed = assign_splits(
         assigned,
         [energy_per_atom(atoms) for atoms in frames],
@@ -176,7 +184,8 @@ def split_cells(
         "assigned": len(assigned),
     }
     store.plan(iteration, "split", draw)  # for `verify --deep`
-    store.set_splits({key: split for key, split in computed.items() if key not in assigned})
+    settled = {info["key"] for info in earlier if info["split"]} | given.keys()
+    store.set_splits({key: split for key, split in computed.items() if key not in settled})
     return by_split(frames, store.splits())
 
 

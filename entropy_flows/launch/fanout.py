@@ -5,19 +5,14 @@ time for that grows with the number of its jobs, and no other of them can do the
 Therefore a job that a Maker has marked as the end of a chunk becomes a workflow of its own, with
 the jobs before it. The mark is the metadata `chunk`: the uuid of the job that gathers.
 
-    the gathering job, started    a chunk has no output yet → pause, look again, go on if all have
-    the end of a chunk, done      all chunks have an output → let the gathering job go on
-
-Each looks after it has done its part, so one of them sees what both have done, whoever comes first.
+The gathering job pauses until all chunks have an output (`launch.waiting`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 
-from fireworks import LaunchPad, Workflow
-
-from entropy_flows.store.connection import OUTPUTS
+from fireworks import Workflow
 
 
 def without_chunks(workflow: Workflow) -> tuple[list[Workflow], Workflow]:
@@ -50,30 +45,6 @@ def without_chunks(workflow: Workflow) -> tuple[list[Workflow], Workflow]:
     rest = set(workflow.id_fw).difference(*chunks)
     workflows = [_subworkflow(workflow, chunk) for chunk in chunks]
     return workflows, _subworkflow(workflow, rest)
-
-
-def is_complete(pad: LaunchPad, awaited_jobs: list[str]) -> bool:
-    """Return True if all these jobs have stored their output."""
-    stored = pad.db[OUTPUTS].distinct("uuid", {"uuid": {"$in": awaited_jobs}})
-    return len(stored) == len(awaited_jobs)
-
-
-def pause(pad: LaunchPad, fw_id: int, awaited_jobs: list[str]) -> None:
-    """Have the running job wait until the awaited jobs are done; this run of it is void."""
-    pad.rerun_fw(fw_id)
-    pad.pause_fw(fw_id)
-    # the last chunk may have ended before the job was paused, and found nothing to resume
-    if is_complete(pad, awaited_jobs):
-        pad.resume_fw(fw_id)
-
-
-def resume_gathering(pad: LaunchPad, gathering_uuid: str, awaited_jobs: list[str]) -> None:
-    """Let the gathering job go on if it waits and all awaited jobs are done."""
-    if not is_complete(pad, awaited_jobs):
-        return
-    paused = {"spec.uuid": gathering_uuid, "state": "PAUSED"}
-    for firework in pad.fireworks.find(paused, {"fw_id": 1}):
-        pad.resume_fw(firework["fw_id"])
 
 
 def _with_ancestors(workflow: Workflow, fw_id: int) -> set[int]:

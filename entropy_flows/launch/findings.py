@@ -39,7 +39,11 @@ OPEN_STATES = ("RUNNING", "RESERVED")
 
 
 def diagnose(
-    pad: LaunchPad, workflow: Document, criteria: LivenessCriteria, retry: bool = False
+    pad: LaunchPad,
+    workflow: Document,
+    criteria: LivenessCriteria,
+    retry: bool = False,
+    is_held: bool = False,
 ) -> list[Finding]:
     """Find what is wrong with a workflow's jobs.
 
@@ -54,6 +58,8 @@ def diagnose(
         What tells a dead worker from a living one.
     retry
         Run jobs again, however often they failed.
+    is_held
+        Whether the campaign is held: paused or cancelled.
     """
     recorded = {int(fw_id): state for fw_id, state in workflow["fw_states"].items()}
     # a range, because a query that lists thousands of numbers takes seconds
@@ -70,7 +76,7 @@ def diagnose(
         if finding is not None:
             findings.append(finding)
     rerun = {finding.job_id for finding in findings if finding.kind in ("lost", "reserved")}
-    findings += jobs_that_wait_in_vain(pad, workflow, jobs, criteria.patience)
+    findings += jobs_that_wait_in_vain(pad, workflow, jobs, criteria.patience, is_held)
     return findings + missing_inputs(pad, workflow, jobs, rerun)
 
 

@@ -10,6 +10,7 @@ from fireworks import LaunchPad
 
 from entropy_flows.launch.deletion import delete_jobs
 from entropy_flows.launch.findings import last_line
+from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers
 from entropy_flows.launch.manager import JobRecord
@@ -108,6 +109,10 @@ class FireWorksManager:
     def ended_workers(self, campaign: str) -> Collection[str]:
         """Return the names of those local workers whose process has ended on this machine."""
         return ended_workers(self.pad, campaign)
+
+    def apply_hold(self, store: CampaignStore) -> int:
+        """Keep a held campaign's jobs from starting, or let them go on; see `launch.holding`."""
+        return apply_hold(self.pad, store)
 
     def repair(
         self,

@@ -1,4 +1,7 @@
-"""Give a running job's signs of life, and end its process when the job was given to another.
+"""Give a running job's signs of life, and end its process when the job is to run here no more.
+
+It was given to another worker, or its campaign is paused, or cancelled, at once (`store.holds`).
+The latter is a SIGTERM as of a queue: the job saves its work and is given back.
 
 FireWorks' own ping dies with the first write that fails, for instance while the database restarts.
 Its job then looks lost for as long as it still runs.
@@ -7,6 +10,7 @@ Its job then looks lost for as long as it still runs.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,10 +22,11 @@ from pymongo.errors import PyMongoError
 from entropy_flows.launch.job_log import WRITE_SECONDS, JobLog
 from entropy_flows.launch.launchpad import FireworkLaunch
 from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore
 
 
 class Heartbeat:
-    """Ping a launch from a thread while the block runs, and write the job's progress.
+    """Ping a launch from a thread, write the job's progress, and look whether it is to stop.
 
     Parameters
     ----------
@@ -31,12 +36,16 @@ class Heartbeat:
         The job's launch that this process works on.
     log
         The job's log, which knows its progress.
+    campaign
+        Name of the job's campaign.
     """
 
-    def __init__(self, pad: LaunchPad, launch: FireworkLaunch, log: JobLog):
+    def __init__(self, pad: LaunchPad, launch: FireworkLaunch, log: JobLog, campaign: str):
         self.pad = pad
         self.launch = launch
         self.log = log
+        self.campaign = campaign
+        self._asked_to_end = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -54,6 +63,7 @@ class Heartbeat:
         while not self._stop.wait(min(WRITE_SECONDS, heartbeat)):
             try:
                 self.log.write()
+                self._end_if_held()
                 if time.monotonic() >= next_ping:
                     next_ping = time.monotonic() + heartbeat
                     self._ping()
@@ -66,6 +76,16 @@ class Heartbeat:
         if not self.launch.fence.holds(self.pad.db):
             self.abandon()
         self.pad.ping_launch(self.launch.number)
+
+    def _end_if_held(self) -> None:
+        """Ask the main thread to save the job and end, if its campaign is held at once."""
+        if self._asked_to_end:
+            return
+        hold = CampaignStore(self.pad.db, self.campaign).hold()
+        if hold is not None and hold.keeps_jobs and hold.now:
+            self._asked_to_end = True
+            # to that thread, so that it does not go on waiting for a program that it has started
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def abandon(self) -> None:
         """End this process: another one does what it still does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 STATE_WORDS = {
@@ -12,19 +11,19 @@ STATE_WORDS = {
     "RESERVED": "reserved",
     "WAITING": "waiting",
     "FIZZLED": "fizzled (entropy-flows repair)",
-    "PAUSED": "paused (lpad resume_fws)",
-    "DEFUSED": "defused (lpad reignite_fws)",
+    "PAUSED": "paused (entropy-flows resume)",
+    "DEFUSED": "defused (entropy-flows resume)",
     "ARCHIVED": "archived (for good: submit under a new name)",
 }
 """State → words, with what lets such a job go on where somebody has to do something."""
 ACTIVE_STATES = ("READY", "RESERVED", "RUNNING")
 """States of jobs that run, or will without anybody's doing."""
 HELD_STATES = ("PAUSED", "DEFUSED", "ARCHIVED")
-"""States that somebody gave a job by `lpad`, and in which it stays until somebody changes it."""
+"""States that somebody gave a job, and in which it stays until somebody changes it."""
+RELEASED_STATES = ("PAUSED", "DEFUSED")
+"""Those of them that `entropy-flows resume` takes a job out of."""
 ENDED_STATES = ("COMPLETED", "ARCHIVED")
 """States of jobs that will not run any more."""
-RELEASE_COMMANDS = {"PAUSED": "resume_fws", "DEFUSED": "reignite_fws"}
-"""State → command of `lpad` that takes jobs out of it."""
 
 
 def job_line(counts: Mapping[str, int]) -> str:
@@ -36,13 +35,3 @@ def job_line(counts: Mapping[str, int]) -> str:
         if counts.get(state)
     ]
     return ", ".join(words)
-
-
-def release_lines(campaign: str, counts: Mapping[str, int]) -> list[str]:
-    """Write a line for each state that jobs leave by a command of `lpad` alone."""
-    query = json.dumps({"spec.campaign": campaign})
-    return [
-        f"{state} jobs go on with: lpad {command} -s {state} -q '{query}'"
-        for state, command in RELEASE_COMMANDS.items()
-        if state in counts
-    ]

@@ -16,6 +16,7 @@ from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria, default_expiry
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.repair_report import RepairReport
+from entropy_flows.launch.task import GIVEN_BACK
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
 
@@ -91,13 +92,14 @@ class LocalWorkers:
         RuntimeError
             If workers keep dying.
         """
-        dead = []
+        dead = {}
         for name, process in self.processes.items():
             if process is not None and process.poll() is not None:
-                dead.append(name)
+                dead[name] = process.returncode
         if not dead and time.monotonic() - self.last_repair < REPAIR_SECONDS:
             return RepairReport()
-        self.restarts += len(dead)
+        # one that was asked to end is no sign of anything wrong
+        self.restarts += sum(code != GIVEN_BACK for code in dead.values())
         if self.restarts > MAX_RESTARTS:
             raise RuntimeError(f"workers died {self.restarts} times; see {self.folder / 'logs'}")
         criteria = replace(self.criteria, dead=frozenset(dead))

@@ -42,6 +42,7 @@ class WorkflowManager(Protocol):
     - that a job keeps the metadata of its flow, `campaign` among them, by which it is found;
     - that a job runs as one launch at a time, with a fence that ends with it (`store.fence`);
     - that a flow is added whole or not at all, also when the process that adds it is killed;
+    - that no job starts of a campaign that is held (`store.holds`);
     - that every method can be called while workers run, and again after it was interrupted.
 
     FireWorks' is `FireWorksManager`.
@@ -76,6 +77,12 @@ class WorkflowManager(Protocol):
 
     def ended_workers(self, campaign: str) -> Collection[str]:
         """Return the names of those local workers whose process has ended on this machine."""
+
+    def apply_hold(self, store: CampaignStore) -> int:
+        """Keep a held campaign's jobs from starting, or let them go on; return how many changed.
+
+        It follows the campaign's hold (`store.holds`), and completes what was interrupted.
+        """
 
     def repair(
         self,

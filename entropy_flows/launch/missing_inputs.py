@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from fireworks import LaunchPad
 
-from entropy_flows.launch.fanout import is_complete
 from entropy_flows.launch.liveness import Document, age
 from entropy_flows.launch.repair_report import Finding
+from entropy_flows.launch.waiting import must_wait, pauses_by_itself
 from entropy_flows.store.connection import BLOBS, OUTPUTS
 
 ARRAYS = "output.trajectories.blob_uuid"
@@ -20,7 +20,11 @@ ARRAYS = "output.trajectories.blob_uuid"
 
 
 def jobs_that_wait_in_vain(
-    pad: LaunchPad, workflow: Document, jobs: dict[int, Document], patience: float
+    pad: LaunchPad,
+    workflow: Document,
+    jobs: dict[int, Document],
+    patience: float,
+    is_held: bool = False,
 ) -> list[Finding]:
     """Find the jobs that wait although all that they wait for is done.
 
@@ -34,29 +38,24 @@ def jobs_that_wait_in_vain(
         FireWorks' number → document of the workflow's jobs.
     patience
         Seconds for which such a state may be a living worker's work in progress.
+    is_held
+        Whether the campaign is held, so that its jobs are PAUSED for that reason.
     """
+    states = ("WAITING",) if is_held else ("WAITING", "PAUSED")
     recorded = workflow["fw_states"]
     findings = []
     for fw_id, job in sorted(jobs.items()):
-        if job["state"] not in ("WAITING", "PAUSED") or age(job["updated_on"]) <= patience:
+        if job["state"] not in states or age(job["updated_on"]) <= patience:
             continue
         parents = workflow["parent_links"].get(str(fw_id), [])
         if job["state"] == "WAITING":
             if all(recorded[str(parent)] == "COMPLETED" for parent in parents):
                 problem = "WAITING, but all before it is COMPLETED"
                 findings.append(Finding.of_job("waiting", job, problem, "let go on"))
-        elif _has_all_chunks(pad, job):
-            problem = "PAUSED, but all it gathers is there"
+        elif pauses_by_itself(job["spec"]) and not must_wait(pad, job["spec"]):
+            problem = "PAUSED, but all it waits for is there"
             findings.append(Finding.of_job("waiting", job, problem, "let go on"))
     return findings
-
-
-def _has_all_chunks(pad: LaunchPad, job: Document) -> bool:
-    """Return True for a job that gathers chunks, all of which are done."""
-    awaited_jobs = job["spec"].get("awaited_jobs")
-    if not awaited_jobs or "chunk" in job["spec"]:
-        return False
-    return is_complete(pad, awaited_jobs)
 
 
 def missing_inputs(

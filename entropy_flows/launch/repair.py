@@ -22,6 +22,7 @@ from fireworks import LaunchPad
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.launch.findings import LAUNCH_FIELDS, OPEN_STATES, diagnose
+from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.liveness import Document, LivenessCriteria, age
 from entropy_flows.launch.lock import BusyError, await_free_lock, hold_lock
 from entropy_flows.launch.missing_inputs import ARRAYS, dangling_arrays
@@ -68,11 +69,17 @@ def repair(
     large_fields = {"links": 0, "parent_links": 0, "fw_states": 0}
     workflows = list(pad.workflows.find(of_campaign, large_fields))
     findings = _abandoned_launches(pad, jobs, criteria, dry_run)
+    store = CampaignStore(pad.db, campaign)
+    hold = store.hold()
+    is_held = hold is not None and hold.keeps_jobs
     for workflow in workflows:
-        findings += _WorkflowRepair(pad, workflow, criteria, retry).run(dry_run)
+        findings += _WorkflowRepair(pad, workflow, criteria, retry, is_held).run(dry_run)
     # jobs of a workflow that is just being added are no orphans, and it may be the busy one
     if not any(finding.kind == "busy" for finding in findings):
         findings += _orphans(pad, jobs, workflows, criteria, dry_run)
+    if not dry_run:
+        # what was mended is READY, also where nothing may start
+        apply_hold(pad, store, criteria.patience)
     return RepairReport(tuple(findings))
 
 
@@ -124,12 +131,15 @@ class _WorkflowRepair:
         Document of the workflow as it was first seen, without its links and states.
     criteria, retry
         Arguments of `repair`.
+    is_held
+        Whether the campaign is paused or cancelled.
     """
 
     pad: LaunchPad
     workflow: Document
     criteria: LivenessCriteria
     retry: bool
+    is_held: bool
 
     def run(self, dry_run: bool) -> list[Finding]:
         """Find under the workflow's lock what is wrong with it, and mend it."""
@@ -157,7 +167,7 @@ class _WorkflowRepair:
     def _diagnose(self) -> list[Finding]:
         """Find what is wrong with the workflow as it is now."""
         document = self.pad.workflows.find_one({"_id": self.workflow["_id"]})
-        return diagnose(self.pad, document, self.criteria, self.retry)
+        return diagnose(self.pad, document, self.criteria, self.retry, self.is_held)
 
     def _diagnose_undisturbed(self) -> tuple[list[Finding], bool]:
         """Find what is wrong with the workflow at a moment at which nobody changed it.

@@ -6,6 +6,7 @@
     the job was taken away    the process ends: a repair has given its job to another, and the
                               database refuses whatever this one still writes (`store.fence`)
     an older package          the job is READY again, the process ends
+    the campaign is held      the job is not begun, and kept from starting (`launch.holding`)
     run a second time         jobs it added the first time are not added again
 
 So a job that is FIZZLED was failed by its machine, and can always be run again. One iteration is
@@ -30,10 +31,12 @@ from monty.json import MontyDecoder, jsanitize
 from pymongo.errors import ConnectionFailure
 
 from entropy_flows.faults import Terminated, handle_sigterm
-from entropy_flows.launch.fanout import is_complete, pause, resume_gathering, without_chunks
+from entropy_flows.launch.fanout import without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
+from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.job_log import JobLog
 from entropy_flows.launch.launchpad import FireworkLaunch, launchpad
+from entropy_flows.launch.waiting import let_go_on, must_wait, pause
 from entropy_flows.modules import use_folder
 from entropy_flows.progress import heard_by
 from entropy_flows.settings import settings
@@ -43,6 +46,8 @@ from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
 
 RETRY_SECONDS = 2.0
 """Time between two attempts to reach a database that went away."""
+GIVEN_BACK = 75
+"""Exit code of a worker that was asked to end and has given its job back."""
 T = TypeVar("T")
 
 
@@ -68,11 +73,15 @@ class StageTask(JobFiretask):
         from jobflow import SETTINGS
 
         launch = launch_of(self.launchpad, self.fw_id)
+        campaign = fw_spec["campaign"]
         log = JobLog(self.launchpad, launch, f"job {self.fw_id}")
         with handle_sigterm():
             try:
-                with Heartbeat(self.launchpad, launch, log), running(launch), heard_by(log):
-                    retry_on_disconnect(lambda: _refuse_old_package(fw_spec["campaign"]))
+                retry_on_disconnect(lambda: _refuse_old_package(campaign))
+                if retry_on_disconnect(lambda: keep_if_held(launch, self.launchpad, campaign)):
+                    return FWAction()
+                heartbeat = Heartbeat(self.launchpad, launch, log, campaign)
+                with heartbeat, running(launch), heard_by(log):
                     SETTINGS.JOB_STORE = job_store()
                     action = retry_on_disconnect(lambda: self._run(fw_spec))
                     log.end()
@@ -81,25 +90,23 @@ class StageTask(JobFiretask):
                 abandon(lost)
                 raise  # where the process was not ended: in a test
             except (Terminated, OldWorkerError) as reason:
-                release_job(launch, str(reason))
+                code = GIVEN_BACK if isinstance(reason, Terminated) else 1
+                release_job(launch, campaign, str(reason), code)
                 raise
 
     def _run(self, fw_spec: dict[str, Any]) -> FWAction:
         """Do the job's work, and add the jobs that it asks for."""
         pad = self.launchpad
-        awaited_jobs = fw_spec.get("awaited_jobs", [])
-        gathering_uuid = fw_spec.get("chunk")
-        is_gathering = bool(awaited_jobs) and gathering_uuid is None
-        if is_gathering and not is_complete(pad, awaited_jobs):
-            pause(pad, self.fw_id, awaited_jobs)
+        if must_wait(pad, fw_spec):
+            pause(pad, self.fw_id, fw_spec)
             return FWAction()
         use_folder(fw_spec.get("modules"))
         if isinstance(self["job"], str):
             self["job"] = json.loads(self["job"], cls=MontyDecoder)
         action = super().run_task(fw_spec)
         check_launch(pad.db)
-        if gathering_uuid is not None:
-            resume_gathering(pad, gathering_uuid, awaited_jobs)
+        if "chunk" in fw_spec:
+            let_go_on(pad, {"spec.uuid": fw_spec["chunk"]})
         detours = []
         for workflow in action.detours:
             detours += self._detour(stage_workflow(workflow))
@@ -173,10 +180,22 @@ def retry_on_disconnect(work: Callable[[], T]) -> T:
             _await_database(err)
 
 
-def release_job(launch: FireworkLaunch, reason: str) -> None:
-    """Make the running job READY for another worker, and end this process.
+def keep_if_held(launch: FireworkLaunch, pad: LaunchPad, campaign: str) -> bool:
+    """Give a job back that was taken although its campaign is held; return True if it was."""
+    store = CampaignStore.open(campaign)
+    hold = store.hold()
+    if hold is None or not hold.keeps_jobs:
+        return False
+    pad.rerun_fw(launch.fw_id)
+    apply_hold(pad, store)
+    return True
 
-    A job that is another worker's already stays with it.
+
+def release_job(launch: FireworkLaunch, campaign: str, reason: str, code: int = 1) -> None:
+    """Make the running job READY for another worker, and end this process with an exit code.
+
+    A job that is another worker's already stays with it. That of a campaign that is held is kept
+    from starting.
     """
     # its own connection: the signal may have come in the middle of another one's work
     pad = launchpad()
@@ -184,9 +203,10 @@ def release_job(launch: FireworkLaunch, reason: str) -> None:
         if launch.fence.holds(pad.db):
             pad.rerun_fw(launch.fw_id)
             pad.mark_fizzled(launch.number)
+            apply_hold(pad, CampaignStore(pad.db, campaign))
         print(f"job {launch.fw_id} was given back: {reason}", file=sys.stderr, flush=True)
     finally:
-        exit_now(1)
+        exit_now(code)
 
 
 def abandon(lost: LaunchLostError) -> None:

@@ -10,6 +10,7 @@ from entropy_flows.evaluate import Parity, advise
 from entropy_flows.evaluate.succession import decision_lines
 from entropy_flows.report.calibration import Calibrations, calibration_tables
 from entropy_flows.report.curve_results import mean_fingerprints
+from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
 from entropy_flows.report.iterations import iteration_rows, selection_ends
 from entropy_flows.report.label_moments import MOMENT_HEADER, MOMENT_NOTE, moment_rows
 from entropy_flows.report.labels import LABEL_HEADER, label_rows
@@ -26,6 +27,7 @@ LABEL_NOTE = (
     "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not "
     "trained on."
 )
+EXCLUSION_NOTE = "They are in the ledger, and neither trained on nor tested with."
 YIELD_HEADER = ["phase", "T, K", "k, eV", "P, GPa (nominal)", "accepted", "explored"]
 CONDITION_FIELDS = ("phase", "temperature", "k", "pressure")
 
@@ -86,6 +88,9 @@ def campaign_tables(
         Table("Labels by condition", conditions, LABEL_NOTE),
         Table("Yield by condition", yields, "Candidates accepted, of those explored."),
     ]
+    excluded = exclusion_rows(store.excluded().values())
+    if excluded:
+        tables.append(Table("Excluded cells", [EXCLUSION_HEADER, *excluded], EXCLUSION_NOTE))
     if moments:
         tables.append(Table("Magnetic moments", [MOMENT_HEADER, *moments], MOMENT_NOTE))
     return [*tables, *calibration_tables(_calibrations(iterations))]
@@ -198,10 +203,15 @@ def _coverage_figure(store: CampaignStore, campaign: Campaign) -> dict[str, Capt
 
     ledger = store.ledger(campaign.dataset)
     entries = list(ledger.entries())
-    if len(entries) < 3:
+    prints = ledger.fingerprints_between(0, len(entries))
+    excluded = store.excluded()
+    pairs = [
+        (entry, q) for entry, q in zip(entries, prints, strict=True) if entry["key"] not in excluded
+    ]
+    if len(pairs) < 3:
         return {}
-    means = mean_fingerprints(ledger.fingerprints_between(0, len(entries)))
-    groups = [f"{entry['stage']}, {entry['origin'].get('phase', '')}" for entry in entries]
+    means = mean_fingerprints(q for _, q in pairs)
+    groups = [f"{entry['stage']}, {entry['origin'].get('phase', '')}" for entry, _ in pairs]
     return {"coverage": CaptionedFigure(coverage_plot(means, groups), "What the data set covers.")}
 
 

@@ -82,10 +82,10 @@ class CurveResults:
 
         pools = {}
         for name, campaign in self.campaigns.pools.items():
-            labels = self.store.of(campaign).labels(
-                converged=True, flagged={"$ne": True}, **SELECTED
-            )
-            positions = {label["position"] for label in labels}
+            store = self.store.of(campaign)
+            excluded = store.excluded()
+            labels = store.labels(converged=True, flagged={"$ne": True}, **SELECTED)
+            positions = {label["position"] for label in labels if label["key"] not in excluded}
             if positions:
                 prints = self.fingerprints(campaign).values()
                 pools[name] = [q for position, q in enumerate(prints) if position in positions]

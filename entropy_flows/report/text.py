@@ -23,8 +23,10 @@ def change(before: float | None, after: float | None, digits: int, scale: float 
 
 def state_line(document: Mapping[str, Any]) -> str:
     """Write the state of a campaign, and the message that belongs to it."""
-    message = f": {document['message']}" if document["message"] else ""
-    return f"{document['state']}{message}"
+    from entropy_flows.store.holds import standing
+
+    state, message = standing(document)
+    return f"{state}: {message}" if message else state
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
 from entropy_flows.schemas.changes import RULES, When, differences
 from entropy_flows.store.connection import StoreError, refused
-from entropy_flows.store.iterations import Iterations
+from entropy_flows.store.holds import Holds
 from entropy_flows.store.labels import Labels
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
@@ -30,7 +30,7 @@ CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ON
 """Sections that no job of the campaign itself takes: what is done with models and labels."""
 
 
-class CampaignStore(Iterations, Labels, Models):
+class CampaignStore(Holds, Labels, Models):
     """One campaign's documents.
 
     Parameters

@@ -58,6 +58,21 @@ class ChangeDocument(BaseModel):
     """When it was changed."""
 
 
+class HoldDocument(BaseModel):
+    """The last request to a campaign's jobs: to pause, to end or to go on."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    kind: str
+    """pause, cancel or resume."""
+    now: bool
+    """Whether the jobs that run are stopped."""
+    by: str
+    """User and machine."""
+    since: datetime
+    """When it was asked for."""
+
+
 class CampaignDocument(StoredDocument):
     """A campaign: its configuration, and how it stands."""
 
@@ -83,6 +98,8 @@ class CampaignDocument(StoredDocument):
     """Package → version that submitted the campaign last."""
     engine: EngineDocument | None = None
     """The label engine, once labels were planned or imported."""
+    hold: HoldDocument | None = None
+    """What was asked of its jobs; null when nothing holds them."""
     created: datetime
     """When it was registered."""
     updated: datetime | None = None
@@ -170,6 +187,8 @@ class CovarianceDocument(StoredDocument):
     """Checksum of the statistics."""
     ledger: str | None
     """Digest of the ledger that they are of."""
+    exclusions: int = 0
+    """Number of rows of `exclusions` that count in them."""
     data: bytes | None = None
     """The statistics as bytes, up to 1 MiB."""
     file: str | None = None
@@ -397,6 +416,29 @@ class FailureDocument(StoredDocument):
     """When it failed."""
 
 
+class ExclusionDocument(StoredDocument):
+    """A row that excludes an entry of the ledger from the data set, or includes it again."""
+
+    campaign: str
+    """Name of the campaign."""
+    number: int
+    """Number of the row, from 0 without gaps; the last one of an entry holds."""
+    key: str
+    """Key of the entry."""
+    structure_id: str
+    """Identifier of the entry."""
+    position: int
+    """Position of the entry in the ledger."""
+    excluded: bool
+    """True to exclude it, false to include it again."""
+    why: str
+    """The reason, in the user's words."""
+    by: str
+    """User and machine."""
+    created: datetime
+    """When it was said."""
+
+
 DOCUMENTS: dict[str, type[StoredDocument]] = {
     "campaigns": CampaignDocument,
     "structures": StructureDocument,
@@ -409,6 +451,7 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "points": PointDocument,
     "checks": CheckDocument,
     "failures": FailureDocument,
+    "exclusions": ExclusionDocument,
 }
 """Collection → class of its documents."""
 PYTHON_NAMES = {"schema": "schema_", "import": "import_"}

@@ -14,7 +14,7 @@ from pymongo import ASCENDING
 from entropy_flows.conventions import to_voigt
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import Label
-from entropy_flows.store.collections import CampaignCollections
+from entropy_flows.store.exclusions import Exclusions
 from entropy_flows.store.fence import merge, nested
 from entropy_flows.store.seals import insert_each_once, setting
 
@@ -31,7 +31,7 @@ it is quadratic.
 """
 
 
-class Labels(CampaignCollections):
+class Labels(Exclusions):
     """The labels of one campaign."""
 
     def add_label(self, entry: dict[str, Any], engine_hash: str, label: dict[str, Any]) -> None:
@@ -134,7 +134,9 @@ class Labels(CampaignCollections):
         rows = self.database["structures"].find({"_id": {"$in": ids}})
         return list(rows.sort("position", ASCENDING))
 
-    def frames(self, flagged: bool = False, **query: Any) -> list[Atoms]:
+    def frames(
+        self, flagged: bool = False, exclusions: int | None = None, **query: Any
+    ) -> list[Atoms]:
         """Return converged labels as cells with energy, forces and stress.
 
         Energies are free energies (eV), forces in eV/Å, stresses in eV/Å³ with ASE's sign.
@@ -143,12 +145,17 @@ class Labels(CampaignCollections):
         ----------
         flagged
             Include those that were flagged as outliers.
+        exclusions
+            Number of rows of `exclusions` that count; None counts all. The cells that they exclude
+            are left out.
         **query
             Fields of the label documents.
         """
         if not flagged:
             query["flagged"] = {"$ne": True}
-        labels = list(self.labels(converged=True, **query))
+        excluded = self.excluded(exclusions)
+        rows = self.labels(converged=True, **query)
+        labels = [label for label in rows if label["key"] not in excluded]
         frames = []
         for start in range(0, len(labels), QUERY_BATCH):
             batch = labels[start : start + QUERY_BATCH]

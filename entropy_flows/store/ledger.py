@@ -4,6 +4,9 @@ An entry is a structure with its position. Entries are only ever appended, stage
 that runs twice writes the same entries, so running it again loses nothing and doubles nothing.
 
     statistics(n, stage) = fold of `add` over the fingerprints of all entries before (n, stage)
+                           that are not excluded in iteration n
+
+What is excluded in an iteration is decided once, see `store.exclusions`.
 """
 
 from __future__ import annotations
@@ -71,12 +74,23 @@ class Ledger(LedgerArrays):
         Starts from the last stored covariance at or before that position and replays the entries
         after it. A crash between writing entries and their covariance costs a replay, no more.
         """
-        return self.statistics_at(self.position(iteration, stage))
+        count = self.exclusions.statistics_exclusions(iteration)
+        return self.statistics_at(self.position(iteration, stage), count)
+
+    def statistics_after(self, iteration: int) -> dict[Mode, SufficientStatistics]:
+        """Return the statistics of everything up to the end of an iteration, per mode."""
+        count = self.exclusions.statistics_exclusions(iteration)
+        return self.statistics_at(self.position(iteration + 1, LEDGER_STAGES[0]), count)
 
     def means(self, iteration: int, stage: str) -> Array | None:
         """Return the mean fingerprints (n, dim) of the cells before a stage, or None."""
         end = self.position(iteration, stage)
-        rows = [q.mean(axis=0) for q in self.fingerprints_between(0, end)]
+        excluded = self.excluded(self.exclusions.statistics_exclusions(iteration))
+        rows = [
+            q.mean(axis=0)
+            for position, q in enumerate(self.fingerprints_between(0, end))
+            if position not in excluded
+        ]
         return np.array(rows) if rows else None
 
     def append_accepted(self, iteration: int, stage: str, entries: Sequence[Entry]) -> int:
@@ -117,9 +131,9 @@ class Ledger(LedgerArrays):
         """
         return self._lease("imported cells", lambda held: self._import(iteration, entries, held))
 
-    def checkpoint_statistics(self, iteration: int, stage: str) -> dict[Mode, SufficientStatistics]:
-        """Store the covariances as they stand before a stage, and return them."""
-        return self._lease("covariances", lambda held: self._checkpoint(iteration, stage, held))
+    def checkpoint_statistics(self, iteration: int) -> dict[Mode, SufficientStatistics]:
+        """Store the covariances as they stand after an iteration, and return them."""
+        return self._lease("covariances", lambda held: self._checkpoint(iteration, held))
 
     def _bisect(self, is_before: Callable[[dict[str, Any]], bool]) -> int:
         """Return the position of the first entry that is not before something.
@@ -171,7 +185,8 @@ class Ledger(LedgerArrays):
         written = self._written(iteration, stage, positions)
         if not entries:
             return start
-        statistics = self.statistics_at(start)
+        count = self.exclusions.statistics_exclusions(iteration)
+        statistics = self.statistics_at(start, count)
         self._insert(entries, start, iteration, stage, held, written)
         end = start + len(entries)
         # as stored: what an interrupted run of this stage has written stays
@@ -179,7 +194,7 @@ class Ledger(LedgerArrays):
             for stats in statistics.values():
                 stats.add(q)
         for mode, stats in statistics.items():
-            self._store(mode, end, stats, held)
+            self._store(mode, end, stats, count, held)
         return end
 
     def _import(self, iteration: int, entries: Sequence[Entry], held: Fence) -> int:
@@ -195,13 +210,12 @@ class Ledger(LedgerArrays):
             self._insert(new, start, iteration, IMPORT, held)
         return start + len(new)
 
-    def _checkpoint(
-        self, iteration: int, stage: str, held: Fence
-    ) -> dict[Mode, SufficientStatistics]:
-        position = self.position(iteration, stage)
-        statistics = self.statistics_at(position)
+    def _checkpoint(self, iteration: int, held: Fence) -> dict[Mode, SufficientStatistics]:
+        position = self.position(iteration + 1, LEDGER_STAGES[0])
+        count = self.exclusions.statistics_exclusions(iteration)
+        statistics = self.statistics_at(position, count)
         for mode, stats in statistics.items():
-            self._store(mode, position, stats, held)
+            self._store(mode, position, stats, count, held)
         return statistics
 
     def _insert(

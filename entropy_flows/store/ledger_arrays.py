@@ -1,10 +1,11 @@
 """Fingerprints and covariances of the ledger's entries, as they are stored.
 
-    statistics_at(n) = fold of `add` over the fingerprints at positions 0 … n − 1
+    statistics_at(n, v) = fold of `add` over the fingerprints at positions 0 … n − 1 that the first
+                          v rows of `exclusions` do not exclude
 
-A covariance that is stored saves the fold over what is before it. It also says of which ledger it
-is: its field `ledger` is the digest of the last entry before it, so that a ledger that was cut or
-replaced is told from this one.
+A covariance that is stored saves the fold over what is before it, wherever the same entries are
+excluded there. It also says of which ledger it is: its field `ledger` is the digest of the last
+entry before it, so that a ledger that was cut or replaced is told from this one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from entropy_flows.entropy import MODES, DatasetParams, Mode
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.store.arrays import Arrays, pack, unpack
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.exclusions import Exclusions, positions
 from entropy_flows.store.fence import Fence, merge
 from entropy_flows.store.seals import sealed
 
@@ -52,16 +54,30 @@ class LedgerArrays:
         self.arrays = Arrays(database, campaign)
         self.fingerprint = make_fingerprint(dataset.fingerprint)
         self.regularization = dataset.regularization
+        self.exclusions = Exclusions(database, campaign)
 
-    def statistics_at(self, end: int) -> dict[Mode, SufficientStatistics]:
-        """Return the statistics of the entries before a position, per mode."""
-        stored = {mode: self._stored(mode, end) for mode in MODES}
+    def statistics_at(self, end: int, count: int = 0) -> dict[Mode, SufficientStatistics]:
+        """Return the statistics of the entries before a position, per mode.
+
+        Parameters
+        ----------
+        end
+            The position.
+        count
+            Number of rows of `exclusions` that count.
+        """
+        excluded = self.excluded(count)
+        stored = {mode: self._stored(mode, end, excluded) for mode in MODES}
         first = min(position for position, _ in stored.values())
         for position, q in enumerate(self.fingerprints_between(first, end), first):
             for start, stats in stored.values():
-                if position >= start:
+                if position >= start and position not in excluded:
                     stats.add(q)
         return {mode: stats for mode, (_, stats) in stored.items()}
+
+    def excluded(self, count: int) -> frozenset[int]:
+        """Return the positions of the entries that the first rows of `exclusions` exclude."""
+        return positions(self.exclusions.exclusions()[:count]) if count else frozenset()
 
     def fingerprints_between(self, start: int, end: int) -> Iterator[Array]:
         """Yield the fingerprints (n_atoms, dim) of the entries from one position up to another."""
@@ -142,19 +158,39 @@ class LedgerArrays:
             self.fingerprints.delete_many({"_id": {"$in": unfinished[first : first + QUERY_BATCH]}})
         self.arrays.delete(files)
 
-    def _stored(self, mode: Mode, end: int) -> tuple[int, SufficientStatistics]:
-        """Return the last covariance's position at or before a position, and its statistics."""
+    def _stored(
+        self, mode: Mode, end: int, excluded: frozenset[int]
+    ) -> tuple[int, SufficientStatistics]:
+        """Return the last covariance at or before a position that has the same exclusions.
+
+        Returns
+        -------
+        tuple
+            Its position, and its statistics.
+        """
         from entropy_flows.entropy import SufficientStatistics
 
         key = {**self.statistics_key(), "mode": mode}
-        rows = self.covariances.find({**key, "position": {"$lte": end}}, {"position": 1, "_id": 0})
-        position = max((row["position"] for row in rows), default=0)
+        fields = {"position": 1, "exclusions": 1, "_id": 0}
+        rows = self.covariances.find({**key, "position": {"$lte": end}}, fields)
+        excluded_by = {0: frozenset[int]()}
+        position = 0
+        for row in sorted(rows, key=lambda row: -row["position"]):
+            count = row.get("exclusions", 0)
+            if count not in excluded_by:
+                excluded_by[count] = self.excluded(count)
+            different = excluded_by[count] ^ excluded
+            if all(other >= row["position"] for other in different):
+                position = row["position"]
+                break
         stored = self.covariances.find_one({**key, "position": position})
         if stored is None:
             return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
         return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
 
-    def _store(self, mode: str, position: int, stats: SufficientStatistics, held: Fence) -> None:
+    def _store(
+        self, mode: str, position: int, stats: SufficientStatistics, count: int, held: Fence
+    ) -> None:
         key = {**self.statistics_key(), "mode": mode, "position": position}
         if self.covariances.find_one(key, {"_id": 1}) is not None:
             return
@@ -163,6 +199,7 @@ class LedgerArrays:
         )
         body = {"checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
         body["ledger"] = None if last is None else last["digest"]
+        body["exclusions"] = count
         document = {**key, **body, **self.arrays.put(stats.to_bytes())}
         merge(self.covariances, [sealed("covariances", document)], on=tuple(key), lease=held)
 

@@ -44,6 +44,7 @@ UNIQUE: Indexes = {
     "members": [("campaign", "iteration", "member")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
+    "exclusions": [("campaign", "number")],
     "points": [("campaign", "method", "size", "seed")],
     "checks": [("campaign", "model", "check", "phase", "check_hash")],
     f"{ARRAYS}.chunks": [("files_id", "n")],

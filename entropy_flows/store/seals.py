@@ -32,6 +32,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "points": ("campaign", "method", "size", "seed"),
     "checks": ("campaign", "model", "check", "phase", "check_hash"),
     "failures": ("campaign", "uuid"),
+    "exclusions": ("campaign", "number"),
     "outputs": ("uuid", "index"),
 }
 """Fields that name a document of each sealed collection."""

@@ -1,6 +1,6 @@
 """Verify that everything a campaign has stored fits together.
 
-    statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1
+    statistics(n) = fold of `add` over the fingerprints at positions 0 … n − 1 that are not excluded
     fingerprints  = fingerprint(structure)
 
 Nothing is changed. A check is a function of a `VerifyContext` that returns a `VerifyResult`, in one
@@ -10,8 +10,7 @@ of the lists of checks. The checks here are of the ledger and its statistics.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,16 @@ from pymatgen.core import Structure
 
 from entropy_flows.conventions import Array
 from entropy_flows.digest import bytes_sha256
-from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.geometry import to_atoms
-from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
+from entropy_flows.schemas.stages import LEDGER_STAGES
 from entropy_flows.store.arrays import unpack
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.entry import structure_id
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
+from entropy_flows.store.verify_covariances import covariances
 from entropy_flows.store.verify_deep import DEEP_CHECKS
+from entropy_flows.store.verify_exclusions import EXCLUSION_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
 from entropy_flows.store.verify_seals import SEAL_CHECKS
@@ -167,121 +167,13 @@ def _readable(book: Ledger, row: dict[str, Any] | None) -> Array | None:
         return None
 
 
-def covariances(context: VerifyContext) -> VerifyResult:
-    """Check each covariance against its checksum and its fold.
-
-    The fold over the fingerprints is made of a short ledger, or with `deep`.
-    """
-    book = context.ledger
-    stored: dict[int, list[Any]] = {}
-    for row in book.covariances.find(book.statistics_key(), {"position": 1}):
-        stored.setdefault(row["position"], []).append(row["_id"])
-    total = book.end()
-    problems = [
-        f"position {position}: beyond the ledger's end at {total}"
-        for position in stored
-        if position > total
-    ]
-    for position in _ends(context):
-        left = len(stored.get(position, []))
-        if left < len(MODES):
-            problems.append(f"position {position}: {len(MODES)} were stored there, {left} are left")
-    folds: Iterable[tuple[int, dict[str, SufficientStatistics]]]
-    if context.deep or len(context.entries) <= SAMPLE:
-        folds = _folds(context, max(stored, default=0))
-    else:
-        folds = ((position, {}) for position in sorted(stored))
-    checked = 0
-    for position, folded in folds:
-        for identifier in stored.get(position, []):
-            row = book.covariances.find_one({"_id": identifier})
-            if row is not None:
-                problems += _deviations(book, row, folded.get(row["mode"]))
-                checked += 1
-    return VerifyResult("covariances", checked, problems)
-
-
-def _ends(context: VerifyContext) -> Iterator[int]:
-    """Yield positions at which covariances were stored for sure.
-
-    They are the ends of stages that were counted, or that another stage follows.
-    """
-    counted = {doc["iteration"]: doc for doc in context.iterations}
-    groups = groupby(context.entries, key=lambda entry: (entry["iteration"], entry["stage"]))
-    sizes = [(iteration, stage, sum(1 for _ in rows)) for (iteration, stage), rows in groups]
-    start = 0
-    for number, (iteration, stage, size) in enumerate(sizes, 1):
-        doc = counted.get(iteration, {})
-        entered = doc.get("import", {}).get("entered", 0)
-        label_planned = "requested" in doc.get("label", {})
-        counts = {**doc, **doc.get("top_up", {}), "anchor": label_planned}
-        has_ended = counts.get(stage, False) is not False
-        if stage == IMPORT and 0 < entered <= size:
-            yield start + entered
-        elif stage != IMPORT and (number < len(sizes) or has_ended):
-            yield start + size
-        start += size
-
-
-def _folds(
-    context: VerifyContext, end: int
-) -> Iterator[tuple[int, dict[str, SufficientStatistics]]]:
-    """Yield the statistics of the first 1, 2, … fingerprints, as far as these are finite."""
-    book = context.ledger
-    folded: dict[str, SufficientStatistics] = {
-        mode: SufficientStatistics(book.fingerprint.dim, book.regularization, mode)
-        for mode in MODES
-    }
-    arrays = iter(book.fingerprints_between(0, end))
-    for position in range(1, end + 1):
-        try:
-            q = next(arrays)
-            for statistics in folded.values():
-                statistics.add(q)
-        except (StoreError, ValueError):
-            # another check reports what is wrong with the fingerprint
-            return
-        context.progress("covariances", position, end)
-        yield position, folded
-
-
-def _deviations(
-    book: Ledger, row: dict[str, Any], folded: SufficientStatistics | None
-) -> Iterator[str]:
-    title = f"position {row['position']}, {row['mode']}"
-    try:
-        stored = SufficientStatistics.from_bytes(book.arrays.get(row))
-    except (StoreError, ValueError) as err:
-        yield f"{title}: {err}"
-        return
-    if row["checksum"] != stored.checksum():
-        yield f"{title}: its checksum is not that of its data"
-    expected = row["n"] if folded is None else folded.n
-    if not stored.n == row["n"] == expected:
-        yield f"{title}: of {stored.n} vectors, by its document {row['n']}; there are {expected}"
-    if folded is None:
-        return
-    components = np.union1d(stored.populated, folded.populated)
-    mean, covariance = stored.moments(components)
-    folded_mean, folded_covariance = folded.copy().moments(components)
-    for name, value, reference in (
-        ("mean", mean, folded_mean),
-        ("covariance", covariance, folded_covariance),
-        ("entropy", np.array(row["entropy"]), np.array(folded.copy().entropy())),
-    ):
-        largest = np.abs(reference).max(initial=folded.regularization)
-        if not np.allclose(value, reference, rtol=TOLERANCE, atol=TOLERANCE * largest):
-            difference = np.abs(value - reference).max()
-            yield f"{title}: {name} differs by {difference:.1e} from the fold over the fingerprints"
-
-
 LEDGER_CHECKS: tuple[Check, ...] = (
     ledger,
     fingerprints,
     recomputed,
     covariances,
 )
-CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)
+CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *EXCLUSION_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)
 """What every check looks at; `launch.verify` runs these and the workflow manager's."""
 
 __all__ = ["CHECKS", "DEEP_CHECKS", "run_check"]

@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from entropy_flows.digest import bytes_sha256
 from entropy_flows.schemas import schema_of
 from entropy_flows.store.campaign import CampaignStore
+from entropy_flows.store.exclusions import positions
 from entropy_flows.store.ledger import Ledger
 
 SETTLE_SECONDS = 2.0
@@ -83,6 +84,27 @@ class VerifyContext:
     def iterations(self) -> list[dict[str, Any]]:
         """Documents of the iterations."""
         return self.store.iterations()
+
+    @cached_property
+    def exclusions(self) -> list[dict[str, Any]]:
+        """Rows of what was excluded from the data set, and included again."""
+        # read the iterations first: what those of a running campaign count is there by now
+        _ = self.iterations
+        return self.store.exclusions()
+
+    def excluded_in(self, iteration: int, decision: str) -> frozenset[int]:
+        """Return the positions of the entries that an iteration has left out.
+
+        Parameters
+        ----------
+        iteration
+            Its number.
+        decision
+            `STATISTICS` or `TRAINING` of `store.exclusions`.
+        """
+        documents = {document["iteration"]: document for document in self.iterations}
+        count = documents.get(iteration, {}).get("plan", {}).get(decision, 0)
+        return positions(self.exclusions[:count])
 
     @cached_property
     def entries(self) -> list[dict[str, Any]]:

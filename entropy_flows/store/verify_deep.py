@@ -12,6 +12,7 @@ from typing import Any
 from entropy_flows.entropy import MODES, Mode, SufficientStatistics
 from entropy_flows.schemas import AgnosticParams, schema_of
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.exclusions import STATISTICS, TRAINING
 from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
 from entropy_flows.train import assign_splits
 
@@ -26,12 +27,18 @@ def gains(context: VerifyContext) -> VerifyResult:
     """
     is_agnostic = schema_of(context.document["config"]) is AgnosticParams
     statistics = _empty(context)
+    excluded = frozenset[int]()
     problems: list[str] = []
     iteration = None
     checked = 0
     for entry, q in _fingerprinted(context):
         if is_agnostic and entry["iteration"] != iteration:
             statistics = _empty(context)
+        elif entry["iteration"] != iteration:
+            before = excluded
+            excluded = context.excluded_in(entry["iteration"], STATISTICS)
+            if excluded != before:
+                statistics = _folded(context, entry["position"], excluded)
         iteration = entry["iteration"]
         if entry["gain"] is not None:
             checked += 1
@@ -50,6 +57,18 @@ def gains(context: VerifyContext) -> VerifyResult:
 
 def _is_equal(gain: float, stored: float) -> bool:
     return abs(gain - stored) <= TOLERANCE * max(1.0, abs(gain))
+
+
+def _folded(
+    context: VerifyContext, end: int, excluded: frozenset[int]
+) -> dict[Mode, SufficientStatistics]:
+    """Fold the fingerprints before a position that are not excluded."""
+    statistics = _empty(context)
+    for position, q in enumerate(context.ledger.fingerprints_between(0, end)):
+        if position not in excluded:
+            for stats in statistics.values():
+                stats.add(q)
+    return statistics
 
 
 def _empty(context: VerifyContext) -> dict[Mode, SufficientStatistics]:
@@ -81,10 +100,13 @@ def drawn(context: VerifyContext) -> VerifyResult:
         if plan is None:
             continue
         iteration = document["iteration"]
+        excluded = context.excluded_in(iteration, TRAINING)
         cells = [
             label
             for label in labels
-            if label["iteration"] <= iteration and label["position"] < plan["end"]
+            if label["iteration"] <= iteration
+            and label["position"] < plan["end"]
+            and label["position"] not in excluded
         ]
         before = _splits_before(cells, iteration)
         if (len(cells), len(before)) != (plan["cells"], plan["assigned"]):

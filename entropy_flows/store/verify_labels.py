@@ -104,12 +104,14 @@ def splits(context: VerifyContext) -> VerifyResult:
     """Check that a cell has one split, for good, and that what a model was trained on has one."""
     problems: list[str] = []
     trained = max((model["iteration"] for model in _models(context)), default=0)
+    ever_excluded = {row["key"] for row in context.exclusions}
     by_key: dict[str, set[str | None]] = {}
     labels = context.store.labels(converged=True, foreign={"$ne": True}, flagged={"$ne": True})
     for label in labels:
         split = label.get("split")
         by_key.setdefault(label["key"], set()).add(split)
-        if split is None and label["iteration"] <= trained:
+        was_seen = label["iteration"] <= trained and label["key"] not in ever_excluded
+        if split is None and was_seen:
             problems.append(
                 f"{entry_title(label)}: the model of iteration {trained} saw it, "
                 f"and it is in no part"

@@ -138,9 +138,8 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     for fw_id in ready:
         pad.pause_fw(fw_id)
     text = status()
-    assert f"silicon-demo stands still: {len(ready)} paused (lpad resume_fws)" in text
-    query = """'{"spec.campaign": "silicon-demo"}'"""
-    assert f"PAUSED jobs go on with: lpad resume_fws -s PAUSED -q {query}" in text
+    assert f"silicon-demo stands still: {len(ready)} paused (entropy-flows resume)" in text
+    assert f"to go on: entropy-flows resume {DEMO} -C {tmp_path}" in text
     pad.resume_fw(ready[0])
     assert "silicon-demo is running" in status()
     assert (
@@ -149,7 +148,7 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     )
     for fw_id in ready:
         pad.defuse_fw(fw_id)
-    assert f"stands still: {len(ready)} defused (lpad reignite_fws)" in status()
+    assert f"stands still: {len(ready)} defused (entropy-flows resume)" in status()
     monkeypatch.setattr(LocalWorkers, "_start", lambda *_: Idle())
     monkeypatch.setattr(run_command, "POLL_SECONDS", 0.01)
     without_preflight(monkeypatch)
@@ -157,7 +156,7 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     assert code == 1
     waiting = pad.fireworks.count_documents({"state": "WAITING"})
     assert f"silicon-demo stands still: {waiting} waiting, " in err
-    assert f"{len(ready)} defused (lpad reignite_fws)" in err
+    assert f"{len(ready)} defused (entropy-flows resume)" in err
     pad.reignite_fw(ready[0])
     assert "silicon-demo is running" in status()
     pad.archive_wf(ready[0])

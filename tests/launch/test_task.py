@@ -22,7 +22,7 @@ import entropy_flows.store.embedded as embedded
 from entropy_flows import CampaignStore, load_campaign
 from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch.launchpad import launchpad
-from entropy_flows.launch.task import add_once, is_added, to_workflow
+from entropy_flows.launch.task import GIVEN_BACK, add_once, is_added, to_workflow
 from entropy_flows.processes import child as process
 from entropy_flows.settings import settings
 from entropy_flows.store import connect
@@ -195,7 +195,7 @@ def test_sigterm_gives_the_job_back(pad, tmp_path):
     with worker(tmp_path) as running:
         wait_for(lambda: (tmp_path / "s").exists())
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 1
+        assert running.wait(20) == GIVEN_BACK
     assert states(pad) == {"sleeper": "READY"}
     assert pad.launches.count_documents({"state": "RUNNING"}) == 0
     assert "was given back: the process was asked to end (SIGTERM)" in output(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -21,7 +21,6 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     """
     from entropy_flows.evaluate import advise
     from entropy_flows.launch.manager import workflow_manager
-    from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
     from entropy_flows.report.iterations import ENDED_RUN_HEADER, ended_run_rows
     from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
     from entropy_flows.schemas import AgnosticParams
@@ -34,7 +33,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         failures = store.failures()
         labels = label_rows(store.labels(stage={"$ne": "import"}))
         counts = workflow_manager().job_counts(store.name)
-        excluded = exclusion_rows(store.excluded().values())
+        excluded = store.excluded()
         engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
         model = model_lines(session, as_typed(file, folder))
     line = campaign_line(document, counts)
@@ -57,9 +56,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     if failed_labels:
         title = "labels that failed, or were flagged and not trained on"
         console.print(terminal_table([LABEL_HEADER, *failed_labels], title))
-    if excluded:
-        title = "cells excluded from the data set"
-        console.print(terminal_table([EXCLUSION_HEADER, *excluded], title))
+    _show_excluded(console, excluded.values())
     ended_runs = ended_run_rows(iterations)
     if ended_runs:
         console.print(terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early"))
@@ -79,6 +76,15 @@ def change_lines(document: Mapping[str, Any]) -> list[str]:
         for change in changes_of(document)
     ]
     return lines
+
+
+def _show_excluded(console: Console, excluded: Collection[Mapping[str, Any]]) -> None:
+    """Print who has excluded which cells, when and why."""
+    from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
+
+    if excluded:
+        rows = [EXCLUSION_HEADER, *exclusion_rows(excluded)]
+        console.print(terminal_table(rows, "cells excluded from the data set"))
 
 
 def _show_jobs(

@@ -16,7 +16,7 @@ from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria, default_expiry
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.repair_report import RepairReport
-from entropy_flows.launch.task import GIVEN_BACK
+from entropy_flows.launch.worker import GIVEN_BACK
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
 

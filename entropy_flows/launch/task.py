@@ -37,6 +37,7 @@ from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.job_log import JobLog
 from entropy_flows.launch.launchpad import FireworkLaunch, launchpad
 from entropy_flows.launch.waiting import let_go_on, must_wait, pause
+from entropy_flows.launch.worker import GIVEN_BACK
 from entropy_flows.modules import use_folder
 from entropy_flows.progress import heard_by
 from entropy_flows.settings import settings
@@ -46,8 +47,6 @@ from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
 
 RETRY_SECONDS = 2.0
 """Time between two attempts to reach a database that went away."""
-GIVEN_BACK = 75
-"""Exit code of a worker that was asked to end and has given its job back."""
 T = TypeVar("T")
 
 

@@ -9,6 +9,8 @@ import os
 import sys
 
 POLL_SECONDS = 1
+GIVEN_BACK = 75
+"""Exit code of a worker that was asked to end and has given its job back."""
 
 
 def main(name: str, campaign: str, folder: str) -> None:

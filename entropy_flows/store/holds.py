@@ -54,7 +54,7 @@ class Hold:
 
     @property
     def keeps_jobs(self) -> bool:
-        """Whether no job may start."""
+        """True if no job may start."""
         return self.kind in HOLD_STATES
 
     def __str__(self) -> str:

@@ -16,7 +16,8 @@ from test_task import states as job_states
 from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.repair import repair
-from entropy_flows.launch.task import GIVEN_BACK, add_once, to_workflow
+from entropy_flows.launch.task import add_once, to_workflow
+from entropy_flows.launch.worker import GIVEN_BACK
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.holds import HoldKind, standing
 

@@ -22,7 +22,8 @@ import entropy_flows.store.embedded as embedded
 from entropy_flows import CampaignStore, load_campaign
 from entropy_flows.jobs.common import with_stable_uuid
 from entropy_flows.launch.launchpad import launchpad
-from entropy_flows.launch.task import GIVEN_BACK, add_once, is_added, to_workflow
+from entropy_flows.launch.task import add_once, is_added, to_workflow
+from entropy_flows.launch.worker import GIVEN_BACK
 from entropy_flows.processes import child as process
 from entropy_flows.settings import settings
 from entropy_flows.store import connect

@@ -23,10 +23,10 @@ from typing import Any
 
 from pymongo import ASCENDING
 
+from entropy_flows.processes import author
 from entropy_flows.spelling import close_names
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import merge
-from entropy_flows.store.holds import author
 from entropy_flows.store.iterations import Iterations
 from entropy_flows.store.lease import lease
 from entropy_flows.store.seals import sealed

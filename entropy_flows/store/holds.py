@@ -6,14 +6,13 @@ the document first. So a command that is killed after it has written the documen
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from entropy_flows.processes import author
 from entropy_flows.store.collections import CampaignCollections
 from entropy_flows.store.seals import set_fields, setting
 
@@ -112,8 +111,3 @@ def standing(document: Mapping[str, Any]) -> tuple[str, str | None]:
     if hold is None or not hold.keeps_jobs or state == "done":
         return state, document["message"]
     return HOLD_STATES[hold.kind], str(hold)
-
-
-def author() -> str:
-    """Name the user and the machine that a change is recorded under."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"

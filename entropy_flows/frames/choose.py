@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.basis import standardisation
 from entropy_flows.evaluate.coverage import nearest_points
 from entropy_flows.fingerprints import FingerprintBase
 from entropy_flows.frames.choice import ChosenFrame, Coverage, FrameChoice, SourceCount, mark
@@ -29,7 +30,6 @@ from entropy_flows.frames.judge import (
 from entropy_flows.frames.pool import FramePool, Progress, Sources
 from entropy_flows.select import SELECTORS, Selector
 from entropy_flows.select.pool import POOL_SELECTOR
-from entropy_flows.select.space import deviations
 
 
 def no_progress(title: str, done: int, total: int) -> None:
@@ -211,7 +211,7 @@ def _coverage(
     dim = dataset.means.shape[1]
     points = np.array(list(judgement.sample.values())).reshape(-1, dim)
     means = np.array([q.mean(axis=0) for q in prints]).reshape(-1, dim)
-    spread = deviations(points)
+    _, spread = standardisation(points)
     together = np.concatenate([dataset.means, means])
     return Coverage(
         entropy_before=entropies(dataset.statistics) if len(dataset) else None,

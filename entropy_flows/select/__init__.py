@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from entropy_flows.select.ranking import InOrder, Ranking
     from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
     from entropy_flows.select.skmatter import CURSelector, FPSSelector
+    from entropy_flows.select.variance import VarianceSelector
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
 
@@ -59,6 +60,7 @@ __all__ = [
     "Selector",
     "Statistics",
     "UncertaintySelector",
+    "VarianceSelector",
     "Verdict",
     "make_selector",
 ]

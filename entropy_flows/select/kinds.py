@@ -21,6 +21,7 @@ SELECTORS = ExtensionPoint(
         "kmeans": "entropy_flows.select.kmeans:KMeansSelector",
         "committee": "entropy_flows.select.committee:CommitteeSelector",
         "hybrid": "entropy_flows.select.hybrid:HybridSelector",
+        "variance": "entropy_flows.select.variance:VarianceSelector",
         "random": "entropy_flows.select.random:RandomSelector",
         "fps": "entropy_flows.select.skmatter:FPSSelector",
         "cur": "entropy_flows.select.skmatter:CURSelector",

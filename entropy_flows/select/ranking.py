@@ -23,6 +23,8 @@ class Ranking:
         Statistics and centres of the data set, accepted candidates included.
     uncertainty
         Committee's disagreement about each candidate (n,); None if the selector does not need it.
+    sizes
+        Numbers of atoms (n,).
     accepted
         Numbers of the candidates that were accepted, in their order.
     """
@@ -37,6 +39,7 @@ class Ranking:
         needs_uncertainty = selector.selector if selector.needs_committee else None
         summary = summarise_pool(candidates, needs_uncertainty)
         self.uncertainty = summary.uncertainty
+        self.sizes = summary.sizes
         self._means = summary.means
         self._is_left = np.ones(len(candidates), dtype=bool)
 

@@ -28,12 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.basis import standardisation
 from entropy_flows.select.base import Pool
 
 Indices = NDArray[np.intp]
 """Numbers of candidates."""
-FLOOR = 0.1
-"""Smallest standard deviation of a component, as a share of the largest."""
 COPY_DISTANCE = 1e-9
 """Distance, in standard deviations, up to which a cell is a copy of a centre."""
 MAX_SHARE_TO_GATHER = 0.25
@@ -51,6 +50,8 @@ class PoolSummary:
 
     means: Array
     """q̄ (n, d)."""
+    sizes: Array
+    """Numbers of atoms (n,)."""
     uncertainty: Array | None
     """(n,); None if no candidate was asked for it."""
 
@@ -71,11 +72,13 @@ def summarise_pool(candidates: Pool, needs_uncertainty: str | None = None) -> Po
         If a candidate has no uncertainty, or one that is no number.
     """
     means: Array | None = None
+    sizes = np.empty(len(candidates))
     uncertainty = np.empty(len(candidates))
     for index, candidate in enumerate(candidates):
         if means is None:
             means = np.empty((len(candidates), candidate.q.shape[1]))
         means[index] = candidate.q.mean(axis=0)
+        sizes[index] = len(candidate.q)
         if needs_uncertainty is None:
             continue
         if candidate.uncertainty is None or not np.isfinite(candidate.uncertainty):
@@ -87,7 +90,7 @@ def summarise_pool(candidates: Pool, needs_uncertainty: str | None = None) -> Po
         uncertainty[index] = candidate.uncertainty
     if means is None:
         means = np.empty((0, 0))
-    return PoolSummary(means, None if needs_uncertainty is None else uncertainty)
+    return PoolSummary(means, sizes, None if needs_uncertainty is None else uncertainty)
 
 
 class FeatureSpace:
@@ -116,8 +119,7 @@ class FeatureSpace:
     """
 
     def __init__(self, means: Array, centres: Array | None = None) -> None:
-        centre = means.mean(axis=0) if len(means) else np.zeros(1)
-        spread = deviations(means)
+        centre, spread = standardisation(means)
         means -= centre
         means /= spread
         self.points = means
@@ -137,6 +139,11 @@ class FeatureSpace:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def centres(self) -> Array:
+        """Centres (n, d) in the order in which they came, the data set's first."""
+        return np.array(self._centres).reshape(-1, self.points.shape[1])
 
     @property
     def n_centres(self) -> int:
@@ -200,12 +207,3 @@ class FeatureSpace:
             squares[close] = np.einsum("nd,nd->n", step, step)
         is_closer = squares < self.nearest[rows] ** 2
         return is_closer, np.sqrt(squares[is_closer])
-
-
-def deviations(means: Array) -> Array:
-    """Return the denominator (d,) of equation (1) for the points q̄ (n, d) of a pool."""
-    if not len(means):
-        return np.ones(1)
-    spread = means.std(axis=0)
-    floor = FLOOR * spread.max()
-    return np.maximum(spread, floor) if floor > 0 else np.ones_like(spread)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pools import empty
 
+from entropy_flows.entropy.basis import FLOOR
 from entropy_flows.select import (
     SELECTORS,
     Candidate,
@@ -17,7 +18,7 @@ from entropy_flows.select import (
     make_selector,
 )
 from entropy_flows.select.pool import choose
-from entropy_flows.select.space import FLOOR, FeatureSpace
+from entropy_flows.select.space import FeatureSpace
 
 DIM = 5
 INSTANCES = [
@@ -232,7 +233,18 @@ def test_every_name_makes_its_selector():
 
 
 @pytest.mark.parametrize(
-    "name", ["logdet", "greedy", "farthest", "kcentres", "kmeans", "committee", "hybrid", "random"]
+    "name",
+    [
+        "logdet",
+        "greedy",
+        "farthest",
+        "kcentres",
+        "kmeans",
+        "committee",
+        "hybrid",
+        "variance",
+        "random",
+    ],
 )
 def test_what_is_known_is_not_chosen_again(name):
     rng = np.random.default_rng(0)

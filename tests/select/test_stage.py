@@ -257,7 +257,7 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
     assert (doc.accepted, doc.spent, doc.reason) == (6, POOL - 6, "")
 
 
-@pytest.mark.parametrize("selector", ["greedy", "farthest", "kcentres", "kmeans"])
+@pytest.mark.parametrize("selector", ["greedy", "farthest", "kcentres", "kmeans", "variance"])
 def test_every_selector_fills_the_ledger(store, selector):
     doc = run(make_selector(selector), 4)
     entries = list(store.ledger(DATASET).entries())

@@ -1,0 +1,114 @@
+"""The selector of least posterior variance, against trying every candidate each time."""
+
+import numpy as np
+import pytest
+from pools import empty
+
+from entropy_flows.entropy.basis import KernelBasis, standardisation
+from entropy_flows.entropy.variance import TargetVariance
+from entropy_flows.select import Candidate, DecisionStream, VarianceSelector, make_selector
+
+DIM = 5
+
+
+def candidates(n=70, seed=0):
+    """Cells of two to six atoms in three clouds of different density."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(3, DIM)) * 4
+    cells = []
+    for number in range(n):
+        cloud = centres[0 if number < 0.7 * n else 1 + number % 2]
+        q = cloud + rng.normal(size=(rng.integers(2, 7), DIM)) * [2, 1, 1, 0.3, 1]
+        cells.append(Candidate(str(number), q, "atom"))
+    return cells
+
+
+def chosen(selector, cells, budget, centres=None, statistics=None):
+    stream = DecisionStream(selector(cells, statistics or empty(DIM), budget, centres))
+    return [each.index for each in stream], stream.reason
+
+
+def by_trying(cells, budget, length=0.5, noise=0.3, by_size=True, known=()):
+    """The choice by computing V anew for each candidate, and its V after each pick."""
+    means = np.array([each.q.mean(axis=0) for each in cells])
+    centre, scale = standardisation(means)
+    points = (means - centre) / scale
+    basis = KernelBasis.drawn(points, 400, length)
+    features = basis.features(points)
+    sizes = np.array([len(each.q) for each in cells]) / np.mean([len(each.q) for each in cells])
+    weights = sizes if by_size else np.ones(len(cells))
+
+    def value(indices):
+        variance = TargetVariance(features, noise)
+        if len(known):
+            known_means = np.array([q.mean(axis=0) for q in known])
+            known_weight = np.mean([len(q) for q in known]) / np.mean([len(c.q) for c in cells])
+            known_features = basis.features((known_means - centre) / scale)
+            variance.add_all(known_features, known_weight if by_size else 1.0)
+        if indices:
+            variance.add_all(features[indices], weights[indices])
+        return variance.value()
+
+    picks = []
+    for _ in range(budget):
+        left = [index for index in range(len(cells)) if index not in picks]
+        picks.append(min(left, key=lambda index: value([*picks, index])))
+    return picks
+
+
+@pytest.mark.parametrize("by_size", [True, False])
+def test_choice_is_that_of_trying_every_candidate(by_size):
+    cells = candidates()
+    picks, reason = chosen(VarianceSelector(by_size=by_size), cells, 15)
+    assert picks == by_trying(cells, 15, by_size=by_size)
+    assert reason == ""
+
+
+def test_what_is_known_counts():
+    cells = candidates()
+    known = [each.q for each in cells[:10]]
+    statistics = empty(DIM)
+    for q in known:
+        statistics["atom"].add(q)
+    means = np.array([q.mean(axis=0) for q in known])
+    picks, _ = chosen(VarianceSelector(), cells[10:], 8, means, statistics)
+    assert picks == by_trying(cells[10:], 8, known=known)
+    assert picks != by_trying(cells[10:], 8)
+
+
+def test_copies_are_not_taken_again():
+    cells = candidates(20)
+    pool = [*cells, *cells]
+    picks, reason = chosen(VarianceSelector(), pool, 40)
+    assert len(picks) == 20
+    assert len({index % 20 for index in picks}) == 20
+    assert "other 20 candidates are copies" in reason
+
+
+def test_cells_of_the_data_set_are_not_taken():
+    cells = candidates(20)
+    known = np.array([each.q.mean(axis=0) for each in cells[:5]])
+    picks, _ = chosen(VarianceSelector(), cells, 20, known)
+    assert sorted(picks) == list(range(5, 20))
+
+
+def test_first_pick_stands_for_the_crowd_and_not_for_the_edge():
+    rng = np.random.default_rng(3)
+    crowd = [Candidate(f"c{k}", rng.normal(size=(4, DIM)) * 0.3, "atom") for k in range(30)]
+    outlier = Candidate("outlier", 50 + rng.normal(size=(4, DIM)), "atom")
+    picks, _ = chosen(VarianceSelector(), [outlier, *crowd], 1)
+    assert picks[0] != 0
+
+
+def test_pool_may_be_empty_and_a_single_cell():
+    assert chosen(VarianceSelector(), [], 3)[0] == []
+    assert chosen(VarianceSelector(), candidates(1), 3)[0] == [0]
+
+
+def test_it_has_a_name_and_refuses_values_that_mean_nothing():
+    selector = make_selector("variance", noise=1.0)
+    assert isinstance(selector, VarianceSelector)
+    assert selector.n_landmarks(50) == 400
+    assert selector.n_landmarks(300) == 600
+    with pytest.raises(ValueError, match="noise"):
+        make_selector("variance", noise=0)

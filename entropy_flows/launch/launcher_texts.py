@@ -50,8 +50,12 @@ query: '{}'
 QADAPTER = """\
 {% if pull -%}
 # A queue job that takes one {{ category }} job after another: `qlaunch rapidfire`. It begins none
-# after {{ timeout }} s, so that one of {{ longest }} still ends in time. It ends after {{ loops }}
+# after {{ timeout }} s, so that one of {{ longest }} still ends in time.
+{%- if category == "cpu" %} It stays until then, or
+# until nothing is left to do.
+{%- else %} It ends after {{ loops }}
 # looks for work in vain.
+{%- endif %}
 {% else -%}
 # One queue job for each {{ category }} job: `qlaunch -r rapidfire`.
 {% endif -%}
@@ -67,10 +71,13 @@ select: {{ select }}
 _fw_q_type: SLURM
 rocket_launch: exec {{ rlaunch }}
 signal: B:TERM@{{ cluster.lead }}
-nodes: 1
+nodes: {{ queue.nodes }}
 ntasks: {{ queue.ntasks }}
 cpus_per_task: {{ queue.cpus_per_task }}
+mem: {{ queue.mem | tojson }}
 gres: {{ queue.gres | tojson }}
+qos: {{ queue.qos | tojson }}
+constraint: {{ queue.constraint | tojson }}
 {% endif -%}
 walltime: '{{ walltime }}'
 queue: {{ queue.partition | tojson }}
@@ -82,6 +89,26 @@ pre_rocket: |
 {%- endfor %}
 post_rocket: null
 logdir: null
+"""
+
+CPU_WORKER = """\
+#!/bin/bash -l
+# Takes the short jobs of category cpu one after another, without a queue: on a login node, or
+# wherever a process may stay. It ends by SIGTERM, and begins again a minute after an error, such
+# as a database that is away.
+{%- for line in preparation %}
+{{ line }}
+{%- endfor %}
+trap 'kill $worker 2> /dev/null; wait; exit' TERM INT
+echo "cpu worker $$ on $(hostname): kill $$ ends it"
+while true; do
+  nice -n 10 rlaunch {{ files }} rapidfire --nlaunches infinite --sleep {{ cluster.sleep }} &
+  worker=$!
+  wait $worker
+  sleep 60 &
+  worker=$!
+  wait $worker
+done
 """
 
 PBS_TEMPLATE = """\
@@ -133,9 +160,8 @@ and ENTROPY_FLOWS_CACHE in the environment go before the file.
 The queue files (`my_qadapter_*.yaml`) and PBS_template.txt are yours to edit: a key of the former
 fills the place of its name in the latter.
 {%- else -%}
-The queue files (`my_qadapter_*.yaml`) are yours to edit: memory, quality of service and the like
-are further lines in them, such as `mem: 64G`, `qos: long`, `constraint: gpu80g`. The keys are
-those of FireWorks' SLURM_template.txt.
+The queue files (`my_qadapter_*.yaml`) are yours to edit: what no option is for is a further line
+in them, such as `exclude_nodes: n17`. The keys are those of FireWorks' SLURM_template.txt.
 {%- endif %}
 
 ## VASP
@@ -164,9 +190,9 @@ VASP in these jobs alone. `check` warns of one rank, of a command without `{{ 'm
 ```bash
 entropy-flows submit campaign.yaml
 mkdir -p launches && cd launches   # each job gets a folder in this one, on a shared disk
-{% for line in loops_of -%}
-{{ line }}
-{% endfor -%}
+{{ loop_of.gpu }}
+{{ loop_of.dft }}
+nohup {{ cpu_worker }} > cpu_worker.log 2>&1 &
 entropy-flows status ../campaign.yaml
 ```
 
@@ -193,6 +219,27 @@ sed 's/category: gpu/category: big_gpu/' my_fworker_gpu.yaml > my_fworker_big_gp
 sed 's/my_fworker_gpu/my_fworker_big_gpu/' my_qadapter_gpu.yaml > my_qadapter_big_gpu.yaml
 ```
 
+## The short jobs
+
+An iteration has half a dozen jobs of category cpu, one after the other, with dynamics, labels and
+training in between. Each takes seconds to minutes on one core. In the queue each would wait by
+itself. Choose one of three ways:
+
+- **On a login node**, as above. `cpu_worker.sh` takes them where it is started, at low priority
+  and with one thread. It stays when you log out. Its log says how to end it. If the node is
+  restarted, `entropy-flows repair` puts the job back that it had; start it again.
+- **One queue job that stays**, where login nodes are not for this. It takes all of them until its
+  walltime is over, and ends when nothing is left to do:
+
+      {{ resident }}
+
+- **A queue job for each**, where the queue is short:
+
+      {{ loop_of.cpu }}
+
+A stage that is too heavy for the first way goes elsewhere: `categories: {evaluate: gpu}` in the
+campaign file.
+
 ## One queue job for each job, or for many
 
 - `qlaunch -r` with `my_qadapter_gpu.yaml` reserves a job and submits a queue job for it alone. No
@@ -200,8 +247,8 @@ sed 's/my_fworker_gpu/my_fworker_big_gpu/' my_qadapter_gpu.yaml > my_qadapter_bi
 - `qlaunch` without `-r` and with `my_qadapter_gpu_pull.yaml` submits queue jobs that take one job
   after another. Better where jobs take minutes and the queue takes hours. Such a queue job begins
   nothing new when {{ longest }} is left (`--longest-job`), and ends after {{ loops }} looks for
-  work in vain, {{ cluster.sleep }} s apart. How many jobs it will do is not known beforehand:
-  submit no more of them than can be busy (`-m`).
+  work in vain, {{ cluster.sleep }} s apart; one of category cpu stays. How many jobs it will do is
+  not known beforehand: submit no more of them than can be busy (`-m`).
 
 The two can be mixed, also within a category.
 

@@ -22,7 +22,11 @@ from entropy_flows.schemas.stages import stages_of
 
 SCHEDULERS = ("slurm", "pbs")
 MAX_POLLS = 20
-"""Polls without a job, in all, after which a queue job that takes many jobs ends."""
+"""Polls without a job, in all, after which a queue job that takes many jobs ends. One of category
+cpu stays until its time is over: its jobs are short and come again and again.
+"""
+CPU_WORKER = "cpu_worker.sh"
+"""Script that takes the jobs of category cpu without a queue."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,13 @@ class Queue:
         HH:MM:SS or D-HH:MM:SS.
     gres
         GPUs of a job, as SLURM writes it: "gpu:1", "gpu:a100:2".
-    ntasks, cpus_per_task
-        MPI ranks of a job and cores of each; one thread per core.
+    nodes, ntasks, cpus_per_task
+        Nodes of a job, MPI ranks on all of them together, and cores of each rank; one thread per
+        core.
+    mem
+        Memory of each node as SLURM writes it, such as "250G"; None leaves it to the site.
+    qos, constraint
+        Quality of service, and features of the nodes; SLURM alone has them.
     device
         Device for models and fingerprints (ENTROPY_FLOWS_DEVICE).
     modules
@@ -48,8 +57,12 @@ class Queue:
     partition: str
     walltime: str = "24:00:00"
     gres: str | None = None
+    nodes: int = 1
     ntasks: int = 1
     cpus_per_task: int = 1
+    mem: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
     device: str = "cpu"
     modules: tuple[str, ...] = ()
 
@@ -109,6 +122,7 @@ class Cluster:
                 raise ValueError(f"{name} {getattr(self, name)}: expected a number above 0")
         for category in self.queues:
             self.timeout(category)
+            self._check_resources(category)
         queue_modules = [module for queue in self.queues.values() for module in queue.modules]
         for line in (*self.modules, *queue_modules, *self.setup):
             if "$$" in line or not line.isprintable():
@@ -116,6 +130,28 @@ class Cluster:
                     f"setup {line!r}: expected one printable line without $$, "
                     f"which FireWorks would drop"
                 )
+
+    def _check_resources(self, category: str) -> None:
+        """Refuse what the scheduler would refuse, or would not understand."""
+        queue = self.queues[category]
+        for name in ("nodes", "ntasks", "cpus_per_task"):
+            if getattr(queue, name) < 1:
+                raise ValueError(f"{name} {getattr(queue, name)} of {category}: expected 1 or more")
+        if queue.ntasks % queue.nodes:
+            raise ValueError(
+                f"ntasks {queue.ntasks} of {category}: expected a multiple of its {queue.nodes} "
+                "nodes"
+            )
+        if queue.mem is not None and not re.fullmatch(r"[1-9]\d*[MGT]", queue.mem):
+            raise ValueError(f"mem {queue.mem!r} of {category}: expected such as 250G or 8000M")
+        for name in ("qos", "constraint"):
+            value = getattr(queue, name)
+            if value is None:
+                continue
+            if self.scheduler == "pbs":
+                raise ValueError(f"{name} {value!r} of {category}: PBS has none")
+            if not re.fullmatch(r"[^\s$]+", value):
+                raise ValueError(f"{name} {value!r} of {category}: expected one word without $")
 
     @property
     def queues(self) -> dict[str, Queue]:
@@ -196,11 +232,15 @@ def launcher_files(
             files[queue_file(category, pull)] = _fill(texts.QADAPTER, **common, **keys)
     if cluster.scheduler == "pbs":
         files["PBS_template.txt"] = texts.PBS_TEMPLATE
+    keys = _queue_keys(cluster, folder, "cpu", False)
+    files[CPU_WORKER] = _fill(texts.CPU_WORKER, **common, **keys)
     files["README.md"] = _fill(
         texts.README,
         **common,
         command=command,
-        loops_of=[_loop(cluster, folder, category) for category in cluster.queues],
+        loop_of={category: _loop(cluster, folder, category) for category in cluster.queues},
+        cpu_worker=folder / CPU_WORKER,
+        resident=_loop(cluster, folder, "cpu", pull=True),
         longest=cluster.longest or "a sixth of its walltime",
         queues=cluster.queues,
         stages=stages,
@@ -231,7 +271,10 @@ def write_launchers(
     # all are written before the first takes its place: a full disk leaves them as they were
     with ExitStack() as stack:
         for name, text in files.items():
-            stack.enter_context(replacing(folder / name)).write_text(text)
+            path = stack.enter_context(replacing(folder / name))
+            path.write_text(text)
+            if name == CPU_WORKER:
+                path.chmod(0o755)
     return list(files)
 
 
@@ -255,7 +298,8 @@ def _queue_keys(cluster: Cluster, folder: Path, category: str, pull: bool) -> di
     sigterm_after = seconds(queue.walltime) - cluster.lead
     mode = "singleshot"
     if pull:
-        mode = f"rapidfire --timeout {timeout} --max_loops {MAX_POLLS} --sleep {cluster.sleep}"
+        limit = "" if category == "cpu" else f" --max_loops {MAX_POLLS}"
+        mode = f"rapidfire --timeout {timeout}{limit} --sleep {cluster.sleep}"
     files = f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)}"
     threads = " ".join(f"{name}={queue.cpus_per_task}" for name in THREADS)
     preparation = [
@@ -270,6 +314,7 @@ def _queue_keys(cluster: Cluster, folder: Path, category: str, pull: bool) -> di
         "pull": pull,
         "queue": queue,
         "rlaunch": f"rlaunch {files} {mode}",
+        "files": files,
         "timeout": timeout,
         "longest": clock(cluster.longest_job(category)),
         "walltime": clock(seconds(queue.walltime)),
@@ -279,27 +324,30 @@ def _queue_keys(cluster: Cluster, folder: Path, category: str, pull: bool) -> di
     }
 
 
-def _loop(cluster: Cluster, folder: Path, category: str) -> str:
-    """Write the command that keeps a category's jobs in the queue.
+def _loop(cluster: Cluster, folder: Path, category: str, pull: bool = False) -> str:
+    """Write the command that keeps a category's jobs in the queue; with `pull`, one that stays.
 
     It works from a shell that has exported nothing.
     """
     files = (
         f"-l {folder}/my_launchpad.yaml -w {folder}/{worker_file(category)} "
-        f"-q {folder}/{queue_file(category)}"
+        f"-q {folder}/{queue_file(category, pull)}"
     )
-    loop = f"qlaunch -d 60 -r {files} rapidfire -m {cluster.max_jobs}"
+    mode = "" if pull else "-r "
+    loop = f"qlaunch -d 60 {mode}{files} rapidfire -m {1 if pull else cluster.max_jobs}"
     return f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup {loop} > qlaunch_{category}.log 2>&1 &"
 
 
 def _pbs_resources(queue: Queue) -> str:
     """Write a job's resources as PBS reads them."""
-    cores = queue.ntasks * queue.cpus_per_task
-    resources = f"1:ncpus={cores}:mpiprocs={queue.ntasks}"
-    if not queue.gres:
-        return resources
-    gpus = queue.gres.rpartition(":")[2]
-    return f"{resources}:ngpus={gpus}"
+    ranks = queue.ntasks // queue.nodes
+    resources = f"{queue.nodes}:ncpus={ranks * queue.cpus_per_task}:mpiprocs={ranks}"
+    if queue.mem:
+        resources += f":mem={queue.mem.lower()}b"
+    if queue.gres:
+        gpus = queue.gres.rpartition(":")[2]
+        resources += f":ngpus={gpus}"
+    return resources
 
 
 def _fill(text: str, **values: object) -> str:

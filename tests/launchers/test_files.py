@@ -11,12 +11,13 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 from commands import run as command
-from fireworks import Firework, FWorker, ScriptTask
+from fireworks import Firework, FWorker, ScriptTask, Workflow
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from entropy_flows.label import LabelParams
@@ -167,10 +168,98 @@ def test_the_commands_of_the_readme_need_no_exports(folder):
     loops = [
         line for line in (folder / "README.md").read_text().splitlines() if "nohup qlaunch" in line
     ]
-    assert len(loops) == 3
+    assert len(loops) == 4
     assert all(
-        line.startswith(f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup qlaunch ") for line in loops
+        line.strip().startswith(f"FW_CONFIG_FILE={folder}/FW_config.yaml nohup qlaunch ")
+        for line in loops
     )
+
+
+def test_resources_by_category_arrive_in_the_scripts(tmp_path, monkeypatch, capsys):
+    options = [
+        *("--mem", "8G", "--mem", "dft=250G", "--qos", "gpu=long", "--constraint", "zen4"),
+        *("--nodes-dft", "2", "--ntasks-dft", "128", "--gres-dft", "gpu:4"),
+        *("--walltime-cpu", "08:00:00"),
+    ]
+    code, _, err = command(monkeypatch, capsys, "launchers", tmp_path / "here", *options)
+    assert code == 0, err
+    lines = {
+        category: script(tmp_path / "here" / f"my_qadapter_{category}{kind}.yaml").splitlines()
+        for kind in ("", "_pull")
+        for category in ("gpu", "dft", "cpu")
+    }
+    expected = {
+        "gpu": ["mem=8G", "qos=long", "constraint=zen4", "nodes=1", "gres=gpu:1"],
+        "dft": ["mem=250G", "constraint=zen4", "nodes=2", "ntasks=128", "gres=gpu:4"],
+        "cpu": ["mem=8G", "constraint=zen4", "nodes=1", "ntasks=1", "time=08:00:00"],
+    }
+    for category, values in expected.items():
+        assert {f"#SBATCH --{value}" for value in values} <= set(lines[category])
+        has_qos = any("--qos" in line for line in lines[category])
+        assert has_qos == (category == "gpu")
+    assert not any("--gres" in line for line in lines["cpu"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mem", "dtf=8G"), "--mem dtf=8G: expected VALUE, or gpu=VALUE, dft=VALUE, cpu=VALUE"),
+        (("--qos", "a", "--qos", "b"), "--qos b: a was given for the same jobs"),
+        (("--mem", "dft=lots"), "mem 'lots' of dft: expected such as 250G or 8000M"),
+        (("--scheduler", "pbs", "--qos", "long"), "qos 'long' of gpu: PBS has none"),
+        (
+            ("--nodes-dft", "3", "--ntasks-dft", "64"),
+            "ntasks 64 of dft: expected a multiple of its 3 nodes",
+        ),
+        (("--nodes-dft", "0"), "nodes 0 of dft: expected 1 or more"),
+        (("--constraint", "a b"), "constraint 'a b' of gpu: expected one word"),
+    ],
+)
+def test_resources_that_make_no_sense(tmp_path, monkeypatch, capsys, options, message):
+    code, _, err = command(monkeypatch, capsys, "launchers", tmp_path / "here", *options)
+    assert code == 1
+    assert message in err
+    assert not (tmp_path / "here").exists()
+
+
+def test_the_short_jobs_are_taken_without_a_queue(folder, database, tmp_path):
+    """The script of the README between jobs of other workers, until it is told to end."""
+    pad = launchpad()
+    pad.reset("", require_password=False, max_reset_wo_password=0)
+    jobs: list[Firework] = []
+    for number, category in enumerate(["cpu", "gpu", "cpu", "cpu"]):
+        task = ScriptTask.from_str("true")
+        spec = {"_category": category}
+        jobs.append(Firework(task, spec=spec, name=str(number), parents=jobs[-1:]))
+    pad.add_wf(Workflow(jobs))
+    worker = folder / "cpu_worker.sh"
+    assert os.access(worker, os.X_OK)
+    change(worker, "--sleep 30", "--sleep 1")
+    launches = tmp_path / "launches"
+    launches.mkdir()
+    with subprocess.Popen([worker], cwd=launches, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline().startswith(f"cpu worker {process.pid} on ")
+            wait_for(pad, "0")
+            files = ("-l", folder / "my_launchpad.yaml", "-w", folder / "my_fworker_gpu.yaml")
+            run("rlaunch", *files, "singleshot", folder=folder, cwd=tmp_path)
+            wait_for(pad, "3")
+        finally:
+            process.terminate()
+            output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "Rocket finished" in output
+    of_worker = pad.launches.distinct("fw_id", {"fworker.name": "cpu worker"})
+    assert len(of_worker) == 3
+
+
+def wait_for(pad, name: str) -> None:
+    """Wait until the job of this name is done by somebody."""
+    for _ in range(1200):
+        if pad.fireworks.find_one({"name": name})["state"] == "COMPLETED":
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"job {name} is {pad.fireworks.find_one({'name': name})['state']}")
 
 
 def test_pbs_script_has_its_resources_and_its_sigterm(tmp_path):
@@ -183,6 +272,10 @@ def test_pbs_script_has_its_resources_and_its_sigterm(tmp_path):
     assert "-V" not in text
     assert f"exec timeout --foreground --signal=TERM {86400 - 120} rlaunch" in text
     assert "select=1:ncpus=32:mpiprocs=32\n" in script(tmp_path / "my_qadapter_dft.yaml")
+    wide = Queue("dft", nodes=2, ntasks=64, cpus_per_task=2, mem="250G", gres="gpu:4")
+    write_launchers(Cluster(scheduler="pbs", dft=wide), tmp_path, "here", overwrite=True)
+    expected = "select=2:ncpus=64:mpiprocs=32:mem=250gb:ngpus=4\n"
+    assert expected in script(tmp_path / "my_qadapter_dft.yaml")
 
 
 def test_pbs_worker_gets_sigterm_in_time_and_when_the_job_is_deleted(tmp_path):

@@ -165,7 +165,7 @@ class CampaignCheck:
                 self._print(database_line(session.store, self.campaign, engine.maker))
 
     def _show_inputs(self, engine: Engine, folder: Path | None) -> None:
-        """Print, and write, the engine's inputs of the first seed cell, and what it lacks here.
+        """Print, and write, the engine's inputs of the first seed cell.
 
         Raises
         ------
@@ -189,9 +189,6 @@ class CampaignCheck:
             inputs.write(folder)
             names = sorted(path.name for path in folder.iterdir())
             self.console.print(f"written: {folder}/{', '.join(names)}")
-        missing = engine.missing_here()
-        if missing is not None:
-            warn(self.console, f"VASP cannot run on this machine: {missing}")
 
     def show_launchers(self, folder: Path) -> None:
         """Print what is wrong with the launcher files.

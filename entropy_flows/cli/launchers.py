@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,7 +131,7 @@ def command(
 
 def resources_of(
     options: Mapping[str, Sequence[str] | None],
-) -> dict[str, dict[str, str | None]]:
+) -> dict[str, dict[str, Any]]:
     """Return category → what its jobs ask of a node, by the options' names."""
     values = {name: by_category(name, given or ()) for name, given in options.items()}
     return {

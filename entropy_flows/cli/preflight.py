@@ -31,7 +31,7 @@ def preflight(
     computes: bool = True,
     console: Console | None = None,
 ) -> tuple[Campaign, dict[str, Structure]]:
-    """Check everything that must hold before a campaign starts, and warn of its seeds.
+    """Check everything that must hold before a campaign starts, and warn of seeds and engine.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ def preflight(
         True to import the user's own modules that it names; else what needs them is not checked.
     runs_here
         True if this machine's own workers will run it, so that the label engine must be on it.
+        Else what the engine lacks here is a warning: the machines that label may have it.
     computes
         True to compute a fingerprint, which shows that all it needs is installed. False leaves out
         the default one, whose packages this one cannot do without and takes seconds to import.
@@ -93,6 +94,12 @@ def preflight(
         engine.check({f"phase {name}": cell for name, cell in cells.items()})
         if runs_here:
             engine.check_here()
+        elif (missing := engine.missing_here()) is not None:
+            warn(
+                console or Console(),
+                f"{engine.name} cannot run on this machine: {missing}. Where label jobs run it "
+                f"must be there, or what is explored cannot be labelled",
+            )
     for warning in seed_warnings(seeds, engine):
         warn(console or Console(), warning)
     return campaign, cells

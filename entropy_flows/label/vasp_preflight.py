@@ -26,14 +26,18 @@ _SHELLS = ("sh", "bash", "zsh", "ksh", "csh", "tcsh")
 
 
 def missing_program(maker: Maker) -> str | None:
-    """Return what this machine lacks to run VASP: its POTCARs or its command; None if nothing."""
+    """Return what this machine lacks to run VASP: its POTCARs, its command; None if nothing."""
+    lacking = []
     if potcar_library() is None and not writes_spec(maker):
-        return "no POTCARs: PMG_VASP_PSP_DIR in ~/.pmgrc.yaml names no folder"
+        lacking.append("no POTCARs: PMG_VASP_PSP_DIR in ~/.pmgrc.yaml names no folder")
     for command in vasp_commands(maker):
         missing = next((word for word in _programs(command) if shutil.which(word) is None), None)
         if missing is not None:
-            return f"no {missing!r}, of VASP's command {command!r} (VASP_CMD in ~/.atomate2.yaml)"
-    return None
+            lacking.append(
+                f"no {missing!r}, of VASP's command {command!r} (VASP_CMD in ~/.atomate2.yaml)"
+            )
+            break
+    return "; ".join(lacking) or None
 
 
 def missing_potcar(maker: Maker, structure: Structure) -> str | None:

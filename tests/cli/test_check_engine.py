@@ -72,4 +72,20 @@ def test_the_inputs_of_pymatgens_sets_are_written(check, tmp_path, maker, kspaci
     assert not {"IBRION", "ISIF"} & incar.keys()
     assert (tmp_path / "inputs/KPOINTS").exists() is (kspacing is None)
     assert f"k points: {'Gamma' if kspacing is None else 'KSPACING 0.22'}" in out
-    assert "VASP cannot run on this machine: no POTCARs" in out
+    assert "cannot run on this machine: no POTCARs" in out
+
+
+def test_what_labels_need_is_asked_for_before_anything_is_explored(
+    database, check, tmp_path, monkeypatch, capsys
+):
+    """`check` without launchers and `submit` only warn, for other machines may label."""
+    warning = (
+        "warning: VASP PBE cannot run on this machine: no POTCARs: PMG_VASP_PSP_DIR in "
+        "~/.pmgrc.yaml names no folder; no 'vasp_std', of VASP's command 'vasp_std'"
+    )
+    code, out, err = check({"engine": "vasp-pbe"})
+    assert code == 0, err
+    assert out.count(warning) == 1
+    code, out, err = run(monkeypatch, capsys, "submit", tmp_path / "campaign.yaml")
+    assert code == 0, err
+    assert out.count(warning) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from entropy_flows.train import recipe_for, trainer_for
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+    from entropy_flows.label import Engine
 
 
 def preflight(
@@ -90,19 +93,24 @@ def preflight(
         first_cell = next(iter(cells.values()))
         make_fingerprint(fingerprint)(to_atoms(first_cell))
     engine = campaign.label.make_engine() if load_engine else None
-    if engine is not None:
-        engine.check({f"phase {name}": cell for name, cell in cells.items()})
-        if runs_here:
-            engine.check_here()
-        elif (missing := engine.missing_here()) is not None:
-            warn(
-                console or Console(),
-                f"{engine.name} cannot run on this machine: {missing}. Where label jobs run it "
-                f"must be there, or what is explored cannot be labelled",
-            )
-    for warning in seed_warnings(seeds, engine):
+    warnings = [] if engine is None else _engine_warnings(engine, cells, runs_here)
+    for warning in (*warnings, *seed_warnings(seeds, engine)):
         warn(console or Console(), warning)
     return campaign, cells
+
+
+def _engine_warnings(engine: Engine, cells: Mapping[str, Structure], runs_here: bool) -> list[str]:
+    """Check the label engine; return what it lacks on this machine, unless it must be here."""
+    engine.check({f"phase {name}": cell for name, cell in cells.items()})
+    if runs_here:
+        engine.check_here()
+    missing = engine.missing_here()
+    if missing is None:
+        return []
+    return [
+        f"{engine.name} cannot run on this machine: {missing}. Where label jobs run it must be "
+        "there, or what is explored cannot be labelled"
+    ]
 
 
 def campaign_models(campaign: Campaign) -> dict[str, str]:

@@ -67,7 +67,7 @@ def cells_of(path: Path) -> list[Atoms]:
             return campaign_cells(session)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected an extended XYZ file or a campaign file")
-    if not is_xyz(path):
+    if not _is_xyz(path):
         return _read_by_ase(path)
     file = read_cells(path)
     show_reading(path, file.left_out, file.notes)
@@ -85,7 +85,7 @@ def show_reading(path: Path, left_out: Sequence[str], notes: Sequence[str]) -> N
         print(f"{path.name}: {note}", file=sys.stderr)
 
 
-def is_xyz(path: Path) -> bool:
+def _is_xyz(path: Path) -> bool:
     """Return True for extended XYZ, by the ending of the name before that of a compression."""
     name = path.name.lower()
     for ending in COMPRESSED:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entropy_flows.cli.cells import cells_of, is_campaign, is_xyz, set_names, show_reading
+from entropy_flows.cli.cells import cells_of, is_campaign, set_names, show_reading
 from entropy_flows.cli.diversity import fingerprint_for
 
 if TYPE_CHECKING:
@@ -26,19 +26,25 @@ SAVED = ".json"
 
 def command(
     train: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="What is known: cells (any file ASE reads), a campaign file, or what --save "
-            "wrote (.json).",
+            help="What is known: cells, a campaign file, or what --save wrote (.json).",
             metavar="TRAIN",
         ),
     ],
     trajectories: Annotated[
-        list[Path], typer.Argument(help="Files of frames to grade.", metavar="TRAJECTORY…")
+        list[str],
+        typer.Argument(
+            help="Files that ASE reads, folders, or patterns such as 'runs/*/XDATCAR'.",
+            metavar="TRAJECTORY…",
+        ),
     ],
     more: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option("--known", help="More known cells; may be repeated.", metavar="FILE"),
+    ] = None,
+    types: Annotated[
+        str | None, typer.Option(help="Elements of a LAMMPS dump's types 1, 2, …: Si,O.")
     ] = None,
     above: Annotated[float, typer.Option(help="Grade from which atoms and frames count.")] = 1.0,
     output: Annotated[
@@ -76,20 +82,24 @@ def command(
     """
     from rich.console import Console
 
+    from entropy_flows.cli.select import elements_of_types
     from entropy_flows.evaluate.novelty_trajectory import grade_trajectory
+    from entropy_flows.frames import locate_files
     from entropy_flows.report.novelty import known_line, novelty_table, write_novelty_page
     from entropy_flows.report.terminal import terminal_table
 
     console = Console()
-    names = set_names(trajectories)
-    check_paths(trajectories, output)
-    reference = known_novelty(train, more or [], fingerprint, regularization, level)
+    check_output(output)
+    paths = locate_files(trajectories)
+    species = None if types is None else elements_of_types(types)
+    sources = [train, *(more or ())]
+    reference = known_novelty(sources, species, fingerprint, regularization, level)
     if save is not None:
         reference.save(save)
     results = []
     with frame_writer(output) as write:
-        for name, path in zip(names, trajectories, strict=True):
-            frames = counted(console, name, frames_of(path))
+        for name, path in zip(set_names(paths), paths, strict=True):
+            frames = counted(console, name, frames_of(path, species))
             results.append(grade_trajectory(name, frames, reference, above, write))
     table = novelty_table(results)
     console.print(known_line(reference))
@@ -99,8 +109,8 @@ def command(
 
 
 def known_novelty(
-    train: Path,
-    more: Sequence[Path],
+    sources: Sequence[str],
+    species: Sequence[str] | None,
     fingerprint: str | None,
     regularization: float | None,
     level: float,
@@ -114,16 +124,28 @@ def known_novelty(
     """
     from entropy_flows.evaluate.novelty import Novelty
 
+    train = Path(sources[0])
     if train.suffix == SAVED:
-        if more or fingerprint or regularization:
+        if len(sources) > 1 or fingerprint or regularization:
             raise ValueError(
                 f"{train} was saved with its own cells, fingerprint and λ: leave out --known, "
                 "--fingerprint and --regularization"
             )
         return Novelty.load(train)
-    cells = [atoms for path in (train, *more) for atoms in cells_of(path)]
+    cells = [atoms for source in sources for atoms in known_cells(source, species)]
     dataset = _dataset(train, fingerprint, regularization, cells)
     return Novelty.of(cells, dataset, level)
+
+
+def known_cells(source: str, species: Sequence[str] | None) -> Iterator[Atoms]:
+    """Yield the cells of a campaign, a file, or the files of a folder or a pattern."""
+    from entropy_flows.frames import locate_files
+
+    if is_campaign(Path(source)):
+        yield from cells_of(Path(source))
+        return
+    for path in locate_files([source]):
+        yield from frames_of(path, species)
 
 
 def _dataset(
@@ -141,39 +163,28 @@ def _dataset(
     return DatasetParams.model_validate(settings) if settings else None
 
 
-def frames_of(path: Path) -> Iterator[Atoms]:
-    """Read the frames of a file one after the other; what is left out of extended XYZ is printed.
+def frames_of(path: Path, species: Sequence[str] | None) -> Iterator[Atoms]:
+    """Read the usable frames of a file one after the other; `info` has the number of each.
+
+    The others are printed with their reasons.
 
     Raises
     ------
     ValueError
         If the file is not readable, or has no frame that can be used.
     """
-    from ase.io import iread
-
-    from entropy_flows.faults import is_machine_fault
-    from entropy_flows.label.extxyz import read_frames
+    from entropy_flows.frames import read_frames
 
     left_out = []
     count = 0
-    if is_xyz(path):
-        for frame in read_frames(path):
-            if frame.atoms is None:
-                left_out.append(f"{frame.source}: {frame.defect}")
-            else:
-                count += 1
-                yield frame.atoms
-        show_reading(path, left_out, [])
-    else:
-        try:
-            for atoms in iread(path, index=":"):
-                count += 1
-                yield atoms
-        except Exception as err:
-            # ASE's parsers raise whatever a file makes them stumble over
-            if is_machine_fault(err):
-                raise
-            raise ValueError(f"{path} is not readable: {type(err).__name__}: {err}") from None
+    for frame in read_frames(path, species, periodic=False):
+        if frame.atoms is None:
+            left_out.append(f"{frame.location}: {frame.defect}")
+            continue
+        count += 1
+        frame.atoms.info["frame"] = frame.index
+        yield frame.atoms
+    show_reading(path, left_out, [])
     if not count:
         raise ValueError(f"{path} has no frames that can be used")
 
@@ -194,10 +205,7 @@ def counted(console: Console, name: str, frames: Iterable[Atoms]) -> Iterator[At
 def frame_writer(path: Path | None) -> Iterator[Callable[[Atoms], None] | None]:
     """Yield a function that writes a frame; the file is there when the block ends without an error.
 
-    Raises
-    ------
-    ValueError
-        If the path has another ending than extended XYZ's, or no folder.
+    None is yielded where nothing is to be written.
     """
     from ase.io import write
 
@@ -216,18 +224,15 @@ def frame_writer(path: Path | None) -> Iterator[Callable[[Atoms], None] | None]:
         yield write_frame
 
 
-def check_paths(trajectories: Sequence[Path], output: Path | None) -> None:
-    """Refuse files that are not there, and an output that could not be written, before any work.
+def check_output(path: Path | None) -> None:
+    """Refuse an output that could not be written, before any work.
 
     Raises
     ------
     ValueError
         It names the path.
     """
-    for path in trajectories:
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist; expected a file of frames")
-    if output is not None and output.suffix not in (".extxyz", ".xyz"):
-        raise ValueError(f"--output {output}: expected a name that ends with .extxyz")
-    if output is not None and not output.parent.is_dir():
-        raise ValueError(f"--output {output}: folder {output.parent} does not exist")
+    if path is not None and path.suffix not in (".extxyz", ".xyz"):
+        raise ValueError(f"--output {path}: expected a name that ends with .extxyz")
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"--output {path}: folder {path.parent} does not exist")

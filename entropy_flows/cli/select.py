@@ -88,7 +88,7 @@ def command(
             rule,
             fingerprint=None if fingerprint is None else parse_option("--fingerprint", fingerprint),
             seed=seed,
-            species=None if types is None else _elements(types),
+            species=None if types is None else elements_of_types(types),
             progress=progress,
         )
     choice.write(output, overwrite=force)
@@ -111,7 +111,7 @@ def _dataset(name: str) -> list[str | Atoms]:
     return cells
 
 
-def _elements(text: str) -> list[str]:
+def elements_of_types(text: str) -> list[str]:
     """Return the elements that an option names, separated by commas."""
     from ase.data import chemical_symbols
 

@@ -318,13 +318,15 @@ def graded(atoms: Atoms, grades: Array, above: float = 1.0) -> Atoms:
     -------
     Atoms
         Arrays `novelty` (γ_i) and `novel` (1 for atoms above, else 0); `info` has `novelty` (γ) and
-        `worst_atom`, its index.
+        `worst_atom`, its index, and the `frame` that the cell's has.
     """
     frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     frame.set_array("novelty", np.asarray(grades, dtype=float))
     frame.set_array("novel", (grades > above).astype(int))
     worst = int(np.argmax(grades))
     frame.info |= {"novelty": float(grades[worst]), "worst_atom": worst}
+    if "frame" in atoms.info:
+        frame.info["frame"] = atoms.info["frame"]
     return frame
 
 

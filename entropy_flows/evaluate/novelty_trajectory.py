@@ -25,6 +25,8 @@ class GradedTrajectory:
     ----------
     name
         Name of its file.
+    frames
+        Number of each frame in its file.
     grades
         γ of each frame: the grade of its worst atom.
     shares
@@ -39,6 +41,7 @@ class GradedTrajectory:
 
     name: str
     above: float
+    frames: list[int] = field(default_factory=list)
     grades: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     atoms: list[int] = field(default_factory=list)
@@ -50,14 +53,15 @@ class GradedTrajectory:
 
     def add(self, frame: Atoms) -> None:
         """Add the next frame, as `graded` returns it."""
-        index = len(self)
+        number = frame.info.setdefault("frame", len(self))
         grade = frame.info["novelty"]
+        self.frames.append(number)
         self.grades.append(grade)
         self.shares.append(float(frame.arrays["novel"].mean()))
         self.atoms.append(frame.info["worst_atom"])
         self.sizes.append(len(frame))
         # of equal grades the earlier frame is kept: no two entries compare by their cells
-        entry = (grade, -index, frame)
+        entry = (grade, -number, frame)
         if len(self._worst) < MAX_WORST:
             heapq.heappush(self._worst, entry)
         elif entry > self._worst[0]:
@@ -65,11 +69,11 @@ class GradedTrajectory:
 
     @property
     def worst_frames(self) -> list[Atoms]:
-        """Return the frames with the largest grades, the worst first; `info` has their `frame`."""
+        """Return the frames with the largest grades, the worst first; `info` has their source."""
         frames = []
-        for _, index, frame in sorted(self._worst, key=lambda entry: entry[:2], reverse=True):
+        for _, _, frame in sorted(self._worst, key=lambda entry: entry[:2], reverse=True):
             marked = frame.copy()
-            marked.info |= {"source": self.name, "frame": -index}
+            marked.info["source"] = self.name
             frames.append(marked)
         return frames
 
@@ -91,11 +95,11 @@ class GradedTrajectory:
             median=float(np.median(grades)),
             high=float(np.quantile(grades, 0.95)),
             worst=float(grades[worst]),
-            worst_frame=worst,
+            worst_frame=self.frames[worst],
             worst_atom=self.atoms[worst],
             share_above=float(is_above.mean()),
             atoms_above=float(np.average(self.shares, weights=self.sizes)),
-            first_above=int(np.argmax(is_above)) if is_above.any() else None,
+            first_above=self.frames[int(np.argmax(is_above))] if is_above.any() else None,
         )
 
 
@@ -142,7 +146,8 @@ def grade_trajectory(
     name
         Name of the trajectory.
     frames
-        The frames, which may be read as they are asked for.
+        The frames, which may be read as they are asked for; `info["frame"]` is the number of each.
+        Those that have none are counted from 0.
     novelty
         The data set.
     above

@@ -52,6 +52,7 @@ def read_frames(
     species: Sequence[str] | None = None,
     indices: Collection[int] | None = None,
     with_labels: bool = False,
+    periodic: bool = True,
 ) -> Iterator[Frame]:
     """Read frames of a file of any format that ASE reads.
 
@@ -65,6 +66,8 @@ def read_frames(
         Numbers of the frames that are read; None for all.
     with_labels
         Whether energies, forces, stresses and everything else of the frame is read, too.
+    periodic
+        Whether a frame has to be periodic in three directions, as a cell that is labelled.
 
     Yields
     ------
@@ -85,7 +88,7 @@ def read_frames(
         if isinstance(raw, Exception):
             yield Frame(str(path), index, defect=_one_line(raw))
         elif indices is None or index in indices:
-            yield _built(path, index, raw, build)
+            yield _built(path, index, raw, build, periodic)
 
 
 def count_frames(path: Path, species: Sequence[str] | None = None) -> int:
@@ -113,23 +116,33 @@ def _numbered(path: Path, frames: FrameFormat) -> Iterator[tuple[int, Any]]:
         raise ValueError(f"{path} has no frames")
 
 
-def _built(path: Path, index: int, raw: Any, build: Callable[[Any], Atoms]) -> Frame:
+def _built(
+    path: Path, index: int, raw: Any, build: Callable[[Any], Atoms], periodic: bool
+) -> Frame:
     try:
         atoms = build(raw)
     except Exception as err:  # parsers stumble in many ways
         if is_machine_fault(err):
             raise
         return Frame(str(path), index, defect=_one_line(err))
-    defect = cell_defect(atoms)
+    defect = cell_defect(atoms, periodic)
     return Frame(str(path), index, None if defect else atoms, defect)
 
 
-def cell_defect(atoms: Atoms) -> str | None:
-    """Return why a cell cannot be labelled; None if it can."""
+def cell_defect(atoms: Atoms, periodic: bool = True) -> str | None:
+    """Return why a cell cannot be used; None if it can.
+
+    Parameters
+    ----------
+    atoms
+        The cell.
+    periodic
+        Whether it has to be periodic in three directions.
+    """
     if len(atoms) == 0:
         return "it has no atoms"
     cell = np.asarray(atoms.cell)
-    if not atoms.pbc.all() or not cell.any(axis=1).all():
+    if periodic and (not atoms.pbc.all() or not cell.any(axis=1).all()):
         return "no cell that is periodic in three directions"
     if not np.isfinite(cell).all():
         return "the cell has a number that is not finite"

@@ -1,5 +1,6 @@
 """`entropy-flows novelty` from files and from a campaign, and bad input."""
 
+import io
 import json
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def test_two_trajectories_beside_a_data_set(command, files):
     assert (worst[0].info["source"], worst[0].info["frame"]) == ("melt.traj", melt["worst_frame"])
     assert "novelty.png" in (files / "n" / "index.html").read_text()
     assert (files / "n" / "novelty.png").stat().st_size > 5_000
+    assert [frame.info["frame"] for frame in output] == [*range(10), *range(5)]
     assert f"{melt['worst']:.2f}" in text
     assert "frame 6" in text
     assert "known: 192 atoms of Si; of further atoms like these 0.1 % would be" in text
@@ -71,6 +73,43 @@ def test_two_trajectories_beside_a_data_set(command, files):
     assert code == 0
     again = json.loads((files / "again" / "novelty.json").read_text())["trajectories"]["melt.traj"]
     assert again == melt
+
+
+def test_folders_lammps_dumps_and_frames_without_a_cell(command, files):
+    """Numbers are those of the file, also where a frame is left out; periods may be missing."""
+    frames = [*cells(3, 0.02, 500), *cells(1, 0.3, 600)]
+    lines = []
+    for step, atoms in enumerate(frames):
+        lines += ["ITEM: TIMESTEP", str(step), "ITEM: NUMBER OF ATOMS", str(len(atoms))]
+        lines += ["ITEM: BOX BOUNDS pp pp pp", *["0.0 8.0"] * 3, "ITEM: ATOMS id type x y z"]
+        lines += [
+            f"{number} 1 {x:.6f} {y:.6f} {z:.6f}"
+            for number, (x, y, z) in enumerate(atoms.positions, 1)
+        ]
+    (files / "runs").mkdir()
+    (files / "runs" / "dump.lammpstrj").write_text("\n".join(lines) + "\n")
+    slab = cells(2)
+    for atoms in slab:
+        atoms.pbc = (True, True, False)
+    text = [write_text(slab[0]), write_text(slab[1])]
+    broken = text[0].replace("Si ", "Si nan ", 1)
+    (files / "runs" / "slab.extxyz").write_text(text[0] + broken + text[1])
+    code, text = command("novelty", "train.extxyz", "runs", "-C", "n", *OPTIONS, "--types", "Si")
+    assert code == 0, text
+    assert "left out: runs/slab.extxyz[1]" in text
+    numbers = json.loads((files / "n" / "novelty.json").read_text())["trajectories"]
+    assert numbers["dump.lammpstrj"]["frames"] == 4
+    slab = numbers["slab"]
+    assert slab["frames"] == 2
+    assert slab["worst_frame"] in (0, 2)
+    assert slab["first_above"] == 0  # the atoms of the faces have lost their neighbours
+
+
+def write_text(atoms):
+    """The cell as text of extended XYZ."""
+    stream = io.StringIO()
+    write(stream, atoms, format="extxyz")
+    return stream.getvalue()
 
 
 def test_more_known_cells_and_another_limit(command, files):
@@ -89,7 +128,7 @@ def test_more_known_cells_and_another_limit(command, files):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train.extxyz", "none.traj"), "none.traj does not exist; expected a file of frames"),
+        (("train.extxyz", "none.traj"), "none.traj does not exist; expected a file, a folder"),
         (("none.extxyz", "melt.traj"), "none.extxyz does not exist"),
         (("train.extxyz", "carbon.extxyz"), "has C, of which the data set has no atom: it has Si"),
         (("train.extxyz", "broken.traj"), "broken.traj is not readable"),

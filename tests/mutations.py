@@ -29,6 +29,7 @@ OF_FILES = {
 FREE_FIELDS: dict[str, dict[str, str]] = {
     **{name: {f"{field}.*": why for field, why in fields.items()} for name, fields in FREE.items()},
     "checks": {"campaign": "a check that is gone is made again by the next `physics`"},
+    "replays": {"campaign": "cells that are gone are made again by the next training"},
     "failures": {"campaign": "a failure is deleted when its job is run again"},
     **dict.fromkeys(("blobs.files", "models.files", "arrays.files"), OF_FILES),
     "fireworks": dict.fromkeys(

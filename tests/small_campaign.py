@@ -150,6 +150,14 @@ def furnish(store, pad):
     file = folder / "member.nequip.zip"
     file.write_bytes(os.urandom(1000))
     store.save_member(1, 2, file, parent=store.model(0)["reference"], training={"epochs": 3})
+    store.save_replay(
+        "hash",
+        model="SevenNet-0",
+        seed=42,
+        params={"steps": 8},
+        cells=[{"energy": 1.0}],
+        refused=[],
+    )
     place = {"method": "entropy", "size": 4, "seed": 1}
     store_output(str(uuid.UUID(int=2)), {"iteration": 1, "model": store.member(1, 2)["reference"]})
     store_output(

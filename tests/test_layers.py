@@ -45,7 +45,7 @@ ALLOWED = {
     "distill": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},
-    "jobs": CORE | STAGES | {"frames", "schemas", "store"},
+    "jobs": CORE | STAGES | {"distill", "frames", "schemas", "store"},
     "flows": CORE | STAGES | {"frames", "schemas", "store", "jobs"},
     "launch": CORE | STAGES | {"frames", "schemas", "store", "jobs", "flows"},
     "report": CORE | STAGES | {"bench", "frames", "schemas", "store", "jobs", "flows"},

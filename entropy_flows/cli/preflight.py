@@ -19,7 +19,7 @@ from entropy_flows.plugins import is_import_path
 from entropy_flows.potentials import check_elements, check_name, locate_model
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code, refuse_unseen_plugins
-from entropy_flows.train import recipe_for, trainer_for
+from entropy_flows.train import check_recipe
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -154,6 +154,6 @@ def _check_training(campaign: Campaign, model: str, load: bool) -> None:
         if not load and is_import_path(params.trainer or ""):
             continue
         try:
-            recipe_for(trainer_for(model, params.trainer), params)
+            check_recipe(model, params)
         except ValueError as err:
             raise ValueError(f"{name}: {err}{hint}") from None

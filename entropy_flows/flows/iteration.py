@@ -96,8 +96,8 @@ class IterationMaker(StageMaker):
         )
         top_ups = self._top_ups(context, plan, labels, explorations)
         last_labels = [labels, *top_ups][-1].output
-        training = self.train.make(context, labels=last_labels, parent=parent)
-        members = self._members(context, last_labels, parent)
+        training = self.train.make(context, labels=last_labels, parent=parent, seeds=seeds)
+        members = self._members(context, seeds, last_labels, parent)
         evaluation = self.evaluate.make(
             context,
             training=training.output,
@@ -154,10 +154,16 @@ class IterationMaker(StageMaker):
             jobs.append(top_up)
         return jobs[1:]
 
-    def _members(self, context: IterationContext, labels: object, parent: str) -> list[Job]:
+    def _members(
+        self,
+        context: IterationContext,
+        seeds: dict[str, Structure],
+        labels: object,
+        parent: str,
+    ) -> list[Job]:
         """Build the trainings of a committee's further members; the first one is the model."""
         maker = MemberMaker(params=self.train.params)
         return [
-            maker.make(context, batch=number, labels=labels, parent=parent)
+            maker.make(context, batch=number, labels=labels, parent=parent, seeds=seeds)
             for number in range(2, self.train.params.committee + 1)
         ]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.evaluate.committee import Committee
 from entropy_flows.evaluate.errors import errors
 from entropy_flows.evaluate.succession import compare
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.forgetting import forgotten
+from entropy_flows.jobs.replay import Replay
 from entropy_flows.potentials import load_calculator
 from entropy_flows.schemas import ContinuesDoc, EvaluateDoc, MemberDoc, TrainDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams
-from entropy_flows.train.align import energy_shifts
+from entropy_flows.train.align import energy_shifts, moved
 
 ZERO_CELLS = 64
 """Training cells that the zero of a model's energies is fitted to, at most."""
@@ -88,12 +89,12 @@ class EvaluateMaker(StageMaker):
         new = load_calculator(store.fetch_model(trained.model), device=settings().device)
         aligns = bool(val) and recipe.align_energies
         train = store.frames(split="train", **labels) if aligns else []
-        shifts = zero_shifts(train, old)
-        validation_before = errors_on([shifted(atoms, shifts) for atoms in val], old)
+        validation_before = errors_on(on_models_zero(val, train, old), old)
         validation = errors_on(val, new)
         comparison = compare(validation_before, validation)
         keeps_parent = comparison.worse and recipe.continue_from == "better"
         choice = parent if keeps_parent else trained.model
+        replay = Replay(store, context, recipe).frames(held_out=True)
         result = EvaluateDoc(
             iteration=context.iteration,
             before=errors_on(test, old),
@@ -108,29 +109,26 @@ class EvaluateMaker(StageMaker):
                 reason=comparison.text,
             ),
             calibration=calibration(store, context.iteration, test) if members else {},
+            forgotten={"before": forgotten(replay, old), "after": forgotten(replay, new)},
         )
         store.record(context.iteration, evaluate=result.model_dump())
         return result
 
 
-def zero_shifts(train: Sequence[Atoms], calculator: Calculator) -> dict[str, float]:
-    """Fit the energy (eV) to add to a model's by element, to some of the training cells."""
-    if not train:
-        return {}
-    step = -(-len(train) // ZERO_CELLS)
-    return energy_shifts(train[::step], calculator)
+def on_models_zero(
+    frames: Sequence[Atoms], train: Sequence[Atoms], calculator: Calculator
+) -> list[Atoms]:
+    """Return labelled cells with their energies moved to the zero of a model.
 
-
-def shifted(label: Atoms, shifts: Mapping[str, float]) -> Atoms:
-    """Return a labelled cell with its energy less the shifts of its atoms.
-
-    A model without the shifts has the errors on it that one with them has on the cell itself.
+    The model has the errors on them that it would have on the cells themselves, with its own
+    energies moved. The shifts are fitted to some of the training cells; without any there are none.
     """
-    atomic = sum(shifts.get(symbol, 0.0) for symbol in label.get_chemical_symbols())
-    energy = label.get_potential_energy() - atomic
-    moved = label.copy()
-    moved.calc = SinglePointCalculator(moved, **{**label.calc.results, "energy": energy})
-    return moved
+    if not train:
+        return list(frames)
+    step = -(-len(train) // ZERO_CELLS)
+    shifts = energy_shifts(train[::step], calculator)
+    opposite = {element: -shift for element, shift in shifts.items()}
+    return [moved(atoms, opposite) for atoms in frames]
 
 
 def calibration(store: CampaignStore, iteration: int, frames: list[Atoms]) -> dict[str, Any]:

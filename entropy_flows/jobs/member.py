@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pymatgen.core import Structure
+
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.replay import Replay
 from entropy_flows.jobs.train import training_cells
 from entropy_flows.potentials import with_family_of
 from entropy_flows.schemas import LabelDoc, MemberDoc
@@ -34,13 +37,19 @@ class MemberMaker(StageMaker):
 
     @stage_job(MemberDoc)
     def make(
-        self, context: IterationContext, *, batch: int, labels: LabelDoc | None, parent: str
+        self,
+        context: IterationContext,
+        *,
+        batch: int,
+        labels: LabelDoc | None,
+        parent: str,
+        seeds: dict[str, Structure],
     ) -> MemberDoc:
         """Train, and store the model in the database.
 
         Parameters
         ----------
-        context, labels, parent
+        context, labels, parent, seeds
             As of `TrainMaker.make`.
         batch
             Number of the member, from 2.
@@ -51,10 +60,15 @@ class MemberMaker(StageMaker):
         if stored is not None:
             return MemberDoc.model_validate(stored["training"])
         cells = training_cells(store, context, parent, self.params)
+        replay = Replay(store, context, self.params)
+        if self.params.replay_weight:
+            replay.make(seeds)
+        replayed = replay.training_cells(cells["train"])
         recipe = self.params.model_copy(update={"seed": self.params.seed + batch - 1})
         folder = checkpoint_folder(context.campaign, iteration, current_uuid()) / "training"
+        source = store.fetch_model(parent)
         result = fine_tune(
-            cells["train"], cells["val"], [], store.fetch_model(parent), recipe, folder
+            cells["train"], cells["val"], [], source, recipe, folder, replay=replayed
         )
         document = MemberDoc(
             iteration=iteration,

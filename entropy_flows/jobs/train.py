@@ -8,16 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ase import Atoms
+from pymatgen.core import Structure
 
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.replay import Replay
 from entropy_flows.label import odd_labels
 from entropy_flows.potentials import load_calculator, with_family_of
 from entropy_flows.schemas import LabelDoc, TrainDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
-from entropy_flows.train import TrainParams, TrainResult, assign_splits, energy_per_atom, fine_tune
+from entropy_flows.train import (
+    TrainParams,
+    TrainResult,
+    assign_splits,
+    check_recipe,
+    energy_per_atom,
+    fine_tune,
+)
 from entropy_flows.train.dataset import count_reasons
 from entropy_flows.train.folder import finished_epochs
 
@@ -40,8 +49,17 @@ class TrainMaker(StageMaker):
     params: TrainParams = field(default_factory=TrainParams)
 
     @stage_job(TrainDoc)
-    def make(self, context: IterationContext, *, labels: LabelDoc | None, parent: str) -> TrainDoc:
+    def make(
+        self,
+        context: IterationContext,
+        *,
+        labels: LabelDoc | None,
+        parent: str,
+        seeds: dict[str, Structure],
+    ) -> TrainDoc:
         """Split what is new, train, and store the model in the database.
+
+        The first training of a campaign makes its replay cells.
 
         Parameters
         ----------
@@ -51,11 +69,13 @@ class TrainMaker(StageMaker):
             Document of the labels, for which this job waits.
         parent
             Reference of the model to start from, one that a trainer takes.
+        seeds
+            Phase → seed cell, which the replay cells are made of.
 
         Raises
         ------
         ValueError
-            If there is no label to train on.
+            If there is no label to train on, or replay has a weight and no cell.
         """
         store = CampaignStore.open(context.campaign)
         iteration = context.iteration
@@ -63,8 +83,13 @@ class TrainMaker(StageMaker):
         if stored is not None:
             return TrainDoc.model_validate(stored["training"])
         cells = training_cells(store, context, parent, self.params)
-        result = self._fine_tune(store, context, cells, parent)
-        left_out = result.left_out.get("train", [])
+        # before replay cells are made for nothing
+        check_recipe(store.fetch_model(parent), self.params)
+        replay = Replay(store, context, self.params)
+        replay.make(seeds)
+        replayed = replay.training_cells(cells["train"])
+        result = self._fine_tune(store, context, cells, replayed, parent)
+        left_out = _left_out(result, len(cells["train"]))
         document = TrainDoc(
             iteration=iteration,
             model=with_family_of(parent, f"sha256:{result.sha256}"),
@@ -72,6 +97,7 @@ class TrainMaker(StageMaker):
             trained_on=len(cells["train"]),
             left_out=len(left_out),
             left_out_reasons=count_reasons(left_out + result.left_out.get("val", [])),
+            replayed=len(replayed),
             epochs=result.epochs,
             wall_seconds=result.wall_seconds,
         )
@@ -89,12 +115,18 @@ class TrainMaker(StageMaker):
         store: CampaignStore,
         context: IterationContext,
         cells: Mapping[str, list[Atoms]],
+        replayed: Sequence[Atoms],
         parent: str,
     ) -> TrainResult:
         """Train, and record the epochs in the iteration's document."""
         iteration = context.iteration
         folder = checkpoint_folder(context.campaign, iteration, current_uuid()) / "training"
-        progress = {"cells": len(cells["train"]), "max_epochs": self.params.max_epochs}
+        progress = {
+            "cells": len(cells["train"]),
+            "max_epochs": self.params.max_epochs,
+            "replayed": len(replayed),
+            "replay_weight": self.params.replay_weight,
+        }
         store.record(iteration, train={**progress, "epoch": finished_epochs(folder)})
         result = fine_tune(
             cells["train"],
@@ -106,10 +138,16 @@ class TrainMaker(StageMaker):
             on_progress=lambda epoch: store.record(
                 iteration, **{"train.epoch": epoch.epoch, "train.val_loss": epoch.val_loss}
             ),
+            replay=replayed,
         )
         done = {**progress, "epoch": result.epochs, "history": result.history}
         store.record(iteration, train=done)
         return result
+
+
+def _left_out(result: TrainResult, labelled: int) -> list[tuple[int, str]]:
+    """Return the labelled training cells that were left out; replay cells follow them."""
+    return [item for item in result.left_out.get("train", []) if item[0] < labelled]
 
 
 def training_cells(

@@ -11,6 +11,7 @@ from entropy_flows.evaluate.succession import decision_lines
 from entropy_flows.report.calibration import Calibrations, calibration_tables
 from entropy_flows.report.curve_results import mean_fingerprints
 from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
+from entropy_flows.report.forgetting import FORGETTING_HEADER, FORGETTING_NOTE, forgetting_rows
 from entropy_flows.report.iterations import iteration_rows, selection_ends
 from entropy_flows.report.label_moments import MOMENT_HEADER, MOMENT_NOTE, moment_rows
 from entropy_flows.report.labels import LABEL_HEADER, label_rows
@@ -91,6 +92,9 @@ def campaign_tables(
     excluded = exclusion_rows(store.excluded().values())
     if excluded:
         tables.append(Table("Excluded cells", [EXCLUSION_HEADER, *excluded], EXCLUSION_NOTE))
+    if forgetting := forgetting_rows(iterations):
+        rows = [FORGETTING_HEADER, *forgetting]
+        tables.append(Table("What was forgotten", rows, FORGETTING_NOTE))
     if moments:
         tables.append(Table("Magnetic moments", [MOMENT_HEADER, *moments], MOMENT_NOTE))
     return [*tables, *calibration_tables(_calibrations(iterations))]

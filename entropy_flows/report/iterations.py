@@ -7,6 +7,7 @@ from typing import Any
 
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate.succession import model_words
+from entropy_flows.report.forgetting import replay_words
 from entropy_flows.report.text import MISSING, change, number
 
 Iteration = Mapping[str, Any]
@@ -157,6 +158,21 @@ def _error(name: str, digits: int, scale: float) -> Column:
     return column
 
 
+def _forgotten(name: str, digits: int, scale: float) -> Column:
+    def column(doc: Iteration) -> str:
+        forgotten = doc.get("evaluate", {}).get("forgotten", {})
+        before = forgotten.get("before", {}).get(name)
+        after = forgotten.get("after", {}).get(name)
+        return change(before, after, digits, scale)
+
+    return column
+
+
+def _replayed(doc: Iteration) -> str:
+    train = doc.get("train", {})
+    return replay_words(train) if "replayed" in train else MISSING
+
+
 def _held_out(doc: Iteration) -> str:
     return str(doc.get("evaluate", {}).get("after", {}).get("n", MISSING))
 
@@ -189,6 +205,9 @@ ITERATION_ROWS: dict[str, Column] = {
     "energy MAE, meV/atom": _energy_mae,
     "force MAE, meV/Å": _error("forces_mae", 1, 1e3),
     "stress MAE, GPa": _error("stress_mae", 3, GPA),
+    "replayed cells × weight": _replayed,
+    "forgotten energy, meV/atom": _forgotten("energy_mae", 2, 1e3),
+    "forgotten force, meV/Å": _forgotten("forces_mae", 1, 1e3),
     "goes on from": _continues,
 }
 """Name of a quantity → how it is written."""

@@ -126,6 +126,8 @@ class TrainDoc(Document):
     """Training cells that the trainer left out."""
     left_out_reasons: dict[str, int] = {}
     """Kind of reason → training and validation cells that were left out."""
+    replayed: int = 0
+    """Cells with the first model's labels that were trained on beside the labelled ones."""
     epochs: int
     wall_seconds: float
 
@@ -174,6 +176,11 @@ class EvaluateDoc(Document):
     calibration: dict[str, Any] = {}
     """Of a committee, by "energy" and "forces": n, spearman, ratio, and spread and error of each
     held-out cell.
+    """
+
+    forgotten: dict[str, dict[str, Any]] = {}
+    """"before" and "after": errors on the held-out replay cells against the first model's own
+    labels, its energies moved by element; under "kinds" those of each kind of cell.
     """
 
     @property

@@ -300,6 +300,29 @@ class MemberDocument(ModelDocument):
     """Number of the member, from 2; member 1 is the iteration's model."""
 
 
+class ReplayDocument(StoredDocument):
+    """Cells that the first model has labelled itself: no label engine's, and no ledger entries."""
+
+    campaign: str
+    """Name of the campaign."""
+    replay_hash: str
+    """Hash of the model, the campaign's seed and the parameters of the cells."""
+    model: str
+    """Reference of the model: the one that the first training starts from."""
+    seed: int
+    """The campaign's seed."""
+    params: dict[str, Any]
+    """Kinds and numbers of cells, as `train.replay` has them."""
+    cells: list[dict[str, Any]]
+    """Each cell: kind, source, held_out, numbers, cell (Å), positions (Å), energy (eV), forces
+    (eV/Å) and stress (6,) in eV/Å³ or null.
+    """
+    refused: list[str]
+    """Phases and cells that were left out, with the reason."""
+    created: datetime
+    """When it was written."""
+
+
 class IterationDocument(StoredDocument):
     """The counts and decisions of an iteration's stages."""
 
@@ -447,6 +470,7 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "labels": LabelDocument,
     "models": ModelDocument,
     "members": MemberDocument,
+    "replays": ReplayDocument,
     "iterations": IterationDocument,
     "points": PointDocument,
     "checks": CheckDocument,

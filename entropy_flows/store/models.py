@@ -38,6 +38,21 @@ class Models(CampaignCollections):
         """Return the model document of an iteration."""
         return self.database["models"].find_one({"campaign": self.name, "iteration": iteration})
 
+    def first_trained_from(self) -> str:
+        """Return the reference of the model that the first training starts from.
+
+        It is the student, registered under −1, or the base model without one.
+
+        Raises
+        ------
+        StoreError
+            If the campaign has no model yet.
+        """
+        first = self.model(-1) or self.model(0)
+        if first is None:
+            raise StoreError(f"campaign {self.name!r} has no base model in the database")
+        return str(first["reference"])
+
     def model_iteration(self, reference: str) -> int:
         """Return the iteration that a model is registered under, the last one of several.
 

@@ -42,6 +42,7 @@ UNIQUE: Indexes = {
     "labels": [("structure_id", "engine_hash")],
     "models": [("campaign", "iteration")],
     "members": [("campaign", "iteration", "member")],
+    "replays": [("campaign", "replay_hash")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
     "exclusions": [("campaign", "number")],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from entropy_flows.train.params import AnyTrainParams, TrainParams
     from entropy_flows.train.process import TrainingError
     from entropy_flows.train.run import fine_tune
-    from entropy_flows.train.trainers import TRAINERS, recipe_for, trainer_for
+    from entropy_flows.train.trainers import TRAINERS, check_recipe, recipe_for, trainer_for
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
 
@@ -25,6 +25,7 @@ __all__ = [
     "Trainer",
     "TrainingError",
     "assign_splits",
+    "check_recipe",
     "energy_per_atom",
     "fine_tune",
     "recipe_for",

@@ -17,15 +17,18 @@ Where the compositions leave δ open (one stoichiometry), it is the smallest one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.calculators.singlepoint import SinglePointCalculator
 
+from entropy_flows.conventions import Array
 from entropy_flows.files import read_json, write_json
 from entropy_flows.potentials import load_calculator
+from entropy_flows.train.dataset import is_replay
 
 CORNER = 0.05
 """Corner of Huber's function, eV/atom."""
@@ -47,13 +50,30 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
     dict
         Element → δ.
     """
+    return fit_shifts(frames, np.array([_difference(atoms, model) for atoms in frames]))
+
+
+def fit_shifts(frames: Sequence[Atoms], differences: Array) -> dict[str, float]:
+    """Fit δ (eV/atom) of each element to differences that are known.
+
+    Parameters
+    ----------
+    frames
+        Cells.
+    differences
+        ΔE/N of each cell (n,), in eV/atom.
+
+    Returns
+    -------
+    dict
+        Element → δ.
+    """
     from scipy.optimize import least_squares
 
     elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
     shares = np.array(
         [[atoms.get_chemical_symbols().count(e) / len(atoms) for e in elements] for atoms in frames]
     )
-    differences = np.array([_difference(atoms, model) for atoms in frames])
     start = np.linalg.lstsq(shares, differences, rcond=None)[0]
     fit = least_squares(
         lambda shifts: shares @ shifts - differences,
@@ -70,12 +90,25 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
 def base_shifts(
     folder: Path, frames: Sequence[Atoms], model: str | Path, device: str
 ) -> dict[str, float]:
-    """Return δ of a training, fitted once: one that goes on keeps what it began with."""
+    """Return δ of a training, fitted once: one that goes on keeps what it began with.
+
+    It is fitted to the engine's labels alone; replay cells among the frames have no say in it.
+    """
     shifts = read_json(folder / FILE, None)
     if shifts is None:
-        shifts = energy_shifts(frames, load_calculator(model, device=device))
+        labelled = [atoms for atoms in frames if not is_replay(atoms)]
+        shifts = energy_shifts(labelled, load_calculator(model, device=device))
         write_json(folder / FILE, shifts)
     return shifts
+
+
+def moved(label: Atoms, shifts: Mapping[str, float]) -> Atoms:
+    """Return a copy of a labelled cell with the shifts (eV) of its atoms added to its energy."""
+    atomic = sum(shifts.get(symbol, 0.0) for symbol in label.get_chemical_symbols())
+    energy = label.get_potential_energy() + atomic
+    copy = label.copy()
+    copy.calc = SinglePointCalculator(copy, **{**label.calc.results, "energy": energy})
+    return copy
 
 
 def _difference(label: Atoms, model: Calculator) -> float:

@@ -87,6 +87,10 @@ class Trainer(Protocol):
     ----------
     takes
         Class of its section `train`: `TrainParams`, or one derived from it with keys of its own.
+
+    A class may have another attribute, `offers`: the keys among `freeze` and `replay` that it
+    takes. With `replay` it gives each structure the weight that `train.dataset.loss_weights`
+    returns. A recipe with a key that its trainer does not offer is refused.
     """
 
     takes: type[TrainParams]

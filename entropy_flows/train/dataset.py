@@ -14,6 +14,8 @@ Split = Literal["train", "val", "test"]
 Key = TypeVar("Key", bound=Hashable)
 
 WEIGHT_KEY = "structure_weight"
+REPLAY_WEIGHT = "replay_weight"
+"""Key of `Atoms.info` with the loss weight of a replay cell; a labelled cell has none."""
 
 
 class LeftOut(NamedTuple):
@@ -41,15 +43,18 @@ def energy_per_atom(atoms: Atoms) -> float:
     return float(atoms.get_potential_energy()) / len(atoms)
 
 
-def energy_weights(
-    frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]
-) -> np.ndarray:
-    """Return the loss weight of each cell, by its energy per atom.
+def is_replay(atoms: Atoms) -> bool:
+    """Return whether a cell's label is the first model's own rather than the engine's."""
+    return REPLAY_WEIGHT in atoms.info
+
+
+def loss_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]) -> np.ndarray:
+    """Return the loss weight of each cell: by its energy per atom, times that of replay.
 
     Parameters
     ----------
     frames
-        Labelled cells.
+        Labelled cells, and those of replay.
     bins
         Upper edge (eV/atom, exclusive; None for "the rest") and weight, rising, as
         `TrainParams.weight_bins` has them.
@@ -57,15 +62,15 @@ def energy_weights(
     Returns
     -------
     ndarray, shape (n,)
-        Weights; all 1 without bins.
+        Weights; without bins all 1, or that of replay.
     """
+    replay = np.array([atoms.info.get(REPLAY_WEIGHT, 1.0) for atoms in frames], dtype=float)
     if not bins:
-        return np.ones(len(frames))
+        return replay
     edges = [np.inf if edge is None else edge for edge, _ in bins]
     weights = np.array([weight for _, weight in bins])
-    return weights[
-        np.searchsorted(edges, [energy_per_atom(atoms) for atoms in frames], side="right")
-    ]
+    energies = [energy_per_atom(atoms) for atoms in frames]
+    return replay * weights[np.searchsorted(edges, energies, side="right")]
 
 
 def count_edges(atoms: Atoms, cutoff: float) -> int:

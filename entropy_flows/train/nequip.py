@@ -57,6 +57,7 @@ class NequIPTrainer:
     """The trainer of NequIP and Allegro models, packaged or new."""
 
     takes = TrainParams
+    offers = frozenset({"freeze", "replay"})
 
     def accepts(self, model: Model) -> bool:
         """Return whether it is a package, or the description of a new model."""
@@ -82,7 +83,7 @@ class NequIPTrainer:
         started = time.monotonic()
         workdir = Path(workdir).resolve()
         splits = {"train": train, "val": val, "test": test}
-        package, model = _base(base_model, splits)
+        package, model = _base(base_model, splits, params)
         with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
             data = write_data(splits, params, workdir)
             base = model if package is None else file_sha256(package)
@@ -107,13 +108,19 @@ class NequIPTrainer:
             return save_result(replace(result, wall_seconds=time.monotonic() - started), workdir)
 
 
-def _base(base_model: Model, splits: Mapping[str, Sequence[Atoms]]) -> tuple[Path | None, Config]:
+def _base(
+    base_model: Model, splits: Mapping[str, Sequence[Atoms]], params: TrainParams
+) -> tuple[Path | None, Config]:
     """Return the package to start from, None for a new model, and the model's section.
 
-    Cells that the model cannot be trained on are refused.
+    Cells that the model cannot be trained on are refused, and a new model with a frozen part.
     """
     cells = [atoms for frames in splits.values() for atoms in frames]
     if isinstance(base_model, dict):
+        if params.freeze is not None:
+            raise ValueError(
+                f"train: freeze is {params.freeze}, but a new model has learnt nothing"
+            )
         check_cells(cells, base_model["type_names"])
         _check_pairs(splits["train"], float(base_model["r_max"]))
         return None, base_model

@@ -1,4 +1,4 @@
-"""Additions to NequIP: a weight per structure in the loss, and a base model with another zero.
+"""Additions to NequIP: weights of structures, a base model with another zero, a frozen backbone.
 
 The configuration of a training names them (`_target_`), which is how NequIP comes to import this
 module. The data module is built first, so the weight's field is registered before a data set is
@@ -65,6 +65,35 @@ def shifted_package(
         "shifts_trainable": scale_shift.shifts_trainable,
     }
     return modify(model, [change])
+
+
+READOUT = ("edge_readout", "per_atom_energy_readout", "per_type_energy_scale_shift")
+"""Modules of Allegro and NequIP between a model's features and the energies of its atoms."""
+
+
+def readout_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Freeze a model's backbone, and return the parameters of its readout.
+
+    NequIP's optimiser asks for them (`param_groups`). Only this training's model is frozen: the
+    package that is made of it has all its parameters trainable again.
+
+    Raises
+    ------
+    ValueError
+        If the model has no module with the name of a readout.
+    """
+    readout = []
+    for name, parameter in model.named_parameters():
+        if set(name.split(".")) & set(READOUT):
+            readout.append(parameter)
+        else:
+            parameter.requires_grad_(False)
+    if not readout:
+        raise ValueError(
+            f"train: freeze is backbone, but the model has none of {', '.join(READOUT)}: "
+            "leave the key out"
+        )
+    return readout
 
 
 class WeightedHuber(Metric):

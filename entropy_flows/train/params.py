@@ -23,6 +23,7 @@ from pydantic import (
 
 from entropy_flows.params import Params
 from entropy_flows.settings import Device
+from entropy_flows.train.replay_params import ReplayParams
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -159,6 +160,14 @@ class TrainParams(Params):
     and that before, on the validation cells (`evaluate.succession`), or the latest whatever its
     errors.
     """
+    freeze: Literal["backbone"] | None = None
+    """`backbone` trains the readout alone: the layers that make energies of features, with each
+    element's scale and shift. None trains all parameters.
+    """
+    replay: ReplayParams | None = ReplayParams()
+    """Cells labelled by the first model itself, to see what is forgotten, and with a weight to
+    keep it; null makes none.
+    """
     committee: PositiveInt = 1
     """Models trained in an iteration, alike but for their seeds, each a job of its own; the first
     is the iteration's model. For the selectors `committee` and `hybrid`, and for calibration in
@@ -192,13 +201,21 @@ class TrainParams(Params):
         """Return the device; `train.fine_tune` has filled in the worker's by then."""
         return self.device or "cpu"
 
+    @property
+    def replay_weight(self) -> float:
+        """Return the loss weight of replay cells; 0 without."""
+        return self.replay.weight if self.replay is not None else 0.0
+
     def identity(self, *but: str) -> dict[str, Any]:
         """Return all that decides a training's result, as plain types for a checksum.
 
         Left out are the device, the keys in `but`, and `continue_from`, which comes after a
-        training.
+        training. So is `replay`: its cells, with their weights, are among the data.
         """
-        keys = self.model_dump(mode="json", exclude={"continue_from", *but})
+        keys = self.model_dump(mode="json", exclude={"continue_from", "replay", *but})
+        if self.freeze is None:
+            # Checksums from before there was such a key stay what they were.
+            del keys["freeze"]
         # The device does not decide, but stored checksums have one.
         return {**keys, "device": "cpu"}
 
@@ -214,6 +231,11 @@ class TrainParams(Params):
             )
         self._check_weight_bins()
         return self
+
+    def offered_keys(self) -> list[str]:
+        """Return the keys in use that only a trainer has which offers them."""
+        used = {"freeze": self.freeze is not None, "replay": self.replay_weight > 0.0}
+        return [key for key, is_used in used.items() if is_used]
 
     def _check_weight_bins(self) -> None:
         if not self.weight_bins:

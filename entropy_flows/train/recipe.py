@@ -195,7 +195,7 @@ def nequip_config(
             "loss": _metrics(_loss_terms(params, stress)),
             "val_metrics": _metrics(_loss_terms(params, stress) + _error_terms(stress)),
             "test_metrics": _metrics(_error_terms(stress)),
-            "optimizer": {"_target_": "torch.optim.Adam", "lr": params.learning_rate},
+            "optimizer": _optimizer(params),
             "lr_scheduler": {
                 "scheduler": {
                     "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
@@ -208,6 +208,13 @@ def nequip_config(
             },
         },
     }
+
+
+def _optimizer(params: TrainParams) -> Config:
+    section: Config = {"_target_": "torch.optim.Adam", "lr": params.learning_rate}
+    if params.freeze == "backbone":
+        section["param_groups"] = {"_target_": f"{EXTENSION}.readout_parameters"}
+    return section
 
 
 def _data(model: Config, files: dict[str, Path], params: TrainParams) -> Config:

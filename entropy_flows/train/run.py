@@ -15,6 +15,7 @@ from entropy_flows import progress as job_progress
 from entropy_flows.settings import settings
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.params import TrainParams
+from entropy_flows.train.replay import replay_cells
 from entropy_flows.train.trainers import recipe_for, trainer_for
 
 __all__ = ["Progress", "TrainResult", "fine_tune"]
@@ -28,8 +29,9 @@ def fine_tune(
     params: TrainParams,
     workdir: Path,
     on_progress: Callable[[Progress], None] | None = None,
+    replay: Sequence[Atoms] = (),
 ) -> TrainResult:
-    """Train a model on labelled cells.
+    """Train a model on labelled cells, and on replay cells if the recipe gives them a weight.
 
     Cells without stress contribute no stress term; if no training cell has one, stress is left out
     altogether. Without validation cells (a data set of one or two) the training cells take their
@@ -53,6 +55,9 @@ def fine_tune(
         same paths then, or the training starts again.
     on_progress
         Called after each epoch that this call has trained.
+    replay
+        Cells labelled by the first model, their energies on the zero of the labels; see
+        `train.replay`. In the result's `left_out` they follow the cells of `train`.
 
     Returns
     -------
@@ -80,4 +85,5 @@ def fine_tune(
         if on_progress is not None:
             on_progress(epoch)
 
-    return trainer.fine_tune(train, val, test, base_model, recipe, workdir, report)
+    cells = [*train, *replay_cells(replay, recipe.replay_weight, train)]
+    return trainer.fine_tune(cells, val, test, base_model, recipe, workdir, report)

@@ -56,6 +56,8 @@ from entropy_flows.train.steps import (
 )
 
 RESULT = "model.pth"
+PROGRAM = {None: "sevenn.main.sevenn", "backbone": "entropy_flows.train.sevennet_readout"}
+"""Part of the model that is frozen → module that is run."""
 PROGRAMS = ("sevenn", "torch", "entropy_flows")
 """Packages whose versions decide the result."""
 MISSING = (
@@ -70,6 +72,7 @@ class SevenNetTrainer:
     """The trainer of SevenNet's models of one modality."""
 
     takes = TrainParams
+    offers = frozenset({"freeze", "replay"})
 
     def accepts(self, model: Model) -> bool:
         """Return whether it is a model of SevenNet's with one modality."""
@@ -170,7 +173,7 @@ def _train(
         try:
             run_program(
                 "sevenn-train",
-                "sevenn.main.sevenn",
+                PROGRAM[params.freeze],
                 arguments,
                 workdir,
                 "Total wall time",

@@ -22,7 +22,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from entropy_flows.files import whole_file
-from entropy_flows.train.dataset import energy_weights, write_extxyz
+from entropy_flows.train.dataset import loss_weights, write_extxyz
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.sevennet_epochs import KILOBAR, LOSS_FACTOR, METRICS, checkpoint_name
 from entropy_flows.train.steps import Data
@@ -105,7 +105,7 @@ def _weighted_lists(
 ) -> list[dict[str, Any]]:
     """Write a list of files for each loss weight: SevenNet has weights by such lists."""
     frames = data.frames[split]
-    weights = energy_weights(frames, params.weight_bins)
+    weights = loss_weights(frames, params.weight_bins)
     coefficients = {"energy": params.energy_coefficient, "force": params.forces_coefficient}
     if data.stress:
         coefficients["stress"] = params.stress_coefficient

@@ -23,8 +23,8 @@ from entropy_flows.files import read_json, write_json
 from entropy_flows.train.base import Progress, TrainResult
 from entropy_flows.train.dataset import (
     count_reasons,
-    energy_weights,
     has_stress,
+    loss_weights,
     with_a_pair,
     within_edge_limit,
     write_extxyz,
@@ -96,7 +96,7 @@ def write_data(
     cells = {split: frames for split, frames in cells.items() if frames}
     files = {split: Path("data") / f"{split}.extxyz" for split in cells}
     for split, frames in cells.items():
-        write_extxyz(workdir / files[split], frames, energy_weights(frames, params.weight_bins))
+        write_extxyz(workdir / files[split], frames, loss_weights(frames, params.weight_bins))
     stress = any(has_stress(atoms) for atoms in cells["train"])
     return Data(cells, files, stress, left_out)
 

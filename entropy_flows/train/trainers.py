@@ -52,6 +52,17 @@ def trainer_for(model: Model, name: str | None = None) -> Trainer:
     )
 
 
+def check_recipe(model: Model, params: TrainParams) -> None:
+    """Refuse a model that no trainer takes, or a recipe that its trainer refuses.
+
+    Raises
+    ------
+    ValueError
+        As of `trainer_for` and `recipe_for`.
+    """
+    recipe_for(trainer_for(model, params.trainer), params)
+
+
 def recipe_for(trainer: Trainer, params: TrainParams) -> TrainParams:
     """Return a recipe in the class that its trainer takes, checked by the trainer.
 
@@ -66,8 +77,22 @@ def recipe_for(trainer: Trainer, params: TrainParams) -> TrainParams:
             recipe = trainer.takes.model_validate(params.keys_given())
         except ValidationError as error:
             raise ValueError(f"train: {one_line(error)}") from None
+    _refuse_missing(trainer, recipe)
     trainer.check(recipe)
     return recipe
+
+
+def _refuse_missing(trainer: Trainer, recipe: TrainParams) -> None:
+    """Refuse keys in use that not every trainer has, and this one does not offer."""
+    missing = {
+        "freeze": f"freeze is {recipe.freeze}, but {type(trainer).__name__} trains all parameters: "
+        "leave the key out",
+        "replay": f"replay has weight {recipe.replay_weight:g}, but {type(trainer).__name__} has "
+        "no weights of structures: set replay: {weight: 0}",
+    }
+    for key in recipe.offered_keys():
+        if key not in getattr(trainer, "offers", ()):
+            raise ValueError(f"train: {missing[key]}")
 
 
 def _family_trainer(model: Model) -> str | None:

@@ -30,6 +30,8 @@ from entropy_flows.settings import settings
 from entropy_flows.store.embedded import embedded_server
 
 ROOT = Path(__file__).parents[2]
+REPLAY = {"weight": 0.5, "crystals": 4, "close_pairs": 0, "steps": 8, "other_phases": 0}
+"""Four crystals of each phase, and four snapshots of each of its two runs."""
 PROGRAM = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
 
 
@@ -51,7 +53,7 @@ def campaign_file(folder: Path, name: str = "mini", **changes) -> Path:
         "refine": {"max_candidates": 1, "max_steps": 2},
         "anchors": {"fraction": 0.25, "pressures": [0]},
         "label": {"engine": "forcefield", "model": "SevenNet", "batch_size": 8},
-        "train": {"preset": "small", "max_epochs": 1},
+        "train": {"preset": "small", "max_epochs": 1, "replay": REPLAY},
         "stop": {"max_iterations": 2, "label_budget": 16},
         **changes,
     }
@@ -154,6 +156,21 @@ def test_two_iterations_leave_models_labels_and_errors(undisturbed):
         assert label["labelled"] > 0
         assert label["failed"] == 0
         assert "failure" not in document
+        assert document["train"]["replayed"] == 3 * (2 + 4)
+
+
+def test_what_is_forgotten_is_measured_on_cells_of_the_first_model(undisturbed):
+    with database(undisturbed) as db:
+        (replay,) = db.replays.find()
+        first, second = (row["evaluate"]["forgotten"] for row in db.iterations.find())
+    assert sum(cell["held_out"] for cell in replay["cells"]) == 2 + 4
+    assert first["before"]["forces_mae"] == pytest.approx(0.0, abs=1e-4)
+    assert first["after"]["n"] == 2 + 4
+    assert first["after"]["forces_mae"] > 1e-4
+    assert second["before"]["forces_mae"] in (
+        pytest.approx(first["after"]["forces_mae"], rel=1e-6),
+        pytest.approx(0.0, abs=1e-4),  # the campaign went on from the base model
+    )
 
 
 def test_ledger_positions_are_gapless_and_test_cells_never_train(undisturbed):
@@ -190,12 +207,15 @@ def test_status_and_report_show_the_iterations(undisturbed, here):
     _, out, _ = here("status", undisturbed)
     assert "SevenNet-0 (teacher, not DFT)" in out
     assert "energy MAE, meV/atom" in out
+    assert "18 × 0.5" in out
+    assert "forgotten force, meV/Å" in out
     _, out, _ = here("report", undisturbed)
     page = Path(re.search(r"report: (.*)", out).group(1))
     text = page.read_text()
     for name in re.findall(r'src="([^"]+)"', text):
         assert (page.parent / name).stat().st_size > 5_000
     assert "not DFT" in text
+    assert "What was forgotten" in text
     assert len(re.findall("<img", text)) == 5
 
 

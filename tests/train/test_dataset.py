@@ -10,7 +10,7 @@ from entropy_flows.train.dataset import (
     assign_splits,
     count_edges,
     count_reasons,
-    energy_weights,
+    loss_weights,
     stratified_split,
     with_a_pair,
     within_edge_limit,
@@ -37,14 +37,14 @@ def sizes(split):
 def test_carbons_bins_give_the_published_weights():
     frames = [labelled(e) for e in (-9.0, -7.0, -5.0, -4.0, 0.0)]
 
-    assert energy_weights(frames, ((-7.0, 3.0), (-4.0, 1.0), (None, 0.5))).tolist() == [
+    assert loss_weights(frames, ((-7.0, 3.0), (-4.0, 1.0), (None, 0.5))).tolist() == [
         3.0,
         1.0,
         1.0,
         0.5,
         0.5,
     ]
-    assert energy_weights(frames, ()).tolist() == [1.0] * 5
+    assert loss_weights(frames, ()).tolist() == [1.0] * 5
 
 
 def test_edges_are_directed_and_periodic():

@@ -1,0 +1,200 @@
+"""Replay cells: made once, the same after a kill, no part of the ledger; and what is forgotten."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs import IterationContext
+from entropy_flows.jobs import replay as replay_module
+from entropy_flows.jobs import replay_cells as cells_module
+from entropy_flows.jobs.forgetting import forgotten
+from entropy_flows.jobs.replay import Replay
+from entropy_flows.store import CampaignStore
+from entropy_flows.store.documents import validate_document
+from entropy_flows.store.seals import defects
+from entropy_flows.train import TrainParams
+from entropy_flows.train.align import moved
+
+EMT_NAME = "ase.calculators.emt.EMT"
+SMALL = {"crystals": 4, "close_pairs": 4, "temperatures": [300], "steps": 8, "other_phases": 4}
+SEEDS = {"fcc": to_structure(bulk("Cu", cubic=True))}
+
+
+class KilledError(BaseException):
+    """In place of the death of the process."""
+
+
+def recipe(weight=0.0, **changes):
+    return TrainParams(replay={**SMALL, "weight": weight, **changes})
+
+
+def replay(store, params, iteration=1):
+    return Replay(store, IterationContext(store.name, iteration, seed=1), params)
+
+
+@pytest.fixture
+def store(database):
+    opened = CampaignStore(database, "copper")
+    opened.save_model(0, EMT_NAME)
+    return opened
+
+
+def labels_of(frames):
+    return [
+        (atoms.positions.tolist(), atoms.get_potential_energy(), atoms.get_forces().tolist())
+        for atoms in frames
+    ]
+
+
+def all_cells(made):
+    return labels_of([*made.frames(held_out=False), *made.frames(held_out=True)])
+
+
+def test_the_cells_are_of_each_kind_and_carry_the_first_models_labels(store):
+    made = replay(store, recipe())
+    made.make(SEEDS)
+    train = made.frames(held_out=False)
+    held_out = made.frames(held_out=True)
+
+    kinds = {"crystals", "close pairs", "dynamics", "other phases"}
+    assert {atoms.info["kind"] for atoms in train} == kinds
+    assert {atoms.info["kind"] for atoms in held_out} == kinds
+    assert len(train) == 3 * len(held_out) == 3 * 8  # five other crystals
+    for atoms in (*train[::5], *held_out[::3]):
+        alone = atoms.copy()
+        alone.calc = EMT()
+        assert alone.get_potential_energy() == pytest.approx(atoms.get_potential_energy())
+        np.testing.assert_allclose(alone.get_forces(), atoms.get_forces(), atol=1e-8)
+        np.testing.assert_allclose(alone.get_stress(), atoms.get_stress(), atol=1e-8)
+
+
+def test_they_are_one_sealed_document_beside_the_ledger(store):
+    made = replay(store, recipe())
+    made.make(SEEDS)
+    (document,) = store.database["replays"].find({})
+    validate_document("replays", document)
+    assert defects("replays", document) == []
+    assert store.database["structures"].count_documents({}) == 0
+    assert store.database["labels"].count_documents({}) == 0
+
+
+def test_they_are_made_once_for_any_weight_and_iteration(store, monkeypatch):
+    made = replay(store, recipe())
+    made.make(SEEDS)
+    first = all_cells(made)
+    monkeypatch.setattr(replay_module, "load_batch_model", None)  # nothing is computed again
+    again = replay(store, recipe(weight=0.5), iteration=3)
+    again.make(SEEDS)
+    assert all_cells(again) == first
+    assert store.database["replays"].count_documents({}) == 1
+
+
+def test_after_a_kill_they_are_the_same(store, database, monkeypatch):
+    undisturbed = replay(store, recipe())
+    undisturbed.make(SEEDS)
+    database["replays"].delete_many({})
+    killed = replay(store, recipe())
+    saved = []
+
+    def die_in_the_dynamics(checkpoint, ensemble):
+        checkpoint.save(ensemble.state())
+        saved.append(ensemble.step)
+        if ensemble.step == 5:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cells_module.ExploreCheckpoint, "step", die_in_the_dynamics)
+        with pytest.raises(KilledError):
+            killed.make(SEEDS)
+        assert database["replays"].count_documents({}) == 0
+        killed.make(SEEDS)  # goes on from the checkpoint
+    assert saved == [1, 2, 3, 4, 5, 6, 7, 8]
+    resumed = all_cells(killed)
+    database["replays"].delete_many({})
+    assert resumed == all_cells_after(undisturbed)
+
+
+def all_cells_after(made):
+    made.make(SEEDS)
+    return all_cells(made)
+
+
+def test_a_later_writer_changes_nothing(store):
+    made = replay(store, recipe())
+    made.make(SEEDS)
+    first = all_cells(made)
+    store.save_replay(made.replay_hash, model="x", seed=0, params={}, cells=[], refused=[])
+    assert all_cells(made) == first
+
+
+def test_without_the_section_nothing_is_made(store):
+    made = replay(store, TrainParams(replay=None))
+    made.make(SEEDS)
+    assert made.frames(held_out=True) == []
+    assert store.database["replays"].count_documents({}) == 0
+
+
+def test_training_cells_lie_on_the_zero_of_the_labels(store):
+    labels = []
+    for seed in range(4):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.1, seed=seed)
+        atoms.calc = EMT()
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        labels.append(moved(atoms, {"Cu": 2.5}))
+    made = replay(store, recipe(weight=0.5))
+    made.make(SEEDS)
+    cells = made.training_cells(labels)
+    for atoms, cell in zip(made.frames(held_out=False), cells, strict=True):
+        shift = cell.get_potential_energy() - atoms.get_potential_energy()
+        assert shift == pytest.approx(2.5 * len(atoms), abs=1e-9)
+        np.testing.assert_array_equal(cell.get_forces(), atoms.get_forces())
+    unmoved = replay(store, recipe(weight=0.5).model_copy(update={"align_energies": False}))
+    assert labels_of(unmoved.training_cells(labels)) == labels_of(made.frames(held_out=False))
+    assert replay(store, recipe(weight=0.0)).training_cells(labels) == []
+
+
+def test_a_weight_without_a_cell_is_refused(store):
+    nothing = {"crystals": 0, "close_pairs": 0, "temperatures": [], "other_phases": 0}
+    made = replay(store, recipe(weight=0.5, **nothing))
+    made.make(SEEDS)
+    with pytest.raises(ValueError, match="replay has a weight, but no cell: none was asked for"):
+        made.training_cells([])
+
+
+def test_a_phase_that_the_model_does_not_bind_is_named(database):
+    store = CampaignStore(database, "argon")
+    store.save_model(0, "ase.calculators.lj.LennardJones")  # σ is 1 Å: copper's cells fly apart
+    made = replay(store, recipe(temperatures=[]))
+    made.make(SEEDS)
+    (document,) = store.database["replays"].find({})
+    assert any("fcc: no equation of state for Cu" in line for line in document["refused"])
+
+
+class Moved(EMT):
+    """EMT from another zero of energy."""
+
+    def calculate(self, *args, **kwargs):
+        """Add a constant for each atom."""
+        super().calculate(*args, **kwargs)
+        self.results["energy"] += 3.0 * len(self.atoms)
+
+
+def test_the_first_model_has_forgotten_nothing_and_another_zero_is_no_loss(store):
+    made = replay(store, recipe())
+    made.make(SEEDS)
+    frames = made.frames(held_out=True)
+    for calculator in (EMT(), Moved()):
+        errors = forgotten(frames, calculator)
+        assert errors["n"] == len(frames)
+        assert errors["energy_mae"] == pytest.approx(0.0, abs=1e-6)
+        assert errors["forces_mae"] == pytest.approx(0.0, abs=1e-6)
+    lost = forgotten(frames, LennardJones(sigma=2.3, epsilon=0.2, rc=6.0))
+    assert lost["forces_mae"] > 0.01
+    assert sum(kind["n"] for kind in lost["kinds"].values()) == lost["n"]
+    assert forgotten([], EMT()) == {"n": 0}

@@ -43,7 +43,7 @@ seed: 42
 
 # Drives the dynamics and is fine-tuned: a foundation model for most elements. Others: 7net-l3i5, a
 # .nequip.zip file, nequip.net:mir-group/Allegro-OAM-L:0.1 (needs the network; with
-# `train: {{preset: oam-l}}`).
+# `train: {{preset: oam-l}}`). A small, fast model of it: `entropy-flows student campaign.yaml`.
 base_model: {base_model}
 
 phases:

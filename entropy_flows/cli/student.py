@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,22 +100,26 @@ def command(
 
 @dataclass
 class _Progress:
-    """Prints how far it is: in a terminal on one line, else a line now and then."""
+    """Prints how far it is: in a terminal on one line, else a line now and then.
+
+    A line of another stage than the one before is always printed.
+    """
 
     console: Console
     status: Any
-    started: float = field(default=0.0)
-    printed: float = field(default=-QUIET_SECONDS)
+    started: float = field(default_factory=time.monotonic)
+    printed: float = -QUIET_SECONDS
+    stage: str = ""
 
     def __call__(self, line: str) -> None:
-        import time
-
         now = time.monotonic()
-        self.started = self.started or now
         stamped = f"{(now - self.started) / 60:5.1f} min  {line}"
         self.status.update(stamped)
-        if self.console.is_terminal or now - self.printed < QUIET_SECONDS:
+        stage = line.partition(":")[0]
+        is_news = stage != self.stage or now - self.printed >= QUIET_SECONDS
+        if self.console.is_terminal or not is_news:
             return
+        self.stage = stage
         self.printed = now
         self.console.print(stamped, highlight=False, soft_wrap=True, markup=False)
 
@@ -210,7 +215,7 @@ def _distill_campaign(
     overwrite: bool,
 ) -> None:
     """Distil a campaign's model, and compare both on the campaign's held-out cells."""
-    from entropy_flows.evaluate import errors
+    from entropy_flows.evaluate.errors import errors
     from entropy_flows.potentials import load_calculator
     from entropy_flows.report.model import campaign_model
     from entropy_flows.report.student import error_rows

@@ -18,7 +18,7 @@ from entropy_flows.distill.measure import equilibria, milliseconds_per_step, rep
 from entropy_flows.distill.networks import new_network
 from entropy_flows.distill.pieces import StudentTask, pieces_of
 from entropy_flows.distill.surroundings import longest_bond
-from entropy_flows.evaluate import errors
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.files import delete_unfinished, write_json
 from entropy_flows.potentials import load_batch_model, load_calculator
 from entropy_flows.processes import locked
@@ -71,6 +71,7 @@ def make_student(task: StudentTask, folder: Path, report: Report = lambda _: Non
         network = new_network(
             task.architecture, task.size, task.elements, splits["train"], bond, task.seed
         )
+        report(f"training: {len(splits['train'])} cells, epoch 1 begins")
         result = fine_tune(
             splits["train"],
             splits["val"],

@@ -32,6 +32,8 @@ from entropy_flows.geometry import scaled_to_volume, shortest_distance, to_atoms
 from entropy_flows.potentials import BatchModel
 from entropy_flows.vacuum import repetitions, vacuum_of
 
+SAME_PLACE = 0.01
+"""Distance (Å) within which atoms are images of one another: a distorted crystal stays one."""
 STATIC_ATOMS = 5
 """Fewest atoms of a cell that does not move, where the crystal's primitive cell is smaller."""
 MOVING_ATOMS = 10
@@ -107,7 +109,8 @@ class Surroundings:
         pressures
             Nominal pressures (GPa) that the campaign explores.
         """
-        primitive = to_atoms(to_structure(_bare(seed)).get_primitive_structure())
+        bare = Atoms(seed.numbers, seed.positions, cell=seed.cell, pbc=seed.pbc)
+        primitive = to_atoms(to_structure(bare).get_primitive_structure(SAME_PLACE))
         still = repeated(primitive, STATIC_ATOMS)
         moving = repeated(primitive, MOVING_ATOMS)
         vacuum = vacuum_of(still)
@@ -236,11 +239,6 @@ def longest_bond(atoms: Atoms) -> float:
     distances = doubled.get_all_distances(mic=True)
     np.fill_diagonal(distances, np.inf)
     return float(distances.min(axis=1).max())
-
-
-def _bare(seed: Atoms) -> Atoms:
-    """Return a seed without its magnetic moments, which no teacher takes."""
-    return Atoms(seed.numbers, seed.positions, cell=seed.cell, pbc=seed.pbc)
 
 
 def _three(values: Sequence[float]) -> tuple[float, ...]:

@@ -110,3 +110,13 @@ def test_a_lone_atom_is_not_displaced_and_has_no_bond():
     atom = Atoms("Cu", cell=[20] * 3, pbc=True)
     assert np.array_equal(rattled(atom, 0.1, np.random.default_rng(0)).positions, atom.positions)
     assert longest_bond(bulk("Cu", a=3.6)) == pytest.approx(3.6 / 2**0.5)
+
+
+def test_a_distorted_crystal_is_not_averaged_to_a_smaller_one(teacher):
+    seed = ordered() * (2, 1, 1)
+    seed.positions[1, 2] += 0.1
+    around = Surroundings.of("distorted", seed, teacher, PRESSURES)
+    assert len(around.still) == 8
+    doubled = Surroundings.of("perfect", ordered() * (2, 2, 2), teacher, PRESSURES)
+    assert len(doubled.still) == 8  # a primitive cell of four, repeated to five and more
+    assert len(doubled.moving) == 16

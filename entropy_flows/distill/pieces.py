@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from ase import Atoms
@@ -125,7 +125,7 @@ def pieces_of(task: StudentTask) -> Iterator[Piece]:
             "given cells",
             len(cells),
             False,
-            lambda cells=cells: labelled(cells, task.model),
+            partial(_label_given, task, cells),
         )
 
 
@@ -145,8 +145,13 @@ def _pieces_of_phase(task: StudentTask, index: int, name: str) -> Iterator[Piece
                 f"{name}, {kind}",
                 count,
                 kind == "hot",
-                lambda kind=kind, count=count, seed=seed: around.cells(kind, count, seed),
+                partial(around.cells, kind, count, seed),
             )
+
+
+def _label_given(task: StudentTask, cells: Sequence[Atoms]) -> list[Atoms]:
+    """Label cells that were given."""
+    return labelled(cells, task.model)
 
 
 def _chunks(total: int) -> list[int]:

@@ -30,6 +30,7 @@ CAMPAIGN_MODULES = (
     "pause",
     "resume",
     "cancel",
+    "approve",
     "exclude",
     "include",
     "repair",

@@ -43,6 +43,9 @@ def command(
     flagged: Annotated[
         bool, typer.Option("--flagged", help="Also labels that were flagged as outliers.")
     ] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="The cells that wait for an approval, unlabelled.")
+    ] = False,
     pacemaker: Annotated[
         str | None,
         typer.Option(help="Changes of pacemaker's input: '{low: 3.0, atom_energies: {C: -1.3}}'."),
@@ -67,7 +70,7 @@ def command(
     if split not in (None, "train", "val", "test"):
         raise ValueError(f"--split {split!r}: expected train, val or test")
     write = _writer(format_, pacemaker)
-    frames = _frames(source, folder, split, flagged)
+    frames = _waiting(source, folder) if waiting else _frames(source, folder, split, flagged)
     with replacing(output) as temporary:
         count = write(frames, temporary)
     left_out = ""
@@ -92,6 +95,28 @@ def _frames(source: Path, folder: Path | None, split: str | None, flagged: bool)
     if not frames:
         in_split = f" in {split}" if split else ""
         raise ValueError(f"campaign {session.store.name} has no labels{in_split} yet")
+    return frames
+
+
+def _waiting(source: Path, folder: Path | None) -> Sequence[Atoms]:
+    """Read the cells of a campaign that wait for an approval, with their keys and gains."""
+    from pymatgen.core import Structure
+
+    from entropy_flows.geometry import to_atoms
+
+    if not is_campaign(source):
+        raise ValueError(f"{source} is no campaign file: --waiting is for campaigns")
+    with open_stored(source, folder) as session:
+        rows = session.store.waiting()
+        entries = session.store.ledger_entries([row["structure_id"] for row in rows])
+    if not entries:
+        raise ValueError(f"campaign {session.store.name}: no cell waits for an approval")
+    frames = []
+    for entry in entries:
+        atoms = to_atoms(Structure.from_dict(entry["structure"]))
+        facts = {"key": entry["key"], "gain": entry["gain"], **entry["origin"]}
+        atoms.info |= {name: value for name, value in facts.items() if value is not None}
+        frames.append(atoms)
     return frames
 
 

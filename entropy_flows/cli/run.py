@@ -229,15 +229,19 @@ class _Follower:
                 state, message = standing(store.document())
                 counts = self.manager.job_counts(store.name)
                 line = f"{stage_line(store.iterations())} | {job_line(counts)}"
+                waiting = len(store.waiting())
                 if state in HOLD_STATES.values():
                     line = f"{state} {message} | {line}"
+                elif waiting:
+                    line = f"{waiting} cells wait for `entropy-flows approve` | {line}"
                 spinner.update(line)
                 self._print(line)
                 active = sum(counts.get(state, 0) for state in ACTIVE_STATES)
                 if state in ("done", "failed", "cancelled") and not active:
                     return state, f"cancelled {message}" if state == "cancelled" else message
-                # a pause may last; the workers wait for its end
-                idle_polls = 0 if active or state == "paused" else idle_polls + 1
+                # people take their time; the workers wait for them
+                is_waiting = state == "paused" or waiting > 0
+                idle_polls = 0 if active or is_waiting else idle_polls + 1
                 if idle_polls > MAX_IDLE_POLLS:
                     return self._why_stuck(counts)
                 time.sleep(POLL_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -22,7 +22,6 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     from entropy_flows.evaluate import advise
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.report.iterations import ENDED_RUN_HEADER, ended_run_rows
-    from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
     from entropy_flows.schemas import AgnosticParams
 
     console = Console()
@@ -31,9 +30,10 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         document = store.document()
         iterations = store.iterations()
         failures = store.failures()
-        labels = label_rows(store.labels(stage={"$ne": "import"}))
+        labels = list(store.labels(stage={"$ne": "import"}))
         counts = workflow_manager().job_counts(store.name)
         excluded = store.excluded()
+        waiting = len(store.waiting())
         engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
         model = model_lines(session, as_typed(file, folder))
     line = campaign_line(document, counts)
@@ -42,7 +42,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
         console.print(f"labels by: {', '.join(engines)}")
     for line in change_lines(document):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    _show_jobs(console, document, counts, as_typed(file, folder))
+    _show_jobs(console, document, counts, waiting, as_typed(file, folder))
     if isinstance(session.settings, AgnosticParams):
         from entropy_flows.cli.agnostic import show_searches
 
@@ -52,10 +52,7 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
     advice = advise(iterations)
     if advice is not None:
         console.print(f"advice ({advice.verdict}): {advice.text}", soft_wrap=True, highlight=False)
-    failed_labels = [row for row in labels if has_failures(row)]
-    if failed_labels:
-        title = "labels that failed, or were flagged and not trained on"
-        console.print(terminal_table([LABEL_HEADER, *failed_labels], title))
+    _show_failed_labels(console, labels)
     _show_excluded(console, excluded.values())
     ended_runs = ended_run_rows(iterations)
     if ended_runs:
@@ -78,6 +75,16 @@ def change_lines(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _show_failed_labels(console: Console, labels: Iterable[Mapping[str, Any]]) -> None:
+    """Print how many labels failed or were flagged, by the condition of their cells."""
+    from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
+
+    rows = [row for row in label_rows(labels) if has_failures(row)]
+    if rows:
+        title = "labels that failed, or were flagged and not trained on"
+        console.print(terminal_table([LABEL_HEADER, *rows], title))
+
+
 def _show_excluded(console: Console, excluded: Collection[Mapping[str, Any]]) -> None:
     """Print who has excluded which cells, when and why."""
     from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
@@ -88,14 +95,21 @@ def _show_excluded(console: Console, excluded: Collection[Mapping[str, Any]]) ->
 
 
 def _show_jobs(
-    console: Console, document: Mapping[str, Any], counts: Mapping[str, int], typed: str
+    console: Console,
+    document: Mapping[str, Any],
+    counts: Mapping[str, int],
+    waiting: int,
+    typed: str,
 ) -> None:
-    """Print how many jobs there are in each state, and the commands for those that are held."""
+    """Print how many jobs there are in each state, and the commands that let them go on."""
     is_over = document["state"] == "done" and set(counts) == {"COMPLETED"}
     if counts and not is_over:
         console.print(f"jobs: {job_line(counts)}", highlight=False)
     if any(counts.get(state) for state in RELEASED_STATES):
         line = f"to go on: entropy-flows resume {typed}"
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    if waiting:
+        line = f"{waiting} cells wait for: entropy-flows approve {typed}"
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     if "FIZZLED" in counts:
         line = f"FIZZLED jobs: see `entropy-flows repair {typed} --dry-run`"

@@ -121,7 +121,11 @@ class ActiveLearningMaker(StageMaker):
             student=campaign.student,
             iterations=[cls._iteration_maker(campaign, number) for number in numbers],
             dataset=campaign.dataset,
-            plan=PlanMaker(label=label, batch_size=labels_per_job(engine, static_maker)),
+            plan=PlanMaker(
+                label=label,
+                batch_size=labels_per_job(engine, static_maker),
+                approve=engine.approve,
+            ),
             outliers=engine.outliers,
             last=campaign.n_iterations,
             stop=campaign.stop,

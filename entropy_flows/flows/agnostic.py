@@ -128,4 +128,5 @@ def _plan(engine: LabelParams) -> PlanMaker:
         scf_retries=engine.scf_retries,
         keep_documents=engine.keep_documents,
     )
-    return PlanMaker(label=label, batch_size=labels_per_job(engine, static_maker))
+    batch_size = labels_per_job(engine, static_maker)
+    return PlanMaker(label=label, batch_size=batch_size, approve=engine.approve)

@@ -90,6 +90,7 @@ def describe_campaign(
         label=CustomParams(
             maker=maker.engine.as_dict(),
             batch_size=maker.plan.batch_size,
+            approve=maker.plan.approve,
             top_up=maker.iterations[0].top_ups,
             outliers=maker.outliers,
             scf_retries=label.scf_retries,

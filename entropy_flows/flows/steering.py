@@ -121,6 +121,7 @@ def described_settings(maker: ActiveLearningMaker, iteration: int) -> dict[str, 
     label = {
         **{name: getattr(maker.plan.label, name) for name in LABEL_FIELDS},
         "batch_size": maker.plan.batch_size,
+        "approve": maker.plan.approve,
         "outliers": maker.outliers.model_dump(mode="json"),
         "top_up": stages.top_ups,
     }
@@ -203,6 +204,8 @@ def _changed_labelling(
     """Return the fields of the Makers that a change of the labelling sets, the engine apart."""
     label = campaign.label
     changed = {name: getattr(label, name) for name in LABEL_FIELDS if f"label.{name}" in keys}
+    if "label.approve" in keys:
+        changed["approve"] = label.approve
     if "label.batch_size" in keys:
         changed["batch_size"] = labels_per_job(label, maker.engine)
     fields: dict[str, Any] = {"plan": _with_labelling(maker.plan, changed)}
@@ -214,5 +217,5 @@ def _changed_labelling(
 def _with_labelling(plan: PlanMaker, values: Mapping[str, Any]) -> PlanMaker:
     """Return the Maker that plans labels with other settings, its engine apart."""
     fields = {name: values[name] for name in LABEL_FIELDS if name in values}
-    batch_size = values.get("batch_size", plan.batch_size)
-    return replace(plan, label=replace(plan.label, **fields), batch_size=batch_size)
+    planning = {name: values[name] for name in ("batch_size", "approve") if name in values}
+    return replace(plan, label=replace(plan.label, **fields), **planning)

@@ -9,6 +9,7 @@ from entropy_flows.lazy import lazy_names
 if TYPE_CHECKING:
     from entropy_flows.jobs.admit import AdmitMaker
     from entropy_flows.jobs.anchor import AnchorMaker
+    from entropy_flows.jobs.approve import ApproveMaker
     from entropy_flows.jobs.ascend import AscendMaker
     from entropy_flows.jobs.context import IterationContext
     from entropy_flows.jobs.curve import PointMaker
@@ -32,6 +33,7 @@ else:
 __all__ = [
     "AdmitMaker",
     "AnchorMaker",
+    "ApproveMaker",
     "AscendMaker",
     "EvaluateMaker",
     "ExploreMaker",

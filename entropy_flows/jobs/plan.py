@@ -8,7 +8,7 @@ of two jobs, the first of which fails, would leave the gathering job waiting for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,14 @@ class PlanMaker(StageMaker):
         The Maker that labels structures, with the static Maker in it.
     batch_size
         Structures per label job: 1 for DFT, more where a job would cost more than a label.
+    approve
+        Whether the cells wait until somebody approves them.
     """
 
     name: str = "plan"
     label: LabelMaker = field(default_factory=LabelMaker)
     batch_size: int = 1
+    approve: bool = False
 
     @property
     def engine(self) -> Maker:
@@ -98,9 +101,15 @@ class PlanMaker(StageMaker):
         return Response(output=document, detour=self.label_flow(context, rows))
 
     def label_flow(
-        self, context: IterationContext, entries: Sequence[dict[str, Any]], before: int = 0
+        self,
+        context: IterationContext,
+        entries: Sequence[dict[str, Any]],
+        before: int = 0,
+        requested: int | None = None,
     ) -> Flow:
         """Build the jobs that label ledger entries, and the one that gathers.
+
+        If the cells are to be approved, it is one job, which adds these.
 
         Parameters
         ----------
@@ -110,7 +119,11 @@ class PlanMaker(StageMaker):
             Documents of the ledger.
         before
             Labels of this iteration that were asked for before.
+        requested
+            Labels of this iteration that were asked for in all; None counts these entries.
         """
+        if self.approve and entries:
+            return self._approval_flow(context, entries, before)
         groups = _chunks(entries, self.batch_size)
         labels = [
             self.label.job_of(context, number, group) for number, group in enumerate(groups, before)
@@ -124,11 +137,24 @@ class PlanMaker(StageMaker):
             context,
             batch=before,
             batches=outputs(subtotals or labels),
-            requested=before + len(entries),
+            requested=before + len(entries) if requested is None else requested,
         )
         for subtotal in subtotals:
             subtotal.metadata["chunk"] = gather.uuid
         return Flow([*labels, *subtotals, gather], name=f"labels {context.iteration}")
+
+    def _approval_flow(
+        self, context: IterationContext, entries: Sequence[dict[str, Any]], before: int
+    ) -> Flow:
+        """Build the job that waits for the cells' approval, and have them wait for it."""
+        from entropy_flows.jobs.approve import ApproveMaker
+
+        maker = ApproveMaker(plan=replace(self, approve=False))
+        structures = [entry["_id"] for entry in entries]
+        job = maker.make(context, batch=before, structures=structures)
+        job.metadata["awaits_approval"] = True
+        CampaignStore.open(context.campaign).await_approval(entries, job.uuid)
+        return Flow([job], name=f"approval {context.iteration}")
 
 
 def draw_anchors(

@@ -41,6 +41,10 @@ class LabelParams(Params):
     """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a
     label.
     """
+    approve: bool = False
+    """Whether chosen cells wait until somebody approves that they are labelled, by
+    `entropy-flows approve`.
+    """
     top_up: int = Field(0, ge=0, le=3)
     """Times that an iteration replaces its failed labels by the best candidates left, on top of
     `max_labels`.

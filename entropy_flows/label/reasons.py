@@ -40,6 +40,8 @@ class Reason(StrEnum):
     PARSE_ERROR = "parse_error"
     INCONSISTENT_OUTPUT = "inconsistent_output"
     OUT_OF_MEMORY = "out_of_memory"
+    REJECTED = "rejected"
+    """By somebody who was asked for an approval."""
 
 
 class EngineError(MachineError):

@@ -19,6 +19,7 @@ from fireworks import Firework, LaunchPad
 from entropy_flows.launch.liveness import Document, LivenessCriteria, age, last_sign
 from entropy_flows.launch.missing_inputs import jobs_that_wait_in_vain, missing_inputs
 from entropy_flows.launch.repair_report import Finding
+from entropy_flows.launch.waiting import WAITING_FIELDS
 
 MAX_ATTEMPTS = 5
 """Failures of a job by its machine after which only `--retry` runs it again."""
@@ -26,9 +27,7 @@ MAX_REASON = 300
 """Characters of an error's message that are shown."""
 JOB_FIELDS = ("fw_id", "name", "state", "launches", "archived_launches", "updated_on")
 SPEC_FIELDS = (
-    "spec.uuid",
-    "spec.awaited_jobs",
-    "spec.chunk",
+    *WAITING_FIELDS,
     "spec._unreadable",
     "spec._exception_details._stacktrace",
 )

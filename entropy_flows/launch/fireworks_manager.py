@@ -17,6 +17,7 @@ from entropy_flows.launch.manager import JobRecord
 from entropy_flows.launch.repair import repair, retry_stages
 from entropy_flows.launch.repair_report import RepairReport
 from entropy_flows.launch.verify_jobs import check_jobs
+from entropy_flows.launch.waiting import let_go_on
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.verify_context import VerifyResult
 
@@ -61,11 +62,12 @@ class FireWorksManager:
     def job_counts(self, campaign: str) -> dict[str, int]:
         """Return the number of a campaign's jobs by state.
 
-        A job that gathers a wide fan-out is PAUSED by the workers until all of it is there. It is
-        counted as WAITING.
+        A job that gathers a wide fan-out, or whose cells are to be approved, is PAUSED by the
+        workers until all is there. It is counted as WAITING.
         """
-        gathers = {"$and": [{"$eq": ["$state", "PAUSED"]}, {"$isArray": "$spec.awaited_jobs"}]}
-        state = {"$cond": [gathers, "WAITING", "$state"]}
+        waits = {"$or": [{"$isArray": "$spec.awaited_jobs"}, "$spec.awaits_approval"]}
+        is_paused = {"$eq": ["$state", "PAUSED"]}
+        state = {"$cond": [{"$and": [is_paused, waits]}, "WAITING", "$state"]}
         stages: list[dict[str, Any]] = [
             {"$match": {"spec.campaign": campaign}},
             {"$group": {"_id": state, "count": {"$sum": 1}}},
@@ -113,6 +115,12 @@ class FireWorksManager:
     def apply_hold(self, store: CampaignStore) -> int:
         """Keep a held campaign's jobs from starting, or let them go on; see `launch.holding`."""
         return apply_hold(self.pad, store)
+
+    def release_approved(self, store: CampaignStore) -> None:
+        """Let the jobs go on whose cells have all been approved or rejected."""
+        hold = store.hold()
+        if hold is None or not hold.keeps_jobs:
+            let_go_on(self.pad, {"spec.campaign": store.name, "spec.awaits_approval": True})
 
     def repair(
         self,

@@ -34,7 +34,7 @@ from entropy_flows.store.holds import HoldKind
 
 KEPT_STATES = {HoldKind.PAUSE: "PAUSED", HoldKind.CANCEL: "DEFUSED"}
 """Kind of a hold → state of the jobs that it keeps from starting."""
-FIELDS = ("fw_id", "state", "spec.campaign", *WAITING_FIELDS)
+FIELDS = ("fw_id", "state", *WAITING_FIELDS)
 
 
 def apply_hold(pad: LaunchPad, store: CampaignStore, patience: float = PATIENCE_SECONDS) -> int:

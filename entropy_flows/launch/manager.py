@@ -84,6 +84,9 @@ class WorkflowManager(Protocol):
         It follows the campaign's hold (`store.holds`), and completes what was interrupted.
         """
 
+    def release_approved(self, store: CampaignStore) -> None:
+        """Let the jobs go on whose cells have all been approved or rejected."""
+
     def repair(
         self,
         campaign: str,

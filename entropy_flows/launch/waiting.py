@@ -1,7 +1,8 @@
 """Jobs that pause by themselves until something outside of their workflow is there.
 
-The job that gathers a wide fan-out waits for all its chunks (`launch.fanout`). A worker that takes
-such a job too early has it pause. Whoever brings the last thing lets it go on:
+The job that gathers a wide fan-out waits for all its chunks (`launch.fanout`), and one that labels
+chosen cells for their approval (`store.approvals`). A worker that takes such a job too early has it
+pause. Whoever brings the last thing lets it go on:
 
     the job, started          something is missing → pause, look again, go on if nothing is
     the last thing, there     nothing is missing → let the job go on
@@ -16,9 +17,12 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
 
-WAITING_FIELDS = ("spec.awaited_jobs", "spec.chunk")
+WAITING_FIELDS = tuple(
+    f"spec.{name}" for name in ("uuid", "campaign", "awaited_jobs", "chunk", "awaits_approval")
+)
 """Fields of a job's document from which follows what it waits for."""
 
 
@@ -32,12 +36,17 @@ def must_wait(pad: LaunchPad, spec: Mapping[str, Any]) -> bool:
     spec
         The job's spec.
     """
-    return pauses_by_itself(spec) and not is_complete(pad, spec["awaited_jobs"])
+    if not pauses_by_itself(spec):
+        return False
+    if spec.get("awaits_approval"):
+        return CampaignStore(pad.db, spec["campaign"]).awaits_approval(spec["uuid"])
+    return not is_complete(pad, spec["awaited_jobs"])
 
 
 def pauses_by_itself(spec: Mapping[str, Any]) -> bool:
     """Return True if a job may be PAUSED without anybody's doing."""
-    return bool(spec.get("awaited_jobs")) and "chunk" not in spec
+    gathers = bool(spec.get("awaited_jobs")) and "chunk" not in spec
+    return gathers or bool(spec.get("awaits_approval"))
 
 
 def is_complete(pad: LaunchPad, awaited_jobs: list[str]) -> bool:

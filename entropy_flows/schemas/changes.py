@@ -54,6 +54,7 @@ RULES: dict[str, Rule] = {
     "phases": Rule(When.NEXT, "new phases may be added; those that were explored stay"),
     "label": Rule(When.BEGINNING, "labels of two engines do not mix"),
     "label.batch_size": Rule(When.NEXT, "the size of a job decides no number"),
+    "label.approve": Rule(When.NEXT, "cells that wait stay so until they are decided"),
     "label.top_up": Rule(When.NEXT, "later iterations replace their failed labels"),
     "label.outliers": Rule(When.NEXT, "labels that are flagged stay flagged"),
     "label.scf_retries": Rule(When.NEXT, "retries lead to the same numbers"),

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
 from entropy_flows.schemas.changes import RULES, When, differences
+from entropy_flows.store.approvals import Approvals
 from entropy_flows.store.connection import StoreError, refused
 from entropy_flows.store.holds import Holds
 from entropy_flows.store.labels import Labels
@@ -31,7 +32,7 @@ CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ON
 """Sections that no job of the campaign itself takes: what is done with models and labels."""
 
 
-class CampaignStore(Holds, Labels, Models, Replays):
+class CampaignStore(Approvals, Holds, Labels, Models, Replays):
     """One campaign's documents.
 
     Parameters

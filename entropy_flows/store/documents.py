@@ -462,6 +462,33 @@ class ExclusionDocument(StoredDocument):
     """When it was said."""
 
 
+class ApprovalDocument(StoredDocument):
+    """A chosen cell that waits for an approval, or waited for one."""
+
+    campaign: str
+    """Name of the campaign."""
+    key: str
+    """Key of the entry."""
+    structure_id: str
+    """Identifier of the entry."""
+    position: int
+    """Position of the entry in the ledger."""
+    iteration: int
+    """Iteration of the entry."""
+    job_uuid: str
+    """Identifier of the job that waits for it."""
+    created: datetime
+    """When it began to wait."""
+    approved: bool | None = None
+    """Whether it was approved; not there while it waits."""
+    why: str | None = None
+    """Why it was rejected."""
+    by: str | None = None
+    """User and machine of the decision."""
+    decided: datetime | None = None
+    """When it was decided."""
+
+
 DOCUMENTS: dict[str, type[StoredDocument]] = {
     "campaigns": CampaignDocument,
     "structures": StructureDocument,
@@ -476,6 +503,7 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "checks": CheckDocument,
     "failures": FailureDocument,
     "exclusions": ExclusionDocument,
+    "approvals": ApprovalDocument,
 }
 """Collection → class of its documents."""
 PYTHON_NAMES = {"schema": "schema_", "import": "import_"}

@@ -15,8 +15,7 @@ from entropy_flows.conventions import to_voigt
 from entropy_flows.geometry import cell_hash, to_atoms
 from entropy_flows.label import Label
 from entropy_flows.store.exclusions import Exclusions
-from entropy_flows.store.fence import merge, nested
-from entropy_flows.store.seals import insert_each_once, setting
+from entropy_flows.store.seals import insert_each_once, set_each
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -181,16 +180,8 @@ class Labels(Exclusions):
             labels += self.database["labels"].find(query, {"campaign": 1, "key": 1})
         if not labels:
             return
-        updates = [setting("labels", label, changes[label["key"]]) for label in labels]
-        rows = [
-            {"_id": label["_id"], **nested(update)}
-            for label, update in zip(labels, updates, strict=True)
-        ]
-        new = {}
-        for path in {path for update in updates for path in update}:
-            value = f"$$new.{path}"
-            new[path] = {"$ifNull": [f"${path}", value]} if first_stays else value
-        merge(self.database["labels"], rows, matched=[{"$set": new}], unmatched="discard")
+        updates = [(label, changes[label["key"]]) for label in labels]
+        set_each(self.database["labels"], updates, first_stays)
 
 
 def held_out(split: str | None) -> int:

@@ -46,6 +46,7 @@ UNIQUE: Indexes = {
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],
     "exclusions": [("campaign", "number")],
+    "approvals": [("campaign", "key")],
     "points": [("campaign", "method", "size", "seed")],
     "checks": [("campaign", "model", "check", "phase", "check_hash")],
     f"{ARRAYS}.chunks": [("files_id", "n")],
@@ -67,6 +68,7 @@ LOOKUP: Indexes = {
         ("elements", "pressure"),
         ("content", "engine_hash"),
     ],
+    "approvals": [("campaign", "job_uuid")],
     "fireworks": [("spec.campaign", "state"), ("spec.uuid",)],
     f"{BLOBS}.files": [("metadata.blob_uuid",)],
 }

@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "checks": ("campaign", "model", "check", "phase", "check_hash"),
     "failures": ("campaign", "uuid"),
     "exclusions": ("campaign", "number"),
+    "approvals": ("campaign", "key"),
     "outputs": ("uuid", "index"),
 }
 """Fields that name a document of each sealed collection."""
@@ -137,6 +138,34 @@ def set_fields(
         unmatched=unmatched,
         lease=lease,
     )
+
+
+def set_each(
+    collection: Collection,
+    updates: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    first_stays: bool = False,
+) -> None:
+    """Set fields of some documents in one request.
+
+    Parameters
+    ----------
+    collection
+        Where the documents are.
+    updates
+        Document, with at least its `_id` and its key, and field → value, for each.
+    first_stays
+        Leave fields that are set already.
+    """
+    settings = [setting(collection.name, document, fields) for document, fields in updates]
+    rows = [
+        {"_id": document["_id"], **nested(fields)}
+        for (document, _), fields in zip(updates, settings, strict=True)
+    ]
+    new = {}
+    for path in {path for fields in settings for path in fields}:
+        value = f"$$new.{path}"
+        new[path] = {"$ifNull": [f"${path}", value]} if first_stays else value
+    merge(collection, rows, matched=[{"$set": new}], unmatched="discard")
 
 
 def defects(name: str, document: Mapping[str, Any]) -> list[str]:

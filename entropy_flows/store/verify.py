@@ -24,6 +24,7 @@ from entropy_flows.store.arrays import unpack
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.entry import structure_id
 from entropy_flows.store.ledger import Ledger
+from entropy_flows.store.verify_approvals import APPROVAL_CHECKS
 from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
 from entropy_flows.store.verify_covariances import covariances
 from entropy_flows.store.verify_deep import DEEP_CHECKS
@@ -173,7 +174,14 @@ LEDGER_CHECKS: tuple[Check, ...] = (
     recomputed,
     covariances,
 )
-CHECKS = (*SEAL_CHECKS, *LEDGER_CHECKS, *EXCLUSION_CHECKS, *LABEL_CHECKS, *FILE_CHECKS)
+CHECKS = (
+    *SEAL_CHECKS,
+    *LEDGER_CHECKS,
+    *EXCLUSION_CHECKS,
+    *APPROVAL_CHECKS,
+    *LABEL_CHECKS,
+    *FILE_CHECKS,
+)
 """What every check looks at; `launch.verify` runs these and the workflow manager's."""
 
 __all__ = ["CHECKS", "DEEP_CHECKS", "run_check"]

@@ -1,0 +1,79 @@
+"""The job that waits until somebody has decided which of the chosen cells are labelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobflow import Response
+
+from entropy_flows.jobs.common import StageMaker, stage_job
+from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.plan import PlanMaker
+from entropy_flows.label import Label
+from entropy_flows.label.reasons import Reason
+from entropy_flows.schemas import LabelDoc
+from entropy_flows.store import CampaignStore
+
+
+@dataclass
+class ApproveMaker(StageMaker):
+    """Have the approved cells labelled; a rejected one is a failed label with the reason.
+
+    Under FireWorks the job is PAUSED until each of its cells has a decision (`launch.waiting`).
+
+    Parameters
+    ----------
+    name
+        Job name.
+    plan
+        The Maker that plans labels, without waiting.
+    """
+
+    name: str = "approve"
+    plan: PlanMaker = field(default_factory=PlanMaker)
+
+    @stage_job(LabelDoc, adds_jobs=True)
+    def make(
+        self, context: IterationContext, *, batch: int, structures: list[str]
+    ) -> Response[LabelDoc]:
+        """Add the jobs that label what was approved.
+
+        Parameters
+        ----------
+        context
+            Constants of the iteration.
+        batch
+            Labels of this iteration that were asked for before.
+        structures
+            Identifiers of the ledger entries that wait.
+
+        Raises
+        ------
+        ValueError
+            If a cell has no decision: nothing but FireWorks has the job wait for it.
+        """
+        store = CampaignStore.open(context.campaign)
+        rows = [row for row in store.approvals() if row["structure_id"] in set(structures)]
+        undecided = [row["key"] for row in rows if "approved" not in row]
+        if undecided:
+            raise ValueError(
+                f"{len(undecided)} cells wait for an approval, {undecided[0]} the first of them: "
+                f"label.approve needs FireWorks, under which the campaign waits"
+            )
+        approved = {row["structure_id"] for row in rows if row["approved"]}
+        why = {row["structure_id"]: f"{row['by']}: {row['why']}" for row in rows}
+        entries = store.ledger_entries(structures)
+        rejected = [entry for entry in entries if entry["_id"] not in approved]
+        for entry in rejected:
+            label = Label.failed(entry["n_atoms"], Reason.REJECTED, why[entry["_id"]])
+            store.add_label(entry, context.engine_hash, label.as_dict())
+        to_label = [entry for entry in entries if entry["_id"] in approved]
+        document = LabelDoc(
+            iteration=context.iteration,
+            requested=len(structures),
+            labelled=0,
+            failed=len(rejected),
+        )
+        requested = batch + len(structures)
+        flow = self.plan.label_flow(context, to_label, batch, requested)
+        return Response(output=document, detour=flow)

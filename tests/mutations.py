@@ -31,6 +31,7 @@ FREE_FIELDS: dict[str, dict[str, str]] = {
     "checks": {"campaign": "a check that is gone is made again by the next `physics`"},
     "replays": {"campaign": "cells that are gone are made again by the next training"},
     "failures": {"campaign": "a failure is deleted when its job is run again"},
+    "approvals": {"campaign": "the job that waits for a cell says so if its row is gone"},
     **dict.fromkeys(("blobs.files", "models.files", "arrays.files"), OF_FILES),
     "fireworks": dict.fromkeys(
         ("created_on.*", "updated_on.*", "name.*", "spec.*", "archived_launches"), OURS

@@ -53,19 +53,22 @@ class ApproveMaker(StageMaker):
             If a cell has no decision: nothing but FireWorks has the job wait for it.
         """
         store = CampaignStore.open(context.campaign)
-        rows = [row for row in store.approvals() if row["structure_id"] in set(structures)]
-        undecided = [row["key"] for row in rows if "approved" not in row]
+        rows = {row["structure_id"]: row for row in store.approvals()}
+        entries = store.ledger_entries(structures)
+        undecided = [
+            entry["key"] for entry in entries if "approved" not in rows.get(entry["_id"], {})
+        ]
         if undecided:
             raise ValueError(
                 f"{len(undecided)} cells wait for an approval, {undecided[0]} the first of them: "
                 f"label.approve needs FireWorks, under which the campaign waits"
             )
-        approved = {row["structure_id"] for row in rows if row["approved"]}
-        why = {row["structure_id"]: f"{row['by']}: {row['why']}" for row in rows}
-        entries = store.ledger_entries(structures)
+        approved = {entry["_id"] for entry in entries if rows[entry["_id"]]["approved"]}
         rejected = [entry for entry in entries if entry["_id"] not in approved]
         for entry in rejected:
-            label = Label.failed(entry["n_atoms"], Reason.REJECTED, why[entry["_id"]])
+            row = rows[entry["_id"]]
+            evidence = f"{row['by']}: {row['why']}"
+            label = Label.failed(entry["n_atoms"], Reason.REJECTED, evidence)
             store.add_label(entry, context.engine_hash, label.as_dict())
         to_label = [entry for entry in entries if entry["_id"] in approved]
         document = LabelDoc(

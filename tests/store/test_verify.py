@@ -71,6 +71,8 @@ def test_what_the_jobs_write_is_clean(store, pad):
         "covariances": 8,
         "seals": 39,
         "chain": 9,
+        "exclusions": 0,
+        "approvals": 0,
         "referred to": 2,
         "iterations": 2,
         "labels": 6,

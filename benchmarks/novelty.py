@@ -18,6 +18,7 @@ from ase.calculators.calculator import Calculator
 from ase.io import read
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from matplotlib.ticker import LogLocator, NullFormatter
 
 import entropy_flows
 from benchmarks.report import Section, Table
@@ -173,6 +174,9 @@ def _plot(
     top.semilogy(taken, [grades[step] for step in observer.harvested], "o", ms=4, label="harvested")
     top.axhline(1, color="k", lw=0.8, ls="--", label="edge of the data set")
     top.set(ylabel="γ of the worst atom", title="Si64 heated from 300 to 4000 K; known: 100–600 K")
+    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    top.yaxis.set_major_formatter("{x:g}")
+    top.yaxis.set_minor_formatter(NullFormatter())
     top.legend(frameon=False)
     bottom.plot(times, displacements, color="C1", lw=1)
     bottom.set(xlabel=f"time (ps); {END - START:.0f} K in {steps * TIMESTEP / 1000:g} ps")

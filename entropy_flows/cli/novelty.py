@@ -15,11 +15,14 @@ from entropy_flows.cli.diversity import fingerprint_for
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from rich.console import Console
 
+    from entropy_flows.conventions import Array
     from entropy_flows.entropy import DatasetParams
     from entropy_flows.evaluate.novelty import Novelty
+    from entropy_flows.frames.pool import Progress
 
+MAX_COLUMNS = 3
+"""Trajectories that have a column each in the terminal; more of them have a row each."""
 SAVED = ".json"
 """Ending of a data set's statistics as `--save` writes them."""
 
@@ -74,17 +77,19 @@ def command(
 ) -> None:
     """Grade trajectories by their distance from a data set: 1 is the edge of what is known.
 
-    The grade of a frame is that of its worst atom. It is a distance from the data, not an error
-    bar. The page shows it over time; worst.extxyz beside it has the worst frames, with the arrays
-    `novelty` and `novel` to colour atoms by.
+    The grade of a frame is that of its worst atom: a distance from the data, not an error bar. The
+    page shows it over time. worst.extxyz beside it has the worst frames, with the arrays `novelty`
+    and `novel` to colour atoms by.
 
     Example: entropy-flows novelty train.extxyz production.traj --above 1.5 -o graded.extxyz
     """
     from rich.console import Console
 
+    from entropy_flows.cli.frame_progress import frame_progress
     from entropy_flows.cli.select import elements_of_types
     from entropy_flows.evaluate.novelty_trajectory import grade_trajectory
     from entropy_flows.frames import locate_files
+    from entropy_flows.frames.reader import count_frames
     from entropy_flows.report.novelty import known_line, novelty_table, write_novelty_page
     from entropy_flows.report.terminal import terminal_table
 
@@ -93,17 +98,20 @@ def command(
     paths = locate_files(trajectories)
     species = None if types is None else elements_of_types(types)
     sources = [train, *(more or ())]
-    reference = known_novelty(sources, species, fingerprint, regularization, level)
-    if save is not None:
-        reference.save(save)
+    options = (fingerprint, regularization, level)
     results = []
-    with frame_writer(output) as write:
+    with frame_progress(console) as progress, frame_writer(output) as write:
+        reference = known_novelty(sources, species, options, progress)
+        if save is not None:
+            reference.save(save)
         for name, path in zip(set_names(paths), paths, strict=True):
-            frames = counted(console, name, frames_of(path, species))
+            total = count_frames(path, species)
+            frames = counted(progress, name, frames_of(path, species), total)
             results.append(grade_trajectory(name, frames, reference, above, write))
     table = novelty_table(results)
-    console.print(known_line(reference))
-    console.print(terminal_table(table.rows, table.title, table.note, right_from=1))
+    rows = table.rows if len(results) > MAX_COLUMNS else list(zip(*table.rows, strict=True))
+    console.print(known_line(reference), highlight=False)
+    console.print(terminal_table(rows, table.title, table.note, right_from=1))
     page = write_novelty_page(folder, results, reference)
     console.print(f"page: {page}", soft_wrap=True)
 
@@ -111,19 +119,31 @@ def command(
 def known_novelty(
     sources: Sequence[str],
     species: Sequence[str] | None,
-    fingerprint: str | None,
-    regularization: float | None,
-    level: float,
+    options: tuple[str | None, float | None, float],
+    progress: Progress,
 ) -> Novelty:
     """Load or work out what is known.
+
+    Parameters
+    ----------
+    sources
+        Campaign files, files of cells, folders and patterns; or one saved file.
+    species
+        Elements of the types of LAMMPS dumps.
+    options
+        `--fingerprint`, `--regularization` and `--level`.
+    progress
+        Shows how many cells' fingerprints are computed.
 
     Raises
     ------
     ValueError
         If a file is missing or not readable, or options contradict what was saved.
     """
-    from entropy_flows.evaluate.novelty import Novelty
+    from entropy_flows.evaluate.novelty import Novelty, batches_of, with_elements
+    from entropy_flows.fingerprints import make_fingerprint
 
+    fingerprint, regularization, level = options
     train = Path(sources[0])
     if train.suffix == SAVED:
         if len(sources) > 1 or fingerprint or regularization:
@@ -133,8 +153,13 @@ def known_novelty(
             )
         return Novelty.load(train)
     cells = [atoms for source in sources for atoms in known_cells(source, species)]
-    dataset = _dataset(train, fingerprint, regularization, cells)
-    return Novelty.of(cells, dataset, level)
+    dataset = with_elements(_dataset(train, fingerprint, regularization, cells), cells)
+    function = make_fingerprint(dataset.fingerprint)
+    prints: list[Array] = []
+    for batch in batches_of(cells):
+        prints += function(batch)
+        progress("known cells", len(prints), len(cells))
+    return Novelty.from_prints(dataset, cells, prints, level)
 
 
 def known_cells(source: str, species: Sequence[str] | None) -> Iterator[Atoms]:
@@ -189,16 +214,11 @@ def frames_of(path: Path, species: Sequence[str] | None) -> Iterator[Atoms]:
         raise ValueError(f"{path} has no frames that can be used")
 
 
-def counted(console: Console, name: str, frames: Iterable[Atoms]) -> Iterator[Atoms]:
-    """Yield the frames and show how many there were so far."""
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}: {task.completed} frames"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=None)
-        for atoms in frames:
-            yield atoms
-            progress.advance(task)
+def counted(progress: Progress, title: str, cells: Iterable[Atoms], total: int) -> Iterator[Atoms]:
+    """Yield the cells, and tell how many there were so far."""
+    for done, atoms in enumerate(cells, 1):
+        yield atoms
+        progress(title, done, total)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Grades along a trajectory: streamed, with constant memory for each frame but its numbers."""
+"""Grades along a trajectory: streamed, so that 40 bytes of numbers are kept of each frame."""
 
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -41,11 +42,11 @@ class GradedTrajectory:
 
     name: str
     above: float
-    frames: list[int] = field(default_factory=list)
-    grades: list[float] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    atoms: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+    frames: array[int] = field(default_factory=lambda: array("q"))
+    grades: array[float] = field(default_factory=lambda: array("d"))
+    shares: array[float] = field(default_factory=lambda: array("d"))
+    atoms: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
     _worst: list[tuple[float, int, Atoms]] = field(default_factory=list)
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from ase.io import write
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from entropy_flows.evaluate.novelty import Novelty
 from entropy_flows.evaluate.novelty_trajectory import GradedTrajectory, binned
@@ -25,8 +26,9 @@ WORST_FILE = "worst.extxyz"
 def novelty_table(trajectories: Sequence[GradedTrajectory]) -> Table:
     """Build the table with a row for each trajectory."""
     above = f"{trajectories[0].above:g}"
-    header = ["trajectory", "frames", "median", "95 %", "worst", "at frame, atom"]
-    rows = [[*header, f"above {above}", f"first above {above}", f"atoms above {above}"]]
+    header = ["trajectory", "frames", "median γ", "95 % of γ", "worst γ", "at frame, atom"]
+    header += [f"frames above {above}", f"first above {above}", f"atoms above {above}"]
+    rows = [header]
     for trajectory in trajectories:
         summary = trajectory.summary()
         first = MISSING if summary.first_above is None else f"frame {summary.first_above}"
@@ -92,7 +94,8 @@ def write_novelty_page(
                 "above": one.above,
                 **asdict(one.summary()),
                 "grades": [float(f"{grade:.5g}") for grade in one.grades],
-                "atoms": one.atoms,
+                "numbers": list(one.frames),
+                "atoms": list(one.atoms),
             }
             for one in trajectories
         },
@@ -120,6 +123,9 @@ def novelty_plot(trajectories: Sequence[GradedTrajectory]) -> Figure:
     above = trajectories[0].above
     if above != 1:
         top.axhline(above, color="k", lw=0.8, ls=":")
+    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    top.yaxis.set_major_formatter("{x:g}")
+    top.yaxis.set_minor_formatter(NullFormatter())
     top.set(ylabel="γ of the worst atom", title="distance from the data set (dashed: its edge)")
     bottom.set(xlabel="frame", ylabel=f"atoms above {above:g} (%)")
     top.legend(fontsize=8)

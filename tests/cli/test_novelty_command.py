@@ -55,6 +55,7 @@ def test_two_trajectories_beside_a_data_set(command, files):
     frames = read(files / "melt.traj", ":")
     expected = [novelty.grades(atoms) for atoms in frames]
     np.testing.assert_allclose(melt["grades"], [grades.max() for grades in expected], rtol=1e-4)
+    assert melt["numbers"] == list(range(10))
     assert melt["atoms"] == [int(grades.argmax()) for grades in expected]
     output = read(files / "graded.extxyz", ":")
     assert len(output) == 15
@@ -122,7 +123,7 @@ def test_more_known_cells_and_another_limit(command, files):
     melt = json.loads((files / "n" / "novelty.json").read_text())["trajectories"]["melt.traj"]
     assert melt["above"] == 1.5
     assert (melt["share_above"], melt["first_above"]) == (0.0, None)
-    assert "above 1.5" in text
+    assert "first above 1.5 │ –" in text or "first above 1.5 –" in text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.fingerprints import FINGERPRINTS, FingerprintSettings
 from entropy_flows.label.params import BUILTIN, ENGINES, LabelParams
+from entropy_flows.params import field_meanings
 from entropy_flows.schemas import AgnosticParams, Campaign
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.select import SELECTORS, Selector
@@ -78,7 +79,7 @@ def text() -> str:
                 chapters.append(_chapter(section, paths))
                 described.add(section)
     variables = [
-        _row(f"ENTROPY_FLOWS_{name.upper()}", field)
+        _row(f"ENTROPY_FLOWS_{name.upper()}", field, field_meanings(Settings).get(name))
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join([*chapters, SETTINGS + "".join(variables)])
@@ -129,14 +130,13 @@ def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _table(schema: type[BaseModel]) -> str:
-    rows = [_row(name, field) for name, field in _fields(schema).items()]
+    meanings = field_meanings(schema)
+    rows = [_row(name, field, meanings.get(name)) for name, field in _fields(schema).items()]
     return "| key | type | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
 
 
-def _row(name: str, field: FieldInfo) -> str:
-    meaning = field.description or " ".join(
-        _summary(section) for section in _classes(field.annotation)
-    )
+def _row(name: str, field: FieldInfo, meaning: str | None) -> str:
+    meaning = meaning or " ".join(_summary(section) for section in _classes(field.annotation))
     cells = [
         f"`{name}`",
         _type(field.annotation, field.metadata),

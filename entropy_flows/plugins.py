@@ -213,12 +213,12 @@ def import_paths(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     # The scan reads every installed package's metadata, so one is kept for each search path.
-    return _scan(group, tuple(sys.path))
+    return tuple(_scan(tuple(sys.path)).select(group=group))
 
 
 @lru_cache(maxsize=64)
-def _scan(group: str, search_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=group))
+def _scan(search_path: tuple[str, ...]) -> Any:
+    return entry_points()
 
 
 def _package(entry: EntryPoint) -> str:

@@ -79,3 +79,11 @@ def report(done: int, total: int, unit: str, note: str = "") -> None:
     listener = _listener.get()
     if listener is not None:
         listener.update(JobProgress(done, total, unit, note))
+
+
+def duration(seconds: float) -> str:
+    """Write a number of seconds in the unit that suits it."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

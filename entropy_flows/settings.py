@@ -29,9 +29,7 @@ Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 class Settings(BaseSettings):
     """Settings of one machine, read from ENTROPY_FLOWS_* and then from ~/.entropy_flows.yaml."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ENTROPY_FLOWS_", extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="ENTROPY_FLOWS_", extra="forbid")
 
     uri: SecretStr | None = None
     """MongoDB URI; unset, the command line starts an embedded server in the campaign's folder."""

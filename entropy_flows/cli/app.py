@@ -82,10 +82,18 @@ class CommandGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the list of commands without importing one."""
-        self.commands = {
-            name: TyperCommand(name, help=summary(module)) for name, module in MODULES.items()
-        }
+        self.commands = _summaries()
         super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete the name of a command without importing one."""
+        self.commands = _summaries()
+        return super().shell_complete(ctx, incomplete)
+
+
+def _summaries() -> dict[str, Any]:
+    """Return all commands by name, which have a summary for a help and nothing else."""
+    return {name: TyperCommand(name, help=summary(module)) for name, module in MODULES.items()}
 
 
 def summary(module: str) -> str:
@@ -103,7 +111,6 @@ def summary(module: str) -> str:
 app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help=HELP,
 )

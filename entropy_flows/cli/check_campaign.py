@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from entropy_flows.cli.check_models import teacher_warnings
 from entropy_flows.cli.check_seeds import vacuum_warnings
-from entropy_flows.cli.check_tables import assumptions, max_candidates, phase_rows, size_rows
+from entropy_flows.cli.check_tables import (
+    assumptions,
+    incar_lines,
+    max_candidates,
+    phase_rows,
+    size_rows,
+)
 from entropy_flows.cli.preflight import campaign_models, preflight, warn
 from entropy_flows.geometry import to_atoms
 from entropy_flows.potentials import locate_model, match_model
@@ -178,7 +185,9 @@ class CampaignCheck:
             if folder is not None:
                 raise ValueError(f"--inputs: {engine.name} has no input files")
             return
-        self._print(f"INCAR: {json.dumps(dict(inputs.incar), default=str)}")
+        tags = [Text(line) for line in incar_lines(str(inputs.incar))]
+        self.console.print("INCAR of the first seed:")
+        self.console.print(Columns(tags, padding=(0, 3), column_first=True))
         points = f"KSPACING {inputs.incar.get('KSPACING', 0.5)}"
         if inputs.kpoints is not None:
             mesh = inputs.mesh or f"{len(inputs.kpoints.kpts)} points"

@@ -13,7 +13,7 @@ from entropy_flows.entropy import DatasetParams, SufficientStatistics
 from entropy_flows.explore import Condition, Ensemble, ExploreParams, Run, condition_grid
 from entropy_flows.fingerprints import GOM, make_fingerprint
 from entropy_flows.jobs.anchor import AnchorMaker
-from entropy_flows.launch.liveness import duration
+from entropy_flows.progress import duration
 from entropy_flows.report.text import MISSING
 from entropy_flows.store.arrays import pack
 

@@ -29,6 +29,10 @@ SIZE_HEADER = [
 ]
 
 
+LONG_TAG = 24
+"""Length of a tag with its value (characters) beyond which it stands behind the others."""
+
+
 def phase_rows(seeds: Mapping[str, Structure]) -> list[list[str]]:
     """Describe each phase's cell in a row, with its magnetic moments if any cell has some."""
     moments = {name: summary(cell) for name, cell in seeds.items()}
@@ -106,3 +110,9 @@ def assumptions(times: StepTimes, workers: int, device: str) -> list[str]:
         "end; refinement takes its most candidates and steps, training all its epochs, at three "
         "evaluations a cell and epoch. Waiting in a queue is not counted",
     ]
+
+
+def incar_lines(text: str) -> list[str]:
+    """Write INCAR's tags with single spaces, one a line, those that are long last."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return sorted(lines, key=lambda line: (len(line) > LONG_TAG, line))

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed, show_changes
-from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, job_line
 from entropy_flows.launch.session import Session, open_session
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from entropy_flows.launch.local import LocalWorkers
     from entropy_flows.launch.manager import WorkflowManager
     from entropy_flows.store.fence import Fence
-
-POLL_SECONDS = 1.0
-QUIET_SECONDS = 10.0
-"""Time between two lines of progress where there is no terminal to redraw."""
-MAX_IDLE_POLLS = 10
-"""Polls without a job that can run after which none will: between two states there may be one."""
-NO_JOB_CAN_RUN = "no job can run; see `lpad get_fws -s WAITING`"
 
 
 def command(
@@ -107,6 +96,7 @@ def run_workers(
     StoreError
         If another `run` has the campaign, from whatever folder or machine.
     """
+    from entropy_flows.cli.follow import Follower
     from entropy_flows.launch.local import LocalWorkers
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.submit import submit
@@ -122,7 +112,7 @@ def run_workers(
             if ended is not None:
                 return ended
         with crew:
-            return _Follower(session, manager, crew, console, fence).follow()
+            return Follower(session, manager, crew, console, fence).follow()
 
 
 def _refuse_held(session: Session) -> None:
@@ -188,8 +178,8 @@ def _resume(
     name = session.store.name
     criteria = liveness_criteria(session, manager, idle=True)
     report = manager.repair(name, criteria, retry=retry)
-    if report:
-        console.print(f"after the last run: {report}")
+    if report.is_notable:
+        console.print(f"after the last run: {report}", highlight=False)
     if retry:
         stages = manager.retry_stages(session.store)
         if stages:
@@ -199,68 +189,6 @@ def _resume(
         return None
     console.print(f"{name} ended before; nothing is repeated")
     return document["state"], document["message"]
-
-
-@dataclass
-class _Follower:
-    """Watches a campaign that runs, and prints its progress."""
-
-    session: Session
-    manager: WorkflowManager
-    crew: LocalWorkers
-    console: Console
-    fence: Fence
-    last_line: str = ""
-    last_print: float = 0.0
-
-    def follow(self) -> tuple[str, str | None]:
-        """Show progress until the campaign ends or nothing can run; return state and message."""
-        from entropy_flows.report.iterations import stage_line
-        from entropy_flows.store.holds import HOLD_STATES, standing
-
-        store = self.session.store
-        idle_polls = 0
-        with self.console.status("starting") as spinner:
-            while True:
-                self.fence.check(store.database)
-                report = self.crew.mend()
-                if report:
-                    self.console.print(f"mended: {report}")
-                state, message = standing(store.document())
-                counts = self.manager.job_counts(store.name)
-                line = f"{stage_line(store.iterations())} | {job_line(counts)}"
-                waiting = len(store.waiting())
-                if state in HOLD_STATES.values():
-                    line = f"{state} {message} | {line}"
-                elif waiting:
-                    line = f"{waiting} cells wait for `entropy-flows approve` | {line}"
-                spinner.update(line)
-                self._print(line)
-                active = sum(counts.get(state, 0) for state in ACTIVE_STATES)
-                if state in ("done", "failed", "cancelled") and not active:
-                    return state, f"cancelled {message}" if state == "cancelled" else message
-                # people take their time; the workers wait for them
-                is_waiting = state == "paused" or waiting > 0
-                idle_polls = 0 if active or is_waiting else idle_polls + 1
-                if idle_polls > MAX_IDLE_POLLS:
-                    return self._why_stuck(counts)
-                time.sleep(POLL_SECONDS)
-
-    def _print(self, line: str) -> None:
-        """Print a line of progress where no spinner shows it, if it is new, now and then."""
-        waited = time.monotonic() - self.last_print
-        if self.console.is_terminal or line == self.last_line or waited <= QUIET_SECONDS:
-            return
-        stamped = f"{time.strftime('%H:%M:%S')} {line}"
-        self.console.print(stamped, highlight=False, soft_wrap=True)
-        self.last_line = line
-        self.last_print = time.monotonic()
-
-    def _why_stuck(self, counts: dict[str, int]) -> tuple[str, str]:
-        """Return the state of a campaign of which no job can run, and why."""
-        if any(counts.get(state) for state in HELD_STATES):
-            return "stuck", job_line(counts)
-        return "failed", self.manager.last_failure(self.session.store.name) or NO_JOB_CAN_RUN
 
 
 def _run_locally(session: Session) -> tuple[str, str | None]:

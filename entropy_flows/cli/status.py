@@ -2,62 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
+import typer
 
-from entropy_flows.cli.model import model_lines, print_lines
 from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.launch.job_states import ACTIVE_STATES, HELD_STATES, RELEASED_STATES, job_line
-from entropy_flows.launch.session import open_stored
-from entropy_flows.report.terminal import terminal_table
+from entropy_flows.launch.session import Session, open_stored
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from entropy_flows.schemas.status import CampaignStatus
+
+NOT_BEGUN = "no stage has ended yet: the table of iterations comes with the first one"
 
 
-def command(file: CampaignFile, folder: FolderOption = None) -> None:
-    """Show iterations, errors, advice on more labels, selections that ended early, failed labels.
+def command(
+    file: CampaignFile,
+    folder: FolderOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all of it as JSON, for other programs.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again, until the campaign ends.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=1.0, help="Seconds between two looks, with --watch.")
+    ] = 5.0,
+) -> None:
+    """Show what runs now and how long it takes, iterations, errors, advice, failed labels.
 
-    Example: entropy-flows status silicon/campaign.yaml
+    Example: entropy-flows status silicon/campaign.yaml --watch
     """
-    from entropy_flows.evaluate import advise
-    from entropy_flows.launch.manager import workflow_manager
-    from entropy_flows.report.iterations import ENDED_RUN_HEADER, ended_run_rows
-    from entropy_flows.schemas import AgnosticParams
+    from rich.console import Console
 
     console = Console()
-    with open_stored(file, folder) as session:
-        store = session.store
-        document = store.document()
-        iterations = store.iterations()
-        failures = store.failures()
-        labels = list(store.labels(stage={"$ne": "import"}))
-        counts = workflow_manager().job_counts(store.name)
-        excluded = store.excluded()
-        waiting = len(store.waiting())
-        engines = store.database["labels"].distinct("provenance.engine", {"campaign": store.name})
-        model = model_lines(session, as_typed(file, folder))
-    line = campaign_line(document, counts)
-    console.print(f"[bold]{document['name']}[/bold] {line}", soft_wrap=True)
-    if engines:
-        console.print(f"labels by: {', '.join(engines)}")
-    for line in change_lines(document):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    _show_jobs(console, document, counts, waiting, as_typed(file, folder))
-    if isinstance(session.settings, AgnosticParams):
-        from entropy_flows.cli.agnostic import show_searches
-
-        show_searches(console, iterations, failures)
+    if not watch:
+        view = StatusView.read(file, folder)
+        if as_json:
+            print(view.status.model_dump_json(indent=2))
+        else:
+            view.show(console)
         return
-    show_iterations(console, iterations, failures)
-    advice = advise(iterations)
-    if advice is not None:
-        console.print(f"advice ({advice.verdict}): {advice.text}", soft_wrap=True, highlight=False)
-    _show_failed_labels(console, labels)
-    _show_excluded(console, excluded.values())
-    ended_runs = ended_run_rows(iterations)
-    if ended_runs:
-        console.print(terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early"))
-    print_lines(console, model)
+    while True:
+        view = StatusView.read(file, folder)
+        if as_json:
+            print(view.status.model_dump_json(), flush=True)
+        else:
+            if console.is_terminal:
+                console.clear()
+            view.show(console)
+        if view.is_over:
+            return
+        time.sleep(every)
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """Hold what was read of a campaign.
+
+    Attributes
+    ----------
+    status
+        The campaign as it is now.
+    iterations, failures, labels
+        Its documents.
+    excluded
+        Who has excluded which cells.
+    waiting
+        Number of cells that wait to be approved.
+    changes, model
+        Lines on settings that were changed, and on the model.
+    typed
+        Its file and folder as arguments of a command.
+    is_agnostic
+        True of a data set without physics.
+    """
+
+    status: CampaignStatus
+    iterations: Sequence[Mapping[str, Any]]
+    failures: Sequence[Mapping[str, Any]]
+    labels: Sequence[Sequence[str]]
+    excluded: Collection[Mapping[str, Any]]
+    waiting: int
+    changes: Sequence[str]
+    model: Sequence[str]
+    typed: str
+    is_agnostic: bool
+
+    @classmethod
+    def read(cls, file: Path, folder: Path | None) -> StatusView:
+        """Open the campaign's database and read it."""
+        from entropy_flows.cli.model import model_lines
+        from entropy_flows.report.labels import label_rows
+        from entropy_flows.schemas import Campaign
+
+        typed = as_typed(file, folder)
+        with open_stored(file, folder) as session:
+            store = session.store
+            document = store.document()
+            iterations = store.iterations()
+            return cls(
+                status=status_of(session, iterations, typed),
+                iterations=iterations,
+                failures=store.failures(),
+                labels=label_rows(store.labels(stage={"$ne": "import"})),
+                excluded=list(store.excluded().values()),
+                waiting=len(store.waiting()),
+                changes=change_lines(document),
+                model=model_lines(session, typed),
+                typed=typed,
+                is_agnostic=not isinstance(session.settings, Campaign),
+            )
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing changes any more by itself."""
+        has_ended = self.status.state in ("done", "failed", "cancelled")
+        return has_ended or self.status.nobody is not None
+
+    def show(self, console: Console) -> None:
+        """Print all of it."""
+        from entropy_flows.cli.model import print_lines
+
+        status = self.status
+        line = campaign_line(status.state, status.message, status.jobs)
+        console.print(f"[bold]{status.campaign}[/bold] {line}", soft_wrap=True)
+        if status.engines:
+            console.print(f"labels by: {', '.join(status.engines)}")
+        for line in self.changes:
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._show_jobs(console)
+        if self.is_agnostic:
+            from entropy_flows.cli.agnostic import show_searches
+
+            show_searches(console, self.iterations, self.failures)
+            return
+        show_iterations(console, self.iterations, self.failures)
+        if status.advice:
+            advice = "advice ({verdict}): {text}".format(**status.advice)
+            console.print(advice, soft_wrap=True, highlight=False)
+        self._show_labels(console)
+        print_lines(console, self.model)
+
+    def _show_jobs(self, console: Console) -> None:
+        """Print who works on what, and the commands for jobs that do not go on by themselves."""
+        counts = self.status.jobs
+        is_finished = self.status.state == "done" and set(counts) == {"COMPLETED"}
+        if counts and not is_finished:
+            console.print(f"jobs: {job_line(counts)}", highlight=False)
+        show_running(console, self.status)
+        if any(counts.get(state) for state in RELEASED_STATES):
+            line = f"to go on: entropy-flows resume {self.typed}"
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        if self.waiting:
+            line = f"{self.waiting} cells wait for: entropy-flows approve {self.typed}"
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        if "FIZZLED" in counts:
+            line = f"FIZZLED jobs: see `entropy-flows repair {self.typed} --dry-run`"
+            console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
+
+    def _show_labels(self, console: Console) -> None:
+        """Print which labels failed, which cells are excluded, and which runs stopped early."""
+        from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
+        from entropy_flows.report.iterations import ENDED_RUN_HEADER, ended_run_rows
+        from entropy_flows.report.labels import LABEL_HEADER, has_failures
+        from entropy_flows.report.terminal import terminal_table
+
+        failed_labels = [row for row in self.labels if has_failures(row)]
+        if failed_labels:
+            title = "labels that failed, or were flagged and not trained on"
+            console.print(terminal_table([LABEL_HEADER, *failed_labels], title))
+        if self.excluded:
+            rows = [EXCLUSION_HEADER, *exclusion_rows(self.excluded)]
+            console.print(terminal_table(rows, "cells excluded from the data set"))
+        ended_runs = ended_run_rows(self.iterations)
+        if ended_runs:
+            console.print(
+                terminal_table([ENDED_RUN_HEADER, *ended_runs], "runs that stopped early")
+            )
 
 
 def change_lines(document: Mapping[str, Any]) -> list[str]:
@@ -75,45 +203,46 @@ def change_lines(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _show_failed_labels(console: Console, labels: Iterable[Mapping[str, Any]]) -> None:
-    """Print how many labels failed or were flagged, by the condition of their cells."""
-    from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
-
-    rows = [row for row in label_rows(labels) if has_failures(row)]
-    if rows:
-        title = "labels that failed, or were flagged and not trained on"
-        console.print(terminal_table([LABEL_HEADER, *rows], title))
-
-
-def _show_excluded(console: Console, excluded: Collection[Mapping[str, Any]]) -> None:
-    """Print who has excluded which cells, when and why."""
-    from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
-
-    if excluded:
-        rows = [EXCLUSION_HEADER, *exclusion_rows(excluded)]
-        console.print(terminal_table(rows, "cells excluded from the data set"))
-
-
-def _show_jobs(
-    console: Console,
-    document: Mapping[str, Any],
-    counts: Mapping[str, int],
-    waiting: int,
+def status_of(
+    session: Session,
+    iterations: Sequence[Mapping[str, Any]],
     typed: str,
-) -> None:
-    """Print how many jobs there are in each state, and the commands that let them go on."""
-    is_over = document["state"] == "done" and set(counts) == {"COMPLETED"}
-    if counts and not is_over:
-        console.print(f"jobs: {job_line(counts)}", highlight=False)
-    if any(counts.get(state) for state in RELEASED_STATES):
-        line = f"to go on: entropy-flows resume {typed}"
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if waiting:
-        line = f"{waiting} cells wait for: entropy-flows approve {typed}"
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    if "FIZZLED" in counts:
-        line = f"FIZZLED jobs: see `entropy-flows repair {typed} --dry-run`"
-        console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
+    workers: int | None = None,
+) -> CampaignStatus:
+    """Read a campaign's state and jobs.
+
+    Parameters
+    ----------
+    session
+        The campaign.
+    iterations
+        Documents of its iterations.
+    typed
+        Its file and folder as arguments of a command.
+    workers
+        Number of jobs that run at once; None takes that of the jobs that run now.
+    """
+    from entropy_flows.launch.manager import workflow_manager
+    from entropy_flows.launch.status import read_status
+
+    go_on = f"entropy-flows run {typed}"
+    if not session.embedded:
+        go_on += ", or by workers of your queue"
+    return read_status(session, workflow_manager(), go_on, iterations=iterations, workers=workers)
+
+
+def show_running(console: Console, status: CampaignStatus) -> None:
+    """Print the jobs that somebody works on, how long they take, and whether nobody does."""
+    from entropy_flows.report.progress import job_rows, time_left_text
+    from entropy_flows.report.terminal import terminal_table
+
+    if status.running:
+        console.print(terminal_table(job_rows(status.running)))
+    left = time_left_text(status.time_left)
+    if left:
+        console.print(left, highlight=False, soft_wrap=True)
+    if status.nobody:
+        console.print(f"[yellow]{status.nobody}[/yellow]", highlight=False, soft_wrap=True)
 
 
 def show_iterations(
@@ -127,28 +256,33 @@ def show_iterations(
     """
     from entropy_flows.evaluate.succession import decision_lines
     from entropy_flows.report.iterations import iteration_table_rows, selection_ends
+    from entropy_flows.report.terminal import terminal_table
 
-    console.print(terminal_table(iteration_table_rows(iterations), "iterations", right_from=1))
+    rows = iteration_table_rows(iterations)
+    if len(rows) > 1:
+        console.print(terminal_table(rows, "iterations", right_from=1))
+    else:
+        console.print(NOT_BEGUN)
     for failure in failures:
         job = f"iteration {failure['iteration']}, {failure['title']}"
-        console.print(f"[red]{job} failed: {failure['message']}[/red]")
+        line = f"{job} failed: {failure['message']}"
+        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     for line in decision_lines(iterations):
         console.print(f"[yellow]{line}[/yellow]", highlight=False, soft_wrap=True)
     for line in selection_ends(iterations):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def campaign_line(document: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+def campaign_line(state: str, message: str | None, counts: Mapping[str, int]) -> str:
     """Write a campaign's state, or which jobs it waits for when none of them will run."""
-    from entropy_flows.store.holds import HOLD_STATES, standing
+    from entropy_flows.store.holds import HOLD_STATES
 
-    state, message = standing(document)
     if state in HOLD_STATES.values():
         return f"is {state} {message}"
     reason = f": {message}" if message else ""
-    has_active = any(counts.get(state) for state in ACTIVE_STATES)
-    if document["state"] == "running" and counts and not has_active:
-        stopped = {state: n for state, n in counts.items() if state in (*HELD_STATES, "FIZZLED")}
+    has_active = any(counts.get(name) for name in ACTIVE_STATES)
+    if state == "running" and counts and not has_active:
+        stopped = {name: n for name, n in counts.items() if name in (*HELD_STATES, "FIZZLED")}
         if stopped:
             return f"stands still: {job_line(stopped)}"
     return f"is {state}{reason}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jobflow import Flow
 from monty.json import MSONable
 
-from entropy_flows.schemas import AnyCampaign
 from entropy_flows.schemas.stages import CATEGORIES
+
+if TYPE_CHECKING:
+    from entropy_flows.schemas import AnyCampaign
 
 
 @dataclass

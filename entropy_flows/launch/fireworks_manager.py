@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fireworks import LaunchPad
 
+from entropy_flows.launch.activity import running_jobs
 from entropy_flows.launch.deletion import delete_jobs
 from entropy_flows.launch.findings import last_line
 from entropy_flows.launch.holding import apply_hold
+from entropy_flows.launch.job_states import ENDED_STATES
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers
 from entropy_flows.launch.manager import JobRecord
@@ -18,6 +20,7 @@ from entropy_flows.launch.repair import repair, retry_stages
 from entropy_flows.launch.repair_report import RepairReport
 from entropy_flows.launch.verify_jobs import check_jobs
 from entropy_flows.launch.waiting import let_go_on
+from entropy_flows.schemas.status import RunningJob
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.verify_context import VerifyResult
 
@@ -45,8 +48,10 @@ class FireWorksManager:
 
     def jobs(self, campaign: str, **metadata: str) -> list[JobRecord]:
         """Return a campaign's jobs, those with this metadata alone if there is any."""
-        query = {"spec.campaign": campaign}
-        query |= {f"spec.{name}": value for name, value in metadata.items()}
+        return self._jobs(campaign, {f"spec.{name}": value for name, value in metadata.items()})
+
+    def _jobs(self, campaign: str, query: dict[str, Any]) -> list[JobRecord]:
+        query = {"spec.campaign": campaign, **query}
         documents = self.pad.fireworks.find(query, {"spec.uuid": 1, "name": 1, "state": 1})
         # A document may have been damaged: `verify` names what it lacks.
         return [
@@ -74,6 +79,14 @@ class FireWorksManager:
         ]
         rows = self.pad.fireworks.aggregate(stages)
         return {row["_id"]: row["count"] for row in rows}
+
+    def open_jobs(self, campaign: str) -> list[JobRecord]:
+        """Return the jobs of a campaign that have not ended."""
+        return self._jobs(campaign, {"state": {"$nin": list(ENDED_STATES)}})
+
+    def running_jobs(self, campaign: str, criteria: LivenessCriteria) -> list[RunningJob]:
+        """Return the jobs that somebody has taken, with what their workers say of them."""
+        return running_jobs(self.pad, campaign, criteria)
 
     def has_flow(self, flow: Flow) -> bool:
         """Return True if the flow's jobs were added before."""

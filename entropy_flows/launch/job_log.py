@@ -11,8 +11,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from entropy_flows.launch.liveness import duration
-from entropy_flows.progress import JobProgress
+from entropy_flows.progress import JobProgress, duration
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 WRITE_SECONDS = 3.0
 """Time between two writes of a job's progress."""
+SIGN_SECONDS = 15.0
+"""Time after which the same progress is written again, as a sign of life."""
 LINE_SECONDS = 60.0
 """Time between two lines of progress in a job's log."""
 RATE_WRITES = 20
@@ -54,6 +55,7 @@ class JobLog:
         self._started = time.monotonic()
         self._progress: JobProgress | None = None
         self._written: tuple[Any, ...] | None = None
+        self._written_at = self._started
         self._line_at = self._started
         self._times: deque[tuple[float, int]] = deque(maxlen=RATE_WRITES)
 
@@ -79,10 +81,12 @@ class JobLog:
         if progress is not None:
             self._times.append((time.monotonic(), progress.done))
         now = (self.title, self.iteration, progress)
-        if self.iteration is not None and now != self._written:
+        is_due = time.monotonic() - self._written_at >= SIGN_SECONDS
+        if now != self._written or is_due:
             running = {"launch_id": self.launch.number, "state": "RUNNING"}
             self.pad.launches.update_one(running, {"$set": {"progress": self._document(progress)}})
             self._written = now
+            self._written_at = time.monotonic()
         if progress is not None and time.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = time.monotonic()
             rate = self._rate()
@@ -97,11 +101,9 @@ class JobLog:
 
     def _document(self, progress: JobProgress | None) -> dict[str, Any]:
         """Build the launch's field `progress`."""
-        document: dict[str, Any] = {
-            "title": self.title,
-            "iteration": self.iteration,
-            "updated": datetime.now(UTC),
-        }
+        document: dict[str, Any] = {"updated": datetime.now(UTC)}
+        if self.iteration is not None:
+            document |= {"title": self.title, "iteration": self.iteration}
         if progress is None:
             return document
         counts = {"done": progress.done, "total": progress.total}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.launch.queue import queue_jobs
+from entropy_flows.progress import duration
 from entropy_flows.settings import settings
 
 if TYPE_CHECKING:
@@ -129,11 +130,3 @@ def age(when: datetime | str) -> float:
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     return (datetime.now(UTC) - time).total_seconds()
-
-
-def duration(seconds: float) -> str:
-    """Write a number of seconds in the unit that suits it."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

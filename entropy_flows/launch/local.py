@@ -31,8 +31,8 @@ LOCAL_PATIENCE = 10.0
 """Seconds after which something half done is no work in progress, where all workers are of this
 machine.
 """
-STOP_SECONDS = 5
-"""Time that a worker has to save its job after SIGTERM."""
+STOP_SECONDS = 20.0
+"""Time that the workers have to save their jobs after SIGTERM."""
 
 
 class LocalWorkers:
@@ -75,9 +75,10 @@ class LocalWorkers:
         running = [process for process in self.processes.values() if process is not None]
         for process in running:
             process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
         for process in running:
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from entropy_flows.launch.liveness import LivenessCriteria
     from entropy_flows.launch.repair_report import RepairReport
+    from entropy_flows.schemas.status import RunningJob
     from entropy_flows.store import CampaignStore
     from entropy_flows.store.verify_context import VerifyResult
 
@@ -59,6 +60,12 @@ class WorkflowManager(Protocol):
 
     def job_counts(self, campaign: str) -> dict[str, int]:
         """Return the number of a campaign's jobs by state."""
+
+    def open_jobs(self, campaign: str) -> list[JobRecord]:
+        """Return the jobs of a campaign that have not ended."""
+
+    def running_jobs(self, campaign: str, criteria: LivenessCriteria) -> list[RunningJob]:
+        """Return the jobs that somebody has taken, with what their workers say of them."""
 
     def has_flow(self, flow: Flow) -> bool:
         """Return True if the flow's jobs were added before."""

@@ -19,6 +19,8 @@ REPAIRS = {
     "orphan": "orphaned jobs deleted",
 }
 """Kind of a finding that is mended → what is done, in words."""
+ROUTINE = frozenset(("ended", "waiting", "left"))
+"""Kinds of what a slow worker would still have done itself."""
 NOTICES = {"given up": "jobs given up", "busy": "workflows busy"}
 """Kind of a finding that is only reported → words."""
 
@@ -67,6 +69,11 @@ class RepairReport:
     """The findings of a repair; true if anything was mended."""
 
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_notable(self) -> bool:
+        """True if something was wrong; living workers under load leave what is `ROUTINE`, too."""
+        return any(finding.kind in REPAIRS.keys() - ROUTINE for finding in self.findings)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -37,6 +37,8 @@ class Session:
         Its collections in the database.
     embedded
         True if the database is the campaign's own, run by a command.
+    typed_folder
+        The folder that was asked for; None where it is the one beside the file.
     """
 
     settings: AnyCampaign
@@ -44,6 +46,7 @@ class Session:
     folder: Path
     store: CampaignStore
     embedded: bool
+    typed_folder: Path | None = None
 
     @property
     def campaign(self) -> Campaign:
@@ -131,13 +134,13 @@ def open_session(file: Path, folder: Path | None, create: bool = True) -> Iterat
     home = campaign_folder(campaign, file, folder)
     if settings().uri is not None:
         store = CampaignStore(connect(), campaign.name)
-        yield Session(campaign, file, home, store, embedded=False)
+        yield Session(campaign, file, home, store, embedded=False, typed_folder=folder)
         return
     if not create and not (home / "database").is_dir():
         raise _missing(campaign.name, home, embedded=True)
     with _embedded_database(home):
         store = CampaignStore(connect(), campaign.name)
-        yield Session(campaign, file, home, store, embedded=True)
+        yield Session(campaign, file, home, store, embedded=True, typed_folder=folder)
 
 
 @contextmanager

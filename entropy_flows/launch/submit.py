@@ -23,13 +23,14 @@ from entropy_flows.launch.manager import WorkflowManager, workflow_manager
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.launch.steering import next_flow, redo_failed, take_settings, unfinished_jobs
 from entropy_flows.potentials import check_elements, locate_model
-from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
+from entropy_flows.schemas import AgnosticParams, Campaign
 from entropy_flows.schemas.named_code import modules_folder
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.settings_changes import Progress, SettingsChange
 
 if TYPE_CHECKING:
     from entropy_flows.jobs.physics import CheckedModel
+    from entropy_flows.schemas import AnyCampaign
 
 CLAIM_SECONDS = 15
 """Time for which one submission keeps others from submitting the same campaign."""

@@ -28,9 +28,10 @@ def iteration_rows(iterations: Sequence[Iteration]) -> list[list[str]]:
     """Write each quantity and its value in each iteration.
 
     Errors are before → after the iteration's fine-tuning, on the same held-out cells. No model was
-    trained on those.
+    trained on those. A quantity that no iteration has is left out.
     """
-    return [[name, *map(column, iterations)] for name, column in ITERATION_ROWS.items()]
+    rows = [[name, *map(column, iterations)] for name, column in ITERATION_ROWS.items()]
+    return [row for row in rows if any(value != MISSING for value in row[1:])]
 
 
 def iteration_table_rows(iterations: Sequence[Iteration]) -> list[list[str]]:

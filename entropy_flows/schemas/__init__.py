@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         StopParams,
         load_campaign,
     )
-    from entropy_flows.schemas.curve import CurveParams, PointDoc
+    from entropy_flows.schemas.curve import CurveParams
     from entropy_flows.schemas.documents import (
         ContinuesDoc,
         EvaluateDoc,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LabelDoc,
         MemberDoc,
         PhysicsDoc,
+        PointDoc,
         RefineDoc,
         RegisterDoc,
         RunDoc,

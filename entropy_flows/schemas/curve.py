@@ -1,13 +1,12 @@
-"""Learning curves: what to train on what, and what came of it."""
+"""Learning curves: what to train on what."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from entropy_flows.params import Params
-from entropy_flows.schemas.documents import Document
 from entropy_flows.train import AnyTrainParams
 
 Method = Literal["entropy", "random", "mixed", "campaign"]
@@ -43,25 +42,3 @@ class CurveParams(Params):
         return [
             (method, size, seed) for size in sizes for seed in self.seeds for method in self.methods
         ]
-
-
-class PointDoc(Document):
-    """One trained model of a learning curve."""
-
-    iteration: int
-    method: str
-    size: int
-    seed: int
-    model: str
-    """Its reference among the curve's models."""
-    inputs_sha256: str
-    """Of cells, recipe and base model, see `jobs.curve.point_sha256`."""
-    trained_on: int
-    """Cells, after the edge limit."""
-    validated_on: int
-    epochs: int
-    wall_seconds: float
-    keys: list[str]
-    """Training cells: campaign and key."""
-    errors: dict[str, dict[str, Any]]
-    """Test → errors, see `evaluate.Errors`."""

@@ -16,7 +16,7 @@ from entropy_flows.entropy import Mode
 class Document(BaseModel):
     """Base of the stage documents."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class RegisterDoc(Document):
@@ -212,3 +212,25 @@ class StateDoc(Document):
     state: State
     message: str | None = None
     """Why it ended, in one line; None if it goes on."""
+
+
+class PointDoc(Document):
+    """One trained model of a learning curve."""
+
+    iteration: int
+    method: str
+    size: int
+    seed: int
+    model: str
+    """Its reference among the curve's models."""
+    inputs_sha256: str
+    """Of cells, recipe and base model, see `jobs.curve.point_sha256`."""
+    trained_on: int
+    """Cells, after the edge limit."""
+    validated_on: int
+    epochs: int
+    wall_seconds: float
+    keys: list[str]
+    """Training cells: campaign and key."""
+    errors: dict[str, dict[str, Any]]
+    """Test → errors, see `evaluate.Errors`."""

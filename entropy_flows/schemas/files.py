@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from entropy_flows.schemas.agnostic import AgnosticParams
 from entropy_flows.schemas.campaign import Campaign, read_mapping, validated
 
-AnyCampaign = Campaign | AgnosticParams
+if TYPE_CHECKING:
+    from entropy_flows.schemas.agnostic import AgnosticParams
+
+    AnyCampaign = Campaign | AgnosticParams
 
 
 def schema_of(data: dict[str, Any]) -> type[Campaign] | type[AgnosticParams]:
     """Return the schema of a mapping: only a data set without physics has one `element`."""
-    return AgnosticParams if "element" in data else Campaign
+    if "element" not in data:
+        return Campaign
+    from entropy_flows.schemas.agnostic import AgnosticParams
+
+    return AgnosticParams
 
 
 def load_settings(path: Path | str) -> AnyCampaign:
@@ -24,4 +30,6 @@ def load_settings(path: Path | str) -> AnyCampaign:
 
 def load_agnostic(path: Path | str) -> AgnosticParams:
     """Read and validate a file of `entropy-flows agnostic`; errors as in `load_campaign`."""
+    from entropy_flows.schemas.agnostic import AgnosticParams
+
     return validated(Path(path), read_mapping(Path(path)), AgnosticParams)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.fingerprints import FINGERPRINTS
 from entropy_flows.label.engines.forcefield import ForceFieldParams
@@ -15,7 +15,9 @@ from entropy_flows.plugins import import_paths, is_import_path
 from entropy_flows.potentials import split_model
 from entropy_flows.potentials.families import FAMILY, module_of
 from entropy_flows.schemas.campaign import Campaign, read_mapping
-from entropy_flows.schemas.files import AnyCampaign
+
+if TYPE_CHECKING:
+    from entropy_flows.schemas.files import AnyCampaign
 
 TRUSTED = ("ase", "atomate2", "entropy_flows")
 """Packages that are imported anyway: to import a class of theirs runs nothing of a campaign's."""

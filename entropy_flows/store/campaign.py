@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from entropy_flows.entropy import DatasetParams
-from entropy_flows.schemas import AnyCampaign, Campaign, schema_of
+from entropy_flows.schemas import Campaign, schema_of
 from entropy_flows.schemas.changes import RULES, When, differences
 from entropy_flows.store.approvals import Approvals
 from entropy_flows.store.connection import StoreError, refused
@@ -25,6 +25,8 @@ from entropy_flows.store.seals import sealed, set_fields
 
 if TYPE_CHECKING:
     from jobflow import JobStore
+
+    from entropy_flows.schemas import AnyCampaign
 
 VERSIONED = ("entropy_flows", "atomate2", "nequip", "torch")
 """Packages whose versions a campaign records."""

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.processes import author
-from entropy_flows.schemas import AgnosticParams, AnyCampaign, Campaign
+from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.changes import Difference, When, differences, refusals
 from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
@@ -25,6 +25,9 @@ from entropy_flows.store.fence import Fence
 from entropy_flows.store.lease import lease
 from entropy_flows.store.schema import refuse_old_worker
 from entropy_flows.store.seals import set_fields
+
+if TYPE_CHECKING:
+    from entropy_flows.schemas import AnyCampaign
 
 SETTINGS = "settings"
 """Item of an iteration's plan that holds what its jobs run with."""
@@ -247,7 +250,7 @@ def stored_campaign(store: CampaignStore, document: Mapping[str, Any]) -> Campai
         If it is a data set without physics, whose settings cannot change.
     """
     settings = store.validated(document["config"])
-    if isinstance(settings, AgnosticParams):
+    if not isinstance(settings, Campaign):
         raise StoreError(f"{store.name!r} is a data set without physics: its settings stay")
     return settings
 

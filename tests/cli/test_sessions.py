@@ -7,7 +7,7 @@ import pytest
 from commands import run
 from launchpads import take
 
-from entropy_flows.cli import run as run_command
+from entropy_flows.cli import follow
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import LocalWorkers
 from entropy_flows.launch.manager import workflow_manager
@@ -150,7 +150,7 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
         pad.defuse_fw(fw_id)
     assert f"stands still: {len(ready)} defused (entropy-flows resume)" in status()
     monkeypatch.setattr(LocalWorkers, "_start", lambda *_: Idle())
-    monkeypatch.setattr(run_command, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     without_preflight(monkeypatch)
     code, _, err = run(monkeypatch, capsys, "run", DEMO, "-C", tmp_path)
     assert code == 1

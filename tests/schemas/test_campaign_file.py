@@ -10,6 +10,7 @@ import entropy_flows.cli
 from entropy_flows.explore import condition_grid, equation_of_state, prescale, seed_cell
 from entropy_flows.fingerprints import BispectrumParams
 from entropy_flows.geometry import to_atoms
+from entropy_flows.params import field_meanings
 from entropy_flows.potentials import load_batch_model, locate_model
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.schemas.campaign import Stage
@@ -199,7 +200,7 @@ def test_every_stage_has_its_workers_and_the_lists_name_them():
     for text in (
         (ROOT / "docs" / "howto" / "cluster.md").read_text(),
         (ROOT / "docs" / "campaign.md").read_text(),
-        Campaign.model_fields["categories"].description,
+        field_meanings(Campaign)["categories"],
     ):
         assert gpu in " ".join(text.split())
 

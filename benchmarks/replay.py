@@ -58,8 +58,9 @@ FILES = {
 MODELS = HERE / "entropy_flows" / "models"
 TEACHER = "SevenNet-0"
 SEEDS = (1, 2)
-N_TRAIN, N_VAL, N_NEW, N_PLAIN = 24, 6, 12, 12
-EPOCHS = 15
+N_SELECTED, N_TRAIN, N_VAL, N_PLAIN = 42, 18, 4, 12
+"""Most cells that are selected; of them those to train on and to validate with; plain ones."""
+EPOCHS = 10
 VARIANTS: dict[str, dict[str, Any]] = {
     "without": {},
     "replay 1": {"replay": {"weight": 1.0}},
@@ -111,39 +112,47 @@ class Bench:
         return cells
 
     def labels(self, seed: int) -> Cells:
-        """Return labelled cells: to train on, to validate with, new and plain ones to test on."""
-        path = self.work / f"labels-{seed}.extxyz"
-        if not path.exists():
-            grid = self.campaign.iteration(1).explore
-            pool = self.dynamics(seed, True, grid.temperatures)
-            prints = make_fingerprint(self.campaign.dataset.fingerprint)(pool)
-            number = N_TRAIN + N_VAL + N_NEW
-            selector = self.campaign.select.model_copy(update={"theta_min": 1e-12})
-            chosen = choose(selector, prints, number, seed).indices
-            rng = np.random.default_rng(seed)
-            cells = [pool[index] for index in rng.permutation(chosen)]
-            plain = self.dynamics(seed, False, (1000.0, 3000.0))
-            cells += [plain[i] for i in rng.permutation(len(plain))[:N_PLAIN]]
-            write(path, taught(cells), format="extxyz")
-        frames = read(path, ":")
-        ends = np.cumsum([N_TRAIN, N_VAL, N_NEW])
-        spans = np.split(np.arange(len(frames)), ends)
-        names = ("train", "val", "new", "plain")
-        return {name: [frames[i] for i in span] for name, span in zip(names, spans, strict=True)}
+        """Return labelled cells: to train on, to validate with, new and plain ones to test on.
 
-    def replay(self, seed: int) -> Cells:
-        """Return replay cells: to train on, held out with the base's labels and the teacher's."""
-        path = self.work / f"replay-{seed}.json"
+        The seed says which of the selected cells are trained on.
+        """
+        path = self.work / "labels.extxyz"
         if not path.exists():
-            context = IterationContext(f"bench-{self.system}", 1, seed=seed)
+            first = SEEDS[0]
+            grid = self.campaign.iteration(1).explore
+            pool = self.dynamics(first, True, grid.temperatures)
+            prints = make_fingerprint(self.campaign.dataset.fingerprint)(pool)
+            selector = self.campaign.select.model_copy(update={"theta_min": 1e-12})
+            chosen = choose(selector, prints, N_SELECTED, first).indices
+            rng = np.random.default_rng(first)
+            cells = [pool[index] for index in rng.permutation(chosen)]
+            plain = self.dynamics(first, False, (1000.0, 3000.0))
+            cells += [plain[i] for i in rng.permutation(len(plain))[:N_PLAIN]]
+            frames = taught(cells)
+            for index, atoms in enumerate(frames):
+                atoms.info["plain"] = index >= len(chosen)
+            write(path, frames, format="extxyz")
+        frames = read(path, ":")
+        selected = [atoms for atoms in frames if not atoms.info["plain"]]
+        order = np.random.default_rng(seed).permutation(len(selected))
+        train, val, new = np.split(order, [N_TRAIN, N_TRAIN + N_VAL])
+        parts = {"train": train, "val": val, "new": new}
+        cells = {name: [selected[i] for i in part] for name, part in parts.items()}
+        return {**cells, "plain": [atoms for atoms in frames if atoms.info["plain"]]}
+
+    def replay(self) -> Cells:
+        """Return replay cells: to train on, held out with the base's labels and the teacher's."""
+        path = self.work / "replay.json"
+        if not path.exists():
+            context = IterationContext(f"bench-{self.system}", 1, seed=SEEDS[0])
             model = load_batch_model(str(self.base), device="cpu")
             source = ReplaySource(context, self.seeds, ReplayParams(), model, self.base.name)
             cells = source.cells()
             held_out = [frame(cell) for cell in cells if cell["held_out"]]
-            write(self.work / f"truth-{seed}.extxyz", taught(held_out), format="extxyz")
+            write(self.work / "truth.extxyz", taught(held_out), format="extxyz")
             write_json(path, {"cells": cells, "refused": source.refused})
         cells = read_json(path, {})["cells"]
-        truth = read(self.work / f"truth-{seed}.extxyz", ":")
+        truth = read(self.work / "truth.extxyz", ":")
         for atoms, cell in zip(truth, (c for c in cells if c["held_out"]), strict=True):
             atoms.info["kind"] = cell["kind"]
         return {
@@ -156,7 +165,7 @@ class Bench:
         """Return the errors of the base model."""
         calculator = load_calculator(str(self.base))
         row = {"system": self.system, "seed": seed, "variant": "base"}
-        return row | tested(calculator, self.labels(seed), self.replay(seed))
+        return row | tested(calculator, self.labels(seed), self.replay())
 
     def trained(self, seed: int, variant: str) -> dict[str, Any]:
         """Return the errors of a fine-tuning, which is made unless its file is there."""
@@ -165,7 +174,7 @@ class Bench:
         if path.exists():
             return read_json(path, {})
         labels = self.labels(seed)
-        replay = self.replay(seed)
+        replay = self.replay()
         shifts = energy_shifts(labels["train"], load_calculator(str(self.base)))
         cells = [moved(atoms, shifts) for atoms in replay["train"]]
         recipe = TrainParams(preset="small", max_epochs=EPOCHS, seed=seed, **VARIANTS[variant])

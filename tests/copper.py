@@ -53,7 +53,11 @@ CONFIG = {
     "select": {"theta_min": 1e-9, "max_labels": 4},
     "refine": {"max_candidates": 1, "max_steps": 1},
     "label": {"engine": "forcefield", "model": "ase.calculators.emt.EMT"},
-    "train": {"trainer": "third_party.pair:PairTrainer", "fractions": [0.5, 0.25, 0.25]},
+    "train": {
+        "trainer": "third_party.pair:PairTrainer",
+        "fractions": [0.5, 0.25, 0.25],
+        "replay": None,  # a campaign of seconds
+    },
     "stop": {"max_iterations": 1},
 }
 

@@ -1,5 +1,6 @@
 """Replay cells: made once, the same after a kill, no part of the ledger; and what is forgotten."""
 
+import copper
 import numpy as np
 import pytest
 from ase.build import bulk
@@ -13,6 +14,8 @@ from entropy_flows.jobs import replay as replay_module
 from entropy_flows.jobs import replay_cells as cells_module
 from entropy_flows.jobs.forgetting import forgotten
 from entropy_flows.jobs.replay import Replay
+from entropy_flows.report.forgetting import forgetting_rows
+from entropy_flows.report.iterations import iteration_rows
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.documents import validate_document
 from entropy_flows.store.seals import defects
@@ -198,3 +201,31 @@ def test_the_first_model_has_forgotten_nothing_and_another_zero_is_no_loss(store
     assert lost["forces_mae"] > 0.01
     assert sum(kind["n"] for kind in lost["kinds"].values()) == lost["n"]
     assert forgotten([], EMT()) == {"n": 0}
+
+
+def test_a_campaign_measures_what_each_of_its_trainings_has_forgotten(
+    database, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    copper.importable(monkeypatch)
+    copper.base_model(tmp_path)
+    section = {"replay": {**SMALL, "other_phases": 0}}
+    store, _ = copper.submitted(
+        copper.campaign_file(tmp_path, train=section, stop={"max_iterations": 2})
+    )
+    copper.work("copper")
+    assert store.document()["message"] == "all 2 iterations are done"
+
+    (document,) = store.database["replays"].find({})
+    assert document["model"] == store.model(0)["reference"]
+    first, second = store.iterations()
+    before, after = (first["evaluate"]["forgotten"][when] for when in ("before", "after"))
+    assert before["forces_mae"] == pytest.approx(0.0, abs=1e-6)
+    assert after["forces_mae"] > 1e-4
+    goes_on = after if first["evaluate"]["continues"]["is_new"] else before
+    assert second["evaluate"]["forgotten"]["before"] == goes_on
+    assert first["train"]["replayed"] == 0
+    rows = {row[0]: row[1:] for row in iteration_rows(store.iterations())}
+    assert rows["replayed cells × weight"] == ["none", "none"]
+    assert rows["forgotten force, meV/Å"][0].startswith("0.0 → ")
+    assert {row[2] for row in forgetting_rows([first])} == {"crystals", "close pairs", "dynamics"}

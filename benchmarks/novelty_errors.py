@@ -12,9 +12,10 @@ predictors come from the same cells; one of them knows the labels and the model,
     AUC    chance that a cell of the worst tenth has a larger predictor than one of the others
 
 Chance is the range of 95 % of 1000 permutations of the errors, averaged over the seeds as the
-figures are. Nothing was chosen by these figures. With `--kinds`, cells of those groups are all in
-the test and none in the training: the case of a run that comes to something new. Forces are tested
-by atom where the set's forces are sound (`--forces`).
+figures are. Nothing was chosen by these figures. Two splits are of a run that comes to something
+new. With `--kinds`, cells of those groups are all in the test and none in the training. With
+`--expanded`, so are the cells with more than the median volume per atom. Forces are tested by atom
+where the set's forces are sound (`--forces`).
 """
 
 from __future__ import annotations
@@ -96,11 +97,11 @@ def chance(
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def halves(cells: Sequence[Atoms], kinds: Sequence[str], seed: int) -> tuple[list[int], list[int]]:
-    """Indices of training and test cells; cells of these kinds are all in the test."""
-    order = np.random.default_rng(seed).permutation(len(cells))
-    known = [int(index) for index in order if cells[index].info.get("group") not in kinds]
-    new = [int(index) for index in order if cells[index].info.get("group") in kinds]
+def halves(is_new: np.ndarray, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of training and test cells; those that are new are all in the test."""
+    order = np.random.default_rng(seed).permutation(len(is_new))
+    known = order[~is_new[order]].tolist()
+    new = order[is_new[order]].tolist()
     return known[: len(known) // 2], known[len(known) // 2 :] + new
 
 
@@ -122,10 +123,10 @@ def forces_of(networks: Networks, fingerprint, atoms: Atoms) -> Array:
 
 
 def cases(
-    cells: Sequence[Atoms], kinds: Sequence[str], seed: int, forces: bool
+    cells: Sequence[Atoms], is_new: np.ndarray, seed: int, forces: bool
 ) -> tuple[Case, Case | None]:
     """Energies by cell, and forces by atom."""
-    train, test = halves(cells, kinds, seed)
+    train, test = halves(is_new, seed)
     dataset: DatasetParams = with_elements(None, cells)
     fingerprint = make_fingerprint(dataset.fingerprint)
     prints = fingerprint(cells)
@@ -161,18 +162,23 @@ def cases(
     return energy, Case(error, predictors)
 
 
-def tables(path: Path, kinds: Sequence[str], forces: bool) -> list[Table]:
+def tables(path: Path, kinds: Sequence[str], expanded: bool, forces: bool) -> list[Table]:
     """Tables of one set."""
     cells = labelled_cells(path, forces).cells
     energies = np.array([energy_per_atom(atoms) for atoms in cells])
     cells = [cells[index] for index in np.flatnonzero(energies <= energies.min() + WITHIN)]
+    is_new = np.array([atoms.info.get("group") in kinds for atoms in cells])
+    if expanded:
+        volumes = np.array([atoms.get_volume() / len(atoms) for atoms in cells])
+        is_new |= volumes > np.median(volumes)
     pairs = []
     for seed in SEEDS:
         begun = process_time()
-        pairs.append(cases(cells, kinds, seed, forces))
+        pairs.append(cases(cells, is_new, seed, forces))
         print(f"{path.name} {kinds} seed {seed}: {process_time() - begun:.0f} s of CPU", flush=True)
     name = path.name.split(".")[0]
-    split = f"without {' and '.join(kinds)}" if kinds else "half at random"
+    missing = [*kinds, *(["more than the median volume"] if expanded else [])]
+    split = f"trained without {' and '.join(missing)}" if missing else "half at random"
     energy = Table(f"{name}, {split}: energy per atom", COLUMNS, rows([pair[0] for pair in pairs]))
     by_atom = [pair[1] for pair in pairs if pair[1] is not None]
     if not by_atom:
@@ -186,13 +192,14 @@ def main() -> None:
     )
     parser.add_argument("sets", nargs="+", type=Path, help="labelled cells, extended XYZ")
     parser.add_argument("--kinds", nargs="*", default=[], help="groups that are tested alone")
+    parser.add_argument("--expanded", action="store_true", help="test large volumes alone")
     parser.add_argument("--forces", action="store_true", help="test forces by atom, too")
     parser.add_argument("--output", type=Path, help="Markdown file to append to")
     given = parser.parse_args()
     torch.set_num_threads(1)
     text = ""
     for path in given.sets:
-        for table in tables(path, given.kinds, given.forces):
+        for table in tables(path, given.kinds, given.expanded, given.forces):
             text += markdown(vars(table)) + "\n\n"
     print(text)
     if given.output:

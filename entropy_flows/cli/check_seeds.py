@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from entropy_flows.cli.check_sources import check_sources
 from entropy_flows.geometry import to_atoms
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.schemas import Campaign
@@ -24,7 +25,7 @@ MIN_DISTANCE = 0.6
 
 
 def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, Seed]:
-    """Build the seed cells of all phases.
+    """Build the seed cells of all phases, and see that files with candidates are there.
 
     Parameters
     ----------
@@ -43,8 +44,9 @@ def check_seeds(campaign: Campaign, base: Path, load_engine: bool) -> dict[str, 
     Raises
     ------
     ValueError
-        In one line: which phase, what is wrong with it, and what was expected.
+        In one line: which phase or file, what is wrong with it, and what was expected.
     """
+    check_sources(campaign)
     seeds = campaign_seeds(campaign, base, load_engine)
     for name, seed in seeds.items():
         cell = seed.cell

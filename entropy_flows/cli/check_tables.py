@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from entropy_flows.cli.check_seeds import closest_pair
-from entropy_flows.explore import condition_grid
+from entropy_flows.explore import ExploreParams, condition_grid
 from entropy_flows.geometry import to_atoms
 from entropy_flows.moments import summary
 
@@ -56,10 +56,15 @@ def max_candidates(campaign: Campaign, phases: Iterable[str]) -> int:
     names = list(phases)
     total = 0
     for number in range(1, campaign.n_iterations + 1):
-        explore = campaign.iteration(number).explore
-        runs = len(condition_grid(explore, names))
-        total += runs * (explore.steps // explore.snapshot_every)
+        total += candidates_of(campaign.iteration(number).explore, names)
     return total
+
+
+def candidates_of(explore: ExploreParams, phases: list[str]) -> int:
+    """Return how many candidates an iteration has at most, frames of files among them."""
+    runs = len(condition_grid(explore, phases)) if explore.dynamics else 0
+    frames = explore.max_source_frames if explore.source else 0
+    return runs * (explore.steps // explore.snapshot_every) + frames
 
 
 def size_rows(campaign: Campaign, phases: list[str]) -> list[list[str]]:
@@ -69,16 +74,16 @@ def size_rows(campaign: Campaign, phases: list[str]) -> list[list[str]]:
     for number in range(1, campaign.n_iterations + 1):
         iteration = campaign.iteration(number)
         explore = iteration.explore
-        runs = len(condition_grid(explore, phases))
+        runs = len(condition_grid(explore, phases)) if explore.dynamics else 0
         max_labels = iteration.select.max_labels
         labels = labels + max_labels if labels is not None and max_labels else None
         limits = [limit for limit in (labels, campaign.stop.label_budget) if limit is not None]
         row = [
             str(number),
             str(runs),
-            str(-(-runs // explore.batch_size)),
+            str(-(-runs // explore.batch_size) + bool(explore.source)),
             str(runs * explore.all_steps),
-            str(runs * (explore.steps // explore.snapshot_every)),
+            str(candidates_of(explore, phases)),
             str(min(limits)) if limits else "all accepted",
         ]
         ranges = (explore.temperatures, explore.entropy_weights, explore.pressures)

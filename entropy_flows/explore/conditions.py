@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from entropy_flows.entropy import Mode
 from entropy_flows.params import Params
@@ -74,6 +74,24 @@ class ExploreParams(Params):
     """Longest an exploration job should take (s): from the second iteration on as many runs per
     job as fit into it.
     """
+    source: tuple[str, ...] = ()
+    """Files, folders or patterns with frames that are candidates, too, of any format that ASE
+    reads. Paths begin at the campaign file's folder, which every worker must see.
+    """
+    max_source_frames: int = Field(10_000, ge=1, le=100_000)
+    """Most frames of `source` in an iteration; of more, so many are drawn at random. A frame that
+    an earlier iteration has taken is no candidate again.
+    """
+    dynamics: bool = True
+    """Whether there are runs of dynamics. False: the frames of `source` are the only candidates;
+    the anchors' dynamics has a share of its own, `anchors.fraction`.
+    """
+
+    @model_validator(mode="after")
+    def _something_to_explore(self) -> Self:
+        if not self.dynamics and not self.source:
+            raise ValueError("dynamics is false and source is empty: there are no candidates")
+        return self
 
     @property
     def all_steps(self) -> int:

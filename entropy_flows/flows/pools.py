@@ -207,4 +207,5 @@ class IndependentTestMaker(PoolMaker):
 def unbiased(explore: ExploreParams) -> ExploreParams:
     """Return the same grid with k = 0 in place of each entropy weight."""
     weights = tuple(0.0 for _ in explore.entropy_weights)
-    return explore.model_copy(update={"entropy_weights": weights, "ramp": 0})
+    plain = {"entropy_weights": weights, "ramp": 0, "source": (), "dynamics": True}
+    return explore.model_copy(update=plain)

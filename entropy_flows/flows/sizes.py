@@ -57,4 +57,4 @@ def _run_seconds(store: CampaignStore, iteration: int) -> list[float]:
     """Collect the wall times (s) of an iteration's runs that went to their end."""
     rows = [row for row in store.iterations() if row["iteration"] == iteration]
     runs: list[dict[str, Any]] = [run for row in rows for run in row["runs"]]
-    return [run["wall_seconds"] for run in runs if run["reason"] is None]
+    return [run["wall_seconds"] for run in runs if run["reason"] is None and not run.get("source")]

@@ -24,6 +24,7 @@ from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.source import source_batch
 from entropy_flows.jobs.start_cells import StartCells
 from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import ExploreDoc, RunDoc
@@ -54,8 +55,12 @@ class ExploreMaker(StageMaker):
     stream: int | None = None
 
     def batches(self, phases: list[str]) -> int:
-        """Count the jobs that the grid makes."""
-        return count_batches(self.params, phases)
+        """Count the jobs that the grid makes, and the one that reads files if there are some."""
+        return self._dynamics_batches(phases) + bool(self.params.source)
+
+    def _dynamics_batches(self, phases: list[str]) -> int:
+        """Count the jobs of dynamics, which come first."""
+        return count_batches(self.params, phases) if self.params.dynamics else 0
 
     def runs(self, phases: list[str], iteration: int, seed: int) -> list[Run]:
         """Draw the grid's runs in an iteration of a campaign with this seed."""
@@ -79,6 +84,8 @@ class ExploreMaker(StageMaker):
             Phase → seed cell.
         """
         store = CampaignStore.open(context.campaign)
+        if batch >= self._dynamics_batches(list(seeds)):
+            return source_batch(store, context, batch, self.params)
         model = load_batch_model(store.fetch_model(context.model), device=settings().device)
         runs = self.runs(list(seeds), context.iteration, context.seed)
         starts = StartCells.of_campaign(store, seeds, context.model, model)
@@ -208,6 +215,8 @@ def origin(run: RunDoc, step: int, model: str, **more: object) -> dict[str, obje
     """Describe where a snapshot came from, as the ledger keeps it."""
     names = ("phase", "temperature", "k", "pressure", "mode", "seed")
     condition = {name: getattr(run, name) for name in names}
+    if run.source is not None:
+        condition["source"] = run.source
     return {**condition, "run": run.index, "step": step, "model": model, **more}
 
 

@@ -17,7 +17,7 @@ from entropy_flows.report.label_moments import MOMENT_HEADER, MOMENT_NOTE, momen
 from entropy_flows.report.labels import LABEL_HEADER, label_rows
 from entropy_flows.report.model import campaign_model, closing_lines
 from entropy_flows.report.page import CaptionedFigure, Table, write_report
-from entropy_flows.report.text import state_line
+from entropy_flows.report.text import general, state_line
 
 if TYPE_CHECKING:
     from entropy_flows.report.physics_table import Rows
@@ -134,7 +134,7 @@ def _yield_rows(
     for entry in ledger.entries(stage={"$in": ["select", "refine"]}):
         accepted[tuple(entry["origin"][name] for name in CONDITION_FIELDS)] += 1
     rows = [
-        [phase, f"{T:g}", f"{k:g}", f"{P:g}", str(accepted[phase, T, k, P]), str(count)]
+        [phase, general(T), general(k), general(P), str(accepted[phase, T, k, P]), str(count)]
         for (phase, T, k, P), count in explored.items()
     ]
     return [YIELD_HEADER, *rows]

@@ -8,7 +8,7 @@ from typing import Any
 from entropy_flows.conventions import GPA
 from entropy_flows.evaluate.succession import model_words
 from entropy_flows.report.forgetting import replay_words
-from entropy_flows.report.text import MISSING, change, number
+from entropy_flows.report.text import MISSING, change, general, number
 
 Iteration = Mapping[str, Any]
 """A document of the collection `iterations`: `iteration`, and a mapping for each stage that ran."""
@@ -111,9 +111,9 @@ def _ended_run_row(iteration: int, run: Mapping[str, Any]) -> list[str]:
     return [
         str(iteration),
         run["phase"],
-        f"{run['temperature']:g}",
-        f"{run['k']:g}",
-        f"{run['pressure']:g}",
+        general(run["temperature"]),
+        general(run["k"]),
+        general(run["pressure"]),
         str(run["snapshots"]),
         number(run["mean_temperature"], 0),
         run["reason"],

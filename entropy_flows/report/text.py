@@ -14,6 +14,11 @@ def number(value: float | None, digits: int, scale: float = 1.0) -> str:
     return MISSING if value is None else f"{value * scale:.{digits}f}"
 
 
+def general(value: float | None) -> str:
+    """Write a number with the digits that it has."""
+    return MISSING if value is None else f"{value:g}"
+
+
 def change(before: float | None, after: float | None, digits: int, scale: float = 1.0) -> str:
     """Write a number before and after something."""
     if before is None and after is None:

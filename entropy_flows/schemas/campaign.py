@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeVar
 
 from ase.data import chemical_symbols
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.physics.params import PhysicsParams
@@ -22,6 +22,7 @@ from entropy_flows.plugins import import_paths
 from entropy_flows.potentials import ModelName, split_model
 from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
+from entropy_flows.schemas.source_files import with_source_paths
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.select import SELECTORS, LogDetSelector, SelectParams
 from entropy_flows.train import AnyTrainParams, TrainParams
@@ -249,8 +250,8 @@ def validated(path: Path, data: dict[str, Any], schema: type[SettingsT]) -> Sett
     if any(lies_beside(module, path.parent) for module in modules):
         use_folder(path.parent)
     try:
-        settings = schema.model_validate(data)
-    except ValidationError as err:
+        settings = schema.model_validate(with_source_paths(data, path.parent))
+    except ValueError as err:
         raise ValueError(f"{path}: {one_line(err)}") from None
     large = next(_beyond_64_bits(settings.model_dump(exclude_unset=True)), None)
     if large is not None:

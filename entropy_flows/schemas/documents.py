@@ -34,9 +34,11 @@ class RunDoc(Document):
 
     index: int
     phase: str
-    temperature: float
-    k: float
-    pressure: float
+    """Seed crystal; of frames of a file, the file's name."""
+    temperature: float | None
+    """Of the thermostat (K); like k and pressure, None for frames of a file."""
+    k: float | None
+    pressure: float | None
     mode: Mode
     seed: int
     snapshots: int
@@ -47,6 +49,8 @@ class RunDoc(Document):
     reason: str | None
     """Why the run stopped early; None if it did not."""
     wall_seconds: float
+    source: str | None = None
+    """File that the frames are from; None for a trajectory."""
 
 
 class ExploreDoc(Document):

@@ -158,6 +158,10 @@ def furnish(store, pad):
         cells=[{"energy": 1.0}],
         refused=[],
     )
+    base = store.model(0)["reference"]
+    evaluation = {"continues": {"model": base, "iteration": 0, "is_new": False}}
+    fields = {"parent": base, "replaced": base, "exclusions": 0, "evaluate": evaluation}
+    store.save_version(1, 2, file, **fields)
     place = {"method": "entropy", "size": 4, "seed": 1}
     store_output(str(uuid.UUID(int=2)), {"iteration": 1, "model": store.member(1, 2)["reference"]})
     store_output(

@@ -33,6 +33,7 @@ CAMPAIGN_MODULES = (
     "approve",
     "exclude",
     "include",
+    "retrain",
     "repair",
     "verify",
 )

@@ -185,7 +185,10 @@ def _resume(
         if stages:
             console.print(str(stages))
     document = session.store.document()
-    if document["state"] not in ("done", "failed"):
+    counts = manager.job_counts(name)
+    # such as a training again, or a physics check
+    has_active = any(counts.get(state) for state in ACTIVE_STATES)
+    if document["state"] not in ("done", "failed") or has_active:
         return None
     console.print(f"{name} ended before; nothing is repeated")
     return document["state"], document["message"]

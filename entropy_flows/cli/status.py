@@ -77,7 +77,7 @@ class StatusView:
     waiting
         Number of cells that wait to be approved.
     changes, model
-        Lines on settings that were changed, and on the model.
+        Lines on settings that were changed and models that were trained again, and on the model.
     typed
         Its file and folder as arguments of a command.
     is_agnostic
@@ -100,6 +100,7 @@ class StatusView:
         """Open the campaign's database and read it."""
         from entropy_flows.cli.model import model_lines
         from entropy_flows.report.labels import label_rows
+        from entropy_flows.report.versions import version_lines
         from entropy_flows.schemas import Campaign
 
         typed = as_typed(file, folder)
@@ -114,7 +115,7 @@ class StatusView:
                 labels=label_rows(store.labels(stage={"$ne": "import"})),
                 excluded=list(store.excluded().values()),
                 waiting=len(store.waiting()),
-                changes=change_lines(document),
+                changes=[*change_lines(document), *version_lines(store.versions())],
                 model=model_lines(session, typed),
                 typed=typed,
                 is_agnostic=not isinstance(session.settings, Campaign),

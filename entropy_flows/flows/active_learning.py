@@ -264,7 +264,7 @@ class ActiveLearningMaker(StageMaker):
         forget_iteration(context.campaign, iteration)
         response = Response(output=StateDoc(state=decision.state, message=decision.message))
         if decision.state == "running" and evaluated is not None:
-            model = evaluated.continues.model
+            model = store.continues_with(iteration, evaluated.continues.model)
             response.addition = next_iteration(self, store, iteration + 1, model, seeds)
         return response
 

@@ -78,41 +78,75 @@ class EvaluateMaker(StageMaker):
         if trained is None:
             raise LostInputError("training failed, so there is no new model to evaluate")
         store = CampaignStore.open(context.campaign)
-        labels: dict[str, Any] = {
-            "engine_hash": context.engine_hash,
-            "iteration": {"$lte": context.iteration},
-            "exclusions": store.training_exclusions(context.iteration),
-        }
-        test = store.frames(split="test", **labels)
-        val = store.frames(split="val", **labels)
-        old = load_calculator(store.fetch_model(parent), device=settings().device)
-        new = load_calculator(store.fetch_model(trained.model), device=settings().device)
-        aligns = bool(val) and recipe.align_energies
-        train = store.frames(split="train", **labels) if aligns else []
-        validation_before = errors_on(on_models_zero(val, train, old), old)
-        validation = errors_on(val, new)
-        comparison = compare(validation_before, validation)
-        keeps_parent = comparison.worse and recipe.continue_from == "better"
-        choice = parent if keeps_parent else trained.model
-        replay = Replay(store, context, recipe).frames(held_out=True)
-        result = EvaluateDoc(
-            iteration=context.iteration,
-            before=errors_on(test, old),
-            after=errors_on(test, new),
-            validation=validation,
-            validation_before=validation_before,
-            continues=ContinuesDoc(
-                model=choice,
-                iteration=store.model_iteration(choice),
-                is_new=choice == trained.model,
-                worse=comparison.worse,
-                reason=comparison.text,
-            ),
-            calibration=calibration(store, context.iteration, test) if members else {},
-            forgotten={"before": forgotten(replay, old), "after": forgotten(replay, new)},
-        )
+        exclusions = store.training_exclusions(context.iteration)
+        result = evaluate_models(store, context, parent, trained.model, recipe, exclusions)
+        if members:
+            test = store.frames(split="test", **_labels(context, exclusions))
+            result.calibration = calibration(store, context.iteration, test)
         store.record(context.iteration, evaluate=result.model_dump())
         return result
+
+
+def evaluate_models(
+    store: CampaignStore,
+    context: IterationContext,
+    parent: str,
+    model: str,
+    recipe: TrainParams,
+    exclusions: int,
+    source: str | None = None,
+) -> EvaluateDoc:
+    """Compare a model of an iteration with the one before it, and decide which to go on from.
+
+    Parameters
+    ----------
+    store, context
+        The campaign, and the constants of the iteration.
+    parent, model
+        References of the model before, and of the new one.
+    recipe
+        Recipe of the training.
+    exclusions
+        Number of rows of `exclusions` that count for the held-out cells.
+    source
+        What the new model is loaded from, if it is not in the database yet.
+    """
+    labels = _labels(context, exclusions)
+    test = store.frames(split="test", **labels)
+    val = store.frames(split="val", **labels)
+    old = load_calculator(store.fetch_model(parent), device=settings().device)
+    new = load_calculator(source or store.fetch_model(model), device=settings().device)
+    aligns = bool(val) and recipe.align_energies
+    train = store.frames(split="train", **labels) if aligns else []
+    validation_before = errors_on(on_models_zero(val, train, old), old)
+    validation = errors_on(val, new)
+    comparison = compare(validation_before, validation)
+    keeps_parent = comparison.worse and recipe.continue_from == "better"
+    replay = Replay(store, context, recipe).frames(held_out=True)
+    return EvaluateDoc(
+        iteration=context.iteration,
+        before=errors_on(test, old),
+        after=errors_on(test, new),
+        validation=validation,
+        validation_before=validation_before,
+        continues=ContinuesDoc(
+            model=parent if keeps_parent else model,
+            iteration=store.model_iteration(parent) if keeps_parent else context.iteration,
+            is_new=not keeps_parent,
+            worse=comparison.worse,
+            reason=comparison.text,
+        ),
+        forgotten={"before": forgotten(replay, old), "after": forgotten(replay, new)},
+    )
+
+
+def _labels(context: IterationContext, exclusions: int) -> dict[str, Any]:
+    """Return the query of the labels that an iteration's models are compared on."""
+    return {
+        "engine_hash": context.engine_hash,
+        "iteration": {"$lte": context.iteration},
+        "exclusions": exclusions,
+    }
 
 
 def on_models_zero(

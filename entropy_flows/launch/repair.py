@@ -95,8 +95,8 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
     dry_run
         Only find.
     """
-    # checks of physics are no stage of the loop: `physics --queue` submits them anew
-    failures = store.failures(stage={"$ne": "physics"})
+    # these are no stages of the loop: `physics --queue` and `retrain` submit them anew
+    failures = store.failures(stage={"$nin": ["physics", "retrain"]})
     last = max((row["iteration"] for row in [*failures, *store.iterations()]), default=0)
     messages = {row["uuid"]: row["message"] for row in failures if row["iteration"] == last}
     query = {

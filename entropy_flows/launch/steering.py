@@ -162,7 +162,8 @@ def next_flow(
             store.set_state(decision.state, decision.message)
             return None
     seeds = {name: seed.cell for name, seed in campaign_seeds(campaign, base).items()}
-    return next_iteration(maker, store, last + 1, evaluated.continues.model, seeds)
+    model = store.continues_with(last, evaluated.continues.model)
+    return next_iteration(maker, store, last + 1, model, seeds)
 
 
 def _searches_otherwise(store: CampaignStore, last: int) -> bool:

@@ -136,7 +136,7 @@ def submit(
         flow = campaign_flow(store, campaign, base, manager, maker)
     if flow is None:
         return Submission(False, changes)
-    _with_modules(flow, modules_folder(campaign, base))
+    with_modules(flow, modules_folder(campaign, base))
     while not _claim(store) and not manager.has_flow(flow):
         # another process submits it now, or died doing so
         time.sleep(1)
@@ -223,11 +223,11 @@ def submit_physics(
     flow = Flow([job], name=f"{store.name}: physics")
     Queues.from_file(campaign).apply(flow)
     flow.update_metadata({"campaign": store.name, "physics": model.reference}, dynamic=True)
-    _with_modules(flow, modules_folder(campaign, base))
+    with_modules(flow, modules_folder(campaign, base))
     return manager.add_flow(flow)
 
 
-def _with_modules(flow: Flow, folder: str | None) -> None:
+def with_modules(flow: Flow, folder: str | None) -> None:
     """Give all jobs, also those that they add, the folder of the user's own modules."""
     if folder is not None:
         flow.update_metadata({"modules": folder}, dynamic=True)

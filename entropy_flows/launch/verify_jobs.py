@@ -16,7 +16,7 @@ from entropy_flows.store.verify_context import VerifyResult, find_in_batches, la
 
 ACTIVE_STATES = ("RUNNING", "RESERVED")
 UNFINISHED_STATES = ("READY", "WAITING", "PAUSED", "DEFUSED")
-STAGES_AFTER_THE_END = ("physics",)
+STAGES_AFTER_THE_END = ("physics", "retrain")
 """Stages whose jobs may be submitted when the campaign has ended."""
 JOB_FIELDS = ("fw_id", "name", "state", "spec.uuid", "launches", "archived_launches")
 WORKFLOW_FIELDS = ("nodes", "links", "parent_links", "fw_states", "locked", "updated_on", "name")

@@ -18,6 +18,7 @@ from entropy_flows.report.labels import LABEL_HEADER, label_rows
 from entropy_flows.report.model import campaign_model, closing_lines
 from entropy_flows.report.page import CaptionedFigure, Table, write_report
 from entropy_flows.report.text import general, state_line
+from entropy_flows.report.versions import version_lines
 
 if TYPE_CHECKING:
     from entropy_flows.report.physics_table import Rows
@@ -83,9 +84,11 @@ def campaign_tables(
     header = ["", *(f"iteration {doc['iteration']}" for doc in iterations)]
     conditions = [LABEL_HEADER, *label_rows(store.labels(stage={"$ne": "import"}))]
     yields = _yield_rows(store, campaign, iterations)
+    retrained = [f"{line[0].upper()}{line[1:]}." for line in version_lines(store.versions())]
+    note = " ".join([_iteration_note(iterations), *retrained])
     moments = moment_rows(store.frames(foreign={"$ne": True}))
     tables = [
-        Table("Iterations", [header, *iteration_rows(iterations)], _iteration_note(iterations)),
+        Table("Iterations", [header, *iteration_rows(iterations)], note),
         Table("Labels by condition", conditions, LABEL_NOTE),
         Table("Yield by condition", yields, "Candidates accepted, of those explored."),
     ]

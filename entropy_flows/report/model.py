@@ -90,6 +90,8 @@ def campaign_model(store: CampaignStore, iteration: int | None = None) -> Campai
     if row is None:
         return None
     evaluated = [doc for doc in store.iterations() if doc["iteration"] == row["iteration"]]
+    if "version" in row:
+        evaluated = [row]
     errors = evaluated[0].get("evaluate", {}).get("after", {}) if evaluated else {}
     _, arguments = split_model(row["reference"])
     return CampaignModel(

@@ -149,6 +149,20 @@ class MemberDoc(Document):
     wall_seconds: float
 
 
+class RetrainDoc(Document):
+    """A further training of an iteration's model."""
+
+    iteration: int
+    version: int
+    """From 2; version 1 is the iteration's model."""
+    model: str
+    """Reference of the model in the store."""
+    parent: str
+    trained_on: int
+    epochs: int
+    wall_seconds: float
+
+
 class ContinuesDoc(Document):
     """The model that the campaign goes on from, and the reason."""
 

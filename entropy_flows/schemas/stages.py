@@ -33,6 +33,7 @@ class Stage(StrEnum):
     TRAIN = "train", "gpu"
     MEMBER = "member", "gpu"
     EVALUATE = "evaluate"
+    RETRAIN = "retrain", "gpu"
     ADVANCE = "advance"
     POINT = "point", "gpu"
     PHYSICS = "physics", "gpu"

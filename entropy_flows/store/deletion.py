@@ -22,7 +22,7 @@ BATCH = 100
 """Documents that one query names: the embedded server's time for it is quadratic."""
 LEASE_KINDS = ("ledger", "settings")
 """First parts of the names of a campaign's leases, that of its `run` apart."""
-MODEL_COLLECTIONS = ("models", "members")
+MODEL_COLLECTIONS = ("models", "members", "versions")
 
 T = TypeVar("T")
 

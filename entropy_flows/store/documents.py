@@ -323,6 +323,19 @@ class ReplayDocument(StoredDocument):
     """When it was written."""
 
 
+class VersionDocument(ModelDocument):
+    """A further version of an iteration's model, trained again on what was there later."""
+
+    version: int
+    """Number of the version, from 2; version 1 is the iteration's model."""
+    replaced: str
+    """Reference of the model that the campaign would go on from otherwise."""
+    exclusions: int
+    """Number of rows of `exclusions` that counted."""
+    evaluate: dict[str, Any]
+    """Errors of the replaced model and of this one, and which the campaign goes on from."""
+
+
 class IterationDocument(StoredDocument):
     """The counts and decisions of an iteration's stages."""
 
@@ -497,6 +510,7 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "labels": LabelDocument,
     "models": ModelDocument,
     "members": MemberDocument,
+    "versions": VersionDocument,
     "replays": ReplayDocument,
     "iterations": IterationDocument,
     "points": PointDocument,

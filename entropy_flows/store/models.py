@@ -61,28 +61,55 @@ class Models(CampaignCollections):
         StoreError
             If there is no model of this reference.
         """
-        query = {"campaign": self.name, "reference": reference}
-        last_first = [("iteration", -1)]
-        row = self.database["models"].find_one(query, {"iteration": 1}, sort=last_first)
-        if row is None:
-            raise StoreError(
-                f"model {reference[:20]} of campaign {self.name!r} is not in the database"
-            )
-        return int(row["iteration"])
+        return int(self._of_reference(reference)["iteration"])
 
     def model_in_use(self) -> dict[str, Any] | None:
         """Return the model that the campaign goes on from.
 
-        It is the one that its last evaluation decided for, else the latest model.
+        It is the one that its last evaluation decided for, or a training again after that; else the
+        latest model.
         """
         decided = {"campaign": self.name, "evaluate.continues": {"$type": "object"}}
         last = self.database["iterations"].find_one(
-            decided, {"evaluate.continues": 1}, sort=[("iteration", -1)]
+            decided, {"iteration": 1, "evaluate.continues": 1}, sort=[("iteration", -1)]
         )
         if last is not None:
-            return self.model(last["evaluate"]["continues"]["iteration"])
+            choice = last["evaluate"]["continues"]["model"]
+            return self._of_reference(self.continues_with(last["iteration"], choice))
         ours = {"campaign": self.name}
         return self.database["models"].find_one(ours, sort=[("iteration", -1)])
+
+    def continues_with(self, iteration: int, choice: str) -> str:
+        """Return the reference of the model that the campaign goes on from after an iteration.
+
+        Parameters
+        ----------
+        iteration
+            The iteration.
+        choice
+            Reference of the model that its evaluation decided for. It holds unless the iteration's
+            model was trained again since.
+        """
+        versions = self.versions(iteration)
+        return str(versions[-1]["evaluate"]["continues"]["model"]) if versions else choice
+
+    def save_version(self, iteration: int, version: int, model: str | Path, **fields: Any) -> str:
+        """Register a further version (from 2) of an iteration's model; returns its reference."""
+        key = {"campaign": self.name, "iteration": iteration, "version": version}
+        return self._register("versions", key, model, fields)
+
+    def version(self, iteration: int, version: int) -> dict[str, Any] | None:
+        """Return the document of a further version of an iteration's model."""
+        key = {"campaign": self.name, "iteration": iteration, "version": version}
+        return self.database["versions"].find_one(key)
+
+    def versions(self, iteration: int | None = None) -> list[dict[str, Any]]:
+        """Return the further versions of an iteration's model, or of all, in their order."""
+        query = {"campaign": self.name}
+        rows = self.database["versions"].find(
+            query if iteration is None else {**query, "iteration": iteration}
+        )
+        return list(rows.sort([("iteration", 1), ("version", 1)]))
 
     def save_member(self, iteration: int, member: int, model: str | Path, **fields: Any) -> str:
         """Register a further member (from 2) of an iteration's committee; returns its reference."""
@@ -128,7 +155,11 @@ class Models(CampaignCollections):
         digest = name.removeprefix("sha256:")
         query = {"campaign": self.name, "sha256": digest}
         models = self.database["models"]
-        document = models.find_one(query) or self.database["members"].find_one(query)
+        document = (
+            models.find_one(query)
+            or self.database["members"].find_one(query)
+            or self.database["versions"].find_one(query)
+        )
         if document is None:
             raise StoreError(f"model {digest[:12]}… is not in the database")
         suffix = file_suffix(with_arguments(document["name"], arguments))
@@ -149,6 +180,21 @@ class Models(CampaignCollections):
         with whole_file(path) as file:
             file.write(data)
         return with_arguments(path, arguments)
+
+    def _of_reference(self, reference: str) -> dict[str, Any]:
+        """Return the document of a model or of a version; of several the last iteration's.
+
+        Raises
+        ------
+        StoreError
+            If there is none of this reference.
+        """
+        query = {"campaign": self.name, "reference": reference}
+        for collection in ("models", "versions"):
+            row = self.database[collection].find_one(query, sort=[("iteration", -1)])
+            if row is not None:
+                return row
+        raise StoreError(f"model {reference[:20]} of campaign {self.name!r} is not in the database")
 
     def _register(
         self, collection: str, key: dict[str, Any], model: str | Path, fields: dict[str, Any]

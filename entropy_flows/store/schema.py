@@ -42,6 +42,7 @@ UNIQUE: Indexes = {
     "labels": [("structure_id", "engine_hash")],
     "models": [("campaign", "iteration")],
     "members": [("campaign", "iteration", "member")],
+    "versions": [("campaign", "iteration", "version")],
     "replays": [("campaign", "replay_hash")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],

@@ -28,6 +28,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "labels": ("campaign", "key"),  # not the engine: a cell has one split, whoever labelled it
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),
+    "versions": ("campaign", "iteration", "version"),
     "replays": ("campaign", "replay_hash"),
     "iterations": ("campaign", "iteration"),
     "points": ("campaign", "method", "size", "seed"),

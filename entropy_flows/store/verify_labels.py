@@ -203,6 +203,22 @@ def members(context: VerifyContext) -> VerifyResult:
     return VerifyResult("members", len(rows), problems)
 
 
+def versions(context: VerifyContext) -> VerifyResult:
+    """Check the files of models that were trained again, and what they replaced."""
+    rows = context.store.versions()
+    references = {row["reference"] for row in [*_models(context), *rows]}
+    problems: list[str] = []
+    for row in rows:
+        title = f"version {row['version']} of iteration {row['iteration']}"
+        problems += [f"{title}: {defect}" for defect in _file_defects(context, row)]
+        for name in ("parent", "replaced"):
+            if row[name] not in references:
+                problems.append(f"{title}: its {name} is no model of this campaign")
+        if row["exclusions"] > len(context.exclusions):
+            problems.append(f"{title}: went by {row['exclusions']} exclusions, fewer are there")
+    return VerifyResult("versions", len(rows), problems)
+
+
 def _file_defects(context: VerifyContext, model: dict[str, Any]) -> Iterator[str]:
     if split_model(model["reference"])[0] != f"sha256:{model['sha256']}":
         yield "its reference is not its checksum"
@@ -233,4 +249,5 @@ LABEL_CHECKS: tuple[Check, ...] = (
     splits,
     models,
     members,
+    versions,
 )

@@ -80,7 +80,7 @@ def referred(context: VerifyContext) -> VerifyResult:
     campaign = {"campaign": store.name}
     iterations = {document["iteration"] for document in context.iterations}
     models: set[str] = set()
-    for collection in ("models", "members"):
+    for collection in ("models", "members", "versions"):
         models.update(row["reference"] for row in store.database[collection].find(campaign))
     points = {(row["method"], row["size"], row["seed"]) for row in store.points()}
     fields = ["name", "uuid", *(f"output.{name}" for name in REFERENCES)]

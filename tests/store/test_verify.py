@@ -79,6 +79,7 @@ def test_what_the_jobs_write_is_clean(store, pad):
         "splits": 5,
         "models": 2,
         "members": 0,
+        "versions": 0,
         "outputs": 2,
         "arrays": 1,
         "launchpad": 2,

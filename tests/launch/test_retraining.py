@@ -1,0 +1,72 @@
+"""A campaign loses a bad structure, is trained again, and goes on from the new model."""
+
+import copper
+import pytest
+from commands import run
+from test_steering import folder, problems  # noqa: F401
+
+from entropy_flows.launch.retraining import submit_retraining
+from entropy_flows.report.versions import version_lines
+from entropy_flows.schemas import load_campaign
+from entropy_flows.store import CampaignStore
+
+
+def retrain(path, iteration=None):
+    campaign = load_campaign(path)
+    store = CampaignStore.open(campaign.name)
+    return submit_retraining(store, campaign, path.parent, iteration)
+
+
+def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkeypatch, capsys):  # noqa: F811
+    path = copper.campaign_file(folder)
+    store, _ = copper.submitted(path)
+    copper.work("copper")
+    assert store.document()["state"] == "done"
+    old = store.model(1)
+    bad = next(label["key"] for label in store.labels(split="train"))
+    assert store.exclude([bad], "melted") == [bad]
+    assert problems(store) == {}, "the past is what it was"
+
+    first = retrain(path)
+    assert (first.iteration, first.version, first.is_new, first.continues) == (1, 2, True, True)
+    assert not retrain(path).is_new, "asked for twice it is one job"
+    copper.work("copper")
+    new = store.version(1, 2)
+    assert new["training"]["trained_on"] == old["training"]["trained_on"] - 1
+    assert new["parent"] == old["parent"]
+    assert store.model(1) == old
+    decided = new["evaluate"]["continues"]["model"]
+    assert store.model_in_use()["reference"] == decided
+    assert store.document()["state"] == "done"
+    assert problems(store) == {}
+    monkeypatch.setenv("COLUMNS", "120")
+    _, out, _ = run(monkeypatch, capsys, "status", path)
+    assert "iteration 1 was trained again (version 2): energy MAE" in " ".join(out.split())
+    assert bad in out
+
+    # the next iteration goes on from it, and its statistics are without the cell
+    _, more = copper.submitted(copper.campaign_file(folder, stop={"max_iterations": 2}))
+    assert more.added
+    copper.work("copper")
+    assert store.document()["message"] == "all 2 iterations are done"
+    assert store.model(2)["parent"] == decided
+    (row,) = [row for row in store.iterations() if row["iteration"] == 2]
+    assert (row["plan"]["exclusions"], row["plan"]["training_exclusions"]) == (1, 1)
+    assert bad not in {atoms.info["key"] for atoms in store.frames()}
+    assert problems(store) == {}
+
+    # an earlier iteration may be trained again, and the campaign does not go back to it
+    again = retrain(path, 1)
+    assert (again.version, again.continues) == (3, False)
+    copper.work("copper")
+    assert store.version(1, 3)["replaced"] == store.model(2)["reference"]
+    assert store.model_in_use() == store.model(2)
+    assert len(version_lines(store.versions())) == 2
+    assert problems(store) == {}
+
+
+def test_an_iteration_without_a_model_is_refused(folder):  # noqa: F811
+    path = copper.campaign_file(folder)
+    copper.submitted(path)
+    with pytest.raises(ValueError, match=r"iteration 0 has no model to train again; .* none has"):
+        retrain(path)

@@ -173,6 +173,7 @@ def _resume(
     session: Session, manager: WorkflowManager, console: Console, retry: bool
 ) -> tuple[str, str | None] | None:
     """Mend what the last run has left; return state and message if the campaign has ended."""
+    from entropy_flows.launch.job_states import ACTIVE_STATES
     from entropy_flows.launch.liveness import liveness_criteria
 
     name = session.store.name

@@ -39,6 +39,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.novelty import Novelty, with_elements
 from entropy_flows.fingerprints import make_fingerprint
+from entropy_flows.label.extxyz import read_cells
 from entropy_flows.train import energy_per_atom
 
 SEEDS = (1, 2, 3)
@@ -166,8 +167,14 @@ def tables(path: Path, kinds: Sequence[str], expanded: bool, forces: bool) -> li
     """Tables of one set."""
     cells = labelled_cells(path, forces).cells
     energies = np.array([energy_per_atom(atoms) for atoms in cells])
-    cells = [cells[index] for index in np.flatnonzero(energies <= energies.min() + WITHIN)]
-    is_new = np.array([atoms.info.get("group") in kinds for atoms in cells])
+    low = np.flatnonzero(energies <= energies.min() + WITHIN)
+    # cells for training have no other keys than their labels
+    required = ("energy", "forces", "periodic") if forces else ("energy",)
+    groups = [atoms.info.get("group") for atoms in read_cells(path, required).cells]
+    cells = [cells[index] for index in low]
+    is_new = np.array([groups[index] in kinds for index in low])
+    if kinds and not is_new.any():
+        raise ValueError(f"{path} has no cell of {', '.join(kinds)}, but {sorted(set(groups))}")
     if expanded:
         volumes = np.array([atoms.get_volume() / len(atoms) for atoms in cells])
         is_new |= volumes > np.median(volumes)

@@ -199,6 +199,9 @@ class SufficientStatistics(Moments):
         whiten = self._at(-m).whitener(m)
         Z = whiten(vectors - mean_of_others)
         W = whiten(columns)
+        if m > Z.shape[1]:  # the same without Woodbury's identity: the smaller matrix is solved
+            inverted = np.linalg.solve(np.eye(Z.shape[1]) - W.T @ W, Z.T)
+            return others * np.einsum("id,di->i", Z, inverted)
         b = W @ Z.T
         beyond = np.einsum("ij,ij->j", b, np.linalg.solve(np.eye(m) - W @ W.T, b))
         return others * (np.einsum("id,id->i", Z, Z) + beyond)

@@ -6,6 +6,7 @@ from small_models import small_sevennet
 
 from entropy_flows.batch import Batch
 from entropy_flows.potentials import (
+    ase_lines,
     compile_model,
     file_suffix,
     find_model,
@@ -64,3 +65,23 @@ def test_nequip_loads_by_the_end_of_a_name_so_other_ends_are_refused():
 def test_what_has_no_faster_form_is_not_compiled(tmp_path):
     with pytest.raises(ValueError, match="models of the family sevennet are not compiled"):
         compile_model("7net-0", tmp_path / "fast.pt2")
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        ("SevenNet-0", 'SevenNetCalculator("7net-0")'),
+        ("mgo-1.sevennet.pth", 'SevenNetCalculator("mgo-1.sevennet.pth")'),
+        (
+            with_arguments("a b.pth", {"modal": "PBE", "family": "sevennet"}),
+            """SevenNetCalculator("a b.pth", modal='PBE')""",
+        ),
+        ("si-2.nequip.zip", 'load_calculator("si-2.nequip.zip")'),
+        ("ase.calculators.emt.EMT", 'load_calculator("ase.calculators.emt.EMT")'),
+    ],
+)
+def test_three_lines_load_a_model_in_ase(model, call):
+    imported, made, used = ase_lines(model)
+    assert imported.endswith(f"import {call.partition('(')[0]}")
+    assert made == f"calculator = {call}"
+    assert used == "atoms.calc = calculator"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from ase.neighborlist import neighbor_list
 from cells import rattled
+from small_models import small_sevennet
 
 from entropy_flows.potentials import load_calculator, write_lammps
 
@@ -53,6 +54,21 @@ def test_an_allegro_for_lammps_is_the_one_of_ase(tmp_path):
     np.add.at(forces, first, data.pair_forces)
     np.add.at(forces, second, -data.pair_forces)
     assert forces == pytest.approx(atoms.get_forces(), abs=1e-4)
+
+
+def test_a_sevennet_for_lammps_holds_its_weights(tmp_path):
+    pytest.importorskip("sevenn")
+    checkpoint = small_sevennet(tmp_path / "si-1.sevennet.pth")
+    path = tmp_path / "si-1.sevennet.lmp.pt"
+    assert write_lammps(checkpoint, path, ["Si"])[2] == "pair_coeff * * Si"
+    expected = torch.load(checkpoint, weights_only=False)["model_state_dict"]
+    checkpoint.unlink()
+    wrapper = torch.load(path, weights_only=False)
+    assert 2 * wrapper.rcutfac == 4.0
+    assert {"Si", "X"} == set(wrapper.element_types)
+    weights = wrapper.cp.build_model().state_dict()
+    for name, value in expected.items():
+        assert torch.equal(weights[name], value)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_killed_and_run_again_it_is_entered_and_loads(file):
     assert load_campaign(file).student == "copper-student.nequip.zip"
     assert "write there" not in done.stdout
     assert "choose its recipe there: train: {preset: small} (it is oam-l)" in done.stdout
-    code = textwrap.dedent("\n".join(x for x in done.stdout.splitlines() if x.startswith("    ")))
+    lines = done.stdout.partition("in ASE:\n")[2].splitlines()
+    code = textwrap.dedent("\n".join(lines[:3]))
     atoms = bulk("Cu", a=3.61)
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(file.parent)

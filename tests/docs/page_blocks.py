@@ -10,7 +10,8 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,13 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-def run_page(page: str, folder: Path) -> None:
-    """Run a page's blocks in a folder, and compare the outputs that it shows."""
+def run_page(page: str, folder: Path, changes: Mapping[str, str] | None = None) -> None:
+    """Run a page's blocks in a folder, and compare the outputs that it shows.
+
+    `changes` makes a page smaller: text in its blocks, and what stands there instead.
+    """
     output = ""
-    for block in blocks(page):
+    for block in small(blocks(page), changes or {}):
         if block.tolerance is not None:
             compare(block.text, output, block.tolerance)
         elif block.title is not None:
@@ -57,6 +61,19 @@ def run_page(page: str, folder: Path) -> None:
             path.write_text(block.text)
         elif block.language == "bash":
             output = shell(block.text, folder)
+
+
+def small(page: Sequence[Block], changes: Mapping[str, str]) -> list[Block]:
+    """Return the blocks with their texts changed; each change must have something to change."""
+    for old in changes:
+        assert any(old in block.text for block in page), f"no block has {old!r}"
+    changed = []
+    for block in page:
+        text = block.text
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        changed.append(replace(block, text=text))
+    return changed
 
 
 def shell(script: str, folder: Path) -> str:

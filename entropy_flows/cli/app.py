@@ -34,6 +34,9 @@ CAMPAIGN_MODULES = (
     "exclude",
     "include",
     "retrain",
+    "list",
+    "fork",
+    "delete",
     "repair",
     "verify",
 )

@@ -54,7 +54,12 @@ def checkpoint_folder(campaign: str, iteration: int, uuid: str) -> Path:
 
 def iteration_folder(campaign: str, iteration: int) -> Path:
     """Name the folder of an iteration's checkpoints."""
-    return settings().cache.expanduser() / "checkpoints" / campaign / f"{iteration:03d}"
+    return campaign_folder(campaign) / f"{iteration:03d}"
+
+
+def campaign_folder(campaign: str) -> Path:
+    """Name the folder of a campaign's checkpoints."""
+    return settings().cache.expanduser() / "checkpoints" / campaign
 
 
 def forget_iteration(campaign: str, iteration: int) -> None:

@@ -18,13 +18,13 @@ from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.flows.steering import changed_maker, described_settings
 from entropy_flows.flows.succession import decide_after, next_iteration
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.launch.job_states import ENDED_STATES
+from entropy_flows.launch.job_states import ENDED_STATES, job_line
 from entropy_flows.launch.manager import WorkflowManager
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.processes import author
 from entropy_flows.schemas import Campaign, EvaluateDoc
 from entropy_flows.schemas.changes import Difference, differences
-from entropy_flows.store import CampaignStore
+from entropy_flows.store import CampaignStore, StoreError
 from entropy_flows.store.deletion import delete_campaign, delete_iteration, delete_outputs
 from entropy_flows.store.settings_changes import (
     Progress,
@@ -39,6 +39,8 @@ from entropy_flows.store.settings_changes import (
 
 BEGINS_ANEW = "it begins anew with other settings"
 """Message of a campaign that is deleted to be registered again."""
+RUNNING_STATES = ("RUNNING", "RESERVED")
+"""States of jobs that somebody works on, or that a queue has."""
 NEVER_LAUNCHED = ("READY", "WAITING", "PAUSED", "DEFUSED")
 """States of jobs that no worker has taken, or that have not ended since."""
 SEARCHING = {"explore", "select", "refine", "anchors", "phases", "local_fingerprint"}
@@ -103,7 +105,7 @@ def _may_begin_anew(
     if store.database["structures"].find_one({"campaign": store.name}) is not None:
         return False
     states = {job.state for job in manager.jobs(store.name)}
-    if states.intersection(("RUNNING", "RESERVED")):
+    if states.intersection(RUNNING_STATES):
         return False
     return states <= set(NEVER_LAUNCHED) or bool(refused_keys(store, changed))
 
@@ -118,6 +120,17 @@ def begin_anew(
     return [
         SettingsChange(change.key, change.old, change.new, 1, author(), now) for change in changed
     ]
+
+
+def refuse_running(store: CampaignStore, manager: WorkflowManager) -> None:
+    """Raise a StoreError if a job of a campaign runs, or a queue may start one."""
+    counts = manager.job_counts(store.name)
+    running = {state: counts[state] for state in RUNNING_STATES if counts.get(state)}
+    if running:
+        raise StoreError(
+            f"campaign {store.name!r} is running ({job_line(running)}): let its jobs end, or stop "
+            f"them by `entropy-flows cancel --now`; `repair` if their workers are dead"
+        )
 
 
 def erase(store: CampaignStore, manager: WorkflowManager, reason: str | None = None) -> None:

@@ -99,7 +99,7 @@ class Progress:
     def of(cls, store: CampaignStore) -> Progress:
         """Read it from the campaign's documents."""
         documents = store.iterations()
-        begun = max((row["iteration"] for row in documents), default=0)
+        begun = max((row["iteration"] for row in documents if _has_begun(row)), default=0)
         decided = [row["iteration"] for row in documents if "continues" in row.get("evaluate", {})]
         query = {"campaign": store.name, "iteration": begun}
         in_ledger = begun > 0 and store.database["structures"].find_one(query) is not None
@@ -121,6 +121,11 @@ class Progress:
             return None
         redone = not self.in_ledger or change.sections <= {"train"}
         return self.begun if self.has_failed_in_iteration and redone else self.begun + 1
+
+
+def _has_begun(row: Mapping[str, Any]) -> bool:
+    """Tell whether the jobs of an iteration were made, by the iteration's document."""
+    return SETTINGS in row.get("plan", {}) or not row.keys().isdisjoint(("runs", "select", "label"))
 
 
 def change_settings(

@@ -51,7 +51,7 @@ def write(label):
 def test_a_maker_that_the_file_names(blocks, database, monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, "check", write({"maker": NAMED}), "--load")
     assert code == 0, err
-    assert '"ENCUT": 700' in out
+    assert "ENCUT = 700" in out
     code, _, err = run(monkeypatch, capsys, "check", write({"engine": "vasp-pbe", "maker": NAMED}))
     assert code == 1
     assert "give `maker` with engine 'custom', and only with it" in err
@@ -122,7 +122,7 @@ def test_check_runs_nothing_of_a_module_beside_the_file(beside, monkeypatch, cap
         assert f"{option[0]} needs the label engine: add --load" in err
     code, out, err = run(monkeypatch, capsys, "check", beside, "--load")
     assert code == 0, err
-    assert '"ENCUT": 711' in out
+    assert "ENCUT = 711" in out
     assert Path("imported").exists()
 
 

@@ -106,6 +106,14 @@ def test_the_watched_run(tmp_path, monkeypatch, capsys):
     assert re.match(r"ended at step 20 worst grade \d", capsys.readouterr().out)
 
 
+def test_a_model_used_in_ase(tmp_path, monkeypatch, capsys):
+    shipped = ROOT / "entropy_flows" / "models" / "si-small.nequip.zip"
+    (tmp_path / "silicon-2.nequip.zip").symlink_to(shipped)
+    monkeypatch.chdir(tmp_path)
+    exec(next(b.text for b in blocks("use.md") if "Langevin(" in b.text), {})
+    assert re.search(r"energy: -4\d\.\d{3} eV", capsys.readouterr().out)
+
+
 def test_single_steps_in_python(capsys):
     program = next(b.text for b in blocks("howto/python.md") if "local_entropy" in b.text)
     exec(program, {})

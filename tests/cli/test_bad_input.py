@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,7 @@ def test_check_prints_size_and_runs_nothing(tmp_path, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "check", path)
     assert code == 0
     assert "teacher, not DFT" in out
-    assert "candidates ≤" in out
+    assert "candidates" in out
     assert f"how long it takes: entropy-flows check {path} --time" in out
     assert list(tmp_path.iterdir()) == [path]
 

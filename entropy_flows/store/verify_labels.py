@@ -174,7 +174,7 @@ def _labelled(context: VerifyContext, iteration: int) -> int:
 def models(context: VerifyContext) -> VerifyResult:
     """Check models: whole files, a parent of the same campaign, one for each iteration."""
     rows = _models(context)
-    references = {model["reference"] for model in rows}
+    references = {row["reference"] for row in [*rows, *context.store.versions()]}
     numbers = [model["iteration"] for model in rows]
     problems: list[str] = []
     for count, model in enumerate(rows):

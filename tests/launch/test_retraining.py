@@ -18,7 +18,8 @@ def retrain(path, iteration=None):
 
 
 def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkeypatch, capsys):  # noqa: F811
-    path = copper.campaign_file(folder)
+    latest = {"train": {"continue_from": "latest"}}
+    path = copper.campaign_file(folder, **latest)
     store, _ = copper.submitted(path)
     copper.work("copper")
     assert store.document()["state"] == "done"
@@ -36,7 +37,8 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     assert new["parent"] == old["parent"]
     assert store.model(1) == old
     decided = new["evaluate"]["continues"]["model"]
-    assert store.model_in_use()["reference"] == decided
+    assert decided == new["reference"] != old["reference"]
+    assert store.model_in_use() == new
     assert store.document()["state"] == "done"
     assert problems(store) == {}
     monkeypatch.setenv("COLUMNS", "120")
@@ -45,7 +47,7 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     assert bad in out
 
     # the next iteration goes on from it, and its statistics are without the cell
-    _, more = copper.submitted(copper.campaign_file(folder, stop={"max_iterations": 2}))
+    _, more = copper.submitted(copper.campaign_file(folder, stop={"max_iterations": 2}, **latest))
     assert more.added
     copper.work("copper")
     assert store.document()["message"] == "all 2 iterations are done"

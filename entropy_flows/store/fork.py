@@ -3,7 +3,7 @@
     ledger          written anew under the new name, cell by cell, in the same order
     labels          copied with their splits, so that held-out cells stay held out
     models          the same files, which the database keeps under their SHA-256
-    iterations, members, failures, exclusions, approvals, checks, replays       copied
+    iterations, members, versions, failures, exclusions, approvals, checks, replays       copied
 
 With another fingerprint, other elements or another λ the fingerprints and gains are those of the
 new settings. All is written once under names that follow from the campaign's, so a fork that was
@@ -45,6 +45,7 @@ DATASET_KEYS = ("elements", "global_fingerprint", "regularization")
 COPIED = {
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),
+    "versions": ("campaign", "iteration", "version"),
     "iterations": ("campaign", "iteration"),
     "failures": ("campaign", "uuid"),
     "approvals": ("campaign", "key"),
@@ -129,7 +130,7 @@ class Fork:
             if change.section == "label" and has_labels:
                 raise StoreError(
                     f"{change.key}: the cells before iteration {self.iteration} have labels of "
-                    f"another engine; `entropy-flows relabel` makes a fork with labels of a new one"
+                    f"another engine; a fork with another one begins with --from-iteration 1"
                 )
             if change.section != "label" and self.iteration > 1:
                 raise StoreError(f"{change.key}: {change.rule.why}; use --from-iteration 1")

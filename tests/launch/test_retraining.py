@@ -9,6 +9,7 @@ from entropy_flows.launch.retraining import submit_retraining
 from entropy_flows.report.versions import version_lines
 from entropy_flows.schemas import load_campaign
 from entropy_flows.store import CampaignStore
+from entropy_flows.store.fork import Fork
 
 
 def retrain(path, iteration=None):
@@ -41,6 +42,13 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     assert store.model_in_use() == new
     assert store.document()["state"] == "done"
     assert problems(store) == {}
+    # a fork has the version, too, and what was excluded
+    branch = load_campaign(copper.campaign_file(folder, name="branch", **latest))
+    forked = CampaignStore.open("branch")
+    Fork(store, forked, branch, 2).make()
+    assert forked.model_in_use()["reference"] == decided
+    assert list(forked.excluded()) == [bad]
+    assert problems(forked) == {}
     monkeypatch.setenv("COLUMNS", "120")
     _, out, _ = run(monkeypatch, capsys, "status", path)
     assert "iteration 1 was trained again (version 2): energy MAE" in " ".join(out.split())

@@ -26,7 +26,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from entropy_flows.entropy import LocalBias
-from entropy_flows.evaluate import errors
+from entropy_flows.evaluate.errors import errors
 from entropy_flows.explore import (
     ExploreParams,
     condition_grid,

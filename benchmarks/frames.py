@@ -46,7 +46,7 @@ name: frames-{name}
 elements: [Si]
 base_model: {model}
 phases: [{{name: diamond, spacegroup: Fd-3m, lattice: {{a: 5.43}}, sites: {{Si: [[0, 0, 0]]}}}}]
-label: {{engine: forcefield, model: {model}}}
+label: {{engine: forcefield, model: ase.calculators.emt.EMT}}
 """
 
 

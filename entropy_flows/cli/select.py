@@ -55,13 +55,23 @@ def command(
     folder: Annotated[
         Path | None, typer.Option("--folder", "-C", help="Write a page with plots into it.")
     ] = None,
+    label: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CAMPAIGN.yaml",
+            help="Label the choice with this campaign's engine, and import the labels into it.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Local workers of --label. Default: one per core.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order of judging.")] = 42,
     force: Annotated[bool, typer.Option("--force", help="Replace the output.")] = False,
 ) -> None:
     """Choose which frames to label, given what is labelled already.
 
     Reads extended XYZ, vasprun.xml, OUTCAR, XDATCAR, LAMMPS dumps, .traj and whatever else ASE
-    reads, compressed or not, as a stream. Needs no database, unless --known names a campaign.
+    reads, compressed or not, as a stream. Needs no database, but for campaigns.
     logdet and random need the memory of a batch; the others keep the mean fingerprint of each
     frame. Chosen cells carry select_source, select_frame (from 0), select_rank and select_gain.
 
@@ -99,6 +109,10 @@ def command(
 
         page = write_choice_page(folder, choice)
         console.print(f"page: {page}", soft_wrap=True, highlight=False)
+    if label is not None:
+        from entropy_flows.cli.select_label import label_choice
+
+        label_choice(label, choice, output, console, workers)
 
 
 def _dataset(name: str) -> list[str | Atoms]:

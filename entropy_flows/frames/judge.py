@@ -81,7 +81,8 @@ class _NewFrames:
         are_copies = self._copies.are_copies(means)
         for number, mean, is_copy in zip(batch.numbers, means, are_copies, strict=True):
             if number in self._sampled:
-                self._judgement.sample[number] = mean
+                # a row alone would keep the means of its whole batch
+                self._judgement.sample[number] = mean.copy()
             if is_copy:
                 self._judgement.copies.append(number)
         new = np.flatnonzero(~are_copies).tolist()

@@ -113,6 +113,11 @@ def test_one_pass_needs_the_memory_of_a_batch(monkeypatch):
     one_pass = choose_frames(pool, 5, selector="logdet", fingerprint=SMALL)
     assert one_pass.kept_bytes == 0
     assert len(one_pass.coverage.points) == 50
+    judgement = judge.Judgement()
+    dataset = fingerprinted.DataSetSummary({}, np.empty((0, 3)))
+    frames = judge._NewFrames(judgement, dataset, total=4, seed=0)
+    frames.of(fingerprinted.FingerprintBatch([0, 1, 2, 3], [np.ones((2, 3))] * 4))
+    assert all(mean.base is None for mean in judgement.sample.values())
     held = choose_frames(pool, 5, selector="kmeans", fingerprint=SMALL)
     assert held.kept_bytes == 200 * 12 * 12
 

@@ -242,7 +242,7 @@ def _distill_campaign(
         errors(labels["test"], load_calculator(name)).as_dict() for name in (student.model, teacher)
     ]
     rows += error_rows(both)
-    _table(console, rows, f"{len(labels['test'])} held-out labels of the campaign")
+    _table(console, rows, f"held-out labels of the campaign: {len(labels['test'])}")
 
 
 def _chosen(frames: list[Atoms], most: int, seed: int) -> list[Atoms]:

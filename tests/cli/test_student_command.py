@@ -122,5 +122,5 @@ def test_a_campaigns_model_is_distilled_and_both_are_compared(
     given = list((tmp_path / "test" / "student").glob("labels-*/given-*.extxyz"))
     assert len(given) == 1
     assert (tmp_path / "test-2-fast.nequip.zip").is_file()
-    assert "2 held-out labels of the campaign" in out
+    assert "held-out labels of the campaign: 1" in out
     assert "student:" not in file.read_text()

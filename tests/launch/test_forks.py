@@ -184,6 +184,45 @@ def test_a_deletion_that_was_killed_is_completed_and_leaves_the_others_whole(fol
     assert set(names) == {name for name in used if name is not None}
 
 
+@pytest.mark.parametrize("every", EVERY)
+def test_a_change_that_was_killed_is_completed(folder, every):
+    """A done campaign is edited so that it goes on; the command dies at any of its writes."""
+    edited = fork_of(folder, "edited", 3, stop={"max_iterations": 3}, explore={"steps": 18})
+    edited_file = (folder / "edited.yaml").read_text()
+
+    def prepare():
+        done = fork_of(folder, "edited", 3, stop=STOP)
+        done.make()
+        assert not submit(done.target, done.campaign, folder).added
+        assert done.target.document()["message"] == "all 2 iterations are done"
+        (folder / "edited.yaml").write_text(edited_file)
+
+    def change():
+        submit(CampaignStore.open("edited"), edited.campaign, folder)
+
+    def complete():
+        store = CampaignStore.open("edited")
+        change()
+        document = store.document()
+        assert document["state"] == "running"
+        assert [row["key"] for row in document["changes"]] == [
+            "explore.steps",
+            "stop.max_iterations",
+        ]
+        (row,) = [row for row in store.iterations() if row["iteration"] == 3]
+        assert row["plan"]["settings"]["sections"]["explore"]["steps"] == 18
+        jobs = workflow_manager().jobs("edited")
+        assert len({job.uuid for job in jobs}) == len(jobs) == 8
+        assert problems(store) == {}
+        erase(store, workflow_manager())
+        assert left(store.database, "edited") == []
+        prepare()
+
+    prepare()
+    assert mortal.deaths(change, every, complete) > 1
+    erase(CampaignStore.open("edited"), workflow_manager())
+
+
 def test_the_source_of_a_fork_may_be_deleted(folder):
     source = CampaignStore.open("copper")
     first = fork_of(folder, "first", 3)

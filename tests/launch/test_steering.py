@@ -127,6 +127,7 @@ def test_a_campaign_that_has_run_nothing_may_change_in_everything(folder):
     assert problems(store) == {}
 
 
+@pytest.mark.slow
 def test_an_iteration_that_failed_is_made_again_with_changed_settings(folder):
     """One that found nothing, whole; one whose training failed, from its labels on."""
     limits = {"max_temperature": 1.0}

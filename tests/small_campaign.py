@@ -161,9 +161,13 @@ def furnish(store, pad):
     base = store.model(0)["reference"]
     evaluation = {"continues": {"model": base, "iteration": 0, "is_new": False}}
     fields = {"parent": base, "replaced": base, "exclusions": 0, "evaluate": evaluation}
-    store.save_version(1, 2, file, **fields)
+    other_file = folder / "version.nequip.zip"
+    other_file.write_bytes(os.urandom(1000))
+    store.save_version(1, 2, other_file, **fields)
     place = {"method": "entropy", "size": 4, "seed": 1}
     store_output(str(uuid.UUID(int=2)), {"iteration": 1, "model": store.member(1, 2)["reference"]})
+    version = store.version(1, 2)["reference"]
+    store_output(str(uuid.UUID(int=4)), {"iteration": 1, "model": version})
     store_output(
         str(uuid.UUID(int=3)), {"iteration": 1, "model": store.model(1)["reference"], **place}
     )

@@ -227,8 +227,13 @@ def model_lines(session: Session, typed: str, write: bool = False) -> list[str]:
     """
     from entropy_flows.potentials import split_model
     from entropy_flows.report.model import campaign_model, closing_lines
+    from entropy_flows.store import StoreError
 
-    model = campaign_model(session.store)
+    try:
+        model = campaign_model(session.store)
+    except StoreError as err:
+        # `status` is asked where something is wrong, too
+        return [str(err)]
     if model is None or model.sha256 is None or model.iteration < 1:
         return []
     path = session.folder / model.file_name

@@ -20,7 +20,7 @@ from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import Queues
 from entropy_flows.flows.sizes import item_of, sized_maker
 from entropy_flows.flows.steering import changed_maker
-from entropy_flows.flows.succession import decide_after, next_iteration
+from entropy_flows.flows.succession import added_iteration, decide_after
 from entropy_flows.jobs import (
     AnchorMaker,
     ExploreMaker,
@@ -265,7 +265,7 @@ class ActiveLearningMaker(StageMaker):
         response = Response(output=StateDoc(state=decision.state, message=decision.message))
         if decision.state == "running" and evaluated is not None:
             model = store.continues_with(iteration, evaluated.continues.model)
-            response.addition = next_iteration(self, store, iteration + 1, model, seeds)
+            response.addition = added_iteration(self, store, iteration + 1, model, seeds)
         return response
 
     @property

@@ -54,7 +54,7 @@ def decide_after(
     )
 
 
-def next_iteration(
+def submitted_iteration(
     maker: ActiveLearningMaker,
     store: CampaignStore,
     iteration: int,
@@ -62,7 +62,7 @@ def next_iteration(
     seeds: Mapping[str, Structure],
     parent: str | None = None,
 ) -> Flow:
-    """Build an iteration with all that was changed in the campaign's settings before it.
+    """Build an iteration to submit, with all that was changed in the campaign's settings.
 
     Parameters
     ----------
@@ -79,17 +79,44 @@ def next_iteration(
     parent
         Reference of the model to fine-tune, if it is another one.
     """
+    decided, flow = _decided_iteration(maker, store, iteration, model, seeds, parent)
+    flow.update_metadata({"campaign": store.name}, dynamic=True)
+    return decided.queues.apply(flow)
+
+
+def added_iteration(
+    maker: ActiveLearningMaker,
+    store: CampaignStore,
+    iteration: int,
+    model: str,
+    seeds: Mapping[str, Structure],
+) -> Flow:
+    """Build an iteration that the running job adds, which hands its metadata on.
+
+    Parameters are those of `submitted_iteration`.
+    """
+    decided, flow = _decided_iteration(maker, store, iteration, model, seeds, None)
+    if changes_queues(store):
+        # jobflow would lay those of the running job over the new ones
+        running = CURRENT_JOB.job
+        assert running is not None, "a job adds the iteration"
+        running.config_updates = []
+        decided.queues.apply(flow)
+    return flow
+
+
+def _decided_iteration(
+    maker: ActiveLearningMaker,
+    store: CampaignStore,
+    iteration: int,
+    model: str,
+    seeds: Mapping[str, Structure],
+    parent: str | None,
+) -> tuple[ActiveLearningMaker, Flow]:
+    """Return the Makers that an iteration runs with, and its flow."""
     same_engine(store, maker.engine)
     decided, cells = decided_maker(maker, store, iteration, seeds)
     requested = store.ledger(decided.dataset).requested(0, iteration - 1)
     context = decided.context(store.name, model, iteration)
     flow = decided.iteration(context, cells, parent=parent or model, requested=requested)
-    running = CURRENT_JOB.job
-    if running is None:
-        flow.update_metadata({"campaign": store.name}, dynamic=True)
-        return decided.queues.apply(flow)
-    if changes_queues(store):
-        # jobflow would lay those of the running job over the new ones
-        running.config_updates = []
-        decided.queues.apply(flow)
-    return flow
+    return decided, flow

@@ -16,7 +16,7 @@ from jobflow import Flow
 
 from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.flows.steering import changed_maker, described_settings
-from entropy_flows.flows.succession import decide_after, next_iteration
+from entropy_flows.flows.succession import decide_after, submitted_iteration
 from entropy_flows.jobs.checkpoint import forget_iteration
 from entropy_flows.launch.job_states import ENDED_STATES, job_line
 from entropy_flows.launch.manager import WorkflowManager
@@ -176,7 +176,7 @@ def next_flow(
             return None
     seeds = {name: seed.cell for name, seed in campaign_seeds(campaign, base).items()}
     model = store.continues_with(last, evaluated.continues.model)
-    return next_iteration(maker, store, last + 1, model, seeds)
+    return submitted_iteration(maker, store, last + 1, model, seeds)
 
 
 def _searches_otherwise(store: CampaignStore, last: int) -> bool:

@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.flows.description import with_elements
 from entropy_flows.flows.queues import Queues
-from entropy_flows.flows.succession import next_iteration
+from entropy_flows.flows.succession import submitted_iteration
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.job_states import ENDED_STATES
@@ -70,7 +70,7 @@ def build_flow(
     maker = maker or ActiveLearningMaker.from_campaign(campaign)
     same_engine(store, maker.engine)
     if isinstance(maker, ActiveLearningMaker):
-        return next_iteration(maker, store, 1, reference, seeds, parent=student)
+        return submitted_iteration(maker, store, 1, reference, seeds, parent=student)
     flow = maker.make(seeds, campaign=campaign.name, model=reference, student=student)
     flow.update_metadata({"campaign": campaign.name}, dynamic=True)
     return flow
@@ -126,13 +126,15 @@ def submit(
         As of `build_flow`. Also if a key of the file may not change any more.
     """
     manager = workflow_manager()
-    manager.prepare()
     if isinstance(campaign, AgnosticParams):
         store.create(campaign)
+        manager.prepare()
         flow: Flow | None = agnostic_flow(store, campaign)
         changes: Sequence[SettingsChange] = ()
     else:
+        # first what names a database that this user may only read
         changes = take_settings(store, campaign, base, manager)
+        manager.prepare()
         flow = campaign_flow(store, campaign, base, manager, maker)
     if flow is None:
         return Submission(False, changes)

@@ -19,6 +19,7 @@ from entropy_flows.report.model import campaign_model, closing_lines
 from entropy_flows.report.page import CaptionedFigure, Table, write_report
 from entropy_flows.report.text import general, state_line
 from entropy_flows.report.versions import version_lines
+from entropy_flows.store.connection import StoreError
 
 if TYPE_CHECKING:
     from entropy_flows.report.physics_table import Rows
@@ -70,8 +71,14 @@ def write_campaign_page(
 
 
 def _model_lines(store: CampaignStore) -> list[str]:
-    """Write the model that the campaign goes on from, and how it is loaded; empty without one."""
-    model = campaign_model(store)
+    """Write the model that the campaign goes on from, and how it is loaded; empty without one.
+
+    A report is looked at where something is wrong, too: a model that is gone is a line of it.
+    """
+    try:
+        model = campaign_model(store)
+    except StoreError as err:
+        return [str(err)]
     if model is None or model.sha256 is None:
         return []
     return closing_lines(model, model.file_name)

@@ -105,7 +105,7 @@ class Campaign(IterationSettings):
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
     """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train,
-    member, point, physics; `dft` for label; `cpu` for the others.
+    member, retrain, point, physics; `dft` for label; `cpu` for the others.
     """
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for

@@ -12,6 +12,7 @@ interrupted is completed by the same command. Until then its state is "forking".
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -45,7 +46,6 @@ DATASET_KEYS = ("elements", "global_fingerprint", "regularization")
 COPIED = {
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),
-    "versions": ("campaign", "iteration", "version"),
     "iterations": ("campaign", "iteration"),
     "failures": ("campaign", "uuid"),
     "approvals": ("campaign", "key"),
@@ -97,10 +97,7 @@ class Fork:
             rows = self.source.database[collection].find(self._before)
             self._copy(collection, key, rows)
         # the iterations' documents and these rows say which cells count in which statistics
-        n_exclusions = self._copy_exclusions(end)
-        versions = self.source.database["versions"].find(self._before)
-        counted = ({**row, "exclusions": min(row["exclusions"], n_exclusions)} for row in versions)
-        self._copy("versions", ("campaign", "iteration", "version"), counted)
+        self._copy_versions(self._copy_exclusions(end))
         self._copy_ledger(book, end, changed, on_progress)
         self._copy_labels(end)
         self._copy_checks()
@@ -207,12 +204,34 @@ class Fork:
         )
         self._copy("labels", ("structure_id", "engine_hash"), rows)
 
-    def _copy_exclusions(self, end: int) -> int:
-        """Copy what was said of the shared entries, numbered without gaps; return how often."""
+    def _copy_exclusions(self, end: int) -> list[int]:
+        """Copy what was said of the shared entries, numbered without gaps.
+
+        Returns
+        -------
+        list of int
+            Numbers of these rows in the campaign that is forked, in their order.
+        """
         shared = [row for row in self.source.exclusions() if row["position"] < end]
         rows = [{**row, "number": number} for number, row in enumerate(shared)]
         self._copy("exclusions", ("campaign", "number"), rows)
-        return len(rows)
+        return [row["number"] for row in shared]
+
+    def _copy_versions(self, shared: Sequence[int]) -> None:
+        """Copy the further versions of models, with the exclusions that counted for each.
+
+        One that was compared with a model of a later iteration, which the fork has not, stays
+        behind. Rows about entries that are not shared may stand between those that are.
+        """
+        rows = list(self.source.database["versions"].find(self._before))
+        references = {row["reference"] for row in rows}
+        references.update(self.source.database["models"].distinct("reference", self._before))
+        copies = [
+            {**row, "exclusions": bisect_left(shared, row["exclusions"])}
+            for row in rows
+            if row["replaced"] in references
+        ]
+        self._copy("versions", ("campaign", "iteration", "version"), copies)
 
     def _copy_checks(self) -> None:
         """Copy the physics checks of the models that are shared, and the cells to replay."""

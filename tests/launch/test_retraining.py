@@ -66,6 +66,8 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     assert problems(store) == {}
 
     # an earlier iteration may be trained again, and the campaign does not go back to it
+    late = next(atoms.info["key"] for atoms in store.frames(iteration=2))
+    assert store.exclude([late], "two phases") == [late]
     again = retrain(path, 1)
     assert (again.version, again.continues) == (3, False)
     copper.work("copper")
@@ -73,6 +75,14 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     assert store.model_in_use() == store.model(2)
     assert len(version_lines(store.versions())) == 2
     assert problems(store) == {}
+
+    # a version that replaces a later iteration's model is not of the past that a fork shares
+    branch = load_campaign(copper.campaign_file(folder, name="later", **latest))
+    forked = CampaignStore.open("later")
+    Fork(store, forked, branch, 2).make()
+    assert list(forked.excluded()) == [bad]
+    assert [row["version"] for row in forked.versions()] == [2]
+    assert problems(forked) == {}
 
 
 def test_an_iteration_without_a_model_is_refused(folder):  # noqa: F811

@@ -41,6 +41,7 @@ from entropy_flows.fingerprints import GOM, make_fingerprint
 from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs import IterationContext
 from entropy_flows.jobs.forgetting import forgotten
+from entropy_flows.jobs.replay import replay_frame
 from entropy_flows.jobs.replay_cells import ReplaySource
 from entropy_flows.potentials import load_batch_model, load_calculator
 from entropy_flows.report.text import markdown_table
@@ -148,7 +149,7 @@ class Bench:
             model = load_batch_model(str(self.base), device="cpu")
             source = ReplaySource(context, self.seeds, ReplayParams(), model, self.base.name)
             cells = source.cells()
-            held_out = [frame(cell) for cell in cells if cell["held_out"]]
+            held_out = [replay_frame(cell) for cell in cells if cell["held_out"]]
             write(self.work / "truth.extxyz", taught(held_out), format="extxyz")
             write_json(path, {"cells": cells, "refused": source.refused})
         cells = read_json(path, {})["cells"]
@@ -156,8 +157,8 @@ class Bench:
         for atoms, cell in zip(truth, (c for c in cells if c["held_out"]), strict=True):
             atoms.info["kind"] = cell["kind"]
         return {
-            "train": [frame(cell) for cell in cells if not cell["held_out"]],
-            "own": [frame(cell) for cell in cells if cell["held_out"]],
+            "train": [replay_frame(cell) for cell in cells if not cell["held_out"]],
+            "own": [replay_frame(cell) for cell in cells if cell["held_out"]],
             "truth": truth,
         }
 
@@ -205,15 +206,6 @@ def taught(cells: Sequence[Atoms]) -> list[Atoms]:
         copy.calc = SinglePointCalculator(copy, **results)
         labelled.append(copy)
     return labelled
-
-
-def frame(cell: dict[str, Any]) -> Atoms:
-    """Return a replay cell with the small model's label."""
-    atoms = Atoms(cell["numbers"], cell["positions"], cell=cell["cell"], pbc=True)
-    atoms.info["kind"] = cell["kind"]
-    results = {name: cell[name] for name in ("energy", "forces", "stress")}
-    atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms
 
 
 def tested(calculator: Any, labels: Cells, replay: Cells) -> dict[str, Any]:

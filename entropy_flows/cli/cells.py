@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.label.compressed import ENDINGS as COMPRESSED
 from entropy_flows.launch.session import Session, open_stored
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 ENDINGS = (*COMPRESSED, ".extxyz", ".xyz", ".yaml", ".yml")
 MAX_FRAME_LINES = 20
 """Left-out frames that have a line of their own."""
@@ -68,7 +67,7 @@ def cells_of(path: Path) -> list[Atoms]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected an extended XYZ file or a campaign file")
     if not _is_xyz(path):
-        return _read_by_ase(path)
+        return _read_other_format(path)
     file = read_cells(path)
     show_reading(path, file.left_out, file.notes)
     return file.cells
@@ -93,17 +92,18 @@ def _is_xyz(path: Path) -> bool:
     return name.endswith((".extxyz", ".xyz"))
 
 
-def _read_by_ase(path: Path) -> list[Atoms]:
-    """Read the cells of a file of any other format."""
-    from ase.io import read
+def _read_other_format(path: Path) -> list[Atoms]:
+    """Read the cells of a file of any other format; those that cannot be used are printed."""
+    from entropy_flows.frames import read_frames
 
-    try:
-        cells: Any = read(path, index=":")
-    except Exception as err:
-        # ASE's parsers raise whatever a file makes them stumble over
-        if is_machine_fault(err):
-            raise
-        raise ValueError(f"{path} is not readable: {type(err).__name__}: {err}") from None
+    cells = []
+    left_out = []
+    for frame in read_frames(path, with_labels=True, periodic=False):
+        if frame.atoms is None:
+            left_out.append(f"{frame.location}: {frame.defect}")
+        else:
+            cells.append(frame.atoms)
+    show_reading(path, left_out, [])
     if not cells:
         raise ValueError(f"{path} has no cells")
     return cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -107,23 +107,16 @@ def fingerprint_for(text: str, cells: Iterable[Atoms]) -> FingerprintBase:
     ValueError
         If it is not a kind of fingerprint, or its settings are not valid.
     """
-    from pydantic import TypeAdapter
-
-    from entropy_flows.fingerprints import FingerprintParams, make_fingerprint
+    from entropy_flows.frames.fingerprinted import frame_fingerprint, symbols_of
     from entropy_flows.yaml_text import parse_option
 
     value = parse_option("--fingerprint", text)
-    settings: dict[str, Any] = {"kind": value} if isinstance(value, str) else value
-    if not isinstance(settings, dict):
+    if not isinstance(value, str | dict):
         raise ValueError(
             f"--fingerprint {text}: expected a kind, or settings such as "
             "'{kind: gom, cutoff: 4.5}'"
         )
-    elements = {symbol for atoms in cells for symbol in atoms.get_chemical_symbols()}
-    params = TypeAdapter(FingerprintParams).validate_python(
-        {"elements": sorted(elements)} | settings
-    )
-    return make_fingerprint(params)
+    return frame_fingerprint(value, symbols_of(cells))
 
 
 def _fingerprints(function: FingerprintBase, cell_set: CellSet, console: Console) -> list[Array]:

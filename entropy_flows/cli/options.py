@@ -24,6 +24,10 @@ FolderOption = Annotated[
     ),
 ]
 
+NowOption = Annotated[
+    bool, typer.Option("--now", help="Stop the jobs that run, too: each saves and is given back.")
+]
+
 
 def as_typed(file: Path, folder: Path | None) -> str:
     """A campaign's file and folder as arguments of the next command, quoted for a shell."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from entropy_flows.cli.options import CampaignFile, FolderOption
+from entropy_flows.cli.options import CampaignFile, FolderOption, NowOption
 
 
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
-    now: Annotated[
-        bool,
-        typer.Option("--now", help="Stop the jobs that run, too: each saves and is given back."),
-    ] = False,
+    now: NowOption = False,
 ) -> None:
     """Start no more jobs of a campaign; `resume` lets it go on where it was.
 

@@ -84,8 +84,12 @@ class TargetVariance:
 
     def gains(self, features: Array, weights: Array | float = 1.0) -> Array:
         """Return the gains (n,) of adding cells with features (n, m), each alone, equation (4)."""
+        return self.numerators(features) / self.denominators(features, weights)
+
+    def numerators(self, features: Array) -> Array:
+        """Return φᵀ P T P φ (n,) of cells with features (n, m)."""
         numerators = np.einsum("nm,nm->n", features @ self._weighted, features)
-        return np.maximum(numerators, 0.0) / self.denominators(features, weights)
+        return np.maximum(numerators, 0.0)
 
     def denominators(self, features: Array, weights: Array | float = 1.0) -> Array:
         """Return σ²/w + φᵀ P φ (n,) of cells with features (n, m)."""

@@ -90,7 +90,7 @@ class Replay:
             return []
         document = self.store.replay(self.replay_hash)
         cells = [] if document is None else document["cells"]
-        return [_frame(cell) for cell in cells if cell["held_out"] == held_out]
+        return [replay_frame(cell) for cell in cells if cell["held_out"] == held_out]
 
     def training_cells(self, train: Sequence[Atoms]) -> list[Atoms]:
         """Return the cells to train on, on the zero of the labels; none with a weight of 0.
@@ -123,7 +123,7 @@ class Replay:
         return energy_shifts(train, calculator)
 
 
-def _frame(cell: Mapping[str, Any]) -> Atoms:
+def replay_frame(cell: Mapping[str, Any]) -> Atoms:
     """Return a stored cell with its label, its kind in `info`."""
     atoms = Atoms(cell["numbers"], cell["positions"], cell=cell["cell"], pbc=True)
     atoms.info["kind"] = cell["kind"]

@@ -25,7 +25,6 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from entropy_flows.conventions import Array
 from entropy_flows.entropy.basis import KernelBasis
 from entropy_flows.entropy.variance import TargetVariance
 from entropy_flows.select.base import Pool
@@ -86,7 +85,6 @@ class VarianceRanking(Ranking):
     ) -> None:
         super().__init__(selector, candidates, dataset)
         points = self.space.points
-        self._is_copy = self.space.nearest <= COPY_DISTANCE
         if not len(points):
             return
         basis = KernelBasis.drawn(points, selector.n_landmarks(budget), selector.length)
@@ -98,9 +96,8 @@ class VarianceRanking(Ranking):
         if len(centres):
             weight = self._weight_of_centres(len(centres)) if selector.by_size else 1.0
             self.unknown.add_all(basis.features(centres), weight)
-        gains = self.unknown.gains(self.features, self._weights)
+        self._numerators = self.unknown.numerators(self.features)
         self._denominators = self.unknown.denominators(self.features, self._weights)
-        self._numerators = gains * self._denominators
 
     def _weight_of_centres(self, n_centres: int) -> float:
         """Return the mean weight of the data set's cells, of which the atoms are counted alone."""
@@ -112,22 +109,15 @@ class VarianceRanking(Ranking):
     def best(self) -> tuple[int, float]:
         """Return number and gain of the candidate with the largest gain; −∞ if only copies are."""
         gains = np.maximum(self._numerators, 0.0) / self._denominators
-        gains[~self._is_left | self._is_copy] = -np.inf
+        is_copy = self.space.nearest <= COPY_DISTANCE
+        gains[~self._is_left | is_copy] = -np.inf
         index = int(np.argmax(gains))
         return index, float(gains[index])
 
     def add(self, index: int) -> None:
-        """Take a candidate off the ranking, with its copies, and renew the others' gains."""
+        """Take a candidate off the ranking, and renew the others' gains."""
         super().add(index)
         y, z, square = self.unknown.add(self.features[index], float(self._weights[index]))
         a, b = (self.features @ np.column_stack([y, z])).T
-        self._mark_copies(index, a)
         self._denominators -= a**2
         self._numerators += a**2 * square - 2 * a * b
-
-    def _mark_copies(self, index: int, projections: Array) -> None:
-        """Find the copies of a candidate among those with its projection."""
-        alike = np.flatnonzero(np.abs(projections - projections[index]) <= COPY_DISTANCE)
-        points = self.space.points
-        distances = np.linalg.norm(points[alike] - points[index], axis=1)
-        self._is_copy[alike[distances <= COPY_DISTANCE]] = True

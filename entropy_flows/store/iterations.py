@@ -14,8 +14,6 @@ from entropy_flows.store.seals import insert_once, replace, set_fields, setting
 
 MAX_MESSAGE = 2000
 """Longest message of a failure, in characters."""
-
-
 MAX_ATTEMPTS = 5
 """Times that a decision is written anew because another writer's document took its place."""
 

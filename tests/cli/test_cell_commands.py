@@ -240,3 +240,13 @@ def test_a_campaign_is_a_set_too(database, command, files):
     assert sets["campaign"]["full"]["atom"] > sets["cold"]["full"]["atom"]
     code, told = command("export", "campaign.yaml", "mace.xyz", "--format", "mace")
     assert (code, told) == (0, "9 cells written to mace.xyz")
+
+
+@pytest.mark.parametrize("name", ["diversity", "export"])
+def test_a_file_that_is_a_program_is_not_run(command, files, name):
+    (files / "evil.py").write_text("from pathlib import Path\nPath('run').touch()\n")
+    more = {"diversity": ["cold.extxyz"], "export": ["out.extxyz"]}[name]
+    code, told = command(name, "evil.py", *more)
+    assert code == 1
+    assert "evil.py is of ASE's format py, which runs code; it is not read" in told
+    assert not (files / "run").exists()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropy_flows.cli.cells import cells_of, is_campaign
-from entropy_flows.cli.options import FolderOption
+from entropy_flows.cli.options import FolderOption, refuse_as_output
 from entropy_flows.files import replacing
 from entropy_flows.launch.session import open_stored
 
@@ -67,6 +67,7 @@ def command(
     if output.exists() and (output.is_dir() or not overwrite):
         hint = "remove it first" if output.is_dir() else "give --overwrite to replace it"
         raise ValueError(f"{output} exists; {hint}")
+    refuse_as_output(output, [source])
     if split not in (None, "train", "val", "test"):
         raise ValueError(f"--split {split!r}: expected train, val or test")
     write = _writer(format_, pacemaker)

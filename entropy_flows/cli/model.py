@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entropy_flows.cli.options import FolderOption
+from entropy_flows.cli.options import FolderOption, refuse_as_output
 from entropy_flows.launch.session import Session, open_stored
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def _write(
     path = output or Path(_renamed(source.name, family.suffixes, suffix))
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists; give --overwrite to replace it")
+    refuse_as_output(path, [Path(split_model(source.model)[0])])
     if use == Use.LAMMPS:
         if source.elements is None:
             raise ValueError(f"{source.model} does not tell its elements, which LAMMPS needs")

@@ -12,6 +12,7 @@ import typer
 
 from entropy_flows.cli.cells import cells_of, is_campaign, set_names, show_reading
 from entropy_flows.cli.diversity import fingerprint_for
+from entropy_flows.cli.options import refuse_as_output
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -90,7 +91,12 @@ def command(
     from entropy_flows.evaluate.novelty_trajectory import grade_trajectory
     from entropy_flows.frames import locate_files
     from entropy_flows.frames.reader import count_frames
-    from entropy_flows.report.novelty import known_line, novelty_table, write_novelty_page
+    from entropy_flows.report.novelty import (
+        WORST_FILE,
+        known_line,
+        novelty_table,
+        write_novelty_page,
+    )
     from entropy_flows.report.terminal import terminal_table
 
     console = Console()
@@ -98,6 +104,8 @@ def command(
     paths = locate_files(trajectories)
     species = None if types is None else elements_of_types(types)
     sources = [train, *(more or ())]
+    for written in (output, save, folder / WORST_FILE):
+        refuse_as_output(written, [*paths, *map(Path, sources)])
     options = (fingerprint, regularization, level)
     results = []
     with frame_progress(console) as progress, frame_writer(output) as write:

@@ -38,3 +38,17 @@ def show_changes(changes: Iterable[SettingsChange]) -> None:
     """Print a line for each key of the campaign file that was changed."""
     for change in changes:
         print(f"changed: {change.text()}")
+
+
+def refuse_as_output(output: Path | None, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a file that is read by the same command, whatever else may be replaced.
+
+    Raises
+    ------
+    ValueError
+        It names the file.
+    """
+    if output is None or not output.exists():
+        return
+    if any(path.exists() and output.samefile(path) for path in inputs):
+        raise ValueError(f"{output} is read by this command; give the output another name")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropy_flows.cli.cells import is_campaign, show_reading
+from entropy_flows.cli.options import refuse_as_output
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -80,13 +81,15 @@ def command(
     from rich.console import Console
 
     from entropy_flows.cli.frame_progress import frame_progress
-    from entropy_flows.frames import choose_frames
+    from entropy_flows.frames import choose_frames, locate_files
     from entropy_flows.frames.choice import check_output
     from entropy_flows.frames.choose import pool_selector
     from entropy_flows.select.pool import POOL_SELECTOR
     from entropy_flows.yaml_text import parse_option
 
     check_output(output, force)
+    files = [name for name in dataset or () if not is_campaign(Path(name))]
+    refuse_as_output(output, locate_files([*pool, *files]))
     console = Console()
     rule = pool_selector(parse_option("--selector", selector or POOL_SELECTOR))
     cells = [cell for name in dataset or () for cell in _dataset(name)]

@@ -250,3 +250,41 @@ def test_a_file_that_is_a_program_is_not_run(command, files, name):
     assert code == 1
     assert "evil.py is of ASE's format py, which runs code; it is not read" in told
     assert not (files / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "cold.extxyz", "cold.extxyz", "--overwrite"],
+        ["export", "cold.extxyz", "link.extxyz", "--overwrite"],
+        ["select", "cold.extxyz", "-n", 2, "-o", "cold.extxyz", "--force"],
+        [
+            "select",
+            "hot.extxyz.gz",
+            "-n",
+            2,
+            "--known",
+            "*d.extxyz",
+            "-o",
+            "cold.extxyz",
+            "--force",
+        ],
+        ["novelty", "hot.extxyz.gz", "cold.extxyz", "-o", "cold.extxyz"],
+        ["novelty", "cold.extxyz", "hot.extxyz.gz", "-o", "link.extxyz"],
+        ["novelty", "hot.extxyz.gz", "cold.extxyz", "--save", "cold.extxyz"],
+        ["novelty", "hot.extxyz.gz", "cold/worst.extxyz", "-C", "cold"],
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments)),
+)
+def test_what_a_command_reads_is_never_replaced(command, files, arguments):
+    """A pool of which the choice were written over it would be gone."""
+    cold = files / "cold.extxyz"
+    before = cold.read_bytes()
+    (files / "link.extxyz").symlink_to(cold)
+    (files / "cold").mkdir()
+    (files / "cold" / "worst.extxyz").symlink_to(cold)
+    code, told = command(*arguments)
+    assert code == 1
+    assert "is read by this command; give the output another name" in told
+    assert cold.read_bytes() == before
+    assert (files / "link.extxyz").is_symlink()

@@ -8,14 +8,11 @@ from typing import Any
 from pymongo import ASCENDING
 
 from entropy_flows.store.collections import CampaignCollections
-from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import Fence, current_launch, merge
 from entropy_flows.store.seals import insert_once, replace, set_fields, setting
 
 MAX_MESSAGE = 2000
 """Longest message of a failure, in characters."""
-MAX_ATTEMPTS = 5
-"""Times that a decision is written anew because another writer's document took its place."""
 
 
 class Iterations(CampaignCollections):
@@ -70,17 +67,9 @@ class Iterations(CampaignCollections):
         first_stays = {
             path: {"$ifNull": [f"${path}", {"$literal": new}]} for path, new in decision.items()
         }
-        # of two writers at once, an embedded server may let the one that was late win
-        for _ in range(MAX_ATTEMPTS):
-            self._change_iteration(iteration, first_stays, lease)
-            document = self.database["iterations"].find_one(key, {"plan": 1})
-            if document is None:
-                return None
-            if name in document.get("plan", {}):
-                return document["plan"][name]
-        raise StoreError(
-            f"campaign {self.name!r}: {name} of iteration {iteration} was lost {MAX_ATTEMPTS} times"
-        )
+        self._change_iteration(iteration, first_stays, lease)
+        document = self.database["iterations"].find_one(key, {"plan": 1})
+        return None if document is None else document["plan"][name]
 
     def _change_iteration(
         self, iteration: int, change: dict[str, Any], lease: Fence | None = None

@@ -126,9 +126,7 @@ def _await(database: Database, ours: Document, about: Document, patience: float 
 def _take(database: Database, ours: Document) -> dict[str, Any] | None:
     """Take a lease that nobody holds, and return its document afterwards.
 
-    By an upsert, which finds and writes in one step on every server. A `$merge` does not on the
-    embedded one: there two may take a lease at once, and one just given back may be there again,
-    held by nobody.
+    By an upsert, which finds and writes in one step.
     """
     check_launch(database)
     until = {"until": {"$add": [NOW, round(1000 * LEASE_SECONDS)]}}

@@ -17,6 +17,8 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.select import SELECTORS, Candidate, DecisionStream, make_selector
 
 DIM, ATOMS, KNOWN = 200, 4, 500
+PARAMS = {"variance": {"landmarks": 400}}
+"""Selector → parameters other than its defaults."""
 TEXT = """\
 Seconds (wall clock) and peak memory of choosing among candidates of 4 atoms with d = 200, beside
 a data set of 500 cells. Memory is what the process' rises by, above libraries and data set: the
@@ -24,7 +26,8 @@ pool makes each candidate when it is asked for, so what a selector keeps of it c
 the candidates are judged per atom, half per config. Uncertainties are there; what a committee
 costs to evaluate does not count."""
 NOTE = (
-    "`logdet` judges one after the other and ends with the budget; θ is 10⁻³ for it and `greedy`."
+    "`logdet` judges one after the other and ends with the budget; θ is 10⁻³ for it and `greedy`. "
+    "`variance` has 400 landmarks."
 )
 
 
@@ -105,7 +108,7 @@ def one(name: str, count: int, picks: int) -> None:
     for stats in statistics.values():
         stats.gain(known[0])
     centres = np.array([q.mean(axis=0) for q in known])
-    selector = None if name == "none" else make_selector(name)
+    selector = None if name == "none" else make_selector(name, **PARAMS.get(name, {}))
     with Peak() as peak:
         if selector is None:
             chosen = sum(1 for _ in pool) - count

@@ -8,12 +8,14 @@ from entropy_flows.lazy import lazy_names
 
 if TYPE_CHECKING:
     from entropy_flows.entropy.bias import Bias, BiasOutput, GlobalBias, LocalBias
+    from entropy_flows.entropy.cell_basis import CellBasis, CellMeans
     from entropy_flows.entropy.criterion import Criterion
     from entropy_flows.entropy.dataset import DatasetParams
     from entropy_flows.entropy.local import local_entropies, local_entropy
     from entropy_flows.entropy.moments import MODES, Mode
     from entropy_flows.entropy.statistics import SufficientStatistics
     from entropy_flows.entropy.surface import BiasedSurface, ExploreSurface, RefineSurface
+    from entropy_flows.entropy.variance_statistics import VarianceStatistics
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
 
@@ -22,6 +24,8 @@ __all__ = [
     "Bias",
     "BiasOutput",
     "BiasedSurface",
+    "CellBasis",
+    "CellMeans",
     "Criterion",
     "DatasetParams",
     "ExploreSurface",
@@ -30,6 +34,7 @@ __all__ = [
     "Mode",
     "RefineSurface",
     "SufficientStatistics",
+    "VarianceStatistics",
     "local_entropies",
     "local_entropy",
 ]

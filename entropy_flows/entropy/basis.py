@@ -101,7 +101,9 @@ class KernelBasis:
         length = relative_length * median_distance(points, rng)
         values, vectors = np.linalg.eigh(_kernel(z, z, length))
         counts = values > SMALLEST_EIGENVALUE * values[-1]
-        return cls(z, length, vectors[:, counts] / np.sqrt(values[counts]))
+        # in the order in which it is stored and read: products then have the same bits
+        whitener = np.ascontiguousarray(vectors[:, counts] / np.sqrt(values[counts]))
+        return cls(z, length, whitener)
 
     @property
     def dim(self) -> int:

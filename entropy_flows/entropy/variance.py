@@ -17,6 +17,10 @@ Adding a cell changes, with y = P φ / √(σ²/w_c + φᵀ P φ) and z = P T y,
 
     P ← P − y yᵀ,        P T P ← P T P − y zᵀ − z yᵀ + (yᵀ T y) y yᵀ                             (6)
 
+The vectors y wait until there are `PENDING` of them, and enter P together: a cell then costs a few
+products of a matrix with a vector. P is never inverted but where many cells are added
+at once, and A ≥ 1 keeps both well conditioned.
+
 =======  ==========================================================================================
 symbol   meaning
 =======  ==========================================================================================
@@ -30,9 +34,37 @@ w_c      weight of a cell: its number of atoms over the mean one where forces ar
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from entropy_flows.conventions import Array
+
+PENDING = 32
+"""Cells whose vectors y wait before P is renewed."""
+
+
+def target_matrix(features: Array, weights: Array | None = None) -> Array:
+    """Return T (m, m) of a target's features (n, m), equation (2).
+
+    Parameters
+    ----------
+    features
+        φ_t (n, m) of the target's cells.
+    weights
+        w_t (n,); None weighs all alike.
+
+    Raises
+    ------
+    ValueError
+        If the target has no cells.
+    """
+    if not len(features):
+        raise ValueError("the target has no cells; it needs at least one")
+    shares = np.ones(len(features)) if weights is None else np.asarray(weights, float)
+    shares = shares / shares.sum()
+    matrix: Array = (features * shares[:, None]).T @ features
+    return 0.5 * (matrix + matrix.T)
 
 
 class TargetVariance:
@@ -41,41 +73,65 @@ class TargetVariance:
     Parameters
     ----------
     target
-        φ_t (n, m) of the target's cells.
+        T (m, m), of `target_matrix`.
     noise
         σ² > 0.
-    weights
-        w_t (n,); None weighs all alike.
+    precision
+        A (m, m) of the data set; None for an empty one.
 
     Attributes
     ----------
-    precision
-        A (m, m).
-    covariance
-        P (m, m).
     target
         T (m, m).
+    noise
+        σ².
 
     Raises
     ------
     ValueError
-        If the target has no cells, or the noise is not positive.
+        If the noise is not positive.
     """
 
-    def __init__(self, target: Array, noise: float, weights: Array | None = None) -> None:
-        if not len(target):
-            raise ValueError("the target has no cells; it needs at least one")
+    def __init__(self, target: Array, noise: float, precision: Array | None = None) -> None:
         if not noise > 0:
             raise ValueError(f"noise is {noise}, expected a positive number")
-        shares = np.ones(len(target)) if weights is None else np.asarray(weights, float)
-        shares = shares / shares.sum()
-        dim = target.shape[1]
         self.noise = noise
-        self.target: Array = (target * shares[:, None]).T @ target
-        self.precision: Array = np.eye(dim)
-        self.covariance: Array = np.eye(dim)
-        self._weighted: Array = self.target.copy()
-        """P T P."""
+        self.target = target
+        self._steps: list[Array] = []
+        """Vectors y that are not in P yet."""
+        self._rows: list[Array] = []
+        """√(w/σ²) φ of cells that are not in A yet."""
+        if precision is None:
+            self._precision = np.eye(len(target))
+            self._covariance = np.eye(len(target))
+            self._weighted: Array = target.copy()
+            """P T P."""
+        else:
+            self._invert(precision)
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        self._renew()
+        twin = type(self)(self.target, self.noise)
+        twin._precision = self._precision.copy()
+        twin._rows = list(self._rows)
+        twin._covariance = self._covariance.copy()
+        twin._weighted = self._weighted.copy()
+        return twin
+
+    @property
+    def precision(self) -> Array:
+        """A (m, m); its bits follow from the cells and their order alone."""
+        for row in self._rows:
+            self._precision += np.outer(row, row)
+        self._rows = []
+        return self._precision
+
+    @property
+    def covariance(self) -> Array:
+        """P (m, m)."""
+        self._renew()
+        return self._covariance
 
     def value(self) -> float:
         """Return V, equation (3): between 0 and 1, small where the target is known."""
@@ -88,6 +144,7 @@ class TargetVariance:
 
     def numerators(self, features: Array) -> Array:
         """Return φᵀ P T P φ (n,) of cells with features (n, m)."""
+        self._renew()
         numerators = np.einsum("nm,nm->n", features @ self._weighted, features)
         return np.maximum(numerators, 0.0)
 
@@ -112,20 +169,43 @@ class TargetVariance:
         tuple
             y (m,), z (m,) and yᵀ T y of equation (6), from which gains of others follow.
         """
-        projected = self.covariance @ feature
+        projected = self._project(feature)
         y = projected / np.sqrt(self.noise / weight + feature @ projected)
-        z = self.covariance @ (self.target @ y)
-        square = float(y @ self.target @ y)
-        self.precision += weight / self.noise * np.outer(feature, feature)
-        self.covariance -= np.outer(y, y)
-        cross = np.outer(y, z)
-        self._weighted += square * np.outer(y, y) - cross - cross.T
-        return y, z, square
+        pulled = self.target @ y
+        z = self._project(pulled)
+        self._steps.append(y)
+        self._rows.append(np.sqrt(weight / self.noise) * feature)
+        if len(self._steps) == PENDING:
+            self._renew()
+        return y, z, float(y @ pulled)
 
     def add_all(self, features: Array, weights: Array | float = 1.0) -> None:
         """Add cells with features (n, m) at once: A is a sum, and inverted anew."""
         scaled = features * (np.broadcast_to(weights, len(features)) / self.noise)[:, None]
-        self.precision += scaled.T @ features
-        inverse = np.asarray(np.linalg.inv(self.precision), dtype=np.float64)
-        self.covariance = 0.5 * (inverse + inverse.T)
-        self._weighted = self.covariance @ self.target @ self.covariance
+        added = scaled.T @ features
+        self._invert(self.precision + 0.5 * (added + added.T))
+
+    def _project(self, vector: Array) -> Array:
+        """Return P v (m,) of a vector (m,), the cells that wait included."""
+        projected: Array = self._covariance @ vector
+        if self._steps:
+            steps = np.array(self._steps)
+            projected = projected - (steps @ vector) @ steps
+        return projected
+
+    def _renew(self) -> None:
+        """Let the cells that wait into the matrices, equation (6)."""
+        if not self._steps:
+            return
+        steps = np.array(self._steps)
+        self._covariance = self._covariance - steps.T @ steps
+        self._weighted = self._covariance @ self.target @ self._covariance
+        self._steps = []
+
+    def _invert(self, precision: Array) -> None:
+        """Take A (m, m) and compute P and P T P from it."""
+        self._precision = precision
+        self._rows = []
+        inverse = np.asarray(np.linalg.inv(precision), dtype=np.float64)
+        self._covariance = 0.5 * (inverse + inverse.T)
+        self._weighted = self._covariance @ self.target @ self._covariance

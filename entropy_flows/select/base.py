@@ -30,12 +30,20 @@ class Candidate:
         Covariance mode its gain is judged in: "atom" or "config".
     uncertainty
         Disagreement of a committee's members about it; None without a committee.
+    n_atoms
+        Number of atoms, where `q` is their mean alone; None if it has all of them.
     """
 
     key: str
     q: np.ndarray
     mode: Mode
     uncertainty: float | None = None
+    n_atoms: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of atoms."""
+        return self.n_atoms or len(self.q)
 
 
 class Verdict(StrEnum):
@@ -60,12 +68,15 @@ class Decision:
         Accepted, near miss or rejected.
     gain
         ΔH at the moment of judging, whatever the selector goes by.
+    score
+        What the selector goes by, at that moment.
     """
 
     index: int
     candidate: Candidate
     verdict: Verdict
     gain: float
+    score: float = float("nan")
 
 
 Decisions = Generator[Decision, None, str]

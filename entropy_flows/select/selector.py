@@ -31,6 +31,7 @@ from entropy_flows.select.base import (
 )
 
 if TYPE_CHECKING:
+    from entropy_flows.entropy import VarianceStatistics
     from entropy_flows.select.ranking import Ranking
 
 
@@ -46,6 +47,8 @@ class DataSet:
     """Mode → its statistics; accepted candidates enter all of them."""
     centres: Array | None = None
     """Mean fingerprints (n, dim) of its cells; None if there are none or they are not needed."""
+    variance: VarianceStatistics | None = None
+    """What it leaves unknown of a target, for `variance`; what is accepted enters it."""
 
     @property
     def is_empty(self) -> bool:
@@ -168,6 +171,7 @@ class Selector(Params):
         statistics: Statistics,
         budget: int | None = None,
         centres: Array | None = None,
+        variance: VarianceStatistics | None = None,
     ) -> Decisions:
         """Decide on candidates, equation (1).
 
@@ -186,6 +190,9 @@ class Selector(Params):
         centres
             Mean fingerprints (n, dim) of the cells in the data set, for selectors that measure
             distances; None if there are none.
+        variance
+            What the data set leaves unknown of a target, for `variance`, whose choices enter it.
+            None lets the pool be the target.
 
         Yields
         ------
@@ -199,7 +206,7 @@ class Selector(Params):
         ValueError
             If the candidates lack what the selector goes by.
         """
-        scorer = self.scorer(candidates, DataSet(statistics, centres), budget)
+        scorer = self.scorer(candidates, DataSet(statistics, centres, variance), budget)
         accepted = 0
         while budget is None or accepted < budget:
             proposal = scorer.propose()
@@ -216,5 +223,5 @@ class Selector(Params):
                 scorer.add(index)
                 for stats in statistics.values():
                     stats.add(candidate.q)
-            yield Decision(index, candidate, verdict, gain)
+            yield Decision(index, candidate, verdict, gain, proposal.score)
         return ""

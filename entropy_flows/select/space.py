@@ -78,7 +78,7 @@ def summarise_pool(candidates: Pool, needs_uncertainty: str | None = None) -> Po
         if means is None:
             means = np.empty((len(candidates), candidate.q.shape[1]))
         means[index] = candidate.q.mean(axis=0)
-        sizes[index] = len(candidate.q)
+        sizes[index] = candidate.size
         if needs_uncertainty is None:
             continue
         if candidate.uncertainty is None or not np.isfinite(candidate.uncertainty):

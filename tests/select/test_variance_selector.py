@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from pools import empty
 
+from entropy_flows.entropy import CellMeans
 from entropy_flows.entropy.basis import KernelBasis, standardisation
-from entropy_flows.entropy.variance import TargetVariance
-from entropy_flows.select import Candidate, DecisionStream, VarianceSelector, make_selector
+from entropy_flows.entropy.variance import TargetVariance, target_matrix
+from entropy_flows.select import (
+    Candidate,
+    DecisionStream,
+    VarianceSelector,
+    gain_table,
+    make_selector,
+)
 
 DIM = 5
 
@@ -39,7 +46,7 @@ def by_trying(cells, budget, length=0.5, noise=0.3, by_size=True, known=()):
     weights = sizes if by_size else np.ones(len(cells))
 
     def value(indices):
-        variance = TargetVariance(features, noise)
+        variance = TargetVariance(target_matrix(features), noise)
         if len(known):
             known_means = np.array([q.mean(axis=0) for q in known])
             known_weight = np.mean([len(q) for q in known]) / np.mean([len(c.q) for c in cells])
@@ -112,3 +119,72 @@ def test_it_has_a_name_and_refuses_values_that_mean_nothing():
     assert selector.n_landmarks(300) == 600
     with pytest.raises(ValueError, match="noise"):
         make_selector("variance", noise=0)
+
+
+def values(selector, cells, budget, statistics):
+    """Number of picks, and V after them."""
+    picks = [
+        each.index for each in DecisionStream(selector(cells, empty(DIM), budget, None, statistics))
+    ]
+    assert len(set(picks)) == len(picks)
+    return len(picks), statistics.value()
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_a_pool_in_blocks_is_learned_as_well_as_at_once(monkeypatch, is_sorted):
+    cells = candidates(600, seed=4)
+    if is_sorted:
+        cells.sort(key=lambda each: each.q.mean())
+    selector = VarianceSelector(landmarks=100)
+    target = CellMeans.of([each.q for each in cells])
+    count, whole = values(selector, cells, 40, selector.statistics(target, None, 40))
+    monkeypatch.setattr(gain_table, "LARGEST_TABLE", 0)
+    monkeypatch.setattr(gain_table, "BLOCK", 100)
+    in_blocks, divided = values(selector, cells, 40, selector.statistics(target, None, 40))
+    drawn = selector.statistics(target, None, 40)
+    drawn.add_cells(target.take(np.random.default_rng(0).permutation(600)[:40]))
+    assert count == in_blocks == 40
+    assert divided < whole + 0.1 * (drawn.value() - whole)
+
+
+def test_what_is_chosen_follows_the_target():
+    cells = candidates(120, seed=6)
+    means = CellMeans.of([each.q for each in cells])
+    rare = means.take(slice(90, 120))
+    selector = make_selector("variance", target="md.xyz")
+    statistics = selector.statistics(rare, means, 10)
+    picks = [
+        each.index for each in DecisionStream(selector(cells, empty(DIM), 10, None, statistics))
+    ]
+    assert min(picks) >= 84
+    assert statistics.n == 10
+    with pytest.raises(ValueError, match=r"target 'md\.xyz' needs its cells"):
+        chosen(selector, cells, 3)
+
+
+def test_a_mixture_is_the_sum_of_its_parts():
+    cells = CellMeans.of([each.q for each in candidates(100)])
+    target, pool = cells.take(slice(0, 20)), cells.take(slice(20, 100))
+    half = make_selector("variance", target="plain", mix=0.5)
+    members, weights = half.mixed(target, pool)
+    assert len(members.means) == 40
+    assert weights[:20].sum() == pytest.approx(0.5)
+    assert weights[20:].sum() == pytest.approx(0.5)
+    assert half.mixed(target, None)[0] is target
+    with pytest.raises(ValueError, match="target is the pool itself"):
+        make_selector("variance", target="pool", mix=0.5)
+
+
+def test_it_ends_where_no_label_is_worth_it():
+    picks, reason = chosen(VarianceSelector(smallest_gain=0.02), candidates(), 70)
+    assert 0 < len(picks) < 20
+    assert reason.endswith("off what is unknown, no more than 2 %")
+
+
+def test_candidates_that_are_means_weigh_as_their_cells():
+    cells = candidates(40)
+    means = [
+        Candidate(each.key, each.q.mean(axis=0, keepdims=True), "atom", None, len(each.q))
+        for each in cells
+    ]
+    assert chosen(VarianceSelector(), means, 8) == chosen(VarianceSelector(), cells, 8)

@@ -1,0 +1,236 @@
+"""What a data set leaves unknown of a target: a `Criterion` of cells, from sums.
+
+    V(D) = tr(A⁻¹ T) + (1 − tr T)    with A over the data set and T over the target             (1)
+
+A and T are those of `variance`, in the features of one frozen `CellBasis`. A is a sum over the
+data set's cells, so that data sets merge, and T is any other distribution's.
+
+    ∂gain/∂q_i = (1/n) ∂gain/∂q̄                                                                (2)
+
+for each of a cell's n atoms: all of them have the same share in the mean fingerprint q̄.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from entropy_flows.conventions import Array
+from entropy_flows.entropy.cell_basis import CellBasis, CellMeans
+from entropy_flows.entropy.variance import TargetVariance, target_matrix
+
+_HEADER = struct.Struct("<4sHIQd32s")
+"""Magic, version, m, n, σ², hash of the basis."""
+_MAGIC = b"EFVS"
+_VERSION = 1
+_DIGEST = hashlib.sha256().digest_size
+
+
+class VarianceStatistics:
+    """Data set and target in a frozen basis, equation (1).
+
+    Parameters
+    ----------
+    basis
+        Features of cells, and what each counts.
+    target
+        T (m, m) in this basis; `of_target` makes it of the target's cells.
+    noise
+        σ² > 0 of a label.
+
+    Attributes
+    ----------
+    n
+        Number of cells in the data set.
+    variance
+        A and T, with what follows from them.
+    """
+
+    def __init__(self, basis: CellBasis, target: Array, noise: float) -> None:
+        self.basis = basis
+        self.n = 0
+        self.variance = TargetVariance(target, noise)
+
+    @classmethod
+    def of_target(
+        cls, basis: CellBasis, target: CellMeans, noise: float, weights: Array | None = None
+    ) -> Self:
+        """Begin an empty data set for a target of these cells.
+
+        Parameters
+        ----------
+        basis
+            Features of cells.
+        target
+            Cells of the target.
+        noise
+            σ² of a label.
+        weights
+            Weights (n,) of the target's cells; None weighs all alike.
+        """
+        return cls(basis, target_matrix(basis.features(target.means), weights), noise)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n={self.n}, m={self.basis.dim}, noise={self.noise:g})"
+
+    @property
+    def noise(self) -> float:
+        """σ² of a label."""
+        return self.variance.noise
+
+    def copy(self) -> Self:
+        """Return an independent copy; the basis is shared."""
+        twin = type(self)(self.basis, self.variance.target, self.noise)
+        twin.n = self.n
+        twin.variance = self.variance.copy()
+        return twin
+
+    def for_target(self, target: Array) -> Self:
+        """Return the same data set beside another target T (m, m)."""
+        twin = type(self)(self.basis, target, self.noise)
+        twin.n = self.n
+        twin.variance = TargetVariance(target, self.noise, self.variance.precision.copy())
+        return twin
+
+    def value(self) -> float:
+        """Return V, the share of the target that is not known."""
+        return self.variance.value()
+
+    def gain(self, q: Array) -> float:
+        """Return what a cell with fingerprints q (n_atoms, d) takes off V."""
+        return float(self.gains([q])[0])
+
+    def gains(self, candidates: Sequence[Array] | Array) -> Array:
+        """Return what each of some cells takes off V (n_candidates,), alone.
+
+        Cells of any sizes as a list of (n_atoms, d), or cells of one size as one array
+        (n_candidates, n_atoms, d).
+        """
+        if not len(candidates):
+            return np.empty(0)
+        means = np.array([self.basis.mean_of(q) for q in candidates])
+        sizes = np.array([len(q) for q in candidates], dtype=float)
+        return self.gains_of(CellMeans(means, sizes))
+
+    def gains_of(self, cells: CellMeans) -> Array:
+        """Return what each of some cells takes off V (n,), given their means alone."""
+        features = self.basis.features(cells.means)
+        return self.variance.gains(features, self.basis.weights(cells.sizes))
+
+    def gradient(self, q: Array) -> Array:
+        """Return ∂gain/∂q (n_atoms, d), equation (2)."""
+        mean = self.basis.mean_of(q)
+        feature = self.basis.features(mean[None])[0]
+        weight = float(self.basis.weights(np.array([len(q)]))[0])
+        slope = self.basis.pull_back(mean, self.variance.gradient(feature, weight))
+        return np.tile(slope / len(q), (len(q), 1))
+
+    def add(self, q: Array) -> None:
+        """Add one cell, given its fingerprints (n_atoms, d), in place."""
+        mean = self.basis.mean_of(q)
+        feature = self.basis.features(mean[None])[0]
+        self.take(feature, float(self.basis.weights(np.array([len(q)]))[0]))
+
+    def take(self, feature: Array, weight: float) -> tuple[Array, Array, float]:
+        """Add one cell, given its features (m,) and weight; see `TargetVariance.add`."""
+        self.n += 1
+        return self.variance.add(feature, weight)
+
+    def add_cells(self, cells: CellMeans) -> None:
+        """Add cells at once, given their means, in place."""
+        if len(cells.means):
+            features = self.basis.features(cells.means)
+            self.variance.add_all(features, self.basis.weights(cells.sizes))
+            self.n += len(cells.means)
+
+    def merge(self, other: VarianceStatistics) -> None:
+        """Add the cells of another data set, in place; the target stays.
+
+        Raises
+        ------
+        ValueError
+            If the other has another basis or another noise.
+        """
+        if other.basis.hash != self.basis.hash:
+            raise ValueError(
+                f"cannot merge statistics in basis {other.basis.hash[:12]} into those in "
+                f"{self.basis.hash[:12]}"
+            )
+        if other.noise != self.noise:
+            raise ValueError(
+                f"cannot merge statistics of noise {other.noise:g} into those of {self.noise:g}"
+            )
+        summed = self.variance.precision + other.variance.precision - np.eye(self.basis.dim)
+        self.variance = TargetVariance(self.variance.target, self.noise, summed)
+        self.n += other.n
+
+    def to_bytes(self) -> bytes:
+        """Write the content beside the basis: equal content gives equal bytes.
+
+        A little-endian header with the hash of the basis, the upper triangles of A and T by rows,
+        and a SHA-256 of all these.
+        """
+        rows, columns = np.triu_indices(self.basis.dim)
+        triangles = (self.variance.precision[rows, columns], self.variance.target[rows, columns])
+        numbers = np.concatenate(triangles).astype("<f8") + 0.0  # -0 is 0
+        header = _HEADER.pack(
+            _MAGIC, _VERSION, self.basis.dim, self.n, self.noise, bytes.fromhex(self.basis.hash)
+        )
+        payload = header + numbers.tobytes()
+        return payload + hashlib.sha256(payload).digest()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, basis: CellBasis) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Parameters
+        ----------
+        data
+            The bytes.
+        basis
+            The basis that they are in.
+
+        Raises
+        ------
+        ValueError
+            If the data are not what was written, or are in another basis.
+        """
+        payload, digest = data[:-_DIGEST], data[-_DIGEST:]
+        if len(payload) < _HEADER.size or payload[:4] != _MAGIC:
+            raise ValueError(
+                f"{len(data)} bytes that do not begin with {_MAGIC!r} are no variance statistics"
+            )
+        if hashlib.sha256(payload).digest() != digest:
+            raise ValueError("variance statistics are damaged: their checksum does not match")
+        _, version, dim, n, noise, basis_hash = _HEADER.unpack_from(payload)
+        if version != _VERSION:
+            raise ValueError(
+                f"variance statistics have format version {version}; this code reads {_VERSION}"
+            )
+        if basis_hash.hex() != basis.hash:
+            raise ValueError(
+                f"variance statistics are in basis {basis_hash.hex()[:12]}, not {basis.hash[:12]}"
+            )
+        numbers = np.frombuffer(payload, dtype="<f8", offset=_HEADER.size).astype(np.float64)
+        precision, target = (_symmetric(half, dim) for half in np.split(numbers, 2))
+        statistics = cls(basis, target, noise)
+        statistics.n = n
+        statistics.variance = TargetVariance(target, noise, precision)
+        return statistics
+
+    def checksum(self) -> str:
+        """Return the SHA-256 of the content in hex, equal only for statistics equal to the bit."""
+        return self.to_bytes()[-_DIGEST:].hex()
+
+
+def _symmetric(triangle: Array, dim: int) -> Array:
+    """Return the symmetric matrix (m, m) of an upper triangle by rows."""
+    matrix = np.zeros((dim, dim))
+    rows, columns = np.triu_indices(dim)
+    matrix[rows, columns] = triangle
+    matrix[columns, rows] = triangle
+    return matrix

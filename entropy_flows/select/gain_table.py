@@ -1,0 +1,197 @@
+"""Gains of many cells beside a data set, renewed while cells are taken into it.
+
+After a cell is taken, with y, z and t = yᵀ T y of `TargetVariance.add`, and a = φ·y, b = φ·z,
+
+    u ← u − a²,        g ← g − 2 a b + a² t,        gain = g / (σ²/w + u)                        (1)
+
+for all cells at once: one product of their features with two vectors.
+
+A pool too large for that is read in blocks. Each proposes `OVERSAMPLING` times its share of the
+choice, given the data set and all that was proposed before; the choice is then made among these.
+Memory and work then grow with the choice, and with the pool only by one pass through it. A block
+that has little to offer loses its share in the end, so the order of the pool hardly matters.
+
+=======  ==========================================================================================
+symbol   meaning
+=======  ==========================================================================================
+φ, w     features (m,) and weight of a cell
+u, g     φᵀ P φ and φᵀ P T P φ of each cell
+=======  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entropy_flows.conventions import Array
+from entropy_flows.entropy import CellMeans, VarianceStatistics
+from entropy_flows.select.base import Candidate
+from entropy_flows.select.space import COPY_DISTANCE
+
+LARGEST_TABLE = 20_000
+"""Cells that are ranked as a whole; of more, each block proposes some."""
+BLOCK = 1_000
+"""Cells of a block: their features lie in a core's cache."""
+OVERSAMPLING = 2
+"""What a block proposes, in units of its share of the choice."""
+
+
+class TakenPoints:
+    """Points of the cells that count as known, to tell whether a cell is a copy of one.
+
+    Parameters
+    ----------
+    points
+        x (n, d), in the units of a basis.
+    """
+
+    def __init__(self, points: Array) -> None:
+        self._points = list(points)
+        self._sums = [float(point.sum()) for point in points]
+
+    def copy(self) -> TakenPoints:
+        """Return an independent copy."""
+        twin = TakenPoints(np.empty((0, 0)))
+        twin._points = list(self._points)
+        twin._sums = list(self._sums)
+        return twin
+
+    def add(self, point: Array) -> None:
+        """Add a point (d,)."""
+        self._points.append(point)
+        self._sums.append(float(point.sum()))
+
+    def has(self, point: Array) -> bool:
+        """Return whether there is a point at a place (d,)."""
+        if not self._points:
+            return False
+        # points whose components have other sums lie farther apart than that
+        reach = COPY_DISTANCE * np.sqrt(len(point))
+        close = np.flatnonzero(np.abs(np.array(self._sums) - point.sum()) <= reach + 1e-12)
+        return any(np.linalg.norm(self._points[index] - point) <= COPY_DISTANCE for index in close)
+
+
+class GainTable:
+    """Gains of some cells, the largest first, equation (1); no copies.
+
+    Parameters
+    ----------
+    statistics
+        Data set and target; cells that are taken enter it.
+    cells
+        The cells.
+    taken
+        Points of the data set; cells that are taken enter it.
+    """
+
+    def __init__(
+        self, statistics: VarianceStatistics, cells: CellMeans, taken: TakenPoints
+    ) -> None:
+        self._statistics = statistics
+        self._taken = taken
+        self._points = statistics.basis.points(cells.means)
+        self._features = statistics.basis.kernel.features(self._points)
+        self._weights = statistics.basis.weights(cells.sizes)
+        self._numerators = statistics.variance.numerators(self._features)
+        self._denominators = statistics.variance.denominators(self._features, self._weights)
+        self._is_left = np.ones(len(self._points), dtype=bool)
+
+    def best(self) -> tuple[int, float] | None:
+        """Return index and gain of the cell with the largest gain; None if only copies are left."""
+        gains = np.maximum(self._numerators, 0.0) / self._denominators
+        gains[~self._is_left] = -np.inf
+        while self._is_left.any():
+            index = int(np.argmax(gains))
+            if not self._taken.has(self._points[index]):
+                return index, float(gains[index])
+            self._is_left[index] = False
+            gains[index] = -np.inf
+        return None
+
+    def take(self, index: int) -> None:
+        """Take a cell into the data set, and renew the others' gains."""
+        self._is_left[index] = False
+        self._taken.add(self._points[index])
+        y, z, square = self._statistics.take(self._features[index], float(self._weights[index]))
+        a, b = (self._features @ np.column_stack([y, z])).T
+        self._denominators -= a**2
+        self._numerators += a**2 * square - 2 * a * b
+
+
+def finalists(
+    candidates: Iterable[Candidate],
+    total: int,
+    statistics: VarianceStatistics,
+    taken: TakenPoints,
+    budget: int | None,
+) -> tuple[NDArray[np.intp], CellMeans]:
+    """Return the candidates to choose from: all of a small pool, the best of a large one's blocks.
+
+    Parameters
+    ----------
+    candidates
+        The pool, read once.
+    total
+        Number of candidates in it.
+    statistics, taken
+        Data set and target; not changed.
+    budget
+        Candidates to choose; None for no limit, and all of the pool.
+
+    Returns
+    -------
+    tuple
+        Their indices in the pool, and the cells as far as gains need them.
+    """
+    is_whole = budget is None or total <= LARGEST_TABLE
+    indices: list[NDArray[np.intp]] = []
+    pieces: list[CellMeans] = []
+    start = 0
+    if not is_whole:
+        statistics = statistics.copy()
+        taken = taken.copy()
+    for cells in blocks(candidates, BLOCK):
+        count = len(cells.means)
+        rows = np.arange(count)
+        if not is_whole:
+            assert budget is not None, "a pool without a budget is taken as a whole"
+            limit = int(np.ceil(OVERSAMPLING * budget * count / total))
+            rows = _proposed(statistics, cells, taken, limit)
+        indices.append(start + rows)
+        pieces.append(cells.take(rows))
+        start += count
+    if not pieces:
+        return np.empty(0, dtype=np.intp), CellMeans(np.empty((0, 0)), np.empty(0))
+    means = np.concatenate([piece.means for piece in pieces])
+    sizes = np.concatenate([piece.sizes for piece in pieces])
+    return np.concatenate(indices), CellMeans(means, sizes)
+
+
+def _proposed(
+    statistics: VarianceStatistics, cells: CellMeans, taken: TakenPoints, limit: int
+) -> NDArray[np.intp]:
+    """Return the rows of a block that it proposes, in their order."""
+    table = GainTable(statistics, cells, taken)
+    rows: list[int] = []
+    while len(rows) < limit and (best := table.best()) is not None:
+        rows.append(best[0])
+        table.take(best[0])
+    return np.sort(np.array(rows, dtype=np.intp))
+
+
+def blocks(candidates: Iterable[Candidate], size: int) -> Iterator[CellMeans]:
+    """Yield the means of candidates, so many at a time."""
+    means: list[Array] = []
+    sizes: list[int] = []
+    for candidate in candidates:
+        means.append(candidate.q.mean(axis=0))
+        sizes.append(candidate.size)
+        if len(means) == size:
+            yield CellMeans(np.array(means), np.array(sizes, dtype=float))
+            means = []
+            sizes = []
+    if means:
+        yield CellMeans(np.array(means), np.array(sizes, dtype=float))

@@ -1,6 +1,7 @@
 """One database server for the session, a fresh database for a test, and nobody's own settings."""
 
 import os
+import sys
 
 for threads in (
     "OMP_NUM_THREADS",
@@ -11,10 +12,13 @@ for threads in (
     os.environ[threads] = "1"
 for name in [name for name in os.environ if name.startswith("ENTROPY_FLOWS_")]:
     del os.environ[name]
+# Hundreds of processes start here: without compiled files each compiles the package, and each
+# worker the tests, anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ["ENTROPY_FLOWS_CONFIG_FILE"] = os.path.join(os.sep, "nonexistent", "entropy_flows.yaml")
 
 import signal  # noqa: E402
-import sys  # noqa: E402
 import uuid  # noqa: E402
 
 import pytest  # noqa: E402

@@ -2,6 +2,6 @@
 
 from entropy_flows.bench.params import BenchParams, NetworkParams, load_bench
 from entropy_flows.bench.pool import LabelledPool
-from entropy_flows.bench.rounds import Bench
+from entropy_flows.bench.rounds import Bench, read_points
 
-__all__ = ["Bench", "BenchParams", "LabelledPool", "NetworkParams", "load_bench"]
+__all__ = ["Bench", "BenchParams", "LabelledPool", "NetworkParams", "load_bench", "read_points"]

@@ -1,7 +1,7 @@
 """How one selector compares with another over several seeds.
 
 p          two-sided paired t-test over the seeds: t = ⟨δ⟩ / (s_δ/√n), δ the difference of one
-           seed's two errors
+           seed's two errors; and Wilcoxon's signed ranks of |δ|, which an outlier cannot decide
 A          [1/(N₂ − N₁)] ∫ error dN, by trapezoids from the smallest to the largest N: the mean
            height of the curve
 saved      1 − N*/N₂, N* where the selector's mean curve first gets down to random's error at N₂,
@@ -15,7 +15,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_rel, wilcoxon
+
+from entropy_flows.evaluate.curve import Ratio
 
 Curves = dict[int, dict[int, float]]
 """Seed → N → error."""
@@ -61,6 +63,35 @@ def paired_p(errors: Mapping[int, float], baseline: Mapping[int, float]) -> floa
         # The same difference for all seeds: their spread is 0, and t has no value.
         return 0.0
     return float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
+
+
+def rank_p(errors: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+    """Return p of Wilcoxon's test over the seeds that both have.
+
+    It is None with fewer than two seeds, or where all differences are 0.
+    """
+    differences = [errors[seed] - baseline[seed] for seed in errors if seed in baseline]
+    if len(differences) < 2 or not np.any(differences):
+        return None
+    return float(wilcoxon(differences).pvalue)
+
+
+def ratio_to(errors: Mapping[int, float], baseline: Mapping[int, float]) -> Ratio | None:
+    """Return the ratio of the means over the seeds that both have; None if there are none.
+
+    Its error is that of the paired differences: with d = e − r b of each seed and r the ratio,
+    s_d / (√n ⟨b⟩).
+    """
+    seeds = [seed for seed in errors if seed in baseline]
+    if not seeds:
+        return None
+    pairs = np.array([[errors[seed], baseline[seed]] for seed in seeds])
+    mean, baseline_mean = pairs.mean(axis=0)
+    ratio = float(mean / baseline_mean)
+    if len(seeds) == 1:
+        return Ratio(ratio, None)
+    rest = pairs[:, 0] - ratio * pairs[:, 1]
+    return Ratio(ratio, float(rest.std(ddof=1) / np.sqrt(len(seeds)) / baseline_mean))
 
 
 def relative_change(errors: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:

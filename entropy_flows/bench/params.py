@@ -15,6 +15,8 @@ from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import read_yaml
 
 Count = Annotated[int, Field(ge=1)]
+StudentName = Literal["networks", "linear", "gp", "model"]
+"""Kinds of students."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Khan 2026: 30 cells at random and six batches of 15, five networks of 17 → 128 → 128 → 1, and
@@ -25,10 +27,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "initial": 30,
         "batch": 15,
         "seeds": (42, 123, 456, 789, 1011),
+        "split_by_seed": False,
         "network": {"hidden": (128, 128), "members": 5},
     },
 }
 """Preset → values of the parameters that are not named otherwise."""
+REGRESSIONS = ("linear", "gp")
+"""Students of `RegressionParams`."""
 
 
 class NetworkParams(Params):
@@ -50,6 +55,45 @@ class NetworkParams(Params):
     network's value for the mean fingerprint. Each row of a table is one atom, and both are the
     same.
     """
+
+
+class PowerSpectrumParams(Params):
+    """Surroundings of atoms as the students `linear` and `gp` see them.
+
+    `entropy_flows.bench.power_spectrum` has the equations.
+    """
+
+    cutoff: float = Field(5.0, gt=0)
+    """Distance (Å) up to which an atom has neighbours."""
+    smoothing: float = Field(0.5, gt=0)
+    """Width (Å) of the step at the cutoff."""
+    width: float = Field(0.5, gt=0)
+    """Standard deviation (Å) of each neighbour's Gaussian."""
+    radial: Count = 6
+    """Number of radial functions."""
+    angular: Count = 5
+    """Largest angular momentum."""
+    directions: Count = 128
+    """Most principal directions for each element of a central atom."""
+
+
+class RegressionParams(Params):
+    """The students `linear` and `gp`: regularised least squares on energies and forces.
+
+    `entropy_flows.bench.regression` has the equations.
+    """
+
+    power_spectrum: PowerSpectrumParams = PowerSpectrumParams()
+    """The invariants that they learn from."""
+    landmarks: Count = 600
+    """Of `gp`: number of surroundings whose kernels are the basis, shared by the elements."""
+    exponent: Count = 4
+    """Of `gp`: ζ of the kernel (p·p′/|p||p′|)^ζ."""
+    energy_noise: float = Field(0.001, gt=0)
+    """Standard deviation (eV/atom) of an energy. Both noises are scaled by one factor, which the
+    labels decide: it is their ratio that counts."""
+    force_noise: float = Field(0.1, gt=0)
+    """Standard deviation (eV/Å) of a force component."""
 
 
 class BenchParams(Params):
@@ -75,8 +119,11 @@ class BenchParams(Params):
     """Number of cells drawn at random before the first round; 0 for no rounds."""
     batch: Count | None = None
     """Number of cells of a round; None takes one round from each size to the next."""
-    seeds: tuple[int, ...] = Field((42, 123, 456), min_length=1)
-    """Seeds; each governs the first cells, the order of the pool, covariance modes and student."""
+    seeds: tuple[int, ...] = Field(tuple(range(10)), min_length=1)
+    """Seeds; each governs the split, the first cells, the order of the pool, covariance modes and
+    student."""
+    split_by_seed: bool = True
+    """Whether each seed splits the pool anew. If not, all seeds have one split."""
     within: float | None = Field(None, gt=0)
     """Energy (eV/atom) above the lowest of the pool, up to which cells are in it; None takes
     all.
@@ -85,14 +132,20 @@ class BenchParams(Params):
     """Whether forces are read, trained on and tested. It is False for a pool whose forces are
     missing, or are not to be used.
     """
+    students: tuple[StudentName, ...] = ()
+    """Students that are trained on what was chosen. `networks`: small networks, energies alone;
+    `linear` and `gp`: regression on power spectra, energies and forces; `model`: the base model,
+    fine-tuned. None named takes the model if there is a base model, else the networks."""
     base_model: str | None = None
-    """Model that is fine-tuned as the student; None takes the networks."""
+    """Model that is fine-tuned as the student `model`."""
     train: AnyTrainParams = TrainParams(preset="small")
     """Recipe of the fine-tuning. `committee` is the number of models for the selectors `committee`
     and `hybrid`, at least 2.
     """
     network: NetworkParams = NetworkParams()
     """Settings of the networks."""
+    regression: RegressionParams = RegressionParams()
+    """Settings of the students `linear` and `gp`."""
     fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
     """Fingerprint of extended XYZ; its elements are those of the pool unless named."""
     regularization: float = Field(1e-3, gt=0)
@@ -121,6 +174,8 @@ class BenchParams(Params):
                 filled[key] = {**value, **data[key]}
             else:
                 filled[key] = data.get(key, value)
+        if not filled.get("students"):
+            filled["students"] = ["networks" if filled.get("base_model") is None else "model"]
         return filled
 
     @model_validator(mode="after")
@@ -138,11 +193,26 @@ class BenchParams(Params):
             raise ValueError(
                 f"initial is {self.initial}, more than the smallest of sizes, {smallest}"
             )
-        for name in ("selectors", "sizes", "seeds"):
+        self._check_students()
+        for name in ("selectors", "sizes", "seeds", "students"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} names one twice: {', '.join(map(str, values))}")
         return self
+
+    def _check_students(self) -> None:
+        """Refuse students that have nothing to learn from."""
+        if ("model" in self.students) != (self.base_model is not None):
+            raise ValueError(
+                f"students are {', '.join(self.students)} and base_model is {self.base_model}: "
+                "the student model is a base model, fine-tuned; name both or neither"
+            )
+        regressions = [name for name in self.students if name in REGRESSIONS]
+        if regressions and self.is_table:
+            raise ValueError(
+                f"students: {regressions[0]} learns from cells, and {self.pool} is a table; "
+                "expected networks"
+            )
 
     def _check_selectors(self) -> None:
         """Refuse selectors that do not exist, and parameters that none of them has."""

@@ -1,4 +1,4 @@
-"""The labelled pool of a benchmark, and its fixed split.
+"""The labelled pool of a benchmark, and its splits.
 
 A pool is the fingerprints and energies of cells, or the rows of a table.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -21,8 +22,18 @@ from entropy_flows.label.extxyz import CellFile, read_cells
 from entropy_flows.potentials import check_elements
 from entropy_flows.train import energy_per_atom, stratified_split
 
-Prints = tuple[list[Array], Array]
-"""Fingerprints (n_atoms, dim) of each cell, and energies per atom (n,)."""
+
+class Stored(NamedTuple):
+    """Fingerprints and labels of a pool, which are computed and read once."""
+
+    prints: list[Array]
+    """Fingerprints (n_atoms, dim) of each cell."""
+    energies: Array
+    """Energies per atom (n,)."""
+    forces: list[Array]
+    """Forces (n_atoms, 3) of each cell."""
+
+
 ENERGY = ("energy", "meV/atom")
 SPLIT_SEED = 42
 NETWORK_SHARES = (0.8, 0.0, 0.2)
@@ -48,6 +59,9 @@ class LabelledPool:
         "train" (from which selectors choose), "val" and "test" → indices.
     quantity
         Name of the targets, and their unit.
+    forces
+        Forces (n_atoms, 3) of each cell, zeros if they are not to be used. There are none of a
+        table.
     frames
         The cells, with energy and maybe forces and stress. There are none of a table, or if they
         were not asked for.
@@ -61,12 +75,17 @@ class LabelledPool:
     split: dict[str, list[int]]
     quantity: tuple[str, str]
     frames: list[Atoms]
+    forces: list[Array] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
-        cls, params: BenchParams, stored: Prints | None = None, with_frames: bool = True
+        cls,
+        params: BenchParams,
+        stored: Stored | None = None,
+        with_frames: bool = True,
+        seed: int = SPLIT_SEED,
     ) -> LabelledPool:
         """Read the pool.
 
@@ -78,6 +97,8 @@ class LabelledPool:
             Fingerprints and energies that were computed before.
         with_frames
             Whether the cells themselves are read. Without them, `stored` suffices.
+        seed
+            Seed of the split.
 
         Raises
         ------
@@ -86,12 +107,12 @@ class LabelledPool:
             the base model lacks it, or the pool is too small.
         """
         if params.is_table:
-            pool = _read_table_pool(params)
+            pool = _read_table_pool(params, seed)
         elif stored is not None and not with_frames:
-            prints, energies = stored
-            pool = cls(prints, energies, split_by_target(energies, _shares(params)), ENERGY, [])
+            split = split_by_target(stored.energies, _shares(params), seed)
+            pool = cls(stored.prints, stored.energies, split, ENERGY, [], stored.forces)
         else:
-            pool = _read_cell_pool(params, stored)
+            pool = _read_cell_pool(params, stored, seed)
         available = len(pool.split["train"])
         largest = max(params.sizes)
         if largest > available:
@@ -106,7 +127,7 @@ def _shares(params: BenchParams) -> tuple[float, float, float]:
     return NETWORK_SHARES if params.base_model is None else MODEL_SHARES
 
 
-def _read_cell_pool(params: BenchParams, stored: Prints | None) -> LabelledPool:
+def _read_cell_pool(params: BenchParams, stored: Stored | None, seed: int) -> LabelledPool:
     """Read the cells, and compute their fingerprints unless they are stored."""
     file = labelled_cells(Path(params.pool), params.forces)
     frames = file.cells
@@ -119,10 +140,11 @@ def _read_cell_pool(params: BenchParams, stored: Prints | None) -> LabelledPool:
     if params.base_model is not None:
         source = f"{params.pool} holds {', '.join(symbols)}; base_model"
         check_elements(params.base_model, symbols, source)
-    prints = _fingerprints(params, frames, symbols) if stored is None else stored[0]
+    prints = _fingerprints(params, frames, symbols) if stored is None else stored.prints
     # Cells are split by energy, so that each side has the whole range of it.
-    split = split_by_target(energies, _shares(params))
-    return LabelledPool(prints, energies, split, ENERGY, frames, file.left_out, file.notes)
+    split = split_by_target(energies, _shares(params), seed)
+    forces = [atoms.calc.results["forces"] for atoms in frames]
+    return LabelledPool(prints, energies, split, ENERGY, frames, forces, file.left_out, file.notes)
 
 
 def _fingerprints(params: BenchParams, frames: list[Atoms], symbols: list[str]) -> list[Array]:
@@ -138,7 +160,7 @@ def _fingerprints(params: BenchParams, frames: list[Atoms], symbols: list[str]) 
     return GOM(**settings)(frames)
 
 
-def _read_table_pool(params: BenchParams) -> LabelledPool:
+def _read_table_pool(params: BenchParams, seed: int) -> LabelledPool:
     """Read a table, whose numeric columns are the features."""
     path = Path(params.pool)
     if params.base_model is not None:
@@ -161,7 +183,7 @@ def _read_table_pool(params: BenchParams) -> LabelledPool:
     if not names:
         raise ValueError(f"{path} has no column of numbers beside its target {params.target!r}")
     targets = numeric[params.target]
-    split = split_by_target(targets, NETWORK_SHARES)
+    split = split_by_target(targets, NETWORK_SHARES, seed)
     features = np.column_stack([numeric[name] for name in names])
     # The test's features have no part in the standardisation.
     training = features[split["train"]]
@@ -210,11 +232,11 @@ def _for_training(atoms: Atoms, forces: bool) -> Atoms:
 
 
 def split_by_target(
-    targets: Sequence[float] | Array, shares: tuple[float, float, float]
+    targets: Sequence[float] | Array,
+    shares: tuple[float, float, float],
+    seed: int = SPLIT_SEED,
 ) -> dict[str, list[int]]:
     """Split cells in training, validation and test, stratified by target.
-
-    The split is the same for every selector and seed.
 
     Returns
     -------
@@ -222,7 +244,7 @@ def split_by_target(
         "train", "val" and "test" → indices.
     """
     split: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    assigned = stratified_split(list(targets), range(len(targets)), shares, SPLIT_SEED)
+    assigned = stratified_split(list(targets), range(len(targets)), shares, seed)
     for index, side in sorted(assigned.items()):
         split[side].append(index)
     return split

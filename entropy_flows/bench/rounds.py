@@ -2,14 +2,16 @@
 
 folder/
   bench.json                     settings of the benchmark; another one needs another folder
-  prints.npz                     fingerprints and energies of the pool, computed once
-  points/SELECTOR-N-SEED.json    a result; a folder of that name holds fine-tunings while they are
+  prints.npz                     fingerprints, energies and forces of the pool, computed once
+  design-STUDENT.npy             rows of features of the students `linear` and `gp`, computed once
+  points/STUDENT/SELECTOR-N-SEED.json
+                                 a result; a folder of that name holds fine-tunings while they are
                                  needed
 
-A chain is what follows from one seed's first cells by one selector: all sizes in rounds, or one
-size without rounds. Chains need nothing of one another. Results are written as a whole, and
-fine-tunings resume: a kill loses nothing. In rounds a choice depends on the sizes before, so only
-larger ones can be added to the results that there are.
+A chain is what follows from one seed's first cells by one selector for one student: all sizes in
+rounds, or one size without rounds. Chains need nothing of one another. Results are written as a
+whole, and fine-tunings resume: a kill loses nothing. In rounds a choice depends on the sizes
+before, so only larger ones can be added to the results that there are.
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from entropy_flows.bench.design import Design, store_design
 from entropy_flows.bench.memory import Peak
-from entropy_flows.bench.params import BenchParams
-from entropy_flows.bench.pool import LabelledPool, Prints
+from entropy_flows.bench.params import REGRESSIONS, BenchParams, StudentName
+from entropy_flows.bench.pool import SPLIT_SEED, LabelledPool, Stored
+from entropy_flows.bench.regression import RegressionStudent
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
 from entropy_flows.digest import file_sha256
 from entropy_flows.entropy import MODES
@@ -35,9 +39,20 @@ from entropy_flows.files import whole_file, write_json
 from entropy_flows.select.committee import uncertain_quantity
 from entropy_flows.select.pool import choose
 
-Chain = tuple[str, int, tuple[int, ...]]
-"""Selector, seed, sizes."""
-EXTENSIBLE_PARAMS = {"selectors", "sizes", "seeds", "preset"}
+Progress = Callable[[str, int, int], None]
+"""Called with what is done, how much of it, and of how much."""
+
+
+class Chain(NamedTuple):
+    """One selector's choices from one seed's first cells, for one student."""
+
+    student: StudentName
+    selector: str
+    seed: int
+    sizes: tuple[int, ...]
+
+
+EXTENSIBLE_PARAMS = {"selectors", "sizes", "seeds", "students", "preset"}
 """Parameters to which more may be added when a benchmark has results."""
 
 
@@ -48,8 +63,13 @@ class Bench:
     params: BenchParams
     folder: Path
 
-    def prepare(self) -> LabelledPool:
-        """Check everything, and compute the fingerprints.
+    def prepare(self, progress: Progress = lambda *_: None) -> LabelledPool:
+        """Check everything, and compute what students and selectors see of the cells.
+
+        Parameters
+        ----------
+        progress
+            Is told how many cells' features have been computed.
 
         Raises
         ------
@@ -71,7 +91,16 @@ class Bench:
         if not self._prints_file.is_file() and not self.params.is_table:
             self._store_prints(pool)
         write_json(settings_file, settings)
+        self._store_designs(pool, progress)
         return pool
+
+    def _store_designs(self, pool: LabelledPool, progress: Progress) -> None:
+        """Compute the features of the students that have none yet."""
+        for student in self.params.students:
+            file = self._design_file(student)
+            if student in REGRESSIONS and not file.is_file():
+                forces = self.params.forces
+                store_design(file, pool.frames, self.params.regression, student, forces, progress)
 
     def _settings(self) -> dict[str, Any]:
         """Return all that decides the results beside `EXTENSIBLE_PARAMS`."""
@@ -104,35 +133,49 @@ class Bench:
                 "folder, or take that one back"
             )
 
-    def pool(self) -> LabelledPool:
-        """Return the pool; its cells are read again where a model is to be trained on them."""
-        with_frames = self.params.base_model is not None
-        return LabelledPool.of(self.params, self._stored_prints(), with_frames)
+    def pool(self, chain: Chain) -> LabelledPool:
+        """Return the pool with a chain's split.
+
+        Its cells are read again where a model is to be trained on them.
+        """
+        with_frames = chain.student == "model"
+        seed = chain.seed if self.params.split_by_seed else SPLIT_SEED
+        return LabelledPool.of(self.params, self._stored_prints(), with_frames, seed)
+
+    def design(self, student: StudentName) -> Design:
+        """Return the features of a student."""
+        return Design.load(self._design_file(student))
 
     def missing(self) -> Iterator[Chain]:
         """Yield the chains that lack a result."""
         sizes = tuple(sorted(self.params.sizes))
         groups = [sizes] if self.params.initial else [(size,) for size in sizes]
-        for group in groups:
+        for student in self.params.students:
             for seed in self.params.seeds:
-                for selector in self.params.selectors:
-                    files = [self.point_file(selector, size, seed) for size in group]
-                    if not all(file.is_file() for file in files):
-                        yield selector, seed, group
+                for group in groups:
+                    for selector in self.params.selectors:
+                        chain = Chain(student, selector, seed, group)
+                        if not all(self.point_file(chain, size).is_file() for size in group):
+                            yield chain
 
     def points(self) -> list[dict[str, Any]]:
         """Return all results, small sizes first."""
         files = [
-            self.point_file(selector, size, seed)
+            self.point_file(Chain(student, selector, seed, (size,)), size)
+            for student in self.params.students
             for size in sorted(self.params.sizes)
             for seed in self.params.seeds
             for selector in self.params.selectors
         ]
         return [json.loads(file.read_text()) for file in files]
 
-    def point_file(self, selector: str, size: int, seed: int) -> Path:
+    def point_file(self, chain: Chain, size: int) -> Path:
         """Return the file of a result."""
-        return self.folder / "points" / f"{selector}-{size}-{seed}.json"
+        folder = self.folder / "points" / chain.student
+        return folder / f"{chain.selector}-{size}-{chain.seed}.json"
+
+    def _design_file(self, student: StudentName) -> Path:
+        return self.folder / f"design-{student}.npy"
 
     @property
     def _prints_file(self) -> Path:
@@ -141,21 +184,41 @@ class Bench:
     def _store_prints(self, pool: LabelledPool) -> None:
         sizes = [len(q) for q in pool.prints]
         rows = np.concatenate(pool.prints)
+        forces = np.concatenate(pool.forces)
         with whole_file(self._prints_file) as file:
-            np.savez(file, rows=rows, sizes=sizes, targets=pool.targets)
+            np.savez(file, rows=rows, sizes=sizes, targets=pool.targets, forces=forces)
 
-    def _stored_prints(self) -> Prints | None:
+    def _stored_prints(self) -> Stored | None:
         if not self._prints_file.is_file():
             return None
         with np.load(self._prints_file, allow_pickle=False) as stored:
             ends = np.cumsum(stored["sizes"])[:-1]
-            return np.split(stored["rows"], ends), stored["targets"]
+            prints = np.split(stored["rows"], ends)
+            return Stored(prints, stored["targets"], np.split(stored["forces"], ends))
+
+
+def read_points(folder: Path) -> list[dict[str, Any]]:
+    """Read all results in a benchmark's folder.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    files = sorted(folder.glob("points/*/*.json"))
+    if not files:
+        raise ValueError(f"{folder} has no results of bench-selectors (points/STUDENT/*.json)")
+    return [json.loads(file.read_text()) for file in files]
 
 
 def run_chain(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
     """Compute a chain's results, going on from those that there are."""
-    selector, seed, sizes = chain
-    return list(_ChainRun(bench, bench.pool(), selector, seed).points(sizes))
+    return list(_ChainRun(bench, bench.pool(chain), chain).points())
+
+
+def run_chains(bench: Bench, chains: Sequence[Chain]) -> list[list[dict[str, Any]]]:
+    """Compute the results of several chains one after the other."""
+    return [run_chain(bench, chain) for chain in chains]
 
 
 class _ChainRun:
@@ -163,6 +226,8 @@ class _ChainRun:
 
     Attributes
     ----------
+    chain
+        What is computed.
     selection
         The selector with its parameters.
     training_side
@@ -177,16 +242,16 @@ class _ChainRun:
         Folders of fine-tunings, to be removed at the end.
     """
 
-    def __init__(self, bench: Bench, pool: LabelledPool, selector: str, seed: int) -> None:
+    def __init__(self, bench: Bench, pool: LabelledPool, chain: Chain) -> None:
         self.bench = bench
         self.pool = pool
-        self.selector = selector
-        self.seed = seed
+        self.chain = chain
+        self.seed = chain.seed
         self.params = bench.params
-        self.selection = bench.params.with_selector(selector)
+        self.selection = bench.params.with_selector(chain.selector)
         self.training_side = np.array(pool.split["train"])
         self.prints = [pool.prints[index] for index in self.training_side]
-        order = np.random.default_rng([seed, len(self.training_side)])
+        order = np.random.default_rng([chain.seed, len(self.training_side)])
         first = order.permutation(len(self.training_side))[: bench.params.initial]
         self.chosen: list[int] = first.tolist()
         self.seconds = 0.0
@@ -195,10 +260,10 @@ class _ChainRun:
         self.student: tuple[int, Student] | None = None
         self.folders: set[Path] = set()
 
-    def points(self, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    def points(self) -> Iterator[dict[str, Any]]:
         """Yield a result for each size."""
-        for size in sizes:
-            file = self.bench.point_file(self.selector, size, self.seed)
+        for size in self.chain.sizes:
+            file = self.bench.point_file(self.chain, size)
             if file.is_file():
                 self.folders.add(file.with_suffix(""))
                 point = json.loads(file.read_text())
@@ -234,7 +299,8 @@ class _ChainRun:
         prints = [self.prints[k] for k in self.chosen]
         information = {mode: log_det(prints, self.params.regularization, mode) for mode in MODES}
         return {
-            "method": self.selector,
+            "student": self.chain.student,
+            "method": self.chain.selector,
             "size": size,
             "seed": self.seed,
             "chosen": self.training_side[self.chosen].tolist(),
@@ -287,11 +353,14 @@ class _ChainRun:
 
     def _trained(self, size: int) -> Student:
         cells = self.training_side[self.chosen].tolist()
-        if self.params.base_model is None:
+        if self.chain.student in REGRESSIONS:
+            design = self.bench.design(self.chain.student)
+            return RegressionStudent.trained(self.pool, design, self.params, cells)
+        if self.chain.student == "networks":
             return NetworkStudent.trained(self.pool, self.params, cells, self.seed)
         has_committee = self.selection.needs_committee
         members = max(2, self.params.train.committee) if has_committee else 1
-        folder = self.bench.point_file(self.selector, size, self.seed).with_suffix("")
+        folder = self.bench.point_file(self.chain, size).with_suffix("")
         self.folders.add(folder)
         quantity = uncertain_quantity(self.selection)
         return ModelStudent.trained(

@@ -15,10 +15,29 @@ from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.conventions import Array
 from entropy_flows.evaluate.committee import Calibration, Committee
-from entropy_flows.evaluate.errors import errors
+from entropy_flows.evaluate.errors import parity
 from entropy_flows.potentials import load_calculator, with_family_of
 from entropy_flows.select.committee import Quantity
 from entropy_flows.train import fine_tune
+
+TAIL = 95
+"""Percentile of the energies' errors that is shown beside their mean."""
+
+
+def energy_errors(predicted: Array, label: Array) -> dict[str, Any]:
+    """Return number, MAE, 95th percentile, RMSE and R² of energies (n,).
+
+    R² is None if all labels are equal.
+    """
+    difference = predicted - label
+    scatter = float(np.sum((label - label.mean()) ** 2))
+    return {
+        "n": len(label),
+        "energy_mae": float(np.abs(difference).mean()),
+        "energy_p95": float(np.percentile(np.abs(difference), TAIL)),
+        "energy_rmse": float(np.sqrt(np.mean(difference**2))),
+        "energy_r2": 1 - float(np.sum(difference**2)) / scatter if scatter > 0 else None,
+    }
 
 
 class Student(Protocol):
@@ -60,17 +79,12 @@ class NetworkStudent:
         """Return the errors of the networks' mean, and their calibration."""
         label = self.pool.targets[list(cells)]
         predicted = self._predict(cells)
-        difference = predicted.mean(axis=0) - label
-        scatter = float(np.sum((label - label.mean()) ** 2))
-        r2 = 1 - float(np.sum(difference**2)) / scatter if scatter > 0 else None
-        network_errors = {
-            "n": len(label),
-            "energy_mae": float(np.abs(difference).mean()),
-            "energy_rmse": float(np.sqrt(np.mean(difference**2))),
-            "energy_r2": r2,
+        mean = predicted.mean(axis=0)
+        calibration = Calibration.of(predicted.std(axis=0, ddof=1), np.abs(mean - label))
+        return {
+            "errors": energy_errors(mean, label),
+            "calibration": {"energy": calibration.as_dict()},
         }
-        calibration = Calibration.of(predicted.std(axis=0, ddof=1), np.abs(difference))
-        return {"errors": network_errors, "calibration": {"energy": calibration.as_dict()}}
 
     def _predict(self, cells: Sequence[int]) -> Array:
         return self.networks.predict([self.pool.prints[cell] for cell in cells])
@@ -136,7 +150,9 @@ class ModelStudent:
     def test(self, cells: Sequence[int]) -> dict[str, Any]:
         """Return the errors of the first member, and a committee's calibration."""
         frames = self._frames(cells)
-        model_errors = errors(frames, load_calculator(self.models[0])).as_dict()
+        predictions = parity(frames, load_calculator(self.models[0]))
+        labels, predicted = predictions.energy
+        model_errors = {**predictions.errors.as_dict(), **energy_errors(predicted, labels)}
         calibrations: dict[str, Any] = {}
         if len(self.models) > 1:
             by_quantity = Committee(self.models).calibration(frames)

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from entropy_flows.cli.cells import show_reading
+from entropy_flows.cli.frame_progress import frame_progress
 from entropy_flows.processes import locked
 from entropy_flows.report.terminal import terminal_table
 from entropy_flows.yaml_text import parse_option
@@ -36,19 +37,26 @@ def command(
     folder: Annotated[Path, typer.Option("--folder", "-C", help="Where results go.")],
     base_model: Annotated[
         str | None,
-        typer.Option(
-            help="Fine-tune this model (.nequip.zip, shipped:…). Default: small networks."
-        ),
+        typer.Option(help="Fine-tune this model (.nequip.zip, shipped:…): the student `model`."),
     ] = None,
     selectors: Annotated[
         str | None, typer.Option(help="Names, with commas between, or `all`.")
     ] = None,
     sizes: Annotated[str | None, typer.Option(help="Cells to choose.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds of choice and training.")] = None,
+    students: Annotated[
+        str | None, typer.Option(help="networks, linear, gp, model, with commas between.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of split, choice and training.")] = None,
     preset: Annotated[str | None, typer.Option(help="khan-2026: Khan 2026's protocol.")] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other option as KEY=VALUE; repeat it for more."),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of another benchmark that the last tables count too; repeat it for more."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes. Default: one per core.")
@@ -56,19 +64,18 @@ def command(
 ) -> None:
     """Choose N cells of a labelled pool by each selector, train on them, and compare the errors.
 
-    The pool is split once. A fifth is the test, on which all selectors are compared. They choose
+    Each seed splits the pool. A fifth is the test, on which all selectors are compared. They choose
     from the rest, of which a base model takes a tenth of the pool for validation. Everything is
     kept in the folder. A command that was interrupted can be run again, also with more selectors,
     sizes and seeds. All options are in docs/selectors.md.
 
-    Example: entropy-flows bench-selectors si.extxyz.gz -C bench --selectors all --sizes 50,100
-    --set initial=25
+    Example: entropy-flows bench-selectors si.extxyz.gz -C bench --selectors random,kmeans,variance
+    --students linear,gp --sizes 20,40,80
     """
-    from entropy_flows.bench import Bench
+    from entropy_flows.bench import Bench, read_points
     from entropy_flows.report.benchmark import write_benchmark_page
-    from entropy_flows.report.benchmark_tables import benchmark_tables
 
-    lists = {"selectors": selectors, "sizes": sizes, "seeds": seeds}
+    lists = {"selectors": selectors, "sizes": sizes, "seeds": seeds, "students": students}
     changes: dict[str, Any] = {
         key: _values(f"--{key}", text) for key, text in lists.items() if text is not None
     }
@@ -81,15 +88,17 @@ def command(
         pool = _materials_table(str(pool)[3:], folder)
         changes = {"target": "formation_energy_per_atom", **changes}
     bench = Bench(_params(pool, changes), folder)
+    others = {str(other): read_points(other) for other in beside or []}
     console = Console()
     with locked(folder / "run.lock", "this benchmark", patience=3.0):
-        labelled_pool = bench.prepare()
+        with frame_progress(console) as progress:
+            labelled_pool = bench.prepare(progress)
         show_reading(Path(bench.params.pool), labelled_pool.left_out, labelled_pool.notes)
         _run(bench, workers or len(os.sched_getaffinity(0)), console)
         points = bench.points()
-        for table in benchmark_tables(points, labelled_pool, bench.params):
+        page, tables = write_benchmark_page(points, labelled_pool, bench.params, folder, others)
+        for table in tables:
             console.print(terminal_table(table.rows, table.title))
-        page = write_benchmark_page(points, labelled_pool, bench.params, folder)
         console.print(f"page: {page}", soft_wrap=True)
 
 
@@ -127,12 +136,17 @@ def _run(bench: Bench, workers: int, console: Console) -> None:
     The first error, or Ctrl-C, ends all of it. It goes on when the command is run again.
     """
     missing = list(bench.missing())
+    done = 0
     with ThreadPoolExecutor(workers) as threads:
-        chains = {threads.submit(_run_in_process, bench, chain): chain for chain in missing}
+        groups = {
+            threads.submit(_run_in_process, bench, chains): chains for chains in _grouped(missing)
+        }
         try:
-            for done, future in enumerate(as_completed(chains), 1):
-                line = _chain_line(chains[future], future.result())
-                console.print(f"{done} of {len(missing)}: {line}", highlight=False, soft_wrap=True)
+            for future in as_completed(groups):
+                for chain, points in zip(groups[future], future.result(), strict=True):
+                    done += 1
+                    line = f"{done} of {len(missing)}: {_chain_line(chain, points)}"
+                    console.print(line, highlight=False, soft_wrap=True)
         except BaseException:
             # The processes would finish their chains first, which can take hours.
             threads.shutdown(wait=False, cancel_futures=True)
@@ -141,21 +155,37 @@ def _run(bench: Bench, workers: int, console: Console) -> None:
             raise
 
 
+def _grouped(chains: Sequence[Chain]) -> list[list[Chain]]:
+    """Return the chains that go into one process.
+
+    A regression takes less time than a process needs to start: all of a seed go into one.
+    """
+    from entropy_flows.bench.params import REGRESSIONS
+
+    groups: dict[tuple[Any, ...], list[Chain]] = {}
+    for chain in chains:
+        is_quick = chain.student in REGRESSIONS
+        key = (chain.student, chain.seed) if is_quick else tuple(chain)
+        groups.setdefault(key, []).append(chain)
+    return list(groups.values())
+
+
 def _chain_line(chain: Chain, points: Sequence[dict[str, Any]]) -> str:
     """Write how the last point of a chain ended."""
-    selector, seed, sizes = chain
+    student, selector, seed, sizes = chain
     error = points[-1]["errors"].get("held-out", {}).get("energy_mae")
     reason = points[-1]["reason"]
     outcome = f"stopped early: {reason}" if error is None else f"MAE {error:.4g}"
-    return f"{selector}, seed {seed}, {', '.join(map(str, sizes))} cells: {outcome}"
+    cells = f"{', '.join(map(str, sizes))} cells"
+    return f"{student}, {selector}, seed {seed}, {cells}: {outcome}"
 
 
-def _run_in_process(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
-    """Run a chain in a fresh process, which shares no memory and no random state with another."""
-    from entropy_flows.bench.rounds import run_chain
+def _run_in_process(bench: Bench, chains: list[Chain]) -> list[list[dict[str, Any]]]:
+    """Run chains in a fresh process, which shares no memory and no random state with another."""
+    from entropy_flows.bench.rounds import run_chains
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(run_chain, bench, chain).result()
+        return pool.submit(run_chains, bench, chains).result()
 
 
 def _values(option: str, text: str) -> list[Any]:

@@ -48,10 +48,18 @@ class Mean:
         return Mean(factor * self.mean, factor * self.std, self.n)
 
     def __str__(self) -> str:
+        return self._text(self.std)
+
+    @property
+    def with_standard_error(self) -> str:
+        """Return the mean ± standard error s/√n as text."""
+        return self._text(self.std / self.n**0.5)
+
+    def _text(self, error: float) -> str:
         size = abs(self.mean)
         digits = 3 if size < 1 else 2 if size < 10 else 1
         mean = f"{self.mean:.{digits}f}"
-        return f"{mean} ± {self.std:.{digits}f}" if self.n > 1 else mean
+        return f"{mean} ± {error:.{digits}f}" if self.n > 1 else mean
 
 
 @dataclass(frozen=True)

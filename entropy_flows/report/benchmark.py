@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from entropy_flows.bench.compare import Curves, curves, values_at
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.evaluate.curve import Mean
+from entropy_flows.report.benchmark_summary import summary_tables
 from entropy_flows.report.benchmark_tables import (
     SPREAD_NOTE,
     ErrorColumn,
@@ -19,20 +20,43 @@ from entropy_flows.report.benchmark_tables import (
     columns_with_values,
     methods_of,
     sizes_of,
+    students_of,
 )
 from entropy_flows.report.error_plots import calibration_plot, draw_means
-from entropy_flows.report.page import CaptionedFigure, write_report
+from entropy_flows.report.page import CaptionedFigure, Table, write_report
 
 
 def write_benchmark_page(
-    points: Points, pool: LabelledPool, params: BenchParams, folder: Path
-) -> Path:
-    """Write tables and figures; returns the HTML file."""
+    points: Points,
+    pool: LabelledPool,
+    params: BenchParams,
+    folder: Path,
+    others: Mapping[str, Points] | None = None,
+) -> tuple[Path, list[Table]]:
+    """Write tables and figures.
+
+    Parameters
+    ----------
+    points, pool, params
+        The benchmark.
+    folder
+        Where the page goes.
+    others
+        Name → results of other benchmarks, which the tables over all settings count too.
+
+    Returns
+    -------
+    tuple
+        The HTML file, and its tables.
+    """
     columns = columns_with_values(points, pool)
     figures = {}
-    if columns:
-        caption = f"Learning curves. {SPREAD_NOTE}"
-        figures["curves"] = CaptionedFigure(curves_plot(points, columns), caption)
+    students = students_of(points)
+    for student in students if columns else ():
+        student_points = [point for point in points if point["student"] == student]
+        caption = f"Learning curves of {student}. {SPREAD_NOTE}"
+        name = "curves" if len(students) == 1 else f"curves-{student}"
+        figures[name] = CaptionedFigure(curves_plot(student_points, columns), caption)
     largest = max(point["size"] for point in points)
     calibrations = {
         point["method"]: point["calibration"]
@@ -48,7 +72,8 @@ def write_benchmark_page(
         figures["calibration"] = CaptionedFigure(calibration_plot(calibrations), caption)
     title = f"Selectors on {Path(params.pool).name}"
     tables = benchmark_tables(points, pool, params)
-    return write_report(folder, title, "done", [], tables, figures)
+    tables += summary_tables({Path(params.pool).name: points, **(others or {})})
+    return write_report(folder, title, "done", [], tables, figures), tables
 
 
 def curves_plot(points: Points, columns: Sequence[ErrorColumn]) -> Figure:

@@ -10,6 +10,8 @@ from entropy_flows.bench.compare import (
     areas,
     curves,
     paired_p,
+    rank_p,
+    ratio_to,
     relative_change,
     size_to_reach,
     values_at,
@@ -23,8 +25,8 @@ from entropy_flows.report.text import MISSING
 Points = Sequence[Mapping[str, Any]]
 """Results of a benchmark, as `Bench.points` returns them."""
 SPREAD_NOTE = (
-    "Mean ± standard deviation over the seeds, with their number where a selector ended early for "
-    "some; held-out cells, the same for all."
+    "Mean ± standard error over the seeds, with their number where a selector ended early for "
+    "some; held-out cells, of a seed the same for all selectors."
 )
 SUMMARY_NOTE = (
     f"{SPREAD_NOTE} Against random, and p by a paired t-test: over the seeds that both have. Mean "
@@ -35,11 +37,14 @@ CALIBRATION_NOTE = (
     "than it may be."
 )
 COST_NOTE = (
-    "Mean ± standard deviation over the seeds that have so many cells. Of rounds, seconds add up; "
+    "Mean ± standard error over the seeds that have so many cells. Of rounds, seconds add up; "
     "evaluating a committee on the candidates is a part of choosing, training it is not. MiB: what "
     "the process' memory rose by."
 )
-TEST_NOTE = "Negative is better. p: paired t-test over the seeds that both have."
+TEST_NOTE = (
+    "Negative is better; ± one standard error. p: paired t-test, and Wilcoxon's test, over the "
+    "seeds that both have."
+)
 BASELINE = "random"
 KHAN_TITLES = {
     "random": "random",
@@ -72,6 +77,7 @@ def error_columns(pool: LabelledPool) -> list[ErrorColumn]:
         ]
     return [
         ErrorColumn("energy_mae", f"energy MAE, {unit}", 1e3),
+        ErrorColumn("energy_p95", f"energy error, 95th percentile, {unit}", 1e3),
         ErrorColumn("energy_r2", "energy R²", 1.0),
         ErrorColumn("forces_mae", "force MAE, meV/Å", 1e3),
     ]
@@ -83,13 +89,25 @@ def columns_with_values(points: Points, pool: LabelledPool) -> list[ErrorColumn]
 
 
 def benchmark_tables(points: Points, pool: LabelledPool, params: BenchParams) -> list[Table]:
+    """Build the tables of each student, and those of all students together."""
+    students = students_of(points)
+    tables = []
+    for student in students:
+        prefix = f"{student}: " if len(students) > 1 else ""
+        student_points = [point for point in points if point["student"] == student]
+        titled = _student_tables(student_points, pool, params)
+        tables += [table._replace(title=prefix + table.title) for table in titled]
+    return tables
+
+
+def _student_tables(points: Points, pool: LabelledPool, params: BenchParams) -> list[Table]:
     """Build the tables of errors, their change against random, calibration, and cost."""
-    tables = [_error_table(points, column) for column in columns_with_values(points, pool)]
+    columns = columns_with_values(points, pool)
+    tables = [_error_table(points, column) for column in columns]
     if BASELINE in methods_of(points):
-        mae = error_columns(pool)[0]
         titles = KHAN_TITLES if params.preset == "khan-2026" else {}
-        tables.append(_summary_table(points, mae, titles))
-        tables.append(_test_table(points, mae))
+        tables.append(_summary_table(points, error_columns(pool)[0], titles))
+        tables += [_test_table(points, column) for column in columns if "r2" not in column.key]
     return [
         *tables,
         *_calibration_tables(points),
@@ -161,8 +179,7 @@ def _test_table(points: Points, column: ErrorColumn) -> Table:
         row = [str(size)]
         for method in methods:
             errors = values_at(curves(points, method, column.key), size)
-            change, p = _against(errors, values_at(baseline, size))
-            row.append(f"{change} (p {p})")
+            row.append(_tested(errors, values_at(baseline, size)))
         rows.append(row)
     return Table(f"{column.title}: change against random", rows, TEST_NOTE)
 
@@ -217,6 +234,17 @@ def _early_tables(points: Points) -> list[Table]:
     return [Table("Stopped early", [["selector", "N", "seed", "chosen", "why"], *rows])]
 
 
+def _tested(errors: Mapping[int, float], baseline_errors: Mapping[int, float]) -> str:
+    """Write the change in percent with its error, and p of two tests."""
+    ratio = ratio_to(errors, baseline_errors)
+    if ratio is None:
+        return MISSING
+    error = "" if ratio.error is None else f" ± {100 * ratio.error:.1f}"
+    tests = [paired_p(errors, baseline_errors), rank_p(errors, baseline_errors)]
+    ps = ", ".join(MISSING if p is None else f"{p:.2g}" for p in tests)
+    return f"{100 * (ratio.value - 1):+.1f}{error} % (p {ps})"
+
+
 def _against(errors: Mapping[int, float], baseline_errors: Mapping[int, float]) -> tuple[str, str]:
     """Write the change in percent, and p; both arguments are seed → value."""
     change = relative_change(errors, baseline_errors)
@@ -229,7 +257,7 @@ def _mean_text(values: Mapping[int, float], scale: float, seeds: int) -> str:
     """Write the mean over the seeds, and how many have a value if not all do."""
     if not values:
         return MISSING
-    mean = str(Mean.of(list(values.values())).scaled(scale))
+    mean = Mean.of(list(values.values())).scaled(scale).with_standard_error
     return mean if len(values) == seeds else f"{mean} ({len(values)} of {seeds} seeds)"
 
 
@@ -243,6 +271,11 @@ def _groups(points: Points) -> dict[tuple[str, int], list[Mapping[str, Any]]]:
     for point in points:
         groups.setdefault((point["method"], point["size"]), []).append(point)
     return groups
+
+
+def students_of(points: Points) -> list[str]:
+    """Return the students in the order of the points."""
+    return list(dict.fromkeys(point["student"] for point in points))
 
 
 def methods_of(points: Points) -> list[str]:

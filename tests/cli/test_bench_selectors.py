@@ -18,7 +18,7 @@ from cells import Spring, rattled
 from typer.testing import CliRunner
 
 from entropy_flows.bench import Bench, BenchParams, LabelledPool, load_bench
-from entropy_flows.bench.rounds import run_chain
+from entropy_flows.bench.rounds import Chain, run_chain
 from entropy_flows.bench.students import NetworkStudent
 from entropy_flows.cli.app import app
 from entropy_flows.cli.bench_selectors import _params
@@ -81,6 +81,7 @@ def params(pool, **changes):
         "sizes": (4, 8),
         "seeds": (1, 2),
         "forces": False,
+        "split_by_seed": False,
         "fingerprint": {"cutoff": 4.5, "natx": 4},
         "network": FAST,
     }
@@ -126,10 +127,13 @@ def test_a_fine_tuned_model_as_the_student(pool, tmp_path):
                "--set=fingerprint.natx=4", "--workers", "2")  # fmt: skip
     assert done.exit_code == 0, (done.output, done.exception)
     assert "force MAE" in done.output
-    points = [json.loads((tmp_path / "points" / f"hybrid-{n}-1.json").read_text()) for n in (4, 8)]
+    points = [
+        json.loads((tmp_path / "points" / "model" / f"hybrid-{n}-1.json").read_text())
+        for n in (4, 8)
+    ]
     assert all(point["errors"]["held-out"]["n"] == 6 for point in points)
     assert points[1]["calibration"]["forces"]["n"] == 6
-    assert all(path.is_file() for path in (tmp_path / "points").iterdir())
+    assert all(path.is_file() for path in (tmp_path / "points" / "model").iterdir())
 
 
 def test_rounds_begin_alike_and_grow(pool, tmp_path):
@@ -168,7 +172,7 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
     )
     assert len(shown["Selection"]) == len(shown["Calibration of the committee"]) == 7
     assert not {"force MAE, meV/Å", "Stopped early"} & set(shown)
-    text = write_benchmark_page(made.points(), prepared, made.params, tmp_path).read_text()
+    text = write_benchmark_page(made.points(), prepared, made.params, tmp_path)[0].read_text()
     for name in ("curves.png", "calibration.png"):
         assert name in text
         assert (tmp_path / name).stat().st_size > 5_000
@@ -251,7 +255,7 @@ def test_seeds_that_ended_early_are_told(pool, tmp_path):
         for point in found
         if point["method"] == "greedy" and point is not lost
     ]
-    assert row[2] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f} (2 of 3 seeds)"
+    assert row[2] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1) / 2**0.5:.1f} (2 of 3 seeds)"
 
 
 def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
@@ -266,13 +270,13 @@ def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
         [*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 120
-        while not list((tmp_path / "b").glob("points/*.json")):
+        while not list((tmp_path / "b").glob("points/*/*.json")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         process.wait(20)
     assert process.returncode == 130
-    assert len(list((tmp_path / "b").glob("points/*.json"))) < 8
+    assert len(list((tmp_path / "b").glob("points/*/*.json"))) < 8
 
 
 def test_paths_in_a_file_are_relative_to_it(pool, tmp_path, monkeypatch):
@@ -293,7 +297,7 @@ def test_a_chain_that_was_cut_off_goes_on_to_the_same_end(pool, tmp_path):
     made = Bench(params(pool, initial=4, selectors=("committee",), seeds=(1,)), tmp_path)
     made.prepare()
     before = results(made)
-    made.point_file("committee", 8, 1).unlink()
+    made.point_file(Chain("networks", "committee", 1, (4, 8)), 8).unlink()
     after = results(made)
     assert [p["chosen"] for p in after] == [p["chosen"] for p in before]
     assert [p["errors"] for p in after] == [p["errors"] for p in before]
@@ -324,7 +328,8 @@ def test_a_selector_that_stops_early_is_told_and_trains_nothing(pool, tmp_path):
     assert point["errors"] == {}
     assert "no more than θ = 1e+06" in point["reason"]
     shown = {
-        title: rows for title, rows, _ in benchmark_tables(made.points(), made.pool(), made.params)
+        title: rows
+        for title, rows, _ in benchmark_tables(made.points(), made.prepare(), made.params)
     }
     assert shown["Stopped early"][1] == ["greedy", "4", "1", "1", point["reason"]]
 
@@ -356,8 +361,8 @@ def test_a_pool_of_copies_stops_and_says_why(tmp_path):
     for point in results(made):
         assert len(point["chosen"]) == 1
         assert "are copies of cells that were taken or known" in point["reason"]
-    page = write_benchmark_page(made.points(), made.pool(), made.params, tmp_path / "page")
-    assert "Stopped early" in page.read_text()
+    page = write_benchmark_page(made.points(), made.prepare(), made.params, tmp_path / "page")
+    assert "Stopped early" in page[0].read_text()
 
 
 def test_only_cells_near_the_lowest_energy(pool):

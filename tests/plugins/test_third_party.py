@@ -81,7 +81,9 @@ def test_the_benchmark_runs_with_it_from_a_file(installed, importable, tmp_path)
     command = [sys.executable, "-c", program, str(installed), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "bench" / "points" / "largest-spread-6-1.json").read_text())
+    result = json.loads(
+        (tmp_path / "bench" / "points" / "networks" / "largest-spread-6-1.json").read_text()
+    )
     chosen = result["chosen"]
     assert len(chosen) == 6
     spread = [LargestSpread(exponent=2.0).spread(GOM(cutoff=3.0, natx=8)(atoms)) for atoms in cells]

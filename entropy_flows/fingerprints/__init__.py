@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     )
     from entropy_flows.fingerprints.bispectrum import Bispectrum
     from entropy_flows.fingerprints.bispectrum_params import BispectrumParams
+    from entropy_flows.fingerprints.features import Features
+    from entropy_flows.fingerprints.features_params import FeaturesParams
     from entropy_flows.fingerprints.gom import GOM
     from entropy_flows.fingerprints.gom_params import GOMParams
     from entropy_flows.fingerprints.kinds import (
@@ -33,6 +35,8 @@ __all__ = [
     "Bispectrum",
     "BispectrumParams",
     "EigenvalueSpectra",
+    "Features",
+    "FeaturesParams",
     "Fingerprint",
     "FingerprintBase",
     "FingerprintParams",

@@ -16,11 +16,13 @@ FINGERPRINTS = ExtensionPoint(
     builtin={
         "gom": "entropy_flows.fingerprints.gom:GOM",
         "bispectrum": "entropy_flows.fingerprints.bispectrum:Bispectrum",
+        "features": "entropy_flows.fingerprints.features:Features",
     },
     key="kind",
     params={
         "gom": "entropy_flows.fingerprints.gom_params:GOMParams",
         "bispectrum": "entropy_flows.fingerprints.bispectrum_params:BispectrumParams",
+        "features": "entropy_flows.fingerprints.features_params:FeaturesParams",
     },
 )
 """Where packages add fingerprints; each is a subclass of `FingerprintBase`."""

@@ -29,7 +29,13 @@ from typing import TYPE_CHECKING
 from entropy_flows.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from entropy_flows.potentials.base import BatchModel, Environment, Evaluation, ModelFamily
+    from entropy_flows.potentials.base import (
+        BatchModel,
+        Environment,
+        Evaluation,
+        FeatureModel,
+        ModelFamily,
+    )
     from entropy_flows.potentials.families import (
         FAMILIES,
         file_suffix,
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
         compile_model,
         load_batch_model,
         load_calculator,
+        load_feature_model,
         write_lammps,
     )
     from entropy_flows.potentials.locate import locate_model
@@ -58,6 +65,7 @@ __all__ = [
     "BatchOfOne",
     "Environment",
     "Evaluation",
+    "FeatureModel",
     "ModelFamily",
     "ModelName",
     "OneByOne",
@@ -70,6 +78,7 @@ __all__ = [
     "find_model",
     "load_batch_model",
     "load_calculator",
+    "load_feature_model",
     "locate_model",
     "match_model",
     "model_elements",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from torch import Tensor
 
-    from entropy_flows.batch import Batch
+    from entropy_flows.batch import Batch, Cells
+    from entropy_flows.neighbors import Pairs
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,35 @@ class BatchModel(Protocol):
         ------
         ValueError
             For an element that the model does not know, or a batch on another device.
+        """
+        ...
+
+
+class FeatureModel(Protocol):
+    """A model's features of atoms: what its readout is linear in, in double precision.
+
+    Attributes
+    ----------
+    device
+        Torch device on which it expects its cells.
+    dim
+        Number of features.
+    """
+
+    device: str
+    dim: int
+
+    def pairs(self, batch: Batch) -> Pairs:
+        """Find the pairs of atoms within the model's cutoff."""
+        ...
+
+    def __call__(self, cells: Cells, pairs: Pairs) -> Tensor:
+        """Compute the features (n, dim) of all atoms; autograd derives them by `pairs.vectors`.
+
+        Raises
+        ------
+        ValueError
+            For an element that the model does not know, or cells on another device.
         """
         ...
 
@@ -108,6 +138,8 @@ class ModelFamily(Protocol):
         Name or import path of the trainer of its models; None if they are not trained.
     environment
         Packages that it needs.
+    has_features
+        Whether its models give their last-layer features (`load_feature_model`).
     """
 
     name: str
@@ -116,6 +148,7 @@ class ModelFamily(Protocol):
     lammps_suffix: str = ""
     trainer: str | None = None
     environment: Environment = Environment()
+    has_features: bool = False
 
     def describe_names(self) -> str:
         """Describe the names of its models, for the message about an unknown name."""
@@ -151,6 +184,18 @@ class ModelFamily(Protocol):
         from entropy_flows.potentials.onebyone import OneByOne
 
         return OneByOne(self.load_calculator(name, arguments, device), device)
+
+    def load_feature_model(
+        self, name: str, arguments: Mapping[str, Any], device: str
+    ) -> FeatureModel:
+        """Load one model for its last-layer features; arguments are those of `load_calculator`.
+
+        Raises
+        ------
+        ValueError
+            If the model has no readout that is linear in features of atoms.
+        """
+        raise ValueError(f"models of the family {self.name} give no features")
 
     def check(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Refuse a name or arguments that cannot be a model's; nothing is loaded or fetched.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entropy_flows.potentials.base import BatchModel
+from entropy_flows.potentials.base import BatchModel, FeatureModel
 from entropy_flows.potentials.families import find_model
 from entropy_flows.potentials.scope import generators_untouched
 
@@ -71,6 +71,29 @@ def load_batch_model(model: str | Path, device: str = "cpu") -> BatchModel:
     family, name, arguments = find_model(model)
     family.check(name, arguments)
     return family.load_batch_model(name, arguments, device)
+
+
+@generators_untouched()
+def load_feature_model(model: str | Path, device: str = "cpu") -> FeatureModel:
+    """Build what gives the last-layer features of a model.
+
+    Parameters
+    ----------
+    model
+        A name from the table of this package: SevenNet's, or a package of NequIP or Allegro.
+    device
+        Torch device, `cpu` or `cuda`.
+
+    Raises
+    ------
+    ValueError
+        If the model's family, or its readout, gives no features.
+    FileNotFoundError, ConnectionError
+        As `load_calculator` does.
+    """
+    family, name, arguments = find_model(model)
+    family.check(name, arguments)
+    return family.load_feature_model(name, arguments, device)
 
 
 def check_name(model: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ase.data import atomic_numbers
 
 from entropy_flows.files import replacing
-from entropy_flows.potentials.base import BatchModel, Environment, ModelFamily
+from entropy_flows.potentials.base import BatchModel, Environment, FeatureModel, ModelFamily
 from entropy_flows.potentials.names import existing_file
 from entropy_flows.potentials.scope import default_dtype, scoped
 from entropy_flows.yaml_text import MAX_BYTES, parse_yaml
@@ -40,6 +40,7 @@ class NequIPFamily(ModelFamily):
     lammps_suffix = ".nequip.lmp.pt"
     trainer = "nequip"
     environment = Environment(("nequip",), "NequIP", "pip install nequip")
+    has_features = True
 
     def describe_names(self) -> str:
         """Describe the names of files and the ids of published packages."""
@@ -111,6 +112,21 @@ class NequIPFamily(ModelFamily):
             stacklevel=3,
         )
         return super().load_batch_model(name, arguments, device)
+
+    def load_feature_model(
+        self, name: str, arguments: Mapping[str, Any], device: str
+    ) -> FeatureModel:
+        """Load a package for the hidden layer of its readout."""
+        path = local_package(name)
+        if path.name.endswith(COMPILED_SUFFIX):
+            raise ValueError(
+                f"{path} is compiled and gives energies alone; take the {PACKAGE_SUFFIX} that it "
+                "was made of"
+            )
+        calculator = self.load_calculator(name, arguments, device)
+        from entropy_flows.potentials.nequip_features import NequIPFeatures
+
+        return NequIPFeatures.from_calculator(calculator, device)
 
     def network_note(self, name: str) -> str | None:
         """Tell how to do without the network that the id of a published package needs."""

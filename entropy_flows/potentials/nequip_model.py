@@ -106,7 +106,7 @@ class NequIPModel:
         static = self._static.get(batch.cells)
         if static is None:
             static = self._static[batch.cells] = self._static_inputs(batch.cells)
-        pairs = self._pairs(batch, static.inputs[Key.ATOM_TYPE_KEY])
+        pairs = self.pairs(batch, static.inputs[Key.ATOM_TYPE_KEY])
         moving = {
             Key.POSITIONS_KEY: batch.positions,
             Key.EDGE_INDEX_KEY: torch.stack([pairs.centers, pairs.members]),
@@ -114,7 +114,8 @@ class NequIPModel:
         }
         return {**static.inputs, **_joined(moving, static.dimer)}
 
-    def _pairs(self, batch: Batch, types: Tensor) -> Pairs:
+    def pairs(self, batch: Batch, types: Tensor) -> Pairs:
+        """Find the pairs within the cutoff of their types (n,)."""
         pairs = neighbors(batch, self.cutoff)
         if self.cutoffs is None:
             return pairs

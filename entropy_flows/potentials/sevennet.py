@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.files import replacing
-from entropy_flows.potentials.base import BatchModel, Environment, ModelFamily
+from entropy_flows.potentials.base import BatchModel, Environment, FeatureModel, ModelFamily
 from entropy_flows.potentials.names import split_model
 from entropy_flows.potentials.scope import default_dtype, scoped
 from entropy_flows.spelling import did_you_mean
@@ -33,6 +33,7 @@ class SevenNetFamily(ModelFamily):
     lammps_suffix = ".sevennet.lmp.pt"
     trainer = "sevennet"
     environment = ENVIRONMENT
+    has_features = True
 
     def describe_names(self) -> str:
         """Describe the names of checkpoints and of SevenNet's models."""
@@ -79,6 +80,15 @@ class SevenNetFamily(ModelFamily):
         from entropy_flows.potentials.sevennet_model import SevenNetModel
 
         return SevenNetModel(calculator, device)
+
+    def load_feature_model(
+        self, name: str, arguments: Mapping[str, Any], device: str
+    ) -> FeatureModel:
+        """Load a model for the features that its linear readout starts from."""
+        calculator = self.load_calculator(name, arguments, device)
+        from entropy_flows.potentials.sevennet_features import SevenNetFeatures
+
+        return SevenNetFeatures(calculator, device)
 
     def canonical_name(self, name: str) -> str:
         """Return SevenNet's own name of a model, without the date that the present one has."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
-from entropy_flows.neighbors import neighbors
+from entropy_flows.neighbors import Pairs, neighbors
 from entropy_flows.potentials.base import Evaluation
 from entropy_flows.potentials.elements import atom_types
 from entropy_flows.potentials.scope import default_dtype
@@ -57,22 +57,25 @@ class SevenNetModel:
     def __call__(self, batch: Batch) -> Evaluation:
         """Evaluate all cells."""
         with torch.enable_grad(), default_dtype("float32"):
-            result = self.model(self._graph(batch.at(batch.positions.detach())))
+            pairs = neighbors(batch.at(batch.positions.detach()), self.cutoff)
+            result = self.model(self.graph(batch.cells, pairs))
         return Evaluation(
             result[key.PRED_TOTAL_ENERGY].detach().double(),
             result[key.PRED_FORCE].detach().double(),
             -result[key.PRED_STRESS].detach().double()[:, VOIGT].view(-1, 3, 3),
         )
 
-    def _graph(self, batch: Batch) -> dict[str, Tensor]:
-        static = self._static.get(batch.cells)
+    def graph(
+        self, cells: Cells, pairs: Pairs, dtype: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
+        """Build the model's inputs of cells and their pairs."""
+        static = self._static.get(cells)
         if static is None:
-            static = self._static[batch.cells] = self._static_inputs(batch.cells)
-        pairs = neighbors(batch, self.cutoff)
+            static = self._static[cells] = self._static_inputs(cells)
         return {
             **static,
             key.EDGE_IDX: torch.stack([pairs.centers, pairs.members]),
-            key.EDGE_VEC: pairs.vectors.to(torch.float32),
+            key.EDGE_VEC: pairs.vectors.to(dtype),
         }
 
     def _static_inputs(self, cells: Cells) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from entropy_flows.select.kcentres import KCentresSelector
     from entropy_flows.select.kinds import SELECTORS, SelectParams, make_selector
     from entropy_flows.select.kmeans import KMeansSelector
+    from entropy_flows.select.llpr import LastLayerSelector
     from entropy_flows.select.logdet import LogDetSelector
     from entropy_flows.select.random import RandomSelector
     from entropy_flows.select.ranking import InOrder, Ranking
@@ -50,6 +51,7 @@ __all__ = [
     "InOrder",
     "KCentresSelector",
     "KMeansSelector",
+    "LastLayerSelector",
     "LogDetSelector",
     "Pool",
     "Proposal",

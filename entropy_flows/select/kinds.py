@@ -22,6 +22,7 @@ SELECTORS = ExtensionPoint(
         "committee": "entropy_flows.select.committee:CommitteeSelector",
         "hybrid": "entropy_flows.select.hybrid:HybridSelector",
         "variance": "entropy_flows.select.variance:VarianceSelector",
+        "llpr": "entropy_flows.select.llpr:LastLayerSelector",
         "random": "entropy_flows.select.random:RandomSelector",
         "fps": "entropy_flows.select.skmatter:FPSSelector",
         "cur": "entropy_flows.select.skmatter:CURSelector",

@@ -17,6 +17,7 @@ from nequip.utils.global_state import set_global_state
 import entropy_flows
 from entropy_flows.batch import Batch
 from entropy_flows.potentials import BatchOfOne, compile_model, load_batch_model, load_calculator
+from entropy_flows.potentials.nequip_features import NequIPFeatures
 from entropy_flows.potentials.nequip_model import NequIPModel
 from entropy_flows.potentials.scope import default_dtype, generators_untouched
 
@@ -197,3 +198,18 @@ def test_compiled_for_batches(tmp_path):
     model(Batch.of(SILICON)).forces.add_(1.0)  # what it gives may be changed
     with pytest.raises(ValueError, match="does not know Ge"):
         model(Batch.of([bulk("Ge")]))
+
+
+def test_the_energy_is_linear_in_the_features(untrained):
+    """Sums of features and numbers of atoms: 34 unknowns at most, and more cells."""
+    cells = [skewed(symbols, seed) for symbols in ("Si2O", "SiO2", "O2Si2") for seed in range(20)]
+    batch = Batch.of(cells)
+    model = NequIPModel(untrained, untrained.metadata, "cpu")
+    energies = model(batch).energy.numpy()
+    features = NequIPFeatures(model)
+    q = features(batch.cells, features.pairs(batch)).detach().numpy()
+    sums = np.add.reduceat(q, batch.cells.first[:-1])
+    counts = [[atoms.symbols.count(symbol) for symbol in NAMES] for atoms in cells]
+    inputs = np.column_stack([sums, counts])
+    weights = np.linalg.lstsq(inputs, energies, rcond=1e-12)[0]
+    np.testing.assert_allclose(inputs @ weights, energies, atol=1e-8 * np.ptp(energies))

@@ -32,6 +32,7 @@ from entropy_flows.bench.params import REGRESSIONS, BenchParams, StudentName
 from entropy_flows.bench.pool import SPLIT_SEED, LabelledPool, Stored
 from entropy_flows.bench.regression import RegressionStudent
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
+from entropy_flows.bench.target import target_of
 from entropy_flows.digest import file_sha256
 from entropy_flows.entropy import MODES
 from entropy_flows.evaluate.coverage import log_det
@@ -333,6 +334,7 @@ class _ChainRun:
                     self.params.regularization,
                     in_dataset=self.chosen,
                     uncertainty=uncertainty,
+                    target=target_of(self.params, self.selection),
                 )
             self.seconds += peak.seconds
             self.mib = max(self.mib, peak.mib)

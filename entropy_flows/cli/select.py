@@ -41,8 +41,9 @@ def command(
     selector: Annotated[
         str | None,
         typer.Option(
-            help="kmeans, farthest, kcentres, greedy, logdet, random, or a mapping: "
-            "'{selector: kmeans, clusters: 30}'. Default: the best one of docs/selectors.md."
+            help="kmeans, variance, farthest, kcentres, greedy, logdet, random, or a mapping: "
+            "'{selector: variance, target: production.extxyz}'. "
+            "Default: the best one of docs/selectors.md."
         ),
     ] = None,
     fingerprint: Annotated[
@@ -73,8 +74,9 @@ def command(
 
     Reads extended XYZ, vasprun.xml, OUTCAR, XDATCAR, LAMMPS dumps, .traj and whatever else ASE
     reads, compressed or not, as a stream. Needs no database, but for campaigns.
-    logdet and random need the memory of a batch; the others keep the mean fingerprint of each
-    frame. Chosen cells carry select_source, select_frame (from 0), select_rank and select_gain.
+    logdet and random need the memory of a batch, and so does variance where the pool is large; the
+    others keep the mean fingerprint of each frame. Chosen cells carry select_source, select_frame
+    (from 0), select_rank and select_gain.
 
     Example: entropy-flows select 'md/*.traj' -n 200 --known train.extxyz -o picked.extxyz
     """
@@ -89,9 +91,10 @@ def command(
 
     check_output(output, force)
     files = [name for name in dataset or () if not is_campaign(Path(name))]
-    refuse_as_output(output, locate_files([*pool, *files]))
-    console = Console()
     rule = pool_selector(parse_option("--selector", selector or POOL_SELECTOR))
+    target = getattr(rule, "target_file", None)
+    refuse_as_output(output, locate_files([*pool, *files, *([target] if target else [])]))
+    console = Console()
     cells = [cell for name in dataset or () for cell in _dataset(name)]
     with frame_progress(console) as progress:
         choice = choose_frames(

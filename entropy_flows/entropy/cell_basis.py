@@ -1,6 +1,6 @@
 """Features of whole cells in a frozen kernel basis, and what a cell counts there.
 
-    x = (q̄ − ⟨q̄⟩) / s,    φ = φ(x) of `basis`,    w = n / n̄                                     (1)
+    x = (q̄ − ⟨q̄⟩) / s,    φ = φ(x) of `basis`,    w = n / n̄                              (1)
 
 Standardisation, landmarks, length and n̄ are of the reference set that the basis was drawn from.
 None of them changes afterwards, so that sums over cells mean the same for ever. The basis is

@@ -110,6 +110,8 @@ class FrameChoice:
         What they were chosen by.
     coverage
         What the data set covers before and after.
+    unknown
+        Share of the selector's target that is not known, before and after; None without a target.
     left_out
         A line for each frame that cannot be used, the first thousand.
     kept_bytes
@@ -123,6 +125,7 @@ class FrameChoice:
     selector: str
     fingerprint: Any
     coverage: Coverage
+    unknown: tuple[float, float] | None
     left_out: list[str]
     kept_bytes: int
 

@@ -12,6 +12,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.entropy.basis import standardisation
 from entropy_flows.evaluate.coverage import nearest_points
 from entropy_flows.fingerprints import FingerprintBase
+from entropy_flows.frames.blocks import judge_in_blocks
 from entropy_flows.frames.choice import ChosenFrame, Coverage, FrameChoice, SourceCount, mark
 from entropy_flows.frames.fingerprinted import (
     DataSetSummary,
@@ -28,7 +29,13 @@ from entropy_flows.frames.judge import (
     judge_in_one_pass,
 )
 from entropy_flows.frames.pool import FramePool, Progress, Sources
-from entropy_flows.select import SELECTORS, Selector
+from entropy_flows.frames.target import (
+    file_target,
+    reads_in_blocks,
+    sampled_means,
+    statistics_for,
+)
+from entropy_flows.select import SELECTORS, Selector, VarianceSelector
 from entropy_flows.select.pool import POOL_SELECTOR
 
 
@@ -60,8 +67,9 @@ def choose_frames(
         Cells that are labelled already, in the same forms. Their copies in the pool are counted
         and not chosen.
     selector
-        A selector, its name, or a mapping of its name and parameters. `logdet` and `random` read
-        the pool in constant memory; the others have the mean fingerprints of all frames.
+        A selector, its name, or a mapping of its name and parameters. `logdet`, `random` and, of
+        large pools, `variance` read the pool in constant memory; the others have the mean
+        fingerprints of all frames.
     fingerprint
         See `frame_fingerprint`.
     seed
@@ -98,14 +106,14 @@ def choose_frames(
         raise ValueError(_nothing(frames))
     try:
         function = frame_fingerprint(fingerprint, symbols)
-        return _choose(frames, labelled, n, rule, function, seed, regularization, progress)
+        return _choose(frames, labelled, n, rule, function, seed, regularization, progress, species)
     except UnlistedElementsError:
         if isinstance(fingerprint, FingerprintBase):
             raise
         progress("looking for elements", 0, len(frames))
         symbols = symbols_of(atoms for each in (labelled, frames) for _, atoms in each.cells())
         function = frame_fingerprint(fingerprint, symbols)
-        return _choose(frames, labelled, n, rule, function, seed, regularization, progress)
+        return _choose(frames, labelled, n, rule, function, seed, regularization, progress, species)
 
 
 def pool_selector(selector: str | dict[str, Any] | Selector) -> Selector:
@@ -124,7 +132,7 @@ def pool_selector(selector: str | dict[str, Any] | Selector) -> Selector:
     if rule.needs_committee:
         raise ValueError(
             f"selector {rule.selector!r} needs a committee of models, which frames alone do not "
-            f"have; take {POOL_SELECTOR}, farthest, greedy, logdet or random"
+            f"have; take {POOL_SELECTOR}, variance, farthest, greedy, logdet or random"
         )
     rule.check()
     return rule
@@ -139,11 +147,10 @@ def _choose(
     seed: int,
     regularization: float,
     progress: Progress,
+    species: Sequence[str] | None,
 ) -> FrameChoice:
     dataset = DataSetSummary.of(labelled, fingerprint, regularization, progress)
-    batches = fingerprint_batches(pool, fingerprint, progress, "fingerprints of the pool")
-    judge = judge_in_one_pass if selector.is_one_pass else judge_all
-    judgement = judge(selector, batches, dataset, n, len(pool), seed)
+    judgement = _judgement(pool, dataset, n, selector, fingerprint, seed, progress, species)
     if not judgement.n_usable and not judgement.copies:
         raise ValueError(_nothing(pool))
     chosen = _read_chosen(pool, judgement)
@@ -155,9 +162,36 @@ def _choose(
         selector=selector.selector,
         fingerprint=fingerprint,
         coverage=_coverage(chosen, judgement, dataset, fingerprint),
+        unknown=judgement.unknown,
         left_out=[*labelled.unreadable, *labelled.lines, *pool.unreadable, *pool.lines],
         kept_bytes=bytes_needed(selector, len(pool), fingerprint.dim),
     )
+
+
+def _judgement(
+    pool: FramePool,
+    dataset: DataSetSummary,
+    n: int,
+    selector: Selector,
+    fingerprint: FingerprintBase,
+    seed: int,
+    progress: Progress,
+    species: Sequence[str] | None,
+) -> Judgement:
+    """Have a selector judge the pool, in the way in which it reads it."""
+    total = len(pool)
+    target = file_target(selector, fingerprint, seed, progress, species)
+    variance = None
+    if isinstance(selector, VarianceSelector) and reads_in_blocks(selector, total):
+        title = "a sample of the pool"
+        sample = sampled_means(pool, fingerprint, seed, progress, title)
+        variance = statistics_for(selector, target, sample, dataset, n)
+    batches = fingerprint_batches(pool, fingerprint, progress, "fingerprints of the pool")
+    if variance is not None:
+        return judge_in_blocks(selector, batches, dataset, n, total, seed, variance)
+    if selector.is_one_pass:
+        return judge_in_one_pass(selector, batches, dataset, n, total, seed)
+    return judge_all(selector, batches, dataset, n, total, seed, target)
 
 
 def _nothing(pool: FramePool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -81,11 +81,16 @@ def frame_fingerprint(choice: Any, symbols: Iterable[str]) -> FingerprintBase:
 
 
 def fingerprint_batches(
-    pool: FramePool, fingerprint: FingerprintBase, progress: Progress, title: str
+    pool: FramePool,
+    fingerprint: FingerprintBase,
+    progress: Progress,
+    title: str,
+    numbers: Collection[int] | None = None,
 ) -> Iterator[FingerprintBatch]:
     """Compute the fingerprints of a pool's frames, batch after batch.
 
-    Frames that have no fingerprint are counted as unusable.
+    Frames that have no fingerprint are counted as unusable. `numbers` are those of the frames to
+    take; None takes all.
 
     Raises
     ------
@@ -93,10 +98,10 @@ def fingerprint_batches(
         If a frame has an element that the fingerprint does not list.
     """
     total = len(pool)
-    for numbers, cells in _batches(pool.cells()):
+    for batch, cells in _batches(pool.cells(numbers)):
         _check_elements(cells, fingerprint)
-        yield _fingerprinted(pool, numbers, cells, fingerprint)
-        progress(title, numbers[-1] + 1, total)
+        yield _fingerprinted(pool, batch, cells, fingerprint)
+        progress(title, batch[-1] + 1, total)
     progress(title, total, total)
 
 
@@ -158,10 +163,13 @@ class DataSetSummary:
         Mode → statistics of its cells.
     means
         Mean fingerprint (n, dim) of each.
+    sizes
+        Number of atoms (n,) of each.
     """
 
     statistics: dict[Mode, SufficientStatistics]
     means: Array
+    sizes: Array
 
     @classmethod
     def of(
@@ -173,17 +181,20 @@ class DataSetSummary:
     ) -> DataSetSummary:
         """Read the data set."""
         means = []
+        sizes = []
         statistics: dict[Mode, SufficientStatistics] = {}
         for batch in fingerprint_batches(pool, fingerprint, progress, "reading what is known"):
             for q in batch.prints:
                 means.append(q.mean(axis=0))
+                sizes.append(len(q))
                 if not statistics:
                     statistics = _empty(q.shape[1], regularization)
                 for stats in statistics.values():
                     stats.add(q)
         if not means:
-            return cls(_empty(fingerprint.dim, regularization), np.empty((0, fingerprint.dim)))
-        return cls(statistics, np.array(means))
+            nothing = _empty(fingerprint.dim, regularization)
+            return cls(nothing, np.empty((0, fingerprint.dim)), np.empty(0))
+        return cls(statistics, np.array(means), np.array(sizes, dtype=float))
 
     def __len__(self) -> int:
         """Return the number of cells."""

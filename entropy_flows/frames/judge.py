@@ -9,21 +9,25 @@ numbers drawn at random, each that has gone by allows one more choice,
     accepted so far ≤ #{drawn numbers ≤ last number of the batch}                               (1)
 
 For `random` that is a draw without replacement. Any other selector has the mean fingerprints of all
-frames, in single precision, and sees them in a random order.
+frames, in single precision, and sees them in a random order. `variance` takes a sample of a large
+pool for its target, and reads the pool in blocks (`blocks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.entropy import CellMeans, Mode, SufficientStatistics
 from entropy_flows.frames.fingerprinted import CopyFinder, DataSetSummary, FingerprintBatch
-from entropy_flows.select import Candidate, DecisionStream, Selector, Verdict
+from entropy_flows.frames.mean_candidates import MeanCandidates
+from entropy_flows.frames.target import reads_in_blocks, statistics_for
+from entropy_flows.select import Candidate, DecisionStream, Selector, VarianceSelector, Verdict
+from entropy_flows.select.selector import DataSet
+from entropy_flows.select.variance import sample_of
 
 SAMPLE_SIZE = 10_000
 """Frames whose mean fingerprints stand for the pool where its coverage is measured."""
@@ -43,6 +47,8 @@ class Judgement:
         Number → mean fingerprint (dim,) of up to `SAMPLE_SIZE` frames.
     n_usable
         Frames that could have been chosen.
+    unknown
+        Share of the target that is not known, before and after; None without a target.
     reason
         Why fewer were chosen than asked for.
     """
@@ -52,6 +58,7 @@ class Judgement:
     copies: list[int] = field(default_factory=list)
     sample: dict[int, Array] = field(default_factory=dict)
     n_usable: int = 0
+    unknown: tuple[float, float] | None = None
     reason: str = ""
 
     def accept(self, decisions: DecisionStream) -> None:
@@ -63,7 +70,7 @@ class Judgement:
         self.reason = decisions.reason
 
 
-class _NewFrames:
+class NewFrames:
     """Batches without copies of the data set; what goes by is counted and sampled."""
 
     def __init__(self, judgement: Judgement, dataset: DataSetSummary, total: int, seed: int):
@@ -117,7 +124,7 @@ def judge_in_one_pass(
         Seed of the order within a batch, and of the numbers drawn.
     """
     judgement = Judgement()
-    new_frames = _NewFrames(judgement, dataset, total, seed)
+    new_frames = NewFrames(judgement, dataset, total, seed)
     stream = np.random.default_rng([seed, total])
     drawn = np.sort(stream.choice(total, min(n, total), replace=False))
     statistics: dict[Mode, SufficientStatistics] = {"config": dataset.statistics["config"].copy()}
@@ -132,7 +139,7 @@ def judge_in_one_pass(
             for index in stream.permutation(len(numbers)).tolist()
         ]
         judgement.accept(DecisionStream(selector(candidates, statistics, budget)))
-    judgement.reason = _too_few(judgement, selector, n)
+    judgement.reason = too_few(judgement, selector, n)
     return judgement
 
 
@@ -143,27 +150,49 @@ def judge_all(
     n: int,
     total: int,
     seed: int,
+    target: CellMeans | None = None,
 ) -> Judgement:
     """Judge a pool with the mean fingerprints of all frames at hand.
 
-    Parameters are those of `judge_in_one_pass`.
+    Parameters are those of `judge_in_one_pass`, and the target's cells where a file has them.
     """
     judgement = Judgement()
-    new_frames = _NewFrames(judgement, dataset, total, seed)
+    new_frames = NewFrames(judgement, dataset, total, seed)
     candidates = MeanCandidates(total)
     for batch in batches:
-        numbers, _, means = new_frames.of(batch)
-        candidates.add(numbers, means)
+        numbers, prints, means = new_frames.of(batch)
+        candidates.add(numbers, means, [len(q) for q in prints])
     candidates.shuffle(np.random.default_rng([seed, total]))
     statistics: dict[Mode, SufficientStatistics] = {"config": dataset.statistics["config"].copy()}
     centres = dataset.means if selector.needs_centres and len(dataset) else None
-    if len(candidates):
-        judgement.accept(DecisionStream(selector(candidates, statistics, n, centres)))
-    judgement.reason = judgement.reason or _too_few(judgement, selector, n)
+    if not len(candidates):
+        judgement.reason = too_few(judgement, selector, n)
+        return judgement
+    variance = None
+    if isinstance(selector, VarianceSelector):
+        variance = statistics_for(selector, target, sample_of(candidates), dataset, n)
+    judge_candidates(judgement, selector, candidates, DataSet(statistics, centres, variance), n)
     return judgement
 
 
-def _too_few(judgement: Judgement, selector: Selector, n: int) -> str:
+def judge_candidates(
+    judgement: Judgement,
+    selector: Selector,
+    candidates: MeanCandidates,
+    dataset: DataSet,
+    n: int,
+) -> None:
+    """Let a selector decide on candidates at hand, beside a data set that grows with them."""
+    variance = dataset.variance
+    before = None if variance is None else variance.value()
+    decisions = selector(candidates, dataset.statistics, n, dataset.centres, variance)
+    judgement.accept(DecisionStream(decisions))
+    if variance is not None and before is not None:
+        judgement.unknown = (before, variance.value())
+    judgement.reason = judgement.reason or too_few(judgement, selector, n)
+
+
+def too_few(judgement: Judgement, selector: Selector, n: int) -> str:
     """Return why fewer than n were chosen; "" if they were not."""
     count = len(judgement.numbers)
     if count == n:
@@ -173,54 +202,9 @@ def _too_few(judgement: Judgement, selector: Selector, n: int) -> str:
     return f"{selector.selector} took {count} of {judgement.n_usable} new frames, {n} were wanted"
 
 
-class MeanCandidates:
-    """The mean fingerprints of a pool, as candidates in a random order.
-
-    Parameters
-    ----------
-    total
-        Frames of the pool.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._means: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
-        self._numbers: NDArray[np.int64] = np.empty(total, dtype=np.int64)
-        self._order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
-        self._count = 0
-
-    def add(self, numbers: Sequence[int], means: Array) -> None:
-        """Add frames."""
-        if not numbers:
-            return
-        if not self._means.size:
-            self._means = np.empty((self._total, means.shape[1]), dtype=np.float32)
-        end = self._count + len(numbers)
-        self._means[self._count : end] = means
-        self._numbers[self._count : end] = numbers
-        self._count = end
-
-    def shuffle(self, stream: np.random.Generator) -> None:
-        """Put the frames into a random order."""
-        self._order = stream.permutation(self._count)
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[Candidate]:
-        for index in range(len(self)):
-            yield self[index]
-
-    def __getitem__(self, index: int) -> Candidate:
-        """Return one candidate; a cell counts as one atom with the mean fingerprint."""
-        row = self._order[index]
-        q = self._means[row : row + 1].astype(np.float64)
-        return Candidate(str(self._numbers[row]), q, "config")
-
-
 def bytes_needed(selector: Selector, total: int, dim: int) -> int:
-    """Return the memory that a selector needs for a whole pool: 0 if it reads it in one pass."""
-    if selector.is_one_pass:
+    """Return the memory that a selector needs for a whole pool: 0 if it keeps none of it."""
+    if selector.is_one_pass or reads_in_blocks(selector, total):
         return 0
     # single precision here, double precision in the selector
     return total * dim * (4 + 8)

@@ -152,12 +152,22 @@ class FramePool:
                     yield frame.atoms
                     break
 
-    def cells(self) -> Iterator[tuple[int, Atoms]]:
-        """Read all usable cells with their numbers; the others are counted in `unusable`."""
+    def cells(self, numbers: Collection[int] | None = None) -> Iterator[tuple[int, Atoms]]:
+        """Read usable cells with their numbers; the others are counted in `unusable`.
+
+        Parameters
+        ----------
+        numbers
+            Numbers of the frames to read; None reads all.
+        """
         self.unusable = Counter()
         self.lines = []
         for start, source in zip(self.starts, self.sources, strict=True):
-            for frame in source.frames():
+            indices = None
+            if numbers is not None:
+                end = start + source.count
+                indices = {number - start for number in numbers if start <= number < end}
+            for frame in source.frames(indices):
                 if frame.atoms is not None:
                     yield start + frame.index, frame.atoms
                 else:

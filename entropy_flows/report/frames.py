@@ -30,7 +30,7 @@ def choice_tables(choice: FrameChoice) -> list[Table]:
     tables = [_source_table(choice)]
     if choice.frames:
         tables.append(_gain_table(choice))
-    tables.append(_coverage_table(choice.coverage))
+    tables.append(_coverage_table(choice.coverage, choice.unknown))
     return tables
 
 
@@ -78,8 +78,8 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BARS[level] for level in levels)
 
 
-def _coverage_table(coverage: Coverage) -> Table:
-    """Build the table of log det Σ and distances, before and after."""
+def _coverage_table(coverage: Coverage, unknown: tuple[float, float] | None) -> Table:
+    """Build the table of log det Σ, distances and the unknown of a target, before and after."""
     rows = [["", "before", "after"]]
     for mode in MODES:
         before = None if coverage.entropy_before is None else coverage.entropy_before[mode]
@@ -90,6 +90,8 @@ def _coverage_table(coverage: Coverage) -> Table:
     after_values = (None, None) if coverage.after is None else quantiles(coverage.after)
     for name, first, last in zip(names, before_values, after_values, strict=True):
         rows.append([name, number(first, 2), number(last, 2)])
+    if unknown is not None:
+        rows.append(["unknown of the target, %", *(number(100 * share, 2) for share in unknown)])
     note = (
         f"Distances of {len(coverage.points)} frames of the pool to the data set, in standard "
         "deviations of the pool."
@@ -138,6 +140,7 @@ def _numbers(choice: FrameChoice) -> dict[str, object]:
         "selector": choice.selector,
         "fingerprint": choice.fingerprint.settings,
         "data_set": choice.dataset_size,
+        "unknown_of_target": choice.unknown,
         "reason": choice.reason,
         "sources": [vars(source) for source in choice.sources],
         "chosen": [

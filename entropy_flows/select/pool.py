@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from entropy_flows.entropy import MODES, Mode, SufficientStatistics
+from entropy_flows.entropy import MODES, CellMeans, Mode, SufficientStatistics
 from entropy_flows.select.base import Candidate, DecisionStream, Verdict
 from entropy_flows.select.selector import Selector
+from entropy_flows.select.variance import VarianceSelector
 
 POOL_SELECTOR = "kmeans"
 """Selector of frames that are given, unless another is named: the best of docs/selectors.md."""
@@ -34,6 +35,7 @@ def choose(
     per_atom_fraction: float = 0.6,
     in_dataset: Sequence[int] = (),
     uncertainty: np.ndarray | None = None,
+    target: CellMeans | None = None,
 ) -> Choice:
     """Choose cells from a pool.
 
@@ -55,6 +57,8 @@ def choose(
         Indices of cells that are in the data set already: the others are the candidates.
     uncertainty
         Uncertainties of all cells (n_cells,), for selectors that go by them.
+    target
+        Cells that `variance` chooses for; None takes the candidates.
 
     Raises
     ------
@@ -80,9 +84,15 @@ def choose(
     for index in in_dataset:
         for stats in statistics.values():
             stats.add(prints[index])
-    means = [prints[index].mean(axis=0) for index in in_dataset]
-    decisions = DecisionStream(
-        selector(candidates, statistics, n, np.array(means) if means else None)
-    )
+    centres = CellMeans.of([prints[index] for index in in_dataset])
+    variance = None
+    if isinstance(selector, VarianceSelector) and (
+        target is not None or not selector.is_for_others
+    ):
+        pool = CellMeans.of([candidate.q for candidate in candidates])
+        variance = selector.statistics(pool if target is None else target, pool, n)
+        variance.add_cells(centres)
+    means = centres.means if len(in_dataset) else None
+    decisions = DecisionStream(selector(candidates, statistics, n, means, variance))
     chosen = [order[each.index] for each in decisions if each.verdict is Verdict.ACCEPTED]
     return Choice(chosen, decisions.reason)

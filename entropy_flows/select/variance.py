@@ -72,6 +72,11 @@ class VarianceSelector(Selector):
         return None if self.target in (None, PLAIN, POOL) else self.target
 
     @property
+    def is_for_others(self) -> bool:
+        """Return whether the target is another than the candidates."""
+        return self.target not in (None, POOL)
+
+    @property
     def threshold(self) -> float:
         """The smallest gain, or −∞ if there is no such limit."""
         return self.smallest_gain or -np.inf
@@ -197,7 +202,7 @@ def statistics_of_pool(
     ValueError
         If the target is another one: whoever has its cells gives `DataSet.variance`.
     """
-    if selector.target not in (None, POOL):
+    if selector.is_for_others:
         raise ValueError(
             f"target {selector.target!r} needs its cells, which a pool alone does not have"
         )

@@ -10,8 +10,9 @@ from cells import Spring, rattled, rotated
 from entropy_flows import choose_frames
 from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.fingerprints import GOM
-from entropy_flows.frames import fingerprinted, judge
+from entropy_flows.frames import fingerprinted, judge, target
 from entropy_flows.frames.choice import INFO_KEYS
+from entropy_flows.select import gain_table
 
 SMALL = {"natx": 12, "cutoff": 3.5}
 
@@ -36,7 +37,7 @@ def file(cells, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "selector", ["kmeans", "farthest", "kcentres", "greedy", "logdet", "random"]
+    "selector", ["kmeans", "farthest", "kcentres", "greedy", "logdet", "random", "variance"]
 )
 def test_each_selector_takes_new_frames_with_their_gains(cells, file, selector):
     choice = choose_frames(file, 8, cells[:12], selector, fingerprint=SMALL)
@@ -60,7 +61,7 @@ def test_each_selector_takes_new_frames_with_their_gains(cells, file, selector):
     assert choice.coverage.before.mean() > choice.coverage.after.mean()
 
 
-@pytest.mark.parametrize("selector", ["kmeans", "logdet", "random"])
+@pytest.mark.parametrize("selector", ["kmeans", "logdet", "random", "variance"])
 def test_files_and_cells_in_memory_give_one_choice(cells, file, selector, monkeypatch):
     whole = choose_frames(file, 6, cells[:5], selector, fingerprint=SMALL)
     in_memory = choose_frames(cells, 6, cells[:5], selector, fingerprint=SMALL)
@@ -114,8 +115,8 @@ def test_one_pass_needs_the_memory_of_a_batch(monkeypatch):
     assert one_pass.kept_bytes == 0
     assert len(one_pass.coverage.points) == 50
     judgement = judge.Judgement()
-    dataset = fingerprinted.DataSetSummary({}, np.empty((0, 3)))
-    frames = judge._NewFrames(judgement, dataset, total=4, seed=0)
+    dataset = fingerprinted.DataSetSummary({}, np.empty((0, 3)), np.empty(0))
+    frames = judge.NewFrames(judgement, dataset, total=4, seed=0)
     frames.of(fingerprinted.FingerprintBatch([0, 1, 2, 3], [np.ones((2, 3))] * 4))
     assert all(mean.base is None for mean in judgement.sample.values())
     held = choose_frames(pool, 5, selector="kmeans", fingerprint=SMALL)
@@ -187,3 +188,42 @@ def test_more_is_wanted_than_there_is(cells):
     choice = choose_frames(cells[:5], 9, fingerprint=SMALL)
     assert len(choice.frames) == 5
     assert "9 were wanted" in choice.reason
+
+
+def test_a_target_is_what_is_chosen_for(cells, tmp_path):
+    """Hot cells are in a third of the pool, and in all of the target."""
+    hot = [rattled("Si", 1, stdev=0.3, seed=1000 + seed) for seed in range(30)]
+    path = tmp_path / "production.extxyz"
+    write(path, hot)
+    rule = {"selector": "variance", "target": str(path)}
+    choice = choose_frames(cells, 10, cells[:3], rule, fingerprint=SMALL)
+    assert [frame.frame % 3 for frame in choice.frames] == [2] * 10
+    before, after = choice.unknown
+    assert 0 < after < before < 1
+    for_itself = choose_frames(cells, 10, cells[:3], "variance", fingerprint=SMALL)
+    assert {frame.frame % 3 for frame in for_itself.frames} == {0, 1, 2}
+    with pytest.raises(ValueError, match="target 'plain' is a campaign's dynamics"):
+        choose_frames(cells, 5, selector={"selector": "variance", "target": "plain"})
+    rule = {"selector": "variance", "target": str(tmp_path / "nothing.extxyz")}
+    with pytest.raises(ValueError, match=r"nothing\.extxyz"):
+        choose_frames(cells, 5, selector=rule)
+
+
+def test_a_large_pool_is_read_in_blocks_and_known_as_well(cells, file, monkeypatch):
+    whole = choose_frames(file, 8, cells[:4], "variance", fingerprint=SMALL)
+    assert whole.kept_bytes > 0
+    for module in (gain_table, target):
+        monkeypatch.setattr(module, "LARGEST_TABLE", 20)
+    monkeypatch.setattr(gain_table, "BLOCK", 10)
+    monkeypatch.setattr(target, "SAMPLE_SIZE", 40)
+    monkeypatch.setattr(fingerprinted, "BATCH_CELLS", 7)
+    blocks = choose_frames(file, 8, cells[:4], "variance", fingerprint=SMALL)
+    assert blocks.kept_bytes == 0
+    numbers = [frame.frame for frame in blocks.frames]
+    assert len(set(numbers)) == 8
+    assert min(numbers) >= 4
+    assert blocks.sources[0].copies == 4
+    # the target is a sample there, and V of the choice is nearly that of the whole pool
+    assert blocks.unknown[1] == pytest.approx(whole.unknown[1], rel=0.25)
+    again = choose_frames(file, 8, cells[:4], "variance", fingerprint=SMALL)
+    assert [frame.frame for frame in again.frames] == numbers

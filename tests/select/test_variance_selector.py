@@ -14,6 +14,7 @@ from entropy_flows.select import (
     gain_table,
     make_selector,
 )
+from entropy_flows.select.pool import choose
 
 DIM = 5
 
@@ -188,3 +189,15 @@ def test_candidates_that_are_means_weigh_as_their_cells():
         for each in cells
     ]
     assert chosen(VarianceSelector(), means, 8) == chosen(VarianceSelector(), cells, 8)
+
+
+def test_a_choice_from_arrays_knows_the_cells_that_it_has():
+    cells = [each.q for each in candidates(50)]
+    first = choose(VarianceSelector(), cells, 6, 3).indices
+    more = choose(VarianceSelector(), cells, 6, 3, in_dataset=first).indices
+    assert not set(first) & set(more)
+    rare = CellMeans.of(cells[-8:])
+    rule = make_selector("variance", target="md.xyz")
+    assert min(choose(rule, cells, 4, 3, target=rare).indices) >= 35
+    with pytest.raises(ValueError, match=r"target 'md\.xyz' needs its cells"):
+        choose(rule, cells, 4, 3)

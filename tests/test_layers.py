@@ -41,7 +41,7 @@ ALLOWED = {
     **dict.fromkeys(STAGES, CORE),
     "formats": set(),
     "frames": CORE | STAGES,
-    "bench": CORE | STAGES,
+    "bench": CORE | STAGES | {"frames"},
     "distill": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from entropy_flows.files import write_json
 
 FOLDER = Path(__file__).resolve().parent
+SUMMARY = FOLDER.parent / "docs" / "evidence" / "summary.json"
+"""Every figure of the evidence: a list of rows."""
+COLUMNS = ("system", "pool", "test", "student", "N", "quantity", "value", "error", "seeds", "pools")
+"""Keys of a row beside the `command` that makes it, and the `script` that wrote it."""
 TITLES = {"silicon": "silicon", "nacl": "NaCl", "carbon": "carbon"}
 SYSTEMS = tuple(TITLES)
 
@@ -37,3 +46,19 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the number of local workers to a parser."""
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help="default: one per core")
+
+
+def write_rows(script: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put a script's rows into `SUMMARY`, in place of those that it wrote before.
+
+    Parameters
+    ----------
+    script
+        Name of the script.
+    rows
+        Rows with `COLUMNS` and `command`.
+    """
+    existing = json.loads(SUMMARY.read_text()) if SUMMARY.is_file() else []
+    others = [row for row in existing if row["script"] != script]
+    rows_of_script = [{"script": script, **row} for row in rows]
+    write_json(SUMMARY, sorted([*others, *rows_of_script], key=lambda row: row["script"]))

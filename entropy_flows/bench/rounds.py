@@ -85,8 +85,9 @@ class Bench:
         if settings_file.is_file():
             self._check(json.loads(settings_file.read_text()), settings)
         else:
-            # Fingerprints without settings are of an unknown pool.
-            self._prints_file.unlink(missing_ok=True)
+            # Fingerprints and features without settings are of an unknown pool.
+            for file in (self._prints_file, *self.folder.glob("design-*.npy")):
+                file.unlink(missing_ok=True)
         pool = LabelledPool.of(self.params, self._stored_prints())
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self._prints_file.is_file() and not self.params.is_table:

@@ -165,7 +165,7 @@ def _grouped(chains: Sequence[Chain]) -> list[list[Chain]]:
     groups: dict[tuple[Any, ...], list[Chain]] = {}
     for chain in chains:
         is_quick = chain.student in REGRESSIONS
-        key = (chain.student, chain.seed) if is_quick else tuple(chain)
+        key = (chain.seed,) if is_quick else tuple(chain)
         groups.setdefault(key, []).append(chain)
     return list(groups.values())
 

@@ -16,10 +16,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import launch_rocket
 
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs.importing import Import
+from entropy_flows.label import Label
+from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.submit import submit
 from entropy_flows.potentials import with_arguments
-from entropy_flows.schemas import load_campaign
+from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.store import CampaignStore
 from entropy_flows.train import TrainParams, fine_tune
 
@@ -121,3 +125,27 @@ def is_done(campaign: str, stage: str):
     """Return a function that tells whether a job of a stage has ended."""
     query = {"spec.campaign": campaign, "name": stage, "state": "COMPLETED"}
     return lambda: launchpad().fireworks.count_documents(query) > 0
+
+
+def import_cells(store: CampaignStore, campaign: Campaign, number: int) -> None:
+    """Import rattled cells with EMT's labels, as of the campaign's own engine."""
+    frames = []
+    for seed in range(number):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.15, seed=100 + seed)
+        atoms.calc = EMT()
+        energy = atoms.get_potential_energy()
+        label = Label(
+            len(atoms),
+            True,
+            energy=energy,
+            free_energy=energy,
+            forces=atoms.get_forces(),
+            stress=atoms.get_stress(voigt=False),
+        )
+        source = {"file": "set.xyz", "sha256": "0" * 64, "index": seed}
+        frame = ImportedFrame(
+            f"set.xyz[{seed}]", source, to_structure(atoms), label, {"file": "0" * 64}
+        )
+        frames.append(frame)
+    Import(store, campaign, as_engine=True).run(iter(frames))

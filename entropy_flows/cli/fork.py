@@ -22,12 +22,17 @@ def command(
     from_iteration: Annotated[
         int, typer.Option("--from-iteration", min=1, help="First iteration of the new campaign.")
     ],
+    relabel: Annotated[
+        bool,
+        typer.Option("--relabel", help="Have the cells labelled again, by the new file's engine."),
+    ] = False,
     folder: FolderOption = None,
 ) -> None:
     """Begin a campaign with the cells, labels and models that another one has up to an iteration.
 
-    Both are in one database. Held-out cells stay held out. From then on each runs on its own. A
-    fork that was interrupted is completed by the same command.
+    Both are in one database. Held-out cells stay held out. From then on each runs on its own. With
+    --relabel, labels and models are not shared: the new campaign labels the cells by its own engine
+    and trains its base model on them. A fork that was interrupted is completed by the same command.
 
     Example: entropy-flows fork silicon.yaml silicon-2.yaml --from-iteration 3
     """
@@ -46,12 +51,13 @@ def command(
             spinner.update(f"copying: {done} of {total} cells")
 
         target = session.store.of(campaign.name)
-        entries = Fork(session.store, target, campaign, from_iteration).make(show)
+        entries = Fork(session.store, target, campaign, from_iteration, relabel).make(show)
         labels = sum(1 for _ in target.labels(converged=True))
         shared_folder = session.folder if session.embedded else None
-    print(
-        f"{campaign.name} begins with iteration {from_iteration}: {entries} cells, {labels} labels"
-    )
+    counts = f"{entries} cells" if relabel else f"{entries} cells, {labels} labels"
+    print(f"{campaign.name} begins with iteration {from_iteration}: {counts}")
+    if relabel:
+        print("they are labelled again and trained on before it goes on")
     # an embedded database is in the folder of the campaign that made it
     arguments = [str(new), *(["-C", str(shared_folder)] if shared_folder else [])]
     print(f"next: entropy-flows run {shlex.join(arguments)}")

@@ -196,7 +196,10 @@ def change_lines(document: Mapping[str, Any]) -> list[str]:
     origin = document.get("forked_from")
     lines = []
     if origin:
-        lines.append(f"forked from {origin['campaign']}, from iteration {origin['iteration']} on")
+        again = "; the cells before it labelled again" if origin.get("relabel") else ""
+        lines.append(
+            f"forked from {origin['campaign']}, from iteration {origin['iteration']} on{again}"
+        )
     lines += [
         f"changed {change.at:%Y-%m-%d %H:%M} UTC by {change.by}: {change.text()}"
         for change in changes_of(document)

@@ -225,14 +225,31 @@ class ActiveLearningMaker(StageMaker):
             parent=parent,
             budget=self.budget(context.iteration, requested),
         )
+        return self._decided(context, seeds, iteration)
+
+    def relabelled(
+        self, context: IterationContext, seeds: dict[str, Structure], *, parent: str
+    ) -> Flow:
+        """Build the flow that labels all cells of a fork again, trains on them and decides.
+
+        Parameters are those of `iteration`, the context that of the last iteration with such cells.
+        """
+        stages = item_of(self.iterations, context.iteration)
+        labelled = stages.relabel(context, seeds=seeds, plan=self.plan, parent=parent)
+        return self._decided(context, seeds, labelled)
+
+    def _decided(
+        self, context: IterationContext, seeds: dict[str, Structure], learning: Flow
+    ) -> Flow:
+        """Add the job that decides after an iteration to its flow."""
         decision = self.advance(
             context,
             seeds=seeds,
-            training=iteration.output["training"],
-            evaluation=iteration.output["evaluation"],
+            training=learning.output["training"],
+            evaluation=learning.output["evaluation"],
         )
         name = f"{context.campaign}: iteration {context.iteration}"
-        return Flow([iteration, decision], name=name)
+        return Flow([learning, decision], name=name)
 
     @campaign_job(StateDoc, name="advance")
     def advance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobflow import Flow, Job
 from pymatgen.core import Structure
@@ -15,6 +16,7 @@ from entropy_flows.jobs import (
     MemberMaker,
     PlanMaker,
     RefineMaker,
+    RelabelMaker,
     SelectMaker,
     TopUpMaker,
     TrainMaker,
@@ -95,9 +97,36 @@ class IterationMaker(StageMaker):
             budget=budget,
         )
         top_ups = self._top_ups(context, plan, labels, explorations)
-        last_labels = [labels, *top_ups][-1].output
-        training = self.train.make(context, labels=last_labels, parent=parent, seeds=seeds)
-        members = self._members(context, seeds, last_labels, parent)
+        selecting = [*explorations, *anchors, selection, refinement]
+        learning, output = self._learning(context, seeds, [labels, *top_ups][-1], parent)
+        return Flow(
+            [*selecting, labels, *top_ups, *learning],
+            output=output,
+            name=f"{self.name} {context.iteration}",
+        )
+
+    def relabel(
+        self,
+        context: IterationContext,
+        *,
+        seeds: dict[str, Structure],
+        plan: PlanMaker,
+        parent: str,
+    ) -> Flow:
+        """Build the jobs that label all cells up to an iteration again, and train on the labels.
+
+        Parameters and the flow's output are those of `make`.
+        """
+        labels = RelabelMaker(plan=plan).make(context)
+        learning, output = self._learning(context, seeds, labels, parent)
+        return Flow([labels, *learning], output=output, name=f"relabel {context.iteration}")
+
+    def _learning(
+        self, context: IterationContext, seeds: dict[str, Structure], labels: Job, parent: str
+    ) -> tuple[list[Job], dict[str, Any]]:
+        """Build the jobs that train on the labels of a job and evaluate; return their outputs."""
+        training = self.train.make(context, labels=labels.output, parent=parent, seeds=seeds)
+        members = self._members(context, seeds, labels.output, parent)
         evaluation = self.evaluate.make(
             context,
             training=training.output,
@@ -105,13 +134,8 @@ class IterationMaker(StageMaker):
             recipe=self.train.params,
             members=outputs(members),
         )
-        selecting = [*explorations, *anchors, selection, refinement]
-        learning = [labels, *top_ups, training, *members, evaluation]
-        return Flow(
-            [*selecting, *learning],
-            output={"training": training.output, "evaluation": evaluation.output},
-            name=f"{self.name} {context.iteration}",
-        )
+        output = {"training": training.output, "evaluation": evaluation.output}
+        return [training, *members, evaluation], output
 
     @property
     def theta_min(self) -> float:

@@ -64,6 +64,7 @@ def decided_maker(
     """
     current = changed_maker(maker, store)
     described = described_settings(current, iteration)
+    described["sections"] |= store.searched_sections(iteration)
     cells = {**stored_seeds(store), **seeds}
 
     def proposal(campaign: AnyCampaign, changes: Sequence[SettingsChange]) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jobflow import CURRENT_JOB, Flow
+from jobflow import CURRENT_JOB, Flow, JobOrder
 from pymatgen.core import Structure
 
 from entropy_flows.flows.steering import changes_queues, decided_maker
 from entropy_flows.flows.stopping import StopDecision, decide_to_stop
+from entropy_flows.jobs import RelabelMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.schemas import EvaluateDoc
 from entropy_flows.store import CampaignStore
@@ -80,6 +81,32 @@ def submitted_iteration(
         Reference of the model to fine-tune, if it is another one.
     """
     decided, flow = _decided_iteration(maker, store, iteration, model, seeds, parent)
+    flow.update_metadata({"campaign": store.name}, dynamic=True)
+    return decided.queues.apply(flow)
+
+
+def relabelling_flow(
+    maker: ActiveLearningMaker,
+    store: CampaignStore,
+    last: int,
+    model: str,
+    seeds: Mapping[str, Structure],
+    parent: str | None = None,
+) -> Flow:
+    """Build the flow of a fork that has the cells up to its iteration `last` labelled again.
+
+    Imported cells alone (`last` is 0) are labelled before the first iteration; any others are
+    trained on at once. Other parameters are those of `submitted_iteration`.
+    """
+    if last == 0:
+        decided, first = _decided_iteration(maker, store, 1, model, seeds, parent)
+        context = decided.context(store.name, model, 0)
+        flow = Flow([RelabelMaker(plan=decided.plan).make(context), first], order=JobOrder.LINEAR)
+    else:
+        same_engine(store, maker.engine)
+        decided, cells = decided_maker(maker, store, last, seeds)
+        context = decided.context(store.name, model, last)
+        flow = decided.relabelled(context, cells, parent=parent or model)
     flow.update_metadata({"campaign": store.name}, dynamic=True)
     return decided.queues.apply(flow)
 

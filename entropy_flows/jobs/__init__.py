@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from entropy_flows.jobs.plan import PlanMaker
     from entropy_flows.jobs.refine import RefineMaker
     from entropy_flows.jobs.register import RegisterMaker
+    from entropy_flows.jobs.relabel import RelabelMaker
     from entropy_flows.jobs.retrain import RetrainMaker
     from entropy_flows.jobs.select import SelectMaker
     from entropy_flows.jobs.top_up import TopUpMaker
@@ -51,6 +52,7 @@ __all__ = [
     "PointMaker",
     "RefineMaker",
     "RegisterMaker",
+    "RelabelMaker",
     "RetrainMaker",
     "SelectMaker",
     "SubtotalMaker",

@@ -34,7 +34,7 @@ class ApproveMaker(StageMaker):
 
     @stage_job(LabelDoc, adds_jobs=True)
     def make(
-        self, context: IterationContext, *, batch: int, structures: list[str]
+        self, context: IterationContext, *, batch: int, structures: list[str], requested: int
     ) -> Response[LabelDoc]:
         """Add the jobs that label what was approved.
 
@@ -46,6 +46,8 @@ class ApproveMaker(StageMaker):
             Labels of this iteration that were asked for before.
         structures
             Identifiers of the ledger entries that wait.
+        requested
+            Labels of this iteration that were asked for in all.
 
         Raises
         ------
@@ -77,6 +79,5 @@ class ApproveMaker(StageMaker):
             labelled=0,
             failed=len(rejected),
         )
-        requested = batch + len(structures)
         flow = self.plan.label_flow(context, to_label, batch, requested)
         return Response(output=document, detour=flow)

@@ -67,7 +67,7 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     raise StoreError(
         f"campaign {store.name!r} has its labels by {stored['name']} with other settings than the "
         f"engine has here: {shown}. Labels of two settings cannot be mixed: bring the settings "
-        "back, or start a campaign of another name and import these labels"
+        "back, or let `entropy-flows fork --relabel` label the cells again in another campaign"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from entropy_flows.jobs.common import StageMaker, documents, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.schemas import LabelDoc
+from entropy_flows.schemas.stages import IMPORT
 from entropy_flows.store import CampaignStore
 
 
@@ -43,7 +44,8 @@ class GatherMaker(StageMaker):
         """
         store = CampaignStore.open(context.campaign)
         iteration = context.iteration
-        rows = store.labels(context.engine_hash, iteration=iteration)
+        # imported cells have cost no label, also where they are labelled again
+        rows = store.labels(context.engine_hash, iteration=iteration, stage={"$ne": IMPORT})
         result = label_counts(rows, iteration, requested)
         fields = {f"label.{name}": value for name, value in result.model_dump().items()}
         store.record(iteration, **fields)

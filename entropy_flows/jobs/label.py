@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from entropy_flows.jobs.task_documents import store_task_document
 from entropy_flows.label import Label, engine_of, label_batch
 from entropy_flows.schemas import LabelDoc
 from entropy_flows.store import CampaignStore
+from entropy_flows.store.labels import held_out, split_fields
 
 
 @dataclass
@@ -73,11 +74,13 @@ class LabelMaker(StageMaker):
             for entry in store.ledger_entries(structures)
             if not store.has_label(entry["_id"], engine_hash)
         ]
-        copied = self._copy_labels(store, entries, engine_hash)
+        splits = store.relabelled_cells(context.iteration)
+        copied = self._copy_labels(store, entries, engine_hash, splits)
         missing = [entry for entry in entries if entry["_id"] not in copied]
         labels = self._labels(context, missing)
         for entry, label in zip(missing, labels, strict=True):
-            store.add_label(entry, engine_hash, label.as_dict())
+            split = splits.get(entry["key"]) if label.converged else None
+            store.add_label(entry, engine_hash, label.as_dict() | split_fields(split))
         converged = sum(label.converged for label in labels)
         store.count_labels(context.iteration, len(copied) + converged)
         rows = store.labels_of(structures, engine_hash)
@@ -93,15 +96,23 @@ class LabelMaker(StageMaker):
         return job
 
     def _copy_labels(
-        self, store: CampaignStore, entries: Sequence[dict[str, Any]], engine_hash: str
+        self,
+        store: CampaignStore,
+        entries: Sequence[dict[str, Any]],
+        engine_hash: str,
+        splits: Mapping[str, str | None],
     ) -> set[str]:
-        """Copy the labels that other campaigns have; return the identifiers of their structures."""
+        """Copy the labels that other campaigns have; return the identifiers of their structures.
+
+        A cell that brings a split has the one that is farthest from training.
+        """
         copied = set()
         for entry in entries:
             structure = Structure.from_dict(entry["structure"])
             label = store.copied_label(structure, engine_hash)
             if label is not None:
-                store.add_label(entry, engine_hash, label)
+                split = max(label.get("split"), splits.get(entry["key"]), key=held_out)
+                store.add_label(entry, engine_hash, label | split_fields(split))
                 copied.add(entry["_id"])
         return copied
 

@@ -122,8 +122,9 @@ class PlanMaker(StageMaker):
         requested
             Labels of this iteration that were asked for in all; None counts these entries.
         """
+        in_all = before + len(entries) if requested is None else requested
         if self.approve and entries:
-            return self._approval_flow(context, entries, before)
+            return self._approval_flow(context, entries, before, in_all)
         groups = _chunks(entries, self.batch_size)
         labels = [
             self.label.job_of(context, number, group) for number, group in enumerate(groups, before)
@@ -137,21 +138,25 @@ class PlanMaker(StageMaker):
             context,
             batch=before,
             batches=outputs(subtotals or labels),
-            requested=before + len(entries) if requested is None else requested,
+            requested=in_all,
         )
         for subtotal in subtotals:
             subtotal.metadata["chunk"] = gather.uuid
         return Flow([*labels, *subtotals, gather], name=f"labels {context.iteration}")
 
     def _approval_flow(
-        self, context: IterationContext, entries: Sequence[dict[str, Any]], before: int
+        self,
+        context: IterationContext,
+        entries: Sequence[dict[str, Any]],
+        before: int,
+        requested: int,
     ) -> Flow:
         """Build the job that waits for the cells' approval, and have them wait for it."""
         from entropy_flows.jobs.approve import ApproveMaker
 
         maker = ApproveMaker(plan=replace(self, approve=False))
         structures = [entry["_id"] for entry in entries]
-        job = maker.make(context, batch=before, structures=structures)
+        job = maker.make(context, batch=before, structures=structures, requested=requested)
         job.metadata["awaits_approval"] = True
         CampaignStore.open(context.campaign).await_approval(entries, job.uuid)
         return Flow([job], name=f"approval {context.iteration}")

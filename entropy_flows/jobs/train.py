@@ -178,12 +178,15 @@ def training_cells(
 
 
 def flag_odd_labels(store: CampaignStore, context: IterationContext, parent: str) -> None:
-    """Flag an iteration's odd labels.
+    """Flag an iteration's odd labels; if cells were labelled again, those of all up to it.
 
     They are compared with the model `parent`, which was never trained on them.
     """
     outliers = context.outliers
-    labels = {"engine_hash": context.engine_hash, "iteration": context.iteration}
+    iterations = [context.iteration]
+    if store.last_relabelled() == context.iteration:
+        iterations = list(range(context.iteration + 1))
+    labels = {"engine_hash": context.engine_hash, "iteration": {"$in": iterations}}
     exclusions = store.training_exclusions(context.iteration)
     frames = store.frames(flagged=True, exclusions=exclusions, **labels)
     calculator = None
@@ -191,7 +194,9 @@ def flag_odd_labels(store: CampaignStore, context: IterationContext, parent: str
         calculator = load_calculator(store.fetch_model(parent), device=settings().device)
     odd = odd_labels(frames, calculator, outliers)
     store.flag_labels({frames[index].info["key"]: text for index, text in odd.items()})
-    store.record(context.iteration, **{"label.flagged": len(odd)})
+    counts = Counter(frames[index].info["iteration"] for index in odd)
+    for iteration in {*counts, context.iteration}:
+        store.record(iteration, **{"label.flagged": counts[iteration]})
 
 
 def split_cells(
@@ -205,7 +210,8 @@ def split_cells(
     """
     earlier = [atoms.info for atoms in frames if atoms.info["iteration"] < iteration]
     assigned: dict[str, Any] = {info["key"]: info["split"] or "train" for info in earlier}
-    given = store.given_splits()
+    keys = {atoms.info["key"] for atoms in frames}
+    given = {key: split for key, split in store.given_splits().items() if key in keys}
     assigned |= given
     computed = assign_splits(
         assigned,

@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from entropy_flows.flows import ActiveLearningMaker, RevEMMaker
 from entropy_flows.flows.description import with_elements
 from entropy_flows.flows.queues import Queues
-from entropy_flows.flows.succession import submitted_iteration
+from entropy_flows.flows.succession import relabelling_flow, submitted_iteration
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.job_states import ENDED_STATES
@@ -39,7 +39,9 @@ CLAIM_SECONDS = 15
 def build_flow(
     store: CampaignStore, campaign: Campaign, base: Path, maker: ActiveLearningMaker | None = None
 ) -> Flow:
-    """Build the flow of a campaign's first iteration, and register its base model.
+    """Build the flow that a campaign begins with, and register its base model.
+
+    It is the first iteration. A fork whose cells are labelled again begins with their labels.
 
     Parameters
     ----------
@@ -70,6 +72,9 @@ def build_flow(
     maker = maker or ActiveLearningMaker.from_campaign(campaign)
     same_engine(store, maker.engine)
     if isinstance(maker, ActiveLearningMaker):
+        last = store.last_relabelled()
+        if last is not None:
+            return relabelling_flow(maker, store, last, reference, seeds, parent=student)
         return submitted_iteration(maker, store, 1, reference, seeds, parent=student)
     flow = maker.make(seeds, campaign=campaign.name, model=reference, student=student)
     flow.update_metadata({"campaign": campaign.name}, dynamic=True)

@@ -25,7 +25,7 @@ class When(StrEnum):
     AT_ONCE = "at once"
     NEXT = "from the next iteration on"
     FORK = "in a fork, from the iteration on that it begins with"
-    BEGINNING = "in a fork from iteration 1"
+    BEGINNING = "in a fork from iteration 1, or with `--relabel`"
 
 
 @dataclass(frozen=True)

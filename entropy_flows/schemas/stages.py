@@ -25,6 +25,7 @@ class Stage(StrEnum):
     SELECT = "select"
     REFINE = "refine", "gpu"
     PLAN = "plan"
+    RELABEL = "relabel"
     APPROVE = "approve"
     LABEL = "label", "dft"
     SUBTOTAL = "subtotal"

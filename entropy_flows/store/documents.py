@@ -89,7 +89,7 @@ class CampaignDocument(StoredDocument):
     seeds: dict[str, Any] | None = None
     """Phase → seed cell, once phases were added."""
     forked_from: dict[str, Any] | None = None
-    """Campaign and iteration that a fork begins with."""
+    """Campaign and iteration that a fork begins with; `relabel` if the cells are labelled again."""
     state: str
     """new, running, done or failed; forking or deleting, until that is complete."""
     message: str | None

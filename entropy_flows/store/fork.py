@@ -5,6 +5,9 @@
     models          the same files, which the database keeps under their SHA-256
     iterations, members, versions, failures, exclusions, approvals, checks, replays       copied
 
+A fork whose cells are labelled again has no labels and models: its flow begins with them, see
+`store.relabelling`.
+
 With another fingerprint, other elements or another λ the fingerprints and gains are those of the
 new settings. All is written once under names that follow from the campaign's, so a fork that was
 interrupted is completed by the same command. Until then its state is "forking".
@@ -12,7 +15,6 @@ interrupted is completed by the same command. Until then its state is "forking".
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,26 +33,24 @@ from entropy_flows.schemas.changes import Difference, When, differences
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
 from entropy_flows.store.campaign import VERSIONED, CampaignStore
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.entry import Entry, structure_id
+from entropy_flows.store.entry import Entry
+from entropy_flows.store.fork_copies import copy_documents, copy_exclusions, copy_models
 from entropy_flows.store.ledger import Ledger
+from entropy_flows.store.relabelling import SEARCH_STAGES, unlabelled_iteration
 from entropy_flows.store.schema import SCHEMA
-from entropy_flows.store.seals import SEALS, insert_each_once, sealed
+from entropy_flows.store.seals import sealed
 from entropy_flows.store.settings_changes import Progress, current_document, stored_campaign
 
-BATCH = 200
-"""Documents that are copied in one request."""
 CELL_BATCH = 64
 """Cells whose fingerprints are computed in one call."""
 DATASET_KEYS = ("elements", "global_fingerprint", "regularization")
 """Sections that fingerprints and gains follow from."""
-COPIED = {
-    "models": ("campaign", "iteration"),
-    "members": ("campaign", "iteration", "member"),
+SEARCHED = {
     "iterations": ("campaign", "iteration"),
     "failures": ("campaign", "uuid"),
     "approvals": ("campaign", "key"),
 }
-"""Collection → unique key, of the documents that are copied by their iteration."""
+"""Collection → unique key, of the documents of iterations."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,15 @@ class Fork:
         Settings of the new one.
     iteration
         First iteration of its own.
+    relabel
+        Whether the cells before it are labelled again.
     """
 
     source: CampaignStore
     target: CampaignStore
     campaign: Campaign
     iteration: int
+    relabel: bool = False
 
     def make(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> int:
         """Write what the new campaign lacks, and return the number of entries that are shared.
@@ -90,17 +93,22 @@ class Fork:
         """
         document = current_document(self.source)
         changed = self._changes(document)
-        self._register(document)
         book = self.source.ledger(stored_campaign(self.source, document).dataset)
         end = book.position(self.iteration, LEDGER_STAGES[0])
-        for collection, key in COPIED.items():
-            rows = self.source.database[collection].find(self._before)
-            self._copy(collection, key, rows)
+        if self.relabel and end == 0:
+            raise StoreError(
+                f"campaign {self.source.name!r} has no cell before iteration {self.iteration}: "
+                f"there is nothing to label again, leave --relabel out"
+            )
+        self._register(document)
+        self._copy_iterations()
         # the iterations' documents and these rows say which cells count in which statistics
-        self._copy_versions(self._copy_exclusions(end))
+        shared = copy_exclusions(self.source, self.target, end)
         self._copy_ledger(book, end, changed, on_progress)
         self._copy_labels(end)
-        self._copy_checks()
+        if self.iteration > 1 and not self.relabel:
+            # before its first iteration a campaign has the models that its file names
+            copy_models(self.source, self.target, self._before, shared)
         message = f"forked from {self.source.name}, begins with iteration {self.iteration}"
         if self.target.document()["state"] == "forking":
             self.target.set_state("new", message)
@@ -119,23 +127,33 @@ class Fork:
                 f"campaign {self.source.name!r} has evaluated {evaluated} iterations: a fork of it "
                 f"begins with iteration {evaluated + 1} at most, not {self.iteration}"
             )
+        if self.iteration > 1 and not self.relabel and not self._has_decision():
+            raise StoreError(
+                f"campaign {self.source.name!r} has no model of iteration {self.iteration - 1}: "
+                f"its cells up to iteration {evaluated} were trained on together, or need --relabel"
+            )
         changed = differences(stored_campaign(self.source, document), self.campaign)
         has_labels = self.source.database["labels"].find_one(self._before) is not None
         for change in changed:
-            if change.rule.when is not When.BEGINNING:
+            if change.rule.when is not When.BEGINNING or self.relabel:
                 continue
             if change.section == "label" and has_labels:
                 raise StoreError(
                     f"{change.key}: the cells before iteration {self.iteration} have labels of "
-                    f"another engine; a fork with another one begins with --from-iteration 1"
+                    f"another engine; --relabel has them labelled again"
                 )
             if change.section != "label" and self.iteration > 1:
-                raise StoreError(f"{change.key}: {change.rule.why}; use --from-iteration 1")
+                raise StoreError(
+                    f"{change.key}: {change.rule.why}; use --from-iteration 1, or --relabel, which "
+                    f"trains anew"
+                )
         return changed
 
     def _register(self, source: Mapping[str, Any]) -> None:
         """Write the new campaign's own document, or see that it is this fork's."""
-        origin = {"campaign": self.source.name, "iteration": self.iteration}
+        origin: dict[str, Any] = {"campaign": self.source.name, "iteration": self.iteration}
+        if self.relabel:
+            origin["relabel"] = True
         document = {
             "name": self.target.name,
             "schema": SCHEMA,
@@ -146,7 +164,7 @@ class Fork:
             "forked_from": origin,
             "created": datetime.now(UTC),
         }
-        if "engine" in source and self._has_labels():
+        if "engine" in source and self._has_labels() and not self.relabel:
             document["engine"] = source["engine"]
         try:
             self.target.database["campaigns"].insert_one(sealed("campaigns", document))
@@ -155,13 +173,41 @@ class Fork:
             if present.get("forked_from") != origin:
                 raise StoreError(
                     f"campaign {self.target.name!r} is there already, and is no fork of "
-                    f"{self.source.name!r} from iteration {self.iteration} on: give the new file "
-                    f"another name, or delete that campaign"
+                    f"{self.source.name!r} from iteration {self.iteration} on{self._words}: give "
+                    f"the new file another name, or delete that campaign"
                 ) from None
             self.target.compare(self.campaign)
 
+    @property
+    def _words(self) -> str:
+        """Words for what tells this fork from others of the same iteration."""
+        return " with --relabel" if self.relabel else ""
+
     def _has_labels(self) -> bool:
         return self.source.database["labels"].find_one(self._before) is not None
+
+    def _has_decision(self) -> bool:
+        """Tell whether the last iteration before has a model to go on from."""
+        query = {"campaign": self.source.name, "iteration": self.iteration - 1}
+        decided = {**query, "evaluate.continues": {"$exists": True}}
+        return self.source.database["iterations"].find_one(decided) is not None
+
+    def _copy_iterations(self) -> None:
+        """Copy what is there of the iterations before, models apart."""
+        query = dict(self._before)
+        for collection, key in SEARCHED.items():
+            if self.relabel and collection == "failures":
+                query["stage"] = {"$in": SEARCH_STAGES}
+            rows: Iterable[Mapping[str, Any]] = self.source.database[collection].find(query)
+            if self.relabel and collection == "iterations":
+                rows = (self._unlabelled(row) for row in rows)
+            copy_documents(self.target, collection, key, rows)
+            query = dict(self._before)
+
+    def _unlabelled(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an iteration's document without what followed from the labels."""
+        labels = self.source.labels(iteration=row["iteration"], foreign={"$ne": True})
+        return unlabelled_iteration(row, labels, row["iteration"] == self.iteration - 1)
 
     def _copy_ledger(
         self,
@@ -191,8 +237,13 @@ class Fork:
             on_progress(last, end)
 
     def _copy_labels(self, end: int) -> None:
-        """Copy the labels of the shared entries, with their splits."""
-        query = {"campaign": self.source.name, "position": {"$lt": end}}
+        """Copy the labels of the shared entries, with their splits.
+
+        If the cells are labelled again, these are the labels that imported cells have from others.
+        """
+        query: dict[str, Any] = {"campaign": self.source.name, "position": {"$lt": end}}
+        if self.relabel:
+            query["foreign"] = True
         rows = (
             {
                 **label,
@@ -202,63 +253,7 @@ class Fork:
             }
             for label in self.source.database["labels"].find(query)
         )
-        self._copy("labels", ("structure_id", "engine_hash"), rows)
-
-    def _copy_exclusions(self, end: int) -> list[int]:
-        """Copy what was said of the shared entries, numbered without gaps.
-
-        Returns
-        -------
-        list of int
-            Numbers of these rows in the campaign that is forked, in their order.
-        """
-        shared = [row for row in self.source.exclusions() if row["position"] < end]
-        rows = [{**row, "number": number} for number, row in enumerate(shared)]
-        self._copy("exclusions", ("campaign", "number"), rows)
-        return [row["number"] for row in shared]
-
-    def _copy_versions(self, shared: Sequence[int]) -> None:
-        """Copy the further versions of models, with the exclusions that counted for each.
-
-        One that was compared with a model of a later iteration, which the fork has not, stays
-        behind. Rows about entries that are not shared may stand between those that are.
-        """
-        rows = list(self.source.database["versions"].find(self._before))
-        references = {row["reference"] for row in rows}
-        references.update(self.source.database["models"].distinct("reference", self._before))
-        copies = [
-            {**row, "exclusions": bisect_left(shared, row["exclusions"])}
-            for row in rows
-            if row["replaced"] in references
-        ]
-        self._copy("versions", ("campaign", "iteration", "version"), copies)
-
-    def _copy_checks(self) -> None:
-        """Copy the physics checks of the models that are shared, and the cells to replay."""
-        database = self.source.database
-        models = database["models"].distinct("reference", self._before)
-        query = {"campaign": self.source.name, "model": {"$in": models}}
-        key = ("campaign", "model", "check", "phase", "check_hash")
-        self._copy("checks", key, database["checks"].find(query))
-        replays = database["replays"].find({"campaign": self.source.name})
-        self._copy("replays", ("campaign", "replay_hash"), replays)
-
-    def _copy(
-        self, collection: str, key: tuple[str, ...], rows: Iterable[Mapping[str, Any]]
-    ) -> None:
-        """Write documents of the source under the new campaign's name, once."""
-        batch = []
-        for row in rows:
-            copy = {name: value for name, value in row.items() if name not in ("_id", SEALS)}
-            copy["campaign"] = self.target.name
-            if "structure_id" in row:
-                copy["structure_id"] = structure_id(self.target.name, row["key"])
-            batch.append(copy)
-            if len(batch) == BATCH:
-                insert_each_once(self.target.database[collection], key, batch)
-                batch = []
-        if batch:
-            insert_each_once(self.target.database[collection], key, batch)
+        copy_documents(self.target, "labels", ("structure_id", "engine_hash"), rows)
 
 
 def _entries(documents: Sequence[Mapping[str, Any]], arrays: Sequence[Array]) -> list[Entry]:

@@ -127,7 +127,8 @@ class Ledger(LedgerArrays):
         Raises
         ------
         StoreError
-            If the ledger has entries of a later iteration, or the lease ran out again and again.
+            If cells are new and the ledger has entries of a later iteration, or the lease ran out
+            again and again.
         """
         return self._lease("imported cells", lambda held: self._import(iteration, entries, held))
 
@@ -199,14 +200,14 @@ class Ledger(LedgerArrays):
 
     def _import(self, iteration: int, entries: Sequence[Entry], held: Fence) -> int:
         start = self.position(iteration + 1, LEDGER_STAGES[0])
-        if self.end() > start:
-            raise StoreError(
-                f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now"
-            )
         query = {"campaign": self.campaign, "key": {"$in": [entry.key for entry in entries]}}
         written = set(self.structures.distinct("key", query))
         new = [entry for entry in entries if entry.key not in written]
         if new:
+            if self.end() > start:
+                raise StoreError(
+                    f"campaign {self.campaign!r}: iteration {iteration + 1} is in the ledger by now"
+                )
             self._insert(new, start, iteration, IMPORT, held)
         return start + len(new)
 

@@ -23,6 +23,7 @@ from entropy_flows.store.campaign import CampaignStore
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.fence import Fence
 from entropy_flows.store.lease import lease
+from entropy_flows.store.relabelling import SEARCHED
 from entropy_flows.store.schema import refuse_old_worker
 from entropy_flows.store.seals import set_fields
 
@@ -124,8 +125,13 @@ class Progress:
 
 
 def _has_begun(row: Mapping[str, Any]) -> bool:
-    """Tell whether the jobs of an iteration were made, by the iteration's document."""
-    return SETTINGS in row.get("plan", {}) or not row.keys().isdisjoint(("runs", "select", "label"))
+    """Tell whether the jobs of an iteration were made, by the iteration's document.
+
+    Those that a fork shares and trains anew have their cells before.
+    """
+    plan = row.get("plan", {})
+    has_stages = not row.keys().isdisjoint(("runs", "select", "label"))
+    return SETTINGS in plan or (has_stages and SEARCHED not in plan)
 
 
 def change_settings(

@@ -12,6 +12,7 @@ from gridfs import GridFSBucket
 from entropy_flows.potentials import split_model
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES, Stage
 from entropy_flows.store.labels import SPLITS
+from entropy_flows.store.relabelling import RELABEL
 from entropy_flows.store.verify_context import (
     Check,
     VerifyContext,
@@ -186,10 +187,18 @@ def models(context: VerifyContext) -> VerifyResult:
             parent = str(model.get("parent"))[:20]
             problems.append(f"{title}: its parent {parent}… is no model of this campaign")
     trained = sorted(number for number in numbers if number > 0)
-    if trained != list(range(1, len(trained) + 1)) or (numbers and 0 not in numbers):
+    first = _first_trained(context)
+    if trained != list(range(first, first + len(trained))) or (numbers and 0 not in numbers):
         listed = ", ".join(map(str, sorted(numbers)))
-        problems.append(f"models of iterations {listed}: expected all from 0 on, once each")
+        expected = "all from 0 on" if first == 1 else f"0 and all from {first} on"
+        problems.append(f"models of iterations {listed}: expected {expected}, once each")
     return VerifyResult("models", len(rows), problems)
+
+
+def _first_trained(context: VerifyContext) -> int:
+    """Return the first iteration with a model: of those labelled again, the last one."""
+    again = (row["iteration"] for row in context.iterations if RELABEL in row.get("plan", {}))
+    return max(1, *again, 1)
 
 
 def members(context: VerifyContext) -> VerifyResult:

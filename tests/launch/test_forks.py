@@ -118,7 +118,7 @@ def test_another_fingerprint_gives_the_shared_cells_other_gains(folder):
     [
         (4, {}, r"has evaluated 2 iterations: .* iteration 3 at most, not 4"),
         (2, {"base_model": "SevenNet-0"}, r"base_model: .*use --from-iteration 1"),
-        (2, {"label": {"model": "CHGNet"}}, r"label\.model: .* begins with --from-iteration 1"),
+        (2, {"label": {"model": "CHGNet"}}, r"label\.model: .* --relabel has them labelled again"),
     ],
 )
 def test_what_a_fork_cannot_share(folder, iteration, changes, message):

@@ -219,8 +219,9 @@ def run_chain(bench: Bench, chain: Chain) -> list[dict[str, Any]]:
 
 
 def run_chains(bench: Bench, chains: Sequence[Chain]) -> list[list[dict[str, Any]]]:
-    """Compute the results of several chains one after the other."""
-    return [run_chain(bench, chain) for chain in chains]
+    """Compute the results of several chains of one seed, whose pool is read once."""
+    pool = bench.pool(chains[0])
+    return [list(_ChainRun(bench, pool, chain).points()) for chain in chains]
 
 
 class _ChainRun:

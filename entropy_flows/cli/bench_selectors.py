@@ -137,9 +137,11 @@ def _run(bench: Bench, workers: int, console: Console) -> None:
     """
     missing = list(bench.missing())
     done = 0
-    with ThreadPoolExecutor(workers) as threads:
+    lasting = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    with lasting, ThreadPoolExecutor(workers) as threads:
         groups = {
-            threads.submit(_run_in_process, bench, chains): chains for chains in _grouped(missing)
+            threads.submit(_run_in_process, bench, chains, lasting): chains
+            for chains in _grouped(missing)
         }
         try:
             for future in as_completed(groups):
@@ -158,14 +160,14 @@ def _run(bench: Bench, workers: int, console: Console) -> None:
 def _grouped(chains: Sequence[Chain]) -> list[list[Chain]]:
     """Return the chains that go into one process.
 
-    A regression takes less time than a process needs to start: all of a seed go into one.
+    A regression takes less time than to read the pool: those of a seed go together.
     """
     from entropy_flows.bench.params import REGRESSIONS
 
     groups: dict[tuple[Any, ...], list[Chain]] = {}
     for chain in chains:
         is_quick = chain.student in REGRESSIONS
-        key = (chain.seed,) if is_quick else tuple(chain)
+        key = (chain.seed, chain.sizes) if is_quick else tuple(chain)
         groups.setdefault(key, []).append(chain)
     return list(groups.values())
 
@@ -180,10 +182,19 @@ def _chain_line(chain: Chain, points: Sequence[dict[str, Any]]) -> str:
     return f"{student}, {selector}, seed {seed}, {cells}: {outcome}"
 
 
-def _run_in_process(bench: Bench, chains: list[Chain]) -> list[list[dict[str, Any]]]:
-    """Run chains in a fresh process, which shares no memory and no random state with another."""
+def _run_in_process(
+    bench: Bench, chains: list[Chain], lasting: ProcessPoolExecutor
+) -> list[list[dict[str, Any]]]:
+    """Run chains in a fresh process, which shares no memory and no random state with another.
+
+    Regressions need no random numbers, and less time than a process to start: they go to one of
+    those that last.
+    """
+    from entropy_flows.bench.params import REGRESSIONS
     from entropy_flows.bench.rounds import run_chains
 
+    if chains[0].student in REGRESSIONS:
+        return lasting.submit(run_chains, bench, chains).result()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(run_chains, bench, chains).result()
 

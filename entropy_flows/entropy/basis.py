@@ -99,7 +99,7 @@ class KernelBasis:
         chosen = rng.permutation(len(points))[:landmarks]
         z = points[np.sort(chosen)]
         length = relative_length * median_distance(points, rng)
-        values, vectors = np.linalg.eigh(_kernel(z, z, length))
+        values, vectors = np.linalg.eigh(rbf(z, z, length))
         counts = values > SMALLEST_EIGENVALUE * values[-1]
         # in the order in which it is stored and read: products then have the same bits
         whitener = np.ascontiguousarray(vectors[:, counts] / np.sqrt(values[counts]))
@@ -115,7 +115,7 @@ class KernelBasis:
         features = np.empty((len(points), self.dim))
         for start in range(0, len(points), BLOCK):
             block = slice(start, start + BLOCK)
-            features[block] = _kernel(points[block], self.landmarks, self.length) @ self.whitener
+            features[block] = rbf(points[block], self.landmarks, self.length) @ self.whitener
         return features
 
     def pull_back(self, point: Array, derivative: Array) -> Array:
@@ -123,7 +123,7 @@ class KernelBasis:
 
         Of (2), ∂k/∂x = −k (x − z)/ℓ².
         """
-        kernel = _kernel(point[None], self.landmarks, self.length)[0]
+        kernel = rbf(point[None], self.landmarks, self.length)[0]
         weights = kernel * (self.whitener @ derivative)
         return (weights @ self.landmarks - weights.sum() * point) / self.length**2
 
@@ -145,7 +145,7 @@ def _squares(points: Array, first: Array, second: Array) -> Array:
     return np.concatenate([block.sum(axis=1) for block in blocks])
 
 
-def _kernel(x: Array, z: Array, length: float) -> Array:
+def rbf(x: Array, z: Array, length: float) -> Array:
     """Return k (n, M) between points x (n, d) and z (M, d)."""
     sizes = np.einsum("nd,nd->n", x, x)[:, None] + np.einsum("md,md->m", z, z)
     squares = np.maximum(sizes - 2 * (x @ z.T), 0.0)

@@ -171,9 +171,15 @@ class FeatureSpace:
         """Return whether there is a centre at a point."""
         return bool(self.nearest[index] <= COPY_DISTANCE)
 
-    def copies_left(self) -> str:
-        """Return why a selector stops that takes no copies."""
-        left = len(self) - self._n_added
+    def copies_left(self, n_taken: int | None = None) -> str:
+        """Return why a selector stops that takes no copies.
+
+        Parameters
+        ----------
+        n_taken
+            Candidates that it takes; None if each was made a centre.
+        """
+        left = len(self) - (self._n_added if n_taken is None else n_taken)
         return f"the other {left} candidates are copies of cells that were taken or known"
 
     def _add_centre(self, centre: Array) -> None:

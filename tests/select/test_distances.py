@@ -21,6 +21,7 @@ from entropy_flows.select.pool import choose
 from entropy_flows.select.space import FeatureSpace
 
 DIM = 5
+RIVALS = ["bait", "facility", "herding", "kdpp", "direct"]
 INSTANCES = [
     FarthestSelector(),
     KCentresSelector(),
@@ -30,6 +31,7 @@ INSTANCES = [
     HybridSelector(),
     HybridSelector(alpha=0.0),
     HybridSelector(alpha=1.0),
+    *map(make_selector, RIVALS),
 ]
 ids = [repr(each) for each in INSTANCES]
 
@@ -244,6 +246,7 @@ def test_every_name_makes_its_selector():
         "hybrid",
         "variance",
         "random",
+        *RIVALS,
     ],
 )
 def test_what_is_known_is_not_chosen_again(name):

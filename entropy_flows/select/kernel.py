@@ -1,0 +1,45 @@
+"""Base of selectors that compare cells by a kernel between their mean fingerprints.
+
+    k(x, x′) = exp(−|x − x′|² / 2ℓ²),    x standardised as in `space`                            (1)
+
+The kernel, its length and its features φ with k ≈ φ·φ′ are those of `entropy.basis`, drawn from the
+pool. No matrix of all pairs is kept: n candidates are n rows of M features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from entropy_flows.conventions import Array
+from entropy_flows.entropy.basis import KernelBasis
+from entropy_flows.select.ranking import Ranking
+from entropy_flows.select.selector import Proposal, Selector
+from entropy_flows.select.space import COPY_DISTANCE, FeatureSpace, Indices
+
+FEWEST_LANDMARKS = 400
+LANDMARKS_PER_LABEL = 2
+
+
+class KernelSelector(Selector):
+    """Base of selectors that go by a kernel between candidates."""
+
+    length: float = Field(0.5, gt=0)
+    """ℓ of the kernel, as a share of the median distance of two candidates."""
+    landmarks: int | None = Field(None, ge=1)
+    """Number M of landmarks; None takes two for each label, and at least 400."""
+
+    def basis(self, points: Array, labels: int) -> KernelBasis:
+        """Draw the basis that tells so many labels apart from the pool's points (n, d)."""
+        number = max(FEWEST_LANDMARKS, LANDMARKS_PER_LABEL * labels)
+        return KernelBasis.drawn(points, self.landmarks or number, self.length)
+
+    def why_stopped(self, pool: Ranking, proposal: Proposal) -> str:
+        """Return that only copies are left."""
+        return pool.space.copies_left()
+
+
+def without_copies(space: FeatureSpace) -> Indices:
+    """Return the candidates that differ from one another and from all centres, in their order."""
+    first = np.unique(space.points, axis=0, return_index=True)[1]
+    return np.sort(first[space.nearest[first] > COPY_DISTANCE])

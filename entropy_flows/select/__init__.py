@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from entropy_flows.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from entropy_flows.select.bait import BaitSelector
     from entropy_flows.select.base import (
         Candidate,
         Decision,
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
         Verdict,
     )
     from entropy_flows.select.committee import CommitteeSelector, UncertaintySelector
+    from entropy_flows.select.direct import DirectSelector
+    from entropy_flows.select.facility import FacilitySelector
     from entropy_flows.select.farthest import FarthestSelector
     from entropy_flows.select.greedy import GreedySelector
+    from entropy_flows.select.herding import HerdingSelector
     from entropy_flows.select.hybrid import HybridSelector
     from entropy_flows.select.kcentres import KCentresSelector
+    from entropy_flows.select.kdpp import KDPPSelector
     from entropy_flows.select.kinds import SELECTORS, SelectParams, make_selector
     from entropy_flows.select.kmeans import KMeansSelector
     from entropy_flows.select.llpr import LastLayerSelector
@@ -38,18 +43,23 @@ else:
 
 __all__ = [
     "SELECTORS",
+    "BaitSelector",
     "CURSelector",
     "Candidate",
     "CommitteeSelector",
     "DataSet",
     "Decision",
     "DecisionStream",
+    "DirectSelector",
     "FPSSelector",
+    "FacilitySelector",
     "FarthestSelector",
     "GreedySelector",
+    "HerdingSelector",
     "HybridSelector",
     "InOrder",
     "KCentresSelector",
+    "KDPPSelector",
     "KMeansSelector",
     "LastLayerSelector",
     "LogDetSelector",

@@ -101,9 +101,9 @@ class Selector(Params):
 
     selector: str = ""
     """Which selector, `logdet` if none is named: `logdet`, `greedy`, `farthest`, `kcentres`,
-    `kmeans`, `committee`, `hybrid`, `variance`, `llpr`, `random`, `fps`, `cur`; the name of an
-    entry point in the group `entropy_flows.selectors`; or the import path of a class, as
-    "mypackage:Mine"."""
+    `kmeans`, `committee`, `hybrid`, `variance`, `llpr`, `bait`, `facility`, `herding`, `kdpp`,
+    `direct`, `random`, `fps`, `cur`; the name of an entry point in the group
+    `entropy_flows.selectors`; or the import path of a class, as "mypackage:Mine"."""
     theta_min: float | None = Field(1e-3, gt=0)
     """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any
     selector. None: there is no such limit, and greedy spends all of its budget; for comparing sets

@@ -46,7 +46,8 @@ def command(
     preflight(file, runs_here=True)
     console = Console()
     with (
-        open_session(file, folder) as session,
+        # an embedded server of another command would end with that one
+        open_session(file, folder, own_server=True) as session,
         locked(session.folder / "run.lock", "this campaign", patience=3.0),
     ):
         if local:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from entropy_flows.schemas.status import CampaignStatus
 
+MAX_FAILED_VIEWS = 12
+"""Looks in a row without an answer after which a watch ends."""
 NOT_BEGUN = "no stage has ended yet: the table of iterations comes with the first one"
 
 
@@ -49,17 +52,38 @@ def command(
         else:
             view.show(console)
         return
-    while True:
-        view = StatusView.read(file, folder)
+    for view in views(file, folder, every):
         if as_json:
             print(view.status.model_dump_json(), flush=True)
         else:
             if console.is_terminal:
                 console.clear()
             view.show(console)
-        if view.is_over:
-            return
-        time.sleep(every)
+
+
+def views(file: Path, folder: Path | None, every: float) -> Iterator[StatusView]:
+    """Yield views of a campaign until nothing changes any more.
+
+    A database that does not answer, such as an embedded one between two commands, is waited for
+    once it has been seen.
+    """
+    from entropy_flows.faults import is_machine_fault
+
+    n_failed = 0
+    view: StatusView | None = None
+    while view is None or not view.is_over:
+        try:
+            view = StatusView.read(file, folder)
+        except Exception as err:
+            if view is None or n_failed == MAX_FAILED_VIEWS or not is_machine_fault(err):
+                raise
+            n_failed += 1
+            print(f"cannot look now ({type(err).__name__}); waiting", file=sys.stderr)
+        else:
+            n_failed = 0
+            yield view
+        if view is None or not view.is_over:
+            time.sleep(every)
 
 
 @dataclass(frozen=True)

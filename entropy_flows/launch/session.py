@@ -7,8 +7,10 @@ its help.
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from entropy_flows.schemas import AnyCampaign, Campaign
     from entropy_flows.store import CampaignStore, StoreError
 
-LOCK_SECONDS = 30.0
-"""Time to wait for an embedded server that is closing its files."""
+LOCK_SECONDS = 60.0
+"""Time to wait for an embedded server that another command is starting, or is closing (s)."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,14 @@ def open_stored(file: Path, folder: Path | None) -> Iterator[Session]:
 
 
 @contextmanager
-def open_session(file: Path, folder: Path | None, create: bool = True) -> Iterator[Session]:
+def open_session(
+    file: Path, folder: Path | None, create: bool = True, own_server: bool = False
+) -> Iterator[Session]:
     """Open a campaign's database for the length of the block.
 
     With no URI configured it is the embedded server: the one that another command runs now, or one
-    started here. The URI is put in this process's environment, where workers find it.
+    started here. The URI is put in this process's environment, where workers find it. One that is
+    just being started or closed is waited for, which a line on the error stream says.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ def open_session(file: Path, folder: Path | None, create: bool = True) -> Iterat
         The folder of its working files; None takes the one beside the file.
     create
         True to make a new embedded database where there is none.
+    own_server
+        True if an embedded server of another command will not do, since it ends with that one.
 
     Raises
     ------
@@ -138,32 +145,72 @@ def open_session(file: Path, folder: Path | None, create: bool = True) -> Iterat
         return
     if not create and not (home / "database").is_dir():
         raise _missing(campaign.name, home, embedded=True)
-    with _embedded_database(home):
+    with _embedded_database(home, own_server):
         store = CampaignStore(connect(), campaign.name)
         yield Session(campaign, file, home, store, embedded=True, typed_folder=folder)
 
 
 @contextmanager
-def _embedded_database(home: Path) -> Iterator[None]:
+def _embedded_database(home: Path, own_server: bool) -> Iterator[None]:
     """Configure the embedded server of a folder, which is started unless it runs."""
-    from entropy_flows.processes import locked
     from entropy_flows.store.embedded import embedded_server
 
     home.mkdir(parents=True, exist_ok=True)
     uri_file = home / "database.uri"
-    running_uri = _answering(uri_file)
-    if running_uri is not None:
-        with _configured(running_uri, home):
+    with ExitStack() as stack:
+        server = _server_or_lock(home, own_server, stack)
+        if isinstance(server, str):
+            uri = server
+        else:
+            uri = stack.enter_context(embedded_server(home / "database", server))
+            stack.callback(uri_file.unlink, missing_ok=True)
+            uri_file.write_text(uri)
+        with _configured(uri, home):
             yield
-        return
-    lock = locked(home / "database.lock", "the database of this campaign", LOCK_SECONDS)
-    with lock as descriptor, embedded_server(home / "database", descriptor) as uri:
-        uri_file.write_text(uri)
+
+
+def _server_or_lock(home: Path, own_server: bool, stack: ExitStack) -> str | int:
+    """Return the URI of the server that runs on a folder, or the descriptor of its locked file.
+
+    Parameters
+    ----------
+    home
+        The folder.
+    own_server
+        Whether only the lock will do.
+    stack
+        What lets go of the lock.
+
+    Raises
+    ------
+    MachineError
+        If another process has the lock, and no server of it answers.
+    """
+    from entropy_flows.faults import MachineError
+    from entropy_flows.processes import locked
+
+    path = home / "database.lock"
+    deadline = time.monotonic() + LOCK_SECONDS
+    has_said = False
+    while True:
+        uri = _answering(home / "database.uri")
+        if uri is not None and not own_server:
+            return uri
         try:
-            with _configured(uri, home):
-                yield
-        finally:
-            uri_file.unlink(missing_ok=True)
+            return stack.enter_context(locked(path, "the database", patience=0.2))
+        except MachineError:
+            if time.monotonic() > deadline:
+                raise MachineError(_in_use(path, uri)) from None
+        if not has_said:
+            print(f"waiting for another command that has {path} locked", file=sys.stderr)
+            has_said = True
+
+
+def _in_use(path: Path, uri: str | None) -> str:
+    """Say that the database is another command's, and what can be done."""
+    waited = f"is in use by another command ({path}, waited {LOCK_SECONDS:.0f} s)"
+    hint = "" if uri is None else f": end it, or set ENTROPY_FLOWS_URI={uri} to depend on it"
+    return f"the database of this campaign {waited}{hint}"
 
 
 def _missing(name: str, home: Path, embedded: bool) -> StoreError:

@@ -11,6 +11,7 @@ from entropy_flows.evaluate import advise
 from entropy_flows.launch.activity import is_run_now, nobody_works
 from entropy_flows.launch.job_states import ACTIVE_STATES
 from entropy_flows.launch.liveness import LivenessCriteria, liveness_criteria
+from entropy_flows.launch.steering_facts import steering_facts
 from entropy_flows.launch.time_left import time_left
 from entropy_flows.processes import is_locked
 from entropy_flows.schemas.status import CampaignStatus, FailedJob, IterationStatus
@@ -24,7 +25,7 @@ COUNTS = {
     "select": ("candidates", "accepted", "near_misses", "rejected", "spent"),
     "refine": ("tried", "accepted", "steps"),
     "label": ("requested", "labelled", "failed", "anchors", "flagged"),
-    "train": ("cells", "epoch", "max_epochs", "val_loss"),
+    "train": ("cells", "epoch", "max_epochs", "val_loss", "replayed", "replay_weight"),
 }
 """Stage → its fields that `IterationStatus` has."""
 
@@ -82,6 +83,7 @@ def read_status(
         nobody=nobody,
         iterations=[_iteration(row) for row in iterations],
         failures=_failures(store.failures()),
+        **steering_facts(store, document, iterations),
         advice={} if advice is None else {"verdict": advice.verdict, "text": advice.text},
     )
 
@@ -107,6 +109,8 @@ def _iteration(document: Mapping[str, Any]) -> IterationStatus:
         **stages,
         before=errors.get("before", {}),
         after=errors.get("after", {}),
+        forgotten=errors.get("forgotten") or {},
+        goes_on_from=errors.get("continues") or {},
     )
 
 

@@ -74,6 +74,70 @@ class FailedJob(StatusDocument):
     message: str
 
 
+class ModelStatus(StatusDocument):
+    """The model that a campaign goes on from."""
+
+    iteration: int
+    """Iteration that has trained it; 0 is the base model, −1 the student."""
+    version: int = 1
+    """2 and more for a model that was trained again."""
+    name: str
+    """Name of its file, or of the published model."""
+    reference: str
+    """Reference that the campaign's store fetches it by."""
+    sha256: str | None
+    """SHA-256 of its file; None for a published model."""
+    errors: dict[str, Any]
+    """Errors on the held-out cells, with the keys of `IterationStatus.after`; empty without."""
+
+
+class Retrained(StatusDocument):
+    """A model that was trained again."""
+
+    iteration: int
+    version: int
+    """2 and more."""
+    trained_on: int
+    """Number of cells."""
+    before: dict[str, Any]
+    """Errors of the model that it replaces, on the held-out cells."""
+    after: dict[str, Any]
+    """The same of its own."""
+    goes_on: bool
+    """Whether the campaign went on from it, and not from the one before."""
+
+
+class ExcludedCell(StatusDocument):
+    """A cell that is excluded from the data set now."""
+
+    key: str
+    why: str
+    by: str
+    """User and machine."""
+    at: datetime
+
+
+class ChangedSetting(StatusDocument):
+    """A key of the campaign file that was changed after the campaign had begun."""
+
+    key: str
+    """Path of the key, with dots."""
+    old: Any
+    new: Any
+    iteration: int | None
+    """First iteration with the new value; None if it holds at once."""
+    by: str
+    at: datetime
+
+
+class ApprovalCounts(StatusDocument):
+    """Numbers of the cells that wait, or have waited, for an approval."""
+
+    waiting: int = 0
+    approved: int = 0
+    rejected: int = 0
+
+
 class IterationStatus(StatusDocument):
     """One iteration; a stage that has not ended has an empty mapping."""
 
@@ -85,13 +149,19 @@ class IterationStatus(StatusDocument):
     label: dict[str, Any] = Field(default_factory=dict)
     """Counts requested, labelled, failed, anchors, flagged."""
     train: dict[str, Any] = Field(default_factory=dict)
-    """Numbers cells, epoch, max_epochs, val_loss."""
+    """Numbers cells, epoch, max_epochs, val_loss, replayed, replay_weight."""
     before: dict[str, Any] = Field(default_factory=dict)
     """Errors on the held-out cells before the training: energy_mae (eV/atom), forces_mae (eV/Å),
     stress_mae (eV/Å³), n.
     """
     after: dict[str, Any] = Field(default_factory=dict)
     """The same after it."""
+    forgotten: dict[str, Any] = Field(default_factory=dict)
+    """Errors on the first model's own cells, `before` and `after` the training; `kinds` in each
+    has them by kind of cell.
+    """
+    goes_on_from: dict[str, Any] = Field(default_factory=dict)
+    """Decision on the next iteration's model: model, iteration, is_new, worse, reason."""
 
 
 class CampaignStatus(StatusDocument):
@@ -116,5 +186,13 @@ class CampaignStatus(StatusDocument):
     """Says why nobody is working on it, and what to do; None if somebody is, or it has ended."""
     iterations: list[IterationStatus]
     failures: list[FailedJob]
+    model: ModelStatus | None
+    """None before it has one."""
+    retrained: list[Retrained]
+    excluded: list[ExcludedCell]
+    changes: list[ChangedSetting]
+    approvals: ApprovalCounts
+    forked_from: dict[str, Any] | None
+    """Campaign and iteration that it began with; `relabel` if the cells were labelled again."""
     advice: dict[str, str]
     """Whether more labels are worth it: verdict and text; empty if that cannot be told yet."""

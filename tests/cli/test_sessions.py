@@ -2,17 +2,21 @@
 
 import os
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from commands import run
 from launchpads import take
 
 from entropy_flows.cli import follow
+from entropy_flows.faults import MachineError
+from entropy_flows.launch import session
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import LocalWorkers
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.session import open_session
 from entropy_flows.launch.submit import submit
+from entropy_flows.processes import locked
 from entropy_flows.schemas import load_campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -91,6 +95,31 @@ def test_an_embedded_database_without_the_campaign_is_named(unconfigured, monkey
     assert code == 1
     folder = f"the embedded database of {unconfigured}/folder"
     assert f"'silicon-demo' is not in {folder}; ENTROPY_FLOWS_URI is not" in err
+
+
+def test_a_database_that_is_being_opened_is_waited_for(server, unconfigured, capsys):
+    home = unconfigured / "folder"
+    # the first thing that a `run` does, and the last one of its start
+    with locked(home / "database.lock", "it", 0.0):
+        Timer(0.7, (home / "database.uri").write_text, [server]).start()
+        with open_session(DEMO, home) as opened:
+            assert opened.store.database.client.address == ("127.0.0.1", int(server[-6:-1]))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"waiting for another command that has {home}/database.lock locked"]
+
+
+def test_what_must_last_does_not_join_a_database_of_another_command(
+    server, unconfigured, monkeypatch
+):
+    home = unconfigured / "folder"
+    monkeypatch.setattr(session, "LOCK_SECONDS", 0.1)
+    with locked(home / "database.lock", "it", 0.0):
+        (home / "database.uri").write_text(server)
+        with (
+            pytest.raises(MachineError, match=rf"waited 0 s\): end it, or set \w+={server}"),
+            open_session(DEMO, home, own_server=True),
+        ):
+            pass
 
 
 def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(

@@ -1,5 +1,6 @@
 """What people and programs are told of a campaign that runs, or that nobody runs."""
 
+import errno
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from entropy_flows import progress
 from entropy_flows.cli import follow
-from entropy_flows.cli.status import NOT_BEGUN
+from entropy_flows.cli.status import NOT_BEGUN, StatusView, views
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import worker_name
 from entropy_flows.launch.manager import workflow_manager
@@ -80,6 +81,9 @@ def status(monkeypatch, capsys):
 def test_a_program_reads_all_of_it(store, pad, status):
     take(pad, process_name())
     store.record(1, label={"requested": 80, "labelled": 34})
+    forgotten = {"before": {"n": 0}, "after": {"n": 8, "kinds": {"plain": {"n": 8}}}}
+    store.record(1, train={"epoch": 3, "replayed": 24, "replay_weight": 0.5})
+    store.record(1, evaluate={"forgotten": forgotten})
     told = CampaignStatus.model_validate_json(status("--json"))
     (running,) = told.running
     assert (told.version, told.campaign, told.state, told.nobody) == (1, NAME, "running", None)
@@ -93,7 +97,28 @@ def test_a_program_reads_all_of_it(store, pad, status):
     assert running.seconds_left == pytest.approx(10.0)
     assert told.time_left.seconds == pytest.approx(10.0)
     assert "select" in told.time_left.without
-    assert told.iterations[0].label == {"requested": 80, "labelled": 34}
+    (iteration,) = told.iterations
+    assert iteration.label == {"requested": 80, "labelled": 34}
+    assert iteration.train == {"epoch": 3, "replayed": 24, "replay_weight": 0.5}
+    assert iteration.forgotten == forgotten
+    assert (told.model, told.excluded, told.changes, told.retrained) == (None, [], [], [])
+
+
+def test_a_watch_waits_where_the_database_does_not_answer(monkeypatch, capsys):
+    looks = iter([SimpleNamespace(is_over=False), OSError(errno.ENETDOWN, "down"), "over"])
+
+    def read(file, folder):
+        look = next(looks)
+        if isinstance(look, OSError):
+            raise look
+        return SimpleNamespace(is_over=True) if look == "over" else look
+
+    monkeypatch.setattr(StatusView, "read", read)
+    assert [view.is_over for view in views(DEMO, None, 0.01)] == [False, True]
+    assert capsys.readouterr().err == "cannot look now (OSError); waiting\n"
+    looks = iter([OSError(errno.ENETDOWN, "down")])
+    with pytest.raises(OSError, match="down"):
+        next(views(DEMO, None, 0.01))
 
 
 def test_people_read_a_row_for_each_job(pad, status):

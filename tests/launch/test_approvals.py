@@ -4,12 +4,13 @@ import copper
 import pytest
 from ase.io import read
 from commands import run
-from test_steering import folder, problems  # noqa: F401
+from test_steering import folder, problems, status_now  # noqa: F401
 
 from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.manager import workflow_manager
+from entropy_flows.schemas.status import ApprovalCounts
 from entropy_flows.store import StoreError
 from entropy_flows.store.holds import HoldKind
 
@@ -61,6 +62,7 @@ def test_cells_wait_are_looked_at_approved_and_rejected(folder, monkeypatch, cap
     assert list(store.labels()) == [], "labels are made when none waits"
     _, out, _ = call("approve", "--all", "--reject", waiting[1], "--why", "too late")
     assert f"{len(waiting) - 2} cells approved, 0 rejected" in out
+    assert status_now(store).approvals == ApprovalCounts(approved=len(waiting) - 1, rejected=1)
     copper.work("copper")
     # a top-up replaces the rejected one, and is to be approved as well
     (replacement,) = store.waiting()

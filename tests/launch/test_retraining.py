@@ -8,6 +8,7 @@ from test_steering import folder, problems  # noqa: F401
 from entropy_flows.launch.retraining import submit_retraining
 from entropy_flows.report.versions import version_lines
 from entropy_flows.schemas import load_campaign
+from entropy_flows.schemas.status import CampaignStatus
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.fork import Fork
 
@@ -53,6 +54,14 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     _, out, _ = run(monkeypatch, capsys, "status", path)
     assert "iteration 1 was trained again (version 2): energy MAE" in " ".join(out.split())
     assert bad in out
+    _, out, _ = run(monkeypatch, capsys, "status", path, "--json")
+    read = CampaignStatus.model_validate_json(out)
+    assert (read.model.iteration, read.model.version, read.model.reference) == (1, 2, decided)
+    assert read.model.errors == new["evaluate"]["after"]
+    assert [(cell.key, cell.why) for cell in read.excluded] == [(bad, "melted")]
+    (again,) = read.retrained
+    assert (again.version, again.goes_on, again.after) == (2, True, new["evaluate"]["after"])
+    assert read.iterations[0].goes_on_from["model"] == old["reference"]
 
     # the next iteration goes on from it, and its statistics are without the cell
     _, more = copper.submitted(copper.campaign_file(folder, stop={"max_iterations": 2}, **latest))

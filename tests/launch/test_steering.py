@@ -1,11 +1,14 @@
 """A campaign's file is edited while it runs, and after it has ended; real jobs, EMT's labels."""
 
+from types import SimpleNamespace
+
 import copper
 import pytest
 
 from entropy_flows.cli.status import change_lines
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.manager import workflow_manager
+from entropy_flows.launch.status import read_status
 from entropy_flows.launch.verify import verify
 from entropy_flows.store import StoreError, verify_context
 
@@ -34,6 +37,12 @@ def settings_of(store, iteration):
     return row["plan"]["settings"]["sections"]
 
 
+def status_now(store):
+    """What programs are told of a campaign."""
+    session = SimpleNamespace(store=store)
+    return read_status(session, workflow_manager(), "", iterations=store.iterations())
+
+
 def test_a_done_campaign_goes_on_by_one_edit(folder):
     store, first = copper.submitted(copper.campaign_file(folder))
     assert first.added
@@ -58,6 +67,8 @@ def test_a_done_campaign_goes_on_by_one_edit(folder):
     assert settings_of(store, 2)["explore"]["temperatures"] == [600, 1000]
     assert store.model(2)["parent"] == store.model(1)["reference"]
     assert problems(store) == {}
+    (raised, *_) = [row for row in status_now(store).changes if row.key == "stop.max_iterations"]
+    assert (raised.old, raised.new, raised.iteration) == (1, 2, 2)
     first_line = change_lines(store.document())[0]
     assert "explore.temperatures: [600.0, 1200.0] → [600.0, 1000.0], from iteration 2 on" in (
         first_line

@@ -265,7 +265,7 @@ def test_ctrl_c_ends_it_and_it_can_go_on(table, tmp_path):
     program = [sys.executable, "-c", code, "bench-selectors", str(table)]
     options = ["-C", str(tmp_path / "b"), "--workers", "1", "--selectors", "random"]
     options += ["--sizes", "40", "--seeds", "1,2,3,4,5,6,7,8"]
-    options += ["--set", "target=hull", "--set", "network.steps=500"]
+    options += ["--set", "target=hull", "--set", "network.steps=200"]
     with child(
         [*program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

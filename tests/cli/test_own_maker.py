@@ -3,15 +3,15 @@ the loop in Python.
 """
 
 import importlib
-import os
+import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from commands import run
+from monty.json import MontyDecoder
 
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.modules import use_folder
@@ -163,20 +163,12 @@ def test_workers_find_a_module_beside_the_file(beside, database, monkeypatch, ca
     assert "own_makers" not in sys.modules
     planned = next(job for job in jobs if job.name == "plan")
     assert "own_makers" in planned.tasks[0]["job"]
-    code = (
-        "import json; from monty.json import MontyDecoder; from "
-        "entropy_flows.modules import use_folder;"
-        "from entropy_flows.launch.launchpad import launchpad; from "
-        "entropy_flows.launch import task;"
-        f"job = launchpad().get_fw_by_id({planned.fw_id}); use_folder(job.spec['modules']);"
-        "made = json.loads(job.tasks[0]['job'], cls=MontyDecoder);"
-        "print(made.maker.label.static_maker.input_set_generator.user_incar_settings)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
-    assert done.stdout.strip() == "{'ENCUT': 711}"
+    # as a worker does it
+    use_folder(planned.spec["modules"])
+    made = json.loads(planned.tasks[0]["job"], cls=MontyDecoder)
+    generator = made.maker.label.static_maker.input_set_generator
+    assert generator.user_incar_settings == {"ENCUT": 711}
+    assert Path(sys.modules["own_makers"].__file__).parent == beside.parent
 
 
 def test_modules_of_one_name_in_two_folders(tmp_path):

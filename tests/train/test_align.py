@@ -65,7 +65,7 @@ def predicted(model, frames):
     return np.array([energy for energy, _ in results]), np.array([force for _, force in results])
 
 
-def test_the_packaged_result_has_the_labels_zero_and_the_same_forces(tmp_path):
+def test_the_packaged_result_has_the_labels_zero_and_the_same_forces(forked_programs, tmp_path):
     cells = [rattled("Si", 1, seed=seed) for seed in range(4)]
     before, forces = predicted(BASE, cells)
     for atoms, energy in zip(cells, before, strict=True):

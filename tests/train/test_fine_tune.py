@@ -24,7 +24,7 @@ VAL, TEST = [labelled(10), labelled(11)], [labelled(20)]
 
 
 @pytest.fixture(scope="module")
-def training(tmp_path_factory):
+def training(forked_programs, tmp_path_factory):
     """A shipped model, fine-tuned once for all tests, and the progress that was reported."""
     seen = []
     folder = tmp_path_factory.mktemp("tuned with space")
@@ -87,7 +87,7 @@ def test_training_twice_gives_the_same_predictions_to_the_bit(tuned, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(*predictions, strict=True))
 
 
-def test_failure_shows_the_end_of_the_log(tmp_path):
+def test_failure_shows_the_end_of_the_log(forked_programs, tmp_path):
     broken = {**small_allegro(["Si"]), "num_layers": "many"}
 
     with pytest.raises(TrainingError, match=r"nequip-train ended with code 1(.|\n)*Error"):

@@ -1,0 +1,17 @@
+"""Trainings of tests that ask what comes out of them, and not how the programs are run."""
+
+import pytest
+from forks import forked
+
+from entropy_flows.train import process
+
+
+@pytest.fixture(scope="module")
+def forked_programs():
+    """Have NequIP's programs run in forks of this process: each start would be imports alone."""
+    import nequip.scripts.package
+    import nequip.scripts.train  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(process, "child", forked)
+        yield

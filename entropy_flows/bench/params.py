@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from entropy_flows.fingerprints import GOMParams
+from entropy_flows.fingerprints import FingerprintParams, GOMParams
 from entropy_flows.params import Params, one_line
 from entropy_flows.select import SELECTORS, Selector, make_selector
 from entropy_flows.spelling import unknown
@@ -147,8 +147,9 @@ class BenchParams(Params):
     """Settings of the networks."""
     regression: RegressionParams = RegressionParams()
     """Settings of the students `linear` and `gp`."""
-    fingerprint: GOMParams = GOMParams(cutoff=4.5, natx=200)
-    """Fingerprint of extended XYZ; its elements are those of the pool unless named."""
+    fingerprint: FingerprintParams = GOMParams(cutoff=4.5, natx=200)
+    """Fingerprint of extended XYZ, by which selectors choose and from which `networks` learn; its
+    elements are those of the pool unless named."""
     regularization: float = Field(1e-3, gt=0)
     """λ of the covariance."""
     select: dict[str, Any] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.table import read_table
 from entropy_flows.conventions import Array
-from entropy_flows.fingerprints import GOM
+from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.label.extxyz import CellFile, read_cells
 from entropy_flows.potentials import check_elements
 from entropy_flows.train import energy_per_atom, stratified_split
@@ -149,15 +149,16 @@ def _read_cell_pool(params: BenchParams, stored: Stored | None, seed: int) -> La
 
 def _fingerprints(params: BenchParams, frames: list[Atoms], symbols: list[str]) -> list[Array]:
     """Compute the fingerprints of cells of some elements."""
-    listed = params.fingerprint.elements or tuple(symbols)
+    settings = dict(params.fingerprint)
+    listed = settings.get("elements") or tuple(symbols)
     missing = [symbol for symbol in symbols if symbol not in listed]
     if missing:
         raise ValueError(
             f"{params.pool} has {missing[0]}, which fingerprint.elements ({', '.join(listed)}) "
             "does not list"
         )
-    settings = {**dict(params.fingerprint), "elements": listed}
-    return GOM(**settings)(frames)
+    fingerprint = type(params.fingerprint)(**{**settings, "elements": listed})
+    return make_fingerprint(fingerprint)(frames)
 
 
 def _read_table_pool(params: BenchParams, seed: int) -> LabelledPool:

@@ -43,7 +43,7 @@ def command(
     fingerprint: Annotated[
         str,
         typer.Option(
-            help="gom, bispectrum, or settings as in a campaign file: "
+            help="gom, bispectrum, features, or settings as in a campaign file: "
             "'{kind: bispectrum, cutoff: 5.0}'."
         ),
     ] = "gom",

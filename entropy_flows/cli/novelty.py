@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -26,6 +27,13 @@ MAX_COLUMNS = 3
 """Trajectories that have a column each in the terminal; more of them have a row each."""
 SAVED = ".json"
 """Ending of a data set's statistics as `--save` writes them."""
+
+
+class GradeMeasure(StrEnum):
+    """Choice of what a grade measures."""
+
+    LEVERAGE = "leverage"
+    LLPR = "llpr"
 
 
 def command(
@@ -64,7 +72,7 @@ def command(
     fingerprint: Annotated[
         str | None,
         typer.Option(
-            help="gom, bispectrum, or settings: '{kind: gom, cutoff: 5.0}'. Default: a "
+            help="gom, bispectrum, features, or settings: '{kind: gom, cutoff: 5.0}'. Default: a "
             "campaign's own, else gom."
         ),
     ] = None,
@@ -75,6 +83,14 @@ def command(
     level: Annotated[
         float, typer.Option(help="Share of the known atoms within the edge, grade 1.")
     ] = 0.999,
+    measure: Annotated[
+        GradeMeasure | None,
+        typer.Option(
+            help="leverage: distance from the known atoms; llpr: last-layer uncertainty of a model "
+            "of the known cells' energies, best with --fingerprint features. Default: leverage.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Grade trajectories by their distance from a data set: 1 is the edge of what is known.
 
@@ -106,7 +122,7 @@ def command(
     sources = [train, *(more or ())]
     for written in (output, save, folder / WORST_FILE):
         refuse_as_output(written, [*paths, *map(Path, sources)])
-    options = (fingerprint, regularization, level)
+    options = KnownOptions(fingerprint, regularization, level, measure)
     results = []
     with frame_progress(console) as progress, frame_writer(output) as write:
         reference = known_novelty(sources, species, options, progress)
@@ -124,10 +140,19 @@ def command(
     console.print(f"page: {page}", soft_wrap=True)
 
 
+class KnownOptions(NamedTuple):
+    """Options that say how the distance from known cells is measured; None where not given."""
+
+    fingerprint: str | None
+    regularization: float | None
+    level: float
+    measure: GradeMeasure | None
+
+
 def known_novelty(
     sources: Sequence[str],
     species: Sequence[str] | None,
-    options: tuple[str | None, float | None, float],
+    options: KnownOptions,
     progress: Progress,
 ) -> Novelty:
     """Load or work out what is known.
@@ -139,7 +164,7 @@ def known_novelty(
     species
         Elements of the types of LAMMPS dumps.
     options
-        `--fingerprint`, `--regularization` and `--level`.
+        Options of the command.
     progress
         Shows how many cells' fingerprints are computed.
 
@@ -151,13 +176,13 @@ def known_novelty(
     from entropy_flows.evaluate.novelty import Novelty, batches_of, with_elements
     from entropy_flows.fingerprints import make_fingerprint
 
-    fingerprint, regularization, level = options
+    fingerprint, regularization, level, measure = options
     train = Path(sources[0])
     if train.suffix == SAVED:
-        if len(sources) > 1 or fingerprint or regularization:
+        if len(sources) > 1 or fingerprint or regularization or measure:
             raise ValueError(
-                f"{train} was saved with its own cells, fingerprint and λ: leave out --known, "
-                "--fingerprint and --regularization"
+                f"{train} was saved with its own cells, fingerprint, λ and measure: leave out "
+                "--known, --fingerprint, --regularization and --measure"
             )
         return Novelty.load(train)
     cells = [atoms for source in sources for atoms in known_cells(source, species)]
@@ -167,7 +192,9 @@ def known_novelty(
     for batch in batches_of(cells):
         prints += function(batch)
         progress("known cells", len(prints), len(cells))
-    return Novelty.from_prints(dataset, cells, prints, level)
+    return Novelty.from_prints(
+        dataset, cells, prints, level, "leverage" if measure is None else measure.value
+    )
 
 
 def known_cells(source: str, species: Sequence[str] | None) -> Iterator[Atoms]:

@@ -22,7 +22,7 @@ since U T has the columns q_i − μ'. All of this is done with the components S
 populated; the others add (d − |S|) log λ to H and nothing to ΔH (`support`). A candidate's new
 components join S before it is judged.
 
-The leverage of a vector is its distance from the data in the data's own metric,
+The leverage of an atom's vector is its distance from the data in the data's own metric,
 
     h = (q − μ)ᵀ Σ⁻¹ (q − μ) = N |Fᵀ (q − μ)|²                                                   (5)
 
@@ -168,15 +168,18 @@ class SufficientStatistics(Moments):
         return self._per_atom(2 * A.unwhiten(A.whitener(len(rows))(rows)), len(q))
 
     def leverages(self, q: Array) -> Array:
-        """Return h of each vector (m,) of a cell with fingerprints q (n_atoms, d), equation (5)."""
+        """Return h of each atom (n_atoms,) with fingerprints q (n_atoms, d), equation (5).
+
+        In mode "config" Σ is that of the cells' means, to which an atom is compared.
+        """
         if self.n == 0:
             raise ValueError("no data, no distance from it: add a cell before asking for leverages")
-        rows = self._vectors(q) - self._mean
+        rows = self._atoms(q) - self._mean
         Z = self._at(0).whitener(len(rows))(rows)
         return self.n * np.einsum("id,id->i", Z, Z)
 
     def leverages_by_others(self, q: Array) -> Array:
-        """Return h' of each vector (m,) of a cell of the data set, against all its other cells.
+        """Return h' of each atom (n_atoms,) of a cell of the data set, against all other cells.
 
         Parameters
         ----------
@@ -188,7 +191,8 @@ class SufficientStatistics(Moments):
         ValueError
             If there is no other cell.
         """
-        vectors = self._vectors(q)
+        rows = self._atoms(q)
+        vectors = self._by_mode(rows)
         m = len(vectors)
         others = self.n - m
         if others < 1:
@@ -196,8 +200,8 @@ class SufficientStatistics(Moments):
         mean = vectors.mean(axis=0)
         mean_of_others = self._mean - m / others * (mean - self._mean)
         columns = vectors - mean + np.sqrt(others / self.n) * (mean - mean_of_others)
-        whiten = self._at(-m).whitener(m)
-        Z = whiten(vectors - mean_of_others)
+        whiten = self._at(-m).whitener(len(rows))
+        Z = whiten(rows - mean_of_others)
         W = whiten(columns)
         if m > Z.shape[1]:  # the same without Woodbury's identity: the smaller matrix is solved
             inverted = np.linalg.solve(np.eye(Z.shape[1]) - W.T @ W, Z.T)
@@ -220,12 +224,19 @@ class SufficientStatistics(Moments):
 
     def _vectors(self, q: Array) -> Array:
         """Return the vectors (m, |S|) of a cell with fingerprints q (n_atoms, d); S may grow."""
+        return self._by_mode(self._atoms(q))
+
+    def _by_mode(self, rows: Array) -> Array:
+        """Return the rows (n_atoms, |S|) of a cell, or their mean (1, |S|)."""
+        return rows if self.mode == "atom" else rows.mean(axis=0, keepdims=True)
+
+    def _atoms(self, q: Array) -> Array:
+        """Return fingerprints q (n_atoms, d) by their components S, which may grow."""
         q = np.asarray(q, dtype=np.float64)
         check_shape(q.shape, self.dim)
         check_values(q)
         self._cover(populated(q))
-        vectors = self._support.take(q)
-        return vectors if self.mode == "atom" else vectors.mean(axis=0, keepdims=True)
+        return self._support.take(q)
 
     def _extend(self, support: Support) -> None:
         """Let S grow, and the spectrum with it."""

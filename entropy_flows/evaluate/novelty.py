@@ -21,6 +21,16 @@ Lysogorskiy et al. (2023). Those grades are the largest coefficient of an enviro
 functions in the active set, which D-optimality has chosen. Ours is linear in q − μ too, so the
 numbers grow alike. It needs neither the model's basis nor an active set.
 
+The measure `llpr` is the last-layer uncertainty of a model that is linear in q (last-layer
+prediction rigidity, Bigi 2024). Its data are energies of cells, so that Σ is over the means q̄_c of
+*cells*, of all elements together:
+
+    σ_i² ∝ 1/N + (q_i − μ)ᵀ (C + NλI)⁻¹ (q_i − μ),    C = Σ_c (q̄_c − μ)(q̄_c − μ)ᵀ                (5)
+
+the variance of an atom's part of the energy, with a constant that is learned, too. h_i is N times
+the second term; N is the number of cells, and each element has an edge of its own, as in (2).
+With the fingerprint `features` it is the uncertainty of that model's own last layer.
+
 A grade is a distance from the data and no error bar: it knows nothing of energies and forces.
 
 =======  ========================================================================================
@@ -34,7 +44,8 @@ p        `level`, 0.999: one atom in a thousand of the data set is beyond the ed
 
 References: Podryabinkin and Shapeev, Comput. Mater. Sci. 140, 171 (2017); Lysogorskiy, Bochkarev,
 Mrovec and Drautz, Phys. Rev. Mater. 7, 043801 (2023); Vovk, Gammerman and Shafer, Algorithmic
-Learning in a Random World, Springer (2005).
+Learning in a Random World, Springer (2005); Bigi, Chong, Ceriotti and Grasselli, Mach. Learn.: Sci.
+Technol. 5, 045018 (2024).
 """
 
 from __future__ import annotations
@@ -44,14 +55,14 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from ase import Atoms
 from pydantic import ValidationError
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import DatasetParams, SufficientStatistics
+from entropy_flows.entropy import DatasetParams, Mode, SufficientStatistics
 from entropy_flows.files import write_json
 from entropy_flows.fingerprints import GOMParams, make_fingerprint
 from entropy_flows.params import one_line
@@ -62,7 +73,13 @@ BATCH_ATOMS = 2048
 """Atoms whose fingerprints are computed in one call: a few megabytes of vectors."""
 MIN_EDGE = 1e-12
 """Leverage below which all environments of an element are the same, up to rounding."""
-_FORMAT = "entropy_flows novelty 1"
+EVERY_ELEMENT = "*"
+"""Key of the statistics of cells, which are of all elements together."""
+Measure = Literal["leverage", "llpr"]
+"""Equation (2) or (5)."""
+Rows = tuple[int, np.ndarray]
+"""Number of a cell, and the indices of some of its atoms."""
+_FORMAT = "entropy_flows novelty 2"
 
 
 class Novelty:
@@ -73,11 +90,14 @@ class Novelty:
     dataset
         Fingerprint, with its elements, and λ.
     statistics
-        Element → statistics of its atoms' fingerprints, in mode "atom".
+        Element → statistics of its atoms' fingerprints, in mode "atom". With `llpr` they are of
+        cells, in mode "config", under the key "*".
     edges
         Element → h_e, the leverage at which γ is 1.
     level
         p, the quantile that the edges are.
+    measure
+        "leverage", equation (2), or "llpr", equation (5).
 
     Examples
     --------
@@ -91,20 +111,32 @@ class Novelty:
         statistics: dict[str, SufficientStatistics],
         edges: dict[str, float],
         level: float = LEVEL,
+        measure: Measure = "leverage",
     ) -> None:
         self.dataset = dataset
         self.fingerprint = make_fingerprint(dataset.fingerprint)
         self.statistics = statistics
         self.edges = edges
         self.level = level
+        self.measure = measure
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{symbol}: {one.n}" for symbol, one in self.statistics.items())
-        return f"{type(self).__name__}({counts} atoms, level={self.level:g})"
+        return f"{type(self).__name__}({self.counts}, {self.measure}, level={self.level:g})"
+
+    @property
+    def counts(self) -> str:
+        """Say how much data there is: atoms of each element, or cells."""
+        if self.measure == "llpr":
+            return f"{self.statistics[EVERY_ELEMENT].n} cells of {', '.join(self.edges)}"
+        return ", ".join(f"{one.n} atoms of {symbol}" for symbol, one in self.statistics.items())
 
     @classmethod
     def of(
-        cls, cells: Sequence[Atoms], dataset: DatasetParams | None = None, level: float = LEVEL
+        cls,
+        cells: Sequence[Atoms],
+        dataset: DatasetParams | None = None,
+        level: float = LEVEL,
+        measure: Measure = "leverage",
     ) -> Self:
         """Work out what a data set knows.
 
@@ -116,6 +148,8 @@ class Novelty:
             Fingerprint and λ. Without them a GOM fingerprint as campaigns have it by default.
         level
             p of equation (4).
+        measure
+            "leverage" or "llpr".
 
         Raises
         ------
@@ -126,7 +160,7 @@ class Novelty:
         dataset = with_elements(dataset, cells)
         fingerprint = make_fingerprint(dataset.fingerprint)
         prints = [q for batch in batches_of(cells) for q in fingerprint(batch)]
-        return cls.from_prints(dataset, cells, prints, level)
+        return cls.from_prints(dataset, cells, prints, level, measure)
 
     @classmethod
     def from_prints(
@@ -135,21 +169,34 @@ class Novelty:
         cells: Sequence[Atoms],
         prints: Sequence[Array],
         level: float = LEVEL,
+        measure: Measure = "leverage",
     ) -> Self:
         """Do as `of` does, given the fingerprints (n_atoms, d) of the cells."""
         if not 0 < level < 1:
             raise ValueError(f"level is {level}; expected a number between 0 and 1")
-        by_element: dict[str, list[Array]] = {}
-        for atoms, q in zip(cells, prints, strict=True):
+        by_element: dict[str, list[Rows]] = {}
+        for number, atoms in enumerate(cells):
             for symbol, chosen in members(atoms):
-                by_element.setdefault(symbol, []).append(q[chosen])
+                by_element.setdefault(symbol, []).append((number, chosen))
+        for symbol, rows in by_element.items():
+            _check_count(symbol, rows)
         statistics = {}
-        edges = {}
-        for symbol in sorted(by_element):
-            parts = by_element[symbol]
-            statistics[symbol] = _statistics(parts, dataset.regularization)
-            edges[symbol] = _edge(symbol, statistics[symbol], parts, level)
-        return cls(dataset, statistics, edges, level)
+        leverages: dict[str, list[Array]] = {}
+        if measure == "llpr":
+            statistics[EVERY_ELEMENT] = _statistics(prints, dataset.regularization, "config")
+            by_cell = [statistics[EVERY_ELEMENT].leverages_by_others(q) for q in prints]
+            for symbol, rows in by_element.items():
+                leverages[symbol] = [by_cell[number][chosen] for number, chosen in rows]
+        else:
+            for symbol, rows in sorted(by_element.items()):
+                parts = [prints[number][chosen] for number, chosen in rows]
+                statistics[symbol] = _statistics(parts, dataset.regularization, "atom")
+                leverages[symbol] = [statistics[symbol].leverages_by_others(q) for q in parts]
+        edges = {
+            symbol: _edge(symbol, np.concatenate(leverages[symbol]), level)
+            for symbol in sorted(leverages)
+        }
+        return cls(dataset, statistics, edges, level, measure)
 
     def grades(self, atoms: Atoms) -> Array:
         """Return γ_i of each atom (n_atoms,) of a cell, equation (1); γ is the largest of them."""
@@ -172,7 +219,7 @@ class Novelty:
         """Return γ_i of each atom (n_atoms,), given the cell's fingerprints (n_atoms, d)."""
         grades = np.empty(len(q))
         for symbol, chosen in members(atoms):
-            leverages = self.statistics[symbol].leverages(q[chosen])
+            leverages = self._statistics_of(symbol).leverages(q[chosen])
             grades[chosen] = np.sqrt(leverages / self.edges[symbol])
         return grades
 
@@ -183,16 +230,25 @@ class Novelty:
         (q − μ)ᵀ (C + NλI)⁻¹ (q − μ), which more data only make smaller, as in D-optimal design.
         With an edge that stays, cells of one kind would make all others less known.
         """
-        for symbol, chosen in members(atoms):
-            statistics = self.statistics[symbol]
+        if self.measure == "llpr":
+            parts = [(q, tuple(self.edges))]
+        else:
+            parts = [(q[chosen], (symbol,)) for symbol, chosen in members(atoms)]
+        for rows, symbols in parts:
+            statistics = self._statistics_of(symbols[0])
             before = statistics.n
-            statistics.add(q[chosen])
-            self.edges[symbol] *= statistics.n / before
+            statistics.add(rows)
+            for symbol in symbols:
+                self.edges[symbol] *= statistics.n / before
+
+    def _statistics_of(self, symbol: str) -> SufficientStatistics:
+        """Return what an element's atoms are compared with."""
+        return self.statistics[EVERY_ELEMENT if self.measure == "llpr" else symbol]
 
     def copy(self) -> Self:
         """Return one with statistics of its own."""
         twin = {symbol: one.copy() for symbol, one in self.statistics.items()}
-        return type(self)(self.dataset, twin, dict(self.edges), self.level)
+        return type(self)(self.dataset, twin, dict(self.edges), self.level, self.measure)
 
     def check_elements(self, atoms: Atoms) -> None:
         """Refuse a cell with an element that the data set has not.
@@ -203,26 +259,24 @@ class Novelty:
             It names the element.
         """
         for symbol in sorted(atoms.symbols.species()):
-            if symbol not in self.statistics:
+            if symbol not in self.edges:
                 raise ValueError(
                     f"{atoms.get_chemical_formula()} has {symbol}, of which the data set has no "
-                    f"atom: it has {', '.join(self.statistics)}"
+                    f"atom: it has {', '.join(self.edges)}"
                 )
 
     def save(self, path: Path | str) -> None:
         """Write a file of some ten kilobytes for each element; `load` reads it to the last bit."""
-        elements = {
-            symbol: {
-                "edge": self.edges[symbol],
-                "statistics": base64.b64encode(one.to_bytes()).decode(),
-            }
-            for symbol, one in self.statistics.items()
+        statistics = {
+            key: base64.b64encode(one.to_bytes()).decode() for key, one in self.statistics.items()
         }
         content = {
             "format": _FORMAT,
             "level": self.level,
+            "measure": self.measure,
             "dataset": self.dataset.model_dump(mode="json"),
-            "elements": elements,
+            "edges": self.edges,
+            "statistics": statistics,
         }
         write_json(Path(path), content)
 
@@ -240,13 +294,17 @@ class Novelty:
             if content.get("format") != _FORMAT:
                 raise ValueError(f"format is {content.get('format')!r}, expected {_FORMAT!r}")
             dataset = DatasetParams.model_validate(content["dataset"])
-            elements = content["elements"]
             statistics = {
-                symbol: SufficientStatistics.from_bytes(base64.b64decode(one["statistics"]))
-                for symbol, one in elements.items()
+                key: SufficientStatistics.from_bytes(base64.b64decode(one))
+                for key, one in content["statistics"].items()
             }
-            edges = {symbol: float(one["edge"]) for symbol, one in elements.items()}
-            return cls(dataset, statistics, edges, float(content["level"]))
+            edges = {symbol: float(edge) for symbol, edge in content["edges"].items()}
+            measure = content["measure"]
+            if measure not in get_args(Measure):
+                raise ValueError(
+                    f"measure is {measure!r}, expected {' or '.join(get_args(Measure))}"
+                )
+            return cls(dataset, statistics, edges, float(content["level"]), measure)
         except FileNotFoundError:
             raise ValueError(f"{path} does not exist; expected what Novelty.save wrote") from None
         except (ValueError, KeyError, TypeError, AttributeError) as err:
@@ -330,31 +388,33 @@ def graded(atoms: Atoms, grades: Array, above: float = 1.0) -> Atoms:
     return frame
 
 
-def _statistics(parts: Sequence[Array], regularization: float) -> SufficientStatistics:
-    """Return the statistics of cells' fingerprints (n_atoms, d) of one element."""
-    statistics = SufficientStatistics(parts[0].shape[1], regularization, "atom")
+def _statistics(parts: Sequence[Array], regularization: float, mode: Mode) -> SufficientStatistics:
+    """Return the statistics of cells' fingerprints (n_atoms, d)."""
+    statistics = SufficientStatistics(parts[0].shape[1], regularization, mode)
     for q in parts:
         statistics.add(q)
     # From its bytes a spectrum is decomposed afresh: grades do not depend on how they were added.
     return SufficientStatistics.from_bytes(statistics.to_bytes())
 
 
-def _edge(
-    symbol: str, statistics: SufficientStatistics, parts: Sequence[Array], level: float
-) -> float:
-    """Return h_e.
-
-    Raises
-    ------
-    ValueError
-        If one cell alone has the element, or all its environments are the same.
-    """
-    if len(parts) < 2:
+def _check_count(symbol: str, rows: Sequence[Rows]) -> None:
+    """Refuse an element that one cell alone has."""
+    if len(rows) < 2:
         raise ValueError(
             f"{symbol} is in one cell of the data set; two are needed, since a cell is judged by "
             "the others"
         )
-    edge = quantile(np.concatenate([statistics.leverages_by_others(q) for q in parts]), level)
+
+
+def _edge(symbol: str, leverages: Array, level: float) -> float:
+    """Return h_e of an element, given its atoms' leverages by the other cells.
+
+    Raises
+    ------
+    ValueError
+        If all its environments are the same.
+    """
+    edge = quantile(leverages, level)
     if not edge > MIN_EDGE:
         raise ValueError(
             f"all environments of {symbol} in the data set are the same: there is no scale to "

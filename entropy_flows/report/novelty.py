@@ -54,9 +54,11 @@ def novelty_table(trajectories: Sequence[GradedTrajectory]) -> Table:
 
 def known_line(novelty: Novelty) -> str:
     """Describe the data set in a line."""
-    counts = ", ".join(f"{one.n} atoms of {symbol}" for symbol, one in novelty.statistics.items())
     share = 100 * (1 - novelty.level)
-    return f"known: {counts}; of further atoms like these {share:.3g} % would be above γ = 1"
+    line = (
+        f"known: {novelty.counts}; of further atoms like these {share:.3g} % would be above γ = 1"
+    )
+    return f"{line}; γ is a last-layer uncertainty" if novelty.measure == "llpr" else line
 
 
 def write_novelty_page(
@@ -88,6 +90,7 @@ def write_novelty_page(
     numbers = {
         "dataset": novelty.dataset.model_dump(mode="json"),
         "level": novelty.level,
+        "measure": novelty.measure,
         "edges": novelty.edges,
         "trajectories": {
             one.name: {

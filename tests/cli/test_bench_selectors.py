@@ -218,6 +218,13 @@ def test_in_rounds_only_larger_sizes_are_added(pool, tmp_path):
     Bench(free.model_copy(update={"sizes": (4, 6)}), tmp_path / "free").prepare()
 
 
+def test_selectors_choose_in_the_features_of_a_model(pool, tmp_path):
+    made = Bench(params(pool, fingerprint={"kind": "features", "model": SHIPPED}), tmp_path)
+    prints = made.prepare().prints
+    assert {q.shape[1] for q in prints} == {24}
+    assert made.pool(next(made.missing())).prints[0].shape == prints[0].shape
+
+
 def test_fingerprints_of_an_unknown_pool_are_not_taken(pool, tmp_path):
     made = Bench(params(pool), tmp_path / "b")
     expected = made.prepare().prints

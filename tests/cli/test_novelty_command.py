@@ -76,6 +76,28 @@ def test_two_trajectories_beside_a_data_set(command, files):
     assert again == melt
 
 
+def test_last_layer_uncertainty_in_the_features_of_a_model(command, files):
+    settings = {"kind": "features", "model": "shipped:si-small.nequip.zip"}
+    code, text = command(
+        "novelty", "train.extxyz", "melt.traj", "-C", "n", "--measure", "llpr",
+        "--fingerprint", json.dumps(settings), "--save", "known.json",
+    )  # fmt: skip
+    assert code == 0, text
+    assert "known: 12 cells of Si" in text
+    assert "a last-layer uncertainty" in text
+    numbers = json.loads((files / "n" / "novelty.json").read_text())
+    assert numbers["measure"] == "llpr"
+    dataset = DatasetParams.model_validate({"fingerprint": settings})
+    novelty = Novelty.of(read(files / "train.extxyz", ":"), dataset, measure="llpr")
+    expected = [novelty.grades(atoms).max() for atoms in read(files / "melt.traj", ":")]
+    melt = numbers["trajectories"]["melt.traj"]
+    np.testing.assert_allclose(melt["grades"], expected, rtol=1e-4)
+    assert melt["first_above"] == 6
+    code, text = command("novelty", "known.json", "melt.traj", "--measure", "llpr")
+    assert code != 0
+    assert "leave out --known, --fingerprint, --regularization and --measure" in text
+
+
 def test_folders_lammps_dumps_and_frames_without_a_cell(command, files):
     """Numbers are those of the file, also where a frame is left out; periods may be missing."""
     frames = [*cells(3, 0.02, 500), *cells(1, 0.3, 600)]

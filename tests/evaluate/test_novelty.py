@@ -67,6 +67,21 @@ def test_a_cell_of_the_data_is_judged_by_the_others():
     assert stats.leverages_by_others(cells[4]).min() > 100 * stats.leverages(cells[4]).max()
 
 
+def test_atoms_are_compared_with_the_means_of_cells_in_mode_config():
+    cells = clouds(20)
+    stats = SufficientStatistics(6, LAMBDA, "config")
+    for q in cells:
+        stats.add(q)
+    means = np.array([q.mean(axis=0) for q in cells])
+    q = 2 * clouds(seed=1)[4]
+    np.testing.assert_allclose(stats.leverages(q), leverages(means, q), rtol=1e-9)
+    for index, q in enumerate(cells):
+        others = np.delete(means, index, axis=0)
+        np.testing.assert_allclose(
+            stats.leverages_by_others(q), leverages(others, q), rtol=1e-8, atol=1e-9
+        )
+
+
 def test_no_data_and_no_other_cell():
     stats = SufficientStatistics(6, LAMBDA, "atom")
     with pytest.raises(ValueError, match="no data"):
@@ -174,6 +189,39 @@ def test_elements_have_edges_of_their_own():
         novelty.grades(skewed("NaK", edge=5.5))
 
 
+def test_last_layer_uncertainty_is_that_of_a_linear_model_of_cells():
+    """Its posterior variance by the textbook, up to the constant's 1/N and the edge's unit."""
+    dataset = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=8), regularization=1e-4)
+    cells = [skewed("NaNaCl", seed=seed, edge=5.0) for seed in range(12)]
+    novelty = Novelty.of(cells, dataset, measure="llpr")
+    assert list(novelty.edges) == ["Cl", "Na"]
+    assert novelty.counts == "12 cells of Cl, Na"
+    means = np.array([q.mean(axis=0) for q in novelty.fingerprint(cells)])
+    rows = np.column_stack([np.ones(12), means])
+    ridge = 12 * 1e-4 * np.diag([0, *np.ones(means.shape[1])])
+    new = skewed("NaCl", seed=99, edge=4.4)
+    x = np.column_stack([np.ones(2), novelty.fingerprint(new)])
+    variances = np.einsum("nd,de,ne->n", x, np.linalg.inv(rows.T @ rows + ridge), x)
+    edges = np.array([novelty.edges["Na"], novelty.edges["Cl"]])
+    expected = np.sqrt(12 * (variances - 1 / 12) / edges)
+    np.testing.assert_allclose(novelty.grades(new), expected, rtol=1e-5)
+
+
+def test_last_layer_uncertainty_is_calibrated_kept_and_learns(tmp_path):
+    novelty = Novelty.of(silicon(60), SILICON, level=0.9, measure="llpr")
+    new = np.concatenate(novelty.grades_of(silicon(60, first=1000)))
+    assert np.mean(new > 1) == pytest.approx(0.1, abs=0.03)
+    hot = silicon(1, 0.3)[0]
+    before = novelty.grades(hot)
+    assert before.max() > 1
+    novelty.save(tmp_path / "known.json")
+    np.testing.assert_array_equal(Novelty.load(tmp_path / "known.json").grades(hot), before)
+    twin = novelty.copy()
+    twin.add(hot, twin.fingerprint(hot))
+    assert twin.grades(hot).max() < before.max()
+    np.testing.assert_array_equal(novelty.grades(hot), before)
+
+
 def test_what_is_added_becomes_known_and_the_copy_does_not(cold):
     hot = silicon(1, 0.3)[0]
     before = cold.grades(hot).max()
@@ -200,8 +248,9 @@ def test_saved_and_loaded_to_the_last_bit(cold, tmp_path):
     ("change", "message"),
     [
         (lambda content: content.update(format="x"), "format is 'x'"),
-        (lambda content: content.pop("elements"), "'elements'"),
-        (lambda content: content["elements"]["Si"].update(statistics="QUJD"), "no sufficient"),
+        (lambda content: content.pop("edges"), "'edges'"),
+        (lambda content: content["statistics"].update(Si="QUJD"), "no sufficient"),
+        (lambda content: content.update(measure="x"), "measure is 'x', expected leverage or llpr"),
         (lambda content: content["dataset"].update(regularization=-1), "regularization"),
     ],
 )

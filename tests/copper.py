@@ -21,6 +21,7 @@ from entropy_flows.jobs.importing import Import
 from entropy_flows.label import Label
 from entropy_flows.label.existing import ImportedFrame
 from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.submit import submit
 from entropy_flows.potentials import with_arguments
 from entropy_flows.schemas import Campaign, load_campaign
@@ -64,6 +65,9 @@ CONFIG = {
     },
     "stop": {"max_iterations": 1},
 }
+
+DEAD_WORKER = LivenessCriteria(dead=frozenset({"here"}), patience=0.0)
+"""The worker that `work` plays has died."""
 
 
 def importable(patch) -> None:

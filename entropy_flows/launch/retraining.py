@@ -79,19 +79,22 @@ def submit_retraining(
         )
     begun = max(row["iteration"] for row in store.iterations())
     earlier = manager.jobs(store.name, retrain=str(chosen))
-    version = 1 + max([1, *(row["version"] for row in store.versions(chosen))])
-    if any(job.state not in ENDED_STATES for job in earlier):
-        return Retraining(chosen, version, is_new=False, continues=begun == chosen)
-    store.delete_failures([job.uuid for job in earlier])
+    ended = {job.uuid for job in earlier if job.state in ENDED_STATES}
+    unfinished = {job.uuid for job in earlier} - ended
+    if not unfinished:
+        store.delete_failures(list(ended))
+    trained = {row["version"] for row in store.versions(chosen)}
+    version = 2
     job = _job(store, campaign, base, chosen, version)
-    while job.uuid in {other.uuid for other in earlier}:
-        # that one has failed, and has left no model
+    # a job that has ended without a model has failed; a fork has models without their jobs
+    while job.uuid not in unfinished and (version in trained or job.uuid in ended):
         version += 1
         job = _job(store, campaign, base, chosen, version)
     flow = Flow([job], name=f"{store.name}: retrain {chosen}")
     Queues.from_file(campaign).apply(flow)
     flow.update_metadata({"campaign": store.name, "retrain": str(chosen)}, dynamic=True)
     with_modules(flow, modules_folder(campaign, base))
+    # one that has not ended is there, or is what an interrupted command has left of it
     is_new = manager.add_flow(flow)
     return Retraining(chosen, version, is_new, continues=begun == chosen)
 

@@ -7,7 +7,6 @@ from test_forks import EVERY, left, problems, rows
 
 from entropy_flows.cli.status import change_lines
 from entropy_flows.launch.launchpad import launchpad
-from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.steering import erase
@@ -23,8 +22,6 @@ LJ = {
     "calculator_kwargs": {"sigma": 2.3, "epsilon": 0.4, "rc": 6.0},
     "batch_size": 2,
 }
-ALONE = LivenessCriteria(dead=frozenset({"here"}), patience=0.0)
-"""The worker that `copper.work` plays is dead."""
 HOT = {"temperatures": [3000, 5000]}
 
 
@@ -221,7 +218,7 @@ def test_workers_that_are_killed_lose_and_double_nothing(folder, every):
     deaths = 0
     while mortal.dies(lambda: copper.work("mortal"), every * (1 + deaths // 3)):
         deaths += 1
-        repair(launchpad(), "mortal", ALONE)
+        repair(launchpad(), "mortal", copper.DEAD_WORKER)
     assert deaths > 2
     assert store.document()["message"] == "all 1 iterations are done"
     labels = check_labels(store, source)

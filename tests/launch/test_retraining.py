@@ -1,10 +1,14 @@
 """A campaign loses a bad structure, is trained again, and goes on from the new model."""
 
 import copper
+import mortal
 import pytest
 from commands import run
 from test_steering import folder, problems  # noqa: F401
 
+from entropy_flows.launch.launchpad import launchpad
+from entropy_flows.launch.manager import workflow_manager
+from entropy_flows.launch.repair import repair
 from entropy_flows.launch.retraining import submit_retraining
 from entropy_flows.report.versions import version_lines
 from entropy_flows.schemas import load_campaign
@@ -99,3 +103,40 @@ def test_an_iteration_without_a_model_is_refused(folder):  # noqa: F811
     copper.submitted(path)
     with pytest.raises(ValueError, match=r"iteration 0 has no model to train again; .* none has"):
         retrain(path)
+
+
+@pytest.mark.parametrize("every", [40, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_retraining_that_is_killed_leaves_one_version(folder, every):  # noqa: F811
+    """The command dies at some of its writes, then the workers of its job at some of theirs."""
+    path = copper.campaign_file(folder)
+    store, _ = copper.submitted(path)
+    copper.work("copper")
+    old = store.model(1)
+    store.exclude([next(label["key"] for label in store.labels(split="train"))], "melted")
+    files = store.database["models.files"].count_documents({})
+
+    def command():
+        retrain(path)
+
+    def complete():
+        again = retrain(path)
+        assert (again.version, again.iteration) == (2, 1)
+        (job,) = workflow_manager().jobs("copper", retrain="1")
+        assert job.state == "READY"
+        assert problems(store) == {}
+        workflow_manager().delete("copper", [job.uuid])
+
+    assert mortal.deaths(command, every // 4, complete) > 0
+    deaths = 0
+    while mortal.dies(lambda: copper.work("copper"), every * (1 + deaths // 3) // 4):
+        deaths += 1
+        repair(launchpad(), "copper", copper.DEAD_WORKER)
+    assert deaths > 2
+    assert [row["version"] for row in store.versions()] == [2]
+    new = store.version(1, 2)
+    assert new["training"]["trained_on"] == old["training"]["trained_on"] - 1
+    assert store.model(1) == old
+    assert store.database["models.files"].count_documents({}) == files + 1
+    assert store.failures() == []
+    assert store.document()["state"] == "done"
+    assert problems(store) == {}

@@ -11,8 +11,10 @@ from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.status import read_status
 from entropy_flows.launch.verify import verify
 from entropy_flows.store import StoreError, verify_context
+from entropy_flows.store.settings_changes import explored_phases
 
 HOTTER = {"temperatures": [600, 1000]}
+BCC = {"name": "bcc", "spacegroup": 229, "lattice": {"a": 2.9}, "sites": {"Cu": [[0, 0, 0]]}}
 
 
 @pytest.fixture
@@ -117,6 +119,32 @@ def test_a_running_campaign_takes_a_change_at_its_next_iteration(folder):
             copper.submitted(copper.campaign_file(folder, **changes))
         assert f"({key}: " in str(err.value)
         assert store.document() == before
+
+
+def test_a_phase_is_added_while_the_campaign_runs(folder):
+    stop = {"max_iterations": 2}
+    store, _ = copper.submitted(copper.campaign_file(folder, stop=stop))
+    copper.work("copper", until=copper.is_done("copper", "select"))
+    both = [*copper.CONFIG["phases"], BCC]
+    edited = copper.campaign_file(folder, stop=stop, phases=both)
+    _, submission = copper.submitted(edited)
+    assert not submission.added
+    assert {change.key: change.iteration for change in submission.changes} == {"phases": 2}
+    assert sorted(store.document()["seeds"]) == ["bcc", "fcc"]
+    copper.work("copper")
+    assert store.document()["message"] == "all 2 iterations are done"
+    phases = {row["iteration"]: {run["phase"] for run in row["runs"]} for row in store.iterations()}
+    assert phases == {1: {"fcc"}, 2: {"fcc", "bcc"}}
+    assert explored_phases(store) == ["fcc", "bcc"]
+    assert problems(store) == {}
+
+    # what was explored stays, also a phase that was added
+    for phases, message in (
+        ([BCC], r"phases \(fcc\): .* cannot be left out; leave it out of explore.phases instead"),
+        ([both[0], {**BCC, "lattice": {"a": 3.1}}], r"phases \(bcc\): .* cannot be changed"),
+    ):
+        with pytest.raises(StoreError, match=message):
+            copper.submitted(copper.campaign_file(folder, stop=stop, phases=phases))
 
 
 def test_a_campaign_that_has_run_nothing_may_change_in_everything(folder):

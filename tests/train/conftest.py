@@ -1,5 +1,7 @@
 """Trainings of tests that ask what comes out of them, and not how the programs are run."""
 
+from importlib.util import find_spec
+
 import pytest
 from forks import forked
 
@@ -8,10 +10,12 @@ from entropy_flows.train import process
 
 @pytest.fixture(scope="module")
 def forked_programs():
-    """Have NequIP's programs run in forks of this process: each start would be imports alone."""
+    """Have training programs run in forks of this process: each start would be imports alone."""
     import nequip.scripts.package
     import nequip.scripts.train  # noqa: F401
 
+    if find_spec("sevenn") is not None:
+        import sevenn.main.sevenn  # noqa: F401
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(process, "child", forked)
         yield

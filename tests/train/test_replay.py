@@ -47,7 +47,7 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def train(base, tmp_path_factory):
+def train(forked_programs, base, tmp_path_factory):
     """Train in a folder of its own, or one that is given."""
 
     def run(params, replay=REPLAY, cells=TRAIN):

@@ -174,7 +174,7 @@ def test_it_stops_when_nothing_improves_however_far_the_program_is(left):
     assert not is_over([], params)
 
 
-def test_all_validation_cells_and_all_of_a_weight_may_have_no_pair(tmp_path):
+def test_all_validation_cells_and_all_of_a_weight_may_have_no_pair(forked_programs, tmp_path):
     """SevenNet takes a list of files for each weight, and its statistics are by such lists."""
     edge = max(energy_per_atom(atoms) for atoms in CELLS) + 0.05
     params = ONE_EPOCH.model_copy(update={"weight_bins": ((edge, 1.0), (None, 0.5))})

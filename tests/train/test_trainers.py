@@ -80,7 +80,7 @@ class Family:
 
 
 @pytest.fixture(scope="module", params=[pytest.param("nequip", marks=pytest.mark.slow), "sevennet"])
-def family(request, tmp_path_factory):
+def family(forked_programs, request, tmp_path_factory):
     return Family(request.param, tmp_path_factory.mktemp(request.param))
 
 

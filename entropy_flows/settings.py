@@ -11,25 +11,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from entropy_flows.yaml_text import read_yaml, shortened
 
+PREFIX = "ENTROPY_FLOWS_"
+"""What the names of the variables begin with, in the environment."""
 MAX_PROBLEMS = 6
 """Problems that the message about one file names."""
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings of one machine, read from ENTROPY_FLOWS_* and then from ~/.entropy_flows.yaml."""
 
-    model_config = SettingsConfigDict(env_prefix="ENTROPY_FLOWS_", extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     uri: SecretStr | None = None
     """MongoDB URI; unset, the command line starts an embedded server in the campaign's folder."""
@@ -55,28 +51,31 @@ class Settings(BaseSettings):
     """Seconds between two checkpoints of an exploration."""
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, then the file: the environment wins."""
+    def read(cls) -> Settings:
+        """Read the file and the environment, which wins.
+
+        Raises
+        ------
+        ValueError
+            If the file is no mapping, holds a URI that others can read, or a value is invalid.
+        """
         path = Path(
             os.environ.get("ENTROPY_FLOWS_CONFIG_FILE", "~/.entropy_flows.yaml")
         ).expanduser()
-        if not path.is_file():
-            return (init_settings, env_settings)
-        content = read_yaml(path) or {}
+        content = (read_yaml(path) or {}) if path.is_file() else {}
         if not isinstance(content, dict):
             raise ValueError(f"{path}: expected a mapping of keys, got {type(content).__name__}")
         if "uri" in content and path.stat().st_mode & 0o077:
             raise ValueError(
                 f"{path} holds a database URI but others can read it; run: chmod 600 {path}"
             )
-        return (init_settings, env_settings, InitSettingsSource(settings_cls, content))
+        variables = {name: f"{PREFIX}{name.upper()}" for name in cls.model_fields}
+        environment = {
+            name: os.environ[variable]
+            for name, variable in variables.items()
+            if variable in os.environ
+        }
+        return cls.model_validate({**content, **environment})
 
 
 @lru_cache
@@ -90,11 +89,10 @@ def settings() -> Settings:
         password.
     """
     try:
-        return Settings()
+        return Settings.read()
     except ValidationError as err:
         problems = [
-            f"ENTROPY_FLOWS_{shortened(str(e['loc'][0]), 40).upper()}: {e['msg']}"
-            for e in err.errors()
+            f"{PREFIX}{shortened(str(e['loc'][0]), 40).upper()}: {e['msg']}" for e in err.errors()
         ]
         more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise ValueError(f"invalid settings: {', '.join(problems[:MAX_PROBLEMS])}{more}") from None

@@ -10,9 +10,11 @@ A workflow is deleted before its jobs: jobs alone are found again by their campa
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fireworks import LaunchPad
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
 
 BATCH = 500
 """Jobs that one query names."""

@@ -13,13 +13,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from fireworks import Firework, LaunchPad
+from typing import TYPE_CHECKING
 
 from entropy_flows.launch.liveness import Document, LivenessCriteria, age, last_sign
 from entropy_flows.launch.missing_inputs import jobs_that_wait_in_vain, missing_inputs
 from entropy_flows.launch.repair_report import Finding
 from entropy_flows.launch.waiting import WAITING_FIELDS
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 MAX_ATTEMPTS = 5
 """Failures of a job by its machine after which only `--retry` runs it again."""
@@ -131,6 +133,8 @@ class _JobState:
 
     def _furthest_launch(self) -> Document | None:
         """Return that of the job's launches which FireWorks goes by: the one that came furthest."""
+        from fireworks import Firework
+
         numbers = self.job["launches"]
         current = [self.launches[number] for number in numbers if number in self.launches]
         ranks = Firework.STATE_RANKS

@@ -6,8 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fireworks import LaunchPad
-
 from entropy_flows.launch.activity import running_jobs
 from entropy_flows.launch.deletion import delete_jobs
 from entropy_flows.launch.findings import last_line
@@ -25,6 +23,7 @@ from entropy_flows.store import CampaignStore
 from entropy_flows.store.verify_context import VerifyResult
 
 if TYPE_CHECKING:
+    from fireworks import LaunchPad
     from jobflow import Flow
 
 

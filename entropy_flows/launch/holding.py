@@ -22,15 +22,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
-
-from fireworks import LaunchPad
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.launch.liveness import PATIENCE_SECONDS, Document
 from entropy_flows.launch.lock import BusyError, hold_lock
 from entropy_flows.launch.waiting import WAITING_FIELDS, must_wait
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.holds import HoldKind
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 KEPT_STATES = {HoldKind.PAUSE: "PAUSED", HoldKind.CANCEL: "DEFUSED"}
 """Kind of a hold → state of the jobs that it keeps from starting."""

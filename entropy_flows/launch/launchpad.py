@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from fireworks import LaunchPad
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
+from pymongo.database import Database
 
 from entropy_flows.store.connection import configured_uri, database_name
 from entropy_flows.store.fence import Fence, LaunchLostError
 from entropy_flows.store.uri import journaled
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,40 @@ def launchpad(
     logdir
         Folder of FireWorks' logs; None writes none.
     """
+    from fireworks import LaunchPad
+
     name = database_name(uri, database)
     address = journaled(uri or configured_uri())
     pad = LaunchPad(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
     pad.fw_id_assigner = _Counters(pad.fw_id_assigner)
     return pad
+
+
+class LaunchPadOnDemand:
+    """FireWorks' launchpad for who may only read: its collections are there without FireWorks.
+
+    For all else FireWorks is imported, which takes a large part of a second, and asked.
+
+    Parameters
+    ----------
+    database
+        The database that has the launchpad.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.db = database
+        self.fireworks = database["fireworks"]
+        self.launches = database["launches"]
+        self.workflows = database["workflows"]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_pad":
+            raise AttributeError(name)  # it could not be opened
+        return getattr(self._pad, name)
+
+    @cached_property
+    def _pad(self) -> LaunchPad:
+        return launchpad()
 
 
 class _Counters:

@@ -9,8 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-
-from fireworks import LaunchPad
+from typing import TYPE_CHECKING
 
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria, default_expiry
@@ -19,6 +18,9 @@ from entropy_flows.launch.repair_report import RepairReport
 from entropy_flows.launch.worker import GIVEN_BACK
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Environment variables that limit a worker to one thread."""

@@ -11,9 +11,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fireworks import LaunchPad
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
 
 POLL_SECONDS = 0.05
 SECONDS_PER_JOB = 0.01

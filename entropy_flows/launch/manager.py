@@ -114,6 +114,7 @@ class WorkflowManager(Protocol):
 def workflow_manager() -> WorkflowManager:
     """Return the workflow manager on the database of this machine's settings."""
     from entropy_flows.launch.fireworks_manager import FireWorksManager
-    from entropy_flows.launch.launchpad import launchpad
+    from entropy_flows.launch.launchpad import LaunchPadOnDemand
+    from entropy_flows.store import connect
 
-    return FireWorksManager(launchpad())
+    return FireWorksManager(LaunchPadOnDemand(connect()))

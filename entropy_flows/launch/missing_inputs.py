@@ -7,13 +7,15 @@ the outputs that it reads.
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from fireworks import LaunchPad
+from typing import TYPE_CHECKING
 
 from entropy_flows.launch.liveness import Document, age
 from entropy_flows.launch.repair_report import Finding
 from entropy_flows.launch.waiting import must_wait, pauses_by_itself
 from entropy_flows.store.connection import BLOBS, OUTPUTS
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 ARRAYS = "output.trajectories.blob_uuid"
 """Field of an output that points at its arrays."""

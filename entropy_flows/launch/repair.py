@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-
-from fireworks import LaunchPad
+from typing import TYPE_CHECKING
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.launch.findings import LAUNCH_FIELDS, OPEN_STATES, diagnose
@@ -29,6 +28,9 @@ from entropy_flows.launch.missing_inputs import ARRAYS, dangling_arrays
 from entropy_flows.launch.repair_report import Finding, RepairReport
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 RERUN_KINDS = ("lost", "reserved", "failed", "arrays")
 """Kinds of findings whose job runs again."""

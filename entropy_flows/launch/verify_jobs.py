@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-from fireworks import LaunchPad
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
 from entropy_flows.store.verify_context import VerifyResult, find_in_batches, lasting
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 ACTIVE_STATES = ("RUNNING", "RESERVED")
 UNFINISHED_STATES = ("READY", "WAITING", "PAUSED", "DEFUSED")

@@ -13,12 +13,13 @@ Each looks after it has done its part, so one of them sees what both have done, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from fireworks import LaunchPad
+from typing import TYPE_CHECKING, Any
 
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
 
 WAITING_FIELDS = tuple(
     f"spec.{name}" for name in ("uuid", "campaign", "awaited_jobs", "chunk", "awaits_approval")

@@ -20,8 +20,8 @@ FORBIDDEN = {
     "help": SLOW | NUMERICS | DATABASE,
     "init": SLOW | NUMERICS | DATABASE,
     "help of each command": SLOW | {"scipy", "ase", "pymatgen"} | DATABASE,
-    "status": SLOW - {"fireworks"} | {"scipy", "pymatgen", "maggma"},
-    "check": SLOW | DATABASE - {"pydantic_settings"},
+    "status": SLOW | {"scipy", "pymatgen"} | DATABASE - {"pymongo"},
+    "check": SLOW | DATABASE,
 }
 """Call → modules that it does without."""
 SCRIPT = """

@@ -9,6 +9,7 @@ import pytest
 from cells import rattled
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
 
+from entropy_flows.entropy import CellMeans
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import make_static_maker
@@ -19,6 +20,7 @@ from entropy_flows.schemas import Campaign
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, PhysicsChecks, job_store, verify_context
 from entropy_flows.store.holds import HoldKind
+from entropy_flows.store.target import TargetCells
 
 CONFIG = {
     "name": "test",
@@ -89,6 +91,16 @@ def built(model):
     store.record(2, select={"accepted": 3})
     run_jobs(launchpad())
     return store
+
+
+def give_target(store):
+    """A target of iteration 2, and what the ledger leaves unknown of it."""
+    book = store.ledger(store.campaign().dataset)
+    cells = [rattled("Si", repeat=1, seed=900 + n) for n in range(6)]
+    target = TargetCells(cells, CellMeans.of(book.fingerprint(cells)), np.full(6, 1 / 6))
+    settings = {"landmarks": 4, "length": 0.5, "by_size": True, "noise": 0.3}
+    book.save_target(2, target, settings, kind="plain", mix=0.0)
+    book.checkpoint_statistics(2)
 
 
 def append(store, iteration, stage, count):
@@ -184,6 +196,7 @@ def furnish(store, pad):
     )
     store.add_failure(2, "refine", "refine", "job", "ValueError: why")
     store.plan(2, "batch_size", 3)
+    give_target(store)
     entries = list(store.ledger(store.campaign().dataset).entries(iteration=2))
     store.await_approval(entries, "job")
     store.reject(["002/select/00001"], "melted")

@@ -1,4 +1,4 @@
-"""Check the files of `explore.source` before a campaign starts."""
+"""Check the files of `explore.source` and `select.target` before a campaign starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def check_sources(campaign: Campaign) -> None:
-    """Refuse a campaign whose candidates are in files that are not there.
+    """Refuse a campaign whose candidates or targets are in files that are not there.
 
     Raises
     ------
@@ -19,15 +19,24 @@ def check_sources(campaign: Campaign) -> None:
     last = min(campaign.n_iterations, max(1, len(campaign.iterations)))
     checked: set[tuple[str, ...]] = set()
     for number in range(1, last + 1):
-        source = campaign.iteration(number).explore.source
-        if not source or source in checked:
-            continue
-        from entropy_flows.frames.kinds import format_of
-        from entropy_flows.frames.locate import locate_files
+        config = campaign.iteration(number)
+        target = getattr(config.select, "target_file", None)
+        target_files = () if target is None else (str(target),)
+        files = {"explore.source": config.explore.source, "select.target": target_files}
+        for key, source in files.items():
+            if not source or source in checked:
+                continue
+            checked.add(source)
+            try:
+                _check_files(source)
+            except ValueError as err:
+                raise ValueError(f"{key} of iteration {number}: {err}") from None
 
-        checked.add(source)
-        try:
-            for path in locate_files(source):
-                format_of(path)
-        except ValueError as err:
-            raise ValueError(f"explore.source of iteration {number}: {err}") from None
+
+def _check_files(source: tuple[str, ...]) -> None:
+    """Refuse files that are not there, or whose format nobody knows."""
+    from entropy_flows.frames.kinds import format_of
+    from entropy_flows.frames.locate import locate_files
+
+    for path in locate_files(source):
+        format_of(path)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from entropy_flows.entropy.moments import MODES, Mode
     from entropy_flows.entropy.statistics import SufficientStatistics
     from entropy_flows.entropy.surface import BiasedSurface, ExploreSurface, RefineSurface
+    from entropy_flows.entropy.target_bias import TargetBias
     from entropy_flows.entropy.variance_statistics import VarianceStatistics
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
@@ -34,6 +35,7 @@ __all__ = [
     "Mode",
     "RefineSurface",
     "SufficientStatistics",
+    "TargetBias",
     "VarianceStatistics",
     "local_entropies",
     "local_entropy",

@@ -1,11 +1,14 @@
 """What the surfaces add to the energy, for many cells at once.
 
-=============  ======================  =============================
-class          B                       measure it reports
-=============  ======================  =============================
-`LocalBias`    S_local of each cell    S_local
-`GlobalBias`   log det Σ(D ∪ {cell})   its gain ΔH over log det Σ(D)
-=============  ======================  =============================
+=============  =============================  =============================
+class          B                              measure it reports
+=============  =============================  =============================
+`LocalBias`    S_local of each cell           S_local
+`GlobalBias`   log det Σ(D ∪ {cell})          its gain ΔH over log det Σ(D)
+`TargetBias`   log of what it takes off V(D)  its gain V(D) − V(D ∪ {cell})
+=============  =============================  =============================
+
+The last one is in `target_bias`.
 """
 
 from __future__ import annotations

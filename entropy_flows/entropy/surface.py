@@ -1,8 +1,8 @@
 """The two biased potential energy surfaces, as ASE calculators over any other.
 
     E_explore = E_base − k S_local                                                               (1)
-    E_refine  = E_base − k log det Σ(D ∪ {x})                                                    (2)
-    F = F_base + k ∂B/∂r,    σ = σ_base − (k/V) ∂B/∂ε    with B = S_local or log det Σ           (3)
+    E_refine  = E_base − k log det Σ(D ∪ {x})    or    E_base − k log gain(x)                    (2)
+    F = F_base + k ∂B/∂r,    σ = σ_base − (k/V) ∂B/∂ε    with B the factor of −k                 (3)
 
 =======  ============================================================================
 symbol   meaning
@@ -10,6 +10,7 @@ symbol   meaning
 k        strength of the bias, eV; may be changed between calls, as a ramp does
 S_local  local entropy of the cell
 D ∪ {x}  the dataset with this cell added
+gain     what the cell takes off the unknown of a target (`target_bias`)
 V, ε     volume, strain of atoms and cell alike
 =======  ============================================================================
 """
@@ -28,6 +29,8 @@ from entropy_flows.entropy.bias import Bias, GlobalBias, LocalBias
 from entropy_flows.entropy.local import FLOOR
 from entropy_flows.entropy.moments import Mode
 from entropy_flows.entropy.statistics import SufficientStatistics
+from entropy_flows.entropy.target_bias import TargetBias
+from entropy_flows.entropy.variance_statistics import VarianceStatistics
 from entropy_flows.fingerprints import Fingerprint
 
 
@@ -143,7 +146,7 @@ class ExploreSurface(BiasedSurface):
 
 
 class RefineSurface(BiasedSurface):
-    """E_base − k log det Σ(D ∪ {x}), equation (2): drives the refinement of candidates.
+    """E_base − k B with the data set's B, equation (2): drives the refinement of candidates.
 
     Parameters
     ----------
@@ -152,7 +155,8 @@ class RefineSurface(BiasedSurface):
     fingerprint
         Fingerprint of the dataset.
     statistics
-        The dataset D, referred to, not copied: cells added to it change the surface.
+        The dataset D, referred to, not copied: cells added to it change the surface. B is log det Σ
+        of `SufficientStatistics`, the logarithm of the gain of `VarianceStatistics`.
     k
         eV.
     gradient
@@ -166,18 +170,17 @@ class RefineSurface(BiasedSurface):
         self,
         base: Calculator,
         fingerprint: Fingerprint,
-        statistics: SufficientStatistics,
+        statistics: SufficientStatistics | VarianceStatistics,
         k: float,
         *,
         gradient: Literal["exact", "paper"] = "exact",
     ) -> None:
         self.statistics = statistics
-        super().__init__(
-            base,
-            GlobalBias(fingerprint, {statistics.mode: statistics}, gradient),
-            k,
-            statistics.mode,
-        )
+        if isinstance(statistics, VarianceStatistics):
+            super().__init__(base, TargetBias(fingerprint, statistics), k)
+        else:
+            mode = statistics.mode
+            super().__init__(base, GlobalBias(fingerprint, {mode: statistics}, gradient), k, mode)
 
     def reset(self) -> None:
         """Forget results."""

@@ -40,9 +40,10 @@ class ExploreParams(Params):
     """Nominal pressures (GPa): they scale the seed's volume through the base model's equation of
     state.
     """
-    surface: Literal["local", "global"] = "local"
-    """Entropy that biases the dynamics: of the cell itself (Eq. 6) or of the cell within the
-    data set (Eq. 7).
+    surface: Literal["local", "global", "variance"] = "local"
+    """What biases the dynamics. local: the entropy of the cell itself (Eq. 6). global: that of the
+    data set with the cell (Eq. 7). variance: the logarithm of what the cell takes off the unknown
+    of the last iteration's target; of the first iteration, which has none, as local.
     """
     steps: int = Field(300, ge=1)
     """Sampled steps of a run, at full k."""

@@ -25,6 +25,7 @@ def decide_to_stop(
     new: int,
     validation: dict[str, Any] | None,
     failure: dict[str, str] | None,
+    unknown: float | None = None,
 ) -> StopDecision:
     """Decide after an iteration whether the campaign goes on.
 
@@ -40,6 +41,8 @@ def decide_to_stop(
         Errors of the new model on the validation cells; None if it has none.
     failure
         Stage and message of what failed for good.
+    unknown
+        Share of the target that is not known; None without one.
     """
     if validation is None:
         failure = failure or {"stage": "evaluate", "message": "left no result"}
@@ -56,6 +59,9 @@ def decide_to_stop(
             )
     if stop.label_budget is not None and labels >= stop.label_budget:
         return StopDecision("done", f"the label budget of {stop.label_budget} is spent")
+    if stop.unknown is not None and unknown is not None and unknown <= stop.unknown:
+        message = f"{100 * unknown:.3g} % of the target is unknown, {100 * stop.unknown:g} % may be"
+        return StopDecision("done", message)
     if new == 0:
         return StopDecision("done", "nothing new was found: no candidate passed the filter")
     if iteration >= last:

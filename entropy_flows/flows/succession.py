@@ -13,7 +13,7 @@ from entropy_flows.flows.stopping import StopDecision, decide_to_stop
 from entropy_flows.jobs import RelabelMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.schemas import EvaluateDoc
-from entropy_flows.store import CampaignStore
+from entropy_flows.store import CampaignStore, Ledger
 
 if TYPE_CHECKING:
     from entropy_flows.flows.active_learning import ActiveLearningMaker
@@ -52,7 +52,16 @@ def decide_after(
         new=max(new, 1) if is_changed else new,
         validation=None if evaluated is None else evaluated.validation_in_use,
         failure=next(iter(store.failures(iteration=iteration)), None),
+        unknown=_unknown(maker, ledger, iteration),
     )
+
+
+def _unknown(maker: ActiveLearningMaker, ledger: Ledger, iteration: int) -> float | None:
+    """Return what is unknown of an iteration's target at its end, if that may end the campaign."""
+    if maker.stop.unknown is None:
+        return None
+    variance = ledger.variance_after(iteration)
+    return None if variance is None else variance.value()
 
 
 def submitted_iteration(

@@ -12,7 +12,8 @@ from entropy_flows.frames.fingerprinted import DataSetSummary, fingerprint_batch
 from entropy_flows.frames.pool import FramePool, Progress
 from entropy_flows.select import Selector, VarianceSelector
 from entropy_flows.select.gain_table import LARGEST_TABLE
-from entropy_flows.select.variance import PLAIN, SAMPLE_SIZE
+from entropy_flows.select.targets import PLAIN
+from entropy_flows.select.variance import SAMPLE_SIZE
 
 SAMPLE_STREAM = 2
 """Separates the draw of a target's frames from the other random streams."""

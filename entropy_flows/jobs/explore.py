@@ -9,7 +9,7 @@ from ase import Atoms
 from pymatgen.core import Structure
 
 from entropy_flows import progress
-from entropy_flows.entropy import Bias, GlobalBias, LocalBias
+from entropy_flows.entropy import Bias, GlobalBias, LocalBias, TargetBias
 from entropy_flows.explore import (
     Ensemble,
     ExploreParams,
@@ -101,11 +101,20 @@ class ExploreMaker(StageMaker):
         return batch_document.model_copy(update={"equations_of_state": starts.fitted()})
 
     def _bias(self, store: CampaignStore, context: IterationContext) -> Bias:
-        """Build the bias from the cell's entropy, or from the data set's with the cell in it."""
+        """Build the bias from the cell's entropy, or from the data set's with the cell in it.
+
+        Before there is a target, the surface "variance" is that of the cell's own entropy.
+        """
         if self.params.surface == "local":
             return LocalBias(GOM(**dict(self.fingerprint)))
         ledger = store.ledger(context.dataset)
-        return GlobalBias(ledger.fingerprint, ledger.statistics(context.iteration, "select"))
+        if self.params.surface == "global":
+            return GlobalBias(ledger.fingerprint, ledger.statistics(context.iteration, "select"))
+        # its own target is made of what it explores
+        variance = ledger.variance(context.iteration, "select", target=context.iteration - 1)
+        if variance is None:
+            return LocalBias(GOM(**dict(self.fingerprint)))
+        return TargetBias(ledger.fingerprint, variance)
 
 
 def count_batches(params: ExploreParams, phases: list[str]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from ase.calculators.calculator import Calculator
 
 from entropy_flows import progress
-from entropy_flows.entropy import Mode, SufficientStatistics
+from entropy_flows.entropy import Mode, SufficientStatistics, VarianceStatistics
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_atoms, to_structure
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
@@ -77,7 +77,10 @@ class RefineMaker(StageMaker):
         if not self.params.enabled or remaining <= 0:
             candidates = []
         calculator = load_calculator(store.fetch_model(context.model), device=settings().device)
-        search = _Refinement(self, calculator, ledger.fingerprint, statistics, theta_min)
+        variance = None
+        if selected.variance_before is not None:
+            variance = ledger.variance(context.iteration, self.name)
+        search = _Refinement(self, calculator, ledger.fingerprint, statistics, theta_min, variance)
         started = time.perf_counter()
         for number, candidate in enumerate(candidates):
             if len(search.entries) >= remaining:
@@ -96,6 +99,7 @@ class RefineMaker(StageMaker):
             gains=search.gains,
             refused=dict(search.refusals),
             entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
+            variance_after=None if variance is None else variance.value(),
         )
         store.record(context.iteration, refine=result.model_dump())
         return result
@@ -110,31 +114,40 @@ class _Refinement:
     fingerprint: Fingerprint
     statistics: Mapping[Mode, SufficientStatistics]
     theta_min: float
+    variance: VarianceStatistics | None = None
     entries: list[Entry] = field(default_factory=list)
     gains: list[tuple[float, float]] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     steps: int = 0
 
     def refine(self, candidate: dict[str, Any]) -> None:
-        """Refine a near miss, and take it if its gain now exceeds the threshold."""
+        """Refine a near miss, and take it if its gain now exceeds the threshold.
+
+        With a target the gain is that of the target, and any is worth the label that was left.
+        """
         source = dict(candidate["origin"])
+        log_det = self.statistics[source["mode"]]
         refined = refine(
             to_atoms(candidate["structure"]),
             self.calculator,
             self.fingerprint,
-            self.statistics[source["mode"]],
+            log_det if self.variance is None else self.variance,
             self.maker.params,
         )
         self.steps += refined.steps
         self.gains.append((refined.gain_before, refined.gain_after))
         if refined.refused:
             self.refusals[refined.refused] += 1
-        if refined.gain_after <= self.theta_min:
+        if refined.gain_after <= (self.theta_min if self.variance is None else 0.0):
             return
         q = self.fingerprint(refined.atoms)
         source |= {"refined_from": refined.gain_before, "refine_steps": refined.steps}
         key = candidate["key"].replace("explore", self.maker.name)
         structure = to_structure(refined.atoms)
-        self.entries.append(Entry(key, structure, q, refined.gain_after, source))
+        score = None if self.variance is None else self.variance.gain(q)
+        gain = refined.gain_after if self.variance is None else log_det.gain(q)
+        self.entries.append(Entry(key, structure, q, gain, source, score))
+        if self.variance is not None:
+            self.variance.add(q)
         for statistics in self.statistics.values():
             statistics.add(q)

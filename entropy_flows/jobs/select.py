@@ -6,20 +6,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from entropy_flows import progress
+from entropy_flows.conventions import Array
 from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.common import LostInputError, StageMaker, documents, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import origin, snapshots
-from entropy_flows.schemas import ExploreDoc, RunDoc, SelectDoc
-from entropy_flows.select import Candidate, DecisionStream, LogDetSelector, Selector, Verdict
+from entropy_flows.jobs.target import Snapshot, target_variance
+from entropy_flows.schemas import ExploreDoc, SelectDoc
+from entropy_flows.select import (
+    Candidate,
+    DataSet,
+    Decision,
+    DecisionStream,
+    LogDetSelector,
+    Selector,
+    VarianceSelector,
+    Verdict,
+)
 from entropy_flows.select.committee import uncertain_quantity
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, Entry, Ledger
@@ -30,36 +41,64 @@ Spread = Callable[[Sequence[Atoms]], np.ndarray]
 """Gives each of some cells its uncertainty (n,)."""
 
 
-class Snapshot(NamedTuple):
-    """A cell of the pool, before its fingerprints are computed."""
-
-    key: str
-    run: RunDoc
-    step: int
-    atoms: Atoms
-
-
 @dataclass
 class _Selection:
-    """The decisions of a selection as they come in."""
+    """The decisions of a selection as they come in.
 
+    Attributes
+    ----------
+    limit
+        Cells to accept; what is chosen beyond is for refinement. None for no limit.
+    has_target
+        Whether scores are gains of a target's variance.
+    """
+
+    limit: int | None = None
+    has_target: bool = False
     entries: list[Entry] = field(default_factory=list)
     gains: list[float] = field(default_factory=list)
     near_misses: list[dict[str, Any]] = field(default_factory=list)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
 
-    def add(self, decision: Any, snapshot: Snapshot, model: str) -> None:
+    def add(self, decision: Decision, snapshot: Snapshot, model: str) -> None:
         """Take in one decision."""
-        self.verdicts[decision.verdict] += 1
+        verdict = decision.verdict
+        if verdict is Verdict.ACCEPTED and len(self.entries) == self.limit:
+            verdict = Verdict.NEAR_MISS
+        self.verdicts[verdict] += 1
         source = origin(snapshot.run, snapshot.step, model)
         structure = to_structure(snapshot.atoms)
-        if decision.verdict is Verdict.ACCEPTED:
+        if verdict is Verdict.ACCEPTED:
             self.gains.append(decision.gain)
             q = decision.candidate.q
-            self.entries.append(Entry(snapshot.key, structure, q, decision.gain, source))
-        elif decision.verdict is Verdict.NEAR_MISS:
+            score = decision.score if self.has_target else None
+            self.entries.append(Entry(snapshot.key, structure, q, decision.gain, source, score))
+        elif verdict is Verdict.NEAR_MISS:
             miss = {"key": snapshot.key, "origin": source, "structure": structure}
             self.near_misses.append(miss)
+
+    def counts(self) -> dict[str, Any]:
+        """Return the fields of a `SelectDoc` that follow from the decisions alone."""
+        return {
+            "accepted": len(self.entries),
+            "near_misses": len(self.near_misses),
+            "rejected": self.verdicts[Verdict.REJECTED],
+            "gains": self.gains,
+            "trajectories": self.near_misses,
+        }
+
+
+def state_after(ledger: Ledger, iteration: int, stage: str = "refine") -> dict[str, Any]:
+    """Return log det Σ and the unknown of the target before a stage, as documents have them.
+
+    What waits for refinement is not in the ledger: the statistics of a selection are others.
+    """
+    variance = ledger.variance(iteration, stage)
+    statistics = ledger.statistics(iteration, stage)
+    return {
+        "entropy_after": {mode: stats.entropy() for mode, stats in statistics.items()},
+        "variance_after": None if variance is None else variance.value(),
+    }
 
 
 @dataclass
@@ -111,8 +150,13 @@ class SelectMaker(StageMaker):
         pool = snapshots_of(batches)
         stream = np.random.default_rng([context.seed, context.iteration, len(pool)])
         order = self.params.judging_order(len(pool), stream)
-        decisions = self._decisions(store, ledger, context, pool, order, statistics, budget)
-        selection = _Selection()
+        variance = None
+        if isinstance(self.params, VarianceSelector):
+            variance = target_variance(ledger, context, self.params, pool, budget)
+        variance_before = None if variance is None else variance.value()
+        dataset = DataSet(statistics, self._centres(ledger, context), variance)
+        decisions = self._decisions(store, ledger, context.model, pool, order, dataset, budget)
+        selection = _Selection(self.params.accepted_of(budget), variance is not None)
         for decision in decisions:
             selection.add(decision, pool[order[decision.index]], context.model)
             accepted = f"{len(selection.entries)} accepted"
@@ -121,15 +165,12 @@ class SelectMaker(StageMaker):
         result = SelectDoc(
             iteration=context.iteration,
             candidates=len(pool),
-            accepted=len(selection.entries),
-            near_misses=len(selection.near_misses),
-            rejected=selection.verdicts[Verdict.REJECTED],
             spent=len(pool) - selection.verdicts.total(),
             reason=decisions.reason,
             entropy_before=entropy_before,
-            entropy_after={mode: stats.entropy() for mode, stats in statistics.items()},
-            gains=selection.gains,
-            trajectories=selection.near_misses,
+            variance_before=variance_before,
+            **selection.counts(),
+            **state_after(ledger, context.iteration),
         )
         runs = [run.model_dump() for batch in batches for run in batch.runs]
         summary = result.model_dump(exclude={"trajectories"})
@@ -140,17 +181,24 @@ class SelectMaker(StageMaker):
         self,
         store: CampaignStore,
         ledger: Ledger,
-        context: IterationContext,
+        model: str,
         pool: Sequence[Snapshot],
         order: Sequence[int],
-        statistics: Any,
+        dataset: DataSet,
         budget: int | None,
     ) -> DecisionStream:
-        """Have the selector judge the pool; the statistics grow with what it accepts."""
-        selector, spread = self._committee(store, context.model)
+        """Have the selector judge the pool; the data set grows with what it accepts."""
+        selector, spread = self._committee(store, model)
         candidates = LazyCandidates(pool, order, ledger.fingerprint, spread)
-        centres = ledger.means(context.iteration, self.name) if selector.needs_centres else None
-        return DecisionStream(selector(candidates, statistics, budget, centres))
+        decisions = selector(
+            candidates, dataset.statistics, budget, dataset.centres, dataset.variance
+        )
+        return DecisionStream(decisions)
+
+    def _centres(self, ledger: Ledger, context: IterationContext) -> Array | None:
+        """Return the mean fingerprints (n, dim) of the data set, if the selector needs them."""
+        needs_centres = self.params.needs_centres
+        return ledger.means(context.iteration, self.name) if needs_centres else None
 
     def _committee(self, store: CampaignStore, model: str) -> tuple[Selector, Spread | None]:
         """Return the selector, and what gives cells their uncertainty if it needs that.

@@ -16,7 +16,7 @@ from entropy_flows.jobs.plan import PlanMaker
 from entropy_flows.jobs.select import LazyCandidates, snapshots_of
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.schemas.stages import PLANNED_STAGES, top_up_stage
-from entropy_flows.select import GreedySelector
+from entropy_flows.select import GreedySelector, Selector, VarianceSelector
 from entropy_flows.select.selector import ANY_GAIN
 from entropy_flows.store import CampaignStore, Entry, Ledger
 
@@ -87,10 +87,13 @@ class TopUpMaker(StageMaker):
         selector: GreedySelector,
         number: int,
     ) -> list[Entry]:
-        """Choose the best of what was explored and is not in the data set, refined or not."""
+        """Choose the best of what was explored and is not in the data set, refined or not.
+
+        Best is what gains most in log det Σ, or for the target of the iteration's selection.
+        """
         if number == 0:
             return []
-        others = ledger.entries(iteration=context.iteration, stage={"$ne": self.name})
+        others = list(ledger.entries(iteration=context.iteration, stage={"$ne": self.name}))
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
         pool = [
             snapshot
@@ -99,8 +102,13 @@ class TopUpMaker(StageMaker):
         ]
         candidates = LazyCandidates(pool, range(len(pool)), ledger.fingerprint)
         statistics = ledger.statistics(context.iteration, self.name)
+        variance = None
+        rule: Selector = selector
+        if any(entry.get("variance_gain") is not None for entry in others):
+            variance = ledger.variance(context.iteration, self.name)
+            rule = VarianceSelector()
         entries = []
-        for choice in selector(candidates, statistics, number):
+        for choice in rule(candidates, statistics, number, None, variance):
             key, run, step, atoms = pool[choice.index]
             source = origin(run, step, context.model)
             entry = Entry(
@@ -109,6 +117,7 @@ class TopUpMaker(StageMaker):
                 choice.candidate.q,
                 choice.gain,
                 source,
+                None if variance is None else choice.score,
             )
             entries.append(entry)
         return entries

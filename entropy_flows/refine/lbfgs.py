@@ -2,6 +2,8 @@
 
     E_refine = E_base - k_refine log det Σ(D ∪ {x})                               (Wang 2026, Eq. 7)
 
+or, for a stated target, with the logarithm of what x takes off its unknown in place of log det Σ.
+
 The base energy keeps the cell physical while the entropy pulls it away from what the data set
 holds. The result is the visited cell of highest gain, not the last one: the minimum of the sum
 need not be the maximum of the gain.
@@ -17,7 +19,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.optimize import LBFGS
 
-from entropy_flows.entropy import RefineSurface, SufficientStatistics
+from entropy_flows.entropy import RefineSurface, SufficientStatistics, VarianceStatistics
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import shortest_distance
@@ -40,7 +42,7 @@ def refine(
     atoms: Atoms,
     base: Calculator,
     fingerprint: Fingerprint,
-    statistics: SufficientStatistics,
+    statistics: SufficientStatistics | VarianceStatistics,
     params: RefineParams,
 ) -> Refined:
     """Maximise what a candidate would add to the data set.
@@ -52,7 +54,8 @@ def refine(
     base
         Current model.
     fingerprint, statistics
-        Fingerprint and statistics of the data set, in the candidate's mode.
+        Fingerprint and statistics of the data set: those of the candidate's mode, or those that
+        have a target.
     params
         See `RefineParams`.
 

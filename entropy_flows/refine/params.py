@@ -16,7 +16,7 @@ class RefineParams(Params):
     enabled: bool = True
     """False discards near-threshold candidates."""
     k: float = Field(10.0, gt=0)
-    """Weight k_refine of log det Σ (eV)."""
+    """Weight k_refine of log det Σ, or of the logarithm of the gain with a target (eV)."""
     max_steps: int = Field(20, ge=1)
     """L-BFGS steps per candidate."""
     max_step: float = Field(0.1, gt=0, le=1)

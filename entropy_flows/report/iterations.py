@@ -149,6 +149,12 @@ def _entropy(mode: str) -> Column:
     return column
 
 
+def _unknown(doc: Iteration) -> str:
+    select = doc.get("select", {})
+    after = doc.get("refine", {}).get("variance_after") or select.get("variance_after")
+    return change(select.get("variance_before"), after, 2, 100.0)
+
+
 def _error(name: str, digits: int, scale: float) -> Column:
     def column(doc: Iteration) -> str:
         evaluate = doc.get("evaluate", {})
@@ -202,6 +208,7 @@ ITERATION_ROWS: dict[str, Column] = {
     "flagged labels": _count("label", "flagged"),
     "log det Σ, per atom": _entropy("atom"),
     "log det Σ, per config": _entropy("config"),
+    "unknown of the target, %": _unknown,
     "held-out cells": _held_out,
     "energy MAE, meV/atom": _energy_mae,
     "force MAE, meV/Å": _error("forces_mae", 1, 1e3),

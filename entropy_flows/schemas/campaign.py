@@ -55,6 +55,8 @@ class StopParams(Params):
     """Validation error of the energy (eV/atom) at which the potential is good enough."""
     forces_mae: float | None = Field(None, gt=0)
     """Validation error of the force components (eV/Å), required as well if given."""
+    unknown: float | None = Field(None, gt=0, lt=1)
+    """Share of the target that may stay unknown, for campaigns whose selector has a target."""
 
     @model_validator(mode="after")
     def _energy_with_forces(self) -> StopParams:
@@ -149,9 +151,15 @@ class Campaign(IterationSettings):
         return self
 
     def _check_iteration(self, number: int, phases: list[str]) -> None:
-        """Refuse an iteration of unknown phases, or whose selector lacks its committee."""
+        """Refuse an iteration of unknown phases, or whose selector lacks what it needs."""
         config = self.iteration(number)
         grid_phases(config.explore, phases)
+        weights = config.explore.entropy_weights if config.explore.dynamics else ()
+        if config.select.needs_plain_dynamics and 0 not in weights:
+            raise ValueError(
+                "select.target 'plain' is made of dynamics at k = 0; add 0 to "
+                f"explore.entropy_weights, which are {', '.join(f'{k:g}' for k in weights)}"
+            )
         if number == 1 or not config.select.needs_committee:
             return
         committee = self.iteration(number - 1).train.committee

@@ -83,6 +83,9 @@ class SelectDoc(Document):
     entropy_before: dict[str, float]
     """log det Σ per mode."""
     entropy_after: dict[str, float]
+    variance_before: float | None = None
+    """Share of the target that is not known; None without one."""
+    variance_after: float | None = None
     gains: list[float]
     """ΔH of the accepted, in order."""
     trajectories: list[dict[str, Any]]
@@ -104,6 +107,8 @@ class RefineDoc(Document):
     refused: dict[str, int] = {}
     """Why the model refused a cell on the way, which ended that search → count."""
     entropy_after: dict[str, float]
+    variance_after: float | None = None
+    """Share of the target that is not known; None without one."""
 
 
 class LabelDoc(Document):

@@ -121,6 +121,11 @@ class Selector(Params):
     """Whether `DataSet.centres` are needed: distances to the cells in the data set."""
 
     @property
+    def needs_plain_dynamics(self) -> bool:
+        """Return whether a campaign needs dynamics at k = 0 for it."""
+        return False
+
+    @property
     def threshold(self) -> float:
         """Score that a candidate must exceed; a subclass may have a number here."""
         return -np.inf
@@ -158,6 +163,10 @@ class Selector(Params):
             f"the best of the {left} candidates left scores {proposal.score:.2g}, "
             f"no more than {self.threshold:g}"
         )
+
+    def accepted_of(self, budget: int | None) -> int | None:
+        """Return how many of the chosen are labelled as they are; the others are refined first."""
+        return budget
 
     def check(self) -> None:
         """Raise a ValueError now if a package is missing that the selector needs."""

@@ -27,13 +27,12 @@ from entropy_flows.select.base import Pool
 from entropy_flows.select.gain_table import BLOCK, GainTable, TakenPoints, blocks, finalists
 from entropy_flows.select.ranking import all_taken
 from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
+from entropy_flows.select.targets import PLAIN, POOL
 
 FEWEST_LANDMARKS = 400
 LANDMARKS_PER_LABEL = 2
 SAMPLE_SIZE = 10_000
 """Cells of a pool that stand for it as a target."""
-PLAIN = "plain"
-POOL = "pool"
 
 
 class VarianceSelector(Selector):
@@ -58,6 +57,10 @@ class VarianceSelector(Selector):
     smallest_gain: float = Field(0.0, ge=0, lt=1)
     """Smallest gain worth a label, as a share of all there is to learn; 0 spends the budget."""
 
+    refined: float = Field(0.0, ge=0, lt=1)
+    """Share of a campaign's budget that is left to refinement: the last cells of the choice are
+    moved uphill in their gain before they are labelled."""
+
     @model_validator(mode="after")
     def _mixes_two(self) -> Self:
         if self.target == "":
@@ -72,6 +75,11 @@ class VarianceSelector(Selector):
         return None if self.target in (None, PLAIN, POOL) else self.target
 
     @property
+    def needs_plain_dynamics(self) -> bool:
+        """Return whether the target is plain dynamics, as it is in a campaign by default."""
+        return self.target in (None, PLAIN)
+
+    @property
     def is_for_others(self) -> bool:
         """Return whether the target is another than the candidates."""
         return self.target not in (None, POOL)
@@ -80,6 +88,10 @@ class VarianceSelector(Selector):
     def threshold(self) -> float:
         """The smallest gain, or −∞ if there is no such limit."""
         return self.smallest_gain or -np.inf
+
+    def accepted_of(self, budget: int | None) -> int | None:
+        """Return how many of the chosen are labelled as they are; the others are refined first."""
+        return None if budget is None else max(1, round((1 - self.refined) * budget))
 
     def n_landmarks(self, budget: int | None) -> int:
         """Return M for a number of labels."""

@@ -33,7 +33,7 @@ CHUNK_BYTES = 255 * 1024
 """Bytes of a chunk of a GridFS file, as its specification recommends."""
 CHUNKS_PER_WRITE = 16
 """Chunks that one request writes."""
-OWNERS = ("fingerprints", "covariances")
+OWNERS = ("fingerprints", "covariances", "bases", "targets", "precisions")
 """Collections whose documents may name a file."""
 
 

@@ -133,6 +133,8 @@ class StructureDocument(StoredDocument):
     """Volume per atom (Å³)."""
     gain: float | None
     """ΔH when it was accepted; None for what bypassed the filter."""
+    variance_gain: float | None = None
+    """What it took off the unknown of the iteration's target, where it was chosen for that."""
     origin: dict[str, Any]
     """Where it came from: phase, temperature, k, pressure, mode, run, step, seed, model."""
     structure: dict[str, Any]
@@ -189,6 +191,81 @@ class CovarianceDocument(StoredDocument):
     """Digest of the ledger that they are of."""
     exclusions: int = 0
     """Number of rows of `exclusions` that count in them."""
+    data: bytes | None = None
+    """The statistics as bytes, up to 1 MiB."""
+    file: str | None = None
+    """Name of the file in the GridFS bucket `arrays` that has them otherwise."""
+
+
+class BasisDocument(StoredDocument):
+    """A frozen kernel basis, in which data sets are compared with targets."""
+
+    campaign: str
+    """Name of the campaign."""
+    basis: str
+    """SHA-256 of its numbers, by which it is known."""
+    fingerprint_hash: str
+    """Hash of the fingerprint's settings."""
+    iteration: int
+    """Iteration from whose target it was drawn."""
+    settings: dict[str, Any]
+    """Number of landmarks, length of the kernel, weight of cells, and the noise of a label."""
+    dim: int
+    """Number of features."""
+    data: bytes | None = None
+    """The basis as bytes, up to 1 MiB."""
+    file: str | None = None
+    """Name of the file in the GridFS bucket `arrays` that has them otherwise."""
+
+
+class TargetDocument(StoredDocument):
+    """The cells that stand for what a model is to be good at, without labels."""
+
+    campaign: str
+    """Name of the campaign."""
+    iteration: int
+    """Iteration whose selection has this target."""
+    basis: str
+    """Basis in which the data set is compared with it."""
+    fingerprint_hash: str
+    """Hash of the fingerprint's settings."""
+    settings: dict[str, Any]
+    """Number of landmarks, length of the kernel, weight of cells, and the noise of a label."""
+    kind: str
+    """plain, pool, or the file that the cells are from."""
+    mix: float
+    """Share of the iteration's candidates in it."""
+    n: int
+    """Number of cells."""
+    sha256: str
+    """SHA-256 of the bytes."""
+    data: bytes | None = None
+    """Cells, mean fingerprints and weights as bytes, up to 1 MiB."""
+    file: str | None = None
+    """Name of the file in the GridFS bucket `arrays` that has them otherwise."""
+
+
+class PrecisionDocument(StoredDocument):
+    """Statistics of all entries before a position of the ledger, beside a target."""
+
+    campaign: str
+    """Name of the campaign."""
+    basis: str
+    """The basis."""
+    position: int
+    """Position in the ledger up to which it is."""
+    target: int
+    """Iteration of the target."""
+    n: int
+    """Number of cells."""
+    variance: float
+    """V, the share of the target that is not known."""
+    checksum: str
+    """Checksum of the statistics."""
+    ledger: str | None
+    """Digest of the ledger that it is of."""
+    exclusions: int = 0
+    """Number of rows of `exclusions` that count in it."""
     data: bytes | None = None
     """The statistics as bytes, up to 1 MiB."""
     file: str | None = None
@@ -507,6 +584,9 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "structures": StructureDocument,
     "fingerprints": FingerprintDocument,
     "covariances": CovarianceDocument,
+    "bases": BasisDocument,
+    "targets": TargetDocument,
+    "precisions": PrecisionDocument,
     "labels": LabelDocument,
     "models": ModelDocument,
     "members": MemberDocument,

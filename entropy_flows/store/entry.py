@@ -43,6 +43,8 @@ class Entry:
         Its fingerprints (n_atoms, dim).
     gain
         ΔH when it was accepted; None for what bypassed the filter.
+    variance_gain
+        What it took off the unknown of the iteration's target; None if it was not chosen for that.
     origin
         Where it came from: phase, temperature, k, pressure, mode, run, step, model, …
     """
@@ -52,11 +54,14 @@ class Entry:
     q: Array
     gain: float | None
     origin: dict[str, Any] = field(default_factory=dict)
+    variance_gain: float | None = None
 
     def document(self, campaign: str, position: int, iteration: int, stage: str) -> dict[str, Any]:
         """Build the document of `structures` that keeps this entry at a position of the ledger."""
         cell = self.structure
+        aim = {} if self.variance_gain is None else {"variance_gain": self.variance_gain}
         return {
+            **aim,
             "_id": structure_id(campaign, self.key),
             "campaign": campaign,
             "key": self.key,

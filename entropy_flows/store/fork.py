@@ -4,6 +4,7 @@
     labels          copied with their splits, so that held-out cells stay held out
     models          the same files, which the database keeps under their SHA-256
     iterations, members, versions, failures, exclusions, approvals, checks, replays       copied
+    targets         the same cells; what the ledger leaves unknown of them is computed anew
 
 A fork whose cells are labelled again has no labels and models: its flow begins with them, see
 `store.relabelling`.
@@ -104,6 +105,8 @@ class Fork:
         self._copy_iterations()
         # the iterations' documents and these rows say which cells count in which statistics
         shared = copy_exclusions(self.source, self.target, end)
+        if not self._is_recomputed(changed):
+            self._copy_targets()
         self._copy_ledger(book, end, changed, on_progress)
         self._copy_labels(end)
         if self.iteration > 1 and not self.relabel:
@@ -218,7 +221,7 @@ class Fork:
     ) -> None:
         """Append the entries before the iteration, stage by stage as they were appended."""
         target = self.target.ledger(self.campaign.dataset)
-        is_same = not any(change.section in DATASET_KEYS for change in changed)
+        is_same = not self._is_recomputed(changed)
         rows = book.entries(position={"$lt": end})
         groups = groupby(rows, key=lambda row: (row["iteration"], row["stage"]))
         for (iteration, stage), group in groups:
@@ -235,6 +238,20 @@ class Fork:
             else:
                 target.append_accepted(iteration, stage, entries)
             on_progress(last, end)
+
+    @staticmethod
+    def _is_recomputed(changed: Iterable[Difference]) -> bool:
+        """Tell whether fingerprints and gains are others than those of the source."""
+        return any(change.section in DATASET_KEYS for change in changed)
+
+    def _copy_targets(self) -> None:
+        """Copy the targets and their bases; the precisions follow when entries are appended."""
+        source = self.source.ledger(self.campaign.dataset)
+        target = self.target.ledger(self.campaign.dataset)
+        for row in source.targets.find(self._before).sort("iteration", 1):
+            facts = {"kind": row["kind"], "mix": row["mix"]}
+            cells = source.target_cells(row)
+            target.save_target(row["iteration"], cells, row["settings"], **facts)
 
     def _copy_labels(self, end: int) -> None:
         """Copy the labels of the shared entries, with their splits.
@@ -267,7 +284,14 @@ def _entries(documents: Sequence[Mapping[str, Any]], arrays: Sequence[Array]) ->
         Fingerprints (n_atoms, dim) of each.
     """
     return [
-        Entry(row["key"], Structure.from_dict(row["structure"]), q, row["gain"], row["origin"])
+        Entry(
+            row["key"],
+            Structure.from_dict(row["structure"]),
+            q,
+            row["gain"],
+            row["origin"],
+            row.get("variance_gain"),
+        )
         for row, q in zip(documents, arrays, strict=True)
     ]
 
@@ -289,5 +313,5 @@ def _recomputed(
             gain = statistics[entry.origin.get("mode") or MODES[0]].gain(entry.q)
         for stats in statistics.values():
             stats.add(entry.q)
-        entries.append(replace(entry, gain=gain))
+        entries.append(replace(entry, gain=gain, variance_gain=None))
     return entries

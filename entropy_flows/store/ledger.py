@@ -13,34 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymongo import ASCENDING
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import Mode
 from entropy_flows.schemas.stages import IMPORT, LEDGER_STAGES
-from entropy_flows.store.connection import StoreError, refuse_too_large, refused
+from entropy_flows.store.connection import StoreError, refuse_too_large
 from entropy_flows.store.entry import Entry, stage_rank
 from entropy_flows.store.fence import Fence, merge
-from entropy_flows.store.lease import LeaseLostError, lease
-from entropy_flows.store.ledger_arrays import LedgerArrays
+from entropy_flows.store.ledger_targets import LedgerTargets
 from entropy_flows.store.seals import link, sealed
 
 if TYPE_CHECKING:
-    from entropy_flows.entropy import SufficientStatistics
-
-MAX_ATTEMPTS = 5
-"""Times that a stage is appended anew because this process was stopped for longer than its
-lease.
-"""
-
-Result = TypeVar("Result")
+    from entropy_flows.entropy import SufficientStatistics, VarianceStatistics
 
 
-class Ledger(LedgerArrays):
+class Ledger(LedgerTargets):
     """The ledger of one campaign: positions and entries, read and appended."""
 
     def position(self, iteration: int, stage: str) -> int:
@@ -81,6 +73,33 @@ class Ledger(LedgerArrays):
         """Return the statistics of everything up to the end of an iteration, per mode."""
         count = self.exclusions.statistics_exclusions(iteration)
         return self.statistics_at(self.position(iteration + 1, LEDGER_STAGES[0]), count)
+
+    def variance(
+        self, iteration: int, stage: str, target: int | None = None
+    ) -> VarianceStatistics | None:
+        """Return what everything before a stage leaves unknown of a target.
+
+        Parameters
+        ----------
+        iteration, stage
+            The stage.
+        target
+            Iteration of the target; None takes the same. One without a target has that of the last
+            iteration before that has one.
+
+        Returns
+        -------
+        VarianceStatistics or None
+            None if there is no target.
+        """
+        count = self.exclusions.statistics_exclusions(iteration)
+        end = self.position(iteration, stage)
+        return self.variance_at(end, iteration if target is None else target, count)
+
+    def variance_after(self, iteration: int) -> VarianceStatistics | None:
+        """Return what everything up to the end of an iteration leaves unknown of its target."""
+        count = self.exclusions.statistics_exclusions(iteration)
+        return self.variance_at(self.position(iteration + 1, LEDGER_STAGES[0]), iteration, count)
 
     def means(self, iteration: int, stage: str) -> Array | None:
         """Return the mean fingerprints (n, dim) of the cells before a stage, or None."""
@@ -162,24 +181,6 @@ class Ledger(LedgerArrays):
                 high = middle
         return low
 
-    def _lease(self, title: str, write: Callable[[Fence], Result]) -> Result:
-        """Write while no other process does, on any machine.
-
-        A process that died is waited for until its lease has run out.
-        """
-        name = f"ledger/{self.campaign}"
-        for _ in range(MAX_ATTEMPTS):
-            try:
-                with suppress(LeaseLostError), lease(self.database, name) as held:
-                    return write(held)
-            except OperationFailure as err:
-                message = f"campaign {self.campaign!r}: cannot write {title}"
-                raise refused(self.database, err, message) from None
-        raise StoreError(
-            f"campaign {self.campaign!r}: the ledger's lease ran out {MAX_ATTEMPTS} times "
-            f"while writing {title}"
-        )
-
     def _append(self, iteration: int, stage: str, entries: Sequence[Entry], held: Fence) -> int:
         start = self.position(iteration, stage)
         positions = {entry.key: position for position, entry in enumerate(entries, start)}
@@ -196,6 +197,7 @@ class Ledger(LedgerArrays):
                 stats.add(q)
         for mode, stats in statistics.items():
             self._store(mode, end, stats, count, held)
+        self._store_variance(iteration, end, count, held)
         return end
 
     def _import(self, iteration: int, entries: Sequence[Entry], held: Fence) -> int:
@@ -217,6 +219,7 @@ class Ledger(LedgerArrays):
         statistics = self.statistics_at(position, count)
         for mode, stats in statistics.items():
             self._store(mode, position, stats, count, held)
+        self._store_variance(iteration, position, count, held)
         return statistics
 
     def _insert(

@@ -10,19 +10,23 @@ entry before it, so that a ledger that was cut or replaced is told from this one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pymongo import ASCENDING
+from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import MODES, DatasetParams, Mode
 from entropy_flows.fingerprints import make_fingerprint
 from entropy_flows.store.arrays import Arrays, pack, unpack
-from entropy_flows.store.connection import StoreError
+from entropy_flows.store.connection import StoreError, refused
 from entropy_flows.store.exclusions import Exclusions, positions
 from entropy_flows.store.fence import Fence, merge
+from entropy_flows.store.lease import LeaseLostError, lease
 from entropy_flows.store.seals import sealed
 
 if TYPE_CHECKING:
@@ -30,6 +34,12 @@ if TYPE_CHECKING:
 
 QUERY_BATCH = 64
 """Fingerprints that one query reads or writes."""
+MAX_ATTEMPTS = 5
+"""Times that something is written anew because this process was stopped for longer than its
+lease.
+"""
+
+Result = TypeVar("Result")
 
 
 class LedgerArrays:
@@ -51,6 +61,9 @@ class LedgerArrays:
         self.structures = database["structures"]
         self.fingerprints = database["fingerprints"]
         self.covariances = database["covariances"]
+        self.bases = database["bases"]
+        self.targets = database["targets"]
+        self.precisions = database["precisions"]
         self.arrays = Arrays(database, campaign)
         self.fingerprint = make_fingerprint(dataset.fingerprint)
         self.regularization = dataset.regularization
@@ -74,6 +87,24 @@ class LedgerArrays:
                 if position >= start and position not in excluded:
                     stats.add(q)
         return {mode: stats for mode, (_, stats) in stored.items()}
+
+    def _lease(self, title: str, write: Callable[[Fence], Result]) -> Result:
+        """Write while no other process does, on any machine.
+
+        A process that died is waited for until its lease has run out.
+        """
+        name = f"ledger/{self.campaign}"
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                with suppress(LeaseLostError), lease(self.database, name) as held:
+                    return write(held)
+            except OperationFailure as err:
+                message = f"campaign {self.campaign!r}: cannot write {title}"
+                raise refused(self.database, err, message) from None
+        raise StoreError(
+            f"campaign {self.campaign!r}: the ledger's lease ran out {MAX_ATTEMPTS} times "
+            f"while writing {title}"
+        )
 
     def excluded(self, count: int) -> frozenset[int]:
         """Return the positions of the entries that the first rows of `exclusions` exclude."""
@@ -171,22 +202,47 @@ class LedgerArrays:
         from entropy_flows.entropy import SufficientStatistics
 
         key = {**self.statistics_key(), "mode": mode}
+        position, stored = self.last_stored(self.covariances, key, end, excluded)
+        if stored is None:
+            return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
+        return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
+
+    def last_stored(
+        self,
+        collection: Collection,
+        key: dict[str, Any],
+        end: int,
+        excluded: frozenset[int],
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Return the last statistics at or before a position that have the same exclusions.
+
+        Parameters
+        ----------
+        collection
+            `covariances` or `precisions`.
+        key
+            Fields of the documents that count.
+        end
+            The position.
+        excluded
+            Positions of the entries that are excluded.
+
+        Returns
+        -------
+        tuple
+            Their position, and their document; 0 and None without one.
+        """
         fields = {"position": 1, "exclusions": 1, "_id": 0}
-        rows = self.covariances.find({**key, "position": {"$lte": end}}, fields)
+        rows = collection.find({**key, "position": {"$lte": end}}, fields)
         excluded_by = {0: frozenset[int]()}
-        position = 0
         for row in sorted(rows, key=lambda row: -row["position"]):
             count = row.get("exclusions", 0)
             if count not in excluded_by:
                 excluded_by[count] = self.excluded(count)
             different = excluded_by[count] ^ excluded
             if all(other >= row["position"] for other in different):
-                position = row["position"]
-                break
-        stored = self.covariances.find_one({**key, "position": position})
-        if stored is None:
-            return 0, SufficientStatistics(self.fingerprint.dim, self.regularization, mode)
-        return position, SufficientStatistics.from_bytes(self.arrays.get(stored))
+                return row["position"], collection.find_one({**key, "position": row["position"]})
+        return 0, None
 
     def _store(
         self, mode: str, position: int, stats: SufficientStatistics, count: int, held: Fence
@@ -194,14 +250,17 @@ class LedgerArrays:
         key = {**self.statistics_key(), "mode": mode, "position": position}
         if self.covariances.find_one(key, {"_id": 1}) is not None:
             return
-        last = self.structures.find_one(
-            {"campaign": self.campaign, "position": position - 1}, {"digest": 1}
-        )
         body = {"checksum": stats.checksum(), "entropy": stats.entropy(), "n": stats.n}
-        body["ledger"] = None if last is None else last["digest"]
+        body["ledger"] = self.digest_before(position)
         body["exclusions"] = count
         document = {**key, **body, **self.arrays.put(stats.to_bytes())}
         merge(self.covariances, [sealed("covariances", document)], on=tuple(key), lease=held)
+
+    def digest_before(self, position: int) -> str | None:
+        """Return the digest of the ledger up to a position; None of its beginning."""
+        key = {"campaign": self.campaign, "position": position - 1}
+        last = self.structures.find_one(key, {"digest": 1})
+        return None if last is None else str(last["digest"])
 
     def statistics_key(self) -> dict[str, Any]:
         """Return what the documents of this ledger's statistics have in common."""

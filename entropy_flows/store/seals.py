@@ -25,6 +25,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "structures": ("campaign", "key"),
     "fingerprints": ("structure_id", "fingerprint_hash"),
     "covariances": ("campaign", "mode", "fingerprint_hash", "regularization", "position"),
+    "bases": ("campaign", "basis"),
+    "targets": ("campaign", "iteration"),
+    "precisions": ("campaign", "basis", "position"),
     "labels": ("campaign", "key"),  # not the engine: a cell has one split, whoever labelled it
     "models": ("campaign", "iteration"),
     "members": ("campaign", "iteration", "member"),

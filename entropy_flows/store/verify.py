@@ -32,6 +32,7 @@ from entropy_flows.store.verify_exclusions import EXCLUSION_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
 from entropy_flows.store.verify_seals import SEAL_CHECKS
+from entropy_flows.store.verify_targets import TARGET_CHECKS
 
 SAMPLE = 500
 """Fingerprints that are computed again unless all are asked for."""
@@ -177,6 +178,7 @@ LEDGER_CHECKS: tuple[Check, ...] = (
 CHECKS = (
     *SEAL_CHECKS,
     *LEDGER_CHECKS,
+    *TARGET_CHECKS,
     *EXCLUSION_CHECKS,
     *APPROVAL_CHECKS,
     *LABEL_CHECKS,

@@ -120,6 +120,7 @@ class VerifyContext:
             "n_atoms",
             "fingerprint",
             "gain",
+            "variance_gain",
             "origin.mode",
         )
         rows = self.ledger.structures.find({"campaign": self.store.name}, dict.fromkeys(names, 1))

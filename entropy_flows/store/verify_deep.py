@@ -14,6 +14,7 @@ from entropy_flows.schemas import AgnosticParams, schema_of
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.exclusions import STATISTICS, TRAINING
 from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
+from entropy_flows.store.verify_targets import variance_gains
 from entropy_flows.train import assign_splits
 
 TOLERANCE = 1e-9
@@ -163,4 +164,4 @@ def _draw(
     return assign_splits(before, energies, keys, plan["fractions"], plan["seed"])
 
 
-DEEP_CHECKS: tuple[Check, ...] = (gains, drawn)
+DEEP_CHECKS: tuple[Check, ...] = (gains, variance_gains, drawn)

@@ -214,8 +214,9 @@ class TrainParams(Params):
         """
         keys = self.model_dump(mode="json", exclude={"continue_from", "replay", *but})
         if self.freeze is None:
-            # Checksums from before there was such a key stay what they were.
-            del keys["freeze"]
+            # Checksums from before there was such a key stay what they were, and a recipe of
+            # another package need not have it.
+            keys.pop("freeze", None)
         # The device does not decide, but stored checksums have one.
         return {**keys, "device": "cpu"}
 

@@ -122,7 +122,7 @@ def test_all_cells_are_labelled_again_and_the_loop_goes_on(folder):
 
 
 @pytest.mark.slow
-def test_equal_cells_have_the_labels_that_are_there(folder):
+def test_equal_cells_have_the_labels_that_are_there(folder, run_main):
     """The first fork pays for them; a second one trains on the same, and ends by its limit."""
     for name in ("first", "second"):
         fork = fork_of(folder, name)
@@ -133,6 +133,21 @@ def test_equal_cells_have_the_labels_that_are_there(folder):
         assert problems(fork.target) == {}
     paid = [label for label in fork.target.labels(converged=True) if not label["copied_from"]]
     assert paid == []
+    # the other commands take it as any campaign
+    file = folder / "second.yaml"
+    for name, *arguments in (
+        ("report",),
+        ("export", "cells.extxyz"),
+        ("retrain",),
+        ("curve", "--show"),
+        ("model",),
+        ("list",),
+    ):
+        code, out = run_main(name, file, *arguments)
+        assert code == 0 or "no point" in out, (name, out)
+    copper.work("second")
+    assert [row["version"] for row in fork.target.versions()] == [2]
+    assert problems(fork.target) == {}
 
 
 @pytest.mark.slow
@@ -177,6 +192,24 @@ def test_a_training_that_failed_is_made_again_on_the_same_labels(folder):
     assert problems(store) == {}
 
 
+def test_the_command(folder, run_main):
+    copper.campaign_file(folder, "typed", label=LJ)
+    old = folder / "copper.yaml"
+    new = folder / "typed.yaml"
+    cells = len(rows(CampaignStore.open("copper")))
+    code, out = run_main("fork", old, new, "--from-iteration", 2, "--relabel")
+    assert code == 0, out
+    assert out == (
+        f"typed begins with iteration 2: {cells} cells they are labelled again and trained on "
+        f"before it goes on next: entropy-flows run {new}"
+    )
+    code, out = run_main("fork", old, new, "--from-iteration", 2)
+    assert code == 1
+    assert "error: label." in out
+    assert "--relabel has them labelled again" in out
+    erase(CampaignStore.open("typed"), workflow_manager())
+
+
 def test_what_has_no_cells_is_not_labelled_again(folder):
     source = CampaignStore.open("copper").of("empty")
     source.create(load_campaign(copper.campaign_file(folder, "empty")))
@@ -208,7 +241,7 @@ def test_a_fork_that_was_killed_is_completed(folder, every):
 
 
 @pytest.mark.parametrize("every", [60, pytest.param(9, marks=pytest.mark.slow)])
-def test_workers_that_are_killed_lose_and_double_nothing(folder, every):
+def test_workers_that_are_killed_lose_and_double_nothing(folder, run_main, every):
     """Each worker dies after some writes; the next one goes on, until all is done."""
     source = CampaignStore.open("copper")
     fork = fork_of(folder, "mortal", stop={"max_iterations": 1})
@@ -218,6 +251,8 @@ def test_workers_that_are_killed_lose_and_double_nothing(folder, every):
     deaths = 0
     while mortal.dies(lambda: copper.work("mortal"), every * (1 + deaths // 3)):
         deaths += 1
+        code, out = run_main("status", folder / "mortal.yaml")
+        assert code == 0, out
         repair(launchpad(), "mortal", copper.DEAD_WORKER)
     assert deaths > 2
     assert store.document()["message"] == "all 1 iterations are done"

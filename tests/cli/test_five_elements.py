@@ -43,7 +43,7 @@ def test_explore_select_append_refine_verify(tmp_path):
         train={"preset": "sevennet-0", "max_epochs": 1, "fractions": [0.5, 0.2, 0.3]},
         stop={"max_iterations": 1, "label_budget": 16},
     )
-    checked = command("check", path)
+    checked = command("check", path, "--time")
     assert "fingerprints of d = 3000, of which the seeds populate" in checked.stdout
     done = command("run", path, "--workers", "2", timeout=2100)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -37,7 +37,7 @@ def covariances(context: VerifyContext) -> VerifyResult:
         for position in stored
         if position > total
     ]
-    for position in _ends(context):
+    for _, position in stage_ends(context):
         left = stored[position]
         if left < len(MODES):
             problems.append(f"position {position}: {len(MODES)} were stored there, {left} are left")
@@ -56,8 +56,8 @@ def covariances(context: VerifyContext) -> VerifyResult:
     return VerifyResult("covariances", checked, problems)
 
 
-def _ends(context: VerifyContext) -> Iterator[int]:
-    """Yield positions at which covariances were stored for sure.
+def stage_ends(context: VerifyContext) -> Iterator[tuple[int, int]]:
+    """Yield iterations and positions at which statistics were stored for sure.
 
     They are the ends of stages that were counted, or that another stage follows.
     """
@@ -72,9 +72,9 @@ def _ends(context: VerifyContext) -> Iterator[int]:
         counts = {**doc, **doc.get("top_up", {}), "anchor": label_planned}
         has_ended = counts.get(stage, False) is not False
         if stage == IMPORT and 0 < entered <= size:
-            yield start + entered
+            yield iteration, start + entered
         elif stage != IMPORT and (number < len(sizes) or has_ended):
-            yield start + size
+            yield iteration, start + size
         start += size
 
 

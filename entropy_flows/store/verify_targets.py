@@ -14,6 +14,7 @@ from entropy_flows.store.connection import StoreError
 from entropy_flows.store.exclusions import STATISTICS, positions
 from entropy_flows.store.target import TargetCells
 from entropy_flows.store.verify_context import Check, VerifyContext, VerifyResult, entry_title
+from entropy_flows.store.verify_covariances import stage_ends
 
 SAMPLE = 500
 """Cells and entries of which all is computed again without being asked for."""
@@ -122,9 +123,14 @@ def precisions(context: VerifyContext) -> VerifyResult:
     """
     book = context.ledger
     rows = list(book.precisions.find({"campaign": context.store.name}, {"data": 0}))
+    stored = {(row["basis"], row["position"]) for row in rows}
     is_folded = context.deep or len(context.entries) <= SAMPLE
     means = _means(context) if is_folded and rows else None
     problems: list[str] = []
+    for iteration, position in stage_ends(context):
+        target = book.target_row(iteration)
+        if target is not None and (target["basis"], position) not in stored:
+            problems.append(f"position {position}: statistics were stored there, they are gone")
     for number, row in enumerate(rows):
         context.progress("precisions", number, len(rows))
         problems += _precision_defects(context, row["_id"], means)

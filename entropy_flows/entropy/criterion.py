@@ -1,7 +1,8 @@
 """The protocol of a measure of a data set, which says what a further cell is worth.
 
-`SufficientStatistics` implements it with log det Σ. Another measure takes its place in a selector,
-a bias or a refinement if it has the same methods.
+`SufficientStatistics` implements it with log det Σ, `VarianceStatistics` with what is unknown of a
+target (its gain is what a cell takes off). Another measure takes their place in a selector, a bias
+or a refinement if it has the same methods.
 
 ===============  ==================================================================
 method           meaning

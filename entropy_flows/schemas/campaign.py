@@ -160,6 +160,11 @@ class Campaign(IterationSettings):
                 "select.target 'plain' is made of dynamics at k = 0; add 0 to "
                 f"explore.entropy_weights, which are {', '.join(f'{k:g}' for k in weights)}"
             )
+        if config.select.accepted_of(100) != 100 and not config.refine.enabled:
+            raise ValueError(
+                "select.refined leaves labels to refinement, and refine.enabled is false: "
+                "leave one of the two out"
+            )
         if number == 1 or not config.select.needs_committee:
             return
         committee = self.iteration(number - 1).train.committee

@@ -184,6 +184,9 @@ def test_a_campaign_without_plain_dynamics_is_refused(ran):
     path = copper.campaign_file(folder, "refused", select=SELECT)
     with pytest.raises(ValueError, match=r"add 0 to explore\.entropy_weights, which are 3"):
         load_campaign(path)
+    unrefined = {**SETTINGS, "refine": {"enabled": False}}
+    with pytest.raises(ValueError, match=r"refine\.enabled is false"):
+        load_campaign(copper.campaign_file(folder, "unrefined", **unrefined))
 
 
 def test_a_target_file_begins_at_the_campaigns_folder(ran):

@@ -87,7 +87,7 @@ def _probe(name: str, count: int, picks: int) -> list[int | float | None]:
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1]
-        if "needs scikit-matter" in reason:
+        if "needs scikit-learn" in reason:
             return [None, None, None]
         raise RuntimeError(f"{' '.join(command)} failed: {reason}")
     chosen, seconds, mib = done.stdout.split()

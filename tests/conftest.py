@@ -27,6 +27,15 @@ import pytest  # noqa: E402
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = ("cli/test_loop", "train/test_resume", "cli/test_agnostic", "launch/test_retraining")
+"""Files of more than half a minute: they come first, so that no worker begins one at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Have the longest files first; the others keep their order."""
+    items.sort(key=lambda item: not any(part in item.nodeid for part in LONGEST))
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """URI of an embedded MongoDB-protocol server."""

@@ -112,8 +112,8 @@ class BenchParams(Params):
     """khan-2026: Khan 2026's protocol."""
     selectors: tuple[str, ...] = Field(("random", "logdet", "greedy"), min_length=1)
     """Selectors to compare: `logdet`, `greedy`, `farthest`, `kcentres`, `kmeans`, `committee`,
-    `hybrid`, `variance`, `llpr`, `bait`, `facility`, `herding`, `kdpp`, `direct`, `random`, `fps`,
-    `cur`, names of entry points, import paths."""
+    `hybrid`, `variance`, `llpr`, `bait`, `facility`, `herding`, `kdpp`, `direct`, `random`,
+    names of entry points, import paths."""
     sizes: tuple[Count, ...] = Field((20, 40, 80), min_length=1)
     """Numbers of cells to train on."""
     initial: int = Field(0, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -21,9 +22,6 @@ from entropy_flows.yaml_text import parse_option
 if TYPE_CHECKING:
     from entropy_flows.bench import Bench, BenchParams
     from entropy_flows.bench.rounds import Chain
-
-SKMATTER_SELECTORS = ("fps", "cur")
-"""Selectors that `all` leaves out: they need a package that is not installed with this one."""
 
 
 def command(
@@ -116,11 +114,9 @@ def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
     """Return the options of file and command line, with the path of the base model."""
     from entropy_flows.bench import load_bench
     from entropy_flows.potentials import locate_model
-    from entropy_flows.select import SELECTORS
 
     if changes.get("selectors") == ["all"]:
-        names = [name for name in SELECTORS.builtin if name not in SKMATTER_SELECTORS]
-        changes = {**changes, "selectors": names}
+        changes = {**changes, "selectors": _usable_selectors()}
     params = load_bench(pool, changes)
     if params.base_model is None:
         return params
@@ -128,6 +124,18 @@ def _params(pool: Path, changes: dict[str, Any]) -> BenchParams:
     base = Path() if "base_model" in changes else pool.parent
     model = locate_model(params.base_model, base)
     return params.model_copy(update={"base_model": str(model)})
+
+
+def _usable_selectors() -> list[str]:
+    """Return the selectors that need no package that is not installed."""
+    from entropy_flows.select import SELECTORS, make_selector
+
+    usable: list[str] = []
+    for name in SELECTORS.builtin:
+        with contextlib.suppress(ValueError):
+            make_selector(name).check()
+            usable.append(name)
+    return usable
 
 
 def _run(bench: Bench, workers: int, console: Console) -> None:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from entropy_flows.select.random import RandomSelector
     from entropy_flows.select.ranking import InOrder, Ranking
     from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
-    from entropy_flows.select.skmatter import CURSelector, FPSSelector
     from entropy_flows.select.variance import VarianceSelector
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
@@ -44,14 +43,12 @@ else:
 __all__ = [
     "SELECTORS",
     "BaitSelector",
-    "CURSelector",
     "Candidate",
     "CommitteeSelector",
     "DataSet",
     "Decision",
     "DecisionStream",
     "DirectSelector",
-    "FPSSelector",
     "FacilitySelector",
     "FarthestSelector",
     "GreedySelector",

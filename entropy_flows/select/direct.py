@@ -26,17 +26,19 @@ from entropy_flows.select.ranking import InOrder, in_turn
 from entropy_flows.select.selector import DataSet, Scorer, Selector
 from entropy_flows.select.space import FeatureSpace, Indices, summarise_pool
 
-THRESHOLD_STEPS = 30
-"""Times that the threshold is made smaller to have enough clusters."""
+RADIUS_STEPS = 30
+"""Times that the radius is changed to have enough clusters, and not too many."""
+LARGEST_TREE = 10_000
+"""Smallest clusters at most: merging them needs the distances of all pairs."""
 
 
 class DirectSelector(Selector):
     """Accept the middle of each cluster."""
 
     selector: str = "direct"
-    threshold_radius: float = Field(0.05, gt=0)
+    radius: float = Field(0.05, gt=0)
     """Radius of BIRCH's smallest clusters, in units of the weighted components; it is made smaller
-    as long as there are fewer of them than wanted."""
+    as long as there are fewer of them than wanted, and larger if there are very many."""
 
     def check(self) -> None:
         """Raise a ValueError if scikit-learn is missing."""
@@ -58,7 +60,7 @@ class DirectSelector(Selector):
             return InOrder([], reason)
         points = np.concatenate([space.points[different], space.centres])
         points = weighted_components(points)
-        clusters = partition(points, wanted + space.n_centres, self.threshold_radius)
+        clusters = partition(points, wanted + space.n_centres, self.radius)
         order = [different[row] for row in _middles(points, clusters, len(different))]
         return InOrder(in_turn(candidates, order), reason)
 
@@ -81,9 +83,12 @@ def partition(points: Array, clusters: int, radius: float) -> list[Indices]:
 
     if clusters >= len(points):
         return [np.array([index]) for index in range(len(points))]
-    for _ in range(THRESHOLD_STEPS):
+    for _ in range(RADIUS_STEPS):
         birch = Birch(n_clusters=None, threshold=radius).fit(points)
         found = len(birch.subcluster_centers_)
+        if found > max(LARGEST_TREE, 2 * clusters):
+            radius *= 2.0
+            continue
         if found >= clusters:
             labels = Birch(n_clusters=clusters, threshold=radius).fit_predict(points)
             break

@@ -29,8 +29,6 @@ SELECTORS = ExtensionPoint(
         "kdpp": "entropy_flows.select.kdpp:KDPPSelector",
         "direct": "entropy_flows.select.direct:DirectSelector",
         "random": "entropy_flows.select.random:RandomSelector",
-        "fps": "entropy_flows.select.skmatter:FPSSelector",
-        "cur": "entropy_flows.select.skmatter:CURSelector",
     },
     key="selector",
 )

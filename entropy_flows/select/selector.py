@@ -102,7 +102,7 @@ class Selector(Params):
     selector: str = ""
     """Which selector, `logdet` if none is named: `logdet`, `greedy`, `farthest`, `kcentres`,
     `kmeans`, `committee`, `hybrid`, `variance`, `llpr`, `bait`, `facility`, `herding`, `kdpp`,
-    `direct`, `random`, `fps`, `cur`; the name of an entry point in the group
+    `direct`, `random`; the name of an entry point in the group
     `entropy_flows.selectors`; or the import path of a class, as "mypackage:Mine"."""
     theta_min: float | None = Field(1e-3, gt=0)
     """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any

@@ -341,7 +341,7 @@ WRONG = {
         changed(("select", "selector", "best")),
         "select.selector: unknown selector 'best', expected one of: "
         "logdet, greedy, farthest, kcentres, kmeans, "
-        "committee, hybrid, variance, llpr, random, fps, cur",
+        "committee, hybrid, variance, llpr, bait, facility, herding, kdpp, direct, random",
     ),
     "fingerprint": (
         changed(("global_fingerprint", {"cutoff": -1})),

@@ -261,26 +261,3 @@ def test_what_is_known_is_not_chosen_again(name):
     assert found == choose(selector, prints, 6, 3, in_dataset=known, uncertainty=uncertainty)
     with pytest.raises(ValueError, match="the pool has 40 cells, 20 of them left; 21 are wanted"):
         choose(selector, prints, 21, 3, in_dataset=known)
-
-
-@pytest.mark.parametrize("method", ["fps", "cur"])
-def test_scikit_matter(method):
-    try:
-        import skmatter.sample_selection  # noqa: F401
-    except ImportError:
-        with pytest.raises(
-            ValueError, match=f"selector '{method}' needs scikit-matter .*pip install"
-        ):
-            run(make_selector(method), candidates(), 3)
-        return
-    cells = candidates(50, 1)
-    chosen, reason = run(make_selector(method), cells, 4)
-    assert (len(set(chosen)), reason) == (4, "")
-    if method == "fps":
-        assert run(make_selector("fps"), cells, 20)[0] == run(FarthestSelector(), cells, 20)[0]
-    else:
-        assert "rank 5" in run(make_selector("cur"), cells, 20)[1]
-    copies = [Candidate(str(k), cells[0].q, "atom") for k in range(9)]
-    chosen, reason = run(make_selector(method), copies, 3)
-    assert len(chosen) <= 1
-    assert reason

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -27,6 +28,9 @@ from entropy_flows.explore.seed_moments import (
     states_without_atoms,
 )
 from entropy_flows.moments import SITE_PROPERTY, moments_by_species, moments_of, set_moments
+
+if TYPE_CHECKING:
+    from pymatgen.symmetry.groups import SpaceGroup
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,26 @@ def _from_spacegroup(phase: Phase) -> Structure:
     if isinstance(phase.magmoms, tuple) and len(phase.magmoms) == len(species):
         properties[SITE_PROPERTY] = phase.magmoms
     try:
+        _kept_group(spacegroup)
         return Structure.from_spacegroup(
             spacegroup, lattice, species, coords, site_properties=properties
         )
     except ValueError as err:
         raise ValueError(f"phase {phase.name!r}: {err}") from err
+
+
+@cache
+def _kept_group(spacegroup: int | str) -> SpaceGroup:
+    """Return a space group that stays in memory.
+
+    pymatgen makes it anew, in up to a second, wherever nobody has kept it.
+    """
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    try:
+        return SpaceGroup.from_int_number(int(spacegroup))
+    except ValueError:
+        return SpaceGroup(str(spacegroup))
 
 
 def _moments_of_source(phase: Phase, source: Structure) -> Array | None:

@@ -8,9 +8,11 @@ not run again. The rows go into docs/evidence/summary.json, the tables into docs
 
 from __future__ import annotations
 
+import gzip
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,11 +24,14 @@ import shared
 from entropy_flows.bench import read_points
 from entropy_flows.bench.compare import areas, curves, paired_p, rank_p, ratio_to, values_at
 from entropy_flows.evaluate.curve import Mean
+from entropy_flows.files import replacing
 from entropy_flows.report.benchmark_summary import QUANTITIES, summary_tables
 from entropy_flows.report.benchmark_tables import methods_of, sizes_of, students_of
 
 PAGE = shared.SUMMARY.with_name("pools.md")
-SELECTORS = "random,logdet,greedy,farthest,kcentres,kmeans,variance"
+EVERY_SELECTOR = (
+    "random,logdet,greedy,farthest,kcentres,kmeans,variance,llpr,bait,facility,herding,kdpp,direct"
+)
 SETTINGS = ("--set", "select.theta_min=0.0001", "--set", "settings.greedy.theta_min=null")
 TEST = "a fifth held out, of each seed another"
 
@@ -41,13 +46,37 @@ class PoolBench:
     sizes: str
     seeds: int
     """Number of seeds, from 0."""
+    selectors: str = EVERY_SELECTOR
     options: tuple[str, ...] = ()
+    every: int = 1
+    """Take the first of so many cells of the file: a pool that is computed sooner."""
+
+    @property
+    def thinned_file(self) -> str:
+        """Name of the pool's file, thinned or not."""
+        return self.file if self.every == 1 else f"every-{self.every}-{self.file}"
+
+    def thin(self, data: Path, folder: Path) -> None:
+        """Write the thinned file into a folder, if it is not there."""
+        thinned = folder / self.thinned_file
+        if self.every == 1 or thinned.is_file():
+            return
+        with (
+            replacing(thinned) as path,
+            gzip.open(data / self.file, "rt") as source,
+            gzip.open(path, "wt") as target,
+        ):
+            for index, line in enumerate(iter(source.readline, "")):
+                lines = [line, *(source.readline() for _ in range(int(line) + 1))]
+                if index % self.every == 0:
+                    target.writelines(lines)
 
     def command(self, data: str, name: str) -> list[str]:
         """Return the arguments of `entropy-flows`."""
         seeds = ",".join(map(str, range(self.seeds)))
+        pool = f"{data}/{self.file}" if self.every == 1 else self.thinned_file
         return [
-            "bench-selectors", f"{data}/{self.file}", "-C", name, "--selectors", SELECTORS,
+            "bench-selectors", pool, "-C", name, "--selectors", self.selectors,
             "--students", self.students, "--sizes", self.sizes, "--seeds", seeds,
             *SETTINGS, *self.options,
         ]  # fmt: skip
@@ -56,12 +85,21 @@ class PoolBench:
 BENCHES = {
     "silicon": PoolBench("si_mlearn.extxyz.gz", "linear,gp", "20,40,80", 10),
     "germanium": PoolBench("ge_mlearn.extxyz.gz", "linear,gp", "20,40,80", 10),
-    "alloys": PoolBench("nbmotaw_snap.extxyz.gz", "linear,gp", "100,200,400", 8),
+    "alloys": PoolBench(
+        "nbmotaw_snap.extxyz.gz",
+        "gp",
+        "100,200,400",
+        8,
+        "random,logdet,kmeans,variance",
+        ("--set", "fingerprint.natx=40"),
+        every=4,
+    ),
     "random-cells": PoolBench(
         "si_random_cells.extxyz.gz",
-        "networks,gp",
+        "networks",
         "50,100,200,400",
         8,
+        "random,kmeans,variance",
         ("--set", "forces=false", "--set", "within=5", "--set", "select.by_size=false"),
     ),
 }
@@ -79,28 +117,41 @@ def main() -> None:
     names = options.only.split(",") if options.only else list(BENCHES)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names if not options.no_run else ():
+        BENCHES[name].thin(options.data, folder)
         command = BENCHES[name].command(str(options.data.resolve()), name)
         program = [sys.executable, "-c", "from entropy_flows.cli import main; main()"]
         subprocess.run(
             [*program, *command, "--workers", str(options.workers)], cwd=folder, check=True
         )
-    points = {name: read_points(folder / name) for name in BENCHES if (folder / name).is_dir()}
+    points = {
+        name: _complete(name, read_points(folder / name))
+        for name in BENCHES
+        if (folder / name / "points").is_dir()
+    }
     shared.write_rows("pools.py", [row for name in points for row in _rows(name, points[name])])
     PAGE.write_text(_page(points))
+
+
+def _complete(name: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the results of the selectors and students that have all seeds and numbers of cells."""
+    bench = BENCHES[name]
+    number = bench.seeds * len(bench.sizes.split(","))
+    counts = Counter((point["student"], point["method"]) for point in points)
+    return [point for point in points if counts[point["student"], point["method"]] == number]
 
 
 def _rows(name: str, points: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield the rows of one benchmark: each error, and its ratio to that of a random choice."""
     bench = BENCHES[name]
     command = shlex.join(["entropy-flows", *bench.command("DATA", name)])
-    shared_columns = {"system": name, "pool": bench.file, "test": TEST, "pools": 1}
+    shared_columns = {"system": name, "pool": bench.thinned_file, "test": TEST, "pools": 1}
     for student, quantity, method in product(students_of(points), QUANTITIES, methods_of(points)):
         results = [point for point in points if point["student"] == student]
         curve = curves(results, method, quantity)
         random_curve = curves(results, "random", quantity)
         sizes = sizes_of(results)
-        values = {
-            str(size): (values_at(curve, size), values_at(random_curve, size)) for size in sizes
+        values: dict[int | str, Any] = {
+            size: (values_at(curve, size), values_at(random_curve, size)) for size in sizes
         }
         values[f"{sizes[0]} to {sizes[-1]}"] = areas(curve, sizes), areas(random_curve, sizes)
         for size, (errors, baseline) in values.items():

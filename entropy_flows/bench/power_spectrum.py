@@ -35,6 +35,8 @@ MISSING = (
     "the students linear and gp need featomic, which is not installed: "
     "pip install 'entropy_flows[students]'"
 )
+PAIR = ("neighbor_1_type", "neighbor_2_type")
+"""featomic's names of the elements of a pair of neighbours."""
 SAMPLE_ATOMS = 1500
 """Atoms of an element of which the principal directions are taken."""
 SMALLEST_SHARE = 1e-9
@@ -93,16 +95,14 @@ class PowerSpectrum:
     def __init__(self, params: PowerSpectrumParams, frames: Sequence[Atoms]) -> None:
         try:
             from featomic import SoapPowerSpectrum
-            from metatensor import Labels
         except ImportError:
             raise ValueError(MISSING) from None
 
         self.params = params
         self.elements = sorted({int(z) for atoms in frames for z in atoms.numbers})
         self._calculator = SoapPowerSpectrum(**_hypers(params))
-        pairs = [(a, b) for a in self.elements for b in self.elements if a <= b]
-        names = ["neighbor_1_type", "neighbor_2_type"]
-        self._pairs = Labels(names, np.array(pairs))
+        self._pairs = [(a, b) for a in self.elements for b in self.elements if a <= b]
+        self._dim = len(self._pairs) * params.radial**2 * (params.angular + 1)
         self.directions: dict[int, Array] = {}
         self.sample: dict[int, Array] = {}
         for element, rows in self._sampled(frames).items():
@@ -116,7 +116,7 @@ class PowerSpectrum:
     def __call__(self, atoms: Atoms, gradients: bool) -> Iterator[Surroundings]:
         """Yield the atoms of each element that a cell has."""
         for element, block in self._blocks(atoms, gradients):
-            directions = self.directions[element]
+            directions = self.directions[element][self._rows(block)]
             values = np.asarray(block.values, dtype=np.float64) @ directions
             members = np.asarray(block.samples.column("atom"), dtype=np.intp)
             if not gradients:
@@ -129,12 +129,19 @@ class PowerSpectrum:
             yield Surroundings(element, values, members, centres, movers, changes)
 
     def _blocks(self, atoms: Atoms, gradients: bool) -> Iterator[tuple[int, Any]]:
-        """Yield element and power spectra, with the same properties in every cell."""
+        """Yield element and power spectra, of the pairs of elements that the cell has."""
         quantities = ["positions"] if gradients else []
         cell = _as_featomic_takes_it(atoms, self.params.cutoff)
         spectra = self._calculator.compute(cell, gradients=quantities)
-        for key, block in spectra.keys_to_properties(self._pairs).items():
+        for key, block in spectra.keys_to_properties(list(PAIR)).items():
             yield int(key["center_type"]), block
+
+    def _rows(self, block: Any) -> NDArray[np.intp]:
+        """Return where a block's properties are in q, which has all pairs of elements."""
+        size = self.params.radial**2 * (self.params.angular + 1)
+        pairs = np.column_stack([block.properties.column(name) for name in PAIR])[::size]
+        numbers = [self._pairs.index((int(a), int(b))) for a, b in pairs]
+        return (np.array(numbers)[:, None] * size + np.arange(size)).ravel()
 
     def _sampled(self, frames: Sequence[Atoms]) -> dict[int, Array]:
         """Return element → q of about `SAMPLE_ATOMS` atoms, of cells in random order."""
@@ -148,7 +155,9 @@ class PowerSpectrum:
             if missing.isdisjoint(frames[index].numbers.tolist()):
                 continue
             for element, block in self._blocks(frames[index], gradients=False):
-                rows[element].append(np.asarray(block.values, dtype=np.float64))
+                spectrum = np.zeros((len(block.values), self._dim))
+                spectrum[:, self._rows(block)] = block.values
+                rows[element].append(spectrum)
                 counts[element] += len(block.values)
         return {element: np.concatenate(blocks) for element, blocks in rows.items()}
 

@@ -41,9 +41,9 @@ def command(
     selector: Annotated[
         str | None,
         typer.Option(
-            help="kmeans, variance, farthest, kcentres, greedy, logdet, random, or a mapping: "
+            help="variance, kmeans, farthest, kcentres, greedy, logdet, random, or a mapping: "
             "'{selector: variance, target: production.extxyz}'. "
-            "Default: the best one of docs/selectors.md."
+            "Default: variance, the best one of docs/evidence/pools.md."
         ),
     ] = None,
     fingerprint: Annotated[

@@ -132,7 +132,7 @@ def pool_selector(selector: str | dict[str, Any] | Selector) -> Selector:
     if rule.needs_committee:
         raise ValueError(
             f"selector {rule.selector!r} needs a committee of models, which frames alone do not "
-            f"have; take {POOL_SELECTOR}, variance, farthest, greedy, logdet or random"
+            f"have; take {POOL_SELECTOR}, kmeans, farthest, greedy, logdet or random"
         )
     rule.check()
     return rule

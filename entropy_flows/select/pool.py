@@ -12,8 +12,9 @@ from entropy_flows.select.base import Candidate, DecisionStream, Verdict
 from entropy_flows.select.selector import Selector
 from entropy_flows.select.variance import VarianceSelector
 
-POOL_SELECTOR = "kmeans"
-"""Selector of frames that are given, unless another is named: the best of docs/selectors.md."""
+POOL_SELECTOR = "variance"
+"""Selector of frames that are given, unless another is named: the best of docs/evidence/pools.md.
+"""
 
 
 @dataclass(frozen=True)

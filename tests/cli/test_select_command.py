@@ -37,7 +37,7 @@ def test_frames_of_a_folder(command, files):
     options = ("-n", 6, "--known", "train.extxyz", "-o", "picked.extxyz", "-C", "page", *SMALL)
     code, told = command("select", "md", *options)
     assert code == 0, told
-    assert "6 of 30 frames chosen by kmeans" in told
+    assert "6 of 30 frames chosen by variance" in told
     assert "md/cold.traj 20 0 5" in told
     assert "md/hot.extxyz 10 1 0" in told
     assert "together 30 1 5 6" in told

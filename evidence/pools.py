@@ -162,16 +162,16 @@ def _rows(name: str, points: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             columns = {**shared_columns, "student": student, "selector": method, "N": size}
             columns |= {"seeds": sorted(errors), "command": command}
             error = mean.std / mean.n**0.5
-            yield {**columns, "quantity": quantity, "value": mean.mean, "error": error}
+            yield {**columns, "quantity": quantity, **_rounded(value=mean.mean, error=error)}
             if method != "random":
-                yield {
-                    **columns,
-                    "quantity": f"{quantity} ÷ random",
-                    "value": ratio.value,
-                    "error": ratio.error,
-                    "p": paired_p(errors, baseline),
-                    "p_ranks": rank_p(errors, baseline),
-                }
+                tests = {"p": paired_p(errors, baseline), "p_ranks": rank_p(errors, baseline)}
+                numbers = _rounded(value=ratio.value, error=ratio.error, **tests)
+                yield {**columns, "quantity": f"{quantity} ÷ random", **numbers}
+
+
+def _rounded(**numbers: float | None) -> dict[str, float | None]:
+    """Round numbers to four digits: in eV/atom and eV/Å, or ratios."""
+    return {key: None if x is None else float(f"{x:.4g}") for key, x in numbers.items()}
 
 
 def _page(points: dict[str, list[dict[str, Any]]]) -> str:

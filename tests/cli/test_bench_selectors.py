@@ -178,6 +178,42 @@ def test_rounds_begin_alike_and_grow(pool, tmp_path):
         assert (tmp_path / name).stat().st_size > 5_000
 
 
+def test_regressions_learn_forces_on_splits_by_seed(pool, tmp_path):
+    pytest.importorskip("featomic")
+    regression = {"power_spectrum": {"cutoff": 3.0, "radial": 3, "angular": 2}, "landmarks": 20}
+    changes = {"students": ("linear", "gp"), "regression": regression, "split_by_seed": True}
+    changes |= {"selectors": ("random", "committee"), "initial": 4, "sizes": (4, 12)}
+    made = Bench(params(pool, forces=True, **changes), tmp_path)
+    steps = []
+    prepared = made.prepare(lambda *step: steps.append(step))
+    assert steps[-1] == ("features of the student gp", 30, 30)
+    points = {(p["student"], p["method"], p["size"], p["seed"]): p for p in results(made)}
+    assert len(points) == 16
+    for student in ("linear", "gp"):
+        few, many = (points[student, "random", n, 1]["errors"]["held-out"] for n in (4, 12))
+        assert many["forces_mae"] < few["forces_mae"]
+        assert many["energy_p95"] >= many["energy_mae"]
+    chosen = {
+        student: points[student, "committee", 12, 1]["chosen"] for student in ("linear", "gp")
+    }
+    assert chosen["linear"][:4] == chosen["gp"][:4]
+    splits = [made.pool(Chain("gp", "random", seed, (4,))).split["test"] for seed in (1, 2)]
+    assert splits[0] != splits[1]
+    page, tables = write_benchmark_page(
+        made.points(), prepared, made.params, tmp_path, {"other": made.points()}
+    )
+    titles = [table.title for table in tables]
+    for title in ("linear: force MAE, meV/Å", "gp: energy error, 95th percentile, meV/atom"):
+        assert f"{title}: change against random" in titles
+    summary = {table.title: table.rows for table in tables}
+    (rows,) = (rows for title, rows in summary.items() if title.startswith("force MAE: all"))
+    assert {row[0]: row[-1] for row in rows[1:]} == {"random": "8", "committee": "8"}
+    assert "curves-gp.png" in page.read_text()
+    design = (tmp_path / "design-gp.npy").stat().st_mtime_ns
+    made.prepare()
+    assert (tmp_path / "design-gp.npy").stat().st_mtime_ns == design
+
+
 def test_a_committee_is_trained_once_for_test_and_choice(pool, tmp_path, monkeypatch):
     trained, original = [], NetworkStudent.trained
     monkeypatch.setattr(
@@ -446,6 +482,8 @@ def test_a_yaml_file_and_changes_to_it(pool, tmp_path):
             "^settings.greedy: unknown key 'theta'; did you mean 'theta_min'",
         ),
         ({"seeds": [1, 1]}, "seeds names one twice: 1, 1"),
+        ({"students": ["gp", "model"]}, "students are gp, model and base_model is None"),
+        ({"base_model": BASE, "students": ["gp"]}, "the student model is a base model"),
         (
             {"base_model": CARBON},
             r"pool.extxyz holds Si; base_model c-small\S+ does not know Si \(it knows C\)",
@@ -467,6 +505,7 @@ def test_bad_input_is_told_before_anything_is_written(pool, tmp_path, changes, w
         ({"target": "name"}, "target is 'name'"),
         ({"target": "hull", "features": ["a", "e"]}, "no column of numbers 'e'; there are a, b"),
         ({"target": "hull", "base_model": BASE}, "is a table without cells"),
+        ({"target": "hull", "students": ["gp"]}, "gp learns from cells, and .* is a table"),
     ],
 )
 def test_bad_tables(table, tmp_path, changes, words):

@@ -28,7 +28,7 @@ def command(
     from entropy_flows.store.connection import database_name
     from entropy_flows.store.uri import without_password
 
-    with open_session(file, folder) as session:
+    with open_session(file, folder, is_lasting=True) as session:
         if program:
             code = subprocess.run(program, check=False).returncode
             sys.exit(code)

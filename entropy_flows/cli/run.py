@@ -46,8 +46,7 @@ def command(
     preflight(file, runs_here=True)
     console = Console()
     with (
-        # an embedded server of another command would end with that one
-        open_session(file, folder, own_server=True) as session,
+        open_session(file, folder, is_lasting=True) as session,
         locked(session.folder / "run.lock", "this campaign", patience=3.0),
     ):
         if local:

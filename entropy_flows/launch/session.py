@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 60.0
 """Time to wait for an embedded server that another command is starting, or is closing (s)."""
+LASTING = "lasting"
+"""Word in the file of a server's URI: the command that runs it goes on until it is told to end."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def open_stored(file: Path, folder: Path | None) -> Iterator[Session]:
 
 @contextmanager
 def open_session(
-    file: Path, folder: Path | None, create: bool = True, own_server: bool = False
+    file: Path, folder: Path | None, create: bool = True, is_lasting: bool = False
 ) -> Iterator[Session]:
     """Open a campaign's database for the length of the block.
 
@@ -122,8 +124,9 @@ def open_session(
         The folder of its working files; None takes the one beside the file.
     create
         True to make a new embedded database where there is none.
-    own_server
-        True if an embedded server of another command will not do, since it ends with that one.
+    is_lasting
+        True for a command that goes on until it is told to end. It joins no embedded server of one
+        that soon ends.
 
     Raises
     ------
@@ -145,39 +148,39 @@ def open_session(
         return
     if not create and not (home / "database").is_dir():
         raise _missing(campaign.name, home, embedded=True)
-    with _embedded_database(home, own_server):
+    with _embedded_database(home, is_lasting):
         store = CampaignStore(connect(), campaign.name)
         yield Session(campaign, file, home, store, embedded=True, typed_folder=folder)
 
 
 @contextmanager
-def _embedded_database(home: Path, own_server: bool) -> Iterator[None]:
+def _embedded_database(home: Path, is_lasting: bool) -> Iterator[None]:
     """Configure the embedded server of a folder, which is started unless it runs."""
     from entropy_flows.store.embedded import embedded_server
 
     home.mkdir(parents=True, exist_ok=True)
     uri_file = home / "database.uri"
     with ExitStack() as stack:
-        server = _server_or_lock(home, own_server, stack)
+        server = _server_or_lock(home, is_lasting, stack)
         if isinstance(server, str):
             uri = server
         else:
             uri = stack.enter_context(embedded_server(home / "database", server))
             stack.callback(uri_file.unlink, missing_ok=True)
-            uri_file.write_text(uri)
+            uri_file.write_text(f"{uri}\n{LASTING}\n" if is_lasting else uri)
         with _configured(uri, home):
             yield
 
 
-def _server_or_lock(home: Path, own_server: bool, stack: ExitStack) -> str | int:
+def _server_or_lock(home: Path, is_lasting: bool, stack: ExitStack) -> str | int:
     """Return the URI of the server that runs on a folder, or the descriptor of its locked file.
 
     Parameters
     ----------
     home
         The folder.
-    own_server
-        Whether only the lock will do.
+    is_lasting
+        Whether only the lock will do, or the server of a lasting command.
     stack
         What lets go of the lock.
 
@@ -193,8 +196,8 @@ def _server_or_lock(home: Path, own_server: bool, stack: ExitStack) -> str | int
     deadline = time.monotonic() + LOCK_SECONDS
     has_said = False
     while True:
-        uri = _answering(home / "database.uri")
-        if uri is not None and not own_server:
+        uri, may_end_soon = _answering(home / "database.uri")
+        if uri is not None and not (is_lasting and may_end_soon):
             return uri
         try:
             return stack.enter_context(locked(path, "the database", patience=0.2))
@@ -233,18 +236,16 @@ def _missing(name: str, home: Path, embedded: bool) -> StoreError:
     )
 
 
-def _answering(uri_file: Path) -> str | None:
-    """Return the URI of an embedded server that runs now; None if there is none."""
+def _answering(uri_file: Path) -> tuple[str | None, bool]:
+    """Return the URI of an embedded server that runs now, None without, and if it may end soon."""
     from entropy_flows.store import StoreError, connect
 
-    if not uri_file.is_file():
-        return None
-    uri = uri_file.read_text().strip()
     try:
+        uri, *words = uri_file.read_text().split()
         connect(uri, timeout_ms=1000)
-    except StoreError:
-        return None
-    return uri
+    except (OSError, ValueError, StoreError):
+        return None, True
+    return uri, LASTING not in words
 
 
 @contextmanager

@@ -117,9 +117,12 @@ def test_what_must_last_does_not_join_a_database_of_another_command(
         (home / "database.uri").write_text(server)
         with (
             pytest.raises(MachineError, match=rf"waited 0 s\): end it, or set \w+={server}"),
-            open_session(DEMO, home, own_server=True),
+            open_session(DEMO, home, is_lasting=True),
         ):
             pass
+        (home / "database.uri").write_text(f"{server}\nlasting\n")
+        with open_session(DEMO, home, is_lasting=True) as opened:
+            assert opened.embedded
 
 
 def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(

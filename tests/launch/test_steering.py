@@ -121,6 +121,7 @@ def test_a_running_campaign_takes_a_change_at_its_next_iteration(folder):
         assert store.document() == before
 
 
+@pytest.mark.slow
 def test_a_phase_is_added_while_the_campaign_runs(folder):
     stop = {"max_iterations": 2}
     store, _ = copper.submitted(copper.campaign_file(folder, stop=stop))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from ase import Atoms
@@ -101,3 +102,19 @@ class Spring(Calculator):
         if atoms.cell.rank == 3:
             virial = 0.5 * force.T @ D / atoms.get_volume()
             self.results["stress"] = full_3x3_to_voigt_6_stress(virial)
+
+
+@cache
+def space_group(symbol):
+    """Keep a space group: pymatgen makes it anew, in up to a second, where nobody has kept it."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    return SpaceGroup(symbol)
+
+
+def crystal(symbol, *arguments, **options):
+    """Build a pymatgen structure of a space group."""
+    from pymatgen.core import Structure
+
+    space_group(symbol)
+    return Structure.from_spacegroup(symbol, *arguments, **options)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from cells import crystal
 from pymatgen.core import Lattice, Structure
 from pymatgen.electronic_structure.core import Magmom
 
@@ -11,9 +12,7 @@ from entropy_flows.moments import collinear, moments_by_species, moments_of, set
 
 
 def rock_salt(moments=None):
-    cell = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    cell = crystal("Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     set_moments(cell, moments)
     return cell
 

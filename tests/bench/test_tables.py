@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from cells import crystal
 from pymatgen.core import Lattice, Structure
 
 from entropy_flows.bench import LabelledPool, load_bench
@@ -23,9 +24,7 @@ class Document:
 
 
 def rock_salt(a, b, edge=4.2):
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(edge), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    return crystal("Fm-3m", Lattice.cubic(edge), [a, b], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 def test_seventeen_features_from_their_definitions():

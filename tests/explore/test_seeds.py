@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cells import crystal
 from pydantic import ValidationError
 from pymatgen.core import Lattice, Species, Structure
 from pymatgen.electronic_structure.core import Magmom
@@ -24,9 +25,7 @@ AFM = [2, 2, -2, -2, 0, 0, 0, 0]
 
 
 def rock_salt(metal="Ni", oxygen="O"):
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(4.17), [metal, oxygen], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    return crystal("Fm-3m", Lattice.cubic(4.17), [metal, oxygen], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 def layers(cell):
@@ -130,7 +129,7 @@ def test_the_primitive_seeds_supercell_takes_a_list_of_its_own(tmp_path):
 
 
 def test_three_sublattices(tmp_path):
-    garnet = Structure.from_spacegroup(
+    garnet = crystal(
         "Fm-3m",
         Lattice.cubic(8.4),
         ["Fe", "Mn", "O"],

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from atomate2.vasp.jobs.core import StaticMaker
+from cells import crystal
 from monty.json import MontyDecoder, MontyEncoder
 from pydantic import ValidationError
 from pymatgen.core import Lattice, Structure
@@ -55,13 +56,11 @@ def no_pseudopotentials(monkeypatch):
 
 
 def diamond(symbol, a):
-    return Structure.from_spacegroup("Fd-3m", Lattice.cubic(a), [symbol], [[0, 0, 0]])
+    return crystal("Fd-3m", Lattice.cubic(a), [symbol], [[0, 0, 0]])
 
 
 def rock_salt():
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    return crystal("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 def tags(incar):

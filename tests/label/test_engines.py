@@ -16,6 +16,7 @@ from ase.calculators.emt import EMT
 from atomate2.ase.jobs import AseRelaxMaker
 from atomate2.vasp.jobs.core import StaticMaker
 from atomate2.vasp.sets.core import StaticSetGenerator
+from cells import crystal
 from jobflow import Flow, Maker, Response, job
 from pydantic import ValidationError
 from pymatgen.core import Lattice, Structure
@@ -444,12 +445,7 @@ def test_custodians_log_tells_one_giving_up_from_another(in_tmp, handler, error,
 
 def test_geometries_worth_calculating():
     for symbol, a in [("Si", 5.43), ("C", 3.567), ("C", 3.0)]:
-        assert (
-            check_geometry(
-                Structure.from_spacegroup("Fd-3m", Lattice.cubic(a), [symbol], [[0, 0, 0]])
-            )
-            is None
-        )
+        assert check_geometry(crystal("Fd-3m", Lattice.cubic(a), [symbol], [[0, 0, 0]])) is None
     assert check_geometry(Structure(Lattice.cubic(12), ["C"], [[0, 0, 0]])) is None
 
 

@@ -4,6 +4,7 @@ or of nobody.
 
 import numpy as np
 import pytest
+from cells import crystal
 from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
@@ -28,9 +29,7 @@ def magnetite_like():
 
 def campaign(tmp_path, label, magmoms=None, cell=None):
     """One phase, NiO unless another cell is given."""
-    cell = cell or Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    cell = cell or crystal("Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     cell.to_file(str(tmp_path / "seed.json"))
     phase = {"name": "rock", "file": "seed.json"} | (
         {} if magmoms is None else {"magmoms": magmoms}
@@ -144,9 +143,7 @@ def test_an_engine_that_writes_other_moments_is_refused(tmp_path, tags):
 
 
 def test_check_tells_moments_and_what_is_not_carried(tmp_path):
-    cell = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(4.17), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    cell = crystal("Fm-3m", Lattice.cubic(4.17), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     cell.add_site_property("selective_dynamics", [[True, True, False]] * 8)
     cell.to_file(str(tmp_path / "POSCAR"), fmt="poscar")
     (tmp_path / "campaign.yaml").write_text(

@@ -8,7 +8,8 @@ import pytest
 from atomate2.vasp.jobs.core import StaticMaker
 from atomate2.vasp.jobs.matpes import MatPesGGAStaticMaker
 from atomate2.vasp.sets.core import StaticSetGenerator
-from pymatgen.core import Lattice, Structure
+from cells import crystal
+from pymatgen.core import Lattice
 from pymatgen.io.vasp import Incar
 from pymatgen.io.vasp.sets import MatPESStaticSet
 
@@ -47,7 +48,7 @@ NO_INPUTS = {
 
 @pytest.fixture
 def silicon():
-    return Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
+    return crystal("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
 
 
 @pytest.mark.parametrize("name", NO_INPUTS)
@@ -78,7 +79,7 @@ def test_a_cell_that_has_no_inputs_is_a_failed_label(vasp, silicon):
 
 
 def test_a_library_without_an_element(vasp, silicon):
-    germanium = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.66), ["Ge"], [[0, 0, 0]])
+    germanium = crystal("Fd-3m", Lattice.cubic(5.66), ["Ge"], [[0, 0, 0]])
     maker = vasp()
     engine_of(maker).check({"phase diamond": silicon})
     engine_of(maker).check_here()

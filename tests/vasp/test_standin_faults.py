@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import standin
+from cells import crystal
 from custodian.vasp.handlers import FrozenJobErrorHandler, LargeSigmaHandler, WalltimeHandler
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice
 
 from entropy_flows.geometry import to_atoms
 from entropy_flows.label import Reason, engine_of, label_one
@@ -15,7 +16,7 @@ from entropy_flows.label import Reason, engine_of, label_one
 
 @pytest.fixture
 def silicon():
-    return Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
+    return crystal("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]])
 
 
 @pytest.mark.parametrize(

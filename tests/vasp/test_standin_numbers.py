@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 from ase.units import GPa
+from cells import crystal
 from pair import PairPotential
 from pymatgen.core import Lattice, Structure
 
@@ -20,15 +21,13 @@ def rattled(cell, width):
 
 
 def compressed():
-    cell = Structure.from_spacegroup("Fd-3m", Lattice.cubic(4.3), ["Si"], [[0, 0, 0]])
+    cell = crystal("Fd-3m", Lattice.cubic(4.3), ["Si"], [[0, 0, 0]])
     return rattled(cell, 0.05)
 
 
 def shuffled():
     """Rock salt, sheared and distorted, its species interleaved."""
-    salt = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(5.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    salt = crystal("Fm-3m", Lattice.cubic(5.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     sheared = Lattice(salt.lattice.matrix @ np.array([[1, 0.05, 0], [0, 1, -0.04], [0.02, 0, 1]]))
     order = [0, 4, 5, 1, 2, 6, 7, 3]
     cell = Structure(sheared, [salt[i].specie for i in order], salt.frac_coords[order])

@@ -184,8 +184,11 @@ def test_regressions_learn_forces_on_splits_by_seed(pool, tmp_path):
     changes = {"students": ("linear", "gp"), "regression": regression, "split_by_seed": True}
     changes |= {"selectors": ("random", "committee"), "initial": 4, "sizes": (4, 12)}
     made = Bench(params(pool, forces=True, **changes), tmp_path)
+    left_by_a_kill = tmp_path / ".part-0-design-gp.npy"
+    left_by_a_kill.write_bytes(b"half")
     steps = []
     prepared = made.prepare(lambda *step: steps.append(step))
+    assert not left_by_a_kill.exists()
     assert steps[-1] == ("features of the student gp", 30, 30)
     points = {(p["student"], p["method"], p["size"], p["seed"]): p for p in results(made)}
     assert len(points) == 16

@@ -10,6 +10,8 @@ from typing import Any
 from ase import Atoms
 from pymatgen.core import Structure
 
+from entropy_flows.entropy import CellMeans
+from entropy_flows.entropy.target_weights import target_weights
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
@@ -27,7 +29,7 @@ from entropy_flows.train import (
     energy_per_atom,
     fine_tune,
 )
-from entropy_flows.train.dataset import count_reasons
+from entropy_flows.train.dataset import TARGET_WEIGHT, count_reasons
 from entropy_flows.train.folder import finished_epochs
 
 SPLITS = ("train", "val", "test")
@@ -160,7 +162,7 @@ def training_cells(
     Raises
     ------
     ValueError
-        If there is no label.
+        If there is no label, or no target to weigh the cells for.
     """
     flag_odd_labels(store, context, parent)
     so_far = {"$lte": context.iteration}
@@ -174,7 +176,35 @@ def training_cells(
         counts = Counter(label["reason"] for label in failed)
         reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.items())
         raise ValueError(f"no label to train on: {reasons or 'none was accepted'}")
-    return split_cells(store, frames, context.iteration, params)
+    cells = split_cells(store, frames, context.iteration, params)
+    if params.weights == "target":
+        weigh_for_target(store, context, [*cells["train"], *cells["val"]])
+    return cells
+
+
+def weigh_for_target(
+    store: CampaignStore, context: IterationContext, frames: Sequence[Atoms]
+) -> None:
+    """Give labelled cells the weights that an iteration's target has for them.
+
+    Raises
+    ------
+    ValueError
+        If there is no target.
+    """
+    ledger = store.ledger(context.dataset)
+    row = ledger.target_row(context.iteration)
+    if row is None:
+        raise ValueError("train.weights 'target' needs a target: set select.selector to variance")
+    positions = {int(atoms.info["position"]) for atoms in frames}
+    arrays = ledger.fingerprints_between(0, max(positions) + 1)
+    prints = {index: q for index, q in enumerate(arrays) if index in positions}
+    cells = CellMeans.of([prints[int(atoms.info["position"])] for atoms in frames])
+    target = ledger.target_cells(row)
+    basis = ledger.basis(row["basis"])
+    weights = target_weights(basis, cells, target.means, target.weights)
+    for atoms, weight in zip(frames, weights.tolist(), strict=True):
+        atoms.info[TARGET_WEIGHT] = weight
 
 
 def flag_odd_labels(store: CampaignStore, context: IterationContext, parent: str) -> None:

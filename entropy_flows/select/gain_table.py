@@ -93,10 +93,12 @@ class GainTable:
         self._statistics = statistics
         self._taken = taken
         self._points = statistics.basis.points(cells.means)
-        self._features = statistics.basis.kernel.features(self._points)
+        features = statistics.basis.kernel.features(self._points)
         self._weights = statistics.basis.weights(cells.sizes)
-        self._numerators = statistics.variance.numerators(self._features)
-        self._denominators = statistics.variance.denominators(self._features, self._weights)
+        self._numerators = statistics.variance.numerators(features)
+        self._denominators = statistics.variance.denominators(features, self._weights)
+        # two products with all features are half as dear by rows of them
+        self._columns = np.ascontiguousarray(features.T)
         self._is_left = np.ones(len(self._points), dtype=bool)
 
     def best(self) -> tuple[int, float] | None:
@@ -115,8 +117,9 @@ class GainTable:
         """Take a cell into the data set, and renew the others' gains."""
         self._is_left[index] = False
         self._taken.add(self._points[index])
-        y, z, square = self._statistics.take(self._features[index], float(self._weights[index]))
-        a, b = (self._features @ np.column_stack([y, z])).T
+        feature = self._columns[:, index].copy()
+        y, z, square = self._statistics.take(feature, float(self._weights[index]))
+        a, b = np.array([y, z]) @ self._columns
         self._denominators -= a**2
         self._numerators += a**2 * square - 2 * a * b
 

@@ -88,8 +88,8 @@ class Trainer(Protocol):
     takes
         Class of its section `train`: `TrainParams`, or one derived from it with keys of its own.
 
-    A class may have another attribute, `offers`: the keys among `freeze` and `replay` that it
-    takes. With `replay` it gives each structure the weight that `train.dataset.loss_weights`
+    A class may have another attribute, `offers`: which of the keys `freeze`, `replay` and `weights`
+    it takes. With the last two it gives each structure the weight that `train.dataset.loss_weights`
     returns. A recipe with a key that its trainer does not offer is refused.
     """
 

@@ -16,6 +16,8 @@ Key = TypeVar("Key", bound=Hashable)
 WEIGHT_KEY = "structure_weight"
 REPLAY_WEIGHT = "replay_weight"
 """Key of `Atoms.info` with the loss weight of a replay cell; a labelled cell has none."""
+TARGET_WEIGHT = "target_weight"
+"""Key of `Atoms.info` with the loss weight that a labelled cell has for a target."""
 
 
 class LeftOut(NamedTuple):
@@ -49,7 +51,7 @@ def is_replay(atoms: Atoms) -> bool:
 
 
 def loss_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, float]]) -> np.ndarray:
-    """Return the loss weight of each cell: by its energy per atom, times that of replay.
+    """Return the loss weight of each cell: by its energy per atom, for a target and in replay.
 
     Parameters
     ----------
@@ -62,15 +64,17 @@ def loss_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, flo
     Returns
     -------
     ndarray, shape (n,)
-        Weights; without bins all 1, or that of replay.
+        Products of the weights; 1 where there is none.
     """
-    replay = np.array([atoms.info.get(REPLAY_WEIGHT, 1.0) for atoms in frames], dtype=float)
+    infos = [atoms.info for atoms in frames]
+    own = [info.get(REPLAY_WEIGHT, 1.0) * info.get(TARGET_WEIGHT, 1.0) for info in infos]
+    product = np.array(own, dtype=float)
     if not bins:
-        return replay
+        return product
     edges = [np.inf if edge is None else edge for edge, _ in bins]
     weights = np.array([weight for _, weight in bins])
     energies = [energy_per_atom(atoms) for atoms in frames]
-    return replay * weights[np.searchsorted(edges, energies, side="right")]
+    return product * weights[np.searchsorted(edges, energies, side="right")]
 
 
 def count_edges(atoms: Atoms, cutoff: float) -> int:

@@ -57,7 +57,7 @@ class NequIPTrainer:
     """The trainer of NequIP and Allegro models, packaged or new."""
 
     takes = TrainParams
-    offers = frozenset({"freeze", "replay"})
+    offers = frozenset({"freeze", "replay", "weights"})
 
     def accepts(self, model: Model) -> bool:
         """Return whether it is a package, or the description of a new model."""

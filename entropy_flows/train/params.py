@@ -141,6 +141,10 @@ class TrainParams(Params):
     (-4, 1.0), (null, 0.5)). Edges belong to the system, so the default gives every structure
     weight 1.
     """
+    weights: Literal["equal", "target"] = "equal"
+    """equal: each labelled cell counts the same, but for `weight_bins`. target: as the target of
+    the selector `variance` has cells like it, over how many of those were labelled.
+    """
     max_edges: PositiveInt = 8500
     """Cells with more edges (directed neighbour pairs) are left out of training: they set the
     memory it needs.
@@ -217,6 +221,8 @@ class TrainParams(Params):
             # Checksums from before there was such a key stay what they were, and a recipe of
             # another package need not have it.
             keys.pop("freeze", None)
+        if self.weights == "equal":
+            keys.pop("weights", None)
         # The device does not decide, but stored checksums have one.
         return {**keys, "device": "cpu"}
 
@@ -235,7 +241,11 @@ class TrainParams(Params):
 
     def offered_keys(self) -> list[str]:
         """Return the keys in use that only a trainer has which offers them."""
-        used = {"freeze": self.freeze is not None, "replay": self.replay_weight > 0.0}
+        used = {
+            "freeze": self.freeze is not None,
+            "replay": self.replay_weight > 0.0,
+            "weights": self.weights == "target",
+        }
         return [key for key, is_used in used.items() if is_used]
 
     def _check_weight_bins(self) -> None:

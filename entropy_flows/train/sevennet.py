@@ -72,7 +72,7 @@ class SevenNetTrainer:
     """The trainer of SevenNet's models of one modality."""
 
     takes = TrainParams
-    offers = frozenset({"freeze", "replay"})
+    offers = frozenset({"freeze", "replay", "weights"})
 
     def accepts(self, model: Model) -> bool:
         """Return whether it is a model of SevenNet's with one modality."""

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from mortal import dies
 
+from entropy_flows.jobs import IterationContext
+from entropy_flows.jobs.train import weigh_for_target
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.verify import verify
@@ -12,6 +14,7 @@ from entropy_flows.report.iterations import iteration_rows
 from entropy_flows.schemas import load_campaign
 from entropy_flows.store import CampaignStore, connect, verify_context
 from entropy_flows.store.fork import Fork
+from entropy_flows.train.dataset import loss_weights
 
 SELECT = {
     "selector": "variance",
@@ -187,6 +190,29 @@ def test_a_campaign_without_plain_dynamics_is_refused(ran):
     unrefined = {**SETTINGS, "refine": {"enabled": False}}
     with pytest.raises(ValueError, match=r"refine\.enabled is false"):
         load_campaign(copper.campaign_file(folder, "unrefined", **unrefined))
+
+
+def test_labels_weigh_as_the_target_has_them(ran):
+    store, folder = ran
+    campaign = store.campaign()
+    context = IterationContext("whole", 2, dataset=campaign.dataset)
+    frames = store.frames(exclusions=0)
+    weigh_for_target(store, context, frames)
+    weights = loss_weights(frames, ())
+    assert weights.mean() == pytest.approx(1)
+    assert weights.max() > 1.2
+    book = store.ledger(campaign.dataset)
+    row = book.target_row(2)
+    target = book.target_cells(row).means.means
+    middle = book.basis(row["basis"]).points(target).mean(axis=0)
+    prints = list(book.fingerprints_between(0, len(frames)))
+    points = book.basis(row["basis"]).points(np.array([q.mean(axis=0) for q in prints]))
+    order = np.argsort(np.linalg.norm(points - middle, axis=1))
+    near, far = weights[order[:4]].mean(), weights[order[-4:]].mean()
+    assert near > far
+    train = {"weights": "target"}
+    with pytest.raises(ValueError, match=r"set select\.selector to variance"):
+        load_campaign(copper.campaign_file(folder, "weighed", train=train))
 
 
 def test_a_target_file_begins_at_the_campaigns_folder(ran):

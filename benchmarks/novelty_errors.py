@@ -1,6 +1,7 @@
 """Does a grade say where a model errs? Novelty and a committee's spread against true errors.
 
     python -m benchmarks.novelty_errors si_mlearn.extxyz.gz si_random_cells.extxyz.gz
+    python -m benchmarks.novelty_errors si_mlearn.extxyz.gz --forces --bench BENCH
 
 For each labelled set and three seeds, one half of the cells is drawn at random to train on, and the
 other is the test. Two models are trained on it:
@@ -9,12 +10,17 @@ other is the test. Two models are trained on it:
     readout     E/n = w · q̄ + b on SevenNet-0's features q̄, by ridge regression: a last layer that
                 is fitted anew
 
+With `--bench`, the models are the students of `entropy-flows bench-selectors` that were trained on
+the most cells which `random` chose, on the splits of that benchmark; the pool must be the same.
+
 Predictors of a model's error have the training half as their data set.
 
     γ of the worst atom      the novelty, as `entropy-flows novelty` has it by default
     llpr of the worst atom   the same with `--measure llpr`
     llpr of the cell         the last-layer uncertainty of its energy per atom: h of its mean
     committee's spread       over the five networks, which know the labels and the model
+    its own deviation        the standard deviation by which a student of the benchmark says itself
+                             how sure it is
 
 They are of GOM, of SevenNet-0's features, and of those of the shipped silicon model
 (`--fingerprints`), with λ = 10⁻³. "scaled" divides components by their standard deviation over the
@@ -33,6 +39,7 @@ where the set's forces are sound (`--forces`).
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +53,7 @@ from scipy.stats import rankdata
 from benchmarks.report import Table, markdown
 from entropy_flows.bench.network import Networks
 from entropy_flows.bench.params import NetworkParams
-from entropy_flows.bench.pool import labelled_cells
+from entropy_flows.bench.pool import NETWORK_SHARES, labelled_cells, split_by_target
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.evaluate.novelty import EVERY_ELEMENT, Novelty, batches_of, with_elements
@@ -284,6 +291,34 @@ def tables(path: Path, given: argparse.Namespace) -> list[Table]:
     ]
 
 
+def student_tables(path: Path, given: argparse.Namespace) -> list[Table]:
+    """Tables of the students of a benchmark of selectors."""
+    cells = labelled_cells(path, given.forces).cells
+    prints = all_prints(cells, given.fingerprints, given.cache, path.name.split(".")[0])
+    targets = [energy_per_atom(atoms) for atoms in cells]
+    largest: dict[str, int] = {}
+    by_student: dict[str, list[Case]] = {}
+    points = [
+        json.loads(file.read_text())
+        for file in sorted((given.bench / "points").glob("*/random-*.json"))
+    ]
+    for point in points:
+        largest[point["student"]] = max(point["size"], largest.get(point["student"], 0))
+    for point in points:
+        student = point["student"]
+        if point["size"] != largest[student]:
+            continue
+        test = split_by_target(targets, NETWORK_SHARES, point["seed"])["test"]
+        by_cell, _ = predictors(cells, prints, point["chosen"], test)
+        own = point["calibration"]["energy"]
+        by_cell["its own deviation"] = np.array(own["spread"])
+        by_student.setdefault(student, []).append(Case(np.array(own["error"]), by_cell))
+    return [
+        Table(f"{path.name}: student {name}, {largest[name]} cells", COLUMNS, rows(every))
+        for name, every in by_student.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -299,13 +334,14 @@ def main() -> None:
         choices=list(FINGERPRINTS),
         help="what γ is measured by; GOM must be among them",
     )
+    parser.add_argument("--bench", type=Path, help="folder of a benchmark of selectors")
     parser.add_argument("--cache", type=Path, help="folder that keeps fingerprints for another run")
     parser.add_argument("--output", type=Path, help="Markdown file to append to")
     given = parser.parse_args()
     torch.set_num_threads(1)
     text = ""
     for path in given.sets:
-        for table in tables(path, given):
+        for table in (student_tables if given.bench else tables)(path, given):
             text += markdown(vars(table)) + "\n\n"
     print(text)
     if given.output:

@@ -131,9 +131,14 @@ class VarianceStatistics:
 
     def add(self, q: Array) -> None:
         """Add one cell, given its fingerprints (n_atoms, d), in place."""
+        self.admit(q)
+
+    def admit(self, q: Array) -> float:
+        """Add one cell, given its fingerprints (n_atoms, d), and return what it took off V."""
         mean = self.basis.mean_of(q)
         feature = self.basis.features(mean[None])[0]
-        self.take(feature, float(self.basis.weights(np.array([len(q)]))[0]))
+        # yᵀ T y of the step is the gain of the cell that made it
+        return self.take(feature, float(self.basis.weights(np.array([len(q)]))[0]))[2]
 
     def take(self, feature: Array, weight: float) -> tuple[Array, Array, float]:
         """Add one cell, given its features (m,) and weight; see `TargetVariance.add`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from ase import Atoms
 
 from entropy_flows import progress
 from entropy_flows.conventions import Array
+from entropy_flows.entropy import VarianceStatistics
 from entropy_flows.evaluate.committee import Committee
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import to_structure
@@ -49,12 +50,9 @@ class _Selection:
     ----------
     limit
         Cells to accept; what is chosen beyond is for refinement. None for no limit.
-    has_target
-        Whether scores are gains of a target's variance.
     """
 
     limit: int | None = None
-    has_target: bool = False
     entries: list[Entry] = field(default_factory=list)
     gains: list[float] = field(default_factory=list)
     near_misses: list[dict[str, Any]] = field(default_factory=list)
@@ -71,8 +69,7 @@ class _Selection:
         if verdict is Verdict.ACCEPTED:
             self.gains.append(decision.gain)
             q = decision.candidate.q
-            score = decision.score if self.has_target else None
-            self.entries.append(Entry(snapshot.key, structure, q, decision.gain, source, score))
+            self.entries.append(Entry(snapshot.key, structure, q, decision.gain, source))
         elif verdict is Verdict.NEAR_MISS:
             miss = {"key": snapshot.key, "origin": source, "structure": structure}
             self.near_misses.append(miss)
@@ -86,6 +83,17 @@ class _Selection:
             "gains": self.gains,
             "trajectories": self.near_misses,
         }
+
+
+def with_variance_gains(
+    entries: Sequence[Entry], variance: VarianceStatistics | None
+) -> list[Entry]:
+    """Return entries with what each takes off the unknown of a target, one after the other.
+
+    A selector's scores may be others: some choose more cells first, and let go of the rest.
+    """
+    assert variance is not None, "the target was stored before the choice"
+    return [replace(entry, variance_gain=variance.admit(entry.q)) for entry in entries]
 
 
 def state_after(ledger: Ledger, iteration: int, stage: str = "refine") -> dict[str, Any]:
@@ -156,12 +164,15 @@ class SelectMaker(StageMaker):
         variance_before = None if variance is None else variance.value()
         dataset = DataSet(statistics, self._centres(ledger, context), variance)
         decisions = self._decisions(store, ledger, context.model, pool, order, dataset, budget)
-        selection = _Selection(self.params.accepted_of(budget), variance is not None)
+        selection = _Selection(self.params.accepted_of(budget))
         for decision in decisions:
             selection.add(decision, pool[order[decision.index]], context.model)
             accepted = f"{len(selection.entries)} accepted"
             progress.report(selection.verdicts.total(), len(pool), "candidates", accepted)
-        ledger.append_accepted(context.iteration, self.name, selection.entries)
+        entries = selection.entries
+        if variance is not None:
+            entries = with_variance_gains(entries, ledger.variance(context.iteration, self.name))
+        ledger.append_accepted(context.iteration, self.name, entries)
         result = SelectDoc(
             iteration=context.iteration,
             candidates=len(pool),

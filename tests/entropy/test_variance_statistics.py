@@ -100,6 +100,14 @@ def test_what_does_not_belong_together_is_not_merged():
         empty().merge(VarianceStatistics.of_target(BASIS, TARGET, 1.0))
 
 
+def test_what_a_cell_takes_off_is_said_when_it_is_let_in():
+    statistics = filled(CHOSEN[:20])
+    before = statistics.value()
+    gain = statistics.gain(CELLS[77])
+    assert statistics.admit(CELLS[77]) == pytest.approx(gain, abs=1e-14)
+    assert statistics.value() == pytest.approx(before - gain, abs=1e-13)
+
+
 def test_gains_do_not_depend_on_the_batch():
     statistics = filled(CHOSEN)
     together = statistics.gains(CELLS)

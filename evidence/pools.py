@@ -87,11 +87,11 @@ BENCHES = {
     "germanium": PoolBench("ge_mlearn.extxyz.gz", "linear,gp", "20,40,80", 10),
     "alloys": PoolBench(
         "nbmotaw_snap.extxyz.gz",
-        "gp",
-        "100,200,400",
+        "linear",
+        "100,200",
         8,
-        "random,logdet,kmeans,variance",
-        ("--set", "fingerprint.natx=40"),
+        "random,kmeans,variance",
+        ("--set", "fingerprint.natx=40", "--set", "regression.strength=folds"),
         every=4,
     ),
     "random-cells": PoolBench(

@@ -94,6 +94,9 @@ class RegressionParams(Params):
     labels decide: it is their ratio that counts."""
     force_noise: float = Field(0.1, gt=0)
     """Standard deviation (eV/Å) of a force component."""
+    strength: Literal["evidence", "folds"] = "evidence"
+    """What decides how strongly coefficients are held down: the evidence, or the error on cells
+    that are left out of five fits. Take folds for pools of several elements."""
 
 
 class BenchParams(Params):

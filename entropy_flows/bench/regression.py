@@ -14,10 +14,12 @@ import numpy as np
 from entropy_flows.bench.design import Design
 from entropy_flows.bench.params import BenchParams
 from entropy_flows.bench.pool import LabelledPool
-from entropy_flows.bench.ridge import Ridge
+from entropy_flows.bench.ridge import Moments, Ridge
 from entropy_flows.bench.students import energy_errors
 from entropy_flows.conventions import Array
 from entropy_flows.evaluate.committee import Calibration
+
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,17 @@ class RegressionStudent:
     ) -> RegressionStudent:
         """Train on some cells of the pool."""
         settings = params.regression
-        rows = design.energies(cells) / settings.energy_noise
-        targets = pool.targets[list(cells)]
-        shift = float(targets.mean())
-        labels = (targets - shift) / settings.energy_noise
-        moments = rows.T @ rows
-        products = rows.T @ labels
-        square = float(labels @ labels)
-        n = len(labels)
-        for cell in cells if params.forces else ():
-            rows = design.forces(cell).astype(np.float64) / settings.force_noise
-            labels = pool.forces[cell].ravel() / settings.force_noise
-            moments += rows.T @ rows
-            products += rows.T @ labels
-            square += float(labels @ labels)
-            n += len(labels)
-        return cls(pool, design, Ridge.of(moments, products, square, n), shift)
+        shift = float(pool.targets[list(cells)].mean())
+        by_folds = settings.strength == "folds"
+        folds = [Moments.none(design.rows.shape[1]) for _ in range(FOLDS if by_folds else 1)]
+        for number, cell in enumerate(cells):
+            fold = folds[number % len(folds)]
+            label = (pool.targets[[cell]] - shift) / settings.energy_noise
+            fold.add(design.energies([cell]) / settings.energy_noise, label)
+            if params.forces:
+                rows = design.forces(cell).astype(np.float64) / settings.force_noise
+                fold.add(rows, pool.forces[cell].ravel() / settings.force_noise)
+        return cls(pool, design, Ridge.of(folds, by_folds), shift)
 
     def spread(self, cells: Sequence[int]) -> Array:
         """Return the standard deviation (n,) of the energies per atom."""

@@ -36,7 +36,7 @@ from entropy_flows.bench.target import target_of
 from entropy_flows.digest import file_sha256
 from entropy_flows.entropy import MODES
 from entropy_flows.evaluate.coverage import log_det
-from entropy_flows.files import UNFINISHED, whole_file, write_json
+from entropy_flows.files import delete_unfinished, whole_file, write_json
 from entropy_flows.select.committee import uncertain_quantity
 from entropy_flows.select.pool import choose
 
@@ -103,8 +103,7 @@ class Bench:
             if student not in REGRESSIONS or file.is_file():
                 continue
             # Rows of a process that was killed: gigabytes of a large pool.
-            for unfinished in self.folder.glob(f"{UNFINISHED}*-{file.stem}.*"):
-                unfinished.unlink()
+            delete_unfinished(self.folder)
             forces = self.params.forces
             store_design(file, pool.frames, self.params.regression, student, forces, progress)
 

@@ -13,13 +13,19 @@ from entropy_flows.bench.design import CONSTANT, Design, cell_rows, feature_maps
 from entropy_flows.bench.params import RegressionParams
 from entropy_flows.bench.power_spectrum import PowerSpectrum
 from entropy_flows.bench.regression import RegressionStudent
-from entropy_flows.bench.ridge import STRENGTHS, Ridge
+from entropy_flows.bench.ridge import STRENGTHS, Moments, Ridge
 from entropy_flows.entropy.landmarks import pivoted_cholesky
 
 pytest.importorskip("featomic")
 SMALL = RegressionParams(
     power_spectrum={"cutoff": 3.5, "radial": 3, "angular": 2, "directions": 12}, landmarks=20
 )
+
+
+def moments_of(x, y):
+    moments = Moments.none(x.shape[1])
+    moments.add(x, y)
+    return moments
 
 
 def rows_of(frames, kind, folder, forces=True):
@@ -60,7 +66,7 @@ def test_the_strength_has_the_largest_evidence():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(30, 6)) * [5, 3, 1, 0.3, 0.1, 0.03]
     y = x @ rng.normal(size=6) + 0.3 * rng.normal(size=30)
-    fit = Ridge.of(x.T @ x, x.T @ y, float(y @ y), len(y))
+    fit = Ridge.of([moments_of(x, y)])
 
     def evidence(strength):
         covariance = x @ x.T / strength + np.eye(30)
@@ -75,6 +81,28 @@ def test_the_strength_has_the_largest_evidence():
     np.testing.assert_allclose(fit.coefficients, inverse @ x.T @ y, rtol=1e-9)
     variances = fit.noise * np.einsum("nm,mk,nk->n", x, inverse, x)
     np.testing.assert_allclose(fit.spread(x) ** 2, variances, rtol=1e-9)
+
+
+def test_the_strength_has_the_least_error_on_what_is_left_out():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(40, 6)) * [5, 3, 1, 0.3, 0.1, 0.03]
+    y = x @ rng.normal(size=6) + rng.normal(size=40)
+    parts = [slice(start, start + 10) for start in range(0, 40, 10)]
+    fit = Ridge.of([moments_of(x[part], y[part]) for part in parts], by_folds=True)
+
+    def error(strength):
+        total = 0.0
+        for part in parts:
+            left, right = np.delete(x, part, axis=0), np.delete(y, part)
+            coefficients = np.linalg.solve(left.T @ left + strength * np.eye(6), left.T @ right)
+            total += np.sum((y[part] - x[part] @ coefficients) ** 2)
+        return total
+
+    assert fit.strength == pytest.approx(
+        min(STRENGTHS * np.linalg.eigvalsh(x.T @ x)[-1], key=error)
+    )
+    whole = np.linalg.solve(x.T @ x + fit.strength * np.eye(6), x.T @ y)
+    np.testing.assert_allclose(fit.coefficients, whole, rtol=1e-9)
 
 
 def test_landmarks_are_those_that_are_least_known():

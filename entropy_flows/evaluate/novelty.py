@@ -223,6 +223,22 @@ class Novelty:
             grades[chosen] = np.sqrt(leverages / self.edges[symbol])
         return grades
 
+    def cell_uncertainty(self, atoms: Atoms) -> float:
+        """Return the last-layer uncertainty of a cell's energy per atom: √h of its mean.
+
+        It ranks cells, and has no unit.
+
+        Raises
+        ------
+        ValueError
+            If the measure is not `llpr`.
+        """
+        if self.measure != "llpr":
+            raise ValueError(f"measure is {self.measure!r}; a cell's uncertainty needs 'llpr'")
+        self.check_elements(atoms)
+        mean = self.fingerprint(atoms).mean(axis=0, keepdims=True)
+        return float(np.sqrt(self.statistics[EVERY_ELEMENT].leverages(mean)[0]))
+
     def add(self, atoms: Atoms, q: Array) -> None:
         """Let a cell with fingerprints q (n_atoms, d) into the statistics.
 

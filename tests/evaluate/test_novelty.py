@@ -205,6 +205,12 @@ def test_last_layer_uncertainty_is_that_of_a_linear_model_of_cells():
     edges = np.array([novelty.edges["Na"], novelty.edges["Cl"]])
     expected = np.sqrt(12 * (variances - 1 / 12) / edges)
     np.testing.assert_allclose(novelty.grades(new), expected, rtol=1e-5)
+    mean = x.mean(axis=0)
+    variance = mean @ np.linalg.inv(rows.T @ rows + ridge) @ mean
+    uncertainty = np.sqrt(12 * (variance - 1 / 12))
+    assert novelty.cell_uncertainty(new) == pytest.approx(uncertainty, rel=1e-5)
+    with pytest.raises(ValueError, match="a cell's uncertainty needs 'llpr'"):
+        Novelty.of(cells, dataset).cell_uncertainty(new)
 
 
 def test_last_layer_uncertainty_is_calibrated_kept_and_learns(tmp_path):

@@ -339,6 +339,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="Markdown file to append to")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.cache:
+        given.cache.mkdir(parents=True, exist_ok=True)
     text = ""
     for path in given.sets:
         for table in (student_tables if given.bench else tables)(path, given):

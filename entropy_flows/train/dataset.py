@@ -67,8 +67,8 @@ def loss_weights(frames: Sequence[Atoms], bins: Sequence[tuple[float | None, flo
         Products of the weights; 1 where there is none.
     """
     infos = [atoms.info for atoms in frames]
-    own = [info.get(REPLAY_WEIGHT, 1.0) * info.get(TARGET_WEIGHT, 1.0) for info in infos]
-    product = np.array(own, dtype=float)
+    factors = [info.get(REPLAY_WEIGHT, 1.0) * info.get(TARGET_WEIGHT, 1.0) for info in infos]
+    product = np.array(factors, dtype=float)
     if not bins:
         return product
     edges = [np.inf if edge is None else edge for edge, _ in bins]

@@ -25,7 +25,7 @@ The measure `llpr` is the last-layer uncertainty of a model that is linear in q 
 prediction rigidity, Bigi 2024). Its data are energies of cells, so that Σ is over the means q̄_c of
 *cells*, of all elements together:
 
-    σ_i² ∝ 1/N + (q_i − μ)ᵀ (C + NλI)⁻¹ (q_i − μ),    C = Σ_c (q̄_c − μ)(q̄_c − μ)ᵀ                (5)
+    σ_i² ∝ 1/N + (q_i − μ)ᵀ (C + NλI)⁻¹ (q_i − μ),    C = Σ_c (q̄_c − μ)(q̄_c − μ)ᵀ           (5)
 
 the variance of an atom's part of the energy, with a constant that is learned, too. h_i is N times
 the second term; N is the number of cells, and each element has an edge of its own, as in (2).

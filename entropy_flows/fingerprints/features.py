@@ -107,14 +107,14 @@ class Features(FingerprintBase):
         batch = cells if isinstance(cells, Batch) else Batch.of(cells, self.params.device)
         self._check_elements(batch.cells)
         model = self._model()
-        q = [self._features(model, part, needs_graph=False)[0] for part in _parts(batch)]
+        q = [self._features(model, graph, needs_graph=False)[0] for graph in _graphs(batch)]
         scale = self._scale(q[0])
 
         def adjoint(w: Tensor) -> tuple[Tensor, Tensor]:
-            weights = (w / scale).split([len(part.positions) for part in _parts(batch)])
+            weights = (w / scale).split([len(graph.positions) for graph in _graphs(batch)])
             pulled = [
-                self._pull_back(model, part, rows)
-                for part, rows in zip(_parts(batch), weights, strict=True)
+                self._pull_back(model, graph, rows)
+                for graph, rows in zip(_graphs(batch), weights, strict=True)
             ]
             return torch.cat([each[0] for each in pulled]), torch.cat([each[1] for each in pulled])
 
@@ -177,12 +177,12 @@ class Features(FingerprintBase):
             )
 
 
-def _parts(batch: Batch) -> list[Batch]:
+def _graphs(batch: Batch) -> list[Batch]:
     """Return the cells of a batch as graphs: one each on a CPU, several on a GPU."""
     if batch.cells.device.type == "cpu":
         return [batch] if len(batch) == 1 else [batch.take([k]) for k in range(len(batch))]
     ends = np.flatnonzero(np.diff(batch.cells.first[1:] // GPU_ATOMS)) + 1
-    return [batch.take(part.tolist()) for part in np.split(np.arange(len(batch)), ends)]
+    return [batch.take(indices.tolist()) for indices in np.split(np.arange(len(batch)), ends)]
 
 
 @lru_cache(maxsize=4)

@@ -72,8 +72,8 @@ class LastLayerRanking(Ranking):
             return
         size = np.sqrt(1 + np.einsum("nd,nd->n", points, points).mean())
         self.features = with_constant(points) / size
-        known = with_constant(self.space.centres) / size
-        precision = selector.noise * np.eye(self.features.shape[1]) + known.T @ known
+        labelled = with_constant(self.space.centres) / size
+        precision = selector.noise * np.eye(self.features.shape[1]) + labelled.T @ labelled
         self._covariance = np.linalg.inv(precision)
         projected = self.features @ self._covariance
         self.variances = np.einsum("nd,nd->n", projected, self.features)

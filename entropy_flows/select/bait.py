@@ -39,17 +39,17 @@ class BaitSelector(VarianceSelector):
 
     def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:
         """Return the cells that are left, in the order in which they were chosen."""
-        wanted = len(candidates) if budget is None else min(budget, len(candidates))
+        n_cells = len(candidates) if budget is None else min(budget, len(candidates))
         statistics = dataset.variance.copy() if dataset.variance is not None else None
-        ahead = VarianceRanking(self, candidates, replace(dataset, variance=statistics), wanted)
+        ahead = VarianceRanking(self, candidates, replace(dataset, variance=statistics), n_cells)
         chosen: list[int] = []
-        while len(chosen) < self.oversampling * wanted and (best := ahead.propose()) is not None:
+        while len(chosen) < self.oversampling * n_cells and (best := ahead.propose()) is not None:
             ahead.add(best.index)
             chosen.append(best.index)
-        reason = ahead.why_none_left(len(chosen), budget) if len(chosen) < wanted else ""
-        if ahead.unknown is not None and len(chosen) > wanted:
+        reason = ahead.why_none_left(len(chosen), budget) if len(chosen) < n_cells else ""
+        if ahead.unknown is not None and len(chosen) > n_cells:
             (cells,) = blocks((candidates[index] for index in chosen), len(chosen))
-            chosen = [chosen[row] for row in kept_rows(ahead.unknown, cells, wanted)]
+            chosen = [chosen[row] for row in kept_rows(ahead.unknown, cells, n_cells)]
         return _Kept(candidates, chosen, reason, dataset.variance)
 
 
@@ -70,7 +70,7 @@ class _Kept(InOrder):
             self._unknown.add_cells(cells)
 
 
-def kept_rows(statistics: VarianceStatistics, cells: CellMeans, wanted: int) -> list[int]:
+def kept_rows(statistics: VarianceStatistics, cells: CellMeans, n_cells: int) -> list[int]:
     """Return the rows of the cells that are left after the least needed went, equation (1).
 
     Parameters
@@ -79,7 +79,7 @@ def kept_rows(statistics: VarianceStatistics, cells: CellMeans, wanted: int) -> 
         Data set with all of the cells in it; not changed.
     cells
         Those that may be removed.
-    wanted
+    n_cells
         Number of cells to keep.
     """
     variance = statistics.variance
@@ -89,7 +89,7 @@ def kept_rows(statistics: VarianceStatistics, cells: CellMeans, wanted: int) -> 
     numerators = variance.numerators(features)
     uncertainties = np.einsum("nm,nm->n", features @ covariance, features)
     is_left = np.ones(len(features), dtype=bool)
-    for _ in range(len(features) - wanted):
+    for _ in range(len(features) - n_cells):
         losses = np.where(is_left, numerators / (limits - uncertainties), np.inf)
         row = int(np.argmin(losses))
         is_left[row] = False

@@ -54,13 +54,13 @@ class DirectSelector(Selector):
         self.check()
         space = FeatureSpace(summarise_pool(candidates).means, dataset.centres)
         different = without_copies(space)
-        wanted = len(different) if budget is None else min(budget, len(different))
-        reason = space.copies_left(wanted) if wanted < len(space) else ""
-        if not wanted:
+        n_cells = len(different) if budget is None else min(budget, len(different))
+        reason = space.copies_left(n_cells) if n_cells < len(space) else ""
+        if not n_cells:
             return InOrder([], reason)
         points = np.concatenate([space.points[different], space.centres])
         points = weighted_components(points)
-        clusters = partition(points, wanted + space.n_centres, self.radius)
+        clusters = partition(points, n_cells + space.n_centres, self.radius)
         order = [different[row] for row in _middles(points, clusters, len(different))]
         return InOrder(in_turn(candidates, order), reason)
 
@@ -85,15 +85,15 @@ def partition(points: Array, clusters: int, radius: float) -> list[Indices]:
         return [np.array([index]) for index in range(len(points))]
     for _ in range(RADIUS_STEPS):
         birch = Birch(n_clusters=None, threshold=radius).fit(points)
-        found = len(birch.subcluster_centers_)
-        if found > max(LARGEST_TREE, 2 * clusters):
+        n_found = len(birch.subcluster_centers_)
+        if n_found > max(LARGEST_TREE, 2 * clusters):
             radius *= 2.0
             continue
-        if found >= clusters:
+        if n_found >= clusters:
             labels = Birch(n_clusters=clusters, threshold=radius).fit_predict(points)
             break
         labels = birch.labels_
-        radius *= min(0.9, found / clusters)
+        radius *= min(0.9, n_found / clusters)
     members = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     return sorted(members, key=len, reverse=True)
 

@@ -51,8 +51,8 @@ class HerdingRanking(Ranking):
         basis = selector.basis(points, budget or len(points))
         self._features = basis.features(points)
         self.attraction: Array = self._features @ self._features.mean(axis=0)
-        known = basis.features(self.space.centres).sum(axis=0)
-        self.repulsion: Array = self._features @ known
+        from_centres = basis.features(self.space.centres).sum(axis=0)
+        self.repulsion: Array = self._features @ from_centres
 
     def best(self) -> tuple[int, float]:
         """Return number and score of the best candidate; −∞ if only copies are left."""

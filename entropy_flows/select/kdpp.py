@@ -39,17 +39,17 @@ class KDPPSelector(KernelSelector):
         """Return the sample, in the order of sampling."""
         space = FeatureSpace(summarise_pool(candidates).means, dataset.centres)
         different = without_copies(space)
-        wanted = len(different) if budget is None else min(budget, len(different))
-        if not wanted:
+        n_cells = len(different) if budget is None else min(budget, len(different))
+        if not n_cells:
             return InOrder([], space.copies_left(0) if len(space) and budget != 0 else "")
         everything = np.concatenate([space.points, space.centres])
-        basis = self.basis(everything, wanted + space.n_centres)
+        basis = self.basis(everything, n_cells + space.n_centres)
         features = basis.features(space.points[different])
         features = orthogonal_to(features, basis.features(space.centres))
-        sample = sample_of_k_dpp(features, wanted, np.random.default_rng([SEED, len(space)]))
+        sample = sample_of_k_dpp(features, n_cells, np.random.default_rng([SEED, len(space)]))
         reason = f"the pool's kernel has rank {len(sample)} beside the data set"
-        if len(sample) == wanted:
-            reason = space.copies_left(wanted) if wanted < len(space) else ""
+        if len(sample) == n_cells:
+            reason = space.copies_left(n_cells) if n_cells < len(space) else ""
         return InOrder(in_turn(candidates, different[sample].tolist()), reason)
 
 

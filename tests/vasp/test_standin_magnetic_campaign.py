@@ -22,7 +22,7 @@ DUMP = (
     "from entropy_flows.store import connect\n"
     "db = connect()\n"
     "cells = {d['_id']: (d['stage'], d['structure']) for d in db.structures.find()}\n"
-    "rows = [(*cells[d['structure']], d['converged'], d.get('magmoms'),\n"
+    "rows = [(*cells[d['structure_id']], d['converged'], d.get('magmoms'),\n"
     "         d.get('provenance', {}).get('directory'))\n"
     "        for d in db.labels.find()]\n"
     "print([[stage, {k: v for k, v in cell.items() if k in ('lattice', 'sites')}, ok, m, where]\n"

@@ -26,7 +26,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,teacher,physics,umap,snap,export,students,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,teacher,physics,umap,snap,export,students,selectors,dev]"
 	touch $@
 
 demo: install

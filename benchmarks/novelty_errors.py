@@ -248,7 +248,7 @@ def all_prints(
         fingerprint = make_fingerprint(dataset.fingerprint)
         file = None if cache is None else cache / f"{key}-{fingerprint.fingerprint_hash}.npz"
         if file is not None and file.exists():
-            with np.load(file) as stored:
+            with np.load(file, allow_pickle=False) as stored:
                 prints[name] = np.split(stored["rows"], np.cumsum(stored["sizes"])[:-1])
             continue
         begun = process_time()

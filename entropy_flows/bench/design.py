@@ -158,8 +158,8 @@ class Design:
     @classmethod
     def load(cls, file: Path) -> Design:
         """Map stored rows into memory."""
-        starts = np.load(file.with_suffix(".starts.npy"))
-        return cls(np.load(file, mmap_mode="r"), starts)
+        starts = np.load(file.with_suffix(".starts.npy"), allow_pickle=False)
+        return cls(np.load(file, mmap_mode="r", allow_pickle=False), starts)
 
     def energies(self, cells: Sequence[int]) -> Array:
         """Return the energies' rows (n, m) of cells."""

@@ -12,7 +12,7 @@ from entropy_flows.report.iterations import ENDED_RUN_HEADER, iteration_table_ro
 from entropy_flows.report.labels import LABEL_HEADER
 from entropy_flows.report.progress import job_rows, progress_line
 from entropy_flows.report.terminal import terminal_table
-from entropy_flows.schemas.status import CampaignStatus, RunningJob, TimeLeft
+from entropy_flows.schemas.status import ApprovalCounts, CampaignStatus, RunningJob, TimeLeft
 
 WIDTHS = (80, 100, 120)
 ERRORS = {"energy_mae": 0.0191, "forces_mae": 0.266, "stress_mae": 0.0080, "n": 16}
@@ -128,6 +128,12 @@ def test_who_works_is_told_in_one_line():
         nobody=None,
         iterations=[],
         failures=[],
+        model=None,
+        retrained=[],
+        excluded=[],
+        changes=[],
+        approvals=ApprovalCounts(),
+        forked_from=None,
         advice={},
     )
     assert progress_line(status, "iteration 1", "3 running") == (

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from entropy_flows.evaluate.curve import ERROR_COLUMNS, Mean
 from entropy_flows.evaluate.errors import Errors, errors
-from entropy_flows.jobs.curve import CHOSEN
+from entropy_flows.jobs.curve import SELECTED
 from entropy_flows.potentials import load_calculator
 from entropy_flows.report.curve import ratio_text
 from entropy_flows.report.curve_results import CurveResults
@@ -50,6 +50,6 @@ def unseen_cells(results: CurveResults, seen: set[str]) -> list[Atoms]:
     pool = results.campaigns.pools["entropy"]
     return [
         atoms
-        for atoms in results.store.of(pool).frames(**CHOSEN)
+        for atoms in results.store.of(pool).frames(**SELECTED)
         if atoms.info["split"] != "val" and f"{pool}/{atoms.info['key']}" not in seen
     ]

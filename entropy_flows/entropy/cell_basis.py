@@ -51,15 +51,15 @@ class CellMeans(NamedTuple):
         means = np.array([np.asarray(q, dtype=np.float64).mean(axis=0) for q in cells])
         return cls(means, np.array([len(q) for q in cells], dtype=float))
 
+    @classmethod
+    def joined(cls, pieces: Sequence[CellMeans]) -> Self:
+        """Put the cells of at least one piece behind one another."""
+        means = np.concatenate([piece.means for piece in pieces])
+        return cls(means, np.concatenate([piece.sizes for piece in pieces]))
+
     def take(self, indices: NDArray[np.intp] | slice) -> CellMeans:
         """Return some of the cells."""
         return CellMeans(self.means[indices], self.sizes[indices])
-
-    def joined(self, other: CellMeans) -> CellMeans:
-        """Return these cells and others behind them."""
-        return CellMeans(
-            np.concatenate([self.means, other.means]), np.concatenate([self.sizes, other.sizes])
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ populated (`support`).
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from typing import Literal, Self
 
 import numpy as np
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.checksum import checked_payload, checksum_of, with_checksum
 from entropy_flows.entropy.support import Components, Support
 
 Mode = Literal["atom", "config"]
@@ -24,7 +24,6 @@ _HEADER = struct.Struct("<4sHHIQdI")
 """Magic, version, mode, d, N, λ, number of populated components."""
 _MAGIC = b"EFSS"
 _VERSION = 2
-_DIGEST = hashlib.sha256().digest_size
 
 
 class Moments:
@@ -124,7 +123,7 @@ class Moments:
         triangle = self._scatter[np.ix_(positions, positions)][np.triu_indices(len(components))]
         numbers = np.concatenate([self._mean[positions], triangle]).astype("<f8") + 0.0  # -0 is 0
         payload = header + components.astype("<u4").tobytes() + numbers.tobytes()
-        return payload + hashlib.sha256(payload).digest()
+        return with_checksum(payload)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -135,13 +134,7 @@ class Moments:
         ValueError
             If the data are not what was written.
         """
-        payload, digest = data[:-_DIGEST], data[-_DIGEST:]
-        if len(payload) < _HEADER.size or payload[:4] != _MAGIC:
-            raise ValueError(
-                f"{len(data)} bytes that do not begin with {_MAGIC!r} are no sufficient statistics"
-            )
-        if hashlib.sha256(payload).digest() != digest:
-            raise ValueError("sufficient statistics are damaged: their checksum does not match")
+        payload = checked_payload(data, _HEADER, _MAGIC, "sufficient statistics")
         _, version, mode, dim, n, regularization, count = _HEADER.unpack_from(payload)
         if version != _VERSION:
             raise ValueError(
@@ -163,7 +156,7 @@ class Moments:
 
     def checksum(self) -> str:
         """Return the SHA-256 of the content in hex, equal only for statistics equal to the bit."""
-        return self.to_bytes()[-_DIGEST:].hex()
+        return checksum_of(self.to_bytes())
 
     def _cover(self, components: Components) -> None:
         """Let S have these components as well: arrays become longer, and nothing else changes."""

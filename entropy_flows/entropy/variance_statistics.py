@@ -12,7 +12,6 @@ for each of a cell's n atoms: all of them have the same share in the mean finger
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from typing import Self
@@ -21,13 +20,13 @@ import numpy as np
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy.cell_basis import CellBasis, CellMeans
+from entropy_flows.entropy.checksum import checked_payload, checksum_of, with_checksum
 from entropy_flows.entropy.variance import TargetVariance, target_matrix
 
 _HEADER = struct.Struct("<4sHIQd32s")
 """Magic, version, m, n, σ², hash of the basis."""
 _MAGIC = b"EFVS"
 _VERSION = 1
-_DIGEST = hashlib.sha256().digest_size
 
 
 class VarianceStatistics:
@@ -186,7 +185,7 @@ class VarianceStatistics:
             _MAGIC, _VERSION, self.basis.dim, self.n, self.noise, bytes.fromhex(self.basis.hash)
         )
         payload = header + numbers.tobytes()
-        return payload + hashlib.sha256(payload).digest()
+        return with_checksum(payload)
 
     @classmethod
     def from_bytes(cls, data: bytes, basis: CellBasis) -> Self:
@@ -204,13 +203,7 @@ class VarianceStatistics:
         ValueError
             If the data are not what was written, or are in another basis.
         """
-        payload, digest = data[:-_DIGEST], data[-_DIGEST:]
-        if len(payload) < _HEADER.size or payload[:4] != _MAGIC:
-            raise ValueError(
-                f"{len(data)} bytes that do not begin with {_MAGIC!r} are no variance statistics"
-            )
-        if hashlib.sha256(payload).digest() != digest:
-            raise ValueError("variance statistics are damaged: their checksum does not match")
+        payload = checked_payload(data, _HEADER, _MAGIC, "variance statistics")
         _, version, dim, n, noise, basis_hash = _HEADER.unpack_from(payload)
         if version != _VERSION:
             raise ValueError(
@@ -229,7 +222,7 @@ class VarianceStatistics:
 
     def checksum(self) -> str:
         """Return the SHA-256 of the content in hex, equal only for statistics equal to the bit."""
-        return self.to_bytes()[-_DIGEST:].hex()
+        return checksum_of(self.to_bytes())
 
 
 def _symmetric(triangle: Array, dim: int) -> Array:

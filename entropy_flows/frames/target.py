@@ -47,8 +47,7 @@ def sampled_means(
     if not batches:
         reason = f"; {pool.lines[0]}" if pool.lines else ""
         raise ValueError(f"none of {total} frames of the target can be used{reason}")
-    means = np.concatenate([batch.means for batch in batches])
-    return CellMeans(means, np.concatenate([batch.sizes for batch in batches]))
+    return CellMeans.joined(batches)
 
 
 def file_target(

@@ -168,9 +168,7 @@ def finalists(
         start += count
     if not pieces:
         return np.empty(0, dtype=np.intp), CellMeans(np.empty((0, 0)), np.empty(0))
-    means = np.concatenate([piece.means for piece in pieces])
-    sizes = np.concatenate([piece.sizes for piece in pieces])
-    return np.concatenate(indices), CellMeans(means, sizes)
+    return np.concatenate(indices), CellMeans.joined(pieces)
 
 
 def _proposed(

@@ -116,7 +116,7 @@ class VarianceSelector(Selector):
         step = max(1, len(pool.means) // number)
         share = pool.take(slice(None, None, step))
         added = np.full(len(share.means), self.mix / len(share.means))
-        return target.joined(share), np.concatenate([(1 - self.mix) * weights, added])
+        return CellMeans.joined([target, share]), np.concatenate([(1 - self.mix) * weights, added])
 
     def statistics(
         self, target: CellMeans, pool: CellMeans | None, budget: int | None
@@ -238,10 +238,7 @@ def sample_of(candidates: Pool) -> CellMeans:
     cells = candidates
     if step > 1:
         cells = [candidates[index] for index in range(0, len(candidates), step)]
-    first, *others = blocks(cells, BLOCK)
-    for block in others:
-        first = first.joined(block)
-    return first
+    return CellMeans.joined(list(blocks(cells, BLOCK)))
 
 
 def _mean_size(dataset: DataSet, n_cells: int) -> float | None:

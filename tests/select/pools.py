@@ -61,3 +61,15 @@ def one_by_one(candidates, statistics, theta, factor):
             yield "accepted", gain
         else:
             yield "near miss" if gain > factor * theta else "rejected", gain
+
+
+def clouds(n, seed, fewest):
+    """Make cells of `fewest` to six atoms in three clouds of different density, of 5 components."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(3, 5)) * 4
+    cells = []
+    for number in range(n):
+        cloud = centres[0 if number < 0.7 * n else 1 + number % 2]
+        q = cloud + rng.normal(size=(rng.integers(fewest, 7), 5)) * [2, 1, 1, 0.3, 1]
+        cells.append(Candidate(str(number), q, "atom"))
+    return cells

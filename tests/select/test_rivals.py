@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from pools import empty
+from pools import clouds, empty
 from scipy.stats import chisquare
 
 from entropy_flows.entropy import CellBasis, CellMeans, VarianceStatistics
@@ -19,15 +19,7 @@ DIM = 5
 
 
 def candidates(n=50, seed=0):
-    """Cells of one to six atoms in three clouds of different density."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(3, DIM)) * 4
-    cells = []
-    for number in range(n):
-        cloud = centres[0 if number < 0.7 * n else 1 + number % 2]
-        q = cloud + rng.normal(size=(rng.integers(1, 7), DIM)) * [2, 1, 1, 0.3, 1]
-        cells.append(Candidate(str(number), q, "atom"))
-    return cells
+    return clouds(n, seed, fewest=1)
 
 
 def means_of(cells):

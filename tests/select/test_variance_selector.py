@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pools import empty
+from pools import clouds, empty
 
 from entropy_flows.entropy import CellMeans
 from entropy_flows.entropy.basis import KernelBasis, standardisation
@@ -20,15 +20,7 @@ DIM = 5
 
 
 def candidates(n=70, seed=0):
-    """Cells of two to six atoms in three clouds of different density."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(3, DIM)) * 4
-    cells = []
-    for number in range(n):
-        cloud = centres[0 if number < 0.7 * n else 1 + number % 2]
-        q = cloud + rng.normal(size=(rng.integers(2, 7), DIM)) * [2, 1, 1, 0.3, 1]
-        cells.append(Candidate(str(number), q, "atom"))
-    return cells
+    return clouds(n, seed, fewest=2)
 
 
 def chosen(selector, cells, budget, centres=None, statistics=None):

@@ -21,6 +21,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from entropy_flows.bench.regression import RegressionStudent
 from entropy_flows.bench.students import ModelStudent, NetworkStudent, Student
 from entropy_flows.bench.target import target_of
 from entropy_flows.digest import file_sha256
-from entropy_flows.entropy import MODES
+from entropy_flows.entropy import MODES, CellMeans
 from entropy_flows.evaluate.coverage import log_det
 from entropy_flows.files import delete_unfinished, whole_file, write_json
 from entropy_flows.select.committee import uncertain_quantity
@@ -339,12 +340,17 @@ class _ChainRun:
                     self.params.regularization,
                     in_dataset=self.chosen,
                     uncertainty=uncertainty,
-                    target=target_of(self.params, self.selection),
+                    target=self._target,
                 )
             self.seconds += peak.seconds
             self.mib = max(self.mib, peak.mib)
             self.chosen = self.chosen + choice.indices
             self.reason = choice.reason
+
+    @cached_property
+    def _target(self) -> CellMeans | None:
+        """Cells that the selector names as its target, read once for all rounds."""
+        return target_of(self.params, self.selection)
 
     def _round_size(self, size: int) -> int:
         """Return the number of cells of the next round."""

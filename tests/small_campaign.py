@@ -10,6 +10,8 @@ from cells import rattled
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
 
 from entropy_flows.entropy import CellMeans
+from entropy_flows.evaluate.errors import Parity
+from entropy_flows.evaluate.predictions import force_components, prediction_rows
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.label import make_static_maker
@@ -30,6 +32,7 @@ CONFIG = {
     "label": {"engine": "forcefield"},
     "global_fingerprint": {"cutoff": 3.0, "natx": 4},
 }
+ROLES = ("before", "after")
 JOBS = [str(uuid.UUID(int=number)) for number in range(2)]
 
 
@@ -101,6 +104,34 @@ def give_target(store):
     settings = {"landmarks": 4, "length": 0.5, "by_size": True, "noise": 0.3}
     book.save_target(2, target, settings, kind="plain", mix=0.0)
     book.checkpoint_statistics(2)
+
+
+def give_evaluation(store):
+    """What three models predict for iteration 1's held-out cells, and the errors that follow."""
+    test = store.frames(split="test")
+    rng = np.random.default_rng(5)
+    roles = {role: [_predicted(atoms, rng) for atoms in test] for role in ("first", *ROLES)}
+    base, trained = (store.model(iteration)["reference"] for iteration in (0, 1))
+    store.save_predictions(
+        1,
+        1,
+        models={"first": base, "before": base, "after": trained},
+        cells=prediction_rows(test, roles),
+        forces=force_components(roles),
+    )
+    errors = {role: Parity.joined(roles[role]).errors.as_dict() for role in ROLES}
+    store.record(1, evaluate={"iteration": 1, **errors})
+
+
+def _predicted(atoms, rng):
+    stress = atoms.get_stress()
+    energy = atoms.get_potential_energy() / len(atoms)
+    forces = atoms.get_forces().ravel()
+    return Parity(
+        energy=np.array([[energy], [energy + rng.normal()]]),
+        forces=np.array([forces, forces + rng.normal(size=forces.size)]),
+        stress=np.array([stress, stress + rng.normal(size=6)]),
+    )
 
 
 def append(store, iteration, stage, count):
@@ -197,6 +228,7 @@ def furnish(store, pad):
     store.add_failure(2, "refine", "refine", "job", "ValueError: why")
     store.plan(2, "batch_size", 3)
     give_target(store)
+    give_evaluation(store)
     entries = list(store.ledger(store.campaign().dataset).entries(iteration=2))
     store.await_approval(entries, "job")
     store.reject(["002/select/00001"], "melted")

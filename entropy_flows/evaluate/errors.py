@@ -73,6 +73,22 @@ class Parity:
             values |= {f"{name}_mae": mae, f"{name}_rmse": rmse, f"{name}_r2": r2}
         return Errors(**values)
 
+    @classmethod
+    def joined(cls, parities: Sequence[Parity]) -> Parity:
+        """Join the labels and predictions of several sets of cells.
+
+        Parameters
+        ----------
+        parities
+            At least one; those without a stress are left out of the stress.
+        """
+        stresses = [parity.stress for parity in parities if parity.stress is not None]
+        return cls(
+            energy=np.concatenate([parity.energy for parity in parities], axis=1),
+            forces=np.concatenate([parity.forces for parity in parities], axis=1),
+            stress=np.concatenate(stresses, axis=1) if stresses else None,
+        )
+
 
 def errors(frames: Sequence[Atoms], calculator: Calculator) -> Errors:
     """Compute the errors of a calculator on labelled cells.
@@ -108,24 +124,43 @@ def parity(frames: Sequence[Atoms], calculator: Calculator) -> Parity:
     """
     if not frames:
         raise ValueError("no cells to compute errors on; expected at least one labelled cell")
-    energies = []
-    forces = []
-    stresses = []
+    return Parity.joined(cell_parities(frames, calculator))
+
+
+def cell_parities(frames: Sequence[Atoms], calculator: Calculator) -> list[Parity]:
+    """Predict all cells, and put labels and predictions of each side by side.
+
+    Parameters
+    ----------
+    frames, calculator
+        As in `errors`.
+
+    Returns
+    -------
+    list of Parity
+        One of each cell, in their order; none without cells.
+    """
+    parities = []
     has_stress = "stress" in calculator.implemented_properties
     for label in frames:
         # A copy of the bare cell: the label stays in the calculator of the frame.
         predicted = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)
         predicted.calc = calculator
         pair = (label, predicted)
-        energies.append([atoms.get_potential_energy() / len(label) for atoms in pair])
-        forces.append([atoms.get_forces(apply_constraint=False).ravel() for atoms in pair])
+        energies = [[atoms.get_potential_energy() / len(label)] for atoms in pair]
+        stress = None
         if has_stress and label.calc.results.get("stress") is not None:
-            stresses.append([atoms.get_stress() for atoms in pair])
-    return Parity(
-        energy=np.array(energies, dtype=float).T,
-        forces=np.concatenate(forces, axis=1),
-        stress=np.concatenate(stresses, axis=1) if stresses else None,
-    )
+            stress = np.array([atoms.get_stress() for atoms in pair])
+        parities.append(
+            Parity(
+                energy=np.array(energies, dtype=float),
+                forces=np.array(
+                    [atoms.get_forces(apply_constraint=False).ravel() for atoms in pair]
+                ),
+                stress=stress,
+            )
+        )
+    return parities
 
 
 def _statistics(pair: np.ndarray | None) -> tuple[float | None, float | None, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from entropy_flows.evaluate.committee import Committee
-from entropy_flows.evaluate.errors import errors
+from entropy_flows.evaluate.errors import Parity, cell_parities, errors
+from entropy_flows.evaluate.predictions import force_components, prediction_rows
 from entropy_flows.evaluate.succession import compare
 from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
 from entropy_flows.jobs.context import IterationContext
@@ -95,8 +96,11 @@ def evaluate_models(
     recipe: TrainParams,
     exclusions: int,
     source: str | None = None,
+    version: int = 1,
 ) -> EvaluateDoc:
     """Compare a model of an iteration with the one before it, and decide which to go on from.
+
+    What both and the campaign's first model predict for each test cell is stored.
 
     Parameters
     ----------
@@ -110,12 +114,17 @@ def evaluate_models(
         Number of rows of `exclusions` that count for the held-out cells.
     source
         What the new model is loaded from, if it is not in the database yet.
+    version
+        1 for the iteration's model; from 2 for one that was trained again.
     """
     labels = _labels(context, exclusions)
     test = store.frames(split="test", **labels)
     val = store.frames(split="val", **labels)
     old = load_calculator(store.fetch_model(parent), device=settings().device)
     new = load_calculator(source or store.fetch_model(model), device=settings().device)
+    predictions = {"before": cell_parities(test, old), "after": cell_parities(test, new)}
+    references = {"before": parent, "after": model}
+    keep_predictions(store, context.iteration, version, references, test, predictions)
     aligns = bool(val) and recipe.align_energies
     train = store.frames(split="train", **labels) if aligns else []
     validation_before = errors_on(on_models_zero(val, train, old), old)
@@ -125,8 +134,8 @@ def evaluate_models(
     replay = Replay(store, context, recipe).frames(held_out=True)
     return EvaluateDoc(
         iteration=context.iteration,
-        before=errors_on(test, old),
-        after=errors_on(test, new),
+        before=_joined_errors(predictions["before"]),
+        after=_joined_errors(predictions["after"]),
         validation=validation,
         validation_before=validation_before,
         continues=ContinuesDoc(
@@ -138,6 +147,51 @@ def evaluate_models(
         ),
         forgotten={"before": forgotten(replay, old), "after": forgotten(replay, new)},
     )
+
+
+def keep_predictions(
+    store: CampaignStore,
+    iteration: int,
+    version: int,
+    references: Mapping[str, str],
+    test: Sequence[Atoms],
+    predictions: Mapping[str, Sequence[Parity]],
+) -> None:
+    """Store what models predict for test cells, and what the campaign's first model does.
+
+    Parameters
+    ----------
+    store, iteration, version
+        Which evaluation it is.
+    references
+        "before" and "after" → reference of the model.
+    test
+        The test cells.
+    predictions
+        "before" and "after" → labels and predictions of each cell.
+    """
+    first = store.first_trained_from()
+    if first == references["before"]:
+        of_first = predictions["before"]
+    elif test:
+        of_first = cell_parities(
+            test, load_calculator(store.fetch_model(first), device=settings().device)
+        )
+    else:
+        of_first = []
+    roles = {"first": of_first, **predictions}
+    store.save_predictions(
+        iteration,
+        version,
+        models={"first": first, **references},
+        cells=prediction_rows(test, roles),
+        forces=force_components(roles),
+    )
+
+
+def _joined_errors(parities: Sequence[Parity]) -> dict[str, Any]:
+    """Return the errors over all cells; only {"n": 0} without any."""
+    return Parity.joined(parities).errors.as_dict() if parities else {"n": 0}
 
 
 def _labels(context: IterationContext, exclusions: int) -> dict[str, Any]:

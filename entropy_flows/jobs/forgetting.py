@@ -19,7 +19,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from entropy_flows.evaluate import Parity, parity
+from entropy_flows.evaluate import Parity
+from entropy_flows.evaluate.errors import cell_parities
 from entropy_flows.train.align import fit_shifts
 
 
@@ -41,17 +42,17 @@ def forgotten(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, Any]
     """
     if not frames:
         return {"n": 0}
-    pairs = [parity([atoms], calculator) for atoms in frames]
+    pairs = cell_parities(frames, calculator)
     differences = np.array([pair.energy[0, 0] - pair.energy[1, 0] for pair in pairs])
     shifts = fit_shifts(frames, differences)
     pairs = [_shifted(atoms, pair, shifts) for atoms, pair in zip(frames, pairs, strict=True)]
     kinds = [atoms.info["kind"] for atoms in frames]
     by_kind = {
-        kind: _joined([pair for pair, of in zip(pairs, kinds, strict=True) if of == kind])
+        kind: Parity.joined([pair for pair, of in zip(pairs, kinds, strict=True) if of == kind])
         for kind in dict.fromkeys(kinds)
     }
     return {
-        **_joined(pairs).errors.as_dict(),
+        **Parity.joined(pairs).errors.as_dict(),
         "kinds": {kind: joined.errors.as_dict() for kind, joined in by_kind.items()},
     }
 
@@ -60,13 +61,3 @@ def _shifted(atoms: Atoms, pair: Parity, shifts: dict[str, float]) -> Parity:
     """Return a cell's labels and predictions, the predicted energy moved by the shifts."""
     shift = float(np.mean([shifts[symbol] for symbol in atoms.get_chemical_symbols()]))
     return replace(pair, energy=pair.energy + np.array([[0.0], [shift]]))
-
-
-def _joined(pairs: Sequence[Parity]) -> Parity:
-    """Join labels and predictions of several cells."""
-    stresses = [pair.stress for pair in pairs if pair.stress is not None]
-    return Parity(
-        energy=np.concatenate([pair.energy for pair in pairs], axis=1),
-        forces=np.concatenate([pair.forces for pair in pairs], axis=1),
-        stress=np.concatenate(stresses, axis=1) if stresses else None,
-    )

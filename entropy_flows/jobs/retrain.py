@@ -84,7 +84,14 @@ class RetrainMaker(StageMaker):
             wall_seconds=result.wall_seconds,
         )
         evaluation = evaluate_models(
-            store, context, replaced, document.model, self.params, exclusions, source=model
+            store,
+            context,
+            replaced,
+            document.model,
+            self.params,
+            exclusions,
+            source=model,
+            version=batch,
         )
         store.save_version(
             context.iteration,

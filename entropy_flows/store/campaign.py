@@ -18,6 +18,7 @@ from entropy_flows.store.holds import Holds
 from entropy_flows.store.labels import Labels
 from entropy_flows.store.ledger import Ledger
 from entropy_flows.store.models import Models
+from entropy_flows.store.predictions import Predictions
 from entropy_flows.store.relabelling import Relabelling
 from entropy_flows.store.replays import Replays
 from entropy_flows.store.running import job_store_database, running_database
@@ -35,7 +36,7 @@ CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ON
 """Sections that no job of the campaign itself takes: what is done with models and labels."""
 
 
-class CampaignStore(Approvals, Holds, Labels, Models, Relabelling, Replays):
+class CampaignStore(Approvals, Holds, Labels, Models, Predictions, Relabelling, Replays):
     """One campaign's documents.
 
     Parameters

@@ -413,6 +413,31 @@ class VersionDocument(ModelDocument):
     """Errors of the replaced model and of this one, and which the campaign goes on from."""
 
 
+class PredictionDocument(StoredDocument):
+    """What models predict for the held-out cells of an evaluation."""
+
+    campaign: str
+    """Name of the campaign."""
+    iteration: int
+    """Iteration whose model was evaluated."""
+    version: int
+    """1 for the iteration's model; from 2 for one that was trained again."""
+    models: dict[str, str]
+    """Role → reference of the model. `first` is the one that the first training starts from,
+    `before` and `after` are those before and after this training.
+    """
+    cells: list[dict[str, Any]]
+    """Each held-out cell: key, position, n_atoms, energy (eV/atom) and stress (6,) in eV/Å³ or
+    null. Under each role: energy, stress, and `forces_mae` (eV/Å).
+    """
+    forces: dict[str, list[float]]
+    """`label` and each role → force components (eV/Å) of all cells, 20 000 at most, by equal steps
+    through them.
+    """
+    created: datetime
+    """When it was written."""
+
+
 class IterationDocument(StoredDocument):
     """The counts and decisions of an iteration's stages."""
 
@@ -592,6 +617,7 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "members": MemberDocument,
     "versions": VersionDocument,
     "replays": ReplayDocument,
+    "predictions": PredictionDocument,
     "iterations": IterationDocument,
     "points": PointDocument,
     "checks": CheckDocument,

@@ -3,7 +3,8 @@
     ledger          written anew under the new name, cell by cell, in the same order
     labels          copied with their splits, so that held-out cells stay held out
     models          the same files, which the database keeps under their SHA-256
-    iterations, members, versions, failures, exclusions, approvals, checks, replays       copied
+    iterations, members, versions, predictions, failures, exclusions, approvals,          copied
+    checks and replays                                                                     copied
     targets         the same cells; what the ledger leaves unknown of them is computed anew
 
 A fork whose cells are labelled again has no labels and models: its flow begins with them, see

@@ -68,7 +68,7 @@ def copy_exclusions(source: CampaignStore, target: CampaignStore, end: int) -> l
 def copy_models(
     source: CampaignStore, target: CampaignStore, before: Mapping[str, Any], shared: Sequence[int]
 ) -> None:
-    """Copy models, their further versions, the physics checks of them, and the cells to replay.
+    """Copy models, their further versions, what they predict, their checks, and replay cells.
 
     Parameters
     ----------
@@ -83,6 +83,7 @@ def copy_models(
     for collection, key in MODELS.items():
         copy_documents(target, collection, key, database[collection].find(before))
     _copy_versions(source, target, before, shared)
+    _copy_predictions(source, target, before)
     models = database["models"].distinct("reference", before)
     query = {"campaign": source.name, "model": {"$in": models}}
     copy_documents(target, "checks", CHECK_KEY, database["checks"].find(query))
@@ -107,3 +108,16 @@ def _copy_versions(
         if row["replaced"] in references
     ]
     copy_documents(target, "versions", ("campaign", "iteration", "version"), copies)
+
+
+def _copy_predictions(
+    source: CampaignStore, target: CampaignStore, before: Mapping[str, Any]
+) -> None:
+    """Copy what models predict for held-out cells, of the evaluations that the fork has."""
+    versions = {(row["iteration"], row["version"]) for row in target.versions()}
+    rows = (
+        row
+        for row in source.database["predictions"].find(before)
+        if row["version"] == 1 or (row["iteration"], row["version"]) in versions
+    )
+    copy_documents(target, "predictions", ("campaign", "iteration", "version"), rows)

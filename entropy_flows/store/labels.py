@@ -92,6 +92,15 @@ class Labels(Exclusions):
         """Mark labels that are not to be trained on: key → what is odd about it."""
         self._set_in_labels({key: {"flagged": True, "odd": text} for key, text in flags.items()})
 
+    def conditions(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return key → phase, temperature, k and pressure, of labels of these keys."""
+        conditions: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(keys), QUERY_BATCH):
+            query = {"campaign": self.name, "key": {"$in": keys[start : start + QUERY_BATCH]}}
+            rows = self.database["labels"].find(query, {"key": 1, "condition": 1})
+            conditions |= {row["key"]: row["condition"] for row in rows}
+        return conditions
+
     def set_splits(self, splits: dict[str, str]) -> None:
         """Assign cells to train, val or test for good: a cell once in the test set never trains."""
         changes = {key: {"split": split} for key, split in splits.items()}

@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "members": ("campaign", "iteration", "member"),
     "versions": ("campaign", "iteration", "version"),
     "replays": ("campaign", "replay_hash"),
+    "predictions": ("campaign", "iteration", "version"),
     "iterations": ("campaign", "iteration"),
     "points": ("campaign", "method", "size", "seed"),
     "checks": ("campaign", "model", "check", "phase", "check_hash"),

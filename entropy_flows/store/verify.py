@@ -31,6 +31,7 @@ from entropy_flows.store.verify_deep import DEEP_CHECKS
 from entropy_flows.store.verify_exclusions import EXCLUSION_CHECKS
 from entropy_flows.store.verify_files import FILE_CHECKS
 from entropy_flows.store.verify_labels import LABEL_CHECKS
+from entropy_flows.store.verify_predictions import PREDICTION_CHECKS
 from entropy_flows.store.verify_seals import SEAL_CHECKS
 from entropy_flows.store.verify_targets import TARGET_CHECKS
 
@@ -182,6 +183,7 @@ CHECKS = (
     *EXCLUSION_CHECKS,
     *APPROVAL_CHECKS,
     *LABEL_CHECKS,
+    *PREDICTION_CHECKS,
     *FILE_CHECKS,
 )
 """What every check looks at; `launch.verify` runs these and the workflow manager's."""

@@ -1,5 +1,6 @@
 """The evaluation decides which model the campaign goes on from, and every reader of it agrees."""
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -9,8 +10,13 @@ from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import EvaluateMaker, IterationContext
 from entropy_flows.jobs.physics import checked_models
+from entropy_flows.report.cell_errors import cell_errors, stored_parities
 from entropy_flows.schemas import Campaign, TrainDoc
 from entropy_flows.store import CampaignStore, Entry, job_store
+from entropy_flows.store.connection import OUTPUTS
+from entropy_flows.store.seals import defects
+from entropy_flows.store.verify_context import VerifyContext
+from entropy_flows.store.verify_predictions import predictions
 from entropy_flows.train import TrainParams
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=4.0, natx=8, elements=("Cu",)))
@@ -110,3 +116,60 @@ def test_without_validation_cells_the_new_one_is_taken(store):
     done = evaluate(store, 1, GOOD, BAD)
     assert (done.continues.model, done.continues.worse) == (BAD, False)
     assert done.continues.reason == "no validation cell to compare the two models on"
+
+
+def test_each_held_out_cell_keeps_its_errors_for_reports_without_a_model(store):
+    done = evaluate(store, 1, GOOD, BAD)
+    rows = cell_errors(store)
+    assert [row.key for row in rows] == ["9", "10", "11"]
+    assert [row.first for row in rows] == [row.before for row in rows]
+    for row in rows:
+        assert row.before.energy_error == pytest.approx(-ZERO)
+        assert row.before.forces_mae < 1e-9
+        assert row.before.stress_mae is None
+    assert np.mean([abs(row.after.energy_error) for row in rows]) == done.after["energy_mae"]
+    assert np.mean([row.after.forces_mae for row in rows]) == pytest.approx(
+        done.after["forces_mae"]
+    )
+    _, in_use = stored_parities(store)
+    # the worse model was left, so the one in use is that before
+    assert in_use.errors.as_dict() == pytest.approx(done.before)
+
+
+def test_the_first_model_is_asked_about_all_cells_of_a_later_iteration(store):
+    evaluate(store, 1, GOOD, BAD, continue_from="latest")
+    done = evaluate(store, 2, BAD, BAD, continue_from="latest")
+    first, in_use = stored_parities(store)
+    assert first.errors.energy_mae == pytest.approx(ZERO)
+    assert in_use.errors.as_dict() == pytest.approx(done.after)
+    assert cell_errors(store, 1)[0].before == cell_errors(store, 2)[0].first
+
+
+def test_an_evaluation_that_was_killed_writes_the_same(store):
+    evaluate(store, 1, GOOD, BAD)
+    before = store.predictions(1)
+    store.database["iterations"].update_one({"iteration": 1}, {"$unset": {"evaluate": 1}})
+    store.database[OUTPUTS].delete_many({})
+    evaluate(store, 1, GOOD, BAD)
+    after = store.predictions(1)
+    assert store.database["predictions"].count_documents({}) == 1
+    assert defects("predictions", after) == []
+    assert after["created"] > before["created"]
+    same = ("models", "cells", "forces")
+    assert [after[name] for name in same] == [before[name] for name in same]
+
+
+def test_verify_sees_predictions_that_are_not_those_of_the_evaluation(store):
+    evaluate(store, 1, GOOD, BAD)
+    subject = VerifyContext(store)
+    assert predictions(subject).problems == []
+    cells = store.predictions(1)["cells"]
+    moved = [{**cells[0], "after": {**cells[0]["after"], "energy": 0.0}}, *cells[1:]]
+    store.database["predictions"].update_one({}, {"$set": {"cells": moved}})
+    (problem,) = predictions(subject).problems
+    assert "energy_mae after the training" in problem
+    strangers = [{**cell, "key": "0", "position": 0} for cell in cells]
+    store.database["predictions"].update_one({}, {"$set": {"cells": strangers}})
+    assert "no test cell" in " ".join(predictions(subject).problems)
+    store.database["predictions"].delete_many({})
+    assert "cannot be shown" in " ".join(predictions(subject).wasted)

@@ -70,9 +70,9 @@ def test_sets_side_by_side(command, files, kind):
         assert sets["hot"]["equal"][mode]["mean"] > sets["cold"]["equal"][mode]["mean"]
     assert sets["hot"]["drawn"] == {"atom": 12, "config": 6}
     page = (files / "d" / "index.html").read_text()
-    for name in ("diversity.png", "cover.png"):
-        assert name in page
-        assert (files / "d" / name).stat().st_size > 5_000
+    for name in ("diversity", "cover"):
+        assert f'<figure id="{name}">' in page
+        assert (files / "d" / f"{name}.png").stat().st_size > 5_000
 
 
 @pytest.mark.parametrize(

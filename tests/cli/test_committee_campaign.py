@@ -30,7 +30,7 @@ def test_the_second_iteration_goes_by_the_first_ones_committee(tmp_path):
     with open(page) as stream:
         text = stream.read()
     assert "Calibration of the committee" in text
-    assert "calibration.png" in text
+    assert '<figure id="calibration">' in text
     rows = ledger(path)
     again = command("run", path)
     assert "nothing is repeated" in again.stdout

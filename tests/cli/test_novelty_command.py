@@ -63,7 +63,7 @@ def test_two_trajectories_beside_a_data_set(command, files):
     assert output[8].arrays["novel"].tolist() == (expected[8] > 1).astype(int).tolist()
     worst = read(files / "n" / "worst.extxyz", ":")
     assert (worst[0].info["source"], worst[0].info["frame"]) == ("melt.traj", melt["worst_frame"])
-    assert "novelty.png" in (files / "n" / "index.html").read_text()
+    assert '<figure id="novelty">' in (files / "n" / "index.html").read_text()
     assert (files / "n" / "novelty.png").stat().st_size > 5_000
     assert [frame.info["frame"] for frame in output] == [*range(10), *range(5)]
     assert f"{melt['worst']:.2f}" in text

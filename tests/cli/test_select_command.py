@@ -52,9 +52,9 @@ def test_frames_of_a_folder(command, files):
     assert [each["rank"] for each in page["chosen"]] == [1, 2, 3, 4, 5, 6]
     assert page["data_set"] == 5
     html = (files / "page" / "index.html").read_text()
-    for name in ("map.png", "gains.png", "distances.png"):
-        assert name in html
-        assert (files / "page" / name).stat().st_size > 5_000
+    for name in ("map", "gains", "distances"):
+        assert f'<figure id="{name}">' in html
+        assert (files / "page" / f"{name}.png").stat().st_size > 5_000
     code, told = command("select", "md", *options)
     assert (code, told) == (1, "error: picked.extxyz exists; give --force to replace it")
     assert command("select", "md", *options, "--force")[0] == 0

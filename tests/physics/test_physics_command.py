@@ -124,8 +124,8 @@ def test_command_shows_before_and_engine_and_the_report_has_them(command, store,
     code, text = command("report")
     assert code == 0, text
     page = (file.parent / "copper" / "report" / "index.html").read_text()
-    assert "physics_eos.png" in page
-    assert "physics_enthalpy.png" in page
+    assert 'id="physics_eos"' in page
+    assert 'id="physics_enthalpy"' in page
     assert "transitions" in page
 
 

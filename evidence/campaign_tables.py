@@ -1,0 +1,248 @@
+"""Tables, rows and figure of the students that were trained on the campaigns' pools.
+
+    x̄ = mean over P pools and D draws of each                                                    (1)
+    error of x̄ = max( s_P / √P,  s_D / √(P D) )                                                  (2)
+    ratio r = x̄_a / x̄_b ± r [ (Δ_a/x̄_a)² + (Δ_b/x̄_b)² ]^½                                        (3)
+
+s_P is the standard deviation of the pools' means, s_D that of draws within a pool. Of two pools s_P
+may be small by chance, so the error is never less than that of the draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from campaigns import POOL_SEEDS, RULES
+from pool_cells import HELD_OUT, INDEPENDENT, METHODS, RANDOM
+
+from entropy_flows.files import read_json
+
+QUANTITIES = {
+    "energy_mae": ("energy MAE", "meV/atom", 1e3),
+    "energy_rmse": ("energy RMSE", "meV/atom", 1e3),
+    "forces_mae": ("force MAE", "meV/Å", 1e3),
+}
+TESTS = (*HELD_OUT, INDEPENDENT)
+TITLES = {"logdet": "log det", "variance": "variance", RANDOM: "random", "mixed": "mixed"}
+TEST_TITLES = {
+    "logdet": "held out of log det's pools",
+    "variance": "held out of variance's pools",
+    RANDOM: "held out of plain dynamics",
+    INDEPENDENT: "independent",
+}
+STUDENT_TITLES = {
+    "gp": "Gaussian process",
+    "linear": "linear",
+    "small": "small Allegro, fine-tuned",
+    "small, new": "small Allegro, new",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pools and draws, or a ratio of two, with its standard error."""
+
+    value: float
+    error: float
+    pools: int
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: dict[int, dict[int, float]]) -> Estimate:
+        """Average pool → draw → value, equations (1) and (2)."""
+        means = np.array([np.mean(list(draws.values())) for draws in values.values()])
+        number = sum(len(draws) for draws in values.values())
+        spread = [
+            np.var(list(draws.values()), ddof=1) for draws in values.values() if len(draws) > 1
+        ]
+        within = float(np.sqrt(np.mean(spread) / number)) if spread else 0.0
+        between = float(means.std(ddof=1) / np.sqrt(len(means))) if len(means) > 1 else 0.0
+        seeds = tuple(sorted({seed for draws in values.values() for seed in draws}))
+        return cls(float(means.mean()), max(within, between), len(means), seeds)
+
+    def over(self, other: Estimate) -> Estimate:
+        """Divide, equation (3)."""
+        ratio = self.value / other.value
+        relative = np.hypot(self.error / self.value, other.error / other.value)
+        return Estimate(ratio, float(ratio * relative), min(self.pools, other.pools), self.seeds)
+
+    def text(self, scale: float = 1.0) -> str:
+        """Write value ± error."""
+        value = self.value * scale
+        digits = 2 if value < 10 else 1
+        return f"{value:.{digits}f} ± {self.error * scale:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of one student on the pools of one system."""
+
+    system: str
+    student: str
+    points: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, system: str, folder: Path) -> list[Results]:
+        """Read those of all students that have any."""
+        results = []
+        for student in STUDENT_TITLES:
+            files = sorted((folder / "points" / student.replace(", ", "-")).glob("*.json"))
+            if files:
+                results.append(cls(system, student, [read_json(file, None) for file in files]))
+        return results
+
+    @property
+    def sizes(self) -> list[int]:
+        """Return the numbers of cells trained on."""
+        return sorted({point["size"] for point in self.points})
+
+    @property
+    def methods(self) -> list[str]:
+        """Return the kinds of pools."""
+        there = {point["method"] for point in self.points}
+        return [method for method in METHODS if method in there]
+
+    def estimate(self, method: str, size: int, test: str, quantity: str) -> Estimate | None:
+        """Average an error over pools and draws; None if there is none."""
+        values: dict[int, dict[int, float]] = {}
+        for point in self.points:
+            if (point["method"], point["size"]) != (method, size):
+                continue
+            error = joined(point["errors"], test, quantity)
+            if error is not None:
+                values.setdefault(point["pool_seed"], {})[point["seed"]] = error
+        return Estimate.of(values) if values else None
+
+    def ratio(self, method: str, size: int, test: str, quantity: str) -> Estimate | None:
+        """Return the random pool's error over a method's."""
+        baseline = self.estimate(RANDOM, size, test, quantity)
+        own = self.estimate(method, size, test, quantity)
+        return baseline.over(own) if baseline and own else None
+
+
+def joined(errors: dict[str, Any], test: str, quantity: str) -> float | None:
+    """Return the error on a test, of a pool's test those of all seeds together."""
+    parts = [
+        errors[name]
+        for name in (test, *(f"{test}-{seed}" for seed in POOL_SEEDS))
+        if quantity in errors.get(name, {})
+    ]
+    if not parts:
+        return None
+    weights = [part["n"] for part in parts]
+    if quantity.endswith("rmse"):
+        squares = [part[quantity] ** 2 for part in parts]
+        return float(np.sqrt(np.average(squares, weights=weights)))
+    return float(np.average([part[quantity] for part in parts], weights=weights))
+
+
+def summary_rows(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `docs/evidence/summary.json`."""
+    command = (
+        f"python evidence/students.py --system {results.system} --students '{results.student}'"
+    )
+    for test in TESTS:
+        for quantity in QUANTITIES:
+            for size in results.sizes:
+                for method in results.methods:
+                    estimates = {
+                        quantity: results.estimate(method, size, test, quantity),
+                        f"random ÷ {quantity}": results.ratio(method, size, test, quantity),
+                    }
+                    for name, estimate in estimates.items():
+                        if estimate is None or (method == RANDOM and "÷" in name):
+                            continue
+                        yield {
+                            "system": results.system,
+                            "pool": method,
+                            "test": test,
+                            "student": results.student,
+                            "N": size,
+                            "quantity": name,
+                            "value": float(f"{estimate.value:.4g}"),
+                            "error": float(f"{estimate.error:.3g}"),
+                            "seeds": list(estimate.seeds),
+                            "pools": estimate.pools,
+                            "command": command,
+                        }
+
+
+def error_table(results: Results, size: int, quantity: str) -> list[list[str]]:
+    """Write the errors at one size: pools down, tests across."""
+    _, _, scale = QUANTITIES[quantity]
+    rows = [["trained on", *(TEST_TITLES[test] for test in TESTS)]]
+    for method in results.methods:
+        estimates = [results.estimate(method, size, test, quantity) for test in TESTS]
+        rows.append([TITLES[method], *(one.text(scale) if one else "–" for one in estimates)])
+    return rows
+
+
+def ratio_table(results: Results, quantity: str) -> list[list[str]]:
+    """Write random ÷ method: test and method down, sizes across."""
+    rows = [["test", "trained on", *(f"N = {size}" for size in results.sizes)]]
+    for test in TESTS:
+        for method in results.methods:
+            if method == RANDOM:
+                continue
+            ratios = [results.ratio(method, size, test, quantity) for size in results.sizes]
+            texts = [ratio.text() if ratio else "–" for ratio in ratios]
+            rows.append([TEST_TITLES[test], TITLES[method], *texts])
+    return rows
+
+
+def own_test(method: str) -> str:
+    """Return the in-distribution test of a rule."""
+    assert method in RULES
+    return method
+
+
+def figure(all_results: Sequence[Results], file: Path) -> None:
+    """Draw random ÷ method against N: systems across, tests down, the methods as lines."""
+    import matplotlib.pyplot as plt
+
+    students = {one.system: one for one in all_results}
+    fig, axes = plt.subplots(
+        2, len(students), figsize=(3.6 * len(students) + 1.2, 5.6), sharex=True, squeeze=False
+    )
+    for column, (system, results) in enumerate(students.items()):
+        for row, quantity in enumerate(("energy_mae", "forces_mae")):
+            _draw(axes[row][column], results, quantity)
+        axes[0][column].set_title(f"{system}, {STUDENT_TITLES[results.student]}", fontsize=10)
+        axes[1][column].set_xlabel("cells trained on")
+    axes[0][0].set_ylabel("energy error,\nrandom ÷ chosen")
+    axes[1][0].set_ylabel("force error,\nrandom ÷ chosen")
+    axes[0][0].legend(fontsize=7, frameon=False)
+    fig.tight_layout()
+    fig.savefig(file, dpi=150)
+    plt.close(fig)
+
+
+COLORS = {"logdet": "#c0504d", "variance": "#1f77b4"}
+
+
+def _draw(axis: Any, results: Results, quantity: str) -> None:
+    """Draw one panel: full lines in-distribution, dashed independent."""
+    for method in RULES:
+        for test, style in ((own_test(method), "-"), (INDEPENDENT, "--")):
+            ratios = [results.ratio(method, size, test, quantity) for size in results.sizes]
+            there = [(size, one) for size, one in zip(results.sizes, ratios, strict=True) if one]
+            if not there:
+                continue
+            axis.errorbar(
+                [size for size, _ in there],
+                [one.value for _, one in there],
+                yerr=[one.error for _, one in there],
+                color=COLORS[method],
+                linestyle=style,
+                marker="o",
+                markersize=3,
+                capsize=2,
+                label=f"{TITLES[method]}, {'own pools' if style == '-' else 'independent'}",
+            )
+    axis.axhline(1.0, color="0.5", linewidth=0.8)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(results.sizes, [str(size) for size in results.sizes])

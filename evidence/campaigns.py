@@ -1,0 +1,119 @@
+"""Run the campaigns whose pools the evidence compares: two rules, each from two seeds.
+
+A rule is the campaign file of a system with another section `select`. Grid, budget, teacher and
+student are the same. Each seed has a baseline of its own, and all share one independent test.
+
+Example: python evidence/campaigns.py --system silicon --folder runs/evidence
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from shared import SYSTEMS, add_workers, campaign_file, command_line
+
+from entropy_flows.cli.run import refuse_unfinished, run_workers
+from entropy_flows.flows import ActiveLearningMaker, IndependentTestMaker, RandomMDMaker
+from entropy_flows.flows.pools import independent_pool, random_pool
+from entropy_flows.jobs.curve import SELECTED
+from entropy_flows.launch.session import Session, open_session
+from entropy_flows.schemas import Campaign
+
+LOGDET = "logdet"
+RULES: dict[str, dict[str, Any]] = {
+    LOGDET: {},
+    "variance": {"selector": "variance", "target": "plain"},
+}
+"""Name of a rule → its section `select`, beside `max_labels`; of the first the file's own."""
+POOL_SEEDS = (42, 43)
+"""Seeds of the pools; the first is that of the campaign files."""
+
+
+def pool_campaign(campaign: Campaign, rule: str, seed: int) -> Campaign:
+    """Return a system's campaign with a rule and a seed."""
+    name = campaign.name
+    settings = campaign.model_dump(mode="json", exclude_unset=True)
+    if rule != LOGDET:
+        name = f"{name}-{rule}"
+        settings["select"] = {**RULES[rule], "max_labels": campaign.select.max_labels}
+    if seed != campaign.seed:
+        name = f"{name}-{seed}"
+    return Campaign.model_validate(settings | {"name": name, "seed": seed})
+
+
+@dataclass(frozen=True)
+class SystemPools:
+    """The pools of a system."""
+
+    system: Session
+    """The campaign file's session."""
+
+    def rule(self, rule: str, seed: int) -> Campaign:
+        """Return the campaign of a rule and a seed."""
+        return pool_campaign(self.system.campaign, rule, seed)
+
+    def random(self, seed: int) -> Campaign:
+        """Return the baseline of a seed: as many labels as the rule of the file has there."""
+        campaign = self.rule(LOGDET, seed)
+        return random_pool(campaign, self.size(campaign))
+
+    @property
+    def independent(self) -> Campaign:
+        """The independent test."""
+        return independent_pool(self.system.campaign)
+
+    def size(self, campaign: Campaign) -> int:
+        """Count a campaign's labels."""
+        labels = self.system.store.of(campaign.name).labels(converged=True, **SELECTED)
+        return sum(1 for _ in labels)
+
+    def steps(self) -> Iterator[tuple[Campaign, Any]]:
+        """Yield campaigns with their Makers, each when those before it have ended."""
+        for seed in POOL_SEEDS:
+            for rule in RULES:
+                campaign = self.rule(rule, seed)
+                yield campaign, ActiveLearningMaker.from_campaign(campaign)
+            campaign = self.rule(LOGDET, seed)
+            baseline = RandomMDMaker.from_campaign(campaign, size=self.size(campaign))
+            yield self.random(seed), baseline
+            if seed == POOL_SEEDS[0]:
+                yield self.independent, IndependentTestMaker.from_campaign(campaign)
+
+    def run(self, workers: int, console: Console) -> None:
+        """Run what is missing."""
+        for campaign, maker in self.steps():
+            run_step(self.system.of(campaign), maker, workers, console)
+
+
+def run_step(step: Session, maker: Any, workers: int, console: Console) -> None:
+    """Run one campaign to its end.
+
+    Raises
+    ------
+    RuntimeError
+        If it has failed, or stands still.
+    """
+    name = step.campaign.name
+    console.rule(name, align="left")
+    state, message = run_workers(step, console, workers, maker=maker)
+    refuse_unfinished(name, state, message)
+
+
+def main() -> None:
+    """Run the pools of each system."""
+    parser = command_line(__doc__)
+    add_workers(parser)
+    parser.add_argument(
+        "--system", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="default: all"
+    )
+    options = parser.parse_args()
+    for system in options.system:
+        with open_session(campaign_file(system), options.folder / system) as session:
+            SystemPools(session).run(options.workers, Console())
+
+
+if __name__ == "__main__":
+    main()

@@ -33,6 +33,8 @@ class Settings(BaseModel):
     """Database that holds the job store, the launchpad and the campaigns."""
     cache: Path = Path("~/.cache/entropy_flows")
     """Folder for models fetched from the database."""
+    environments: Path = Path("~/.local/share/entropy_flows/environments")
+    """Folder of the environments that campaign files name, for models of other Pythons."""
     device: Device = "cpu"
     """Device for models, their training and fingerprints: cpu, cuda, or one of several, such as
     cuda:1.

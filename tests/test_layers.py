@@ -19,6 +19,7 @@ SHARED = {
     "batch",
     "neighbors",
     "potentials",
+    "environments",
     "processes",
     "settings",
     "faults",

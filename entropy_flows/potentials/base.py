@@ -140,6 +140,9 @@ class ModelFamily(Protocol):
         Packages that it needs.
     has_features
         Whether its models give their last-layer features (`load_feature_model`).
+    adapter
+        File that loads its models in an environment of their own, without this package;
+        docs/environments.md has its rules. None if they can be loaded here only.
     """
 
     name: str
@@ -149,6 +152,7 @@ class ModelFamily(Protocol):
     trainer: str | None = None
     environment: Environment = Environment()
     has_features: bool = False
+    adapter: Path | None = None
 
     def describe_names(self) -> str:
         """Describe the names of its models, for the message about an unknown name."""
@@ -221,6 +225,10 @@ class ModelFamily(Protocol):
     def canonical_name(self, name: str) -> str:
         """Return the one spelling of a published model's name that identifies it."""
         return name.lower()
+
+    def program_name(self, name: str) -> str:
+        """Return the name of a published model as the family's own package knows it."""
+        return name
 
     def network_note(self, name: str) -> str | None:
         """Return what to do where the network that this model needs is missing.

@@ -3,7 +3,8 @@
 A family is found by the name of a model or of its file. Where the name does not tell, the argument
 `family` says it: `{name: weights.bin, family: sevennet}`. A family of another package is registered
 by an entry point in `entropy_flows.model_families`, or named there by its import path,
-`{name: weights.bin, family: "package.module:Family"}`.
+`{name: weights.bin, family: "package.module:Family"}`. The argument `environment` names another
+Python, in which a model is loaded whose packages are not installed here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 FAMILY = "family"
 """Argument of a model that names its family."""
+ENVIRONMENT = "environment"
+"""Argument of a model that names the environment whose Python has its packages."""
 ASKED_LAST = ("forcefield", "import-path")
 """Families asked after those of other packages: nearly any name with a dot is an import path."""
 FAMILIES = ExtensionPoint(
@@ -79,13 +82,22 @@ def match_model(model: str | Path) -> Model | None:
         If the argument `family` names none.
     """
     name, arguments = split_model(model)
-    if FAMILY in arguments:
-        family = FAMILIES.resolve(str(arguments.pop(FAMILY)))()
-        return Model(family, name, arguments)
-    for family in _families():
-        if family.recognizes(name):
-            return Model(family, name, arguments)
-    return None
+    environment = arguments.pop(ENVIRONMENT, None)
+    family = _family_of(name, arguments.pop(FAMILY, None))
+    if family is None:
+        return None
+    if environment is not None:
+        from entropy_flows.potentials.in_environment import FamilyInEnvironment
+
+        family = FamilyInEnvironment(family, str(environment))
+    return Model(family, name, arguments)
+
+
+def _family_of(name: str, family: Any) -> ModelFamily | None:
+    """Return the family that is named, or the first one that recognizes a model's name."""
+    if family is not None:
+        return FAMILIES.resolve(str(family))()
+    return next((each for each in _families() if each.recognizes(name)), None)
 
 
 def file_suffix(model: str | Path) -> str:
@@ -106,12 +118,20 @@ def file_suffix(model: str | Path) -> str:
 
 
 def with_family_of(model: str | Path, path: str | Path) -> str:
-    """Return a path with the family that another model has by its argument `family`, if any.
+    """Return a path with the family and the environment that another model's arguments name.
 
-    A trained model is a file of its base model's family, whose name may not tell it.
+    A trained model is a file of its base model's family, whose name may not tell it, and it is
+    loaded where its base model is.
     """
     _, arguments = split_model(model)
-    return with_arguments(path, {key: arguments[key] for key in arguments if key == FAMILY})
+    lasting = {key: arguments[key] for key in (FAMILY, ENVIRONMENT) if key in arguments}
+    return with_arguments(path, lasting)
+
+
+def environment_of(model: str | Path) -> str | None:
+    """Return the name or path of the environment that a model names; None without one."""
+    environment = split_model(model)[1].get(ENVIRONMENT)
+    return None if environment is None else str(environment)
 
 
 def module_of(model: str | Path) -> str | None:
@@ -120,7 +140,7 @@ def module_of(model: str | Path) -> str | None:
     Nothing of the model is imported, and its module need not be importable yet.
     """
     name, arguments = split_model(model)
-    if FAMILY in arguments or "/" in name or "." not in name:
+    if FAMILY in arguments or ENVIRONMENT in arguments or "/" in name or "." not in name:
         return None
     named = takewhile(lambda family: family.name not in ASKED_LAST, _families())
     if any(family.recognizes(name) for family in named):

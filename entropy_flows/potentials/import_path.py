@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from entropy_flows.environments.foreign import adapter_file
 from entropy_flows.potentials.base import BatchModel, ModelFamily
 from entropy_flows.potentials.onebyone import OneByOne
 
@@ -19,6 +20,7 @@ class ImportPathFamily(ModelFamily):
     """Models that a class or function makes, called with the arguments given, and the device."""
 
     name = "import-path"
+    adapter = adapter_file("import_path")
 
     def describe_names(self) -> str:
         """Describe the import path of a class."""

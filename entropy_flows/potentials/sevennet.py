@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entropy_flows.environments.foreign import adapter_file
 from entropy_flows.files import replacing
 from entropy_flows.potentials.base import BatchModel, Environment, FeatureModel, ModelFamily
 from entropy_flows.potentials.names import split_model
@@ -34,6 +35,7 @@ class SevenNetFamily(ModelFamily):
     trainer = "sevennet"
     environment = ENVIRONMENT
     has_features = True
+    adapter = adapter_file("sevennet")
 
     def describe_names(self) -> str:
         """Describe the names of checkpoints and of SevenNet's models."""
@@ -94,6 +96,10 @@ class SevenNetFamily(ModelFamily):
         """Return SevenNet's own name of a model, without the date that the present one has."""
         key = sevennet_key(name) or name.lower()
         return SAME_MODEL.get(key, key)
+
+    def program_name(self, name: str) -> str:
+        """Return SevenNet's own name of a model."""
+        return sevennet_key(name) or name
 
     def ase_lines(self, model: str) -> list[str]:
         """Write three lines with SevenNet's own calculator, which need nothing of this package."""

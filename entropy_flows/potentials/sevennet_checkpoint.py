@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sevenn._keys as key
-import torch
 from ase.data import chemical_symbols
 from sevenn.checkpoint import SevenNetCheckpoint
 from sevenn.util import pretrained_name_to_path
 
+from entropy_flows.environments.foreign.sevennet import read_plain
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.potentials.names import existing_file
 from entropy_flows.potentials.sevennet import (
@@ -22,13 +21,6 @@ from entropy_flows.potentials.sevennet import (
     sevennet_key,
 )
 from entropy_flows.yaml_text import shortened
-
-_RECONSTRUCT: Any = np.zeros(1).__reduce__()[0]
-_ARRAYS: list[Any] = [
-    *(np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType),
-    *((_RECONSTRUCT, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
-]
-"""Classes that SevenNet's checkpoints hold beside tensors and plain values."""
 
 
 def checkpoint_file(name: str) -> Path:
@@ -78,8 +70,7 @@ def checkpoint_of(path: Path) -> SevenNetCheckpoint:
     """
     checkpoint = SevenNetCheckpoint(path)
     try:
-        with torch.serialization.safe_globals(_ARRAYS):
-            torch.load(path, map_location="cpu", weights_only=True)
+        read_plain(path)
         checkpoint.config[key.TYPE_MAP]
     except Exception as error:  # unpickling something else may raise anything
         if is_machine_fault(error):

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from campaigns import POOL_SEEDS, RULES
 from pool_cells import HELD_OUT, INDEPENDENT, METHODS, RANDOM
+from students import TEACHERS, points_folder
 
 from entropy_flows.files import read_json
 
@@ -39,6 +41,9 @@ STUDENT_TITLES = {
     "linear": "linear",
     "small": "small Allegro, fine-tuned",
     "small, new": "small Allegro, new",
+    "delta, gp": "Gaussian process on SevenNet-0",
+    "delta, linear": "linear on SevenNet-0",
+    "sevennet": "SevenNet-0, fine-tuned",
 }
 
 
@@ -84,16 +89,24 @@ class Results:
     system: str
     student: str
     points: list[dict[str, Any]]
+    teacher: str = "sevennet"
 
     @classmethod
     def read(cls, system: str, folder: Path) -> list[Results]:
         """Read those of all students that have any."""
         results = []
-        for student in STUDENT_TITLES:
-            files = sorted((folder / "points" / student.replace(", ", "-")).glob("*.json"))
+        for teacher, student in product(TEACHERS, STUDENT_TITLES):
+            files = sorted(points_folder(folder, teacher, student).glob("*.json"))
             if files:
-                results.append(cls(system, student, [read_json(file, None) for file in files]))
+                points = [read_json(file, None) for file in files]
+                results.append(cls(system, student, points, teacher))
         return results
+
+    @property
+    def title(self) -> str:
+        """Return the student's name, and the teacher's if it is not SevenNet-0."""
+        title = STUDENT_TITLES[self.student]
+        return title if self.teacher == "sevennet" else f"{title}, labels by CHGNet r²SCAN"
 
     @property
     def sizes(self) -> list[int]:
@@ -143,7 +156,8 @@ def joined(errors: dict[str, Any], test: str, quantity: str) -> float | None:
 def summary_rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield the rows of `docs/evidence/summary.json`."""
     command = (
-        f"python evidence/students.py --system {results.system} --students '{results.student}'"
+        f"python evidence/students.py --system {results.system} --teacher {results.teacher} "
+        f"--students '{results.student}'"
     )
     for test in TESTS:
         for quantity in QUANTITIES:
@@ -158,6 +172,7 @@ def summary_rows(results: Results) -> Iterator[dict[str, Any]]:
                             continue
                         yield {
                             "system": results.system,
+                            "teacher": results.teacher,
                             "pool": method,
                             "test": test,
                             "student": results.student,
@@ -211,7 +226,7 @@ def figure(all_results: Sequence[Results], file: Path) -> None:
     for column, (system, results) in enumerate(students.items()):
         for row, quantity in enumerate(("energy_mae", "forces_mae")):
             _draw(axes[row][column], results, quantity)
-        axes[0][column].set_title(f"{system}, {STUDENT_TITLES[results.student]}", fontsize=10)
+        axes[0][column].set_title(f"{system}, {results.title}", fontsize=10)
         axes[1][column].set_xlabel("cells trained on")
     axes[0][0].set_ylabel("energy error,\nrandom ÷ chosen")
     axes[1][0].set_ylabel("force error,\nrandom ÷ chosen")

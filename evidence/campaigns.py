@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -32,8 +33,10 @@ POOL_SEEDS = (42, 43)
 """Seeds of the pools; the first is that of the campaign files."""
 
 
-def pool_campaign(campaign: Campaign, rule: str, seed: int) -> Campaign:
-    """Return a system's campaign with a rule and a seed."""
+def pool_campaign(
+    campaign: Campaign, rule: str, seed: int, compiled: Path | None = None
+) -> Campaign:
+    """Return a system's campaign with a rule and a seed, and maybe its base model compiled."""
     name = campaign.name
     settings = campaign.model_dump(mode="json", exclude_unset=True)
     if rule != LOGDET:
@@ -41,6 +44,8 @@ def pool_campaign(campaign: Campaign, rule: str, seed: int) -> Campaign:
         settings["select"] = {**RULES[rule], "max_labels": campaign.select.max_labels}
     if seed != campaign.seed:
         name = f"{name}-{seed}"
+    if compiled is not None:
+        settings |= {"base_model": str(compiled.resolve()), "student": campaign.base_model}
     return Campaign.model_validate(settings | {"name": name, "seed": seed})
 
 
@@ -50,10 +55,12 @@ class SystemPools:
 
     system: Session
     """The campaign file's session."""
+    compiled: Path | None = None
+    """The base model in its compiled form, which explores in half the time."""
 
     def rule(self, rule: str, seed: int) -> Campaign:
         """Return the campaign of a rule and a seed."""
-        return pool_campaign(self.system.campaign, rule, seed)
+        return pool_campaign(self.system.campaign, rule, seed, self.compiled)
 
     def random(self, seed: int) -> Campaign:
         """Return the baseline of a seed: as many labels as the rule of the file has there."""
@@ -63,7 +70,7 @@ class SystemPools:
     @property
     def independent(self) -> Campaign:
         """The independent test."""
-        return independent_pool(self.system.campaign)
+        return independent_pool(self.rule(LOGDET, POOL_SEEDS[0]))
 
     def size(self, campaign: Campaign) -> int:
         """Count a campaign's labels."""
@@ -85,7 +92,13 @@ class SystemPools:
     def run(self, workers: int, console: Console) -> None:
         """Run what is missing."""
         for campaign, maker in self.steps():
-            run_step(self.system.of(campaign), maker, workers, console)
+            if not self.is_done(campaign.name):
+                run_step(self.system.of(campaign), maker, workers, console)
+
+    def is_done(self, name: str) -> bool:
+        """Return whether a campaign has ended."""
+        store = self.system.store.of(name)
+        return store.exists() and store.document()["state"] == "done"
 
 
 def run_step(step: Session, maker: Any, workers: int, console: Console) -> None:
@@ -109,10 +122,15 @@ def main() -> None:
     parser.add_argument(
         "--system", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="default: all"
     )
+    parser.add_argument(
+        "--compiled",
+        type=Path,
+        help="base model of one system, compiled by `entropy-flows model`",
+    )
     options = parser.parse_args()
     for system in options.system:
         with open_session(campaign_file(system), options.folder / system) as session:
-            SystemPools(session).run(options.workers, Console())
+            SystemPools(session, options.compiled).run(options.workers, Console())
 
 
 if __name__ == "__main__":

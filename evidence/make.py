@@ -17,7 +17,6 @@ import numpy as np
 from ase import Atoms
 from campaign_tables import (
     QUANTITIES,
-    STUDENT_TITLES,
     Results,
     error_table,
     figure,
@@ -25,7 +24,7 @@ from campaign_tables import (
     summary_rows,
 )
 from campaigns import SystemPools
-from pool_cells import INDEPENDENT, PoolCells, pool_names, write_pools
+from pool_cells import INDEPENDENT, PoolCells, pool_files, pool_names, write_pools
 from rich.console import Console
 from shared import SUMMARY, SYSTEMS, TITLES, add_workers, campaign_file, command_line, write_rows
 from students import Students
@@ -76,8 +75,9 @@ def main() -> None:
 
 def run(system: str, folder: Path, workers: int) -> None:
     """Run a system's pools, then its students."""
-    with open_session(campaign_file(system), folder) as session:
-        SystemPools(session).run(workers, Console())
+    if not all(file.is_file() for file in pool_files(folder).values()):
+        with open_session(campaign_file(system), folder) as session:
+            SystemPools(session).run(workers, Console())
     students = Students.of(system, folder)
     for student in STUDENTS:
         students.run(list(students.points(student)), print)
@@ -158,7 +158,7 @@ def student_lines(results: Results) -> Iterator[str]:
     """Yield a student's tables."""
     size = results.sizes[-1]
     seconds = [point["cpu_seconds"] for point in results.points if point["size"] == size]
-    yield f"### {TITLES[results.system]}: {STUDENT_TITLES[results.student]}\n"
+    yield f"### {TITLES[results.system]}: {results.title}\n"
     cost = f"one of {size} cells takes {np.mean(seconds):.1f} CPU seconds"
     yield f"{len(results.points)} models; {cost}.\n"
     for quantity, (title, unit, _) in QUANTITIES.items():

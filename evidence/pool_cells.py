@@ -59,10 +59,10 @@ class PoolCells:
         return cls(frames, max_force)
 
     @property
-    def is_complete(self) -> bool:
-        """Return whether all pools are there."""
+    def seeds(self) -> list[int]:
+        """Return the seeds of which all pools are there."""
         names = {(atoms.info["pool"], atoms.info["pool_seed"]) for atoms in self.frames}
-        return len(names) == 1 + len(HELD_OUT) * len(POOL_SEEDS)
+        return [seed for seed in POOL_SEEDS if all((pool, seed) in names for pool in HELD_OUT)]
 
     def cells(self, pool: str, seed: int | None, split: str | None) -> list[Atoms]:
         """Return a pool's cells, of one seed or of all, of one split or of all."""
@@ -116,20 +116,24 @@ def test_name(pool: str, seed: int) -> str:
     return f"{pool}-{seed}"
 
 
+def pool_files(folder: Path) -> dict[tuple[str, int], Path]:
+    """Return the file of each pool in a system's folder."""
+    names = [(INDEPENDENT, POOL_SEEDS[0]), *product(HELD_OUT, POOL_SEEDS)]
+    return {name: folder / "pools" / f"{test_name(*name)}.extxyz" for name in names}
+
+
 def write_pools(system: str, folder: Path) -> list[Path]:
     """Write the labelled cells of each pool that has ended; return the files that are there."""
-    home = folder / "pools"
-    names = [(INDEPENDENT, POOL_SEEDS[0]), *product(HELD_OUT, POOL_SEEDS)]
-    files = {name: home / f"{test_name(*name)}.extxyz" for name in names}
+    files = pool_files(folder)
     if not all(file.is_file() for file in files.values()):
-        home.mkdir(exist_ok=True)
+        (folder / "pools").mkdir(exist_ok=True)
         with open_session(campaign_file(system), folder) as session:
-            for pool, seed, name in pool_names(SystemPools(session)):
-                store = session.store.of(name)
-                is_done = store.exists() and store.document()["state"] == "done"
-                if is_done and not files[pool, seed].is_file():
+            pools = SystemPools(session)
+            for pool, seed, name in pool_names(pools):
+                if pools.is_done(name) and not files[pool, seed].is_file():
                     with replacing(files[pool, seed]) as part:
-                        write(part, pool_frames(store, pool, seed), format="extxyz")
+                        frames = pool_frames(session.store.of(name), pool, seed)
+                        write(part, frames, format="extxyz")
     return [file for file in files.values() if file.is_file()]
 
 

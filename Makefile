@@ -16,7 +16,7 @@ export OPENBLAS_NUM_THREADS := 1
 NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo evidence test test-newest test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo evidence test test-newest test-torchsim test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -56,6 +56,13 @@ test-newest:
 	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
 	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-newest
 	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm" $(CORE:%=tests/%)
+
+# the biases in torch-sim and NVIDIA's ALCHEMI toolkit, which need Python 3.12 and 1.5 GB beside torch
+test-torchsim:
+	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
+	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-torchsim
+	.venv-torchsim/bin/pip install --quiet torch-sim-atomistic "nvalchemi-toolkit[ase]>=0.3"
+	.venv-torchsim/bin/python -m pytest -n0 tests/biases tests/docs/test_biases_page.py tests/potentials/test_torchsim.py
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -40,6 +40,7 @@ ALLOWED = {
     "fingerprints": set(),
     "entropy": {"fingerprints"},
     **dict.fromkeys(STAGES, CORE),
+    "biases": CORE | STAGES,
     "formats": set(),
     "frames": CORE | STAGES,
     "bench": CORE | STAGES | {"frames"},

@@ -27,6 +27,7 @@ CAMPAIGN_MODULES = (
     "submit",
     "run",
     "status",
+    "show",
     "pause",
     "resume",
     "cancel",

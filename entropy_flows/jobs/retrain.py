@@ -84,14 +84,7 @@ class RetrainMaker(StageMaker):
             wall_seconds=result.wall_seconds,
         )
         evaluation = evaluate_models(
-            store,
-            context,
-            replaced,
-            document.model,
-            self.params,
-            exclusions,
-            source=model,
-            version=batch,
+            store, context, replaced, document.model, self.params, exclusions, model, batch
         )
         store.save_version(
             context.iteration,

@@ -29,7 +29,7 @@ Role = Literal["first", "before", "after"]
 
 @dataclass(frozen=True)
 class CellPrediction:
-    """What one model predicts for one cell, and how far that is from the label."""
+    """Prediction of one model for one cell, and its difference from the label."""
 
     energy: float
     """Predicted energy, eV/atom."""
@@ -89,7 +89,7 @@ def cell_errors(store: CampaignStore, iteration: int | None = None) -> list[Cell
     if document is None:
         return []
     conditions = store.conditions([cell["key"] for cell in document["cells"]])
-    return [_errors(cell, conditions.get(cell["key"], {})) for cell in document["cells"]]
+    return [errors_of(cell, conditions.get(cell["key"], {})) for cell in document["cells"]]
 
 
 def stored_parities(store: CampaignStore) -> tuple[Parity, Parity] | None:
@@ -137,7 +137,8 @@ def parity_of(document: Mapping[str, Any], role: Role) -> Parity:
     return Parity(energy=np.array(energies), forces=forces, stress=stress)
 
 
-def _errors(cell: Mapping[str, Any], condition: Mapping[str, Any]) -> CellErrors:
+def errors_of(cell: Mapping[str, Any], condition: Mapping[str, Any]) -> CellErrors:
+    """Read the errors of one row of `predictions`, given its phase, temperature, k and pressure."""
     return CellErrors(
         key=cell["key"],
         position=cell["position"],

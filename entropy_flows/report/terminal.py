@@ -107,6 +107,24 @@ class TerminalTable:
         return max(1, *(_length(row[column]) for row in self.rows))
 
 
+def named_lines(lines: Sequence[tuple[str, str]], width: int) -> RichTable:
+    """Build lines of a name and a value, which are wrapped beside one another.
+
+    Parameters
+    ----------
+    lines
+        Names and values, which are printed as they are.
+    width
+        Characters of the column of the names.
+    """
+    grid = RichTable.grid(padding=(0, 2))
+    grid.add_column(width=width, overflow="fold", style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in lines:
+        grid.add_row(Text(name), Text(value))
+    return grid
+
+
 def _borders(group: Sequence[int]) -> int:
     return BORDER * len(group) + 1
 

@@ -14,6 +14,7 @@ from entropy_flows.schemas import Campaign, schema_of
 from entropy_flows.schemas.changes import RULES, When, differences
 from entropy_flows.store.approvals import Approvals
 from entropy_flows.store.connection import StoreError, refused
+from entropy_flows.store.entries import Entries
 from entropy_flows.store.holds import Holds
 from entropy_flows.store.labels import Labels
 from entropy_flows.store.ledger import Ledger
@@ -36,7 +37,7 @@ CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ON
 """Sections that no job of the campaign itself takes: what is done with models and labels."""
 
 
-class CampaignStore(Approvals, Holds, Labels, Models, Predictions, Relabelling, Replays):
+class CampaignStore(Approvals, Entries, Holds, Labels, Models, Predictions, Relabelling, Replays):
     """One campaign's documents.
 
     Parameters

@@ -414,7 +414,7 @@ class VersionDocument(ModelDocument):
 
 
 class PredictionDocument(StoredDocument):
-    """What models predict for the held-out cells of an evaluation."""
+    """Predictions of an evaluation's models for the held-out cells."""
 
     campaign: str
     """Name of the campaign."""

@@ -39,6 +39,14 @@ def _value(name: str, digits: int) -> Callable[[Result], str]:
     return text
 
 
+def _lowest_energy(result: Result) -> str:
+    return f"{min(result['energies'].values()):.2f}"
+
+
+def _by_indices(result: Result) -> str:
+    return ", ".join(f"({name}) {energy:.2f}" for name, energy in result["energies"].items())
+
+
 def _condition(result: Result) -> str:
     return f"{result['temperature']:g} K, {result['pressure']:g} GPa"
 
@@ -62,6 +70,8 @@ PHYSICS_ROWS = (
     _Quantity("elastic", "G, GPa", _value("shear_modulus", 1)),
     _Quantity("phonons", "lowest phonon, THz", _value("lowest", 2)),
     _Quantity("phonons", "highest phonon, THz", _value("highest", 2)),
+    _Quantity("vacancy", "vacancy, eV", _lowest_energy),
+    _Quantity("surfaces", "surfaces, J/m²", _by_indices),
     _Quantity("stability", "dynamics, T and P", _condition),
     _Quantity("stability", "steps survived", _survived),
     _Quantity("stability", "shortest distance, Å", _value("shortest", 2)),

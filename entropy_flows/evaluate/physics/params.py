@@ -8,8 +8,9 @@ from pydantic import Field, field_validator
 
 from entropy_flows.params import Params
 
-CheckName = Literal["eos", "elastic", "phonons", "enthalpy", "stability"]
+CheckName = Literal["eos", "elastic", "phonons", "enthalpy", "stability", "vacancy", "surfaces"]
 CHECKS: tuple[CheckName, ...] = ("eos", "elastic", "phonons", "enthalpy", "stability")
+"""Checks that are made unless others are named: of any crystal, elements and compounds."""
 
 
 class PhysicsParams(Params):
@@ -36,7 +37,17 @@ class PhysicsParams(Params):
     displacement: float = Field(0.01, gt=0, le=0.2)
     """Displacement of an atom for the phonons (Å)."""
     supercell_length: float = Field(10.0, gt=0)
-    """Least distance between an atom and its images in the phonons' supercell (Å)."""
+    """Least distance between an atom and its images in the supercell of phonons and vacancies
+    (Å).
+    """
+    defect_fmax: float = Field(0.02, gt=0)
+    """Largest force (eV/Å) of a relaxed vacancy or slab."""
+    surfaces: tuple[tuple[int, int, int], ...] = Field(
+        ((1, 0, 0), (1, 1, 0), (1, 1, 1)), min_length=1
+    )
+    """Miller indices of the surfaces, in the conventional cell."""
+    slab_thickness: float = Field(10.0, gt=0)
+    """Least thickness of a slab, and of the empty space beside it (Å)."""
     pressures: tuple[Annotated[float, Field(ge=-50, le=10_000)], ...] | None = Field(
         None, min_length=2
     )

@@ -13,6 +13,7 @@ from typing import Any
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from entropy_flows.evaluate.physics.defects import surfaces, vacancy
 from entropy_flows.evaluate.physics.elastic import elastic
 from entropy_flows.evaluate.physics.eos import eos
 from entropy_flows.evaluate.physics.params import CheckName, PhysicsParams
@@ -25,7 +26,12 @@ from entropy_flows.vacuum import vacuum_of
 
 PRESSURES = 9
 """Number of pressures at which enthalpies are computed, unless others are named."""
-PACKAGES: dict[CheckName, str] = {"elastic": "matcalc", "phonons": "phonopy"}
+PACKAGES: dict[CheckName, str] = {
+    "elastic": "matcalc",
+    "phonons": "phonopy",
+    "vacancy": "matcalc",
+    "surfaces": "matcalc",
+}
 """Check → the package that it needs beside those that are always installed."""
 
 
@@ -56,6 +62,8 @@ DECIDING_PARAMS: dict[CheckName, tuple[str, ...]] = {
     "elastic": ("fmax", "max_steps", "strain"),
     "phonons": ("fmax", "max_steps", "displacement", "supercell_length"),
     "enthalpy": ("fmax", "max_steps", "pressures"),
+    "vacancy": ("fmax", "max_steps", "defect_fmax", "supercell_length"),
+    "surfaces": ("fmax", "max_steps", "defect_fmax", "surfaces", "slab_thickness"),
     "stability": (
         "fmax",
         "max_steps",
@@ -144,3 +152,7 @@ def _result(check: CheckName, atoms: Atoms, calculator: Calculator, params: Phys
             return elastic(atoms, calculator, params)
         case "phonons":
             return phonons(atoms, calculator, params)
+        case "vacancy":
+            return vacancy(atoms, calculator, params)
+        case "surfaces":
+            return surfaces(atoms, calculator, params)

@@ -14,17 +14,22 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
 from pool_cells import PoolCells
 
-from entropy_flows.bench.design import Design, store_design
+from entropy_flows.bench.design import Design, cell_rows, feature_maps, store_design
 from entropy_flows.bench.params import REGRESSIONS, BenchParams
 from entropy_flows.bench.pool import LabelledPool
+from entropy_flows.bench.power_spectrum import PowerSpectrum
 from entropy_flows.bench.regression import RegressionStudent
+from entropy_flows.conventions import VOIGT, Array
 from entropy_flows.train import energy_per_atom
 
 DELTA = "delta, "
 """Begin of the name of a fit to the difference between the labels and SevenNet-0's."""
 FITS = (*REGRESSIONS, *(DELTA + name for name in REGRESSIONS))
+STRAIN = 1e-3
+"""Strain of the stress' central differences."""
 KEPT = ("n", "energy_mae", "energy_rmse", "forces_mae", "forces_rmse", "stress_mae")
 
 
@@ -79,6 +84,68 @@ class Fits:
             test: kept(student.test(_indices(cells))["errors"]) for test, cells in tests.items()
         }
         return {"errors": errors, "cpu_seconds": round(time.process_time() - started, 1)}
+
+
+class FitCalculator(Calculator):
+    """A fit as an ASE calculator; stresses by central differences of the energy.
+
+    Parameters
+    ----------
+    fits
+        The pool that the features were drawn from. A fit to differences is not taken.
+    student
+        The fit.
+    """
+
+    def __init__(self, fits: Fits, student: RegressionStudent) -> None:
+        super().__init__()
+        self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
+        self._fit = student.fit
+        self._shift = student.shift
+        self._spectrum = PowerSpectrum(fits.params.regression.power_spectrum, fits.pool.frames)
+        self._maps = feature_maps(self._spectrum, fits.params.regression, fits.name)
+
+    @classmethod
+    def of(cls, fits: Fits, train: Sequence[Atoms]) -> FitCalculator:
+        """Fit to cells of the pool."""
+        cells = _indices(train)
+        return cls(fits, RegressionStudent.trained(fits.pool, fits.design, fits.params, cells))
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Compute energy and forces, and the stress if it is asked for."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        cell = self.atoms
+        assert cell is not None, "ASE has kept the cell"
+        energy, forces = self._evaluate(cell, True)
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        if "stress" in properties:
+            self.results["stress"] = self._stress(cell)
+
+    def _evaluate(self, cell: Atoms, with_forces: bool) -> tuple[float, Array]:
+        rows = cell_rows(cell, self._spectrum, self._maps, with_forces)
+        values = rows @ self._fit.coefficients
+        energy = len(cell) * (float(values[0]) + self._shift)
+        return energy, values[1:].reshape(-1, 3)
+
+    def _stress(self, cell: Atoms) -> Array:
+        """Return σ = (1/V) ∂E/∂ε (6,)."""
+        stress = np.zeros(6)
+        for component, (i, j) in enumerate(VOIGT):
+            energies = []
+            for sign in (-1, 1):
+                strain = np.eye(3)
+                strain[i, j] += sign * STRAIN / 2
+                strain[j, i] += sign * STRAIN / 2
+                strained = cell.copy()
+                strained.set_cell(cell.cell @ strain, scale_atoms=True)
+                energies.append(self._evaluate(strained, False)[0])
+            stress[component] = (energies[1] - energies[0]) / (2 * STRAIN * cell.get_volume())
+        return stress
 
 
 def _labels(pools: PoolCells) -> tuple[np.ndarray, list[np.ndarray]]:

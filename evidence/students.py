@@ -152,7 +152,7 @@ class Students:
                     if fits is None:
                         document = self._network(point)
                     else:
-                        train, _ = self._training(point)
+                        train, _ = self.training(point)
                         document = fits.point(train, self.pools.tests())
             except MachineError:
                 # another process trains it
@@ -172,7 +172,7 @@ class Students:
         tests = self.pools.tests()
         return {name: cells for name, cells in tests.items() if name not in errors_by_test}
 
-    def _training(self, point: Point) -> tuple[list[Atoms], list[Atoms]]:
+    def training(self, point: Point) -> tuple[list[Atoms], list[Atoms]]:
         """Return the cells to train on, and those to validate with."""
         return self.pools.training(point.method, point.pool_seed, point.size, point.seed)
 
@@ -196,7 +196,7 @@ class Students:
     def _train(self, point: Point) -> dict[str, Any]:
         """Train a network, and keep its model."""
         student = NETWORKS[point.student]
-        train, val = self._training(point)
+        train, val = self.training(point)
         params = self._recipe(student, point.seed)
         workdir = self.file(point).with_suffix("")
         model: Any = student.base or self.campaign.base_model

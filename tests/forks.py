@@ -31,9 +31,13 @@ class Fork:
             os.chdir(cwd)
             os.environ.clear()
             os.environ.update(env)
-            module = command[command.index("-m") + 1 :]
-            sys.argv = list(module)
-            runpy.run_module(module[0], run_name="__main__", alter_sys=True)
+            program = command[2:]  # behind the Python and its option
+            if program[0] == "-m":
+                sys.argv = program[1:]
+                runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+            else:
+                sys.argv = program
+                runpy.run_path(program[0], run_name="__main__")
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from entropy_flows.potentials.families import (
         FAMILIES,
+        environment_of,
         file_suffix,
         find_model,
         match_model,
@@ -73,6 +74,7 @@ __all__ = [
     "check_elements",
     "check_name",
     "compile_model",
+    "environment_of",
     "existing_file",
     "file_suffix",
     "find_model",

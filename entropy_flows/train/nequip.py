@@ -34,6 +34,7 @@ from entropy_flows.train.dataset import with_a_pair
 from entropy_flows.train.folder import State, best_epoch, checkpoint_file, last_checkpoint, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
+from entropy_flows.train.python import HERE
 from entropy_flows.train.recipe import Config, nequip_config, packaged_model
 from entropy_flows.train.steps import (
     LOCK_SECONDS,
@@ -87,7 +88,7 @@ class NequIPTrainer:
         with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
             data = write_data(splits, params, workdir)
             base = model if package is None else file_sha256(package)
-            inputs = inputs_sha256(base, data, params, workdir, PROGRAMS)
+            inputs = inputs_sha256(base, data, params, workdir, HERE.versions(PROGRAMS))
             finished = finished_result(workdir, inputs, RESULT)
             if finished is not None:
                 return finished

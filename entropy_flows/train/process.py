@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from entropy_flows.faults import GPU_MEMORY_WORDS, MACHINE_WORDS, MachineError
 from entropy_flows.processes import child
+from entropy_flows.train.python import HERE, TrainingPython
 
 POLL_SECONDS = 0.5
 TAIL_LINES = 20
@@ -35,12 +35,13 @@ class GpuMemoryError(MachineError):
 
 def run_program(
     name: str,
-    module: str,
+    program: str | Path,
     arguments: Sequence[str],
     workdir: Path,
     success: str,
     lock: int,
     watch: Callable[[], bool | None] | None = None,
+    python: TrainingPython = HERE,
 ) -> None:
     """Run a program to its end, or until `watch` stops it.
 
@@ -51,8 +52,8 @@ def run_program(
     ----------
     name
         Its name in messages; its output goes to `run/<name>.console.log`.
-    module
-        Python module that is run as a script.
+    program
+        Python module that is run as a script, or the path of a script.
     arguments
         Its command line.
     workdir
@@ -64,6 +65,8 @@ def run_program(
     watch
         Called about twice a second while it runs, and once more when it has ended. If it returns
         True, the program is ended there.
+    python
+        The Python that runs it.
 
     Raises
     ------
@@ -75,8 +78,7 @@ def run_program(
         If it was the GPU's memory.
     """
     log = workdir / "run" / f"{name}.console.log"
-    # -P keeps the current folder out of the module path.
-    command = [sys.executable, "-P", "-m", module, *arguments]
+    command = python.command(program, arguments)
     options = {
         "cwd": workdir,
         "env": _environment(),

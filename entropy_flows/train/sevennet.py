@@ -20,8 +20,9 @@ import yaml
 from ase import Atoms
 
 from entropy_flows.digest import file_sha256
+from entropy_flows.environments.foreign import adapter_file
 from entropy_flows.files import read_json, whole_file
-from entropy_flows.potentials import find_model, load_calculator, match_model
+from entropy_flows.potentials import find_model, load_calculator, match_model, with_family_of
 from entropy_flows.potentials.sevennet import SevenNetFamily
 from entropy_flows.processes import locked
 from entropy_flows.train.align import base_shifts
@@ -29,6 +30,7 @@ from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.folder import Row, State, best_epoch, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
+from entropy_flows.train.python import TrainingPython
 from entropy_flows.train.sevennet_epochs import (
     add_finished_epochs,
     checkpoint_name,
@@ -56,8 +58,8 @@ from entropy_flows.train.steps import (
 )
 
 RESULT = "model.pth"
-PROGRAM = {None: "sevenn.main.sevenn", "backbone": "entropy_flows.train.sevennet_readout"}
-"""Part of the model that is frozen → module that is run."""
+PROGRAM = {None: "sevenn.main.sevenn", "backbone": adapter_file("sevennet_readout")}
+"""Part of the model that is frozen → module or script that is run."""
 PROGRAMS = ("sevenn", "torch", "entropy_flows")
 """Packages whose versions decide the result."""
 MISSING = (
@@ -79,7 +81,7 @@ class SevenNetTrainer:
         if isinstance(model, dict):
             return False
         match = match_model(model)
-        if match is None or not isinstance(match.family, SevenNetFamily):
+        if match is None or match.family.name != SevenNetFamily.name:
             return False
         return "modal" not in match.arguments
 
@@ -123,7 +125,9 @@ class SevenNetTrainer:
             splits = {"train": train, "val": val, "test": test}
             cutoff = float(checkpoint.config["cutoff"])
             data = write_data(splits, params, workdir, pair_cutoff=cutoff)
-            inputs = inputs_sha256(file_sha256(source), data, params, workdir, PROGRAMS)
+            python = TrainingPython.of(base_model)
+            versions = python.versions(PROGRAMS)
+            inputs = inputs_sha256(file_sha256(source), data, params, workdir, versions)
             finished = finished_result(workdir, inputs, RESULT)
             if finished is not None:
                 return finished
@@ -136,8 +140,10 @@ class SevenNetTrainer:
             data_part = data_section(data, params, workdir)
             config = partial(sevennet_config, model_section, data_part, data.stress)
             report = reporter(workdir, params, on_progress)
-            state = _train(config, params, state, workdir, lock, report)
-            result = _result(state, data, params, workdir)
+            program = partial(run_program, lock=lock, python=python)
+            state = _train(config, params, state, workdir, program, report)
+            model = with_family_of(str(base_model), workdir / RESULT)
+            result = _result(state, data, params, workdir, model)
             return save_result(replace(result, wall_seconds=time.monotonic() - started), workdir)
 
 
@@ -146,7 +152,7 @@ def _train(
     params: TrainParams,
     state: State,
     workdir: Path,
-    lock: int,
+    program: Callable[..., None],
     report: Callable[[], None],
 ) -> State:
     """Train to the end, from the last finished epoch.
@@ -171,14 +177,13 @@ def _train(
             return is_over(history, params)
 
         try:
-            run_program(
+            program(
                 "sevenn-train",
                 PROGRAM[params.freeze],
                 arguments,
                 workdir,
                 "Total wall time",
-                lock,
-                watch,
+                watch=watch,
             )
             return state
         except GpuMemoryError as err:
@@ -186,8 +191,13 @@ def _train(
             state = replace(smaller_batches(state, err), accumulate=1)
 
 
-def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> TrainResult:
-    """Write the best epoch's weights, without what only this training needs."""
+def _result(
+    state: State, data: Data, params: TrainParams, workdir: Path, model: str
+) -> TrainResult:
+    """Write the best epoch's weights, without what only this training needs.
+
+    `model` is the file's name with the environment that it is loaded in, if there is one.
+    """
     import torch
 
     from entropy_flows.potentials.sevennet_checkpoint import checkpoint_of
@@ -207,7 +217,7 @@ def _result(state: State, data: Data, params: TrainParams, workdir: Path) -> Tra
     test = data.frames.get("test", [])
     test_errors: dict[str, float] = {}
     if test:
-        calculator = load_calculator(workdir / RESULT, device=params.runs_on)
+        calculator = load_calculator(model, device=params.runs_on)
         test_errors = mean_errors(test, calculator)
     return TrainResult(
         model=workdir / RESULT,

@@ -9,7 +9,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ def check_cells(frames: Iterable[Atoms], elements: Sequence[str] | None) -> None
 
 
 def inputs_sha256(
-    base: Any, data: Data, params: TrainParams, workdir: Path, programs: Sequence[str]
+    base: Any, data: Data, params: TrainParams, workdir: Path, versions: Mapping[str, str]
 ) -> str:
     """Return the checksum of all that decides the result.
 
@@ -135,13 +134,12 @@ def inputs_sha256(
         The base model's checksum, or a new model's description.
     data, params, workdir
         Data, recipe and folder.
-    programs
-        Packages whose versions count: half a training with one and half with another is that of
-        neither.
+    versions
+        Versions of the packages that compute, by name: half a training with one and half with
+        another is that of neither.
     """
     files = {split: file_sha256(workdir / path) for split, path in data.files.items()}
-    versions = {name: version(name) for name in programs}
-    facts = {"base": base, "data": files, "params": params.identity(), "versions": versions}
+    facts = {"base": base, "data": files, "params": params.identity(), "versions": dict(versions)}
     return digest(facts)
 
 

@@ -1,24 +1,8 @@
-"""An environment of another Python that has this one's packages, but not this package."""
-
-from __future__ import annotations
-
-import site
-import sysconfig
-import venv
-from pathlib import Path
-
 import pytest
-
-
-def make_environment(folder: Path) -> Path:
-    """Make a virtual environment that finds the packages installed here by a `.pth` file."""
-    venv.create(folder, with_pip=False, symlinks=True)
-    paths = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})
-    here = [path for path in site.getsitepackages() if Path(path).is_dir()]
-    (Path(paths["purelib"]) / "packages.pth").write_text("\n".join(here) + "\n")
-    return folder
+from other_python import make_environment
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory):
+    """A Python of its own with this one's packages, but not this package."""
     return make_environment(tmp_path_factory.mktemp("environments") / "other")

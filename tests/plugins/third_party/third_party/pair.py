@@ -28,6 +28,7 @@ from entropy_flows.files import write_json
 from entropy_flows.neighbors import neighbors
 from entropy_flows.potentials import BatchOfOne, Evaluation, ModelFamily, existing_file, split_model
 from entropy_flows.train import Progress, TrainParams, TrainResult, steps
+from entropy_flows.train.python import HERE
 
 SUFFIX = ".pair.json"
 CENTERS = 12
@@ -154,7 +155,9 @@ class PairTrainer:
         source = existing_file(split_model(base_model)[0])
         steps.check_cells([*train, *val, *test], PairFamily().elements(str(source), {}))
         data = steps.write_data({"train": train, "val": val, "test": test}, params, workdir)
-        inputs = steps.inputs_sha256(file_sha256(source), data, params, workdir, ("torch",))
+        inputs = steps.inputs_sha256(
+            file_sha256(source), data, params, workdir, HERE.versions(("torch",))
+        )
         path = workdir / f"model{SUFFIX}"
         finished = steps.finished_result(workdir, inputs, path.name)
         if finished is not None:

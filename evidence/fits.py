@@ -49,7 +49,14 @@ class Fits:
     design: Design
 
     @classmethod
-    def of(cls, name: str, pools: PoolCells, base: PoolCells, folder: Path) -> Fits:
+    def of(
+        cls,
+        name: str,
+        pools: PoolCells,
+        base: PoolCells,
+        folder: Path,
+        landmarks: int | None = None,
+    ) -> Fits:
         """Compute the features if they are not there; labels have no part in them.
 
         The basis is drawn from all pools that are there. With more of them it is another one.
@@ -62,9 +69,14 @@ class Fits:
             Cells with the teacher's labels, and the same with SevenNet-0's.
         folder
             Where the features are kept.
+        landmarks
+            Number of them, if it is not the benchmark's.
         """
         kind = name.removeprefix(DELTA)
-        params = BenchParams(pool="pools", students=(kind,), sizes=(1,))
+        regression = {} if landmarks is None else {"landmarks": landmarks}
+        params = BenchParams.model_validate(
+            {"pool": "pools", "students": [kind], "sizes": [1], "regression": regression}
+        )
         file = folder / f"design-{kind}-{len(pools.frames)}.npy"
         if not file.is_file():
             store_design(file, pools.frames, params.regression, kind, forces=True)

@@ -69,11 +69,11 @@ class TrainingPython:
         MachineError
             If one is missing in the environment.
         """
-        own = [name for name in packages if self.environment is None or name == "entropy_flows"]
-        versions: dict[str, str | None] = {name: version(name) for name in own}
+        here = [name for name in packages if self.environment is None or name == "entropy_flows"]
+        versions: dict[str, str | None] = {name: version(name) for name in here}
         if self.environment is not None:
             installed = environment_packages(self.environment)["packages"]
-            others = [name for name in packages if name not in own]
+            others = [name for name in packages if name not in here]
             versions |= {name: package_version(installed, name) for name in others}
         missing = [name for name, number in versions.items() if number is None]
         if missing and self.environment is not None:

@@ -83,6 +83,7 @@ def test_what_the_jobs_write_is_clean(store, pad):
         "models": 2,
         "members": 0,
         "versions": 0,
+        "predictions": 0,
         "outputs": 2,
         "arrays": 1,
         "launchpad": 2,

@@ -5,6 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   := runs/silicon-demo
 DFT_DEMO := runs/silicon-dft
+CP2K_DEMO := runs/silicon-cp2k
 SEED   ?= 1
 
 # one thread per process: two OpenMP threads on busy cores are several times slower than one
@@ -16,7 +17,7 @@ export OPENBLAS_NUM_THREADS := 1
 NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo evidence test test-newest test-torchsim test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -40,13 +41,28 @@ gpaw: install
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing; as root: apt-get install libxc-dev libopenblas-dev"; exit 1; fi; \
 	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libxc-dev libopenblas-dev
-	CC=g++ $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,gpaw]"
+	printf 'mpi = False\n' > $(VENV)/gpaw_config.py
+	CC=g++ GPAW_CONFIG=$(abspath $(VENV))/gpaw_config.py $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,gpaw]"
 
 # real DFT labels: an hour or two on two cores; killed and run again it goes on where it was
 dft-demo: gpaw
 	$(BIN)/entropy-flows check examples/silicon_dft.yaml
 	$(BIN)/entropy-flows run examples/silicon_dft.yaml --folder $(DFT_DEMO)
 	$(BIN)/entropy-flows report examples/silicon_dft.yaml --folder $(DFT_DEMO)
+
+# Debian's packages of CP2K with its basis sets and potentials, and of Quantum ESPRESSO, if they are missing
+cp2k: install
+	@for program in cp2k.psmp pw.x; do command -v $$program > /dev/null || missing="$$missing $$program"; done; \
+	test -d "$${CP2K_DATA_DIR:-/usr/share/cp2k}" || missing="$$missing cp2k-data"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then echo "missing:$$missing; as root: apt-get install cp2k cp2k-data quantum-espresso quantum-espresso-data"; exit 1; fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends cp2k cp2k-data quantum-espresso quantum-espresso-data
+
+# real DFT labels by CP2K, through atomate2's Maker and custodian: half an hour on two cores; killed and run again it goes on
+cp2k-demo: cp2k
+	$(BIN)/entropy-flows check examples/silicon_cp2k.yaml
+	$(BIN)/entropy-flows run examples/silicon_cp2k.yaml --folder $(CP2K_DEMO)
+	$(BIN)/entropy-flows report examples/silicon_cp2k.yaml --folder $(CP2K_DEMO)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"

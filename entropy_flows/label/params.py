@@ -34,7 +34,8 @@ class LabelParams(Params):
     }
 
     engine: str = "vasp-pbe"
-    """`vasp-pbe`, `vasp-r2scan-rvv10`, `gpaw-pbe`, `forcefield`, or `custom` (implied by `maker`);
+    """`vasp-pbe`, `vasp-r2scan-rvv10`, `vasp-matpes-pbe`, `vasp-matpes-r2scan`, `vasp-mp`,
+    `vasp-omat`, `gpaw-pbe`, `cp2k-pbe`, `qe-pbe`, `forcefield`, or `custom` (implied by `maker`);
     the name or the import path of an engine of another package.
     """
     batch_size: int | None = Field(None, ge=1)
@@ -134,7 +135,12 @@ class LabelParams(Params):
 BUILTIN = {
     "vasp-pbe": "entropy_flows.label.engines.vasp:VaspParams",
     "vasp-r2scan-rvv10": "entropy_flows.label.engines.vasp:VaspParams",
+    **dict.fromkeys(
+        ("vasp-matpes-pbe", "vasp-matpes-r2scan", "vasp-mp", "vasp-omat"),
+        "entropy_flows.label.engines.vasp_published:PublishedVaspParams",
+    ),
     "gpaw-pbe": "entropy_flows.label.engines.gpaw:GpawParams",
+    "cp2k-pbe": "entropy_flows.label.engines.cp2k:Cp2kParams",
     "forcefield": "entropy_flows.label.engines.forcefield:ForceFieldParams",
     "custom": "entropy_flows.label.engines.maker:CustomParams",
 }

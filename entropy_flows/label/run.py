@@ -24,7 +24,6 @@ from entropy_flows.label.reasons import (
     check_geometry,
     is_not_set_up,
     not_started,
-    reason_from_exception,
 )
 
 if TYPE_CHECKING:
@@ -172,7 +171,7 @@ def _attempt(engine: Engine, structure: Structure, on_document: Callable[[Any], 
             raise EngineError(f"{engine.name} cannot run here: {' '.join(words.split())}") from exc
         if (fault := engine.input_fault(structure)) is not None:
             raise EngineError(f"{engine.name} writes no cell's inputs: {fault}") from exc
-        reason, evidence = reason_from_exception(exc)
+        reason, evidence = engine.failure(exc)
         # A lack of memory is the machine's fault, but depends on the cell as well.
         if is_machine_fault(exc) and reason is not Reason.OUT_OF_MEMORY:
             raise

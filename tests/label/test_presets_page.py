@@ -12,7 +12,7 @@ def test_the_page_is_up_to_date():
 
 
 def test_it_has_the_papers_settings():
-    silicon, salt, diamond, graphite, _, nickel_oxide = (
+    silicon, salt, diamond, graphite, _, nickel_oxide, *_ = (
         (DOCS / "presets.md").read_text().split("\n## ")[1:]
     )
     for cell in (silicon, salt, diamond, graphite):
@@ -48,3 +48,24 @@ def test_it_has_the_papers_settings():
     ):
         assert f"\n{line}\n" in nickel_oxide
     assert "MAGMOM = 8*-2.0 8*2.0 16*0.0" in nickel_oxide
+
+
+def test_it_has_the_settings_of_published_data_sets():
+    cells = (DOCS / "presets.md").read_text().split("\n## ")[8:]
+    assert [cell.split("\n")[0] for cell in cells] == [
+        "Antiferromagnetic NiO as MatPES, PBE",
+        "Antiferromagnetic NiO as MatPES, PBE+U",
+        "Antiferromagnetic NiO as MatPES, r²SCAN",
+        "Antiferromagnetic NiO as Materials Project, PBE+U",
+    ]
+    for cell in cells:
+        assert "\nISPIN = 2\n" in cell
+        assert "\nMAGMOM = 8*-2.0 8*2.0 16*0.0\n" in cell
+        assert ("\nLDAUU = 6.2 0\n" in cell) is ("+U" in cell.split("\n")[0])
+    for cell in cells[:3]:
+        assert "\nENCUT = 680.0\n" in cell
+        assert "\nKSPACING = 0.22\n" in cell
+        assert "KPOINTS" not in cell
+        assert "(PBE_64)" in cell
+    assert "\nMETAGGA = R2scan\n" in cells[2]
+    assert "\nENCUT = 520.0\n" in cells[3]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from entropy_flows.label.read import Label
+    from entropy_flows.label.reasons import Reason
     from entropy_flows.label.vasp_inputs import Inputs
 
 
@@ -58,6 +59,15 @@ class Engine(Protocol):
 
     def free_energy(self) -> float | None:
         """Return F (eV) of the last run where the task document has no field for it."""
+
+    def failure(self, error: BaseException) -> tuple[Reason, str]:
+        """Return why a run in the current directory failed, and evidence for it.
+
+        Parameters
+        ----------
+        error
+            What the Maker raised.
+        """
 
     def validate(self, label: Label) -> Label:
         """Check the output of a run in the current directory; return the label, or a failed one."""

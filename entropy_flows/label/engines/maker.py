@@ -16,7 +16,7 @@ from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.engines.base import Engine
 from entropy_flows.label.engines.contents import package_version, paths_replaced
 from entropy_flows.label.params import LabelParams
-from entropy_flows.label.reasons import EngineError
+from entropy_flows.label.reasons import EngineError, Reason, reason_from_exception
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -128,6 +128,10 @@ class MakerEngine(Engine):
         results = getattr(calculator, "results", None) or {}
         value = results.get("free_energy")
         return None if value is None else float(value)
+
+    def failure(self, error: BaseException) -> tuple[Reason, str]:
+        """Return what the exception, custodian's log and the last words on disk say."""
+        return reason_from_exception(error)
 
     def validate(self, label: Label) -> Label:
         """Return the label: nothing is known of the output."""

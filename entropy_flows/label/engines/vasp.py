@@ -27,12 +27,62 @@ _INPUT_SET_KEYS = (
 _BY_ELEMENT = ("MAGMOM", "LDAUU", "LDAUJ", "LDAUL")
 _NONCOLLINEAR = ("LSORBIT", "LNONCOLLINEAR")
 _FUNCTIONALS = {"PE": "PBE", "PS": "PBEsol", "R2SCAN": "r2SCAN"}
+_PUBLISHED = {"MatPESStaticSet": "MatPES", "MPStaticSet": "MP", "OMat24StaticSet": "OMat24"}
 # LargeSigmaHandler makes another calculation of a metal; PositiveEnergyErrorHandler refuses a cell
 # that is squeezed enough.
 _UNWANTED_HANDLERS = ("LargeSigmaHandler", "PositiveEnergyErrorHandler")
 
 
-class VaspParams(LabelParams):
+class VaspRunParams(LabelParams):
+    """What all presets of VASP take: changes of the input set, and how VASP runs."""
+
+    user_incar_settings: dict[str, Any] = Field(default_factory=dict)
+    """INCAR tags on top of the preset; None removes one."""
+    user_potcar_functional: str | None = None
+    """POTCAR family, such as PBE_64; None is the preset's, which for the papers' is atomate2's
+    (PBE_54)."""
+    user_potcar_settings: dict[str, str] = Field(default_factory=dict)
+    """POTCARs by element on top of the preset's."""
+    run_vasp_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """How VASP runs: command, custodian handlers, walltime; see atomate2's `run_vasp`. The presets
+    leave out LargeSigmaHandler and PositiveEnergyErrorHandler, which take a metal or a squeezed
+    cell for a bad run."""
+
+    def check_tags(self) -> None:
+        """Refuse INCAR tags that cannot follow the atoms of one cell after the other.
+
+        Raises
+        ------
+        EngineError
+            If there is one.
+        """
+        tags = self.user_incar_settings
+        for tag in _BY_ELEMENT:
+            if tags.get(tag) is not None and not isinstance(tags[tag], dict):
+                hint = "; moments atom by atom are `magmoms` of a phase" if tag == "MAGMOM" else ""
+                raise EngineError(
+                    f"{tag} {tags[tag]!r}: expected a value for each element, such as "
+                    f"{{Ni: 2}}{hint}"
+                )
+        if any(tags.get(tag) for tag in _NONCOLLINEAR):
+            raise EngineError(
+                f"{' and '.join(_NONCOLLINEAR)}: only collinear moments are carried from cell to "
+                f"cell"
+            )
+
+    def run_settings(self) -> dict[str, Any]:
+        """Return arguments of atomate2's `run_vasp`."""
+        from atomate2.vasp.run import DEFAULT_HANDLERS
+
+        handlers = [
+            handler
+            for handler in DEFAULT_HANDLERS
+            if type(handler).__name__ not in _UNWANTED_HANDLERS
+        ]
+        return {"handlers": handlers, **self.run_vasp_kwargs}
+
+
+class VaspParams(VaspRunParams):
     """VASP through atomate2's StaticMaker, with the input set of one of the presets."""
 
     engine: Literal["vasp-pbe", "vasp-r2scan-rvv10"] = "vasp-pbe"
@@ -46,16 +96,6 @@ class VaspParams(LabelParams):
     hubbard_u: dict[str, float] = Field(default_factory=dict)
     """U_eff = U − J (eV) by element (Dudarev), such as {Ni: 6.2}: on d states, on f states of
     lanthanides and actinides."""
-    user_incar_settings: dict[str, Any] = Field(default_factory=dict)
-    """INCAR tags on top of the preset; None removes one."""
-    user_potcar_functional: str | None = None
-    """POTCAR family, such as PBE_64; None is atomate2's (PBE_54)."""
-    user_potcar_settings: dict[str, str] = Field(default_factory=dict)
-    """POTCARs by element on top of the preset's."""
-    run_vasp_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """How VASP runs: command, custodian handlers, walltime; see atomate2's `run_vasp`. The presets
-    leave out LargeSigmaHandler and PositiveEnergyErrorHandler, which take a metal or a squeezed
-    cell for a bad run."""
 
     @field_validator("hubbard_u")
     @classmethod
@@ -75,9 +115,8 @@ class VaspParams(LabelParams):
         EngineError
             If INCAR tags are given that no input set can carry from cell to cell.
         """
-        _check_tags(self.user_incar_settings)
+        self.check_tags()
         from atomate2.vasp.jobs.core import StaticMaker
-        from atomate2.vasp.run import DEFAULT_HANDLERS
 
         from entropy_flows.label.dft import PBEStaticSetGenerator, R2SCANrVV10StaticSetGenerator
 
@@ -85,15 +124,10 @@ class VaspParams(LabelParams):
             "vasp-pbe": PBEStaticSetGenerator,
             "vasp-r2scan-rvv10": R2SCANrVV10StaticSetGenerator,
         }
-        handlers = [
-            handler
-            for handler in DEFAULT_HANDLERS
-            if type(handler).__name__ not in _UNWANTED_HANDLERS
-        ]
         arguments = self.model_dump(include=set(_INPUT_SET_KEYS))
         return StaticMaker(
             input_set_generator=generators[self.engine](**arguments),
-            run_vasp_kwargs={"handlers": handlers, **self.run_vasp_kwargs},
+            run_vasp_kwargs=self.run_settings(),
         )
 
 
@@ -117,14 +151,17 @@ class VaspEngine(MakerEngine):
     def name(self) -> str:
         """VASP and the functional, such as "VASP r2SCAN+rVV10" or "VASP PBE+U"."""
         tags = self._incar()
-        functional = str(tags.get("METAGGA") or tags.get("GGA") or "POTCAR's functional")
+        published = _PUBLISHED.get(type(self.maker.input_set_generator).__name__)  # type: ignore[attr-defined]
+        of_potcar = "PBE" if published else "POTCAR's functional"
+        functional = str(tags.get("METAGGA") or tags.get("GGA") or of_potcar)
         functional = _FUNCTIONALS.get(functional.upper(), functional)
         hybrid = "hybrid " if tags.get("LHFCALC") else ""
         correction = ""
         if tags.get("LUSE_VDW"):
             correction = "+rVV10" if tags.get("METAGGA") else "+vdW-DF"
-        hubbard = "+U" if _has_hubbard_u(tags.get("LDAUU")) else ""
-        return f"VASP {hybrid}{functional}{correction}{hubbard}"
+        has_u = tags.get("LDAU") if published else _has_hubbard_u(tags.get("LDAUU"))
+        name = f"VASP {hybrid}{functional}{correction}{'+U' if has_u else ''}"
+        return f"{name} as {published}" if published else name
 
     def hash_input(self) -> dict[str, Any]:
         """Return INCAR tags, k-point rule and pseudopotentials."""
@@ -202,20 +239,6 @@ class VaspEngine(MakerEngine):
         from entropy_flows.label.vasp_settings import resolved_incar
 
         return resolved_incar(self.maker)
-
-
-def _check_tags(tags: Mapping[str, Any]) -> None:
-    """Refuse what cannot follow the atoms of one cell after the other."""
-    for tag in _BY_ELEMENT:
-        if tags.get(tag) is not None and not isinstance(tags[tag], dict):
-            hint = "; moments atom by atom are `magmoms` of a phase" if tag == "MAGMOM" else ""
-            raise EngineError(
-                f"{tag} {tags[tag]!r}: expected a value for each element, such as {{Ni: 2}}{hint}"
-            )
-    if any(tags.get(tag) for tag in _NONCOLLINEAR):
-        raise EngineError(
-            f"{' and '.join(_NONCOLLINEAR)}: only collinear moments are carried from cell to cell"
-        )
 
 
 def _has_hubbard_u(table: Any) -> bool:

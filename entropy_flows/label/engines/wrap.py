@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from entropy_flows.label.engines.base import Engine
+from entropy_flows.label.engines.cp2k import Cp2kEngine
 from entropy_flows.label.engines.forcefield import ForceFieldEngine
 from entropy_flows.label.engines.maker import MakerEngine
 from entropy_flows.label.engines.vasp import VaspEngine
@@ -25,7 +26,7 @@ def engine_of(maker: Maker) -> Engine:
     """Return what is known of the code that a static Maker runs.
 
     A Maker with a method `as_engine` answers for itself. Makers of atomate2 are recognised by
-    what they have: an input set of VASP, or the calculator of a force field.
+    what they have: an input set of VASP or CP2K, or the calculator of a force field.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ def engine_of(maker: Maker) -> Engine:
         return maker.as_engine()
     if VaspEngine.runs(maker):
         return VaspEngine(maker)
+    if Cp2kEngine.runs(maker):
+        return Cp2kEngine(maker)
     if ForceFieldEngine.runs(maker):
         return ForceFieldEngine(maker)
     return MakerEngine(maker)

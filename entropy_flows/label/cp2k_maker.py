@@ -56,8 +56,9 @@ class KilledHandler(ErrorHandler):
         run = read_run(directory)
         words = Path(directory) / "std_err.txt"
         has_words = words.is_file() and words.stat().st_size > 0
-        is_short = run is not None and not run.has_ended
-        return is_short and not (has_words or run.abort or run.is_unconverged)  # type: ignore[union-attr]
+        if run is None or run.has_ended:
+            return False
+        return not (has_words or run.abort or run.is_unconverged)
 
     def correct(self, directory: str = "./") -> dict[str, Any]:
         """Change nothing: SCF_GUESS RESTART goes on from the wave functions in the folder."""
@@ -72,7 +73,8 @@ class Cp2kStaticMaker(StaticMaker):
     def make(self, structure: Structure, prev_dir: str | Path | None = None) -> Response:
         """Run CP2K; see atomate2's `BaseCp2kMaker.make`."""
         with _restricted_runs_read():
-            return StaticMaker.make.original(self, structure, prev_dir)  # type: ignore[attr-defined]
+            make: Any = StaticMaker.make
+            return make.original(self, structure, prev_dir)
 
 
 def run_settings(given: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _LAST_IN_GPA = 2023
 
 @dataclass(frozen=True)
 class Cp2kRun:
-    """What the output of a run says.
+    """The state of a run, as its output says.
 
     Parameters
     ----------

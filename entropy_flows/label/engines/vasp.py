@@ -34,7 +34,7 @@ _UNWANTED_HANDLERS = ("LargeSigmaHandler", "PositiveEnergyErrorHandler")
 
 
 class VaspRunParams(LabelParams):
-    """What all presets of VASP take: changes of the input set, and how VASP runs."""
+    """Keys that all presets of VASP take: changes of the input set, and how VASP runs."""
 
     user_incar_settings: dict[str, Any] = Field(default_factory=dict)
     """INCAR tags on top of the preset; None removes one."""
@@ -151,7 +151,8 @@ class VaspEngine(MakerEngine):
     def name(self) -> str:
         """VASP and the functional, such as "VASP r2SCAN+rVV10" or "VASP PBE+U"."""
         tags = self._incar()
-        published = _PUBLISHED.get(type(self.maker.input_set_generator).__name__)  # type: ignore[attr-defined]
+        maker: Any = self.maker
+        published = _PUBLISHED.get(type(maker.input_set_generator).__name__)
         of_potcar = "PBE" if published else "POTCAR's functional"
         functional = str(tags.get("METAGGA") or tags.get("GGA") or of_potcar)
         functional = _FUNCTIONALS.get(functional.upper(), functional)

@@ -35,6 +35,7 @@ FAMILIES = ExtensionPoint(
     builtin={
         "nequip": "entropy_flows.potentials.nequip:NequIPFamily",
         "sevennet": "entropy_flows.potentials.sevennet:SevenNetFamily",
+        "mace": "entropy_flows.potentials.mace:MaceFamily",
         "forcefield": "entropy_flows.potentials.forcefield:ForceFieldFamily",
         "import-path": "entropy_flows.potentials.import_path:ImportPathFamily",
     },

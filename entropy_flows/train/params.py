@@ -32,6 +32,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 OWN_TRAINERS = {
     "nequip": "entropy_flows.train.nequip:NequIPTrainer",
     "sevennet": "entropy_flows.train.sevennet:SevenNetTrainer",
+    "mace": "entropy_flows.train.mace:MaceTrainer",
 }
 """Names of this package's trainers and their import paths."""
 PRESETS: dict[str, dict[str, Any]] = {
@@ -79,6 +80,22 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_patience": 6,
         "early_stopping_patience": 15,
     },
+    # Coefficients, corner and clipping of the loss that MACE's foundation models were trained with,
+    # and the learning rate of its guide to fine-tuning them. Its program has no accumulation.
+    "mace-mp": {
+        "learning_rate": 1e-4,
+        "max_epochs": 100,
+        "energy_coefficient": 1.0,
+        "forces_coefficient": 10.0,
+        "stress_coefficient": 100.0,
+        "huber_delta": 0.01,
+        "ema_decay": 0.995,
+        "batch_size": 4,
+        "accumulate": 1,
+        "clip": 10.0,
+        "lr_patience": 6,
+        "early_stopping_patience": 15,
+    },
 }
 
 
@@ -96,13 +113,13 @@ class TrainParams(Params):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     """Values of each preset, by key."""
 
-    preset: Literal["oam-l", "small", "sevennet-0"] = "oam-l"
+    preset: Literal["oam-l", "small", "sevennet-0", "mace-mp"] = "oam-l"
     """Recipe that gives the values not named: `oam-l` for an Allegro foundation model, `small` for
-    a model of a few thousand parameters, `sevennet-0` for SevenNet's.
+    a model of a few thousand parameters, `sevennet-0` for SevenNet's, `mace-mp` for MACE's.
     """
     trainer: str | None = None
-    """Trainer: `nequip`, `sevennet`, one that an installed package registers, or the import path
-    `package.module:Class` of your own; None takes that of the base model's family.
+    """Trainer: `nequip`, `sevennet`, `mace`, one that an installed package registers, or the import
+    path `package.module:Class` of your own; None takes that of the base model's family.
     """
     align_energies: bool = True
     """Move the base model's energies per element to the labels' zero first; see `train.align`."""
@@ -280,7 +297,13 @@ class OtherTrainParams(TrainParams):
 
 def _by_trainer(section: Any) -> Any:
     """Read a mapping as the class of parameters that its key `trainer` stands for."""
-    if not isinstance(section, Mapping) or section.get("trainer") in (None, *OWN_TRAINERS):
+    if not isinstance(section, Mapping):
+        return section
+    if section.get("trainer") == "mace":
+        from entropy_flows.train.mace_params import MaceParams
+
+        return MaceParams.model_validate(section)
+    if section.get("trainer") in (None, *OWN_TRAINERS):
         return section
     if not isinstance(section["trainer"], str):
         return section

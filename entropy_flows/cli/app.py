@@ -46,6 +46,7 @@ RESULT_MODULES = (
     "model",
     "export",
     "report",
+    "serve",
     "curve",
     "agnostic",
     "bench_selectors",

@@ -1,4 +1,4 @@
-"""`entropy-flows report`: a campaign as an HTML page."""
+"""`entropy-flows report`: a campaign as one HTML file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entropy_flows.cli.options import CampaignFile, FolderOption
+from entropy_flows.cli.options import CampaignFile, FolderOption, as_typed
 from entropy_flows.launch.session import Session, open_stored
 
 if TYPE_CHECKING:
@@ -18,16 +18,23 @@ def command(
     folder: FolderOption = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Write tables, parity plots, gain per iteration and coverage as HTML and PNG.
+    """Write a campaign as one HTML file: story, map of its cells, errors, failures, cost.
 
     Example: entropy-flows report silicon/campaign.yaml
     """
-    from entropy_flows.report.campaign import write_campaign_page
+    from entropy_flows.cli.status import status_of
+    from entropy_flows.report.frozen import write_campaign_page
 
+    typed = as_typed(file, folder)
     with open_stored(file, folder) as session:
-        physics = _physics(session)
+        status = status_of(session, session.store.iterations(), typed)
         page = write_campaign_page(
-            session.folder / "report", session.store, session.campaign, physics
+            session.folder / "report",
+            session.store,
+            session.campaign,
+            status,
+            _physics(session),
+            f"entropy-flows run {typed}",
         )
     print(f"report: {page}")
     if open_:

@@ -185,7 +185,7 @@ def _trend(documents: Sequence[Iteration], key: str) -> Trend | None:
     before = np.array(errors_before, float)
     after = np.array(errors_after, float)
     chained = _chained(documents, before, after)
-    noise = np.array([_noise(doc["evaluate"]["after"], key) for doc in documents])
+    noise = np.array([mae_noise(doc["evaluate"]["after"], key) for doc in documents])
     cells = np.array([doc["train"]["cells"] for doc in documents], float)
     exponent = None
     promised = None
@@ -209,8 +209,8 @@ def _chained(documents: Sequence[Iteration], before: Array, after: Array) -> Arr
     return np.array(levels)
 
 
-def _noise(errors: Mapping[str, Any], key: str) -> float:
-    """Return s; it is never 0, by which a fit would divide."""
+def mae_noise(errors: Mapping[str, Any], key: str) -> float:
+    """Return s, the relative noise of a MAE; it is never 0, by which a fit would divide."""
     mae = errors[key]
     rmse = errors[key.replace("mae", "rmse")]
     return max(float(np.sqrt(max(rmse**2 - mae**2, 0.0) / errors["n"]) / mae), 1e-6)

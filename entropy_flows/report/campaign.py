@@ -1,73 +1,243 @@
-"""Tables, figures and page of a campaign."""
+"""A campaign as a page, which `report` writes once and `serve` keeps up to date."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.evaluate import Parity, advise
-from entropy_flows.evaluate.succession import decision_lines
+import yaml
+
+from entropy_flows.evaluate import Parity
 from entropy_flows.report.calibration import Calibrations, calibration_tables
-from entropy_flows.report.curve_results import mean_fingerprints
+from entropy_flows.report.cell_errors import stored_parities
+from entropy_flows.report.costs import COST_NOTE, bought_rows, cost_rows
 from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
 from entropy_flows.report.forgetting import FORGETTING_HEADER, FORGETTING_NOTE, forgetting_rows
-from entropy_flows.report.iterations import iteration_rows, selection_ends
-from entropy_flows.report.label_moments import MOMENT_HEADER, MOMENT_NOTE, moment_rows
-from entropy_flows.report.labels import LABEL_HEADER, label_rows
+from entropy_flows.report.heat import HeatMap, condition_counts, heat_maps
+from entropy_flows.report.iterations import (
+    ENDED_RUN_HEADER,
+    ended_run_rows,
+    iteration_table_rows,
+)
+from entropy_flows.report.labels import LABEL_HEADER, has_failures, label_rows
+from entropy_flows.report.loop import LoopStage, loop_stages
 from entropy_flows.report.model import campaign_model, closing_lines
-from entropy_flows.report.page import CaptionedFigure, Table, write_report
-from entropy_flows.report.text import general, state_line
+from entropy_flows.report.page import CaptionedFigure, Table
+from entropy_flows.report.progress import job_rows, time_left_text
+from entropy_flows.report.story import Story, story_of
 from entropy_flows.report.versions import version_lines
 from entropy_flows.store.connection import StoreError
 
 if TYPE_CHECKING:
-    from entropy_flows.report.physics_table import Rows
-    from entropy_flows.schemas import Campaign
+    from entropy_flows.schemas.status import CampaignStatus
     from entropy_flows.store import CampaignStore
 
-LABEL_NOTE = (
-    "Failed labels have a reason; flagged ones converged, look odd (`odd` in `labels`) and are not "
-    "trained on."
-)
-EXCLUSION_NOTE = "They are in the ledger, and neither trained on nor tested with."
-YIELD_HEADER = ["phase", "T, K", "k, eV", "P, GPa (nominal)", "accepted", "explored"]
-CONDITION_FIELDS = ("phase", "temperature", "k", "pressure")
+ITERATION_NOTE = "Errors are before → after fine-tuning, on the same held-out cells."
+FAILURE_HEADER = ["iteration", "job", "reason"]
+MAX_JOBS = 40
+"""Running jobs that the page names."""
 
 
-def write_campaign_page(
-    folder: Path, store: CampaignStore, campaign: Campaign, physics: Mapping[str, Rows]
-) -> Path:
-    """Write tables and figures of a campaign as it is now.
+@dataclass(frozen=True)
+class Failures:
+    """Tables of what failed, each below a header."""
+
+    jobs: Sequence[Sequence[str]]
+    """Jobs that failed for a reason of their own."""
+    labels: Sequence[Sequence[str]]
+    """Conditions that have labels that failed or look odd."""
+    runs: Sequence[Sequence[str]]
+    """Runs that stopped early."""
+    excluded: Sequence[Sequence[str]]
+    """Cells excluded from the data set."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing failed."""
+        tables = (self.jobs, self.labels, self.runs, self.excluded)
+        return all(len(table) == 1 for table in tables)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The settings of a campaign, and how it is done again."""
+
+    facts: Sequence[tuple[str, str]]
+    """Names and values."""
+    changes: Sequence[str]
+    """Keys that were changed after it had begun, a line each."""
+    settings: str
+    """The campaign file, every key, as YAML."""
+    command: str
+    """The command that does it again."""
+    model: Sequence[str]
+    """How its model is loaded."""
+
+
+@dataclass(frozen=True)
+class CampaignPage:
+    """All that the page of a campaign shows, but for its map."""
+
+    name: str
+    state: str
+    message: str | None
+    time: str
+    """When it was read."""
+    engines: Sequence[str]
+    """Engines that made its labels."""
+    entries: int
+    """Cells in its ledger."""
+    story: Story
+    iteration: int
+    """Iteration of the loop's picture."""
+    loop: Sequence[LoopStage]
+    running: Sequence[Sequence[str]]
+    """Jobs that somebody works on, below a header."""
+    time_left: str
+    iterations: Sequence[Sequence[str]]
+    """The iterations' table."""
+    iteration_note: str
+    heat: Sequence[HeatMap]
+    labels: Sequence[Sequence[str]]
+    """Labels by condition, below a header."""
+    failures: Failures
+    cost: Sequence[Sequence[str]]
+    """Hours of jobs by stage, below a header; empty before a job has ended."""
+    bought: Sequence[Sequence[str]]
+    """What each iteration's labels cost and bought, below a header; empty without labels."""
+    setup: Setup
+    tables: Sequence[Table] = ()
+    """Further tables."""
+    figures: Sequence[tuple[str, str, str]] = ()
+    """Name, SVG and caption of each figure."""
+    cost_note: str = COST_NOTE
+
+
+def campaign_page(
+    store: CampaignStore,
+    status: CampaignStatus,
+    iterations: Sequence[Mapping[str, Any]],
+    command: str,
+) -> CampaignPage:
+    """Read what the page of a campaign shows, without tables of physics and without figures.
 
     Parameters
     ----------
-    folder
-        Created if it is missing.
-    store, campaign
+    store
         The campaign.
-    physics
-        Title of a model → its physics checks; empty if none were made.
-
-    Returns
-    -------
-    Path
-        The HTML file.
+    status
+        How it stands now.
+    iterations
+        Documents of its iterations.
+    command
+        The command that makes it again.
     """
-    document = store.document()
-    iterations = store.iterations()
-    labels = list(store.labels(converged=True))
-    engines = sorted({label["provenance"]["engine"] for label in labels})
-    tables = campaign_tables(store, campaign, iterations)
-    figures = campaign_figures(store, campaign, iterations, labels)
-    if physics:
-        from entropy_flows.report.physics_plots import physics_figures
+    last = iterations[-1] if iterations else {}
+    labels = [row for row in store.label_rows() if row["stage"] != "import"]
+    conditions = label_rows(labels)
+    return CampaignPage(
+        name=status.campaign,
+        state=status.state,
+        message=status.message,
+        time=f"{status.time:%Y-%m-%d %H:%M:%S} UTC",
+        engines=status.engines,
+        entries=store.sizes()[0],
+        story=story_of(status, iterations, stored_parities(store)),
+        iteration=last.get("iteration", 1) or 1,
+        loop=loop_stages(last, status.running, _failed_stages(status, last)),
+        running=job_rows(status.running, MAX_JOBS),
+        time_left=time_left_text(status.time_left),
+        iterations=iteration_table_rows(iterations),
+        iteration_note=" ".join([ITERATION_NOTE, *_sentences(version_lines(store.versions()))]),
+        heat=heat_maps(_counts(store, iterations, labels)),
+        labels=[LABEL_HEADER, *conditions],
+        failures=_failures(store, status, iterations, conditions),
+        cost=cost_rows(iterations),
+        bought=bought_rows(iterations),
+        setup=_setup(store, status, command),
+        tables=campaign_tables(iterations),
+    )
 
-        tables.append(_physics_table(physics))
-        figures |= physics_figures(physics)
-    closing = _model_lines(store)
-    name = document["name"]
-    return write_report(folder, name, state_line(document), engines, tables, figures, closing)
+
+def _failures(
+    store: CampaignStore,
+    status: CampaignStatus,
+    iterations: Sequence[Mapping[str, Any]],
+    conditions: Sequence[Sequence[str]],
+) -> Failures:
+    """Build the tables of what failed; `conditions` are rows of `label_rows`."""
+    jobs = [[str(row.iteration), row.title, row.message] for row in status.failures]
+    return Failures(
+        jobs=[FAILURE_HEADER, *jobs],
+        labels=[LABEL_HEADER, *filter(has_failures, conditions)],
+        runs=[ENDED_RUN_HEADER, *ended_run_rows(iterations)],
+        excluded=[EXCLUSION_HEADER, *exclusion_rows(store.excluded().values())],
+    )
+
+
+def _setup(store: CampaignStore, status: CampaignStatus, command: str) -> Setup:
+    document = store.document()
+    changes = [
+        f"{change.at:%Y-%m-%d %H:%M} UTC by {change.by}: {change.key} {change.old} → {change.new}"
+        for change in status.changes
+    ]
+    return Setup(
+        facts=_facts(document, status),
+        changes=changes,
+        settings=yaml.safe_dump(document["config"], sort_keys=False, allow_unicode=True),
+        command=command,
+        model=_model_lines(store),
+    )
+
+
+def _failed_stages(status: CampaignStatus, iteration: Mapping[str, Any]) -> list[str]:
+    """Return the stages of an iteration that have a job that failed."""
+    number = iteration.get("iteration")
+    return [row.stage for row in status.failures if row.iteration == number]
+
+
+def _sentences(lines: Sequence[str]) -> list[str]:
+    return [f"{line[0].upper()}{line[1:]}." for line in lines]
+
+
+def _counts(
+    store: CampaignStore,
+    iterations: Sequence[Mapping[str, Any]],
+    labels: Sequence[Mapping[str, Any]],
+) -> dict[Any, Any]:
+    """Count by condition what was explored, accepted and failed."""
+    chosen = [row for row in store.entry_rows() if row["stage"] in ("select", "refine")]
+    failed = [row.get("condition") or {} for row in labels if not row["converged"]]
+    return condition_counts(iterations, [row["origin"] for row in chosen], failed)
+
+
+def _facts(document: Mapping[str, Any], status: CampaignStatus) -> list[tuple[str, str]]:
+    """Write what the campaign is, as names and values."""
+    config = document["config"]
+    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+    facts = [
+        ("elements", ", ".join(config.get("elements") or [])),
+        ("labels by", ", ".join(status.engines)),
+        ("base model", str(config.get("base_model") or "")),
+        ("model now", _model_words(status)),
+        ("seed", str(config.get("seed", ""))),
+        ("selector", str((config.get("select") or {}).get("selector", ""))),
+        ("begun", f"{document['created']:%Y-%m-%d %H:%M} UTC"),
+        ("versions", versions),
+    ]
+    if status.forked_from:
+        origin = status.forked_from
+        facts.append(("fork of", f"{origin['campaign']}, iteration {origin['iteration']}"))
+    return [(name, value) for name, value in facts if value]
+
+
+def _model_words(status: CampaignStatus) -> str:
+    model = status.model
+    if model is None:
+        return ""
+    digest = f", sha256 {model.sha256[:12]}" if model.sha256 else ""
+    return f"{model.name} (iteration {model.iteration}{digest})"
 
 
 def _model_lines(store: CampaignStore) -> list[str]:
@@ -84,104 +254,61 @@ def _model_lines(store: CampaignStore) -> list[str]:
     return closing_lines(model, model.file_name)
 
 
-def campaign_tables(
-    store: CampaignStore, campaign: Campaign, iterations: Sequence[Mapping[str, Any]]
-) -> list[Table]:
-    """Build the tables of iterations, labels, yield, moments and calibration."""
-    header = ["", *(f"iteration {doc['iteration']}" for doc in iterations)]
-    conditions = [LABEL_HEADER, *label_rows(store.labels(stage={"$ne": "import"}))]
-    yields = _yield_rows(store, campaign, iterations)
-    retrained = [f"{line[0].upper()}{line[1:]}." for line in version_lines(store.versions())]
-    note = " ".join([_iteration_note(iterations), *retrained])
-    moments = moment_rows(store.frames(foreign={"$ne": True}))
-    tables = [
-        Table("Iterations", [header, *iteration_rows(iterations)], note),
-        Table("Labels by condition", conditions, LABEL_NOTE),
-        Table("Yield by condition", yields, "Candidates accepted, of those explored."),
-    ]
-    excluded = exclusion_rows(store.excluded().values())
-    if excluded:
-        tables.append(Table("Excluded cells", [EXCLUSION_HEADER, *excluded], EXCLUSION_NOTE))
+def campaign_tables(iterations: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Build the tables of what was forgotten and of the committee's calibration."""
+    tables = []
     if forgetting := forgetting_rows(iterations):
         rows = [FORGETTING_HEADER, *forgetting]
         tables.append(Table("What was forgotten", rows, FORGETTING_NOTE))
-    if moments:
-        tables.append(Table("Magnetic moments", [MOMENT_HEADER, *moments], MOMENT_NOTE))
-    return [*tables, *calibration_tables(_calibrations(iterations))]
+    return [*tables, *calibration_tables(calibrations(iterations))]
 
 
-def _iteration_note(iterations: Sequence[Mapping[str, Any]]) -> str:
-    """Write what the numbers mean, the advice, and what went another way than planned."""
-    sentences = ["Errors are before → after fine-tuning, on the same held-out cells."]
-    advice = advise(iterations)
-    if advice is not None:
-        sentences.append(f"Advice ({advice.verdict}): {advice.text}.")
-    lines = [*decision_lines(iterations), *selection_ends(iterations)]
-    sentences += [f"{line[0].upper()}{line[1:]}." for line in lines]
-    return " ".join(sentences)
-
-
-def _physics_table(physics: Mapping[str, Rows]) -> Table:
-    from entropy_flows.report.physics_table import physics_reasons, physics_rows
-
-    reasons = "; ".join(physics_reasons(physics))
-    note = f"Without a result: {reasons}." if reasons else ""
-    return Table("Physics", physics_rows(physics), note)
-
-
-def _yield_rows(
-    store: CampaignStore, campaign: Campaign, iterations: Sequence[Mapping[str, Any]]
-) -> list[list[str]]:
-    """Count accepted and explored candidates by phase, T, k and nominal pressure."""
-    explored: dict[tuple[Any, ...], int] = {}
-    for doc in iterations:
-        for run in doc.get("runs", []):
-            condition = tuple(run[name] for name in CONDITION_FIELDS)
-            explored[condition] = explored.get(condition, 0) + run["snapshots"]
-    # A condition that found nothing has its row too: that is what the table is read for.
-    accepted = dict.fromkeys(explored, 0)
-    ledger = store.ledger(campaign.dataset)
-    for entry in ledger.entries(stage={"$in": ["select", "refine"]}):
-        accepted[tuple(entry["origin"][name] for name in CONDITION_FIELDS)] += 1
-    rows = [
-        [phase, general(T), general(k), general(P), str(accepted[phase, T, k, P]), str(count)]
-        for (phase, T, k, P), count in explored.items()
-    ]
-    return [YIELD_HEADER, *rows]
+def calibrations(iterations: Sequence[Mapping[str, Any]]) -> Calibrations:
+    """Return how well each iteration's committee predicts its error, where it had one."""
+    by_iteration = {
+        f"iteration {doc['iteration']}": doc.get("evaluate", {}).get("calibration")
+        for doc in iterations
+    }
+    return {name: calibration for name, calibration in by_iteration.items() if calibration}
 
 
 def campaign_figures(
-    store: CampaignStore,
-    campaign: Campaign,
     iterations: Sequence[Mapping[str, Any]],
-    labels: Sequence[Mapping[str, Any]],
+    thresholds: Mapping[int, float],
+    parities: tuple[Parity, Parity] | None,
 ) -> dict[str, CaptionedFigure]:
-    """Draw errors, gains, coverage, labels, calibration and training, of what there is.
+    """Draw errors, parity, gains, calibration and training, of what there is.
 
     Parameters
     ----------
-    store, campaign
-        The campaign.
-    iterations, labels
-        Documents of its iterations, and of its converged labels.
+    iterations
+        Documents of the iterations.
+    thresholds
+        Iteration → least gain that it accepted with.
+    parities
+        First model and model in use on the same held-out cells; None before an evaluation.
     """
-    from entropy_flows.report.error_plots import calibration_plot, parity_plot
-    from entropy_flows.report.plots import training_plot
+    from entropy_flows.report.error_plots import calibration_plot, history_plot, parity_plot
+    from entropy_flows.report.plots import gain_plot, training_plot
 
     figures = {}
-    parities = _parities(store, iterations)
+    evaluated = [doc for doc in iterations if doc.get("evaluate", {}).get("after", {}).get("n")]
+    if evaluated:
+        caption = "Errors before and after each training, with the noise of so few cells."
+        figures["errors"] = CaptionedFigure(history_plot(evaluated), caption)
     if parities is not None:
-        caption = "Held-out cells: base model and last model against the labels."
+        caption = "Held-out cells: first model and model in use against the labels."
         figures["parity"] = CaptionedFigure(parity_plot(*parities), caption)
-    figures["gains"] = _gain_figure(campaign, iterations)
-    figures |= _coverage_figure(store, campaign)
-    figures |= _pressure_figure(labels)
-    calibrations = _calibrations(iterations)
-    if calibrations:
+    gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
+    if gains:
+        caption = "Gain of each accepted candidate when it was accepted."
+        figures["gains"] = CaptionedFigure(gain_plot(gains, thresholds), caption)
+    spreads = calibrations(iterations)
+    if spreads:
         caption = (
             "Held-out cells: the error of the committee's mean against the spread of its members."
         )
-        figures["calibration"] = CaptionedFigure(calibration_plot(calibrations), caption)
+        figures["calibration"] = CaptionedFigure(calibration_plot(spreads), caption)
     histories = {
         doc["iteration"]: doc["train"]["history"]
         for doc in iterations
@@ -192,84 +319,11 @@ def campaign_figures(
     return figures
 
 
-def _gain_figure(campaign: Campaign, iterations: Sequence[Mapping[str, Any]]) -> CaptionedFigure:
-    from entropy_flows.report.plots import gain_plot
-
-    gains = {doc["iteration"]: doc["select"]["gains"] for doc in iterations if doc.get("select")}
-    thresholds = {
-        doc["iteration"]: _threshold(campaign, doc) for doc in iterations if doc.get("select")
-    }
-    caption = "Gain of each accepted candidate when it was accepted."
-    return CaptionedFigure(gain_plot(gains, thresholds), caption)
-
-
-def _threshold(campaign: Campaign, iteration: Mapping[str, Any]) -> float:
-    """Return the least gain that an iteration accepted with, by the settings that it ran with."""
-    settings = iteration.get("plan", {}).get("settings")
-    if settings is None:
-        return campaign.iteration(iteration["iteration"]).select.theta_min or 0.0
-    return settings["sections"]["select"].get("theta_min") or 0.0
-
-
-def _coverage_figure(store: CampaignStore, campaign: Campaign) -> dict[str, CaptionedFigure]:
-    """Draw which fingerprints the data set covers; nothing with fewer than three cells."""
-    from entropy_flows.report.plots import coverage_plot
-
-    ledger = store.ledger(campaign.dataset)
-    entries = list(ledger.entries())
-    prints = ledger.fingerprints_between(0, len(entries))
-    excluded = store.excluded()
-    pairs = [
-        (entry, q) for entry, q in zip(entries, prints, strict=True) if entry["key"] not in excluded
-    ]
-    if len(pairs) < 3:
-        return {}
-    means = mean_fingerprints(q for _, q in pairs)
-    groups = [f"{entry['stage']}, {entry['origin'].get('phase', '')}" for entry, _ in pairs]
-    return {"coverage": CaptionedFigure(coverage_plot(means, groups), "What the data set covers.")}
-
-
-def _pressure_figure(labels: Sequence[Mapping[str, Any]]) -> dict[str, CaptionedFigure]:
-    """Draw energy against pressure of the labels that have a stress, if any has."""
-    from entropy_flows.report.plots import pressure_plot
-
-    stressed = [label for label in labels if label["pressure"] is not None]
-    if not stressed:
-        return {}
-    pressures = [label["pressure"] for label in stressed]
-    energies = [label["energy"] / label["n_atoms"] for label in stressed]
-    groups = [f"{label['stage']}, {label.get('split') or 'unused'}" for label in stressed]
-    figure = pressure_plot(pressures, energies, groups)
-    return {"labels": CaptionedFigure(figure, "Labels by realised pressure.")}
-
-
-def _calibrations(iterations: Sequence[Mapping[str, Any]]) -> Calibrations:
-    """Return how well each iteration's committee predicts its error, where it had one."""
-    calibrations = {
-        f"iteration {doc['iteration']}": doc.get("evaluate", {}).get("calibration")
-        for doc in iterations
-    }
-    return {name: calibration for name, calibration in calibrations.items() if calibration}
-
-
-def _parities(
-    store: CampaignStore, iterations: Sequence[Mapping[str, Any]]
-) -> tuple[Parity, Parity] | None:
-    """Test base and last model on the held-out cells of the whole campaign."""
-    from entropy_flows.evaluate import parity
-    from entropy_flows.potentials import load_calculator
-
-    evaluated = [doc["iteration"] for doc in iterations if doc.get("evaluate")]
-    test = store.frames(split="test")
-    if not evaluated or not test:
-        return None
-    # A campaign with a student has it under -1, beside the base model that explores.
-    first = store.model(-1) or store.model(0)
-    last = store.model_in_use()
-    if last is None or last["iteration"] < 1:
-        last = store.model(evaluated[-1])
-    assert first is not None, "an evaluated campaign has a base model"
-    assert last is not None, "an evaluated iteration has a model"
-    before = parity(test, load_calculator(store.fetch_model(first["reference"])))
-    after = parity(test, load_calculator(store.fetch_model(last["reference"])))
-    return before, after
+def gain_thresholds(iterations: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Return the least gain that each iteration accepted with, by the settings that it ran with."""
+    thresholds = {}
+    for doc in iterations:
+        if doc.get("select"):
+            settings = doc.get("plan", {}).get("settings") or {"sections": {"select": {}}}
+            thresholds[doc["iteration"]] = settings["sections"]["select"].get("theta_min") or 0.0
+    return thresholds

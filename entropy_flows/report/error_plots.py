@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from entropy_flows.conventions import GPA, Array
+from entropy_flows.evaluate.advice import mae_noise
 from entropy_flows.evaluate.curve import ERROR_COLUMNS, Mean, summarise
 from entropy_flows.evaluate.errors import Parity
 
@@ -89,6 +90,34 @@ def _draw_diagonal(axis: Axes) -> None:
 def _name_parity_axes(axis: Axes, panel: _Panel) -> None:
     axis.set(xlabel=f"label ({panel.unit})", ylabel=f"model ({panel.unit})")
     axis.legend(fontsize=7)
+
+
+def history_plot(iterations: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw energy and force errors before and after each training, with their noise.
+
+    Parameters
+    ----------
+    iterations
+        Documents of iterations that were evaluated on held-out cells.
+    """
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    panels = [("energy_mae", "energy MAE (meV/atom)"), ("forces_mae", "force MAE (meV/Å)")]
+    for axis, (key, title) in zip(figure.subplots(1, 2), panels, strict=True):
+        for when, marker in (("before", "s"), ("after", "o")):
+            rows = [
+                (doc["iteration"], doc["evaluate"][when])
+                for doc in iterations
+                if doc["evaluate"].get(when, {}).get(key) is not None
+            ]
+            errors = [1e3 * row[key] for _, row in rows]
+            noise = [1e3 * row[key] * mae_noise(row, key) for _, row in rows]
+            axis.errorbar(
+                [number for number, _ in rows], errors, noise, marker=marker, capsize=3, label=when
+            )
+        axis.set(xlabel="iteration", ylabel=title, ylim=(0, None))
+        axis.set_xticks([doc["iteration"] for doc in iterations])
+        axis.legend(fontsize=8)
+    return figure
 
 
 def distance_plot(parities: Mapping[str, Parity], distances: Mapping[str, Array]) -> Figure:

@@ -18,6 +18,7 @@ from entropy_flows.store.entries import Entries
 from entropy_flows.store.holds import Holds
 from entropy_flows.store.labels import Labels
 from entropy_flows.store.ledger import Ledger
+from entropy_flows.store.map_rows import MapRows
 from entropy_flows.store.models import Models
 from entropy_flows.store.predictions import Predictions
 from entropy_flows.store.relabelling import Relabelling
@@ -37,7 +38,9 @@ CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ON
 """Sections that no job of the campaign itself takes: what is done with models and labels."""
 
 
-class CampaignStore(Approvals, Entries, Holds, Labels, Models, Predictions, Relabelling, Replays):
+class CampaignStore(
+    Approvals, Entries, Holds, Labels, MapRows, Models, Predictions, Relabelling, Replays
+):
     """One campaign's documents.
 
     Parameters

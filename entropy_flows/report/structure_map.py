@@ -1,0 +1,214 @@
+"""The cells of a campaign as points of a map, and each cell as it is drawn.
+
+    x = (q̄ − ⟨q̄⟩) · u_1,   y = (q̄ − ⟨q̄⟩) · u_2
+
+q̄    mean fingerprint of a cell's atoms
+u_i  principal components of all cells' q̄
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from entropy_flows.conventions import Array
+from entropy_flows.entropy.support import populated
+from entropy_flows.report.cell_errors import CellErrors
+
+if TYPE_CHECKING:
+    from entropy_flows.store import CampaignStore
+
+NUMBERS = {
+    "pc1": "principal component 1",
+    "pc2": "principal component 2",
+    "energy": "energy, eV/atom",
+    "model_energy": "energy of the model, eV/atom",
+    "pressure": "pressure, GPa",
+    "max_force": "largest force, eV/Å",
+    "volume": "volume, Å³/atom",
+    "gain": "gain ΔH",
+    "variance_gain": "gain of the target",
+    "energy_error": "energy error, meV/atom",
+    "force_error": "force error, meV/Å",
+    "temperature": "temperature, K",
+    "k": "k, eV",
+    "nominal_pressure": "nominal pressure, GPa",
+    "n_atoms": "atoms",
+    "position": "position in the ledger",
+}
+"""Numbers of a cell → how they are written on an axis."""
+NAMES = {
+    "status": "what became of it",
+    "phase": "phase",
+    "stage": "stage",
+    "iteration": "iteration",
+    "formula": "formula",
+}
+"""Names of a cell by which points are coloured and filtered → how they are written."""
+
+
+@dataclass
+class StructureMap:
+    """Points of a map, a list for each property."""
+
+    keys: list[str]
+    """Keys of the cells in the ledger."""
+    numbers: dict[str, list[float | None]] = field(default_factory=dict)
+    """Number of `NUMBERS` → its value for each cell; only those that some cell has."""
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Name of `NAMES` → its value for each cell."""
+    shares: tuple[float, ...] = ()
+    """Shares of the variance of the principal components."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the script of the map reads it."""
+        titles = {name: NUMBERS[name] for name in self.numbers}
+        for number, share in enumerate(self.shares, 1):
+            if f"pc{number}" in titles:
+                titles[f"pc{number}"] += f" ({100 * share:.0f} % of variance)"
+        return {
+            "keys": self.keys,
+            "numbers": {
+                name: {"title": titles[name], "values": values}
+                for name, values in self.numbers.items()
+            },
+            "names": {
+                name: {"title": NAMES[name], "values": values}
+                for name, values in self.names.items()
+            },
+        }
+
+
+def structure_map(
+    store: CampaignStore,
+    errors: Sequence[CellErrors] = (),
+    means: Array | None = None,
+) -> StructureMap:
+    """Read the entries and labels of a campaign as points of a map.
+
+    Parameters
+    ----------
+    store
+        The campaign.
+    errors
+        Errors of its held-out cells.
+    means
+        Mean fingerprints (n_entries, dim) of its first entries, in the ledger's order; None leaves
+        the principal components out.
+    """
+    entries = store.entry_rows()
+    labels = {row["key"]: row for row in store.label_rows(forces=True)}
+    excluded = set(store.excluded())
+    errors_by_key = {row.key: row for row in errors}
+    rows = [
+        _row(entry, labels.get(entry["key"]), errors_by_key.get(entry["key"]), excluded)
+        for entry in entries
+    ]
+    numbers: dict[str, list[float | None]] = {
+        name: [row.get(name) for row in rows] for name in NUMBERS
+    }
+    shares: tuple[float, ...] = ()
+    if means is not None:
+        points, shares = principal_components(means)
+        positions = [entry["position"] for entry in entries]
+        for axis, name in enumerate(("pc1", "pc2")):
+            numbers[name] = [
+                float(points[position, axis]) if position < len(points) else None
+                for position in positions
+            ]
+    return StructureMap(
+        keys=[entry["key"] for entry in entries],
+        numbers={
+            name: list(map(_rounded, values))
+            for name, values in numbers.items()
+            if any(value is not None for value in values)
+        },
+        names={name: [str(row[name]) for row in rows] for name in NAMES},
+        shares=shares,
+    )
+
+
+def principal_components(means: Array) -> tuple[Array, tuple[float, ...]]:
+    """Project mean fingerprints on their first two principal components.
+
+    Parameters
+    ----------
+    means
+        Mean fingerprints (n, dim).
+
+    Returns
+    -------
+    tuple
+        Points (n, 2), and the shares of the variance of both; zeros where there are fewer than two
+        cells that differ.
+    """
+    points = np.zeros((len(means), 2))
+    components = populated(means)
+    if len(means) < 2 or len(components) == 0:
+        return points, (0.0, 0.0)
+    varying = means[:, components]
+    centred = varying - varying.mean(axis=0)
+    # the axes of n cells and d components are those of the smaller (d, d) matrix
+    sizes, axes = np.linalg.eigh(centred.T @ centred)
+    leading = axes[:, ::-1][:, :2]
+    points[:, : leading.shape[1]] = centred @ leading
+    total = max(float(sizes.sum()), 1e-300)
+    shares = tuple(float(size) / total for size in sizes[::-1][:2])
+    return points, shares
+
+
+def _row(
+    entry: Mapping[str, Any],
+    label: Mapping[str, Any] | None,
+    errors: CellErrors | None,
+    excluded: set[str],
+) -> dict[str, Any]:
+    """Build the properties of one cell."""
+    origin = entry["origin"]
+    row: dict[str, Any] = {
+        "status": _status(entry["key"], label, excluded),
+        "phase": origin.get("phase") or "none",
+        "stage": entry["stage"],
+        "iteration": entry["iteration"],
+        "formula": entry["formula"],
+        "volume": entry["volume_per_atom"],
+        "gain": entry.get("gain"),
+        "variance_gain": entry.get("variance_gain"),
+        "temperature": origin.get("temperature"),
+        "k": origin.get("k"),
+        "nominal_pressure": origin.get("pressure"),
+        "n_atoms": entry["n_atoms"],
+        "position": entry["position"],
+    }
+    if label is not None and label["converged"]:
+        row["energy"] = label["energy"] / entry["n_atoms"]
+        row["pressure"] = label.get("pressure")
+        row["max_force"] = float(np.linalg.norm(label["forces"], axis=1).max())
+    if errors is not None:
+        row["model_energy"] = errors.after.energy
+        row["energy_error"] = 1e3 * errors.after.energy_error
+        row["force_error"] = 1e3 * errors.after.forces_mae
+    return row
+
+
+def _status(key: str, label: Mapping[str, Any] | None, excluded: set[str]) -> str:
+    """Say in a word or two what became of a cell."""
+    if key in excluded:
+        return "excluded"
+    if label is None:
+        return "not labelled yet"
+    if not label["converged"]:
+        return "label failed"
+    if label.get("flagged"):
+        return "flagged"
+    return label.get("split") or "labelled"
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return six digits of a number, which no screen shows more of; None of what is not finite."""
+    if value is None or not np.isfinite(value):
+        return None
+    return float(f"{value:.6g}")

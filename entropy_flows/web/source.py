@@ -1,0 +1,236 @@
+"""What the pages are made of, read from the database no more often than it can have changed.
+
+However many people look, each page is read once in `FRESH` seconds. A database that goes away, as
+an embedded one does between two commands, is opened again when somebody looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from entropy_flows.launch.manager import workflow_manager
+from entropy_flows.launch.session import Session, open_session
+from entropy_flows.launch.status import read_status
+from entropy_flows.report.campaign import (
+    CampaignPage,
+    campaign_figures,
+    campaign_page,
+    gain_thresholds,
+)
+from entropy_flows.report.cell_errors import cell_errors, stored_parities
+from entropy_flows.report.page import svg_figures
+from entropy_flows.report.structure_card import nearest_keys, structure_card
+from entropy_flows.report.structure_map import structure_map
+from entropy_flows.schemas import Campaign
+from entropy_flows.store import CampaignStore, StoreError, connect
+from entropy_flows.store.mean_prints import mean_prints
+from entropy_flows.store.overview import CampaignOverview, campaigns_of
+
+FRESH = 2.0
+"""Time for which something that was read is shown without reading it again (s)."""
+NO_COMMAND = "entropy-flows run CAMPAIGN.yaml"
+"""What starts a campaign whose file is not at hand."""
+
+Value = TypeVar("Value")
+
+
+@dataclass
+class _Entry:
+    """Something that was read."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    read_at: float = float("-inf")
+    value: Any = None
+
+
+class Cache:
+    """Values that were read lately; who asks while another reads waits for what that one gets."""
+
+    def __init__(self, fresh: float = FRESH):
+        self.fresh = fresh
+        self._lock = threading.Lock()
+        self._entries: dict[Any, _Entry] = {}
+
+    def get(self, key: Any, read: Callable[[Any], Value]) -> Value:
+        """Return a value that is fresh.
+
+        Parameters
+        ----------
+        key
+            Name of the value.
+        read
+            Reads it again; takes the value before, which is None at first.
+        """
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+        with entry.lock:
+            if time.monotonic() - entry.read_at > self.fresh:
+                entry.value = read(entry.value)
+                entry.read_at = time.monotonic()
+            return entry.value
+
+
+class Source:
+    """The campaigns of one database.
+
+    Parameters
+    ----------
+    file, folder
+        A campaign whose database is meant, and the folder of its files; None takes the configured
+        database.
+    """
+
+    def __init__(self, file: Path | None = None, folder: Path | None = None):
+        self.file = file
+        self.folder = folder
+        self.cache = Cache()
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self._session: Session | None = None
+        self._drawing = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._stack.close()
+            self._session = None
+
+    def campaigns(self) -> list[CampaignOverview]:
+        """Return the campaigns of the database, the one that was changed last first."""
+        return self.cache.get("campaigns", lambda _: self._read(self._campaigns))
+
+    def page(self, name: str) -> CampaignPage:
+        """Return the page of a campaign.
+
+        Raises
+        ------
+        StoreError
+            If there is no such campaign, or the database does not answer.
+        """
+        return self.cache.get(
+            ("page", name), lambda before: self._read(lambda: self._page(name, before))
+        )
+
+    def map(self, name: str) -> dict[str, Any]:
+        """Return the map of a campaign's cells, for its script; raises as `page`."""
+        _, content = self.cache.get(
+            ("map", name), lambda before: self._read(lambda: self._map(name, before))
+        )
+        return content
+
+    def card(self, name: str, key: str) -> dict[str, Any] | None:
+        """Return one cell, None if there is none of this key; raises as `page`."""
+        return self._read(lambda: self._card(name, key))
+
+    def _read(self, read: Callable[[], Value]) -> Value:
+        """Read, and once more on a database that had to be opened again."""
+        try:
+            return read()
+        except PyMongoError as err:
+            self.close()
+            try:
+                return read()
+            except PyMongoError:
+                raise StoreError(f"the database does not answer ({type(err).__name__})") from None
+
+    def _file_session(self) -> Session | None:
+        """Return the session of the campaign file; None without one."""
+        if self.file is None:
+            return None
+        with self._lock:
+            if self._session is None:
+                session: AbstractContextManager[Session] = open_session(
+                    self.file, self.folder, create=False
+                )
+                self._session = self._stack.enter_context(session)
+            return self._session
+
+    def _database(self) -> Any:
+        session = self._file_session()
+        return connect() if session is None else session.store.database
+
+    def _campaigns(self) -> list[CampaignOverview]:
+        return campaigns_of(self._database())
+
+    def _of(self, name: str) -> Session:
+        """Return the session of a campaign of this database."""
+        store = CampaignStore(self._database(), name)
+        document = store.document()
+        settings = store.validated(document["config"])
+        session = self._file_session()
+        if session is None:
+            folder = Path(name)
+            return Session(settings, folder.with_suffix(".yaml"), folder, store, embedded=False)
+        return replace(session, settings=settings, store=store)
+
+    def _page(self, name: str, before: CampaignPage | None) -> CampaignPage:
+        session = self._of(name)
+        store = session.store
+        iterations = store.iterations()
+        command = NO_COMMAND if self.file is None else f"entropy-flows run {self.file}"
+        status = read_status(session, workflow_manager(), command, iterations=iterations)
+        page = campaign_page(store, status, iterations, command)
+        figures = self._figures(name, store, iterations)
+        page = replace(page, figures=figures)
+        # Only what was read when it changed has a new time, so that browsers are told of changes.
+        if before is not None and replace(page, time=before.time) == before:
+            return before
+        return page
+
+    def _figures(self, name: str, store: CampaignStore, iterations: Any) -> Any:
+        """Return the figures of a campaign, which are drawn when what they show has changed."""
+        shown = [
+            (
+                doc["iteration"],
+                len((doc.get("train") or {}).get("history") or ()),
+                doc.get("updated"),
+            )
+            for doc in iterations
+        ]
+
+        def draw(before: Any) -> Any:
+            if before is not None and before[0] == shown:
+                return before
+            figures = campaign_figures(
+                iterations, gain_thresholds(iterations), stored_parities(store)
+            )
+            # Matplotlib's settings belong to the process.
+            with self._drawing:
+                return shown, svg_figures(figures)
+
+        return self.cache.get(("figures", name), draw)[1]
+
+    def _map(self, name: str, before: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
+        session = self._of(name)
+        store = session.store
+        sizes = store.sizes()
+        if before is not None and before[0] == sizes:
+            return before
+        cells = structure_map(store, cell_errors(store), self._means(session))
+        return sizes, cells.as_dict()
+
+    def _means(self, session: Session) -> Any:
+        """Return mean fingerprints of all cells; None for a data set that has none."""
+        if not isinstance(session.settings, Campaign):
+            return None
+        return mean_prints(session.store.ledger(session.settings.dataset))
+
+    def _card(self, name: str, key: str) -> dict[str, Any] | None:
+        session = self._of(name)
+        store = session.store
+        entry = store.entries_of([key]).get(key)
+        if entry is None:
+            return None
+        means = self._means(session)
+        keys = self.map(name)["keys"]
+        neighbours = [] if means is None else nearest_keys(means, keys, entry["position"])
+        label = store.label_of([key]).get(key)
+        return structure_card(entry, label, neighbours, store.excluded().get(key))

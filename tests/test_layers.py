@@ -51,8 +51,10 @@ ALLOWED = {
     "flows": CORE | STAGES | {"frames", "schemas", "store", "jobs"},
     "launch": CORE | STAGES | {"frames", "schemas", "store", "jobs", "flows"},
     "report": CORE | STAGES | {"bench", "frames", "schemas", "store", "jobs", "flows"},
+    "web": CORE | STAGES | {"report", "schemas", "store", "launch"},
     "cli": CORE
     | STAGES
+    | {"web"}
     | {"report", "bench", "distill", "formats", "frames", "schemas", "store", "jobs", "flows"}
     | {"launch"},
 }

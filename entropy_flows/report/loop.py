@@ -122,30 +122,21 @@ def _trajectories(doc: Mapping[str, Any]) -> str:
     return f"{len(runs)} trajectories" + (f", {stopped} stopped early" if stopped else "")
 
 
-def _selection(doc: Mapping[str, Any]) -> str:
-    select = doc.get("select") or {}
-    return f"of {select['candidates']} candidates" if select else ""
+def _of(stage: str, name: str, words: str) -> Callable[[Mapping[str, Any]], str]:
+    def written(doc: Mapping[str, Any]) -> str:
+        count = (doc.get(stage) or {}).get(name)
+        return "" if count is None else f"of {count}{words}"
 
-
-def _refinement(doc: Mapping[str, Any]) -> str:
-    refine = doc.get("refine") or {}
-    return f"of {refine['tried']} near misses" if refine else ""
+    return written
 
 
 def _labels(doc: Mapping[str, Any]) -> str:
     label = doc.get("label") or {}
-    if not label:
-        return ""
-    parts = [f"of {label['requested']}"]
+    parts = [f"of {label['requested']}"] if "requested" in label else []
     parts += [
         f"{label[name]} {name}" for name in ("failed", "flagged", "anchors") if label.get(name)
     ]
     return ", ".join(parts)
-
-
-def _epochs(doc: Mapping[str, Any]) -> str:
-    train = doc.get("train") or {}
-    return f"of {train['max_epochs']}, {train['cells']} cells" if "max_epochs" in train else ""
 
 
 def _energy(doc: Mapping[str, Any]) -> str:
@@ -166,7 +157,8 @@ def _errors(doc: Mapping[str, Any]) -> str:
 
 def _all_labelled(doc: Mapping[str, Any]) -> bool:
     label = doc.get("label") or {}
-    return bool(label) and label.get("labelled", 0) + label.get("failed", 0) >= label["requested"]
+    ended = label.get("labelled", 0) + label.get("failed", 0)
+    return "requested" in label and ended >= label["requested"]
 
 
 STAGES = [
@@ -174,7 +166,12 @@ STAGES = [
         "explore", ("explore", "anchor"), "snapshots", _has("select"), _snapshots, _trajectories
     ),
     _Stage(
-        "select", ("select",), "accepted", _has("select"), _number("select", "accepted"), _selection
+        "select",
+        ("select",),
+        "accepted",
+        _has("select"),
+        _number("select", "accepted"),
+        _of("select", "candidates", " candidates"),
     ),
     _Stage(
         "refine",
@@ -182,7 +179,7 @@ STAGES = [
         "refined in",
         _has("refine"),
         _number("refine", "accepted"),
-        _refinement,
+        _of("refine", "tried", " near misses"),
     ),
     _Stage(
         "label",
@@ -193,7 +190,12 @@ STAGES = [
         _labels,
     ),
     _Stage(
-        "train", ("train", "member"), "epochs", _has("evaluate"), _number("train", "epoch"), _epochs
+        "train",
+        ("train", "member"),
+        "epochs",
+        _has("evaluate"),
+        _number("train", "epoch"),
+        _of("train", "max_epochs", " epochs"),
     ),
     _Stage("evaluate", ("evaluate",), "meV/atom", _has("evaluate", "after"), _energy, _errors),
 ]

@@ -146,6 +146,6 @@ def write_page(folder: Path, html: str, figures: Figures) -> Path:
     for name, captioned in figures.items():
         captioned.figure.savefig(folder / f"{name}.png", dpi=150)
     page = folder / "index.html"
-    with replacing(page) as part:
-        part.write_text(html, encoding="utf-8")
+    with replacing(page) as temporary:
+        temporary.write_text(html, encoding="utf-8")
     return page

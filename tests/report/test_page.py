@@ -58,7 +58,7 @@ def test_a_page_needs_no_other_file_and_its_identifiers_are_unique(tmp_path):
     figures = {name: CaptionedFigure(figure(), "two lines") for name in ("first", "second")}
     page = write_report(tmp_path, "t", "", [], [Table("x", [["a"], ["1"]])], figures)
     elements = parsed(page.read_text())
-    assert all(reference.startswith("#") for reference in elements.files)
+    assert all(reference.startswith(("#", "data:")) for reference in elements.files)
     assert len(elements.ids) == len(set(elements.ids))
     targets = set(re.findall(r'(?:href="#|url\(#)([^")]+)', page.read_text()))
     assert targets

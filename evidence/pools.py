@@ -94,6 +94,22 @@ BENCHES = {
         ("--set", "fingerprint.natx=40", "--set", "regression.strength=folds"),
         every=4,
     ),
+    "all-alloys": PoolBench(
+        "nbmotaw_snap.extxyz.gz",
+        "linear",
+        "100,200,400",
+        5,
+        "random,kmeans,variance",
+        ("--set", "fingerprint.natx=40", "--set", "regression.strength=folds"),
+    ),
+    "silicon-tuned": PoolBench(
+        "si_mlearn.extxyz.gz",
+        "model",
+        "20,40,80",
+        5,
+        "random,logdet,kmeans,variance",
+        ("--base-model", "shipped:si-small.nequip.zip"),
+    ),
     "random-cells": PoolBench(
         "si_random_cells.extxyz.gz",
         "networks",

@@ -49,7 +49,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def write_rows(script: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put a script's rows into `SUMMARY`, in place of those that it wrote before.
+    """Put a script's rows into `SUMMARY`, in place of those that it wrote of the same systems.
 
     Parameters
     ----------
@@ -59,6 +59,7 @@ def write_rows(script: str, rows: Sequence[Mapping[str, Any]]) -> None:
         Rows with `COLUMNS` and `command`.
     """
     existing = json.loads(SUMMARY.read_text()) if SUMMARY.is_file() else []
-    others = [row for row in existing if row["script"] != script]
+    systems = {row["system"] for row in rows}
+    others = [row for row in existing if row["script"] != script or row["system"] not in systems]
     rows_of_script = [{"script": script, **row} for row in rows]
     write_json(SUMMARY, sorted([*others, *rows_of_script], key=lambda row: row["script"]))

@@ -147,10 +147,11 @@ def submit(
     while not _claim(store) and not manager.has_flow(flow):
         # another process submits it now, or died doing so
         time.sleep(1)
-    if not manager.add_flow(flow):
-        return Submission(False, changes)
-    store.set_state("running")
-    return Submission(True, changes)
+    added = manager.add_flow(flow)
+    if added or unfinished_jobs(manager, store.name):
+        # a submission that was killed may have added the jobs, and not have said so
+        store.set_state("running")
+    return Submission(added, changes)
 
 
 def campaign_flow(

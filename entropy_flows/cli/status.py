@@ -18,6 +18,7 @@ from entropy_flows.launch.session import Session, open_stored
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from entropy_flows.report.conditions import ConditionCount
     from entropy_flows.schemas.status import CampaignStatus
 
 MAX_FAILED_VIEWS = 12
@@ -37,6 +38,9 @@ def command(
     every: Annotated[
         float, typer.Option(min=1.0, help="Seconds between two looks, with --watch.")
     ] = 5.0,
+    with_map: Annotated[
+        bool, typer.Option("--map/--no-map", help="Show the conditions as a map of blocks.")
+    ] = True,
 ) -> None:
     """Show what runs now and how long it takes, iterations, errors, advice, failed labels.
 
@@ -50,7 +54,7 @@ def command(
         if as_json:
             print(view.status.model_dump_json(indent=2))
         else:
-            view.show(console)
+            view.show(console, with_map)
         return
     for view in views(file, folder, every):
         if as_json:
@@ -58,7 +62,7 @@ def command(
         else:
             if console.is_terminal:
                 console.clear()
-            view.show(console)
+            view.show(console, with_map)
 
 
 def views(file: Path, folder: Path | None, every: float) -> Iterator[StatusView]:
@@ -96,6 +100,8 @@ class StatusView:
         The campaign as it is now.
     iterations, failures, labels
         Its documents.
+    conditions
+        What each condition of the exploration has given.
     excluded
         Who has excluded which cells.
     waiting
@@ -112,6 +118,7 @@ class StatusView:
     iterations: Sequence[Mapping[str, Any]]
     failures: Sequence[Mapping[str, Any]]
     labels: Sequence[Sequence[str]]
+    conditions: Sequence[ConditionCount]
     excluded: Collection[Mapping[str, Any]]
     waiting: int
     changes: Sequence[str]
@@ -123,6 +130,7 @@ class StatusView:
     def read(cls, file: Path, folder: Path | None) -> StatusView:
         """Open the campaign's database and read it."""
         from entropy_flows.cli.model import model_lines
+        from entropy_flows.report.conditions import condition_counts
         from entropy_flows.report.labels import label_rows
         from entropy_flows.report.versions import version_lines
         from entropy_flows.schemas import Campaign
@@ -137,6 +145,7 @@ class StatusView:
                 iterations=iterations,
                 failures=store.failures(),
                 labels=label_rows(store.labels(stage={"$ne": "import"})),
+                conditions=condition_counts(store, iterations),
                 excluded=list(store.excluded().values()),
                 waiting=len(store.waiting()),
                 changes=[*change_lines(document), *version_lines(store.versions())],
@@ -151,8 +160,8 @@ class StatusView:
         has_ended = self.status.state in ("done", "failed", "cancelled")
         return has_ended or self.status.nobody is not None
 
-    def show(self, console: Console) -> None:
-        """Print all of it."""
+    def show(self, console: Console, with_map: bool = True) -> None:
+        """Print all of it, and a map of the conditions unless it is not wanted."""
         from entropy_flows.cli.model import print_lines
 
         status = self.status
@@ -172,6 +181,10 @@ class StatusView:
         if status.advice:
             advice = "advice ({verdict}): {text}".format(**status.advice)
             console.print(advice, soft_wrap=True, highlight=False)
+        if with_map and len(self.conditions) > 1:
+            from entropy_flows.report.condition_map import ConditionMap
+
+            console.print(ConditionMap(self.conditions))
         self._show_labels(console)
         print_lines(console, self.model)
 

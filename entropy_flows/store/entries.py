@@ -7,9 +7,11 @@ from typing import Any
 
 from pymongo import ASCENDING
 
+from entropy_flows.schemas.stages import Stage
 from entropy_flows.spelling import close_names
 from entropy_flows.store.collections import CampaignCollections
 from entropy_flows.store.connection import StoreError
+from entropy_flows.store.labels import CONDITION
 
 MAX_LISTED = 5
 """Keys that an error names."""
@@ -49,6 +51,18 @@ class Entries(CampaignCollections):
                 f"{len(rows)} keys of campaign {self.name!r} begin with {name!r}: {listed}{more}"
             )
         raise self._unknown(name)
+
+    def accepted_origins(self) -> list[dict[str, Any]]:
+        """Return phase, temperature, k and pressure of all that selection and refinement took."""
+        query = {"campaign": self.name, "stage": {"$in": [Stage.SELECT.value, Stage.REFINE.value]}}
+        fields = {f"origin.{name}": 1 for name in CONDITION}
+        return [row.get("origin", {}) for row in self.database["structures"].find(query, fields)]
+
+    def failed_conditions(self) -> list[dict[str, Any]]:
+        """Return phase, temperature, k and pressure of all cells whose label failed."""
+        query = {"campaign": self.name, "converged": False}
+        rows = self.database["labels"].find(query, {"condition": 1})
+        return [row.get("condition", {}) for row in rows]
 
     def labels_like(self, content: str) -> list[dict[str, Any]]:
         """Return the labels of cells with this hash, of any campaign, the oldest first.

@@ -17,7 +17,7 @@ export OPENBLAS_NUM_THREADS := 1
 NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm chaos lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm browser test-browser chaos lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,teacher,physics,umap,snap,export,students,selectors,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded,teacher,physics,umap,snap,export,students,selectors,web,dev]"
 	touch $@
 
 demo: install
@@ -65,13 +65,13 @@ cp2k-demo: cp2k
 	$(BIN)/entropy-flows report examples/silicon_cp2k.yaml --folder $(CP2K_DEMO)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser"
 
 # the core under that Python: its torch may be a build with CUDA, 3 GB, which needs no GPU
 test-newest:
 	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
 	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-newest
-	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm" $(CORE:%=tests/%)
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser" $(CORE:%=tests/%)
 
 # the biases in torch-sim and NVIDIA's ALCHEMI toolkit, which need Python 3.12 and 1.5 GB beside torch
 test-torchsim:
@@ -94,6 +94,17 @@ slurm:
 # on a SLURM of its own on loopback, ended with the tests
 test-slurm: install slurm
 	$(BIN)/python -m pytest -m slurm -s tests/slurm
+
+# chromium, for tests of the pages in a real browser
+browser:
+	@command -v chromium > /dev/null || { \
+	if [ "$$(id -u)" != 0 ]; then echo "missing: chromium; as root: apt-get install chromium"; exit 1; fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium; }
+
+test-browser: install browser
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[browser]"
+	$(BIN)/python -m pytest -m browser tests/web
+
 
 # the same, as root (it mounts a small disk), with dozens of faults; another seed, other times and victims: make chaos SEED=2
 chaos: install slurm

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "workers": "jobs per second with 1 to 8 workers",
     "units": "what each step costs on its own",
     "commands": "whole commands at 10 000 labels; diversity of five elements",
+    "page": "the live page of 10 000 cells and 100 campaigns, 20 viewers",
 }
 """Each is a module of benchmarks.scaling with run(options, folder) -> Section; the report has
 them in this order.

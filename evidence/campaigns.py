@@ -56,21 +56,27 @@ class SystemPools:
     system: Session
     """The campaign file's session."""
     compiled: Path | None = None
-    """The base model in its compiled form, which explores in half the time."""
+    """The base model in its compiled form, which explores in half the time. A campaign that has
+    begun without it goes on without."""
 
     def rule(self, rule: str, seed: int) -> Campaign:
         """Return the campaign of a rule and a seed."""
-        return pool_campaign(self.system.campaign, rule, seed, self.compiled)
+        campaign = pool_campaign(self.system.campaign, rule, seed, self.compiled)
+        store = self.system.store.of(campaign.name)
+        if store.exists() and store.document()["config"]["base_model"] != campaign.base_model:
+            return pool_campaign(self.system.campaign, rule, seed)
+        return campaign
 
     def random(self, seed: int) -> Campaign:
         """Return the baseline of a seed: as many labels as the rule of the file has there."""
-        campaign = self.rule(LOGDET, seed)
+        campaign = pool_campaign(self.system.campaign, LOGDET, seed, self.compiled)
         return random_pool(campaign, self.size(campaign))
 
     @property
     def independent(self) -> Campaign:
         """The independent test."""
-        return independent_pool(self.rule(LOGDET, POOL_SEEDS[0]))
+        campaign = pool_campaign(self.system.campaign, LOGDET, POOL_SEEDS[0], self.compiled)
+        return independent_pool(campaign)
 
     def size(self, campaign: Campaign) -> int:
         """Count a campaign's labels."""
@@ -83,11 +89,11 @@ class SystemPools:
             for rule in RULES:
                 campaign = self.rule(rule, seed)
                 yield campaign, ActiveLearningMaker.from_campaign(campaign)
-            campaign = self.rule(LOGDET, seed)
-            baseline = RandomMDMaker.from_campaign(campaign, size=self.size(campaign))
-            yield self.random(seed), baseline
+            campaign = self.random(seed)
+            size = self.size(self.rule(LOGDET, seed))
+            yield campaign, RandomMDMaker.from_campaign(campaign, size=size)
             if seed == POOL_SEEDS[0]:
-                yield self.independent, IndependentTestMaker.from_campaign(campaign)
+                yield self.independent, IndependentTestMaker.from_campaign(self.independent)
 
     def run(self, workers: int, console: Console) -> None:
         """Run what is missing."""

@@ -109,6 +109,7 @@ class Properties:
         missing = [check for check in CHECKS if check not in document]
         if not missing:
             return
+        file.parent.mkdir(parents=True, exist_ok=True)
         calculator = load()
         phases = {phase.name: phase for phase in self.students.campaign.phases}
         cell = to_atoms(seed_cell(phases[PHASE]))

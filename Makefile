@@ -17,7 +17,7 @@ export OPENBLAS_NUM_THREADS := 1
 NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm browser test-browser chaos lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -65,13 +65,13 @@ cp2k-demo: cp2k
 	$(BIN)/entropy-flows report examples/silicon_cp2k.yaml --folder $(CP2K_DEMO)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not remote"
 
 # the core under that Python: its torch may be a build with CUDA, 3 GB, which needs no GPU
 test-newest:
 	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
 	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-newest
-	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser" $(CORE:%=tests/%)
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not remote" $(CORE:%=tests/%)
 
 # the biases in torch-sim and NVIDIA's ALCHEMI toolkit, which need Python 3.12 and 1.5 GB beside torch
 test-torchsim:
@@ -105,6 +105,19 @@ test-browser: install browser
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[browser]"
 	$(BIN)/python -m pytest -m browser tests/web
 
+# jobflow-remote pins pymongo below 4.11: an environment of its own, with all other versions as they are
+REMOTE := .venv-remote
+$(REMOTE)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(REMOTE)
+	$(REMOTE)/bin/pip install --quiet --upgrade pip
+	grep -v '^pymongo==' constraints.txt > $(REMOTE)/constraints.txt
+	$(REMOTE)/bin/pip install --quiet --constraint $(REMOTE)/constraints.txt torch
+	$(REMOTE)/bin/pip install --quiet --constraint $(REMOTE)/constraints.txt --editable ".[embedded,teacher,physics,dev,remote]"
+	touch $@
+
+# a real runner, local workers and workers of a SLURM of its own
+test-remote: $(REMOTE)/.installed slurm
+	$(REMOTE)/bin/python -m pytest -m remote -n0 tests/remote
 
 # the same, as root (it mounts a small disk), with dozens of faults; another seed, other times and victims: make chaos SEED=2
 chaos: install slurm

@@ -56,7 +56,7 @@ class Params(BaseModel):
         return data
 
     def as_dict(self) -> dict[str, Any]:
-        """MSON form: lets parameters travel as a Maker's field through jobflow and FireWorks."""
+        """MSON form: lets parameters travel as a Maker's field through jobflow."""
         cls = type(self)
         return {"@module": cls.__module__, "@class": cls.__name__, **self.model_dump(mode="json")}
 

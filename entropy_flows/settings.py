@@ -30,7 +30,7 @@ class Settings(BaseModel):
     uri: SecretStr | None = None
     """MongoDB URI; unset, the command line starts an embedded server in the campaign's folder."""
     database: str = Field("entropy_flows", pattern=r"^[A-Za-z0-9_-]+$")
-    """Database that holds the job store, the launchpad and the campaigns."""
+    """Database that holds the job store, the jobs and the campaigns."""
     cache: Path = Path("~/.cache/entropy_flows")
     """Folder for models fetched from the database."""
     environments: Path = Path("~/.local/share/entropy_flows/environments")

@@ -24,6 +24,7 @@ CAMPAIGN_MODULES = (
     "student",
     "check",
     "launchers",
+    "project",
     "submit",
     "run",
     "status",

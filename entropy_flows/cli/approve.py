@@ -57,7 +57,7 @@ def command(
         approved = store.approve(keys or [])
         if all_:
             approved += store.approve([row["key"] for row in store.waiting()])
-        workflow_manager().release_approved(store)
+        workflow_manager(store).release_approved(store)
         left = len(store.waiting())
     print(f"{store.name}: {len(approved)} cells approved, {n_rejected} rejected")
     print(f"{left} cells wait still; labels are made when none does" if left else "none waits")

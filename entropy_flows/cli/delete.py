@@ -34,7 +34,7 @@ def command(
     from entropy_flows.launch.steering import erase, refuse_running
 
     with open_stored(file, folder) as session, only_run(session):
-        manager = workflow_manager()
+        manager = workflow_manager(session.store)
         stores = [*derived_stores(session.store), session.store]
         for store in stores:
             refuse_running(store, manager)

@@ -36,7 +36,7 @@ INTERRUPTED = 130
 """Exit code of a program that was ended by Ctrl-C."""
 MAX_IDLE_POLLS = 10
 """Polls without a job that can run after which none will: between two states there may be one."""
-NO_JOB_CAN_RUN = "no job can run; see `lpad get_fws -s WAITING`"
+NO_JOB_CAN_RUN = "no job can run; see `entropy-flows repair --dry-run`"
 
 
 @dataclass

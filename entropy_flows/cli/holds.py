@@ -25,7 +25,7 @@ def hold_campaign(file: Path, folder: Path | None, kind: HoldKind, now: bool) ->
 
     with open_stored(file, folder) as session:
         store = session.store
-        manager = workflow_manager()
+        manager = workflow_manager(store)
         if store.document()["state"] == "done" and not has_open_jobs(
             manager.job_counts(store.name)
         ):
@@ -54,7 +54,7 @@ def running_lines(counts: dict[str, int], now: bool) -> list[str]:
         lines.append(f"jobs that run: {running}; they save and stop within seconds")
     elif running:
         lines.append(f"jobs that run: {running}; they end by themselves (--now stops them)")
-    reserved = counts.get("RESERVED", 0)
-    if reserved:
-        lines.append(f"jobs in the queue: {reserved}; they are given back when they start")
+    queued = counts.get("QUEUED", 0)
+    if queued:
+        lines.append(f"jobs in the queue: {queued}; they are given back when they start")
     return lines

@@ -58,7 +58,7 @@ def command(
     console = Console()
     with open_stored(file, folder) as session, ExitStack() as stack:
         session.store.document()  # raises if another version wrote it
-        manager = workflow_manager()
+        manager = workflow_manager(session.store)
         idle = _is_idle(session, stack)
         criteria = liveness_criteria(session, manager, idle, expiry, patience)
         with console.status("looking for what dead workers left"):

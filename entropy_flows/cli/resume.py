@@ -9,7 +9,7 @@ from entropy_flows.launch.session import open_stored
 def command(file: CampaignFile, folder: FolderOption = None) -> None:
     """Let a campaign go on that was paused or cancelled, exactly where it was.
 
-    Jobs that were paused or defused by FireWorks' `lpad` go on, too.
+    Jobs that somebody paused by the workflow manager's own commands go on, too.
 
     Example: entropy-flows resume silicon/campaign.yaml
     """
@@ -19,14 +19,15 @@ def command(file: CampaignFile, folder: FolderOption = None) -> None:
 
     with open_stored(file, folder) as session:
         store = session.store
-        manager = workflow_manager()
+        manager = workflow_manager(store)
         store.document()  # raises if another version wrote it
         before = store.hold()
         store.set_hold(HoldKind.RESUME)
         changed = manager.apply_hold(store)
         counts = manager.job_counts(store.name)
+        start = manager.start_command(as_typed(file, folder), session.embedded)
     was = HOLD_STATES.get(before.kind, "not held") if before is not None else "not held"
     print(f"{store.name} was {was}; {changed} jobs were let go on")
     if counts:
         print(f"jobs: {job_line(counts)}")
-    print(f"without workers of a queue: entropy-flows run {as_typed(file, folder)}")
+    print(f"without workers: {start}")

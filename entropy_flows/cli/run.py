@@ -26,7 +26,8 @@ def command(
         int | None, typer.Option(min=1, help="Local workers. Default: one per core.")
     ] = None,
     local: Annotated[
-        bool, typer.Option("--local", help="In this process, without FireWorks, for debugging.")
+        bool,
+        typer.Option("--local", help="In this process, without a workflow manager, for debugging."),
     ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Run the failed jobs of a failed campaign again.")
@@ -105,7 +106,7 @@ def run_workers(
     with only_run(session) as fence:
         submission = submit(session.store, session.settings, session.file.parent, maker)
         show_changes(submission.changes)
-        manager = workflow_manager()
+        manager = workflow_manager(session.store)
         crew = LocalWorkers(session.store.name, session.folder, workers, alone=session.embedded)
         if not submission.added:
             ended = _resume(session, manager, console, retry)
@@ -123,12 +124,28 @@ def _refuse_held(session: Session) -> None:
     store = session.store
     if not store.exists():
         return
+    _refuse_other_manager(session)
     state, message = standing(store.document())
     if state in HOLD_STATES.values():
         raise StoreError(
             f"campaign {store.name!r} is {state} {message}; to go on: "
             f"entropy-flows resume {session.file}"
         )
+
+
+def _refuse_other_manager(session: Session) -> None:
+    """Refuse to start workers for a campaign whose jobs are not theirs to take."""
+    from entropy_flows.launch.manager import FIREWORKS, manager_choice, workflow_manager
+    from entropy_flows.store import StoreError
+
+    choice = manager_choice(session.store)
+    if choice.name == FIREWORKS:
+        return
+    start = workflow_manager(session.store).start_command(str(session.file), session.embedded)
+    raise StoreError(
+        f"campaign {session.store.name!r} has its jobs at {choice}, which starts its workers "
+        f"itself: {start}"
+    )
 
 
 @contextmanager
@@ -208,9 +225,9 @@ def _run_locally(session: Session) -> tuple[str, str | None]:
     from entropy_flows.store import StoreError, job_store
 
     store = session.store
-    manager = workflow_manager()
+    manager = workflow_manager(store)
     if manager.jobs(store.name):
-        raise StoreError(f"{store.name} is on the launchpad; continue it without --local")
+        raise StoreError(f"{store.name} was submitted; continue it without --local")
     base = session.file.parent
     show_changes(take_settings(store, session.campaign, base, manager))
     flow = campaign_flow(store, session.campaign, base, manager)

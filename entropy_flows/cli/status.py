@@ -201,8 +201,8 @@ class StatusView:
         if self.waiting:
             line = f"{self.waiting} cells wait for: entropy-flows approve {self.typed}"
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-        if "FIZZLED" in counts:
-            line = f"FIZZLED jobs: see `entropy-flows repair {self.typed} --dry-run`"
+        if "FAILED" in counts:
+            line = f"failed jobs: see `entropy-flows repair {self.typed} --dry-run`"
             console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
 
     def _show_labels(self, console: Console) -> None:
@@ -266,10 +266,9 @@ def status_of(
     from entropy_flows.launch.manager import workflow_manager
     from entropy_flows.launch.status import read_status
 
-    go_on = f"entropy-flows run {typed}"
-    if not session.embedded:
-        go_on += ", or by workers of your queue"
-    return read_status(session, workflow_manager(), go_on, iterations=iterations, workers=workers)
+    manager = workflow_manager(session.store)
+    go_on = manager.start_command(typed, session.embedded)
+    return read_status(session, manager, go_on, iterations=iterations, workers=workers)
 
 
 def show_running(console: Console, status: CampaignStatus) -> None:
@@ -323,7 +322,7 @@ def campaign_line(state: str, message: str | None, counts: Mapping[str, int]) ->
     reason = f": {message}" if message else ""
     has_active = any(counts.get(name) for name in ACTIVE_STATES)
     if state == "running" and counts and not has_active:
-        stopped = {name: n for name, n in counts.items() if name in (*HELD_STATES, "FIZZLED")}
+        stopped = {name: n for name, n in counts.items() if name in (*HELD_STATES, "FAILED")}
         if stopped:
             return f"stands still: {job_line(stopped)}"
     return f"is {state}{reason}"

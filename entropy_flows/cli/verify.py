@@ -47,7 +47,9 @@ def command(
 
     console = Console()
     with open_stored(file, folder) as session, _Bars(console) as bars:
-        checks = verify(session.store, workflow_manager(), deep=deep, on_progress=bars.show)
+        checks = verify(
+            session.store, workflow_manager(session.store), deep=deep, on_progress=bars.show
+        )
     console.print(terminal_table(summary_rows(checks), right_from=1))
     for check in checks:
         _show_lines(console, f"[red]{check.name}, wrong:[/red]", check.problems)

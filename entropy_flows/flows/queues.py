@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from jobflow import Flow
 from monty.json import MSONable
 
-from entropy_flows.schemas.stages import CATEGORIES
+from entropy_flows.schemas.stages import CATEGORIES, Stage
 
 if TYPE_CHECKING:
     from entropy_flows.schemas import AnyCampaign
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Queues(MSONable):
-    """Worker categories and changes of the queue adapter, by stage.
+    """Worker categories and what jobs ask of the queue, by stage.
 
     Parameters
     ----------
     categories
-        Stage → FireWorks category; the others run on `cpu`.
+        Stage → category of the workers that take its jobs; the others run on `cpu`.
     adapters
-        Stage → changes of the queue adapter for its jobs.
+        Stage → what its jobs ask of the queue beyond its usual settings.
     """
 
     categories: dict[str, str] = field(default_factory=lambda: dict(CATEGORIES))
@@ -37,13 +37,18 @@ class Queues(MSONable):
         return cls({**CATEGORIES, **changed}, adapters)
 
     def apply(self, flow: Flow) -> Flow:
-        """Set each job's category and queue adapter, also those of the jobs that jobs add."""
-        stages = {*self.categories, *self.adapters}
-        # jobflow matches any part of a name, so the empty one is the general rule
-        for stage in ("", *sorted(stages)):
-            config: dict[str, Any] = {"_category": self.categories.get(stage, "cpu")}
+        """Set each job's category and what it asks of the queue, also of the jobs that jobs add.
+
+        The workflow manager puts both into its own words.
+        """
+        chosen = {*self.categories, *self.adapters}
+        # jobflow matches any part of a name: the empty one is the general rule, and "relabel" is
+        # to have its own after that of "label"
+        longer = {stage.value for stage in Stage for name in chosen if name in stage.value}
+        for stage in ("", *sorted(chosen | longer, key=lambda name: (len(name), name))):
+            config: dict[str, Any] = {"category": self.categories.get(stage, "cpu")}
             if stage in self.adapters:
-                config["_queueadapter"] = dict(self.adapters[stage])
+                config["queue"] = dict(self.adapters[stage])
             changes = {"manager_config": config, "pass_manager_config": False}
             flow.update_config(changes, name_filter=stage, dynamic=True)
         return flow

@@ -19,7 +19,7 @@ from entropy_flows.store import CampaignStore
 class ApproveMaker(StageMaker):
     """Have the approved cells labelled; a rejected one is a failed label with the reason.
 
-    Under FireWorks the job is PAUSED until each of its cells has a decision (`launch.waiting`).
+    Under a workflow manager the job waits until each of its cells has a decision.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class ApproveMaker(StageMaker):
         Raises
         ------
         ValueError
-            If a cell has no decision: nothing but FireWorks has the job wait for it.
+            If a cell has no decision: nothing but a workflow manager has the job wait.
         """
         store = CampaignStore.open(context.campaign)
         rows = {row["structure_id"]: row for row in store.approvals()}
@@ -63,7 +63,7 @@ class ApproveMaker(StageMaker):
         if undecided:
             raise ValueError(
                 f"{len(undecided)} cells wait for an approval, {undecided[0]} the first of them: "
-                f"label.approve needs FireWorks, under which the campaign waits"
+                f"label.approve needs a workflow manager, under which the campaign waits"
             )
         approved = {entry["_id"] for entry in entries if rows[entry["_id"]]["approved"]}
         rejected = [entry for entry in entries if entry["_id"] not in approved]

@@ -1,21 +1,28 @@
-"""The job that labels structures: one of them where a label is a DFT run."""
+"""The jobs that label structures.
+
+A calculator in memory labels several in one job, which writes them to the database. Where a label
+is a run of a program, it is two jobs. The first calculates, without a database (`jobs.calculate`),
+on whichever node has the program. The second, `record`, writes to the database.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobflow import Job, Maker
 from pymatgen.core import Structure
 
-from entropy_flows.jobs.common import StageMaker, stage_job
+from entropy_flows.jobs.calculate import CalculateMaker, document_of
+from entropy_flows.jobs.common import JobKey, StageMaker, document, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.jobs.gather import label_counts
 from entropy_flows.jobs.task_documents import store_task_document
 from entropy_flows.label import Label, engine_of, label_batch
-from entropy_flows.schemas import LabelDoc
+from entropy_flows.schemas import CalculatedLabels, LabelDoc
+from entropy_flows.schemas.stages import Stage
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.labels import held_out, split_fields
 
@@ -54,7 +61,14 @@ class LabelMaker(StageMaker):
         return self.static_maker
 
     @stage_job(LabelDoc)
-    def make(self, context: IterationContext, *, batch: int, structures: list[str]) -> LabelDoc:
+    def make(
+        self,
+        context: IterationContext,
+        *,
+        batch: int,
+        structures: list[str],
+        calculated: CalculatedLabels | None = None,
+    ) -> LabelDoc:
         """Label structures that have no label yet, here or in another campaign.
 
         Parameters
@@ -65,6 +79,8 @@ class LabelMaker(StageMaker):
             Number of this job among those of the iteration.
         structures
             Identifiers of ledger entries.
+        calculated
+            Labels that another job has calculated; None calculates them here.
         """
         store = CampaignStore.open(context.campaign)
         engine_hash = context.engine_hash
@@ -77,7 +93,12 @@ class LabelMaker(StageMaker):
         splits = store.relabelled_cells(context.iteration)
         copied = self._copy_labels(store, entries, engine_hash, splits)
         missing = [entry for entry in entries if entry["_id"] not in copied]
-        labels = self._labels(context, missing)
+        if calculated is None:
+            labels = self._labels(context, missing)
+        else:
+            ready = document(CalculatedLabels, calculated) or calculated
+            missing = [entry for entry in missing if entry["_id"] in ready.labels]
+            labels = self._calculated_labels(context, batch, missing, ready)
         for entry, label in zip(missing, labels, strict=True):
             split = splits.get(entry["key"]) if label.converged else None
             store.add_label(entry, engine_hash, label.as_dict() | split_fields(split))
@@ -86,14 +107,45 @@ class LabelMaker(StageMaker):
         rows = store.labels_of(structures, engine_hash)
         return label_counts(rows, context.iteration, len(structures))
 
-    def job_of(
+    def jobs_of(
         self, context: IterationContext, batch: int, entries: Sequence[dict[str, Any]]
-    ) -> Job:
-        """Build the job of ledger entries; that of a single one has its formula in its name."""
-        job = self.make(context, batch=batch, structures=[entry["_id"] for entry in entries])
-        if len(entries) == 1:
-            job.name = f"{self.name} {entry_title(entries[0])}"
-        return job
+    ) -> list[Job]:
+        """Build the jobs of ledger entries, of which the last one returns the `LabelDoc`.
+
+        Those of a single entry have its formula in their names.
+        """
+        structures = [entry["_id"] for entry in entries]
+        if engine_of(self.engine).in_memory:
+            return _titled([self.make(context, batch=batch, structures=structures)], entries)
+        calculated: Any = CalculatedLabels(labels={})
+        jobs = []
+        to_calculate = self._without_label(context, entries)
+        if to_calculate:
+            maker = CalculateMaker(
+                static_maker=self.engine,
+                min_distance_fraction=self.min_distance_fraction,
+                scf_retries=self.scf_retries,
+                keep_documents=self.keep_documents,
+            )
+            calculation = maker.make(context, batch=batch, cells=to_calculate)
+            calculated = calculation.output
+            jobs.append(calculation)
+        record = replace(self, name=Stage.RECORD.value)
+        jobs.append(record.make(context, batch=batch, structures=structures, calculated=calculated))
+        return _titled(jobs, entries)
+
+    def _without_label(
+        self, context: IterationContext, entries: Sequence[dict[str, Any]]
+    ) -> dict[str, Structure]:
+        """Return identifier → cell, of those that no campaign has labelled with this engine."""
+        store = CampaignStore.open(context.campaign)
+        cells = {entry["_id"]: Structure.from_dict(entry["structure"]) for entry in entries}
+        return {
+            name: cell
+            for name, cell in cells.items()
+            if not store.has_label(name, context.engine_hash)
+            and store.copied_label(cell, context.engine_hash) is None
+        }
 
     def _copy_labels(
         self,
@@ -129,9 +181,36 @@ class LabelMaker(StageMaker):
         )
         # those of a calculator in memory say nothing that the label does not
         if self.keep_documents and not engine_of(self.engine).in_memory:
-            for index, document in documents.items():
-                store_task_document(context, entries[index], document)
+            for index, task_document in documents.items():
+                store_task_document(context, entries[index], task_document)
         return labels
+
+    def _calculated_labels(
+        self,
+        context: IterationContext,
+        batch: int,
+        entries: Sequence[dict[str, Any]],
+        calculated: CalculatedLabels,
+    ) -> list[Label]:
+        """Return the labels that another job has calculated; keep documents and seconds."""
+        labels = [Label.from_dict(calculated.labels[entry["_id"]]) for entry in entries]
+        for entry in entries:
+            text = calculated.documents.get(entry["_id"])
+            if text is not None:
+                store_task_document(context, entry, document_of(text))
+        title = JobKey(context.campaign, context.iteration, batch).label(Stage.LABEL.value)
+        seconds = sum(label.wall_seconds or 0.0 for label in labels)
+        store = CampaignStore.open(context.campaign)
+        store.record(context.iteration, **{f"seconds.{title}": seconds})
+        return labels
+
+
+def _titled(jobs: list[Job], entries: Sequence[dict[str, Any]]) -> list[Job]:
+    """Add the formula of a single entry to the names of its jobs."""
+    if len(entries) == 1:
+        for job in jobs:
+            job.name = f"{job.name} {entry_title(entries[0])}"
+    return jobs
 
 
 def entry_title(entry: dict[str, Any]) -> str:

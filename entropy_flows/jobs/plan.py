@@ -1,14 +1,15 @@
 """The job that plans an iteration's labels, and adds the jobs that make them.
 
 The number of labels follows from what selection accepted, so the planning job adds the label jobs
-as a detour: the jobs after it wait for them. Each label is one job, or a part of one. A label made
-of two jobs, the first of which fails, would leave the gathering job waiting for ever.
+as a detour: the jobs after it wait for them. A label that fails is an output as any other, so no
+job waits for one that is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,11 @@ class PlanMaker(StageMaker):
         if self.approve and entries:
             return self._approval_flow(context, entries, before, in_all)
         groups = _chunks(entries, self.batch_size)
-        labels = [
-            self.label.job_of(context, number, group) for number, group in enumerate(groups, before)
+        jobs = [
+            self.label.jobs_of(context, number, group)
+            for number, group in enumerate(groups, before)
         ]
+        labels = [group_jobs[-1] for group_jobs in jobs]
         chunks = _chunks(labels, FAN_OUT) if len(labels) > FAN_OUT else []
         subtotals = [
             SubtotalMaker().make(context, batch=number, batches=outputs(chunk))
@@ -142,7 +145,7 @@ class PlanMaker(StageMaker):
         )
         for subtotal in subtotals:
             subtotal.metadata["chunk"] = gather.uuid
-        return Flow([*labels, *subtotals, gather], name=f"labels {context.iteration}")
+        return Flow([*chain(*jobs), *subtotals, gather], name=f"labels {context.iteration}")
 
     def _approval_flow(
         self,

@@ -10,7 +10,10 @@ from jobflow import CURRENT_JOB, JobStore
 from monty.json import jsanitize
 
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.store import job_store
 from entropy_flows.store.entry import NAMESPACE
+from entropy_flows.store.fence import current_launch
+from entropy_flows.store.running import is_own
 
 LARGE_FIELDS: list[Any] = ["calcs_reversed", "vasp_objects", "trajectory"]
 """Fields that go to the JobStore's `data` store, if it has one."""
@@ -36,9 +39,11 @@ def store_task_document(context: IterationContext, entry: dict[str, Any], docume
     document
         Task document, such as atomate2's.
     """
-    store: JobStore | None = CURRENT_JOB.store
-    if store is None:
+    given: JobStore | None = CURRENT_JOB.store
+    if given is None:
         return
+    # a workflow manager may hand a job a store that takes one document, its output
+    store = given if is_own(given) or current_launch() is None else job_store()
     row = {
         "uuid": task_uuid(entry["_id"], context.engine_hash),
         "index": 1,
@@ -53,4 +58,9 @@ def store_task_document(context: IterationContext, entry: dict[str, Any], docume
         "hosts": [],
     }
     has_data: bool = "data" in store.additional_stores  # type: ignore[has-type]
-    store.update(row, key=["uuid", "index"], save={"data": LARGE_FIELDS} if has_data else None)
+    save: Any = {"data": LARGE_FIELDS} if has_data else None
+    if store is given:
+        store.update(row, key=["uuid", "index"], save=save)
+        return
+    with store:
+        store.update(row, key=["uuid", "index"], save=save)

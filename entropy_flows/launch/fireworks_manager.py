@@ -6,11 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.launch.activity import running_jobs
+from entropy_flows.launch.activity import is_run_now, running_jobs
 from entropy_flows.launch.deletion import delete_jobs
 from entropy_flows.launch.findings import last_line
 from entropy_flows.launch.holding import apply_hold
-from entropy_flows.launch.job_states import ENDED_STATES
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers
 from entropy_flows.launch.manager import JobRecord
@@ -25,6 +24,11 @@ from entropy_flows.store.verify_context import VerifyResult
 if TYPE_CHECKING:
     from fireworks import LaunchPad
     from jobflow import Flow
+
+STATES = {"RESERVED": "QUEUED", "FIZZLED": "FAILED", "DEFUSED": "CANCELLED"}
+"""FireWorks' word for a state → that of `job_states`; the others are the same."""
+ENDED = ("COMPLETED", "ARCHIVED")
+"""FireWorks' states of jobs that will not run any more."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class FireWorksManager:
         documents = self.pad.fireworks.find(query, {"spec.uuid": 1, "name": 1, "state": 1})
         # A document may have been damaged: `verify` names what it lacks.
         return [
-            JobRecord(job["spec"]["uuid"], job.get("name", ""), job.get("state", ""))
+            JobRecord(job["spec"]["uuid"], job.get("name", ""), _neutral(job.get("state", "")))
             for job in documents
             if "uuid" in job["spec"]
         ]
@@ -77,11 +81,11 @@ class FireWorksManager:
             {"$group": {"_id": state, "count": {"$sum": 1}}},
         ]
         rows = self.pad.fireworks.aggregate(stages)
-        return {row["_id"]: row["count"] for row in rows}
+        return {_neutral(row["_id"]): row["count"] for row in rows}
 
     def open_jobs(self, campaign: str) -> list[JobRecord]:
         """Return the jobs of a campaign that have not ended."""
-        return self._jobs(campaign, {"state": {"$nin": list(ENDED_STATES)}})
+        return self._jobs(campaign, {"state": {"$nin": list(ENDED)}})
 
     def running_jobs(self, campaign: str, criteria: LivenessCriteria) -> list[RunningJob]:
         """Return the jobs that somebody has taken, with what their workers say of them."""
@@ -115,6 +119,15 @@ class FireWorksManager:
         exception = stored.get("_exception") or {}
         traceback = str(exception.get("_stacktrace", "no traceback was stored"))
         return f"job {job['name']!r} failed: {last_line(traceback)}"
+
+    def start_command(self, typed: str, is_embedded: bool) -> str:
+        """Return the command that starts workers, for people."""
+        command = f"entropy-flows run {typed}"
+        return command if is_embedded else f"{command}, or by workers of your queue"
+
+    def has_workers(self, store: CampaignStore) -> bool:
+        """Return True if a `run` holds the campaign."""
+        return is_run_now(store.database, store.name)
 
     def workers(self, campaign: str) -> Collection[str]:
         """Return the names of all local workers that ever took a job of a campaign."""
@@ -152,3 +165,8 @@ class FireWorksManager:
     def check_jobs(self, store: CampaignStore) -> VerifyResult:
         """Check that a campaign's jobs are whole and agree with one another."""
         return check_jobs(self.pad, store)
+
+
+def _neutral(state: str) -> str:
+    """Translate FireWorks' word for a state."""
+    return STATES.get(state, state)

@@ -3,8 +3,8 @@
 It was given to another worker, or its campaign is paused, or cancelled, at once (`store.holds`).
 The latter is a SIGTERM as of a queue: the job saves its work and is given back.
 
-FireWorks' own ping dies with the first write that fails, for instance while the database restarts.
-Its job then looks lost for as long as it still runs.
+FireWorks' own ping dies with the first write that fails, for instance while the database restarts,
+and jobflow-remote's jobs give none. Such a job looks lost for as long as it still runs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import threading
 import time
 from types import TracebackType
 
-from fireworks import LaunchPad
 from pymongo.errors import PyMongoError
 
 from entropy_flows.launch.job_log import WRITE_SECONDS, JobLog
-from entropy_flows.launch.launchpad import FireworkLaunch
+from entropy_flows.launch.running import RunningJob
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 
@@ -30,19 +29,16 @@ class Heartbeat:
 
     Parameters
     ----------
-    pad
-        The launchpad.
-    launch
-        The job's launch that this process works on.
+    job
+        The job that this process works on.
     log
         The job's log, which knows its progress.
     campaign
         Name of the job's campaign.
     """
 
-    def __init__(self, pad: LaunchPad, launch: FireworkLaunch, log: JobLog, campaign: str):
-        self.pad = pad
-        self.launch = launch
+    def __init__(self, job: RunningJob, log: JobLog, campaign: str):
+        self.job = job
         self.log = log
         self.campaign = campaign
         self._asked_to_end = False
@@ -73,15 +69,15 @@ class Heartbeat:
 
     def _ping(self) -> None:
         """Give a sign of life, unless the job is another launch's by now."""
-        if not self.launch.fence.holds(self.pad.db):
+        if not self.job.is_ours():
             self.abandon()
-        self.pad.ping_launch(self.launch.number)
+        self.job.ping()
 
     def _end_if_held(self) -> None:
         """Ask the main thread to save the job and end, if its campaign is held at once."""
         if self._asked_to_end:
             return
-        hold = CampaignStore(self.pad.db, self.campaign).hold()
+        hold = CampaignStore(self.job.database, self.campaign).hold()
         if hold is not None and hold.keeps_jobs and hold.now:
             self._asked_to_end = True
             # to that thread, so that it does not go on waiting for a program that it has started
@@ -89,6 +85,6 @@ class Heartbeat:
 
     def abandon(self) -> None:
         """End this process: another one does what it still does."""
-        message = f"job {self.launch.fw_id} was given to another worker; this one ends"
+        message = f"{self.job.name} was given to another worker; this one ends"
         print(message, file=sys.stderr, flush=True)
         os._exit(1)

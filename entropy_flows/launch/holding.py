@@ -19,7 +19,7 @@ So whichever of the two acts last sees what the other has done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -56,18 +56,44 @@ def apply_hold(pad: LaunchPad, store: CampaignStore, patience: float = PATIENCE_
         Number of jobs whose state was changed. Those of a workflow that is busy are left to the
         workers, and to the next repair.
     """
+    return follow_hold(
+        store,
+        lambda kind: _keep(pad, store.name, KEPT_STATES[kind], patience),
+        lambda: _release(pad, store.name, patience),
+    )
+
+
+def follow_hold(
+    store: CampaignStore, keep: Callable[[HoldKind], int], release: Callable[[], int]
+) -> int:
+    """Do what a campaign's hold asks for until nobody asks for anything else meanwhile.
+
+    Parameters
+    ----------
+    store
+        The campaign.
+    keep
+        Keeps its jobs from starting, and returns how many it changed.
+    release
+        Lets them go on, and returns how many it changed.
+
+    Returns
+    -------
+    int
+        Number of jobs whose state was changed.
+    """
     changed = 0
     hold = store.hold()
     while hold is not None:
         if hold.keeps_jobs:
-            changed += _keep(pad, store.name, KEPT_STATES[hold.kind], patience)
+            changed += keep(hold.kind)
         else:
-            changed += _release(pad, store.name, patience)
+            changed += release()
             store.end_resumption(hold)
         after = store.hold()
         if after is None and hold.keeps_jobs:
             # it was resumed meanwhile, perhaps before the last job was kept
-            changed += _release(pad, store.name, patience)
+            changed += release()
         if after == hold:
             break
         hold = after

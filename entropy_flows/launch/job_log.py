@@ -1,7 +1,7 @@
 """What a job that runs writes of itself: lines in its log, and its progress in its launch.
 
-The progress is a field of the launch's document on the launchpad. It is for people who watch. When
-FireWorks writes the launch's end it leaves with it, so nothing is left to be verified or deleted.
+The progress is for people who watch. When the workflow manager writes the launch's end it leaves
+with it, so nothing is left to be verified or deleted.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from entropy_flows.progress import JobProgress, duration
 
 if TYPE_CHECKING:
-    from fireworks import LaunchPad
-
-    from entropy_flows.launch.launchpad import FireworkLaunch
+    from entropy_flows.launch.running import RunningJob
 
 WRITE_SECONDS = 3.0
 """Time between two writes of a job's progress."""
@@ -39,18 +37,13 @@ class JobLog:
 
     Parameters
     ----------
-    pad
-        The launchpad.
-    launch
-        The job's launch that this process works on.
-    name
-        The job's name, until its stage has said a better one.
+    job
+        The job that this process works on; its name stands until its stage has said a better one.
     """
 
-    def __init__(self, pad: LaunchPad, launch: FireworkLaunch, name: str):
-        self.pad = pad
-        self.launch = launch
-        self.title = name
+    def __init__(self, job: RunningJob):
+        self.job = job
+        self.title = job.name
         self.iteration: int | None = None
         self._started = time.monotonic()
         self._progress: JobProgress | None = None
@@ -83,8 +76,7 @@ class JobLog:
         now = (self.title, self.iteration, progress)
         is_due = time.monotonic() - self._written_at >= SIGN_SECONDS
         if now != self._written or is_due:
-            running = {"launch_id": self.launch.number, "state": "RUNNING"}
-            self.pad.launches.update_one(running, {"$set": {"progress": self._document(progress)}})
+            self.job.write_progress(self._document(progress))
             self._written = now
             self._written_at = time.monotonic()
         if progress is not None and time.monotonic() - self._line_at >= LINE_SECONDS:

@@ -41,6 +41,51 @@ class FireworkLaunch:
         return Fence("fireworks", query, LaunchLostError, message)
 
 
+@dataclass(frozen=True)
+class RunningFirework:
+    """A job of a launchpad that this process works on; see `launch.running.RunningJob`.
+
+    Attributes
+    ----------
+    pad
+        The launchpad.
+    launch
+        The launch of the job.
+    """
+
+    pad: LaunchPad
+    launch: FireworkLaunch
+
+    @property
+    def name(self) -> str:
+        """Name of the job, for people."""
+        return f"job {self.launch.fw_id}"
+
+    @property
+    def database(self) -> Database:
+        """The database of its campaign."""
+        return self.pad.db
+
+    def is_ours(self) -> bool:
+        """Return True if the job still runs as this launch."""
+        return self.launch.fence.holds(self.pad.db)
+
+    def ping(self) -> None:
+        """Give a sign of life.
+
+        Raises
+        ------
+        ValueError
+            If the launch is not there, as FireWorks has it.
+        """
+        self.pad.ping_launch(self.launch.number)
+
+    def write_progress(self, progress: dict[str, Any]) -> None:
+        """Write how far the job is into its launch, unless that has ended."""
+        is_running = {"launch_id": self.launch.number, "state": "RUNNING"}
+        self.pad.launches.update_one(is_running, {"$set": {"progress": progress}})
+
+
 def launchpad(
     uri: str | None = None, database: str | None = None, logdir: str | None = None
 ) -> LaunchPad:

@@ -1,4 +1,4 @@
-"""What the package asks of a workflow manager, and the one that it is given."""
+"""What the package asks of a workflow manager, and the ones that there are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,31 @@ if TYPE_CHECKING:
     from entropy_flows.schemas.status import RunningJob
     from entropy_flows.store import CampaignStore
     from entropy_flows.store.verify_context import VerifyResult
+
+
+FIREWORKS = "fireworks"
+REMOTE = "jobflow-remote"
+MANAGERS = (FIREWORKS, REMOTE)
+"""Names of the workflow managers, the usual one first."""
+
+
+@dataclass(frozen=True)
+class ManagerChoice:
+    """A workflow manager, by its name.
+
+    Attributes
+    ----------
+    name
+        One of `MANAGERS`.
+    project
+        Name of a project of jobflow-remote; None for its usual one, and for FireWorks.
+    """
+
+    name: str = FIREWORKS
+    project: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.project is None else f"{self.name} (project {self.project})"
 
 
 @dataclass(frozen=True)
@@ -46,7 +71,7 @@ class WorkflowManager(Protocol):
     - that no job starts of a campaign that is held (`store.holds`);
     - that every method can be called while workers run, and again after it was interrupted.
 
-    FireWorks' is `FireWorksManager`.
+    FireWorks' is `FireWorksManager`, that of jobflow-remote `remote.RemoteManager`.
     """
 
     def prepare(self) -> None:
@@ -78,6 +103,20 @@ class WorkflowManager(Protocol):
 
     def last_failure(self, campaign: str) -> str | None:
         """Describe the last job that failed, in one line; None if none did."""
+
+    def start_command(self, typed: str, is_embedded: bool) -> str:
+        """Return the command that starts workers, for people.
+
+        Parameters
+        ----------
+        typed
+            The campaign's file and folder as arguments of a command.
+        is_embedded
+            Whether the database is the campaign's own, which no queue reaches.
+        """
+
+    def has_workers(self, store: CampaignStore) -> bool:
+        """Return True if somebody looks for jobs of a campaign all the time."""
 
     def workers(self, campaign: str) -> Collection[str]:
         """Return the names of all local workers that ever took a job of a campaign."""
@@ -111,10 +150,65 @@ class WorkflowManager(Protocol):
         """Check that a campaign's jobs are whole and agree with one another."""
 
 
-def workflow_manager() -> WorkflowManager:
-    """Return the workflow manager on the database of this machine's settings."""
+def workflow_manager(
+    store: CampaignStore | None = None, choice: ManagerChoice | None = None
+) -> WorkflowManager:
+    """Return the workflow manager of a campaign.
+
+    Parameters
+    ----------
+    store
+        The campaign, whose document says which manager it was submitted to. None: FireWorks'.
+    choice
+        What a submission asks for; None takes what the campaign has.
+
+    Raises
+    ------
+    StoreError
+        If the campaign has another manager than is asked for, or that manager cannot be had here.
+    """
+    choice = manager_choice(store, choice)
+    if choice.name == REMOTE:
+        from entropy_flows.launch.remote import RemoteManager
+
+        return RemoteManager.of_project(choice.project)
     from entropy_flows.launch.fireworks_manager import FireWorksManager
     from entropy_flows.launch.launchpad import LaunchPadOnDemand
     from entropy_flows.store import connect
 
     return FireWorksManager(LaunchPadOnDemand(connect()))
+
+
+def manager_choice(
+    store: CampaignStore | None, asked: ManagerChoice | None = None
+) -> ManagerChoice:
+    """Return the manager that a campaign has, or is to have; arguments as in `workflow_manager`."""
+    from entropy_flows.store import StoreError
+
+    stored = None if store is None else store.manager()
+    if stored is None:
+        return asked or ManagerChoice()
+    choice = ManagerChoice(**stored)
+    if store is not None and asked is not None and asked != choice:
+        raise StoreError(
+            f"campaign {store.name!r} has its jobs at {choice}, not at {asked}: a campaign stays "
+            f"with its workflow manager; `entropy-flows fork` begins another one from it"
+        )
+    return choice
+
+
+def typed_choice(name: str | None, project: str | None) -> ManagerChoice | None:
+    """Read a manager and its project off a command's options; None if neither is given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such manager, or it has no projects.
+    """
+    if name is None and project is None:
+        return None
+    if name is not None and name not in MANAGERS:
+        raise ValueError(f"--manager {name}: expected one of {', '.join(MANAGERS)}")
+    if project is not None and name != REMOTE:
+        raise ValueError(f"--project {project}: needs --manager {REMOTE}")
+    return ManagerChoice(name or FIREWORKS, project)

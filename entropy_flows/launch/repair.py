@@ -97,10 +97,7 @@ def retry_stages(pad: LaunchPad, store: CampaignStore, dry_run: bool = False) ->
     dry_run
         Only find.
     """
-    # these are no stages of the loop: `physics --queue` and `retrain` submit them anew
-    failures = store.failures(stage={"$nin": ["physics", "retrain"]})
-    last = max((row["iteration"] for row in [*failures, *store.iterations()]), default=0)
-    messages = {row["uuid"]: row["message"] for row in failures if row["iteration"] == last}
+    messages = store.failed_stages()
     query = {
         "spec.campaign": store.name,
         "spec.uuid": {"$in": list(messages)},

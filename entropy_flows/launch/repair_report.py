@@ -34,7 +34,7 @@ class Finding:
     kind
         A key of `REPAIRS` or of `NOTICES`.
     job_id
-        FireWorks' number of the job.
+        What the workflow manager calls the job.
     name
         Name of the job, which is that of its stage.
     problem
@@ -48,7 +48,7 @@ class Finding:
     """
 
     kind: str
-    job_id: int
+    job_id: Any
     name: str
     problem: str
     remedy: str

@@ -67,7 +67,7 @@ def submit_retraining(
     StoreError
         If the file changes what may not change.
     """
-    manager = workflow_manager()
+    manager = workflow_manager(store)
     manager.prepare()
     take_settings(store, campaign, base, manager)
     evaluated = [row["iteration"] for row in store.iterations() if row.get("evaluate")]

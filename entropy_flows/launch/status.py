@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.evaluate import advise
-from entropy_flows.launch.activity import is_run_now, nobody_works
-from entropy_flows.launch.job_states import ACTIVE_STATES
+from entropy_flows.launch.activity import nobody_works
+from entropy_flows.launch.job_states import ACTIVE_STATES, TAKEN_STATES
 from entropy_flows.launch.liveness import LivenessCriteria, liveness_criteria
 from entropy_flows.launch.steering_facts import steering_facts
 from entropy_flows.launch.time_left import time_left
@@ -58,7 +58,7 @@ def read_status(
     state, message = standing(document)
     counts = manager.job_counts(store.name)
     running = []
-    if counts.get("RUNNING") or counts.get("RESERVED"):
+    if any(counts.get(state) for state in TAKEN_STATES):
         running = manager.running_jobs(store.name, _criteria(session, manager))
     has_active = any(counts.get(state) for state in ACTIVE_STATES)
     rest = None
@@ -67,8 +67,7 @@ def read_status(
         living = [job for job in running if job.lost is None and not job.waits_in_queue]
         jobs = manager.open_jobs(store.name)
         rest = time_left(iterations, jobs, living, workers or len(living))
-        has_run = is_run_now(store.database, store.name)
-        nobody = nobody_works(counts, running, has_run, go_on)
+        nobody = nobody_works(counts, running, manager.has_workers(store), go_on)
     advice = advise(iterations)
     campaign = {"campaign": store.name}
     return CampaignStatus(

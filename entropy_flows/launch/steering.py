@@ -18,7 +18,12 @@ from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.flows.steering import changed_maker, described_settings
 from entropy_flows.flows.succession import decide_after, submitted_iteration
 from entropy_flows.jobs.checkpoint import forget_iteration
-from entropy_flows.launch.job_states import ENDED_STATES, job_line
+from entropy_flows.launch.job_states import (
+    ENDED_STATES,
+    TAKEN_STATES,
+    UNFINISHED_STATES,
+    job_line,
+)
 from entropy_flows.launch.manager import WorkflowManager
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.processes import author
@@ -39,10 +44,6 @@ from entropy_flows.store.settings_changes import (
 
 BEGINS_ANEW = "it begins anew with other settings"
 """Message of a campaign that is deleted to be registered again."""
-RUNNING_STATES = ("RUNNING", "RESERVED")
-"""States of jobs that somebody works on, or that a queue has."""
-NEVER_LAUNCHED = ("READY", "WAITING", "PAUSED", "DEFUSED")
-"""States of jobs that no worker has taken, or that have not ended since."""
 SEARCHING = {"explore", "select", "refine", "anchors", "phases", "local_fingerprint"}
 """Sections that decide which candidates there are, and which of them are accepted."""
 TRAINING_STAGES = ("train", "member", "evaluate", "advance")
@@ -105,9 +106,9 @@ def _may_begin_anew(
     if store.database["structures"].find_one({"campaign": store.name}) is not None:
         return False
     states = {job.state for job in manager.jobs(store.name)}
-    if states.intersection(RUNNING_STATES):
+    if states.intersection(TAKEN_STATES):
         return False
-    return states <= set(NEVER_LAUNCHED) or bool(refused_keys(store, changed))
+    return states <= set(UNFINISHED_STATES) or bool(refused_keys(store, changed))
 
 
 def begin_anew(
@@ -125,7 +126,7 @@ def begin_anew(
 def refuse_running(store: CampaignStore, manager: WorkflowManager) -> None:
     """Raise a StoreError if a job of a campaign runs, or a queue may start one."""
     counts = manager.job_counts(store.name)
-    running = {state: counts[state] for state in RUNNING_STATES if counts.get(state)}
+    running = {state: counts[state] for state in TAKEN_STATES if counts.get(state)}
     if running:
         raise StoreError(
             f"campaign {store.name!r} is running ({job_line(running)}): let its jobs end, or stop "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,12 @@ from entropy_flows.flows.succession import relabelling_flow, submitted_iteration
 from entropy_flows.jobs import PhysicsMaker
 from entropy_flows.jobs.engine import same_engine
 from entropy_flows.launch.job_states import ENDED_STATES
-from entropy_flows.launch.manager import WorkflowManager, workflow_manager
+from entropy_flows.launch.manager import (
+    ManagerChoice,
+    WorkflowManager,
+    manager_choice,
+    workflow_manager,
+)
 from entropy_flows.launch.seeds import campaign_seeds
 from entropy_flows.launch.steering import next_flow, redo_failed, take_settings, unfinished_jobs
 from entropy_flows.potentials import check_elements, locate_model
@@ -118,27 +123,32 @@ def submit(
     campaign: AnyCampaign,
     base: Path,
     maker: ActiveLearningMaker | None = None,
+    choice: ManagerChoice | None = None,
 ) -> Submission:
     """Register the campaign and add its next iteration to the workflow manager, once.
 
     What the file has changed since the last submission is taken over. Nothing is added while jobs
     of the campaign are left to run, or if it has ended by its limits. A data set without physics is
-    added as a whole. Arguments are as in `build_flow`.
+    added as a whole. `choice` is the workflow manager that is asked for; the other arguments are
+    as in `build_flow`.
 
     Raises
     ------
     ValueError, StoreError
-        As of `build_flow`. Also if a key of the file may not change any more.
+        As of `build_flow`. Also if a key of the file may not change any more, or the campaign has
+        another workflow manager.
     """
-    manager = workflow_manager()
+    manager = workflow_manager(store, choice)
     if isinstance(campaign, AgnosticParams):
         store.create(campaign)
+        _note_manager(store, choice)
         manager.prepare()
         flow: Flow | None = agnostic_flow(store, campaign)
         changes: Sequence[SettingsChange] = ()
     else:
         # first what names a database that this user may only read
         changes = take_settings(store, campaign, base, manager)
+        _note_manager(store, choice)
         manager.prepare()
         flow = campaign_flow(store, campaign, base, manager, maker)
     if flow is None:
@@ -220,7 +230,7 @@ def submit_physics(
     bool
         False if there is such a job already that has not ended; nothing is added then.
     """
-    manager = workflow_manager()
+    manager = workflow_manager(store)
     manager.prepare()
     earlier = manager.jobs(store.name, physics=model.reference)
     if any(job.state not in ENDED_STATES for job in earlier):
@@ -233,6 +243,13 @@ def submit_physics(
     flow.update_metadata({"campaign": store.name, "physics": model.reference}, dynamic=True)
     with_modules(flow, modules_folder(campaign, base))
     return manager.add_flow(flow)
+
+
+def _note_manager(store: CampaignStore, choice: ManagerChoice | None) -> None:
+    """Record which workflow manager a campaign has, unless it is the usual one."""
+    chosen = manager_choice(store, choice)
+    if chosen != ManagerChoice() and store.manager() is None:
+        store.set_manager(asdict(chosen))
 
 
 def with_modules(flow: Flow, folder: str | None) -> None:

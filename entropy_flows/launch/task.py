@@ -17,37 +17,35 @@ its state.
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from fireworks import FWAction, LaunchPad, Workflow, explicit_serialize
 from fireworks.utilities.fw_serializers import recursive_serialize, serialize_fw
 from jobflow import Flow
 from jobflow.managers.fireworks import JobFiretask, flow_to_workflow
 from monty.json import MontyDecoder, jsanitize
-from pymongo.errors import ConnectionFailure
 
 from entropy_flows.faults import Terminated, handle_sigterm
 from entropy_flows.launch.fanout import without_chunks
 from entropy_flows.launch.heartbeat import Heartbeat
 from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.job_log import JobLog
-from entropy_flows.launch.launchpad import FireworkLaunch, launchpad
+from entropy_flows.launch.launchpad import FireworkLaunch, RunningFirework, launchpad
+from entropy_flows.launch.running import (
+    abandon,
+    exit_now,
+    is_held,
+    refuse_old_package,
+    retry_on_disconnect,
+)
 from entropy_flows.launch.waiting import let_go_on, must_wait, pause
 from entropy_flows.launch.worker import GIVEN_BACK
 from entropy_flows.modules import use_folder
 from entropy_flows.progress import heard_by
-from entropy_flows.settings import settings
-from entropy_flows.store import CampaignStore, UnreachableError, connect, job_store
+from entropy_flows.store import CampaignStore, job_store
 from entropy_flows.store.fence import LaunchLostError, check_launch, running
-from entropy_flows.store.schema import OldWorkerError, refuse_old_worker
-
-RETRY_SECONDS = 2.0
-"""Time between two attempts to reach a database that went away."""
-T = TypeVar("T")
+from entropy_flows.store.schema import OldWorkerError
 
 
 @explicit_serialize
@@ -73,13 +71,14 @@ class StageTask(JobFiretask):
 
         launch = launch_of(self.launchpad, self.fw_id)
         campaign = fw_spec["campaign"]
-        log = JobLog(self.launchpad, launch, f"job {self.fw_id}")
+        job = RunningFirework(self.launchpad, launch)
+        log = JobLog(job)
         with handle_sigterm():
             try:
-                retry_on_disconnect(lambda: _refuse_old_package(campaign))
+                retry_on_disconnect(lambda: refuse_old_package(campaign))
                 if retry_on_disconnect(lambda: keep_if_held(launch, self.launchpad, campaign)):
                     return FWAction()
-                heartbeat = Heartbeat(self.launchpad, launch, log, campaign)
+                heartbeat = Heartbeat(job, log, campaign)
                 with heartbeat, running(launch), heard_by(log):
                     SETTINGS.JOB_STORE = job_store()
                     action = retry_on_disconnect(lambda: self._run(fw_spec))
@@ -130,10 +129,17 @@ def to_workflow(flow: Flow) -> Workflow:
 
 
 def stage_workflow(workflow: Workflow) -> Workflow:
-    """Have each job of a workflow run as a `StageTask` and be found by its uuid."""
+    """Have each job of a workflow run as a `StageTask` and be found by its uuid.
+
+    Its category and what it asks of the queue get FireWorks' names.
+    """
     for firework in workflow.fws:
         firework.tasks = [StageTask(task) for task in firework.tasks]
-        firework.spec["uuid"] = firework.tasks[0]["job"].uuid
+        spec = firework.spec
+        spec["uuid"] = firework.tasks[0]["job"].uuid
+        for name, firework_name in (("category", "_category"), ("queue", "_queueadapter")):
+            if name in spec:
+                spec[firework_name] = spec.pop(name)
     return workflow
 
 
@@ -162,31 +168,12 @@ def is_new(pad: LaunchPad, workflow: Workflow) -> bool:
     return True
 
 
-def retry_on_disconnect(work: Callable[[], T]) -> T:
-    """Do something that can be done again, however often the database goes away meanwhile.
-
-    Raises
-    ------
-    ConnectionFailure, UnreachableError
-        If the database stays away for longer than the settings' patience.
-    """
-    while True:
-        try:
-            return work()
-        except (ConnectionFailure, UnreachableError) as err:
-            message = f"the database went away ({type(err).__name__}); waiting for it"
-            print(message, file=sys.stderr, flush=True)
-            _await_database(err)
-
-
 def keep_if_held(launch: FireworkLaunch, pad: LaunchPad, campaign: str) -> bool:
     """Give a job back that was taken although its campaign is held; return True if it was."""
-    store = CampaignStore.open(campaign)
-    hold = store.hold()
-    if hold is None or not hold.keeps_jobs:
+    if not is_held(campaign):
         return False
     pad.rerun_fw(launch.fw_id)
-    apply_hold(pad, store)
+    apply_hold(pad, CampaignStore.open(campaign))
     return True
 
 
@@ -208,41 +195,10 @@ def release_job(launch: FireworkLaunch, campaign: str, reason: str, code: int = 
         exit_now(code)
 
 
-def abandon(lost: LaunchLostError) -> None:
-    """End this process: another worker does, or has done, what it still does."""
-    print(f"{lost}: it was given to another worker; this one ends", file=sys.stderr, flush=True)
-    exit_now(1)
-
-
 def launch_of(pad: LaunchPad, fw_id: int) -> FireworkLaunch:
     """Return the launch as which a job runs in this process, which has just taken it."""
     firework = pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1}) or {}
     return FireworkLaunch(fw_id, max(firework.get("launches", []), default=-1))
-
-
-def exit_now(code: int) -> None:
-    """End the process at once: FireWorks would take any exception for a failure of the job."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _refuse_old_package(campaign: str) -> None:
-    """Raise an error if a newer package has submitted or continued the campaign."""
-    refuse_old_worker(CampaignStore.open(campaign).document())
-
-
-def _await_database(error: ConnectionFailure | UnreachableError) -> None:
-    """Return when the database answers again; raise the error after the settings' patience."""
-    deadline = time.monotonic() + settings().patience
-    while True:
-        time.sleep(RETRY_SECONDS)
-        try:
-            connect(timeout_ms=1000).client.close()
-            return
-        except UnreachableError:
-            if time.monotonic() > deadline:
-                raise error from None
 
 
 def _numbers_of(pad: LaunchPad, workflow: Workflow) -> list[int]:

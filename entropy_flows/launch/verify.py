@@ -46,7 +46,7 @@ def quick_checks(
 ) -> tuple[Callable[[VerifyContext], VerifyResult], ...]:
     """Return the checks of every run of `verify`, that of the manager's jobs among them."""
 
-    def launchpad(context: VerifyContext) -> VerifyResult:
+    def jobs(context: VerifyContext) -> VerifyResult:
         return manager.check_jobs(context.store)
 
-    return (launchpad, *CHECKS)
+    return (jobs, *CHECKS)

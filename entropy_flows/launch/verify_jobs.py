@@ -35,7 +35,7 @@ def check_jobs(pad: LaunchPad, store: CampaignStore) -> VerifyResult:
     """
     count = pad.fireworks.count_documents({"spec.campaign": store.name})
     problems = lasting(lambda: list(_JobDocuments(pad, store).problems()))
-    return VerifyResult("launchpad", count, problems)
+    return VerifyResult("jobs", count, problems)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from entropy_flows.schemas.curve import CurveParams
     from entropy_flows.schemas.documents import (
+        CalculatedLabels,
         ContinuesDoc,
         EvaluateDoc,
         ExploreDoc,
@@ -40,6 +41,7 @@ __all__ = [
     "AgnosticParams",
     "AnyCampaign",
     "AscendDoc",
+    "CalculatedLabels",
     "Campaign",
     "ContinuesDoc",
     "CurveParams",

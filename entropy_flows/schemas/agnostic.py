@@ -91,9 +91,9 @@ class AgnosticParams(RevEMParams):
     label: LabelParams | None = None
     """The label engine; None leaves the cells without labels."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
-    """Stage → FireWorks category; ascend, admit and finish run on cpu, label on dft."""
+    """Stage → category of the workers; ascend, admit and finish run on cpu, label on dft."""
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
-    """Stage → changes of the queue adapter for its jobs; for `qlaunch -r` only."""
+    """Stage → what its jobs ask of the queue; with FireWorks for `qlaunch -r` only."""
 
     @field_validator("element")
     @classmethod

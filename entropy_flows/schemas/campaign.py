@@ -106,11 +106,12 @@ class Campaign(IterationSettings):
     physics: PhysicsParams = PhysicsParams()
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
-    """Stage → FireWorks category. Else `gpu` for explore, anchor, independent, refine, train,
-    member, retrain, point, physics; `dft` for label; `cpu` for the others.
+    """Stage → category of the workers that take its jobs. Else `gpu` for explore, anchor,
+    independent, refine, train, member, retrain, point, physics; `dft` for label; `cpu` for the
+    others.
     """
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
-    """Stage → changes of the queue adapter for its jobs, such as {walltime: "48:00:00"}; for
+    """Stage → what its jobs ask of the queue, such as {walltime: "48:00:00"}; with FireWorks for
     `qlaunch -r` only.
     """
     iterations: tuple[dict[str, Any], ...] = Field((), max_length=1000)

@@ -111,6 +111,15 @@ class RefineDoc(Document):
     """Share of the target that is not known; None without one."""
 
 
+class CalculatedLabels(Document):
+    """Labels that were calculated, and are not in the database yet."""
+
+    labels: dict[str, dict[str, Any]]
+    """Identifier of a ledger entry → its label, as `Label.as_dict` writes it."""
+    documents: dict[str, str] = {}
+    """Identifier of a ledger entry → its task document, as a text."""
+
+
 class LabelDoc(Document):
     """A batch of labels, or the sum of an iteration's batches."""
 

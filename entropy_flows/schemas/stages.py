@@ -9,7 +9,7 @@ class Stage(StrEnum):
     """A kind of job; its value is the name of the Maker and of its jobs."""
 
     category: str
-    """FireWorks category of its jobs, unless a campaign file says otherwise."""
+    """Category of the workers that take its jobs, unless a campaign file says otherwise."""
 
     def __new__(cls, name: str, category: str = "cpu") -> Stage:
         """Make a member from its name and its category."""
@@ -28,6 +28,7 @@ class Stage(StrEnum):
     RELABEL = "relabel"
     APPROVE = "approve"
     LABEL = "label", "dft"
+    RECORD = "record"
     SUBTOTAL = "subtotal"
     GATHER = "gather"
     TOP_UP = "top_up"
@@ -63,7 +64,7 @@ LEDGER_STAGES = (
 )
 """Stages that append to the ledger, in the order in which they do so within an iteration."""
 CATEGORIES = {stage.value: stage.category for stage in Stage if stage.category != "cpu"}
-"""Stage → FireWorks category; the others run on `cpu`."""
+"""Stage → category of its workers; the others run on `cpu`."""
 
 
 def stages_of(category: str) -> list[str]:

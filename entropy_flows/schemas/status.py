@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-STATUS_VERSION = 1
+STATUS_VERSION = 2
 """Grows when a field is taken away or means something else."""
 
 

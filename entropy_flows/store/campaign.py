@@ -156,6 +156,15 @@ class CampaignStore(
         """Record how the campaign stands: new, running, done or failed."""
         self._set({"state": state, "message": message, "updated": datetime.now(UTC)})
 
+    def manager(self) -> dict[str, Any] | None:
+        """Return the workflow manager that has the campaign's jobs; None for the usual one."""
+        document = self.database["campaigns"].find_one({"name": self.name}, {"manager": 1})
+        return (document or {}).get("manager")
+
+    def set_manager(self, manager: dict[str, Any]) -> None:
+        """Record the workflow manager that has the campaign's jobs."""
+        self._set({"manager": manager})
+
     def ledger(self, dataset: DatasetParams) -> Ledger:
         """Return the campaign's ledger."""
         return Ledger(self.database, self.name, dataset)

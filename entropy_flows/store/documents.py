@@ -58,6 +58,17 @@ class ChangeDocument(BaseModel):
     """When it was changed."""
 
 
+class ManagerDocument(BaseModel):
+    """The workflow manager that has a campaign's jobs."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    """Its name, such as jobflow-remote."""
+    project: str | None
+    """Its project, where it has several."""
+
+
 class HoldDocument(BaseModel):
     """The last request to a campaign's jobs: to pause, to end or to go on."""
 
@@ -98,6 +109,8 @@ class CampaignDocument(StoredDocument):
     """Package → version that submitted the campaign last."""
     engine: EngineDocument | None = None
     """The label engine, once labels were planned or imported."""
+    manager: ManagerDocument | None = None
+    """The workflow manager that has its jobs; none for the usual one."""
     hold: HoldDocument | None = None
     """What was asked of its jobs; null when nothing holds them."""
     created: datetime

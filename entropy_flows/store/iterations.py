@@ -124,6 +124,15 @@ class Iterations(CampaignCollections):
         rows = self.database["failures"].find({"campaign": self.name, **query})
         return list(rows.sort("created", ASCENDING))
 
+    def failed_stages(self) -> dict[str, str]:
+        """Return job's uuid → message, of the stages that failed in the last iteration.
+
+        Those of `physics --queue` and `retrain` are no stages of the loop, and submitted anew.
+        """
+        failures = self.failures(stage={"$nin": ["physics", "retrain"]})
+        last = max((row["iteration"] for row in [*failures, *self.iterations()]), default=0)
+        return {row["uuid"]: row["message"] for row in failures if row["iteration"] == last}
+
     def save_point(self, point: dict[str, Any]) -> None:
         """Store a point of a learning curve; the first one written stays."""
         key = {"campaign": self.name, **{name: point[name] for name in ("method", "size", "seed")}}

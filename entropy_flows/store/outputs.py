@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from entropy_flows.store.connection import job_store
+from entropy_flows.store.fence import current_launch
 from entropy_flows.store.running import is_own
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def stored_output(uuid: str, store: JobStore | None = None) -> dict[str, Any] | 
         The document with its arrays; None if there is none, or if it is not whole: a crash between
         the document and its arrays leaves a pointer to nothing.
     """
-    if store is not None and not is_own(store):
+    # a workflow manager may hand a job a store of its own, and the output to the package's later
+    if store is not None and not is_own(store) and current_launch() is None:
         return _output(store, uuid)
     store = job_store()
     store.connect()

@@ -146,7 +146,7 @@ def test_status_shows_the_jobs_of_a_campaign_that_is_not_done(
     fw_id = pad.fireworks.find_one({"name": "explore", "state": "READY"})["fw_id"]
     pad.mark_fizzled(take(pad, fw_id, "a worker"))
     text = status()
-    assert f"jobs: {ready - 1} ready, {waiting} waiting, 1 fizzled (entropy-flows repair)" in text
+    assert f"jobs: {ready - 1} ready, {waiting} waiting, 1 failed (entropy-flows repair)" in text
     assert f"see `entropy-flows repair {DEMO} -C {tmp_path} --dry-run`" in text
     pad.fireworks.update_many({}, {"$set": {"state": "COMPLETED"}})
     assert "completed" in status()
@@ -180,7 +180,7 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     )
     for fw_id in ready:
         pad.defuse_fw(fw_id)
-    assert f"stands still: {len(ready)} defused (entropy-flows resume)" in status()
+    assert f"stands still: {len(ready)} cancelled (entropy-flows resume)" in status()
     monkeypatch.setattr(LocalWorkers, "_start", lambda *_: Idle())
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     without_preflight(monkeypatch)
@@ -188,7 +188,7 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
     assert code == 1
     waiting = pad.fireworks.count_documents({"state": "WAITING"})
     assert f"silicon-demo stands still: {waiting} waiting, " in err
-    assert f"{len(ready)} defused (entropy-flows resume)" in err
+    assert f"{len(ready)} cancelled (entropy-flows resume)" in err
     pad.reignite_fw(ready[0])
     assert "silicon-demo is running" in status()
     pad.archive_wf(ready[0])

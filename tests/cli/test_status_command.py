@@ -86,7 +86,7 @@ def test_a_program_reads_all_of_it(store, pad, status):
     store.record(1, evaluate={"forgotten": forgotten})
     told = CampaignStatus.model_validate_json(status("--json"))
     (running,) = told.running
-    assert (told.version, told.campaign, told.state, told.nobody) == (1, NAME, "running", None)
+    assert (told.version, told.campaign, told.state, told.nobody) == (2, NAME, "running", None)
     assert told.jobs == {"RUNNING": 1, "WAITING": 1}
     assert (running.title, running.done, running.total, running.note) == (
         "explore/0",

@@ -46,7 +46,7 @@ def test_categories_are_those_of_the_launchers():
     flow = flow_of(categories={"ascend": "many"}, queue={"ascend": {"walltime": "48:00:00"}})
     for job in flow.jobs:
         config = job.config.manager_config
-        assert config["_category"] == ("many" if job.name == "ascend" else "cpu")
-        assert ("_queueadapter" in config) == (job.name == "ascend")
+        assert config["category"] == ("many" if job.name == "ascend" else "cpu")
+        assert ("queue" in config) == (job.name == "ascend")
         assert job.name in stages_of("cpu")
         assert job.name not in CATEGORIES

@@ -30,6 +30,7 @@ CATEGORY = {
     "train": "gpu",
     "plan": "cpu",
     "label": "dft",
+    "record": "cpu",
     "select": "cpu",
     "gather": "cpu",
     "evaluate": "cpu",
@@ -97,7 +98,7 @@ def test_a_committees_members_are_jobs_beside_the_training(flow):
     assert Counter(job.name for job in job_of.values())["member"] == 2
     assert {job.uuid for job in jobs(flow)} < set(job_of)  # the others are the same jobs
     assert {
-        job.config.manager_config["_category"] for job in job_of.values() if job.name == "member"
+        job.config.manager_config["category"] for job in job_of.values() if job.name == "member"
     } == {"gpu"}
     for job, above in made.iterflow():
         parents = sorted(job_of[parent].name for parent in above)
@@ -135,7 +136,7 @@ def test_uuids_follow_from_the_place(flow):
 def assert_configured(made):
     for job in made:
         assert job.config.on_missing_references == OnMissing.ERROR, job.name
-        assert job.config.manager_config == {"_category": CATEGORY[stage(job)]}, job.name
+        assert job.config.manager_config == {"category": CATEGORY[stage(job)]}, job.name
         assert not job.config.pass_manager_config, job.name
 
 
@@ -149,9 +150,9 @@ def test_categories_and_queue_can_be_changed_by_stage():
         job.name: job.config.manager_config
         for job in jobs(build(categories=categories, queue=queue))
     }
-    assert found["train"] == {"_category": "big_gpu", "_queueadapter": {"walltime": "48:00:00"}}
-    assert found["refine"] == {"_category": "cpu"}
-    assert found["explore"] == {"_category": "gpu"}
+    assert found["train"] == {"category": "big_gpu", "queue": {"walltime": "48:00:00"}}
+    assert found["refine"] == {"category": "cpu"}
+    assert found["explore"] == {"category": "gpu"}
 
 
 def test_a_stage_that_there_is_not_is_refused():
@@ -245,18 +246,23 @@ def planning(flow):
 
 
 def test_labels_are_added_as_a_detour(store, flow):
-    """One job a label, one that gathers; they inherit category, campaign and a place."""
+    """Two jobs a label, one of them without a database, and one that gathers."""
     response = run(planning(flow), store)
     added = jobs(response.detour)
-    assert [stage(job) for job in added] == ["label"] * 5 + ["gather"]
+    assert Counter(stage(job) for job in added) == {"label": 5, "record": 5, "gather": 1}
     assert_configured(added)
-    assert all(job.metadata == {"campaign": "silicon"} for job in added)
-    asked = [job.function_kwargs["structures"] for job in added[:5]]
-    assert asked == [
-        [entry["_id"]] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()
-    ]
+    for job in added:
+        free = {"store_free": True} if stage(job) == "label" else {}
+        assert job.metadata == {"campaign": "silicon", **free}
+    ids = [entry["_id"] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()]
+    records = [job for job in added if stage(job) == "record"]
+    assert [job.function_kwargs["structures"] for job in records] == [[name] for name in ids]
+    calculations = [job for job in added if stage(job) == "label"]
+    assert [list(job.function_args[2]) for job in calculations] == [[name] for name in ids]
+    for calculation, record in zip(calculations, records, strict=True):
+        assert calculation.uuid in record.input_uuids
     uuids = [job.uuid for job in added]
-    assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 6 + JOBS
+    assert len({*uuids, *(job.uuid for job in jobs(flow))}) == 11 + JOBS
     assert [job.uuid for job in jobs(run(planning(build()), store).detour)] == uuids
     for fw in to_workflow(response.detour).fws:
         assert (fw.spec["_category"], fw.spec["campaign"]) == (CATEGORY[stage(fw)], "silicon")

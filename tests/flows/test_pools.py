@@ -77,7 +77,7 @@ def test_the_independent_test_runs_each_phase_pressure_and_temperature(campaign)
         "plan": 1,
         "finish": 1,
     }
-    categories = {job.name: job.config.manager_config["_category"] for job in jobs}
+    categories = {job.name: job.config.manager_config["category"] for job in jobs}
     assert categories == {"independent": "gpu", "select": "cpu", "plan": "cpu", "finish": "cpu"}
 
 
@@ -90,7 +90,7 @@ def test_a_curve_is_one_job_a_point_and_one_end(campaign):
     assert Counter(job.name for job in jobs) == {"point": 12, "finish": 1}
     assert len({job.uuid for job in jobs}) == 13
     assert curve.points()[0] == ("entropy", 25, 1)
-    assert {job.config.manager_config["_category"] for job in jobs} == {"gpu", "cpu"}
+    assert {job.config.manager_config["category"] for job in jobs} == {"gpu", "cpu"}
 
 
 def test_pools_have_names_that_follow_from_what_they_are_of(campaign):

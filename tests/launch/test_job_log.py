@@ -9,7 +9,7 @@ from launchpads import ALIVE, DEAD, chained, number, take
 from entropy_flows import progress
 from entropy_flows.launch.activity import nobody_works, running_jobs
 from entropy_flows.launch.job_log import JobLog
-from entropy_flows.launch.launchpad import FireworkLaunch
+from entropy_flows.launch.launchpad import FireworkLaunch, RunningFirework
 from entropy_flows.launch.liveness import LivenessCriteria
 
 DEAD_ONE = LivenessCriteria(dead=frozenset({DEAD}))
@@ -24,7 +24,7 @@ def taken(pad):
 
 
 def test_progress_is_in_the_launch_while_it_runs_and_no_longer(pad, taken, capsys):
-    log = JobLog(pad, taken, "job 1")
+    log = JobLog(RunningFirework(pad, taken))
     with progress.heard_by(log):
         progress.begin(3, "explore/2")
         progress.report(10, 100, "steps", "6 runs")
@@ -50,7 +50,7 @@ def test_progress_is_in_the_launch_while_it_runs_and_no_longer(pad, taken, capsy
 
 
 def test_a_launch_that_was_taken_away_is_not_written_to(pad, taken):
-    log = JobLog(pad, taken, "job 1")
+    log = JobLog(RunningFirework(pad, taken))
     log.begin(1, "explore/0")
     pad.rerun_fw(taken.fw_id)
     pad.mark_fizzled(taken.number)

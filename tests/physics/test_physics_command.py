@@ -177,9 +177,7 @@ def test_on_a_cluster_it_is_a_job_for_each_model(command, store, file, tmp_path,
         "before: 1 of 1 checks submitted before, and not done" in command("physics", "--queue")[1]
     )
     assert "jobs: 2 ready" in command("status")[1]
-    (check,) = [
-        check for check in verify(store, FireWorksManager(pad)) if check.name == "launchpad"
-    ]
+    (check,) = [check for check in verify(store, FireWorksManager(pad)) if check.name == "jobs"]
     assert check.problems == []  # that they wait is no fault of a campaign that is done
 
     def work():

@@ -86,7 +86,7 @@ def test_what_the_jobs_write_is_clean(store, pad):
         "predictions": 0,
         "outputs": 2,
         "arrays": 1,
-        "launchpad": 2,
+        "jobs": 2,
         "leases": 0,
         "indexes": checked["indexes"],
         "checkpoints": 0,
@@ -258,11 +258,11 @@ SPOILED = {
     ),
     "a deleted job": (
         lambda store, pad: pad.fireworks.delete_one({"name": "b"}),
-        {"launchpad": "workflow 'jobs' has it, and it is gone"},
+        {"jobs": "workflow 'jobs' has it, and it is gone"},
     ),
     "a deleted output": (
         delete_from("outputs", {"uuid": JOBS[1]}),
-        {"launchpad": "(b): COMPLETED, and its output is gone"},
+        {"jobs": "(b): COMPLETED, and its output is gone"},
     ),
     "a lease for ever": (
         lambda store, pad: store.database["leases"].insert_one(
@@ -435,20 +435,20 @@ SPOILED = {
         twice("outputs", {"uuid": JOBS[1]}),
         {"outputs": f"output of job {JOBS[1]}, index 1: 2 times"},
     ),
-    "a job in no workflow": (orphaned_job, {"launchpad": "job 99 (c): in no workflow"}),
-    "a job twice": (doubled_job, {"launchpad": "there 2 times"}),
+    "a job in no workflow": (orphaned_job, {"jobs": "job 99 (c): in no workflow"}),
+    "a job twice": (doubled_job, {"jobs": "there 2 times"}),
     "jobs left": (
         finished_with_jobs_left,
-        {"launchpad": "(c): READY although the campaign is done"},
+        {"jobs": "(c): READY although the campaign is done"},
     ),
-    "a failed job": (fizzled_job, {"launchpad": "(b): FIZZLED"}),
+    "a failed job": (fizzled_job, {"jobs": "(b): FIZZLED"}),
     "a lock": (
         set_in("workflows", {}, locked=True),
-        {"launchpad": "workflow 'jobs': locked since"},
+        {"jobs": "workflow 'jobs': locked since"},
     ),
     "two states": (
         two_states,
-        {"launchpad": "(a): COMPLETED, its workflow says READY"},
+        {"jobs": "(a): COMPLETED, its workflow says READY"},
     ),
     "no index": (
         lambda store, pad: store.database["models"].drop_indexes(),

@@ -176,7 +176,7 @@ class Source:
         store = session.store
         iterations = store.iterations()
         command = NO_COMMAND if self.file is None else f"entropy-flows run {self.file}"
-        status = read_status(session, workflow_manager(), command, iterations=iterations)
+        status = read_status(session, workflow_manager(store), command, iterations=iterations)
         page = campaign_page(store, status, iterations, command)
         figures = self._figures(name, store, iterations)
         page = replace(page, figures=figures)

@@ -35,6 +35,8 @@ def main(place: str) -> None:
     original = getattr(owner, name)
 
     def dying(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(args[0], Collection) and args[0].name != "jobs":
+            return original(*args, **kwargs)
         if side == "after":
             original(*args, **kwargs)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -33,7 +33,7 @@ class RemoteSite:
     def database(self):
         return connect(self.uri, "entropy_flows")
 
-    def program(self, *command: object, code: int = 0, timeout: float = 300) -> str:
+    def program(self, *command: object, code: int = 0, timeout: float = 1500) -> str:
         """Output of a program of this environment, which ends with this exit code."""
         done = subprocess.run(
             [str(BIN / str(command[0])), *map(str, command[1:])],

@@ -21,7 +21,7 @@ from slurm.cluster import PROGRAMS, slurm_cluster
 
 pytest.importorskip("jobflow_remote", reason="needs the extra `remote`: make test-remote")
 
-pytestmark = [pytest.mark.remote, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.remote, pytest.mark.timeout(7200)]
 
 PLACES = ("submitted", "stored", "adding", "added", "ended")
 """Places at which a runner dies; see `remote.dying_runner`."""
@@ -55,16 +55,18 @@ def state(site: RemoteSite, name: str = "copper") -> str:
     return site.database["campaigns"].find_one({"name": name})["state"]
 
 
-def run_to_end(site: RemoteSite, path: Path, seconds: float = 1200) -> None:
+def run_to_end(site: RemoteSite, path: Path, seconds: float = 3600) -> None:
     """Runner and repairs until the campaign has ended, as cron would have them."""
     site.start_runner()
     deadline = time.monotonic() + seconds
+    broken = {"$or": [{"state": {"$in": ["FAILED", "REMOTE_ERROR"]}}, {"lock_id": {"$ne": None}}]}
     while state(site, path.stem) == "running":
         assert time.monotonic() < deadline, site.program("entropy-flows", "status", path)
-        site.program("entropy-flows", "repair", path, "--patience", 5)
         time.sleep(3)
+        if site.jobs(**broken):
+            site.program("entropy-flows", "repair", path, "--patience", 20)
     unfinished = {"state": {"$ne": "COMPLETED"}}
-    wait_for(lambda: not site.jobs(**unfinished), 60, "the last job")
+    wait_for(lambda: not site.jobs(**unfinished), 1200, "the last job")
     site.end_runner()
 
 
@@ -87,9 +89,8 @@ def by_other_manager(folder: Path, *options: str) -> list[tuple]:
     with remote_site(folder) as other:
         copper.base_model(folder)
         path = two_iterations(folder)
-        other.program("entropy-flows", "run", path, *options, timeout=900)
-        found = ledger(other.database, "copper")
-    return found
+        other.program("entropy-flows", "run", path, *options, timeout=15000)
+        return ledger(other.database, "copper")
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +100,8 @@ def reference(tmp_path_factory) -> list[tuple]:
         return by_other_manager(tmp_path_factory.mktemp("fireworks"), "--workers", "2")
 
 
-def test_one_campaign_on_three_managers_has_one_ledger(site, reference, tmp_path):
-    (tmp_path / "local").mkdir()
-    locally = by_other_manager(tmp_path / "local", "--local")
-    path = two_iterations(tmp_path)
+def test_a_campaign_from_submission_to_deletion(site, tmp_path):
+    path = copper.campaign_file(tmp_path)
     said = submit(site, path)
     assert "jf -p site runner start" in said
     assert "was submitted before" in submit(site, path)
@@ -110,9 +109,6 @@ def test_one_campaign_on_three_managers_has_one_ledger(site, reference, tmp_path
     assert len(jobs) == len(site.jobs())
     assert "jf -p site runner start" in site.program("entropy-flows", "status", path)
     run_to_end(site, path)
-    found = ledger(site.database, "copper")
-    assert len(found) > 8
-    assert found == locally == reference
     assert "all is well" in site.program("entropy-flows", "verify", path)
     assert "starts its workers itself" in site.program("entropy-flows", "run", path, code=1)
     other = site.program("entropy-flows", "submit", path, "--manager", "fireworks", code=1)
@@ -128,13 +124,17 @@ def after_the_end(site: RemoteSite, path: Path) -> None:
     site.program("entropy-flows", "physics", path, "--queue")
     assert {job["job"]["name"] for job in site.jobs(state="READY")} >= {"retrain", "physics"}
     site.start_runner()
-    wait_for(lambda: not site.jobs(state={"$ne": "COMPLETED"}), 400, "both jobs")
+    wait_for(lambda: not site.jobs(state={"$ne": "COMPLETED"}), 1200, "both jobs")
     site.end_runner()
     assert site.database["versions"].count_documents({"campaign": "copper"}) == 1
     assert site.database["failures"].count_documents({}) == 0
 
 
-def test_whatever_is_killed_the_ledger_is_the_same(site, reference, tmp_path):
+def test_whatever_is_killed_the_ledger_is_that_of_the_other_managers(site, reference, tmp_path):
+    (tmp_path / "local").mkdir()
+    locally = by_other_manager(tmp_path / "local", "--local")
+    assert len(reference) > 8
+    assert locally == reference
     path = two_iterations(tmp_path)
     submit(site, path)
     for place in PLACES:
@@ -159,7 +159,7 @@ def die_at(site: RemoteSite, place: str) -> None:
             stdout=log,
             stderr=log,
         )
-    code = process.wait(400)
+    code = process.wait(1500)
     assert code == -signal.SIGKILL, (site.folder / f"dying-{place}.log").read_text()
 
 
@@ -167,12 +167,12 @@ def kill_a_worker(site: RemoteSite, path: Path) -> None:
     """A job's process dies in the middle of its work; the runner takes the job for failed."""
     site.start_runner()
     begun = {"stored_data.launch": {"$gt": 0}, "state": {"$in": ["SUBMITTED", "RUNNING"]}}
-    wait_for(lambda: site.jobs(**begun), 300, "a job that runs")
+    wait_for(lambda: site.jobs(**begun), 1200, "a job that runs")
     (job, *_) = site.jobs(**begun)
     pids = [pid for pid, line in site.processes().items() if job["run_dir"] in line]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: site.jobs(state="FAILED"), 120, "a job that failed")
+    wait_for(lambda: site.jobs(state="FAILED"), 600, "a job that failed")
     assert "failed jobs: see" in site.program("entropy-flows", "status", path)
     said = site.program("entropy-flows", "repair", path, "--dry-run")
     assert "run again" in said
@@ -183,7 +183,7 @@ def test_a_job_that_is_submitted_twice_runs_once(site, tmp_path):
     path = copper.campaign_file(tmp_path)
     submit(site, path)
     site.start_runner()
-    wait_for(lambda: site.jobs(**{"stored_data.launch": 1}), 300, "a job that runs")
+    wait_for(lambda: site.jobs(**{"stored_data.launch": 1}), 1200, "a job that runs")
     (job, *_) = site.jobs(**{"stored_data.launch": 1})
     second = subprocess.run(
         ["bash", "submit.sh"],
@@ -191,11 +191,11 @@ def test_a_job_that_is_submitted_twice_runs_once(site, tmp_path):
         cwd=job["run_dir"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,
         check=True,
     )
     assert "submitted twice" in second.stdout
-    wait_for(lambda: site.jobs(uuid=job["uuid"], state="COMPLETED"), 60, "its end")
+    wait_for(lambda: site.jobs(uuid=job["uuid"], state="COMPLETED"), 1200, "its end")
     assert site.jobs(uuid=job["uuid"])[0]["launches"] == 1
 
 
@@ -206,11 +206,11 @@ def test_a_paused_campaign_starts_nothing_and_goes_on_where_it_was(site, tmp_pat
     assert {job["state"] for job in site.jobs()} == {"PAUSED", "WAITING"}
     site.start_runner()
     site.program("entropy-flows", "resume", path)
-    wait_for(lambda: site.jobs(state="COMPLETED"), 200, "a job that has ended")
+    wait_for(lambda: site.jobs(state="COMPLETED"), 1200, "a job that has ended")
     # what the runner has by now is given back by its process
     site.program("entropy-flows", "cancel", path, "--now")
     open_states = {"$in": ["READY", "CHECKED_OUT", "UPLOADED", "SUBMITTED", "RUNNING"]}
-    wait_for(lambda: not site.jobs(state=open_states), 200, "nothing to run")
+    wait_for(lambda: not site.jobs(state=open_states), 1200, "nothing to run")
     assert "is cancelled" in site.program("entropy-flows", "status", path)
     site.program("entropy-flows", "resume", path)
     site.end_runner()
@@ -277,10 +277,10 @@ def kill_a_worker_of(site: RemoteSite, cluster) -> None:
     """The process of a job in SLURM's queue dies in the middle."""
     site.start_runner()
     begun = {"stored_data.launch": {"$gt": 0}, "worker": "gpu"}
-    wait_for(lambda: site.jobs(**begun), 400, "a job that runs")
+    wait_for(lambda: site.jobs(**begun), 1200, "a job that runs")
     (job, *_) = site.jobs(**begun)
     for pid, line in cluster.processes().items():
         if job["run_dir"] in line and "bash" not in line:
             os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: site.jobs(state="FAILED"), 200, "a job that failed")
+    wait_for(lambda: site.jobs(state="FAILED"), 1200, "a job that failed")
     site.end_runner()

@@ -11,10 +11,11 @@ import yaml
 from entropy_flows.evaluate import Parity
 from entropy_flows.report.calibration import Calibrations, calibration_tables
 from entropy_flows.report.cell_errors import stored_parities
+from entropy_flows.report.conditions import condition_counts
 from entropy_flows.report.costs import COST_NOTE, bought_rows, cost_rows
 from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
 from entropy_flows.report.forgetting import FORGETTING_HEADER, FORGETTING_NOTE, forgetting_rows
-from entropy_flows.report.heat import HeatMap, condition_counts, heat_maps
+from entropy_flows.report.heat import HeatMap, heat_maps
 from entropy_flows.report.iterations import (
     ENDED_RUN_HEADER,
     ended_run_rows,
@@ -150,7 +151,7 @@ def campaign_page(
         time_left=time_left_text(status.time_left),
         iterations=iteration_table_rows(iterations),
         iteration_note=" ".join([ITERATION_NOTE, *_sentences(version_lines(store.versions()))]),
-        heat=heat_maps(_counts(store, iterations, labels)),
+        heat=heat_maps(condition_counts(store, iterations)),
         labels=[LABEL_HEADER, *conditions],
         failures=_failures(store, status, iterations, conditions),
         cost=cost_rows(iterations),
@@ -199,17 +200,6 @@ def _failed_stages(status: CampaignStatus, iteration: Mapping[str, Any]) -> list
 
 def _sentences(lines: Sequence[str]) -> list[str]:
     return [f"{line[0].upper()}{line[1:]}." for line in lines]
-
-
-def _counts(
-    store: CampaignStore,
-    iterations: Sequence[Mapping[str, Any]],
-    labels: Sequence[Mapping[str, Any]],
-) -> dict[Any, Any]:
-    """Count by condition what was explored, accepted and failed."""
-    chosen = [row for row in store.entry_rows() if row["stage"] in ("select", "refine")]
-    failed = [row.get("condition") or {} for row in labels if not row["converged"]]
-    return condition_counts(iterations, [row["origin"] for row in chosen], failed)
 
 
 def _facts(document: Mapping[str, Any], status: CampaignStatus) -> list[tuple[str, str]]:

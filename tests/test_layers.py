@@ -32,6 +32,7 @@ SHARED = {
     "modules",
     "plugins",
     "spelling",
+    "summary",
     "vacuum",
 }
 CORE = {"fingerprints", "entropy"}

@@ -16,6 +16,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy.checksum import checked_payload, checksum_of, with_checksum
 from entropy_flows.entropy.support import Components, Support
+from entropy_flows.summary import Summarised, Summary
 
 Mode = Literal["atom", "config"]
 MODES: tuple[Mode, ...] = ("atom", "config")
@@ -26,7 +27,7 @@ _MAGIC = b"EFSS"
 _VERSION = 2
 
 
-class Moments:
+class Moments(Summarised):
     """N, μ and C of a dataset's fingerprints: sums, so that data sets merge.
 
     Parameters
@@ -56,9 +57,19 @@ class Moments:
         self._mean = np.zeros(0)
         self._scatter = np.zeros((0, 0))
 
-    def __repr__(self) -> str:
+    def summary(self) -> Summary:
+        """Return what shells and notebooks show: the settings, and how much was seen."""
         settings = f"dim={self.dim}, regularization={self.regularization:g}, mode={self.mode!r}"
-        return f"{type(self).__name__}({settings}, n={self.n})"
+        vectors = "atoms" if self.mode == "atom" else "cells"
+        return Summary(
+            title=f"{type(self).__name__} of {self.n} {vectors}",
+            short=f"{settings}, n={self.n}",
+            lines=[
+                ("components", f"{self.dim}, {len(self.populated)} of them populated"),
+                ("λ", f"{self.regularization:g}"),
+                ("mode", "per atom" if self.mode == "atom" else "per configuration"),
+            ],
+        )
 
     @property
     def mean(self) -> Array:

@@ -47,6 +47,7 @@ U_i, Z   column i of U (d, m); Z (m, d), by rows like all that is stored
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -56,6 +57,10 @@ from entropy_flows.entropy.blocks import check_shape, check_values, groups, weig
 from entropy_flows.entropy.moments import Mode, Moments
 from entropy_flows.entropy.spectrum import Shifted, Spectrum, log_det
 from entropy_flows.entropy.support import Components, Support, populated, populated_in
+from entropy_flows.summary import Summary
+
+MAX_SHOWN = 1000
+"""Populated components up to which a notebook shows H."""
 
 
 class SufficientStatistics(Moments):
@@ -87,6 +92,14 @@ class SufficientStatistics(Moments):
         decomposed = np.log(self._decomposed().values / N + self.regularization).sum()
         empty = (self.dim - len(self._support)) * np.log(self.regularization)
         return float(decomposed + self._at(N - self.n).log_det_columns + empty)
+
+    def summary(self) -> Summary:
+        """Return what shells and notebooks show: the settings, how much was seen, and H."""
+        shown = super().summary()
+        if len(self._support) > MAX_SHOWN:
+            # a decomposition of seconds is not what somebody asks for by a name in a cell
+            return shown
+        return replace(shown, lines=[*shown.lines, ("H = log det Σ", f"{self.entropy():.2f}")])
 
     def value(self) -> float:
         """Return H(D): the measure of the data set that `Criterion` asks for."""

@@ -22,6 +22,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.entropy.cell_basis import CellBasis, CellMeans
 from entropy_flows.entropy.checksum import checked_payload, checksum_of, with_checksum
 from entropy_flows.entropy.variance import TargetVariance, target_matrix
+from entropy_flows.summary import Summarised, Summary
 
 _HEADER = struct.Struct("<4sHIQd32s")
 """Magic, version, m, n, σ², hash of the basis."""
@@ -29,7 +30,7 @@ _MAGIC = b"EFVS"
 _VERSION = 1
 
 
-class VarianceStatistics:
+class VarianceStatistics(Summarised):
     """Data set and target in a frozen basis, equation (1).
 
     Parameters
@@ -73,8 +74,17 @@ class VarianceStatistics:
         """
         return cls(basis, target_matrix(basis.features(target.means), weights), noise)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(n={self.n}, m={self.basis.dim}, noise={self.noise:g})"
+    def summary(self) -> Summary:
+        """Return what shells and notebooks show: cells, basis, noise, and what is unknown."""
+        return Summary(
+            title=f"{type(self).__name__} of {self.n} cells",
+            short=f"n={self.n}, m={self.basis.dim}, noise={self.noise:g}",
+            lines=[
+                ("features", f"{self.basis.dim}, in basis {self.basis.hash[:12]}"),
+                ("noise σ²", f"{self.noise:g}"),
+                ("unknown of the target, V", f"{100 * self.value():.3g} %"),
+            ],
+        )
 
     @property
     def noise(self) -> float:

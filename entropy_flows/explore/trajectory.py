@@ -10,10 +10,11 @@ import numpy as np
 from ase import Atoms
 
 from entropy_flows.explore.conditions import Run
+from entropy_flows.summary import Summarised, Summary
 
 
-@dataclass(frozen=True)
-class Trajectory:
+@dataclass(frozen=True, repr=False)
+class Trajectory(Summarised):
     """Snapshots of one run, with its temperature, closest distance and end.
 
     Attributes
@@ -62,6 +63,33 @@ class Trajectory:
         """Return the same run with some of its snapshots."""
         chosen = {name: getattr(self, name)[indices] for name in self.PER_SNAPSHOT}
         return replace(self, **chosen)
+
+    def summary(self) -> Summary:
+        """Return what a notebook shows: the condition, the end, and how the run went."""
+        condition = self.run.condition
+        at = (
+            f"{condition.phase}, {condition.temperature:g} K, k {condition.k:g} eV, "
+            f"{condition.pressure:g} GPa"
+        )
+        end = self.reason or "went to its end"
+        atoms = len(self.numbers)
+        return Summary(
+            title=f"Trajectory of {at}",
+            short=f"{at}: {len(self)} snapshots of {atoms} atoms; {end}",
+            lines=[
+                ("snapshots", f"{len(self)} of {atoms} atoms"),
+                ("end", end),
+                ("mean temperature", f"{self.mean_temperature:.0f} K"),
+                ("shortest distance", f"{self.min_distance:.2f} Å"),
+                ("wall time", f"{self.wall_seconds:.3g} s"),
+                ("mode, seed", f"{self.run.mode}, {self.run.seed}"),
+            ],
+            curves={
+                "energy, eV/atom": (np.asarray(self.energies) / max(1, atoms)).tolist(),
+                "temperature, K": np.asarray(self.temperatures, dtype=float).tolist(),
+                "largest force, eV/Å": np.asarray(self.max_forces, dtype=float).tolist(),
+            },
+        )
 
     def snapshots(self) -> Iterable[tuple[int, Atoms]]:
         """Yield the sampled step and the cell of each snapshot."""

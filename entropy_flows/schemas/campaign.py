@@ -25,6 +25,7 @@ from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.schemas.source_files import with_source_paths
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.select import SELECTORS, LogDetSelector, SelectParams, VarianceSelector
+from entropy_flows.summary import Summarised, Summary
 from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import MAX_INTEGER, read_yaml
 
@@ -67,7 +68,7 @@ class StopParams(Params):
         return self
 
 
-class Campaign(IterationSettings):
+class Campaign(Summarised, IterationSettings):
     """One campaign.
 
     The stage sections hold for every iteration; `iterations` overrides them one by one.
@@ -205,6 +206,12 @@ class Campaign(IterationSettings):
                     f"if that is meant"
                 )
         return self
+
+    def summary(self) -> Summary:
+        """Return what a notebook shows: what the campaign will do."""
+        from entropy_flows.schemas.summaries import campaign_summary
+
+        return campaign_summary(self)
 
     @property
     def n_iterations(self) -> int:

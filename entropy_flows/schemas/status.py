@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from entropy_flows.summary import Summarised, Summary
+
 STATUS_VERSION = 2
 """Grows when a field is taken away or means something else."""
 
@@ -164,7 +166,7 @@ class IterationStatus(StatusDocument):
     """Decision on the next iteration's model: model, iteration, is_new, worse, reason."""
 
 
-class CampaignStatus(StatusDocument):
+class CampaignStatus(Summarised, StatusDocument):
     """A campaign as it is now."""
 
     version: int = STATUS_VERSION
@@ -196,3 +198,9 @@ class CampaignStatus(StatusDocument):
     """Campaign and iteration that it began with; `relabel` if the cells were labelled again."""
     advice: dict[str, str]
     """Whether more labels are worth it: verdict and text; empty if that cannot be told yet."""
+
+    def summary(self) -> Summary:
+        """Return what a notebook shows: how the campaign stands."""
+        from entropy_flows.schemas.summaries import status_summary
+
+        return status_summary(self)

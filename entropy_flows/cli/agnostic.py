@@ -30,7 +30,7 @@ def command(
         int | None, typer.Option(min=1, help="Local workers. Default: one per core.")
     ] = None,
     queue: Annotated[
-        bool, typer.Option("--queue", help="Start no workers: submit, for `qlaunch` or `rlaunch`.")
+        bool, typer.Option("--queue", help="Start no workers: submit, for workers elsewhere.")
     ] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Run nothing: table, page and cells of what there is.")

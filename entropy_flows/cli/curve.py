@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         LearningCurveMaker,
         RandomMDMaker,
     )
+    from entropy_flows.launch.manager import ManagerChoice
     from entropy_flows.schemas import Campaign
 
     AnyMaker = ActiveLearningMaker | IndependentTestMaker | LearningCurveMaker | RandomMDMaker
@@ -36,7 +37,7 @@ def command(
     queue: Annotated[
         bool,
         typer.Option(
-            "--queue", help="Start no workers: submit what can be submitted now, for `qlaunch`."
+            "--queue", help="Start no workers: submit what can be submitted now, for others."
         ),
     ] = False,
     show: Annotated[
@@ -68,12 +69,15 @@ def command(
 
 
 def _run(campaign_session: Session, console: Console, workers: int | None, queue: bool) -> None:
-    """Run the steps of the curve one after the other, or submit them."""
+    """Run the steps of the curve one after the other, or submit them to the campaign's manager."""
+    from entropy_flows.launch.manager import manager_choice
+
     for campaign, maker in _steps(campaign_session):
         step_session = campaign_session.of(campaign)
         if queue:
             # The next step needs the labels of this one: it is submitted by a later command.
-            if not _submit(step_session, maker, console):
+            choice = manager_choice(campaign_session.store)
+            if not _submit(step_session, maker, choice, console):
                 return
             continue
         console.rule(campaign.name, align="left")
@@ -100,12 +104,13 @@ def _steps(campaign_session: Session) -> Iterator[Step]:
     yield campaigns.curve, LearningCurveMaker.from_campaign(campaign, campaigns.pools)
 
 
-def _submit(step_session: Session, maker: Any, console: Console) -> bool:
+def _submit(step_session: Session, maker: Any, choice: ManagerChoice, console: Console) -> bool:
     """Submit a step; return whether it is done, so that the next may follow."""
     from entropy_flows.launch.submit import submit
 
     store = step_session.store
-    if submit(store, step_session.settings, step_session.file.parent, maker).added:
+    base = step_session.file.parent
+    if submit(store, step_session.settings, base, maker, choice).added:
         console.print(f"{store.name}: submitted; run this command again when it is done")
         return False
     state = store.document()["state"]

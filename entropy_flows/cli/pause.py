@@ -12,7 +12,7 @@ def command(
 ) -> None:
     """Start no more jobs of a campaign; `resume` lets it go on where it was.
 
-    Workers end the jobs that they have. They may stay: `run` and qlaunch wait for the resumption.
+    Workers end the jobs that they have. They may stay, and wait for the resumption.
 
     Example: entropy-flows pause silicon/campaign.yaml
     """

@@ -34,7 +34,7 @@ def command(
         bool,
         typer.Option(
             "--queue",
-            help="Make none here: submit a job for each model, for `qlaunch` or `rlaunch`.",
+            help="Make none here: submit a job for each model, for workers elsewhere.",
         ),
     ] = False,
 ) -> None:
@@ -124,7 +124,7 @@ def _checks(session: Session) -> PhysicsChecks:
 
 
 def _submit(session: Session, plan: Plan, console: Console) -> None:
-    """Put a job on the launchpad for each model of which checks are missing."""
+    """Submit a job for each model of which checks are missing."""
     from entropy_flows.launch.submit import submit_physics
 
     folder = session.file.parent

@@ -1,7 +1,7 @@
 """What MongoDB holds: the campaign's collections and the append-only ledger of acceptances.
 
-Names are looked up on first use: each process that FireWorks starts connects by `connection`, which
-does without numerics.
+Names are looked up on first use: each process that a workflow manager starts connects by
+`connection`, which does without numerics.
 """
 
 from __future__ import annotations

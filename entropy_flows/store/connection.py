@@ -1,4 +1,4 @@
-"""One way to reach the database, for the collections, the job store and the launchpad alike.
+"""One way to reach the database, for the collections, the job store and the jobs alike.
 
 Every connection asks for a write that a majority of the servers has in its journal: without, a
 killed server loses writes it has acknowledged, and a workflow then fails on the missing output of a

@@ -37,10 +37,12 @@ TEST_TITLES = {
     INDEPENDENT: "independent",
 }
 STUDENT_TITLES = {
+    "large gp": "large Gaussian process",
     "gp": "Gaussian process",
     "linear": "linear",
     "small": "small Allegro, fine-tuned",
     "small, new": "small Allegro, new",
+    "delta, large gp": "large Gaussian process on SevenNet-0",
     "delta, gp": "Gaussian process on SevenNet-0",
     "delta, linear": "linear on SevenNet-0",
     "sevennet": "SevenNet-0, fine-tuned",

@@ -25,7 +25,7 @@ from entropy_flows.report.text import MISSING, markdown_table
 SIZES = (50, 100, 200)
 TESTS = (RANDOM, INDEPENDENT)
 PAGE = SUMMARY.with_name("capacity.md")
-LANDMARKS = (75, 150, 300, 600, 1200)
+LANDMARKS = (150, 300, 600, 1200, 2400)
 """Of the Gaussian process: as many parameters."""
 SHAPES: dict[str, dict[str, Any]] = {
     "l_max 1, 16 scalars": {"l_max": 1, "scalars": 16},

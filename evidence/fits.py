@@ -1,6 +1,7 @@
 """Students that are linear in features which are computed once for all pools of a system.
 
-`linear` and `gp` are those of `entropy-flows bench-selectors`. After `delta, ` they learn the
+`linear` and `gp` are those of `entropy-flows bench-selectors`. `large gp` has more landmarks: of
+`gp` they set the error from some 100 cells on (`capacity.py`). After `delta, ` each learns the
 difference to SevenNet-0: a foundation model that stays as it is, with a correction.
 """
 
@@ -27,7 +28,9 @@ from entropy_flows.train import energy_per_atom
 
 DELTA = "delta, "
 """Begin of the name of a fit to the difference between the labels and SevenNet-0's."""
-FITS = (*REGRESSIONS, *(DELTA + name for name in REGRESSIONS))
+LARGE = "large gp"
+LANDMARKS = {LARGE: 1200}
+FITS = (*REGRESSIONS, LARGE, *(DELTA + name for name in (*REGRESSIONS, LARGE)))
 STRAIN = 1e-3
 """Strain of the stress' central differences."""
 KEPT = ("n", "energy_mae", "energy_rmse", "forces_mae", "forces_rmse", "stress_mae")
@@ -47,6 +50,11 @@ class Fits:
     params: BenchParams
     pool: LabelledPool
     design: Design
+
+    @property
+    def kind(self) -> str:
+        """Kind of features: "linear" or "gp"."""
+        return self.params.students[0]
 
     @classmethod
     def of(
@@ -72,12 +80,15 @@ class Fits:
         landmarks
             Number of them, if it is not the benchmark's.
         """
-        kind = name.removeprefix(DELTA)
+        student = name.removeprefix(DELTA)
+        kind = "gp" if student == LARGE else student
+        landmarks = landmarks or LANDMARKS.get(student)
         regression = {} if landmarks is None else {"landmarks": landmarks}
         params = BenchParams.model_validate(
             {"pool": "pools", "students": [kind], "sizes": [1], "regression": regression}
         )
-        file = folder / f"design-{kind}-{len(pools.frames)}.npy"
+        size = f"{kind}-{landmarks}" if landmarks else kind
+        file = folder / f"design-{size}-{len(pools.frames)}.npy"
         if not file.is_file():
             store_design(file, pools.frames, params.regression, kind, forces=True)
         energies, forces = _labels(pools)
@@ -115,7 +126,7 @@ class FitCalculator(Calculator):
         self._fit = student.fit
         self._shift = student.shift
         self._spectrum = PowerSpectrum(fits.params.regression.power_spectrum, fits.pool.frames)
-        self._maps = feature_maps(self._spectrum, fits.params.regression, fits.name)
+        self._maps = feature_maps(self._spectrum, fits.params.regression, fits.kind)
 
     @classmethod
     def of(cls, fits: Fits, train: Sequence[Atoms]) -> FitCalculator:

@@ -36,7 +36,7 @@ from entropy_flows.train import energy_per_atom
 
 PAGE = SUMMARY.with_name("campaigns.md")
 FIGURE = SUMMARY.with_name("campaigns.png")
-STUDENTS = ("gp", "linear", "small")
+STUDENTS = ("linear", "gp", "large gp", "small")
 """Students that are run without being asked for, quick ones first."""
 PACKAGES = ("entropy_flows", "torch", "nequip", "nequip-allegro", "sevenn", "featomic", "numpy")
 HEADER = """# Evidence: what campaigns choose

@@ -78,7 +78,7 @@ class Properties:
     @property
     def folder(self) -> Path:
         """Folder of the results."""
-        name = self.student.replace(", ", "-")
+        name = self.student.replace(", ", "-").replace(" ", "-")
         return self.students.folder / "properties" / f"{name}-{self.size}"
 
     def run(self, draws: int | None) -> None:

@@ -219,7 +219,7 @@ class Students:
 def points_folder(folder: Path, teacher: str, student: str) -> Path:
     """Return the folder of a student's results."""
     name = "points" if teacher == "sevennet" else f"points-{teacher}"
-    return folder / name / student.replace(", ", "-")
+    return folder / name / student.replace(", ", "-").replace(" ", "-")
 
 
 def children_cpu_seconds() -> float:

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "screen": "a million candidates through the filter",
     "dynamics": "the bias's share of an MD step, trajectories together, conservation",
     "novelty": "a run that melts, watched by the observer, and what that costs",
+    "environments": "a model in a process of another environment, against the same one here",
     "memory": "peak memory of both",
     "selection_cost": "1,000 of 100,000 candidates by each selector: seconds and peak memory",
     "elements": "the global entropy with 1 to 6 elements: d, time, memory, stored bytes",

@@ -22,6 +22,7 @@ HELP = (
 CAMPAIGN_MODULES = (
     "init",
     "student",
+    "environment",
     "check",
     "launchers",
     "project",

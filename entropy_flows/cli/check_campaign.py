@@ -22,8 +22,9 @@ from entropy_flows.cli.check_tables import (
     size_rows,
 )
 from entropy_flows.cli.preflight import campaign_models, preflight, warn
+from entropy_flows.environments import absolute_environment, find_environment
 from entropy_flows.geometry import to_atoms
-from entropy_flows.potentials import locate_model, match_model
+from entropy_flows.potentials import environment_of, locate_model, match_model
 from entropy_flows.report.terminal import terminal_table
 from entropy_flows.schemas import Campaign
 from entropy_flows.schemas.named_code import NamedCode, named_code
@@ -87,6 +88,9 @@ class CampaignCheck:
         line = f"[bold]{campaign.name}[/bold]: {elements}; base model {campaign.base_model}"
         self.console.print(line)
         for role, name in campaign_models(campaign).items():
+            environment = environment_of(name)
+            if environment is not None:
+                self._print(f"{role} is loaded in environment {self._folder_of(environment)}")
             match = match_model(name)
             note = match.family.network_note(match.name) if match else None
             if note is not None:
@@ -97,6 +101,13 @@ class CampaignCheck:
         self.console.print(terminal_table(phase_rows(self.seeds)))
         for warning in vacuum_warnings(campaign, self.seeds):
             warn(self.console, warning)
+
+    def _folder_of(self, environment: str) -> str:
+        """Return an environment's name and folder; the name alone if it is not here."""
+        try:
+            return find_environment(absolute_environment(environment, self.file.parent)).title
+        except ValueError:
+            return environment
 
     def show_size(self) -> None:
         """Print what each iteration explores."""

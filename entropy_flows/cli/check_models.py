@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from entropy_flows.digest import file_sha256
 from entropy_flows.potentials import match_model, split_model, with_arguments
+from entropy_flows.potentials.families import without_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ def identity(model: str) -> str:
 
     It has the SHA-256 of its file, or its name in one spelling, and its arguments.
     """
-    name, arguments = split_model(model)
+    name, arguments = split_model(without_environment(model))
     if Path(name).is_file():
         return with_arguments(file_sha256(name), arguments)
     match = match_model(model)

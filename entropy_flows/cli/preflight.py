@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from entropy_flows.cli.check_seeds import check_seeds
+from entropy_flows.environments import find_environment
 from entropy_flows.fingerprints import FINGERPRINTS, make_fingerprint
 from entropy_flows.geometry import to_atoms
 from entropy_flows.launch.queue_keys import check_queue
 from entropy_flows.launch.seeds import seed_warnings
 from entropy_flows.modules import use_folder
 from entropy_flows.plugins import is_import_path
-from entropy_flows.potentials import check_elements, check_name, locate_model
+from entropy_flows.potentials import check_elements, check_name, environment_of, locate_model
 from entropy_flows.schemas import Campaign, load_settings
 from entropy_flows.schemas.named_code import modules_folder, named_code, refuse_unseen_plugins
 from entropy_flows.train import check_recipe
@@ -79,6 +80,7 @@ def preflight(
     else:
         untrusted = {code.key for code in named_code(campaign, base) if not code.trusted}
     models = {role: locate_model(name, base) for role, name in campaign_models(campaign).items()}
+    warnings = environment_warnings(models, runs_here)
     for role, model in models.items():
         if not untrusted & {role, f"{role}.family"}:
             _check_model(role, model, campaign)
@@ -93,7 +95,7 @@ def preflight(
         first_cell = next(iter(cells.values()))
         make_fingerprint(fingerprint)(to_atoms(first_cell))
     engine = campaign.label.make_engine() if load_engine else None
-    warnings = [] if engine is None else _engine_warnings(engine, cells, runs_here)
+    warnings += [] if engine is None else _engine_warnings(engine, cells, runs_here)
     for warning in (*warnings, *seed_warnings(seeds, engine)):
         warn(console or Console(), warning)
     return campaign, cells
@@ -111,6 +113,27 @@ def _engine_warnings(engine: Engine, cells: Mapping[str, Structure], runs_here: 
         f"{engine.name} cannot run on this machine: {missing}. Where label jobs run it must be "
         "there, or what is explored cannot be labelled"
     ]
+
+
+def environment_warnings(models: Mapping[str, str], runs_here: bool) -> list[str]:
+    """Look for the environments of a campaign's models on this machine; none is run.
+
+    Raises
+    ------
+    ValueError
+        If one is not here, and jobs run here.
+    """
+    warnings = []
+    for role, model in models.items():
+        environment = environment_of(model)
+        try:
+            if environment is not None:
+                find_environment(environment)
+        except ValueError as err:
+            if runs_here:
+                raise ValueError(f"{role}: {err}") from None
+            warnings.append(f"{role}: {err}. Where its jobs run it must be there")
+    return warnings
 
 
 def campaign_models(campaign: Campaign) -> dict[str, str]:

@@ -43,7 +43,8 @@ FOREIGN = Path(foreign.__file__).parent
 
 _running: dict[Path, weakref.ref[ModelProcess]] = {}
 """Python → the process of this job that has it."""
-_started: list[weakref.ref[ModelProcess]] = []
+_blocks: list[list[ModelProcess]] = []
+"""The processes that each open `processes_end_here` has seen."""
 
 
 class RefusalError(ValueError):
@@ -84,6 +85,14 @@ class ModelProcess:
     def pid(self) -> int | None:
         """Number of the process; None if none is running."""
         return None if self._handles is None else self._handles.process.pid
+
+    def facts(self) -> dict[str, Any] | None:
+        """Return the environment's name, Python and packages; None before the first start."""
+        if not self.packages:
+            return None
+        frozen = sorted(f"{name}=={version}" for name, version in self.packages.items())
+        name = self.environment.name
+        return {"name": name, "python": self.python_version, "packages": frozen}
 
     def load(
         self, adapter: Path, form: str, name: str, arguments: Mapping[str, Any], device: str
@@ -354,28 +363,28 @@ def model_process(environment: ModelEnvironment) -> ModelProcess:
     if process is None:
         process = ModelProcess(environment)
         _running[environment.python] = weakref.ref(process)
-        _started.append(weakref.ref(process))
+    if _blocks and process not in _blocks[-1]:
+        _blocks[-1].append(process)
     return process
 
 
 @contextlib.contextmanager
 def processes_end_here() -> Iterator[list[ModelProcess]]:
-    """End the processes that were started in the block, and have its user see them.
+    """Keep the processes of models that are loaded in the block until it ends, and end them then.
 
     A model may outlive the job that has loaded it, in a cache or a traceback; its process does not.
 
     Yields
     ------
     list of ModelProcess
-        Filled when the block has ended.
+        The processes so far.
     """
-    before = len(_started)
     processes: list[ModelProcess] = []
+    _blocks.append(processes)
     try:
         yield processes
     finally:
-        references, _started[before:] = _started[before:], []
-        processes += [process for each in references if (process := each()) is not None]
+        _blocks.remove(processes)
         for process in processes:
             process.end()
 

@@ -16,6 +16,7 @@ from jobflow import CURRENT_JOB, Job, JobStore, Maker, job
 from pydantic import BaseModel
 
 from entropy_flows import progress
+from entropy_flows.environments import processes_end_here
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.entry import NAMESPACE
@@ -142,7 +143,8 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     started = time.perf_counter()
     progress.begin(key.iteration, label)
     try:
-        result = work()
+        with processes_end_here() as processes:
+            result = work()
     except LostInputError:
         return _no_output()  # the stage that lost it has recorded why
     except Exception as err:
@@ -152,6 +154,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
         store.add_failure(key.iteration, stage, label, uuid, f"{type(err).__name__}: {err}")
         return _no_output()
     store.delete_failures([uuid])
+    store.record_environments(key.iteration, processes)
     seconds = time.perf_counter() - started
     store.record(key.iteration, **{f"seconds.{label.replace('.', '_')}": seconds})
     return result

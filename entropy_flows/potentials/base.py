@@ -100,6 +100,8 @@ class Environment:
     """Name of the program, for messages."""
     install: str = ""
     """Command that installs them."""
+    distributions: tuple[str, ...] = ()
+    """Names under which they are installed, whose versions count, such as mace-torch."""
 
     @property
     def is_complete(self) -> bool:

@@ -135,6 +135,14 @@ def environment_of(model: str | Path) -> str | None:
     return None if environment is None else str(environment)
 
 
+def without_environment(model: str | Path) -> str:
+    """Return a model without the environment that it is loaded in, which changes no number."""
+    name, arguments = split_model(model)
+    return with_arguments(
+        name, {key: value for key, value in arguments.items() if key != ENVIRONMENT}
+    )
+
+
 def module_of(model: str | Path) -> str | None:
     """Return the module that is imported for a model named by an import path; None for another.
 

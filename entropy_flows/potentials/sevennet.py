@@ -23,7 +23,9 @@ IN_WHEEL = ("0", "0_11july2024", "0_11jul2024", "0_22may2024", "l3i5", "mf-0")
 """Models inside SevenNet's wheel, by the part of the name behind `7net-` or `SevenNet-`."""
 SAME_MODEL = {"7net-0_11july2024": "7net-0", "7net-0_11jul2024": "7net-0"}
 """Dated names of a model → its name without a date."""
-ENVIRONMENT = Environment(("sevenn",), "SevenNet", "pip install 'entropy_flows[teacher]'")
+ENVIRONMENT = Environment(
+    ("sevenn",), "SevenNet", "pip install 'entropy_flows[teacher]'", ("sevenn",)
+)
 
 
 class SevenNetFamily(ModelFamily):

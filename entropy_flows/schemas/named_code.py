@@ -12,7 +12,7 @@ from entropy_flows.label.engines.forcefield import ForceFieldParams
 from entropy_flows.label.engines.maker import CustomParams
 from entropy_flows.modules import is_installed, lies_beside
 from entropy_flows.plugins import import_paths, is_import_path
-from entropy_flows.potentials import split_model
+from entropy_flows.potentials import environment_of, split_model
 from entropy_flows.potentials.families import FAMILY, module_of
 from entropy_flows.schemas.campaign import Campaign, read_mapping
 
@@ -99,7 +99,9 @@ def _engine(settings: AnyCampaign) -> Iterator[NamedCode]:
         return
     if isinstance(label, CustomParams):
         yield _maker(label.maker)
-    elif isinstance(label, ForceFieldParams) and "." in label.model:
+    elif isinstance(label, ForceFieldParams):
+        if "." not in label.model or environment_of(label.model) is not None:
+            return  # a module of an environment is imported there
         module = label.model.rpartition(".")[0]
         trusted = module.partition(".")[0] in TRUSTED
         yield NamedCode("label.model", label.model, module, trusted)

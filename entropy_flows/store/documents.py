@@ -482,6 +482,8 @@ class IterationDocument(StoredDocument):
     """Job → wall time."""
     train: dict[str, Any] | None = None
     """What the training job returned."""
+    environments: dict[str, Any] | None = None
+    """Hash → name, Python and packages of an environment that a model of the iteration ran in."""
     updated: datetime
     """When it was last written."""
 

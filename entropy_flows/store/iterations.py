@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymongo import ASCENDING
 
+from entropy_flows.digest import digest
 from entropy_flows.store.collections import CampaignCollections
 from entropy_flows.store.fence import Fence, current_launch, merge
 from entropy_flows.store.seals import insert_once, replace, set_fields, setting
+
+if TYPE_CHECKING:
+    from entropy_flows.environments import ModelProcess
 
 MAX_MESSAGE = 2000
 """Longest message of a failure, in characters."""
@@ -26,6 +31,17 @@ class Iterations(CampaignCollections):
             {**fields, "updated": datetime.now(UTC)},
             unmatched="insert",
         )
+
+    def record_environments(self, iteration: int, processes: Iterable[ModelProcess]) -> None:
+        """Record the packages of the environments whose models a job has used.
+
+        Jobs of the same packages write the same; a name that is two environments on two machines
+        has two entries.
+        """
+        for process in processes:
+            facts = process.facts()
+            if facts is not None:
+                self.record(iteration, **{f"environments.{digest(facts)[:16]}": facts})
 
     def count_labels(self, iteration: int, number: int) -> None:
         """Add to the count of an iteration's labels until gathering has counted them.

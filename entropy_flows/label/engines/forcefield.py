@@ -6,13 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from entropy_flows.label.engines.contents import paths_replaced
 from entropy_flows.label.engines.maker import MakerEngine, import_object
 from entropy_flows.label.params import LabelParams
 from entropy_flows.label.process_state import torch_dtype_kept
-from entropy_flows.potentials.names import with_arguments
+from entropy_flows.potentials import check_name, environment_of
+from entropy_flows.potentials.names import ModelName, split_model, with_arguments
 from entropy_flows.potentials.sevennet import check_sevennet, sevennet_key
 from entropy_flows.spelling import unknown
 
@@ -31,9 +32,10 @@ class ForceFieldParams(LabelParams):
 
     engine: Literal["forcefield"] = "forcefield"
     """Names this engine."""
-    model: str = "SevenNet-0"
+    model: ModelName = "SevenNet-0"
     """Force field: SevenNet-0 or another of SevenNet's names, one of atomate2's, or the import path
-    of an ASE calculator ("ase.calculators.emt.EMT")."""
+    of an ASE calculator ("ase.calculators.emt.EMT"). Any model in an environment of its own is
+    written as a base model is, {name: mace.model, environment: mace}."""
     calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the force field's calculator."""
 
@@ -50,7 +52,15 @@ class ForceFieldParams(LabelParams):
 
         force_field: Any
         arguments = dict(self.calculator_kwargs)
-        if (key := sevennet_key(self.model)) is not None:
+        if environment_of(self.model) is not None:
+            from entropy_flows.label.engines.in_environment import CALCULATOR
+
+            check_name(self.model)
+            name, own_arguments = split_model(self.model)
+            module, _, function = CALCULATOR.rpartition(".")
+            force_field = {"@module": module, "@callable": function}
+            arguments = {"model": with_arguments(name, {**own_arguments, **arguments})}
+        elif (key := sevennet_key(self.model)) is not None:
             check_sevennet(self.model)
             force_field = MLFF.SevenNet
             arguments = {"model": key, **arguments}
@@ -75,6 +85,17 @@ class ForceFieldParams(LabelParams):
             return super().make_engine()
         check_sevennet(self.model)
         return PlannedSevenNet(self, key)
+
+    @field_validator("model")
+    @classmethod
+    def _is_absolute(cls, model: str) -> str:
+        """Refuse an environment's relative path: labels are made in another folder."""
+        environment = environment_of(model)
+        if environment is not None and environment.startswith("."):
+            raise ValueError(
+                f"environment {environment} of a label engine: expected a name or an absolute path"
+            )
+        return model
 
 
 class ForceFieldEngine(MakerEngine):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from entropy_flows.label.engines.base import Engine
 from entropy_flows.label.engines.cp2k import Cp2kEngine
 from entropy_flows.label.engines.forcefield import ForceFieldEngine
+from entropy_flows.label.engines.in_environment import EnvironmentEngine
 from entropy_flows.label.engines.maker import MakerEngine
 from entropy_flows.label.engines.vasp import VaspEngine
 
@@ -39,6 +40,8 @@ def engine_of(maker: Maker) -> Engine:
         return VaspEngine(maker)
     if Cp2kEngine.runs(maker):
         return Cp2kEngine(maker)
+    if EnvironmentEngine.runs(maker):
+        return EnvironmentEngine(maker)
     if ForceFieldEngine.runs(maker):
         return ForceFieldEngine(maker)
     return MakerEngine(maker)

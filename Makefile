@@ -17,7 +17,7 @@ export OPENBLAS_NUM_THREADS := 1
 NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos test-models lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -122,6 +122,13 @@ test-remote: $(REMOTE)/.installed slurm
 # the same, as root (it mounts a small disk), with dozens of faults; another seed, other times and victims: make chaos SEED=2
 chaos: install slurm
 	$(BIN)/python tests/chaos/chaos.py --seed $(SEED)
+
+# models whose packages cannot be installed here, each in an environment of its own: 5 GB, an hour
+test-models: install
+	for name in mace chgnet matgl metatrain; do \
+	  ENTROPY_FLOWS_ENVIRONMENTS=build/environments $(BIN)/entropy-flows environment create $$name || exit 1; \
+	done
+	$(BIN)/python -m pytest -m models tests/models
 
 lint: install
 	$(BIN)/ruff check .

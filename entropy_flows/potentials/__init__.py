@@ -9,8 +9,12 @@ Accepted names, in the order in which they are tried:
 `nequip.net:group/model:0.1`   a published package, fetched by NequIP: needs the network each time
 `SevenNet-0`, `7net-l3i5`, …   a model SevenNet knows; SevenNet-0, l3i5 and mf-0 are in its wheel
 `path/to/checkpoint.pth`       a checkpoint of SevenNet, as its training and ours write it
+`path/to/weights.model`        a model of MACE; `MACE-MPA-0`, … are published ones
+`CHGNet`, `CHGNet-r2SCAN`      a model in CHGNet's wheel
+`path/to/model.matgl.zip`      a potential of MatGL; `TensorNet-…`, `M3GNet-…` are published ones
+`path/to/model.metatomic.pt`   a model exported by metatrain, such as PET
 a name that a package adds     a model of a family that an installed package registers
-`CHGNet`, `MACE-MPA-0`, …      a force field that atomate2 knows, if its package is installed
+`MATPES_PBE`, …                a force field that atomate2 knows, if its package is installed
 `some.module.name`             a class or function that gives an ASE calculator or a torch-sim
                                model; called with the arguments given, and the device
 =============================  ===================================================================

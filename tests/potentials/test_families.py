@@ -27,7 +27,7 @@ from entropy_flows.potentials.families import module_of
         ("nequip.net:group/model:0.1.nequip.zip", "nequip", "", None),
         ("a.b.pth", "sevennet", ".pth", None),
         ("7net-l3i5", "sevennet", "", None),
-        ("CHGNet", "forcefield", "", None),
+        ("CHGNet", "chgnet", "", None),
         ("ase.calculators.emt.EMT", "import-path", "", "ase.calculators.emt"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_sevennet_for_lammps_holds_its_weights(tmp_path):
     ("model", "output", "message"),
     [
         (str(SI_SMALL), "si.pt", r"si\.pt must end in \.nequip\.lmp\.pt"),
-        ("CHGNet", "x.pt", "the family forcefield have no form for LAMMPS"),
+        ("CHGNet", "x.pt", "the family chgnet have no form for LAMMPS"),
     ],
 )
 def test_what_lammps_cannot_have(model, output, message, tmp_path):

@@ -41,6 +41,7 @@ EPOCHS = (40, 120, 360)
 class Capacity:
     """The students of one kind, of several sizes."""
 
+    system: str
     students: Students
     kind: str
 
@@ -67,8 +68,10 @@ class Capacity:
                 self._networks(name, network, draws)
 
     def file(self, name: str, point: Point) -> Path:
-        """Return the file of a result."""
-        return self.folder / name.replace(", ", "-").replace(" ", "_") / f"{point.name}.json"
+        """Return the file of a result, whose folder is made."""
+        folder = self.folder / name.replace(", ", "-").replace(" ", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{point.name}.json"
 
     def _fits(self, landmarks: int, draws: int) -> None:
         """Fit Gaussian processes of one size."""
@@ -121,7 +124,7 @@ class Capacity:
     ) -> dict[str, Any]:
         """Return a row of the summary."""
         return {
-            "system": self.students.campaign.name,
+            "system": self.system,
             "pool": RANDOM,
             "test": test,
             "student": f"{self.kind}, {title}",
@@ -162,11 +165,11 @@ def main() -> None:
     options = parser.parse_args()
     students = Students.of(options.system, options.folder / options.system)
     if not options.tables:
-        Capacity(students, options.kind).run(options.draws)
+        Capacity(options.system, students, options.kind).run(options.draws)
     lines = ["# Evidence: what sets a student's error\n"]
     rows = []
     for kind in ("gp", "allegro"):
-        table, rows_of_kind = Capacity(students, kind).table()
+        table, rows_of_kind = Capacity(options.system, students, kind).table()
         if rows_of_kind:
             rows += rows_of_kind
             lines += [f"`python evidence/capacity.py --kind {kind}`; meV/atom and meV/Å:\n"]

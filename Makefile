@@ -15,9 +15,11 @@ export OPENBLAS_NUM_THREADS := 1
 
 # the newest Python that the constraints were tried with, where there is one beside PYTHON
 NEWEST ?= $(shell for v in 3.13 3.12; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p; done; done 2> /dev/null | head -1)
+NEWER  ?= $(shell for v in 3.12 3.13; do for p in python$$v $(HOME)/.pyenv/versions/$$v.*/bin/python$$v; do $$p -c "" && echo $$p && break; done; done 2> /dev/null)
+FASTEST := entropy fingerprints/test_gom.py select/test_logdet.py schemas/test_campaign_file.py test_batch.py test_geometry.py test_neighbors.py test_yaml_text.py
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos test-models lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-newer test-python test-newcomer test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos test-models lint docs bench bench-scale peers style clean
 
 install: $(VENV)/.installed
 
@@ -72,6 +74,36 @@ test-newest:
 	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
 	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-newest
 	.venv-newest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not slurm and not browser and not remote" $(CORE:%=tests/%)
+
+# the same in a minute or two for every newer Python that is here: import, the command line, and the core's fastest tests
+test-newer:
+	@free=$$(df --output=avail -BG . | tail -1 | tr -dc 0-9); \
+	if [ -z "$(NEWER)" ]; then echo "neither Python 3.12 nor 3.13 is here: not tested with them"; exit 0; fi; \
+	if [ "$$free" -lt 14 ]; then echo "$$free GB free, 14 needed for torch with CUDA: not tested with $(NEWER)"; exit 0; fi; \
+	for python in $(NEWER); do $(MAKE) test-python PYTHON=$$python VENV=.venv-$$(basename $$python) || exit 1; done
+
+# uv installs several times faster than pip
+test-python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[embedded,teacher,dev]"
+	$(BIN)/python -c "import sys, entropy_flows.flows, entropy_flows.launch.worker; print('Python', sys.version.split()[0])"
+	$(BIN)/entropy-flows check examples/silicon_demo.yaml > /dev/null
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(FASTEST:%=tests/%)
+
+# into an environment that has atomate2, with its versions and none of our constraints: nothing of it changes, and the demo runs.
+# TORCH=torch==2.13.0 chooses a build beforehand
+test-newcomer:
+	$(PYTHON) -m venv .venv-newcomer
+	.venv-newcomer/bin/pip install --quiet atomate2
+	.venv-newcomer/bin/pip freeze > .venv-newcomer/before.txt
+	.venv-newcomer/bin/pip install --quiet $(TORCH) ".[embedded,teacher]"
+	.venv-newcomer/bin/pip freeze > .venv-newcomer/after.txt
+	! grep -vxFf .venv-newcomer/after.txt .venv-newcomer/before.txt
+	.venv-newcomer/bin/pip check
+	.venv-newcomer/bin/entropy-flows --help > /dev/null
+	.venv-newcomer/bin/entropy-flows init runs/newcomer --template demo
+	time .venv-newcomer/bin/entropy-flows run runs/newcomer/campaign.yaml
 
 # the biases in torch-sim and NVIDIA's ALCHEMI toolkit, which need Python 3.12 and 1.5 GB beside torch
 test-torchsim:

@@ -28,8 +28,13 @@ def labelled(seed: int, stress: bool = True, zero: float = 0.0) -> Atoms:
     return atoms
 
 
-def small_sevennet(path: Path, elements: tuple[str, ...] = ("Si",), seed: int = 0) -> Path:
-    """Write the checkpoint of a new SevenNet with one layer and random weights."""
+def small_sevennet(
+    path: Path, elements: tuple[str, ...] = ("Si",), seed: int = 0, modals: tuple[str, ...] = ()
+) -> Path:
+    """Write the checkpoint of a new SevenNet with one layer and random weights.
+
+    With modalities they differ in their energies per element, and in the layers' modal weights.
+    """
     import torch
     from sevenn import __version__
     from sevenn._const import DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG
@@ -51,10 +56,25 @@ def small_sevennet(path: Path, elements: tuple[str, ...] = ("Si",), seed: int = 
         "conv_denominator": 4.0,
         "version": __version__,
         "_model_type": "E3_equivariant_model",
-        "use_modality": False,
+        "use_modality": bool(modals),
+        **(_modality(modals) if modals else {}),
         "batch_size": 1,
     }
     torch.manual_seed(seed)
     model = build_E3_equivariant_model(config)
     torch.save({"model_state_dict": model.state_dict(), "config": config, "epoch": 0}, path)
     return path
+
+
+def _modality(modals: tuple[str, ...]) -> dict[str, object]:
+    """Return the part of a SevenNet's config that is about its modalities."""
+    return {
+        "_modal_map": {modal: index for index, modal in enumerate(modals)},
+        "_number_of_modalities": len(modals),
+        "use_modal_self_inter_intro": True,
+        "use_modal_self_inter_outro": True,
+        "use_modal_output_block": True,
+        "use_modal_wise_shift": True,
+        "use_modal_wise_scale": False,
+        "shift": {modal: -1.0 - index for index, modal in enumerate(modals)},
+    }

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-TEMPLATES = ("silicon", "carbon", "nacl")
+TEMPLATES = ("silicon", "carbon", "nacl", "demo")
+"""Systems with VASP labels, and the demo, whose labels are a force field's."""
 MAX_NAME = 64
 """Characters of a campaign's name."""
 

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sevenn
 import sevenn._keys as key
+import torch
 from ase.data import chemical_symbols
 from sevenn.checkpoint import SevenNetCheckpoint
+from sevenn.scripts.convert_model_modality import get_single_modal_model_dct
 from sevenn.util import pretrained_name_to_path
 
 from entropy_flows.environments.foreign.sevennet import read_plain
@@ -99,6 +102,33 @@ def check_modality(name: str, checkpoint: SevenNetCheckpoint, arguments: Mapping
         )
     if modal is not None and not modalities:
         raise ValueError(f"model '{name}' has no modalities, got modal {modal!r}")
+
+
+def trainable_content(checkpoint: SevenNetCheckpoint, modal: str | None) -> dict[str, Any]:
+    """Return what a checkpoint holds, as a model of one modality in today's names of its weights.
+
+    SevenNet's own conversion makes the chosen modality's weights a bias of each linear map. The
+    energies of the model are the same, and it has no other modality any more.
+
+    Parameters
+    ----------
+    checkpoint
+        The checkpoint; it is not changed.
+    modal
+        The modality, one that `check_modality` has passed; None for a model without any.
+    """
+    content: dict[str, Any] = checkpoint.get_checkpoint_dict()
+    config = content["config"]
+    state = checkpoint.build_model().state_dict()
+    # The names are those of this version: an older one's would be translated once more.
+    config["version"] = sevenn.__version__
+    if modal is not None:
+        with torch.no_grad():
+            state = get_single_modal_model_dct(state, config, modal)
+        for name in (key.MODAL_MAP, key.NUM_MODALITIES, key.MODAL_LIST, key.DEFAULT_MODAL):
+            config.pop(name, None)
+    content["model_state_dict"] = state
+    return content
 
 
 def checkpoint_elements(checkpoint: SevenNetCheckpoint) -> tuple[str, ...]:

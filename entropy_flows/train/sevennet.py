@@ -5,6 +5,9 @@ The program has no average of the weights, no accumulation of gradients and no c
 generator whose state it does not keep, so a training that goes on after a kill sees other batches
 from there, and ends elsewhere than an undisturbed one. A list of cells without a neighbour pair
 ends it in an error of torch's, so such cells are left out of training and validation.
+
+A model of several modalities becomes one of the modality that is named, and is trained as such: a
+campaign has labels of one kind. The result has no modality to name.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from ase import Atoms
@@ -57,6 +60,9 @@ from entropy_flows.train.steps import (
     write_data,
 )
 
+if TYPE_CHECKING:
+    from sevenn.checkpoint import SevenNetCheckpoint
+
 RESULT = "model.pth"
 PROGRAM = {None: "sevenn.main.sevenn", "backbone": adapter_file("sevennet_readout")}
 """Part of the model that is frozen → module or script that is run."""
@@ -71,19 +77,17 @@ MISSING = (
 
 
 class SevenNetTrainer:
-    """The trainer of SevenNet's models of one modality."""
+    """The trainer of SevenNet's models; of several modalities it trains the one that is named."""
 
     takes = TrainParams
     offers = frozenset({"freeze", "replay", "weights"})
 
     def accepts(self, model: Model) -> bool:
-        """Return whether it is a model of SevenNet's with one modality."""
+        """Return whether it is a model of SevenNet's."""
         if isinstance(model, dict):
             return False
         match = match_model(model)
-        if match is None or match.family.name != SevenNetFamily.name:
-            return False
-        return "modal" not in match.arguments
+        return match is not None and match.family.name == SevenNetFamily.name
 
     def check(self, params: TrainParams) -> None:
         """Refuse keys of a recipe that SevenNet's program does not have."""
@@ -114,12 +118,7 @@ class SevenNetTrainer:
 
         started = time.monotonic()
         workdir = Path(workdir).resolve()
-        source = checkpoints.checkpoint_file(find_model(str(base_model)).name)
-        checkpoint = checkpoints.checkpoint_of(source)
-        if checkpoint.config.get("use_modality"):
-            raise ValueError(
-                f"{base_model} has several modalities; expected a SevenNet model with one"
-            )
+        checkpoint, modal = _base_checkpoint(str(base_model))
         check_cells([*train, *val, *test], checkpoints.checkpoint_elements(checkpoint))
         with locked(workdir / "lock", workdir, LOCK_SECONDS) as lock:
             splits = {"train": train, "val": val, "test": test}
@@ -127,7 +126,8 @@ class SevenNetTrainer:
             data = write_data(splits, params, workdir, pair_cutoff=cutoff)
             python = TrainingPython.of(base_model)
             versions = python.versions(PROGRAMS)
-            inputs = inputs_sha256(file_sha256(source), data, params, workdir, versions)
+            identity = _identity(checkpoint, modal)
+            inputs = inputs_sha256(identity, data, params, workdir, versions)
             finished = finished_result(workdir, inputs, RESULT)
             if finished is not None:
                 return finished
@@ -135,8 +135,9 @@ class SevenNetTrainer:
             shifts: dict[str, float] = {}
             if params.align_energies:
                 shifts = base_shifts(workdir / RUN, train, str(base_model), params.runs_on)
-            write_base(checkpoint, shifts, workdir / BASE)
-            model_section = checkpoint.yaml_dict("continue")["model"]
+            write_base(checkpoint, modal, shifts, workdir / BASE)
+            base = checkpoints.checkpoint_of(workdir / BASE)
+            model_section = base.yaml_dict("continue")["model"]
             data_part = data_section(data, params, workdir)
             config = partial(sevennet_config, model_section, data_part, data.stress)
             report = reporter(workdir, params, on_progress)
@@ -145,6 +146,28 @@ class SevenNetTrainer:
             model = with_family_of(str(base_model), workdir / RESULT)
             result = _result(state, data, params, workdir, model)
             return save_result(replace(result, wall_seconds=time.monotonic() - started), workdir)
+
+
+def _base_checkpoint(base_model: str) -> tuple[SevenNetCheckpoint, str | None]:
+    """Open a base model's checkpoint, and return the modality that is named with it.
+
+    Raises
+    ------
+    ValueError
+        If it has several modalities and none is named, or another one is.
+    """
+    from entropy_flows.potentials import sevennet_checkpoint as checkpoints
+
+    _, name, arguments = find_model(base_model)
+    checkpoint = checkpoints.checkpoint_of(checkpoints.checkpoint_file(name))
+    checkpoints.check_modality(name, checkpoint, arguments)
+    return checkpoint, arguments.get("modal")
+
+
+def _identity(checkpoint: SevenNetCheckpoint, modal: str | None) -> str:
+    """Return what identifies a base model: its file's checksum, and its modality if it has some."""
+    sha256 = file_sha256(checkpoint.checkpoint_path)
+    return sha256 if modal is None else f"{sha256} {modal}"
 
 
 def _train(

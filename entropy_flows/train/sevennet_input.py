@@ -124,11 +124,15 @@ def _weighted_lists(
     return lists
 
 
-def write_base(checkpoint: SevenNetCheckpoint, shifts: Mapping[str, float], path: Path) -> None:
-    """Write the model to start from, each element's energy shifted (eV)."""
+def write_base(
+    checkpoint: SevenNetCheckpoint, modal: str | None, shifts: Mapping[str, float], path: Path
+) -> None:
+    """Write the model to start from, of one modality, each element's energy shifted (eV)."""
     import torch
 
-    content = checkpoint.get_checkpoint_dict()
+    from entropy_flows.potentials.sevennet_checkpoint import trainable_content
+
+    content = trainable_content(checkpoint, modal)
     types = content["config"]["_type_map"]
     weights = content["model_state_dict"]
     for name in ("shift", "scale"):

@@ -47,8 +47,8 @@ def trainer_for(model: Model, name: str | None = None) -> Trainer:
         raise ValueError(f"trainer {name!r} does not take {_title(model)}; {choices}")
     raise ValueError(
         f"{_title(model)} cannot be fine-tuned: expected a .nequip.zip, a nequip.net: id, a "
-        "SevenNet name or a .pth checkpoint of SevenNet, of one modality, a model of MACE, or a "
-        f"model of another family with a trainer; {choices}"
+        "SevenNet name or a .pth checkpoint of SevenNet, a model of MACE, or a model of another "
+        f"family with a trainer; {choices}"
     )
 
 

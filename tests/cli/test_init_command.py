@@ -3,6 +3,7 @@ of one's own.
 """
 
 import shlex
+from pathlib import Path
 
 import pytest
 from ase.build import bulk, fcc111
@@ -83,9 +84,12 @@ def test_cutoffs_and_pressures_follow_the_crystal(tmp_path, crystals, monkeypatc
         (
             ["mgo"],
             "mgo: which system? Give your crystals by --structure FILE …, or "
-            "--template silicon, carbon, nacl",
+            "--template silicon, carbon, nacl, demo",
         ),
-        (["mgo", "--template", "mgo"], "--template 'mgo': expected one of silicon, carbon, nacl"),
+        (
+            ["mgo", "--template", "mgo"],
+            "--template 'mgo': expected one of silicon, carbon, nacl, demo",
+        ),
         (["mgo", "Cs.xyz"], "Cs.xyz: give your own crystals behind --structure"),
         (["mgo", "--structure", "none.cif"], "none.cif does not exist"),
         (["mgo", "--structure", "Cs.xyz", "Cs.xyz"], "two structures have the name 'Cs.xyz'"),
@@ -99,6 +103,14 @@ def test_what_init_does_not_write(arguments, expected, crystals, monkeypatch, ca
     assert code == 1
     assert expected in err
     assert {*crystals.iterdir()} == before
+
+
+def test_the_demo_is_in_the_package(tmp_path, monkeypatch, capsys):
+    """Whoever installs the package without its repository runs what `make demo` runs."""
+    assert run(monkeypatch, capsys, "init", tmp_path / "demo")[0] == 0
+    text = (tmp_path / "demo" / "campaign.yaml").read_text()
+    example = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
+    assert text.replace("name: demo\n", "name: silicon-demo\n") == example.read_text()
 
 
 def test_a_folder_named_as_a_system_is_that_system(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,12 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from small_models import labelled, small_sevennet
 
-from entropy_flows.potentials import existing_file, load_calculator, model_elements
+from entropy_flows.potentials import (
+    existing_file,
+    load_calculator,
+    model_elements,
+    with_arguments,
+)
 from entropy_flows.train import TrainParams, fine_tune
 from entropy_flows.train.dataset import energy_per_atom
 from entropy_flows.train.sevennet import SevenNetTrainer
@@ -20,6 +25,7 @@ from entropy_flows.train.sevennet_epochs import (
     is_over,
     resume_history,
 )
+from entropy_flows.train.sevennet_input import write_base
 
 pytest.importorskip("sevenn")
 
@@ -100,6 +106,49 @@ def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
     for before, after in zip(predicted(base, VAL), predicted(result.model, VAL), strict=True):
         for x, y in zip(before, after, strict=True):
             np.testing.assert_allclose(x, y, atol=1e-5)
+
+
+def test_a_modality_is_trained_by_its_name(forked_programs, tmp_path):
+    """Nearly nothing is learned, so that the result is the modality that it was made of."""
+    base = small_sevennet(tmp_path / "base.pth", modals=("PBE", "R2SCAN"))
+    params = ONE_EPOCH.model_copy(update={"learning_rate": 1e-9})
+    results = {}
+    for modal in ("PBE", "R2SCAN"):
+        name = with_arguments(base, {"modal": modal})
+        result = results[modal] = fine_tune(TRAIN, VAL, [], name, params, tmp_path / modal)
+        for before, after in zip(predicted(name, VAL), predicted(result.model, VAL), strict=True):
+            for x, y in zip(before, after, strict=True):
+                np.testing.assert_allclose(x, y, atol=1e-5)
+    one, other = results.values()
+    assert one.inputs_sha256 != other.inputs_sha256
+    assert abs(predicted(one.model, VAL)[0][0][0] - predicted(other.model, VAL)[0][0][0]) > 0.5
+    with pytest.raises(ValueError, match=r"needs one of its modalities PBE, R2SCAN, which is not"):
+        fine_tune(TRAIN, VAL, [], base, params, tmp_path / "none")
+    again = fine_tune(TRAIN, VAL, [], one.model, params, tmp_path / "again")
+    np.testing.assert_allclose(
+        predicted(again.model, VAL)[0][1], predicted(one.model, VAL)[0][1], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "7net-0_22may2024",
+        pytest.param('7net-mf-0?{"modal": "PBE"}', marks=pytest.mark.slow),
+        pytest.param("7net-l3i5", marks=pytest.mark.slow),
+    ],
+)
+def test_any_checkpoint_of_the_wheel_can_be_trained(tmp_path, name):
+    """Older ones have other names of their weights; the model to start from is the same."""
+    from entropy_flows.train.sevennet import _base_checkpoint
+
+    checkpoint, modal = _base_checkpoint(name)
+    write_base(checkpoint, modal, {}, tmp_path / "base.pth")
+    for before, after in zip(
+        predicted(name, VAL[:2]), predicted(tmp_path / "base.pth", VAL[:2]), strict=True
+    ):
+        for x, y in zip(before, after, strict=True):
+            np.testing.assert_allclose(x, y, atol=2e-5)
 
 
 def test_what_the_program_lacks_is_refused():

@@ -4,12 +4,7 @@ The papers' settings (see `dft`) in GPAW's words: PBE, no spin, a plane-wave cut
 smearing, the same explicit mesh centred at Γ, stress on. GPAW and its PAW setups are the optional
 extra `gpaw`.
 
-    energy       E₀, extrapolated to zero smearing
-    free_energy  F, whose derivatives forces and stress are
     smearing     σ of Methfessel-Paxton occupations of order 0, half a complementary error function
-
-Each cell is calculated from scratch, on one core: started from the wave functions of the cell
-before, its numbers would depend on what that was.
 """
 
 from __future__ import annotations
@@ -21,18 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from atomate2.ase.jobs import AseRelaxMaker
-from pymatgen.core import Lattice
-
 from entropy_flows.digest import bytes_sha256
-from entropy_flows.label.dft import kpoint_mesh
-from entropy_flows.label.engines.gpaw import GpawEngine
+from entropy_flows.label.ase_static import AseStaticMaker
 from entropy_flows.label.reasons import EngineError
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from ase import Atoms
 
 LOG = "gpaw.txt"
 """What GPAW says, in the job's folder."""
@@ -48,39 +39,22 @@ _NOT_PHYSICS = {"maxiter", "mixer", "eigensolver", "parallel", "random"}
 
 
 @dataclass
-class GPAWStaticMaker(AseRelaxMaker):
+class GPAWStaticMaker(AseStaticMaker):
     """A single point by GPAW.
 
     Parameters
     ----------
-    name
-        Job name.
-    steps, relax_cell
-        Leave them: atomate2's words for a single point.
-    cutoff
-        Plane-wave cutoff (eV).
-    kpoint_length
-        ℓ of the k-point rule (Å), see `dft.kpoint_mesh`.
-    smearing
-        σ of Gaussian smearing (eV).
-    walltime
-        Time (s) after which a calculation is given up; looked at between electronic steps. None for
-        no limit.
-    calculator_kwargs
-        Arguments of GPAW on top of these (xc, setups, convergence, mixer, …).
+    **kwargs
+        As of `AseStaticMaker`; `calculator_kwargs` are arguments of GPAW (xc, setups, convergence,
+        mixer, …). The walltime is looked at between electronic steps.
     """
 
     name: str = "GPAW static"
-    steps: int = 1
-    relax_cell: bool = False
-    cutoff: float = 600.0
-    kpoint_length: float = 40.0
-    smearing: float = 0.05
-    walltime: float | None = None
 
-    def as_engine(self) -> GpawEngine:
-        """Return what is known of GPAW as a label engine."""
-        return GpawEngine(self)
+    @property
+    def engine_name(self) -> str:
+        """GPAW and the functional."""
+        return f"GPAW {self.parameters()['xc']}"
 
     def parameters(self) -> dict[str, Any]:
         """Return the arguments of GPAW but for the k points, which belong to the cell."""
@@ -107,8 +81,30 @@ class GPAWStaticMaker(AseRelaxMaker):
             },
         }
 
-    def _get_calculator(self) -> Calculator:
-        return _FromScratch(installed_gpaw(), self.parameters(), self.kpoint_length, self.walltime)
+    def calculate(self, atoms: Atoms, mesh: tuple[int, int, int]) -> dict[str, Any]:
+        """Run GPAW in the current directory.
+
+        Raises
+        ------
+        EngineError
+            If an element has no setup here.
+        TimeoutError
+            If the walltime is over. GPAW's KohnShamConvergenceError, if the electronic steps ran
+            out.
+        """
+        package = installed_gpaw()
+        gpaw = package.GPAW(kpts={"size": mesh, "gamma": True}, txt=LOG, **self.parameters())
+        try:
+            _converge(gpaw, atoms, self.walltime, package.KohnShamConvergenceError)
+        except FileNotFoundError as exc:
+            raise EngineError(f"GPAW: {' '.join(str(exc).split())}") from exc
+        return {
+            "version": package.__version__,
+            "energy": float(gpaw.get_potential_energy(atoms)),
+            "free_energy": float(gpaw.get_potential_energy(atoms, force_consistent=True)),
+            "forces": gpaw.get_forces(atoms),
+            "stress": gpaw.get_stress(atoms),
+        }
 
 
 def installed_gpaw() -> ModuleType:
@@ -134,74 +130,22 @@ def installed_gpaw() -> ModuleType:
     return gpaw
 
 
-class _FromScratch(Calculator):
-    """GPAW as an ASE calculator that starts each cell from scratch.
-
-    All properties of a cell come from one calculation, of which nothing is left for the next.
-    """
-
-    def __init__(
-        self,
-        gpaw: ModuleType,
-        parameters: dict[str, Any],
-        kpoint_length: float,
-        walltime: float | None,
-    ):
-        super().__init__()
-        self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
-        self._gpaw = gpaw
-        self._arguments = parameters
-        self._kpoint_length = kpoint_length
-        self._walltime = walltime
-
-    @property
-    def name(self) -> str:
-        """Name and version of the code, which the task document keeps."""
-        return f"GPAW {self._gpaw.__version__}"
-
-    def calculate(
-        self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes
-    ) -> None:
-        """Run GPAW in the current directory.
-
-        Raises
-        ------
-        EngineError
-            If an element has no setup here.
-        TimeoutError
-            If the walltime is over. GPAW's KohnShamConvergenceError, if the electronic steps ran
-            out.
-        """
-        super().calculate(atoms, properties, system_changes)
-        # Without magnetic moments, as spin is off.
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-        mesh = kpoint_mesh(Lattice(bare.cell.array), self._kpoint_length)
-        gpaw = self._gpaw.GPAW(kpts={"size": mesh, "gamma": True}, txt=LOG, **self._arguments)
-        try:
-            self._converge(gpaw, bare)
-        except FileNotFoundError as exc:
-            raise EngineError(f"GPAW: {' '.join(str(exc).split())}") from exc
-        self.results = {
-            "energy": float(gpaw.get_potential_energy(bare)),
-            "free_energy": float(gpaw.get_potential_energy(bare, force_consistent=True)),
-            "forces": gpaw.get_forces(bare),
-            "stress": gpaw.get_stress(bare),
-        }
-
-    def _converge(self, gpaw: Any, atoms: Atoms) -> None:
-        """Run the electronic steps to their end, or to that of the walltime."""
-        start = time.monotonic()
-        step = 0
-        try:
-            for step, _ in enumerate(gpaw.icalculate(atoms), 1):
-                seconds = time.monotonic() - start
-                if self._walltime is not None and seconds > self._walltime:
-                    raise TimeoutError(
-                        f"GPAW was stopped in electronic step {step}, after {seconds:.0f} of "
-                        f"{self._walltime:g} s"
-                    )
-        except self._gpaw.KohnShamConvergenceError as exc:  # raised without a word
-            raise type(exc)(f"GPAW did not converge in {step} electronic steps; see {LOG}") from exc
+def _converge(
+    gpaw: Any, atoms: Atoms, walltime: float | None, unconverged: type[Exception]
+) -> None:
+    """Run the electronic steps to their end, or to that of the walltime."""
+    start = time.monotonic()
+    step = 0
+    try:
+        for step, _ in enumerate(gpaw.icalculate(atoms), 1):
+            seconds = time.monotonic() - start
+            if walltime is not None and seconds > walltime:
+                raise TimeoutError(
+                    f"GPAW was stopped in electronic step {step}, after {seconds:.0f} of "
+                    f"{walltime:g} s"
+                )
+    except unconverged as exc:  # raised without a word
+        raise type(exc)(f"GPAW did not converge in {step} electronic steps; see {LOG}") from exc
 
 
 @functools.cache

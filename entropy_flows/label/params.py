@@ -141,6 +141,7 @@ BUILTIN = {
     ),
     "gpaw-pbe": "entropy_flows.label.engines.gpaw:GpawParams",
     "cp2k-pbe": "entropy_flows.label.engines.cp2k:Cp2kParams",
+    "qe-pbe": "entropy_flows.label.engines.espresso:EspressoParams",
     "forcefield": "entropy_flows.label.engines.forcefield:ForceFieldParams",
     "custom": "entropy_flows.label.engines.maker:CustomParams",
 }

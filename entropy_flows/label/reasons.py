@@ -97,7 +97,8 @@ _PARSERS = (
     "emmet/core",
     "pymatgen/io/vasp/outputs",
     "pymatgen/io/cp2k/outputs",
-    "pymatgen/io/aims",
+    "pymatgen/io/aims/outputs",
+    "pymatgen/io/aims/parsers",
     "ase/io",
     "xml/",
 )

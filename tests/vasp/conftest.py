@@ -40,7 +40,9 @@ def vasp(potcars, tmp_path, monkeypatch):
             },
             **run_vasp_kwargs,
         }
-        params = {"kpoint_length": 10, "user_incar_settings": incar or {}, "run_vasp_kwargs": run}
+        params = {"user_incar_settings": incar or {}, "run_vasp_kwargs": run}
+        if engine in ("vasp-pbe", "vasp-r2scan-rvv10"):
+            params["kpoint_length"] = 10
         return make_static_maker(LabelParams(engine=engine, **params, **(options or {})))
 
     return make

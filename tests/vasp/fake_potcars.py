@@ -1,13 +1,15 @@
 """POTCARs without a licence: the lines that pymatgen reads, and a few numbers that mean nothing."""
 
+from itertools import product
 from pathlib import Path
 
-ELECTRONS = {"Si": 4, "C": 4, "Na_pv": 7, "Cl": 7, "Ni": 10, "O": 6}
+ELECTRONS = {"Si": 4, "C": 4, "Na_pv": 7, "Cl": 7, "Ni": 10, "Ni_pv": 16, "O": 6}
+FUNCTIONALS = ("POT_GGA_PAW_PBE_54", "POT_GGA_PAW_PBE_64", "POT_GGA_PAW_PBE")
 
 
-def write_potcars(folder: Path, functional: str = "POT_GGA_PAW_PBE_54") -> Path:
+def write_potcars(folder: Path) -> Path:
     """A library for PMG_VASP_PSP_DIR."""
-    for symbol, electrons in ELECTRONS.items():
+    for functional, (symbol, electrons) in product(FUNCTIONALS, ELECTRONS.items()):
         target = folder / functional / f"POTCAR.{symbol}"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(

@@ -129,7 +129,18 @@ def afm():
     return campaign, seed, ExploreDoc.model_validate(doc.model_dump(mode="json"))
 
 
-def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, database, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "options", "name"),
+    [
+        ("vasp-pbe", SPIN, "VASP PBE+U"),
+        ("vasp-matpes-pbe", {}, "VASP PBE as MatPES"),
+        ("vasp-matpes-r2scan", {"hubbard_u": True}, "VASP r2SCAN+U as MatPES"),
+        ("vasp-mp", {}, "VASP PBE+U as MP"),
+    ],
+)
+def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(
+    afm, vasp, database, tmp_path, engine, options, name
+):
     campaign, seed, doc = afm
     store = CampaignStore(database, campaign.name)
     store.create(campaign)
@@ -149,7 +160,7 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     stored = [moments_of(Structure.from_dict(entry["structure"])) for entry in ledger.entries()]
     for moments in stored[:2]:
         np.testing.assert_array_equal(moments, moments_of(seed))
-    maker = vasp(options=SPIN)
+    maker = vasp(engine, options=options)
     with job_store() as outputs:
         labels = LabelMaker(static_maker=maker)
         context = IterationContext(campaign.name, 1, engine_hash=engine_of(maker).hash)
@@ -184,5 +195,8 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(afm, vasp, d
     rows_of_report = moment_rows(frames)
     assert [row[:3] for row in rows_of_report] == [["afm-ii", "Ni", "6"], ["afm-ii", "O", "6"]]
     assert rows_of_report[0][3:5] == ["2.00", "1.60"]
-    assert engine_of(maker).name == "VASP PBE+U"
+    assert {row["provenance"]["engine"] for row in rows} == {name}
+    assert {"LDAUU" in run_inputs(tmp_path / f"label_{n:04d}")[1] for n in range(3)} == {
+        "+U" in name
+    }
     assert store.copied_label(cells[0], engine_of(maker).hash)["magmoms"] == rows[0]["magmoms"]

@@ -29,10 +29,17 @@ QUANTITIES = {
     "forces_mae": ("force MAE", "meV/Å", 1e3),
 }
 TESTS = (*HELD_OUT, INDEPENDENT)
-TITLES = {"logdet": "log det", "variance": "variance", RANDOM: "random", "mixed": "mixed"}
+TITLES = {
+    "logdet": "log det",
+    "variance": "variance",
+    "variance-mix": "variance, half for the pool",
+    RANDOM: "random",
+    "mixed": "mixed",
+}
 TEST_TITLES = {
     "logdet": "held out of log det's pools",
     "variance": "held out of variance's pools",
+    "variance-mix": "held out of the pools of variance, half for the pool",
     RANDOM: "held out of plain dynamics",
     INDEPENDENT: "independent",
 }
@@ -238,7 +245,7 @@ def figure(all_results: Sequence[Results], file: Path) -> None:
     plt.close(fig)
 
 
-COLORS = {"logdet": "#c0504d", "variance": "#1f77b4"}
+COLORS = {"logdet": "#c0504d", "variance": "#1f77b4", "variance-mix": "#2ca02c"}
 
 
 def _draw(axis: Any, results: Results, quantity: str) -> None:

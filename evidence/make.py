@@ -46,6 +46,7 @@ DFT's.**
 
 A *rule* is a campaign of its own, with the same grid (k = 0 is in it) and the same budget.
 `logdet` is the filter of Wang 2026, `variance` chooses for plain dynamics.
+`variance-mix` chooses half for plain dynamics, half for all that was explored.
 `random` is plain dynamics (k = 0) on the same grid without a filter.
 `mixed` is log det with a fifth of near-equilibrium cells of `random`.
 

@@ -58,11 +58,10 @@ class PoolCells:
             atoms.info["index"] = index
         return cls(frames, max_force)
 
-    @property
-    def seeds(self) -> list[int]:
-        """Return the seeds of which all pools are there."""
-        names = {(atoms.info["pool"], atoms.info["pool_seed"]) for atoms in self.frames}
-        return [seed for seed in POOL_SEEDS if all((pool, seed) in names for pool in HELD_OUT)]
+    def has(self, method: str, seed: int) -> bool:
+        """Return whether the cells are there that a method's models of a seed are trained on."""
+        pools = (LOGDET, RANDOM) if method == MIXED else (method,)
+        return all(self.cells(pool, seed, "train") for pool in pools)
 
     def cells(self, pool: str, seed: int | None, split: str | None) -> list[Atoms]:
         """Return a pool's cells, of one seed or of all, of one split or of all."""

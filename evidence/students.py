@@ -16,10 +16,12 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ase import Atoms
+from campaigns import POOL_SEEDS
 from fits import FITS, Fits, kept
 from pool_cells import METHODS, PoolCells, write_pools
 from shared import SYSTEMS, campaign_file, command_line
@@ -126,8 +128,8 @@ class Students:
         seeds = FIT_SEEDS if student in FITS else self.campaign.curve.seeds
         for size in sorted(sizes or self.campaign.curve.sizes, reverse=True):
             for seed in seeds[:most]:
-                for pool_seed in self.pools.seeds:
-                    for method in methods:
+                for pool_seed, method in product(POOL_SEEDS, methods):
+                    if self.pools.has(method, pool_seed):
                         yield Point(student, method, pool_seed, size, seed)
 
     def file(self, point: Point) -> Path:

@@ -88,8 +88,14 @@ class SystemPools:
         labels = self.system.store.of(campaign.name).labels(converged=True, **SELECTED)
         return sum(1 for _ in labels)
 
-    def steps(self) -> Iterator[tuple[Campaign, Any]]:
-        """Yield campaigns with their Makers, each when those before it have ended."""
+    def steps(self, later: bool) -> Iterator[tuple[Campaign, Any]]:
+        """Yield campaigns with their Makers, each when those before it have ended.
+
+        Parameters
+        ----------
+        later
+            Whether `LATER_RULES` are among them, at the end.
+        """
         for seed in POOL_SEEDS:
             for rule in RULES:
                 if rule not in LATER_RULES:
@@ -101,7 +107,7 @@ class SystemPools:
                 yield self.independent, IndependentTestMaker.from_campaign(self.independent)
 
         for seed in POOL_SEEDS:
-            for rule in LATER_RULES:
+            for rule in LATER_RULES if later else ():
                 yield self._rule_step(rule, seed)
 
     def _rule_step(self, rule: str, seed: int) -> tuple[Campaign, Any]:
@@ -109,9 +115,9 @@ class SystemPools:
         campaign = self.rule(rule, seed)
         return campaign, ActiveLearningMaker.from_campaign(campaign)
 
-    def run(self, workers: int, console: Console) -> None:
+    def run(self, workers: int, console: Console, later: bool = True) -> None:
         """Run what is missing."""
-        for campaign, maker in self.steps():
+        for campaign, maker in self.steps(later):
             if not self.is_done(campaign.name):
                 run_step(self.system.of(campaign), maker, workers, console)
 
@@ -147,10 +153,12 @@ def main() -> None:
         type=Path,
         help="base model of one system, compiled by `entropy-flows model`",
     )
+    parser.add_argument("--no-later", action="store_true", help=f"without {', '.join(LATER_RULES)}")
     options = parser.parse_args()
     for system in options.system:
         with open_session(campaign_file(system), options.folder / system) as session:
-            SystemPools(session, options.compiled).run(options.workers, Console())
+            pools = SystemPools(session, options.compiled)
+            pools.run(options.workers, Console(), not options.no_later)
 
 
 if __name__ == "__main__":

@@ -88,5 +88,5 @@ def _unknown(name: str) -> str:
     hint = did_you_mean(name, names) or f"; there: {', '.join(names) or 'none'}"
     return (
         f"no environment {shortened(name)!r} in {environments_folder()}{hint}. "
-        f"Make one: entropy-flows environment create; or give a path"
+        "Make it with `entropy-flows environment create`, or give a path"
     )

@@ -12,6 +12,7 @@ from entropy_flows.environments.requirements_files import (
     requirements_names,
     shipped_requirements,
 )
+from entropy_flows.potentials import with_arguments
 from entropy_flows.settings import settings
 
 
@@ -131,3 +132,15 @@ def test_a_model_is_loaded_and_timed(environment, run_main):
 
 def test_files_are_in_the_package():
     assert {path.suffix for path in FOLDER.iterdir()} == {".txt"}
+
+
+def test_a_campaigns_environments_are_looked_for_before_it_runs(store, environment):
+    from entropy_flows.cli.preflight import environment_warnings
+
+    here = with_arguments("a.model", {"environment": str(environment)})
+    away = with_arguments("b.model", {"environment": "mace"})
+    (warning,) = environment_warnings({"base_model": here, "student": away}, runs_here=False)
+    assert warning.startswith(f"student: no environment 'mace' in {store}")
+    assert warning.endswith("Where its jobs run it must be there")
+    with pytest.raises(ValueError, match="student: no environment 'mace'"):
+        environment_warnings({"student": away}, runs_here=True)

@@ -8,7 +8,6 @@ from cells import rattled, strained
 from small_models import labelled
 
 from entropy_flows.batch import Batch
-from entropy_flows.digest import file_sha256
 from entropy_flows.environments import RefusalError
 from entropy_flows.files import read_json
 from entropy_flows.potentials import load_batch_model, load_calculator, split_model, with_family_of
@@ -124,7 +123,12 @@ def test_a_training_that_is_killed_goes_on_bit_for_bit(mace_model, trained, tmp_
 
     assert again.attempts == 3
     assert again.history == result.history
-    assert again.sha256 == result.sha256 == file_sha256(again.model)
+    # not the files: TorchScript writes into them how much a process has compiled
+    batch = Batch.of(CELLS)
+    models = [with_family_of(mace_model, each.model) for each in (again, result)]
+    first, second = (load_batch_model(each)(batch) for each in models)
+    assert first.energy.tolist() == second.energy.tolist()
+    assert first.forces.tolist() == second.forces.tolist()
     assert fine_tune(TRAIN, VAL, VAL, mace_model, RECIPE, tmp_path).reused
 
 

@@ -41,7 +41,7 @@ def command(
 
     from entropy_flows.cli.model import model_lines, print_lines
     from entropy_flows.cli.preflight import preflight
-    from entropy_flows.cli.status import show_iterations
+    from entropy_flows.cli.status_lines import show_iterations
     from entropy_flows.processes import locked
 
     preflight(file, runs_here=True)

@@ -44,7 +44,7 @@ def command(
 
     Example: entropy-flows show silicon/campaign.yaml 17 --output cell.cif
     """
-    from entropy_flows.report.structure import cell_of, story_of
+    from entropy_flows.report.structure import cell_of, structure_story
 
     kind = None
     if output is not None:
@@ -55,7 +55,7 @@ def command(
     with open_stored(file, folder) as session:
         store = session.store
         store.document()  # raises if another version wrote it
-        story = story_of(store, store.ledger(session.settings.dataset), key, neighbours)
+        story = structure_story(store, store.ledger(session.settings.dataset), key, neighbours)
         cell = None if output is None else cell_of(store, story.key)
     if as_json:
         import json

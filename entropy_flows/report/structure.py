@@ -1,6 +1,6 @@
 """The story of one structure: where it comes from, why it was chosen, and what became of it.
 
-    story_of(store, ledger, "001/explore/00003/00140")    everything the documents say of an entry
+    structure_story(store, ledger, "001/explore/00003/00140")    all that documents say of it
 
 All of it is read from documents; no model is loaded. `sections` of `report.structure_text` writes
 it in lines.
@@ -152,7 +152,7 @@ class StructureStory:
         return asdict(self)
 
 
-def story_of(
+def structure_story(
     store: CampaignStore, ledger: Ledger, name: str, neighbours: int = NEIGHBOURS
 ) -> StructureStory:
     """Read the story of an entry.

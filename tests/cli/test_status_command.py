@@ -18,7 +18,8 @@ from rich.console import Console
 
 from entropy_flows import progress
 from entropy_flows.cli import follow
-from entropy_flows.cli.status import NOT_BEGUN, StatusView, views
+from entropy_flows.cli.status import StatusView, views
+from entropy_flows.cli.status_lines import NOT_BEGUN
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import worker_name
 from entropy_flows.launch.manager import workflow_manager

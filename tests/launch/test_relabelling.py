@@ -5,7 +5,7 @@ import mortal
 import pytest
 from test_forks import left, problems, rows
 
-from entropy_flows.cli.status import change_lines
+from entropy_flows.cli.status_lines import change_lines
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.repair import repair

@@ -53,6 +53,8 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     Fork(store, forked, branch, 2).make()
     assert forked.model_in_use()["reference"] == decided
     assert list(forked.excluded()) == [bad]
+    assert forked.predictions(1)["version"] == 2
+    assert forked.predictions(1)["cells"] == store.predictions(1)["cells"]
     assert problems(forked) == {}
     monkeypatch.setenv("COLUMNS", "120")
     _, out, _ = run(monkeypatch, capsys, "status", path)
@@ -95,6 +97,7 @@ def test_a_bad_structure_is_lost_and_the_campaign_goes_on_without(folder, monkey
     Fork(store, forked, branch, 2).make()
     assert list(forked.excluded()) == [bad]
     assert [row["version"] for row in forked.versions()] == [2]
+    assert (store.predictions(1)["version"], forked.predictions(1)["version"]) == (3, 2)
     assert problems(forked) == {}
 
 

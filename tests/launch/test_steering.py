@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import copper
 import pytest
 
-from entropy_flows.cli.status import change_lines
+from entropy_flows.cli.status_lines import change_lines
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.status import read_status

@@ -28,7 +28,8 @@ def command(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="create: mace, mattersim, metatrain, orb, chgnet, matgl or torch-sim. check: a name or path."
+            help="create: mace, chgnet, matgl, mattersim, metatrain, orb or torch-sim. "
+            "check: a name or path."
         ),
     ] = None,
     called: Annotated[

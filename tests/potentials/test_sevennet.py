@@ -143,6 +143,22 @@ def test_one_model_has_one_name(name):
     assert "Po" not in model_elements(name)
 
 
+def test_a_modality_is_a_teacher_of_its_own():
+    engines = {}
+    for modal in ("PBE", "R2SCAN"):
+        params = LabelParams(engine="forcefield", model={"name": "7net-mf-0", "modal": modal})
+        engines[modal] = engine_of(make_static_maker(params))
+        planned = params.make_engine()
+        assert planned.hash == engines[modal].hash
+        assert planned.name == f"SevenNet-mf-0 {modal} (teacher, not DFT)"
+        assert planned.models() == [with_arguments("7net-mf-0", {"modal": modal})]
+    assert engines["PBE"].hash != engines["R2SCAN"].hash
+    section = LabelParams(
+        engine="forcefield", model="7net-mf-0", calculator_kwargs={"modal": "PBE"}
+    )
+    assert section.make_engine().hash == engines["PBE"].hash
+
+
 class Intruder:
     def __reduce__(self):
         return (print, ("run",))

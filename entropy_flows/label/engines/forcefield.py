@@ -34,8 +34,9 @@ class ForceFieldParams(LabelParams):
     """Names this engine."""
     model: ModelName = "SevenNet-0"
     """Force field: SevenNet-0 or another of SevenNet's names, one of atomate2's, or the import path
-    of an ASE calculator ("ase.calculators.emt.EMT"). Any model in an environment of its own is
-    written as a base model is, {name: mace.model, environment: mace}."""
+    of an ASE calculator ("ase.calculators.emt.EMT"). One with arguments, or in an environment of
+    its own, is written as a base model is: {name: 7net-mf-0, modal: PBE}, {name: mace.model,
+    environment: mace}."""
     calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the force field's calculator."""
 
@@ -51,25 +52,24 @@ class ForceFieldParams(LabelParams):
         from atomate2.forcefields.jobs import ForceFieldStaticMaker
 
         force_field: Any
-        arguments = dict(self.calculator_kwargs)
+        model, arguments = self._split()
         if environment_of(self.model) is not None:
             from entropy_flows.label.engines.in_environment import CALCULATOR
 
             check_name(self.model)
-            name, own_arguments = split_model(self.model)
             module, _, function = CALCULATOR.rpartition(".")
             force_field = {"@module": module, "@callable": function}
-            arguments = {"model": with_arguments(name, {**own_arguments, **arguments})}
-        elif (key := sevennet_key(self.model)) is not None:
-            check_sevennet(self.model)
+            arguments = {"model": with_arguments(model, arguments)}
+        elif (key := sevennet_key(model)) is not None:
+            check_sevennet(model)
             force_field = MLFF.SevenNet
             arguments = {"model": key, **arguments}
-        elif "." in self.model:
-            module, _, name = self.model.rpartition(".")
-            import_object(f"{module}:{name}")
-            force_field = {"@module": module, "@callable": name}
+        elif "." in model:
+            module, _, function = model.rpartition(".")
+            import_object(f"{module}:{function}")
+            force_field = {"@module": module, "@callable": function}
         else:
-            force_field = _force_field_of_atomate2(self.model)
+            force_field = _force_field_of_atomate2(model)
         return ForceFieldStaticMaker(force_field_name=force_field, calculator_kwargs=arguments)
 
     def make_engine(self) -> Engine:
@@ -80,11 +80,17 @@ class ForceFieldParams(LabelParams):
         ValueError
             As of `make_maker`.
         """
-        key = sevennet_key(self.model)
-        if key is None:
+        model, arguments = self._split()
+        key = sevennet_key(model)
+        if key is None or environment_of(self.model) is not None:
             return super().make_engine()
-        check_sevennet(self.model)
-        return PlannedSevenNet(self, key)
+        check_sevennet(model)
+        return PlannedSevenNet(self, {"model": key, **arguments})
+
+    def _split(self) -> tuple[str, dict[str, Any]]:
+        """Return the model's name, and the arguments beside it and of the section."""
+        model, arguments = split_model(self.model)
+        return model, {**arguments, **self.calculator_kwargs}
 
     @field_validator("model")
     @classmethod
@@ -127,6 +133,8 @@ class ForceFieldEngine(MakerEngine):
         model = str(self.calculator_kwargs.get("model", ""))
         if model.startswith("7net"):
             name = model.replace("7net", "SevenNet")
+            modal = self.calculator_kwargs.get("modal")
+            name = f"{name} {modal}" if modal else name
         elif model:
             name = f"{name} {Path(model).name}"
         return f"{name} (teacher, not DFT)"
@@ -184,16 +192,16 @@ class PlannedSevenNet(ForceFieldEngine):
     ----------
     params
         Parameters of the engine.
-    key
-        SevenNet's own name of the model.
+    calculator_kwargs
+        SevenNet's own name of the model, and its arguments.
     """
 
     _has_electrons = False
     _calculator_name = "SevenNet"
 
-    def __init__(self, params: ForceFieldParams, key: str):
+    def __init__(self, params: ForceFieldParams, calculator_kwargs: dict[str, Any]):
         self.params = params
-        self.calculator_kwargs = {"model": key, **params.calculator_kwargs}
+        self.calculator_kwargs = calculator_kwargs
 
     @cached_property
     def maker(self) -> Maker:  # type: ignore[override]

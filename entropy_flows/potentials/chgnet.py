@@ -32,6 +32,7 @@ class ChgnetFamily(AdaptedFamily):
         "CHGNet",
         "pip install chgnet, or entropy-flows environment create chgnet and "
         "{name: …, environment: chgnet} in the campaign",
+        distributions=("chgnet",),
     )
     adapter = adapter_file("chgnet")
 

@@ -39,6 +39,7 @@ class MaceFamily(AdaptedFamily):
         ("mace",),
         "MACE",
         "entropy-flows environment create mace, and {name: …, environment: mace} in the campaign",
+        distributions=("mace-torch",),
     )
     adapter = adapter_file("mace")
 

@@ -19,6 +19,7 @@ class MatglFamily(AdaptedFamily):
         ("matgl",),
         "MatGL",
         "entropy-flows environment create matgl, and {name: …, environment: matgl} in the campaign",
+        distributions=("matgl",),
     )
     adapter = adapter_file("matgl")
 

@@ -21,5 +21,6 @@ class MetatomicFamily(AdaptedFamily):
         "metatomic",
         "entropy-flows environment create metatrain, and {name: …, environment: metatrain} in the "
         "campaign",
+        distributions=("metatomic-torch",),
     )
     adapter = adapter_file("metatomic")

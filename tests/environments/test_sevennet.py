@@ -2,6 +2,7 @@
 
 import os
 import signal
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -100,6 +101,9 @@ def test_a_teacher_in_an_environment_labels_as_one_here(file, name, tmp_path):
     engine = teacher.make_engine()
     assert engine.name == "small.pth (teacher, not DFT)"
     assert engine_of(teacher.make_maker()).hash == engine.hash
+    versions = engine.hash_input()["versions"]
+    assert versions["sevenn"] == version("sevenn")
+    assert versions["torch"] == version("torch")
     elsewhere = tmp_path / "elsewhere.pth"
     elsewhere.write_bytes(file.read_bytes())
     moved = teacher.model_copy(

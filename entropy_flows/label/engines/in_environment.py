@@ -11,6 +11,7 @@ from entropy_flows.environments.packages import environment_packages, package_ve
 from entropy_flows.label.engines.forcefield import ForceFieldEngine
 from entropy_flows.potentials import environment_of, find_model, load_calculator, split_model
 from entropy_flows.potentials.families import without_environment
+from entropy_flows.potentials.in_environment import FamilyInEnvironment
 from entropy_flows.settings import settings
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ class EnvironmentEngine(ForceFieldEngine):
     def _versions(self) -> dict[str, str | None]:
         """Return the versions of Python, of torch and of the family's packages."""
         family = find_model(self.model).family
-        facts = environment_packages(find_environment(str(environment_of(self.model))))
-        names = ("torch", *family.environment.distributions)
+        assert isinstance(family, FamilyInEnvironment), "the model names an environment"
+        facts = environment_packages(family.locate())
+        names = ("torch", *family.family.environment.distributions)
         return {"python": facts["python"]} | {
             name: package_version(facts["packages"], name) for name in names
         }

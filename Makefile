@@ -155,7 +155,7 @@ test-remote: $(REMOTE)/.installed slurm
 chaos: install slurm
 	$(BIN)/python tests/chaos/chaos.py --seed $(SEED)
 
-# models whose packages cannot be installed here, each in an environment of its own: 5 GB, an hour
+# models whose packages cannot be installed here, each in an environment of its own: 5 GB
 test-models: install
 	for name in mace chgnet matgl metatrain; do \
 	  ENTROPY_FLOWS_ENVIRONMENTS=build/environments $(BIN)/entropy-flows environment create $$name || exit 1; \

@@ -71,7 +71,7 @@ class WorkflowManager(Protocol):
     - that no job starts of a campaign that is held (`store.holds`);
     - that every method can be called while workers run, and again after it was interrupted.
 
-    FireWorks' is `FireWorksManager`, that of jobflow-remote `remote.RemoteManager`.
+    FireWorks' is `FireWorksManager`, that of jobflow-remote `remote.manager.RemoteManager`.
     """
 
     def prepare(self) -> None:
@@ -169,7 +169,7 @@ def workflow_manager(
     """
     choice = manager_choice(store, choice)
     if choice.name == REMOTE:
-        from entropy_flows.launch.remote import RemoteManager
+        from entropy_flows.launch.remote.manager import RemoteManager
 
         return RemoteManager.of_project(choice.project)
     from entropy_flows.launch.fireworks_manager import FireWorksManager

@@ -3,7 +3,3 @@
 A worker's job runs as one launch with a fence, as under FireWorks (`remote.job`). What the runner
 or a worker leaves when it dies is found by `remote.repair`. See docs/managers.md.
 """
-
-from entropy_flows.launch.remote.manager import RemoteManager
-
-__all__ = ["RemoteManager"]

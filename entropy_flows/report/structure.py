@@ -17,7 +17,7 @@ import numpy as np
 
 from entropy_flows.report.cell_errors import CellErrors, errors_of
 from entropy_flows.store.connection import StoreError
-from entropy_flows.store.mean_prints import mean_prints
+from entropy_flows.store.mean_prints import mean_prints, nearest
 from entropy_flows.store.settings_changes import iteration_settings
 
 if TYPE_CHECKING:
@@ -315,20 +315,18 @@ def _neighbours(ledger: Ledger, entry: Mapping[str, Any], number: int) -> tuple[
     """Return the entries whose mean fingerprints are nearest, the nearest first."""
     if number < 1:
         return ()
-    means = mean_prints(ledger)
-    distances = np.linalg.norm(means - means[entry["position"]], axis=1)
-    distances[entry["position"]] = np.inf
-    nearest = [int(position) for position in np.argsort(distances, kind="stable")[:number]]
+    neighbours = nearest(mean_prints(ledger), entry["position"], number)
+    positions = [position for position, _ in neighbours]
     fields = ("key", "position", "formula", "stage", "iteration", "origin.phase")
-    query = {"campaign": entry["campaign"], "position": {"$in": nearest}}
+    query = {"campaign": entry["campaign"], "position": {"$in": positions}}
     rows = ledger.structures.find(query, dict.fromkeys(fields, 1))
     by_position = {row["position"]: row for row in rows}
     return tuple(
         Neighbour(
-            distance=float(distances[position]),
+            distance=distance,
             phase=by_position[position].get("origin", {}).get("phase"),
             **{name: by_position[position][name] for name in fields[:-1]},
         )
-        for position in nearest
-        if position in by_position and position != entry["position"]
+        for position, distance in neighbours
+        if position in by_position
     )

@@ -11,6 +11,7 @@ from ase.io import write
 
 from entropy_flows.conventions import Array
 from entropy_flows.geometry import to_atoms
+from entropy_flows.store.mean_prints import nearest
 
 NEIGHBOURS = 5
 """Nearest cells that a card names."""
@@ -77,10 +78,7 @@ def nearest_keys(means: Array, keys: Sequence[str], position: int) -> list[str]:
     """
     if position >= len(means):
         return []
-    distances = np.linalg.norm(means - means[position], axis=1)
-    distances[position] = np.inf
-    order = np.argsort(distances, kind="stable")[:NEIGHBOURS]
-    return [keys[index] for index in order if np.isfinite(distances[index])]
+    return [keys[other] for other, _ in nearest(means, position, NEIGHBOURS)]
 
 
 def _origin(entry: Mapping[str, Any]) -> list[str]:

@@ -43,6 +43,30 @@ def mean_prints(ledger: Ledger) -> Array:
     return means
 
 
+def nearest(means: Array, position: int, number: int) -> list[tuple[int, float]]:
+    """Return the entries whose mean fingerprints are nearest to that of one, the nearest first.
+
+    Parameters
+    ----------
+    means
+        Mean fingerprints (n, dim), in ledger order.
+    position
+        Position of the entry, which is not its own neighbour.
+    number
+        Number of neighbours.
+
+    Returns
+    -------
+    list of tuple
+        Position of each neighbour, and its Euclidean distance.
+    """
+    distances = np.linalg.norm(means - means[position], axis=1)
+    order = np.argsort(distances, kind="stable")
+    return [
+        (int(other), float(distances[other])) for other in order[: number + 1] if other != position
+    ][:number]
+
+
 def _path(ledger: Ledger) -> Path:
     """Return the path of the file that is this ledger's."""
     name = digest([ledger.database.name, ledger.campaign, ledger.fingerprint.fingerprint_hash])

@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 ELECTRONS = {"Si": 4, "C": 4, "Na_pv": 7, "Cl": 7, "Ni": 10, "Ni_pv": 16, "O": 6}
-FUNCTIONALS = ("POT_GGA_PAW_PBE_54", "POT_GGA_PAW_PBE_64", "POT_GGA_PAW_PBE")
+FUNCTIONALS = ("POT_GGA_PAW_PBE_54", "POT_PAW_PBE_64", "POT_GGA_PAW_PBE")
 
 
 def write_potcars(folder: Path) -> Path:

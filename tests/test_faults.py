@@ -166,6 +166,8 @@ def test_nothing_heavy_is_imported_to_tell():
 FREE = {
     "cli/app.py": "tells every error in one line, and ends",
     "potentials/nequip.py": "makes it a ConnectionError, which is the machine's",
+    "environments/foreign/serve.py": "answers whose fault it is, for the job to raise",
+    "launch/remote/job.py": "hands the traceback to the runner, whose job `repair` judges",
     "bench/materials_project.py": "tells that a service did not answer; nothing is booked",
 }
 """File → why its broad handler need not ask."""

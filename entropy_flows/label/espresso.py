@@ -25,6 +25,7 @@ from ase.calculators.espresso import Espresso, EspressoProfile
 from ase.units import Ry
 
 from entropy_flows.digest import file_sha256
+from entropy_flows.faults import is_machine_fault
 from entropy_flows.label.ase_static import AseStaticMaker
 from entropy_flows.label.reasons import EngineError
 
@@ -155,6 +156,8 @@ class EspressoStaticMaker(AseStaticMaker):
         try:
             free_energy = float(atoms.get_potential_energy(force_consistent=True))
         except Exception as error:
+            if is_machine_fault(error):
+                raise
             raise _failure(Path(OUTPUT), error) from error
         text = Path(OUTPUT).read_text()
         _check_converged(text)

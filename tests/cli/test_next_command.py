@@ -39,4 +39,4 @@ def test_the_command_after_init_and_submit(tmp_path, database, monkeypatch, caps
         "-C",
         str(tmp_path / "a b"),
     ]
-    assert shlex.split(out.split("its state:")[1]) == expected
+    assert shlex.split(out.split("its state:")[1].splitlines()[0]) == expected

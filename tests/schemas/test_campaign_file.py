@@ -77,7 +77,7 @@ def test_shipped_files_are_valid(path):
 
 
 def test_templates_are_all_there():
-    assert {path.stem for path in TEMPLATES} == {"silicon", "carbon", "nacl"}
+    assert {path.stem for path in TEMPLATES} == {"demo", "silicon", "carbon", "nacl"}
 
 
 def test_salts_pressures_are_all_explored():
@@ -335,7 +335,7 @@ WRONG = {
     ),
     "unknown engine": (
         changed(("label", "engine", "vasp")),
-        "label: unknown label engine 'vasp'; did you mean 'vasp-pbe'?; expected one of: vasp-pbe, ",
+        "label: unknown label engine 'vasp'; did you mean 'vasp-mp'?; expected one of: vasp-pbe, ",
     ),
     "selector": (
         changed(("select", "selector", "best")),

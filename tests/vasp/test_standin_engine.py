@@ -87,8 +87,8 @@ def test_a_library_without_an_element(vasp, silicon):
         engine_of(maker).check({"phase diamond": germanium})
     with pytest.raises(EngineError, match="symbol='Ge_d'"):
         label_one(maker, germanium)
-    with pytest.raises(EngineError, match=r"has no POTCAR Si \(PBE_64\)"):
-        engine_of(MatPesGGAStaticMaker()).check({"phase diamond": silicon})
+    with pytest.raises(EngineError, match=r"has no POTCAR Ge_d \(PBE_64\)"):
+        engine_of(MatPesGGAStaticMaker()).check({"phase diamond": germanium})
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class EpochFiles:
 
     def load_best(self, model: torch.nn.Module) -> None:
         """Give a model the averaged weights of the best epoch."""
-        stored = torch.load(self._file(best_epoch(self.history)), weights_only=False)
+        stored = torch.load(self._file(best_epoch(self.history)), weights_only=True)
         model.load_state_dict(stored["model"])
 
     def load_latest(self, state: Any, device: Any, **_: Any) -> int | None:
@@ -128,7 +128,7 @@ class EpochFiles:
         files = sorted(self.folder.glob("epoch-*.ckpt"))
         if not files:
             return None
-        stored = torch.load(files[-1], map_location=device, weights_only=False)
+        stored = torch.load(files[-1], map_location=device, weights_only=True)
         state.model.load_state_dict(stored["model"])
         for parameter, value in zip(state.model.parameters(), stored["raw"], strict=False):
             parameter.data.copy_(value)

@@ -10,7 +10,6 @@ import yaml
 
 from entropy_flows.evaluate import Parity
 from entropy_flows.report.calibration import Calibrations, calibration_tables
-from entropy_flows.report.cell_errors import stored_parities
 from entropy_flows.report.conditions import condition_counts
 from entropy_flows.report.costs import COST_NOTE, bought_rows, cost_rows
 from entropy_flows.report.exclusions import EXCLUSION_HEADER, exclusion_rows
@@ -27,6 +26,7 @@ from entropy_flows.report.model import campaign_model, closing_lines
 from entropy_flows.report.page import CaptionedFigure, Table
 from entropy_flows.report.progress import job_rows, time_left_text
 from entropy_flows.report.story import Story, story_of
+from entropy_flows.report.text import sentence
 from entropy_flows.report.versions import version_lines
 from entropy_flows.store.connection import StoreError
 
@@ -119,6 +119,7 @@ def campaign_page(
     store: CampaignStore,
     status: CampaignStatus,
     iterations: Sequence[Mapping[str, Any]],
+    parities: tuple[Parity, Parity] | None,
     command: str,
 ) -> CampaignPage:
     """Read what the page of a campaign shows, without tables of physics and without figures.
@@ -131,6 +132,8 @@ def campaign_page(
         How it stands now.
     iterations
         Documents of its iterations.
+    parities
+        First model and model in use on the same held-out cells; None before an evaluation.
     command
         The command that makes it again.
     """
@@ -144,13 +147,13 @@ def campaign_page(
         time=f"{status.time:%Y-%m-%d %H:%M:%S} UTC",
         engines=status.engines,
         entries=store.sizes()[0],
-        story=story_of(status, iterations, stored_parities(store)),
+        story=story_of(status, iterations, parities),
         iteration=last.get("iteration", 1) or 1,
         loop=loop_stages(last, status.running, _failed_stages(status, last)),
         running=job_rows(status.running, MAX_JOBS),
         time_left=time_left_text(status.time_left),
         iterations=iteration_table_rows(iterations),
-        iteration_note=" ".join([ITERATION_NOTE, *_sentences(version_lines(store.versions()))]),
+        iteration_note=" ".join([ITERATION_NOTE, *map(sentence, version_lines(store.versions()))]),
         heat=heat_maps(condition_counts(store, iterations)),
         labels=[LABEL_HEADER, *conditions],
         failures=_failures(store, status, iterations, conditions),
@@ -196,10 +199,6 @@ def _failed_stages(status: CampaignStatus, iteration: Mapping[str, Any]) -> list
     """Return the stages of an iteration that have a job that failed."""
     number = iteration.get("iteration")
     return [row.stage for row in status.failures if row.iteration == number]
-
-
-def _sentences(lines: Sequence[str]) -> list[str]:
-    return [f"{line[0].upper()}{line[1:]}." for line in lines]
 
 
 def _facts(document: Mapping[str, Any], status: CampaignStatus) -> list[tuple[str, str]]:

@@ -65,8 +65,9 @@ def write_campaign_page(
         The HTML file.
     """
     iterations = store.iterations()
-    page = campaign_page(store, status, iterations, command)
-    figures = campaign_figures(iterations, gain_thresholds(iterations), stored_parities(store))
+    parities = stored_parities(store)
+    page = campaign_page(store, status, iterations, parities, command)
+    figures = campaign_figures(iterations, gain_thresholds(iterations), parities)
     tables = [*page.tables, *_further_tables(store, physics)]
     if physics:
         from entropy_flows.report.physics_plots import physics_figures

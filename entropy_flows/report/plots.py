@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy.support import populated
+from entropy_flows.report.structure_map import principal_components
 
 
 def gain_plot(gains: Mapping[int, Sequence[float]], thresholds: Mapping[int, float]) -> Figure:
@@ -52,22 +52,15 @@ def coverage_plot(features: Array, groups: Sequence[str]) -> Figure:
     groups
         Name of each cell's group.
     """
-    # Components that never vary add nothing but rounding. Two are kept at least, for two axes.
-    axes_at_least = [0, min(1, features.shape[1] - 1)]
-    components = np.unique(np.concatenate([axes_at_least, populated(features)]))
-    varying = features[:, components]
-    centred = varying - varying.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    points = centred @ axes[:2].T
-    shares = (sizes**2 / max((sizes**2).sum(), 1e-300))[:2]
+    points, shares = principal_components(features)
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")
     axis = figure.subplots()
     for group, members in _grouped(groups):
         label = f"{group} ({members.sum()})"
-        _draw_points(axis, points[members, 0], points[members, -1], label)
+        _draw_points(axis, points[members, 0], points[members, 1], label)
     labels = component_labels(shares)
     title = "coverage of the data set (PCA of mean fingerprints)"
-    axis.set(xlabel=labels[0], ylabel=labels[-1], title=title)
+    axis.set(xlabel=labels[0], ylabel=labels[1], title=title)
     axis.legend(fontsize=8)
     return figure
 
@@ -87,19 +80,6 @@ def map_plot(points: Array, groups: Sequence[str], title: str) -> Figure:
         label = f"{group} ({members.sum()})"
         _draw_points(axis, points[members, 0], points[members, 1], label)
     axis.set(xticks=[], yticks=[], title=title)
-    axis.legend(fontsize=8)
-    return figure
-
-
-def pressure_plot(
-    pressures: Sequence[float], energies: Sequence[float], groups: Sequence[str]
-) -> Figure:
-    """Draw energy per atom (eV) against realised pressure (GPa) of every label, by group."""
-    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-    axis = figure.subplots()
-    for group, members in _grouped(groups):
-        _draw_points(axis, np.asarray(pressures)[members], np.asarray(energies)[members], group)
-    axis.set(xlabel="realised pressure (GPa)", ylabel="energy (eV/atom)", title="labels")
     axis.legend(fontsize=8)
     return figure
 

@@ -9,6 +9,7 @@ from typing import Any
 from entropy_flows.evaluate import Parity
 from entropy_flows.evaluate.succession import decision_lines
 from entropy_flows.report.iterations import selection_ends
+from entropy_flows.report.text import sentence
 from entropy_flows.schemas.status import CampaignStatus
 
 
@@ -122,7 +123,7 @@ def _attention(status: CampaignStatus, iterations: Sequence[Mapping[str, Any]]) 
         lines.append("advice ({verdict}): {text}".format(**status.advice))
     lines += selection_ends(iterations)
     lines += _counts(iterations)
-    return [f"{line[0].upper()}{line[1:]}{'' if line.endswith('.') else '.'}" for line in lines]
+    return [sentence(line) for line in lines]
 
 
 def _counts(iterations: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -173,7 +173,7 @@ def structure_story(
     """
     entry = store.find_entry(name)
     key = entry["key"]
-    label = _label_of(store, key)
+    label = store.label_of([key]).get(key)
     rank, rank_of = _rank(ledger, entry)
     selector, threshold = _selection(store, entry["iteration"])
     prediction = store.predictions()
@@ -209,18 +209,12 @@ def cell_of(store: CampaignStore, key: str) -> Atoms:
     from entropy_flows.store.labels import labelled_atoms
 
     entry = store.find_entry(key)
-    label = _label_of(store, key)
+    label = store.label_of([key]).get(key)
     if label is not None and label["converged"]:
         return labelled_atoms(entry, label)
     atoms = to_atoms(Structure.from_dict(entry["structure"]))
     atoms.info |= {"key": entry["key"], "gain": entry["gain"]}
     return atoms
-
-
-def _label_of(store: CampaignStore, key: str) -> dict[str, Any] | None:
-    """Return the label of an entry, the campaign's own engine's if there are several."""
-    labels = sorted(store.labels(key=key), key=lambda label: bool(label.get("foreign")))
-    return labels[0] if labels else None
 
 
 def _label_story(label: Mapping[str, Any]) -> LabelStory:

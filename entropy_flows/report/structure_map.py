@@ -156,8 +156,8 @@ def principal_components(means: Array) -> tuple[Array, tuple[float, ...]]:
     leading = axes[:, ::-1][:, :2]
     points[:, : leading.shape[1]] = centred @ leading
     total = max(float(sizes.sum()), 1e-300)
-    shares = tuple(float(size) / total for size in sizes[::-1][:2])
-    return points, shares
+    shares = [float(size) / total for size in sizes[::-1][:2]]
+    return points, (*shares, 0.0)[:2]
 
 
 def _row(

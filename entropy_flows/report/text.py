@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 MISSING = "–"
 """Written where there is no value."""
@@ -26,12 +25,9 @@ def change(before: float | None, after: float | None, digits: int, scale: float 
     return f"{number(before, digits, scale)} → {number(after, digits, scale)}"
 
 
-def state_line(document: Mapping[str, Any]) -> str:
-    """Write the state of a campaign, and the message that belongs to it."""
-    from entropy_flows.store.holds import standing
-
-    state, message = standing(document)
-    return f"{state}: {message}" if message else state
+def sentence(line: str) -> str:
+    """Write a line as a sentence: a capital first, a full stop last."""
+    return f"{line[0].upper()}{line[1:]}{'' if line.endswith('.') else '.'}"
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -72,7 +72,8 @@ class MapRows(CampaignCollections):
         for start in range(0, len(keys), QUERY_BATCH):
             query = {"campaign": self.name, "key": {"$in": list(keys[start : start + QUERY_BATCH])}}
             for row in self.database[collection].find(query, {"seals": False}):
-                if row["key"] not in rows or rows[row["key"]].get("foreign"):
+                earlier = rows.setdefault(row["key"], row)
+                if earlier.get("foreign") and not row.get("foreign"):
                     rows[row["key"]] = row
         return rows
 

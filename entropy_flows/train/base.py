@@ -15,11 +15,18 @@ from typing import Any, Protocol
 
 from ase import Atoms
 
+from entropy_flows.potentials import match_model
 from entropy_flows.train.folder import Row
 from entropy_flows.train.params import TrainParams
 
 Model = str | Path | dict[str, Any]
 """A path, a name, or the description of a new model where a trainer takes one."""
+
+
+def is_of_family(model: Model, family: str) -> bool:
+    """Return whether a model is a path or name that belongs to a family; no description does."""
+    match = None if isinstance(model, dict) else match_model(model)
+    return match is not None and match.family.name == family
 
 
 @dataclass(frozen=True)

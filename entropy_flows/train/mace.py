@@ -26,7 +26,7 @@ from entropy_flows.potentials.mace import FILE_SUFFIX, MaceFamily
 from entropy_flows.potentials.names import existing_file
 from entropy_flows.processes import locked
 from entropy_flows.train.align import base_shifts
-from entropy_flows.train.base import Model, Progress, TrainResult
+from entropy_flows.train.base import Model, Progress, TrainResult, is_of_family
 from entropy_flows.train.dataset import is_replay
 from entropy_flows.train.folder import State, best_epoch, last_checkpoint, take_up
 from entropy_flows.train.mace_input import BASE, RUN, mace_config, write_cells
@@ -61,8 +61,7 @@ class MaceTrainer:
 
     def accepts(self, model: Model) -> bool:
         """Return whether it is a model of MACE's."""
-        match = None if isinstance(model, dict) else match_model(model)
-        return match is not None and match.family.name == MaceFamily.name
+        return is_of_family(model, MaceFamily.name)
 
     def check(self, params: TrainParams) -> None:
         """Refuse the key of a recipe that MACE's program does not have."""

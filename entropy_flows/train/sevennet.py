@@ -25,11 +25,11 @@ from ase import Atoms
 from entropy_flows.digest import file_sha256
 from entropy_flows.environments.foreign import adapter_file
 from entropy_flows.files import read_json, whole_file
-from entropy_flows.potentials import find_model, load_calculator, match_model, with_family_of
+from entropy_flows.potentials import find_model, load_calculator, with_family_of
 from entropy_flows.potentials.sevennet import SevenNetFamily
 from entropy_flows.processes import locked
 from entropy_flows.train.align import base_shifts
-from entropy_flows.train.base import Model, Progress, TrainResult
+from entropy_flows.train.base import Model, Progress, TrainResult, is_of_family
 from entropy_flows.train.folder import Row, State, best_epoch, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
@@ -84,10 +84,7 @@ class SevenNetTrainer:
 
     def accepts(self, model: Model) -> bool:
         """Return whether it is a model of SevenNet's."""
-        if isinstance(model, dict):
-            return False
-        match = match_model(model)
-        return match is not None and match.family.name == SevenNetFamily.name
+        return is_of_family(model, SevenNetFamily.name)
 
     def check(self, params: TrainParams) -> None:
         """Refuse keys of a recipe that SevenNet's program does not have."""

@@ -177,15 +177,16 @@ class Source:
         iterations = store.iterations()
         command = NO_COMMAND if self.file is None else f"entropy-flows run {self.file}"
         status = read_status(session, workflow_manager(store), command, iterations=iterations)
-        page = campaign_page(store, status, iterations, command)
-        figures = self._figures(name, store, iterations)
+        parities = stored_parities(store)
+        page = campaign_page(store, status, iterations, parities, command)
+        figures = self._figures(name, iterations, parities)
         page = replace(page, figures=figures)
         # Only what was read when it changed has a new time, so that browsers are told of changes.
         if before is not None and replace(page, time=before.time) == before:
             return before
         return page
 
-    def _figures(self, name: str, store: CampaignStore, iterations: Any) -> Any:
+    def _figures(self, name: str, iterations: Any, parities: Any) -> Any:
         """Return the figures of a campaign, which are drawn when what they show has changed."""
         shown = [
             (
@@ -199,9 +200,7 @@ class Source:
         def draw(before: Any) -> Any:
             if before is not None and before[0] == shown:
                 return before
-            figures = campaign_figures(
-                iterations, gain_thresholds(iterations), stored_parities(store)
-            )
+            figures = campaign_figures(iterations, gain_thresholds(iterations), parities)
             # Matplotlib's settings belong to the process.
             with self._drawing:
                 return shown, svg_figures(figures)

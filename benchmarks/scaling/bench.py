@@ -69,6 +69,7 @@ def server() -> Iterator[Path]:
         embedded_server(Path(name) / "database") as uri,
     ):
         os.environ |= {"ENTROPY_FLOWS_URI": uri, "ENTROPY_FLOWS_CACHE": str(Path(name) / "cache")}
+        settings.cache_clear()
         yield Path(name)
 
 

@@ -9,13 +9,11 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
-from pymongo import MongoClient
-
 from benchmarks.report import Section, Table
 from benchmarks.scaling.bench import DESCRIPTION
 from benchmarks.scaling.commands import COMMAND, cost, write_campaign, write_frames
 from benchmarks.timing import Options
-from entropy_flows.settings import settings
+from entropy_flows.store import connect
 
 FRAMES = 10_000
 QUICK_FRAMES = 500
@@ -57,9 +55,7 @@ def run(options: Options, folder: Path) -> Section:
 
 def copy_campaigns() -> None:
     """Register further campaigns, without cells."""
-    uri = settings().uri
-    assert uri is not None, "the benchmarks' server is configured"
-    database = MongoClient(uri.get_secret_value())[settings().database]
+    database = connect()
     first = database["campaigns"].find_one({"name": DESCRIPTION["name"]})
     assert first is not None, "it was just imported"
     del first["_id"]
@@ -116,7 +112,5 @@ def seconds(address: str) -> float:
 
 def commands() -> int:
     """Return how many commands the database has been given."""
-    uri = settings().uri
-    assert uri is not None, "the benchmarks' server is configured"
-    counters = MongoClient(uri.get_secret_value()).admin.command("serverStatus")["opcounters"]
+    counters = connect().client.admin.command("serverStatus")["opcounters"]
     return sum(value for value in counters.values() if isinstance(value, int))

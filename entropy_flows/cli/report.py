@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def command(
     file: CampaignFile,
     folder: FolderOption = None,
+    umap: Annotated[
+        bool, typer.Option("--umap", help="UMAP's coordinates on the map, too (extra umap).")
+    ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Write a campaign as one HTML file: story, map of its cells, errors, failures, cost.
@@ -35,6 +38,7 @@ def command(
             status,
             _physics(session),
             f"entropy-flows run {typed}",
+            umap,
         )
     print(f"report: {page}")
     if open_:

@@ -41,6 +41,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    umap: Annotated[
+        bool, typer.Option("--umap", help="UMAP's coordinates on the maps, too (extra umap).")
+    ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Show campaigns as a live page: what runs, what was chosen and why, errors, cost.
@@ -59,7 +62,11 @@ def command(
         raise ValueError("give either a campaign file, or --database for ENTROPY_FLOWS_URI's")
     from entropy_flows.web.source import Source
 
-    serve(Source(file, folder), host, port, token or drawn_token(host), every, open_)
+    if umap:
+        from entropy_flows.report.fingerprint_map import check_umap
+
+        check_umap()
+    serve(Source(file, folder, umap), host, port, token or drawn_token(host), every, open_)
 
 
 def drawn_token(host: str) -> str | None:

@@ -132,6 +132,11 @@ def nearest_points(points: Array, reference: Array, spread: Array) -> Array:
     return distances
 
 
+def has_umap() -> bool:
+    """Return whether umap-learn (extra `umap`) is installed."""
+    return importlib.util.find_spec("umap") is not None
+
+
 def umap(means: Array, seed: int = 0) -> Array | None:
     """Map mean fingerprints (n, dim) to points (n, 2) of a plane.
 
@@ -140,7 +145,7 @@ def umap(means: Array, seed: int = 0) -> Array | None:
     ndarray or None
         None if umap-learn (extra `umap`) is not installed.
     """
-    if importlib.util.find_spec("umap") is None:
+    if not has_umap():
         return None
     from umap import UMAP
 

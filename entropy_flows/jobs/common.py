@@ -234,9 +234,14 @@ def with_stable_uuid(
 
     Emitted twice, it is the same job. `name` is the stage's, where the job's own says more.
     """
-    identity = ("job", campaign, iteration, name or new_job.name, *key)
-    new_job.set_uuid(str(uuid.uuid5(NAMESPACE, "/".join(map(str, identity)))))
+    new_job.set_uuid(stable_uuid(campaign, iteration, name or new_job.name, *key))
     return new_job
+
+
+def stable_uuid(campaign: str, iteration: int, stage: str, *key: Any) -> str:
+    """Return the uuid of a stage's job that has this key within its iteration."""
+    identity = ("job", campaign, iteration, stage, *key)
+    return str(uuid.uuid5(NAMESPACE, "/".join(map(str, identity))))
 
 
 def document(schema: type[DocumentT], value: Any) -> DocumentT | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from entropy_flows.report.campaign import (
     campaign_page,
     gain_thresholds,
 )
-from entropy_flows.report.cell_errors import cell_errors, stored_parities
+from entropy_flows.report.campaign_cells import CampaignCells, campaign_cells
+from entropy_flows.report.cell_errors import stored_parities
 from entropy_flows.report.label_moments import MOMENT_HEADER, MOMENT_NOTE, moment_rows
 from entropy_flows.report.page import (
     Table,
@@ -21,12 +22,8 @@ from entropy_flows.report.page import (
     svg_figures,
     write_page,
 )
-from entropy_flows.report.structure_card import nearest_keys, structure_card
-from entropy_flows.report.structure_map import structure_map
-from entropy_flows.store.mean_prints import mean_prints
 
 if TYPE_CHECKING:
-    from entropy_flows.conventions import Array
     from entropy_flows.report.physics_table import Rows
     from entropy_flows.schemas import Campaign
     from entropy_flows.schemas.status import CampaignStatus
@@ -43,6 +40,7 @@ def write_campaign_page(
     status: CampaignStatus,
     physics: Mapping[str, Rows],
     command: str,
+    umap: bool = False,
 ) -> Path:
     """Write a campaign's page as it is now.
 
@@ -58,6 +56,8 @@ def write_campaign_page(
         Title of a model → its physics checks; empty if none were made.
     command
         What makes the campaign again.
+    umap
+        Whether the map of its cells has UMAP's coordinates, too.
 
     Returns
     -------
@@ -73,15 +73,14 @@ def write_campaign_page(
         from entropy_flows.report.physics_plots import physics_figures
 
         figures |= physics_figures(physics)
-    means = mean_prints(store.ledger(campaign.dataset)) if page.entries else None
-    cells = structure_map(store, cell_errors(store), means)
-    drawn, note = _cards(store, cells.keys, means)
+    cells = campaign_cells(store, campaign.dataset if page.entries else None, umap)
+    drawn, note = _drawn(cells, store)
     html = render(
         "campaign.html",
         title=page.name,
         page=replace(page, tables=tables, figures=svg_figures(figures)),
         frozen=True,
-        map=cells.as_dict(),
+        map=cells.points.as_dict(),
         cells=drawn,
         map_note=note,
         style=asset("style.css"),
@@ -90,20 +89,11 @@ def write_campaign_page(
     return write_page(folder, html, figures)
 
 
-def _cards(
-    store: CampaignStore, keys: Sequence[str], means: Array | None
-) -> tuple[dict[str, Any], str]:
+def _drawn(cells: CampaignCells, store: CampaignStore) -> tuple[dict[str, Any], str]:
     """Return the cells that the page can draw, and what it says of the others."""
+    keys = cells.points.keys
     step = -(-len(keys) // MAX_CELLS) or 1
-    chosen = keys[::step]
-    entries = store.entries_of(chosen)
-    labels = store.label_of(chosen)
-    excluded = store.excluded()
-    drawn = {}
-    for key in chosen:
-        entry = entries[key]
-        neighbours = [] if means is None else nearest_keys(means, keys, entry["position"])
-        drawn[key] = structure_card(entry, labels.get(key), neighbours, excluded.get(key))
+    drawn = cells.cards(store, keys[::step])
     if step == 1:
         return drawn, ""
     return drawn, (

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from entropy_flows.conventions import Array
-from entropy_flows.report.structure_map import principal_components
+from entropy_flows.report.fingerprint_map import principal_components
 
 
 def gain_plot(gains: Mapping[int, Sequence[float]], thresholds: Mapping[int, float]) -> Figure:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.io import write
 
 from entropy_flows.conventions import Array
 from entropy_flows.geometry import to_atoms
+from entropy_flows.report.refused import RefusedCell, refused_neighbours
 from entropy_flows.store.mean_prints import nearest
 
 NEIGHBOURS = 5
@@ -51,15 +53,52 @@ def structure_card(
     if label is not None and forces is not None:
         atoms.info["energy"] = label["energy"]
         atoms.arrays["forces"] = np.array(forces)
+    story = [*_origin(entry), *_choice(entry), *_label(label), *_exclusion(excluded)]
+    return {
+        **_drawn(atoms),
+        "forces": None if forces is None else np.round(forces, 3).tolist(),
+        "story": story,
+        "neighbours": list(neighbours),
+    }
+
+
+def refused_card(
+    cell: RefusedCell, means: Array, keys: Sequence[str], threshold: float | None
+) -> dict[str, Any]:
+    """Return a cell that was not chosen, as `structure_card` does one that was.
+
+    Parameters
+    ----------
+    cell
+        The cell.
+    means
+        Mean fingerprints (n, dim) of the first entries.
+    keys
+        Keys of the entries.
+    threshold
+        Least ΔH of an accepted cell of the same iteration; None if none was accepted by it.
+    """
+    atoms = cell.atoms.copy()
+    atoms.info["key"] = cell.key
+    reason = f"Not chosen: beside what was, it would raise log det Σ by {cell.gain:.3g}"
+    if threshold is not None:
+        reason += f"; the least of the chosen raised it by {threshold:.3g}"
+    return {
+        **_drawn(atoms),
+        "forces": None,
+        "story": [*_origin(cell.entry), f"{reason}."],
+        "neighbours": refused_neighbours(means, keys, cell, NEIGHBOURS),
+    }
+
+
+def _drawn(atoms: Atoms) -> dict[str, Any]:
+    """Return what a viewer draws of a cell, and the cell as a file."""
     stream = io.StringIO()
     write(stream, atoms, format="extxyz")
     return {
         "symbols": atoms.get_chemical_symbols(),
         "positions": np.round(atoms.get_positions(wrap=True), 3).tolist(),
         "cell": np.round(atoms.cell.array, 3).tolist(),
-        "forces": None if forces is None else np.round(forces, 3).tolist(),
-        "story": [*_origin(entry), *_choice(entry), *_label(label), *_exclusion(excluded)],
-        "neighbours": list(neighbours),
         "extxyz": stream.getvalue(),
     }
 

@@ -1,10 +1,4 @@
-"""The cells of a campaign as points of a map, and each cell as it is drawn.
-
-    x = (q̄ − ⟨q̄⟩) · u_1,   y = (q̄ − ⟨q̄⟩) · u_2
-
-q̄    mean fingerprint of a cell's atoms
-u_i  principal components of all cells' q̄
-"""
+"""The cells of a campaign as points of a map."""
 
 from __future__ import annotations
 
@@ -14,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entropy_flows.conventions import Array
-from entropy_flows.entropy.support import populated
 from entropy_flows.report.cell_errors import CellErrors
+from entropy_flows.report.fingerprint_map import FingerprintMap
+from entropy_flows.report.refused import STATUS, RefusedCell
 
 if TYPE_CHECKING:
     from entropy_flows.store import CampaignStore
@@ -24,6 +18,8 @@ if TYPE_CHECKING:
 NUMBERS = {
     "pc1": "principal component 1",
     "pc2": "principal component 2",
+    "umap1": "UMAP 1",
+    "umap2": "UMAP 2",
     "energy": "energy, eV/atom",
     "model_energy": "energy of the model, eV/atom",
     "pressure": "pressure, GPa",
@@ -31,6 +27,7 @@ NUMBERS = {
     "volume": "volume, Å³/atom",
     "gain": "gain ΔH",
     "variance_gain": "gain of the target",
+    "novelty": "novelty beside the other cells",
     "energy_error": "energy error, meV/atom",
     "force_error": "force error, meV/Å",
     "temperature": "temperature, K",
@@ -85,7 +82,8 @@ class StructureMap:
 def structure_map(
     store: CampaignStore,
     errors: Sequence[CellErrors] = (),
-    means: Array | None = None,
+    refused: Sequence[RefusedCell] = (),
+    fingerprints: FingerprintMap | None = None,
 ) -> StructureMap:
     """Read the entries and labels of a campaign as points of a map.
 
@@ -95,9 +93,11 @@ def structure_map(
         The campaign.
     errors
         Errors of its held-out cells.
-    means
-        Mean fingerprints (n_entries, dim) of its first entries, in the ledger's order; None leaves
-        the principal components out.
+    refused
+        Candidates that were not chosen, which are points, too.
+    fingerprints
+        Coordinates of its first entries, in the ledger's order, and of the refused after them;
+        None leaves them out.
     """
     entries = store.entry_rows()
     labels = {row["key"]: row for row in store.label_rows(forces=True)}
@@ -107,69 +107,41 @@ def structure_map(
         _row(entry, labels.get(entry["key"]), errors_by_key.get(entry["key"]), excluded)
         for entry in entries
     ]
-    numbers: dict[str, list[float | None]] = {
-        name: [row.get(name) for row in rows] for name in NUMBERS
-    }
-    shares: tuple[float, ...] = ()
-    if means is not None:
-        points, shares = principal_components(means)
-        positions = [entry["position"] for entry in entries]
-        for axis, name in enumerate(("pc1", "pc2")):
-            numbers[name] = [
-                float(points[position, axis]) if position < len(points) else None
-                for position in positions
-            ]
+    rows += [{**_cell(cell.entry), "status": STATUS} for cell in refused]
+    if fingerprints is not None:
+        placed = len(fingerprints.components) - len(refused)
+        _place([*rows[:placed], *rows[len(entries) :]], fingerprints)
+    numbers = {name: [_rounded(row.get(name)) for row in rows] for name in NUMBERS}
     return StructureMap(
-        keys=[entry["key"] for entry in entries],
+        keys=[entry["key"] for entry in entries] + [cell.key for cell in refused],
         numbers={
-            name: list(map(_rounded, values))
+            name: values
             for name, values in numbers.items()
             if any(value is not None for value in values)
         },
         names={name: [str(row[name]) for row in rows] for name in NAMES},
-        shares=shares,
+        shares=() if fingerprints is None else fingerprints.shares,
     )
 
 
-def principal_components(means: Array) -> tuple[Array, tuple[float, ...]]:
-    """Project mean fingerprints on their first two principal components.
-
-    Parameters
-    ----------
-    means
-        Mean fingerprints (n, dim).
-
-    Returns
-    -------
-    tuple
-        Points (n, 2), and the shares of the variance of both; zeros where there are fewer than two
-        cells that differ.
-    """
-    points = np.zeros((len(means), 2))
-    components = populated(means)
-    if len(means) < 2 or len(components) == 0:
-        return points, (0.0, 0.0)
-    varying = means[:, components]
-    centred = varying - varying.mean(axis=0)
-    # the axes of n cells and d components are those of the smaller (d, d) matrix
-    sizes, axes = np.linalg.eigh(centred.T @ centred)
-    leading = axes[:, ::-1][:, :2]
-    points[:, : leading.shape[1]] = centred @ leading
-    total = max(float(sizes.sum()), 1e-300)
-    shares = [float(size) / total for size in sizes[::-1][:2]]
-    return points, (*shares, 0.0)[:2]
+def _place(rows: Sequence[dict[str, Any]], fingerprints: FingerprintMap) -> None:
+    """Add its coordinates to the row of each cell."""
+    columns = {
+        "pc1": fingerprints.components[:, 0],
+        "pc2": fingerprints.components[:, 1],
+        "novelty": fingerprints.novelty,
+    }
+    if fingerprints.umap is not None:
+        columns |= {"umap1": fingerprints.umap[:, 0], "umap2": fingerprints.umap[:, 1]}
+    for name, values in columns.items():
+        for row, value in zip(rows, values.tolist(), strict=True):
+            row[name] = value
 
 
-def _row(
-    entry: Mapping[str, Any],
-    label: Mapping[str, Any] | None,
-    errors: CellErrors | None,
-    excluded: set[str],
-) -> dict[str, Any]:
-    """Build the properties of one cell."""
+def _cell(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the properties that a cell has before it is labelled."""
     origin = entry["origin"]
-    row: dict[str, Any] = {
-        "status": _status(entry["key"], label, excluded),
+    return {
         "phase": origin.get("phase") or "none",
         "stage": entry["stage"],
         "iteration": entry["iteration"],
@@ -181,8 +153,18 @@ def _row(
         "k": origin.get("k"),
         "nominal_pressure": origin.get("pressure"),
         "n_atoms": entry["n_atoms"],
-        "position": entry["position"],
+        "position": entry.get("position"),
     }
+
+
+def _row(
+    entry: Mapping[str, Any],
+    label: Mapping[str, Any] | None,
+    errors: CellErrors | None,
+    excluded: set[str],
+) -> dict[str, Any]:
+    """Build the properties of one cell of the ledger."""
+    row = {**_cell(entry), "status": _status(entry["key"], label, excluded)}
     if label is not None and label["converged"]:
         row["energy"] = label["energy"] / entry["n_atoms"]
         row["pressure"] = label.get("pressure")

@@ -60,11 +60,15 @@ def nearest(means: Array, position: int, number: int) -> list[tuple[int, float]]
     list of tuple
         Position of each neighbour, and its Euclidean distance.
     """
-    distances = np.linalg.norm(means - means[position], axis=1)
-    order = np.argsort(distances, kind="stable")
-    return [
-        (int(other), float(distances[other])) for other in order[: number + 1] if other != position
-    ][:number]
+    others = nearest_to(means, means[position], number + 1)
+    return [(other, distance) for other, distance in others if other != position][:number]
+
+
+def nearest_to(means: Array, point: Array, number: int) -> list[tuple[int, float]]:
+    """Return the entries that are nearest to a mean fingerprint (dim,), as `nearest` does."""
+    distances = np.linalg.norm(means - point, axis=1)
+    order = np.argsort(distances, kind="stable")[:number]
+    return [(int(other), float(distances[other])) for other in order]
 
 
 def _path(ledger: Ledger) -> Path:

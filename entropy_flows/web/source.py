@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,13 +25,12 @@ from entropy_flows.report.campaign import (
     campaign_page,
     gain_thresholds,
 )
-from entropy_flows.report.cell_errors import cell_errors, stored_parities
+from entropy_flows.report.campaign_cells import CampaignCells, campaign_cells
+from entropy_flows.report.cell_errors import stored_parities
 from entropy_flows.report.page import svg_figures
-from entropy_flows.report.structure_card import nearest_keys, structure_card
-from entropy_flows.report.structure_map import structure_map
+from entropy_flows.report.refused import RefusedCell, refused_cells
 from entropy_flows.schemas import Campaign
-from entropy_flows.store import CampaignStore, StoreError, connect
-from entropy_flows.store.mean_prints import mean_prints
+from entropy_flows.store import CampaignStore, Ledger, StoreError, connect
 from entropy_flows.store.overview import CampaignOverview, campaigns_of
 
 FRESH = 2.0
@@ -86,16 +85,20 @@ class Source:
     file, folder
         A campaign whose database is meant, and the folder of its files; None takes the configured
         database.
+    umap
+        Whether maps have UMAP's coordinates, too.
     """
 
-    def __init__(self, file: Path | None = None, folder: Path | None = None):
+    def __init__(self, file: Path | None = None, folder: Path | None = None, umap: bool = False):
         self.file = file
         self.folder = folder
+        self.umap = umap
         self.cache = Cache()
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._session: Session | None = None
         self._drawing = threading.Lock()
+        self._refused_cells: dict[tuple[str, int], list[RefusedCell]] = {}
 
     def close(self) -> None:
         """Let go of the database."""
@@ -121,14 +124,12 @@ class Source:
 
     def map(self, name: str) -> dict[str, Any]:
         """Return the map of a campaign's cells, for its script; raises as `page`."""
-        _, content = self.cache.get(
-            ("map", name), lambda before: self._read(lambda: self._map(name, before))
-        )
-        return content
+        return self._cells(name).points.as_dict()
 
     def card(self, name: str, key: str) -> dict[str, Any] | None:
         """Return one cell, None if there is none of this key; raises as `page`."""
-        return self._read(lambda: self._card(name, key))
+        cells = self._cells(name)
+        return self._read(lambda: cells.cards(self._of(name).store, [key]).get(key))
 
     def _read(self, read: Callable[[], Value]) -> Value:
         """Read, and once more on a database that had to be opened again."""
@@ -207,29 +208,32 @@ class Source:
 
         return self.cache.get(("figures", name), draw)[1]
 
-    def _map(self, name: str, before: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
-        session = self._of(name)
-        store = session.store
-        sizes = store.sizes()
-        if before is not None and before[0] == sizes:
-            return before
-        cells = structure_map(store, cell_errors(store), self._means(session))
-        return sizes, cells.as_dict()
+    def _cells(self, name: str) -> CampaignCells:
+        """Return the cells of a campaign, which are read when there are others."""
 
-    def _means(self, session: Session) -> Any:
-        """Return mean fingerprints of all cells; None for a data set that has none."""
-        if not isinstance(session.settings, Campaign):
-            return None
-        return mean_prints(session.store.ledger(session.settings.dataset))
+        def read(before: Any) -> tuple[tuple[int, ...], CampaignCells]:
+            session = self._of(name)
+            sizes = session.store.sizes()
+            if before is not None and before[0] == sizes:
+                return before
+            is_campaign = isinstance(session.settings, Campaign)
+            dataset = session.settings.dataset if is_campaign else None
+            return sizes, campaign_cells(session.store, dataset, self.umap, self._refused)
 
-    def _card(self, name: str, key: str) -> dict[str, Any] | None:
-        session = self._of(name)
-        store = session.store
-        entry = store.entries_of([key]).get(key)
-        if entry is None:
-            return None
-        means = self._means(session)
-        keys = self.map(name)["keys"]
-        neighbours = [] if means is None else nearest_keys(means, keys, entry["position"])
-        label = store.label_of([key]).get(key)
-        return structure_card(entry, label, neighbours, store.excluded().get(key))
+        return self.cache.get(("cells", name), lambda before: self._read(lambda: read(before)))[1]
+
+    def _refused(
+        self,
+        store: CampaignStore,
+        ledger: Ledger,
+        iteration: Mapping[str, Any],
+        chosen: Collection[str],
+    ) -> list[RefusedCell]:
+        """Return the refused cells of an iteration, which stay what they are."""
+        key = (store.name, iteration["iteration"])
+        if key not in self._refused_cells:
+            cells = refused_cells(store, ledger, iteration, chosen)
+            if not cells:
+                return []
+            self._refused_cells[key] = cells
+        return self._refused_cells[key]

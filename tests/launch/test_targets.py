@@ -10,6 +10,8 @@ from entropy_flows.jobs.train import weigh_for_target
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.verify import verify
+from entropy_flows.report import refused
+from entropy_flows.report.campaign_cells import campaign_cells
 from entropy_flows.report.iterations import iteration_rows
 from entropy_flows.schemas import load_campaign
 from entropy_flows.store import CampaignStore, connect, verify_context
@@ -224,3 +226,35 @@ def test_a_target_file_begins_at_the_campaigns_folder(ran):
         load_campaign(
             copper.campaign_file(folder, "outside", select={**select, "target": "../md.xyz"})
         )
+
+
+def test_candidates_that_were_not_chosen_are_read_again_as_they_were_judged(ran, monkeypatch):
+    store, _ = ran
+    monkeypatch.setattr(refused, "MAX_REFUSED", 5)
+    dataset = store.campaign().dataset
+    ledger = store.ledger(dataset)
+    chosen = {row["key"] for row in store.entry_rows()}
+    cells = campaign_cells(store, dataset)
+    assert len(cells.refused) >= 6
+    assert not chosen & set(cells.refused)
+    for document in store.iterations()[:2]:
+        number, selected = document["iteration"], document["select"]
+        one = next(cell for cell in cells.refused.values() if cell.iteration == number)
+        statistics = ledger.statistics(number, "refine")[one.origin["mode"]]
+        [q] = ledger.fingerprint([one.atoms])
+        assert one.gain == pytest.approx(statistics.gain(q), rel=1e-12)
+        run = document["runs"][one.origin["run"]]
+        assert (run["k"], run["temperature"]) == (one.origin["k"], one.origin["temperature"])
+        card = cells.cards(store, [one.key])[one.key]
+        assert f"the least of the chosen raised it by {min(selected['gains']):.3g}" in " ".join(
+            card["story"]
+        )
+        assert set(card["neighbours"]) <= chosen
+        assert len(card["symbols"]) == len(one.atoms)
+    points = cells.points.as_dict()
+    status = dict(zip(points["keys"], points["names"]["status"]["values"], strict=True))
+    assert {key for key, word in status.items() if word == refused.STATUS} == set(cells.refused)
+    novelty = points["numbers"]["novelty"]["values"]
+    assert all(value is not None and value > 0 for value in novelty)
+    store.database["outputs"].delete_many({})  # the last test of this campaign
+    assert campaign_cells(store, dataset).refused == {}

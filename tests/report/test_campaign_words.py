@@ -8,7 +8,6 @@ from entropy_flows.geometry import to_structure
 from entropy_flows.report.costs import bought_rows, cost_rows, hours_by_stage
 from entropy_flows.report.loop import loop_stages
 from entropy_flows.report.structure_card import nearest_keys, structure_card
-from entropy_flows.report.structure_map import principal_components
 from entropy_flows.schemas.status import RunningJob
 
 ITERATION = {
@@ -110,16 +109,3 @@ def test_neighbours_are_the_nearest_and_not_the_cell_itself():
     means = np.array([[0.0], [5.0], [1.0], [2.0]])
     assert nearest_keys(means, list("abcd"), 0) == ["c", "d", "b"]
     assert nearest_keys(means, list("abcd"), 7) == []
-
-
-def test_principal_components_are_those_of_a_decomposition():
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(30, 6)) * [3.0, 2.0, 1.0, 0.5, 0.1, 0.0]
-    points, shares = principal_components(means)
-    centred = means - means.mean(0)
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    expected = centred @ axes[:2].T
-    np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-10)
-    np.testing.assert_allclose(shares, (sizes**2 / (sizes**2).sum())[:2])
-    assert principal_components(means[:1])[1] == (0.0, 0.0)
-    assert not principal_components(np.zeros((3, 4)))[0].any()

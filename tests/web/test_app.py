@@ -20,6 +20,7 @@ from entropy_flows.web.source import Source
 
 EVIL = '<script>alert("x")</script> & <b>'
 RUN = {
+    "index": 0,
     "phase": "diamond",
     "temperature": 300.0,
     "k": 5.0,

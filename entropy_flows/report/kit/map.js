@@ -8,6 +8,7 @@
   const pen = canvas.getContext("2d");
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const NOT_CHOSEN = "not chosen"; // as report/refused.py writes it: they lie behind the others
   const state = { hidden: new Set(), selected: -1, hovered: -1, scale: null, zoom: 1, dx: 0, dy: 0 };
   let map = { keys: [], numbers: {}, names: {} };
   let shown = [];
@@ -70,6 +71,10 @@
     showQuery();
   }
 
+  function sayNoQuery() {
+    part("query").textContent = "not in the ledger: read from the outputs of its explore jobs";
+  }
+
   // The same cells in the database, for those who go on there.
   function showQuery() {
     const query = { campaign: root.dataset.campaign };
@@ -84,6 +89,7 @@
       else if (value === "flagged") query.flagged = true;
       else if (value === "excluded") collection = "exclusions";
       else if (value === "not labelled yet") collection = "structures";
+      else if (value === NOT_CHOSEN) return sayNoQuery();
       else query.split = value;
     } else if (name !== "none") query[name] = value;
     part("query").textContent = `db.${collection}.find(${JSON.stringify(query)})`;
@@ -107,6 +113,9 @@
         }
       }
     }
+    const status = map.names.status ? map.names.status.values : [];
+    const rank = (point) => Number(status[point.i] !== NOT_CHOSEN);
+    shown.sort((one, other) => rank(one) - rank(other));
     part("message").textContent = `${shown.length} of ${map.keys.length} cells`;
     drawLegend();
     draw();
@@ -128,7 +137,9 @@
     const name = part("colour").value;
     if (name in map.names) {
       const values = [...new Set(map.names[name].values)].sort();
-      const index = new Map(values.map((value, n) => [value, css(`--series-${(n % 10) + 1}`)]));
+      const series = values.filter((value) => value !== NOT_CHOSEN);
+      const index = new Map(series.map((value, n) => [value, css(`--series-${(n % 10) + 1}`)]));
+      index.set(NOT_CHOSEN, css("--faint"));
       return { values, of: (i) => index.get(map.names[name].values[i]), index };
     }
     const values = map.numbers[name].values;

@@ -1,0 +1,16 @@
+"""Everything that a job does with tensors, on the pretend card (`pretend_card`).
+
+The files `*_on_card.py` have a process of their own: once torch knows the card, the process is
+believed to have an accelerator.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_all_that_runs_in_a_job():
+    tests = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
+    files = ["-o", "python_files=*_on_card.py", str(Path(__file__).parent)]
+    run = subprocess.run([*tests, *files], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

@@ -37,6 +37,7 @@ def read_status(
     *,
     iterations: Sequence[Mapping[str, Any]],
     workers: int | None = None,
+    engines: Sequence[str] | None = None,
 ) -> CampaignStatus:
     """Read a campaign's state, its jobs and who works on them.
 
@@ -52,6 +53,8 @@ def read_status(
         Documents of its iterations.
     workers
         Number of jobs that run at once; None takes that of the jobs that run now.
+    engines
+        Engines that made its labels; None reads them from all labels.
     """
     store = session.store
     document = store.document()
@@ -69,13 +72,12 @@ def read_status(
         rest = time_left(iterations, jobs, living, workers or len(living))
         nobody = nobody_works(counts, running, manager.has_workers(store), go_on)
     advice = advise(iterations)
-    campaign = {"campaign": store.name}
     return CampaignStatus(
         campaign=document["name"],
         time=datetime.now(UTC),
         state=state,
         message=message,
-        engines=store.database["labels"].distinct("provenance.engine", campaign),
+        engines=store.label_engines() if engines is None else engines,
         jobs=counts,
         running=running,
         time_left=None if nobody else rest,

@@ -121,6 +121,8 @@ def campaign_page(
     iterations: Sequence[Mapping[str, Any]],
     parities: tuple[Parity, Parity] | None,
     command: str,
+    labels: Sequence[Mapping[str, Any]],
+    entries: int,
 ) -> CampaignPage:
     """Read what the page of a campaign shows, without tables of physics and without figures.
 
@@ -136,17 +138,20 @@ def campaign_page(
         First model and model in use on the same held-out cells; None before an evaluation.
     command
         The command that makes it again.
+    labels
+        Its labels, as `label_rows` returns them.
+    entries
+        Number of cells in its ledger.
     """
     last = iterations[-1] if iterations else {}
-    labels = [row for row in store.label_rows() if row["stage"] != "import"]
-    conditions = label_rows(labels)
+    conditions = label_rows(row for row in labels if row["stage"] != "import")
     return CampaignPage(
         name=status.campaign,
         state=status.state,
         message=status.message,
         time=f"{status.time:%Y-%m-%d %H:%M:%S} UTC",
         engines=status.engines,
-        entries=store.sizes()[0],
+        entries=entries,
         story=story_of(status, iterations, parities),
         iteration=last.get("iteration", 1) or 1,
         loop=loop_stages(last, status.running, _failed_stages(status, last)),

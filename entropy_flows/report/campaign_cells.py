@@ -91,12 +91,13 @@ def campaign_cells(
         Reads the refused cells of an iteration.
     """
     errors = cell_errors(store)
+    entries = store.entry_rows()
     if dataset is None:
-        return CampaignCells(structure_map(store, errors), None)
+        return CampaignCells(structure_map(store, entries, errors), None)
     ledger = store.ledger(dataset)
     means = mean_prints(ledger)
     iterations = store.iterations()
-    chosen = {row["key"] for row in store.entry_rows()}
+    chosen = {entry["key"] for entry in entries}
     refused = [
         cell
         for iteration in iterations
@@ -111,7 +112,7 @@ def campaign_cells(
         if (iteration.get("select") or {}).get("gains")
     }
     return CampaignCells(
-        points=structure_map(store, errors, refused, places),
+        points=structure_map(store, entries, errors, refused, places),
         means=means,
         refused={cell.key: cell for cell in refused},
         thresholds={iteration: min(of_iteration) for iteration, of_iteration in gains.items()},

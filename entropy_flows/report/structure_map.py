@@ -81,6 +81,7 @@ class StructureMap:
 
 def structure_map(
     store: CampaignStore,
+    entries: Sequence[Mapping[str, Any]],
     errors: Sequence[CellErrors] = (),
     refused: Sequence[RefusedCell] = (),
     fingerprints: FingerprintMap | None = None,
@@ -91,6 +92,8 @@ def structure_map(
     ----------
     store
         The campaign.
+    entries
+        Its ledger, as `entry_rows` returns it.
     errors
         Errors of its held-out cells.
     refused
@@ -99,7 +102,6 @@ def structure_map(
         Coordinates of its first entries, in the ledger's order, and of the refused after them;
         None leaves them out.
     """
-    entries = store.entry_rows()
     labels = {row["key"]: row for row in store.label_rows(forces=True)}
     excluded = set(store.excluded())
     errors_by_key = {row.key: row for row in errors}

@@ -48,6 +48,10 @@ class MapRows(CampaignCollections):
         """Return the labels in the ledger's order, with forces if asked for, and no provenance."""
         return self._rows("labels", (*LABEL_FIELDS, *(["forces"] if forces else [])))
 
+    def label_engines(self) -> list[str]:
+        """Return the names of the engines that made labels."""
+        return self.database["labels"].distinct("provenance.engine", {"campaign": self.name})
+
     def sizes(self) -> tuple[int, ...]:
         """Return how many entries, labels, exclusions and predictions there are.
 

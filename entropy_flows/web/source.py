@@ -1,7 +1,9 @@
 """What the pages are made of, read from the database no more often than it can have changed.
 
-However many people look, each page is read once in `FRESH` seconds. A database that goes away, as
-an embedded one does between two commands, is opened again when somebody looks.
+However many people look, each page is read once in `FRESH` seconds. What takes long to read, as the
+labels of a campaign of ten thousand do, is read less often: pages cost a database at most `SHARE`
+of its time. A database that goes away, as an embedded one does between two commands, is opened
+again when somebody looks.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from entropy_flows.store.overview import CampaignOverview, campaigns_of
 
 FRESH = 2.0
 """Time for which something that was read is shown without reading it again (s)."""
+SHARE = 0.05
+"""Share of the time that reading one thing takes at most, however often somebody looks."""
 NO_COMMAND = "entropy-flows run CAMPAIGN.yaml"
 """What starts a campaign whose file is not at hand."""
 
@@ -46,19 +50,20 @@ class _Entry:
     """Something that was read."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    read_at: float = float("-inf")
+    stale_at: float = float("-inf")
     value: Any = None
 
 
 class Cache:
     """Values that were read lately; who asks while another reads waits for what that one gets."""
 
-    def __init__(self, fresh: float = FRESH):
+    def __init__(self, fresh: float = FRESH, share: float = SHARE):
         self.fresh = fresh
+        self.share = share
         self._lock = threading.Lock()
         self._entries: dict[Any, _Entry] = {}
 
-    def get(self, key: Any, read: Callable[[Any], Value]) -> Value:
+    def get(self, key: Any, read: Callable[[Any], Value], has_parts: bool = False) -> Value:
         """Return a value that is fresh.
 
         Parameters
@@ -67,13 +72,18 @@ class Cache:
             Name of the value.
         read
             Reads it again; takes the value before, which is None at first.
+        has_parts
+            Whether what takes long of it has a name of its own here.
         """
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
         with entry.lock:
-            if time.monotonic() - entry.read_at > self.fresh:
+            began = time.monotonic()
+            if began > entry.stale_at:
                 entry.value = read(entry.value)
-                entry.read_at = time.monotonic()
+                end = time.monotonic()
+                waits = 0.0 if has_parts else (end - began) / self.share
+                entry.stale_at = end + max(self.fresh, waits)
             return entry.value
 
 
@@ -118,9 +128,10 @@ class Source:
         StoreError
             If there is no such campaign, or the database does not answer.
         """
-        return self.cache.get(
-            ("page", name), lambda before: self._read(lambda: self._page(name, before))
-        )
+        def read(before: CampaignPage | None) -> CampaignPage:
+            return self._read(lambda: self._page(name, before))
+
+        return self.cache.get(("page", name), read, has_parts=True)
 
     def map(self, name: str) -> dict[str, Any]:
         """Return the map of a campaign's cells, for its script; raises as `page`."""
@@ -177,9 +188,13 @@ class Source:
         store = session.store
         iterations = store.iterations()
         command = NO_COMMAND if self.file is None else f"entropy-flows run {self.file}"
-        status = read_status(session, workflow_manager(store), command, iterations=iterations)
+        engines = self.cache.get(("engines", name), lambda _: store.label_engines())
+        labels = self.cache.get(("labels", name), lambda _: store.label_rows())
+        manager = workflow_manager(store)
+        status = read_status(session, manager, command, iterations=iterations, engines=engines)
         parities = stored_parities(store)
-        page = campaign_page(store, status, iterations, parities, command)
+        entries = self._sizes(store)[0]
+        page = campaign_page(store, status, iterations, parities, command, labels, entries)
         figures = self._figures(name, iterations, parities)
         page = replace(page, figures=figures)
         # Only what was read when it changed has a new time, so that browsers are told of changes.
@@ -213,7 +228,7 @@ class Source:
 
         def read(before: Any) -> tuple[tuple[int, ...], CampaignCells]:
             session = self._of(name)
-            sizes = session.store.sizes()
+            sizes = self._sizes(session.store)
             if before is not None and before[0] == sizes:
                 return before
             is_campaign = isinstance(session.settings, Campaign)
@@ -221,6 +236,10 @@ class Source:
             return sizes, campaign_cells(session.store, dataset, self.umap, self._refused)
 
         return self.cache.get(("cells", name), lambda before: self._read(lambda: read(before)))[1]
+
+    def _sizes(self, store: CampaignStore) -> tuple[int, ...]:
+        """Return the sizes that tell whether a campaign has other cells or labels."""
+        return self.cache.get(("sizes", store.name), lambda _: store.sizes())
 
     def _refused(
         self,

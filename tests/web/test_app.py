@@ -183,6 +183,7 @@ def test_it_only_reads_and_many_viewers_cost_as_one(campaign, monkeypatch):
     listeners = monitoring._LISTENERS._replace(command_listeners=[commands])
     monkeypatch.setattr(monitoring, "_LISTENERS", listeners)
     source = Source()
+    monkeypatch.setattr(source.cache, "fresh", 60.0)
     client = TestClient(make_app(source), base_url="http://localhost")
     client.get("/campaign/test")
     client.get("/campaign/test/map")
@@ -191,7 +192,6 @@ def test_it_only_reads_and_many_viewers_cost_as_one(campaign, monkeypatch):
     assert set(commands.names) <= READS
     assert commands.names
     before = len(commands.names)
-    monkeypatch.setattr(source.cache, "fresh", 60.0)
     for _ in range(20):
         assert client.get("/campaign/test").status_code == 200
         assert client.get("/campaign/test/map").status_code == 200
@@ -201,6 +201,7 @@ def test_it_only_reads_and_many_viewers_cost_as_one(campaign, monkeypatch):
 def test_a_change_is_seen(campaign, monkeypatch):
     source = Source()
     monkeypatch.setattr(source.cache, "fresh", 0.0)
+    monkeypatch.setattr(source.cache, "share", float("inf"))
     client = TestClient(make_app(source), base_url="http://localhost")
     first = client.get("/campaign/test")
     assert client.get("/campaign/test").headers["etag"] == first.headers["etag"]
@@ -214,6 +215,7 @@ def test_a_change_is_seen(campaign, monkeypatch):
 def test_a_database_that_is_away_is_said_and_waited_for(campaign, monkeypatch):
     source = Source()
     monkeypatch.setattr(source.cache, "fresh", 0.0)
+    monkeypatch.setattr(source.cache, "share", float("inf"))
     client = TestClient(make_app(source), base_url="http://localhost")
     connect = source_module.connect
 
@@ -258,3 +260,28 @@ def test_no_address_breaks_it(client, parts, method, tag):
 def test_data_for_scripts_are_json_without_nan(client):
     text = client.get("/campaign/test/map").text
     json.loads(text, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_what_takes_long_to_read_is_read_less_often(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(source_module.time, "monotonic", lambda: clock[0])
+    cache = source_module.Cache(fresh=2.0, share=0.1)
+    reads = []
+
+    def read(seconds):
+        def slowly(before):
+            clock[0] += seconds
+            reads.append(seconds)
+            return len(reads)
+
+        return slowly
+
+    for _ in range(100):
+        cache.get("quick", read(0.01))
+        cache.get("slow", read(1.5))
+        cache.get("page", read(0.3), has_parts=True)
+        clock[0] += 1.0
+    spent = {seconds: seconds * reads.count(seconds) / clock[0] for seconds in (0.01, 1.5, 0.3)}
+    assert spent[1.5] < 0.1
+    assert reads.count(0.01) > 0.3 * clock[0]
+    assert reads.count(0.3) > 0.3 * clock[0]

@@ -65,13 +65,11 @@ class Setup:
     """The settings of a campaign, and how it is done again."""
 
     facts: Sequence[tuple[str, str]]
-    """Names and values."""
+    """Names and values, and the command that does it again."""
     changes: Sequence[str]
     """Keys that were changed after it had begun, a line each."""
     settings: str
     """The campaign file, every key, as YAML."""
-    command: str
-    """The command that does it again."""
     model: Sequence[str]
     """How its model is loaded."""
 
@@ -85,8 +83,6 @@ class CampaignPage:
     message: str | None
     time: str
     """When it was read."""
-    engines: Sequence[str]
-    """Engines that made its labels."""
     entries: int
     """Cells in its ledger."""
     story: Story
@@ -150,7 +146,6 @@ def campaign_page(
         state=status.state,
         message=status.message,
         time=f"{status.time:%Y-%m-%d %H:%M:%S} UTC",
-        engines=status.engines,
         entries=entries,
         story=story_of(status, iterations, parities),
         iteration=last.get("iteration", 1) or 1,
@@ -192,10 +187,9 @@ def _setup(store: CampaignStore, status: CampaignStatus, command: str) -> Setup:
         for change in status.changes
     ]
     return Setup(
-        facts=_facts(document, status),
+        facts=_facts(document, status, command),
         changes=changes,
         settings=yaml.safe_dump(document["config"], sort_keys=False, allow_unicode=True),
-        command=command,
         model=_model_lines(store),
     )
 
@@ -206,7 +200,9 @@ def _failed_stages(status: CampaignStatus, iteration: Mapping[str, Any]) -> list
     return [row.stage for row in status.failures if row.iteration == number]
 
 
-def _facts(document: Mapping[str, Any], status: CampaignStatus) -> list[tuple[str, str]]:
+def _facts(
+    document: Mapping[str, Any], status: CampaignStatus, command: str
+) -> list[tuple[str, str]]:
     """Write what the campaign is, as names and values."""
     config = document["config"]
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
@@ -219,6 +215,7 @@ def _facts(document: Mapping[str, Any], status: CampaignStatus) -> list[tuple[st
         ("selector", str((config.get("select") or {}).get("selector", ""))),
         ("begun", f"{document['created']:%Y-%m-%d %H:%M} UTC"),
         ("versions", versions),
+        ("to do it again", command),
     ]
     if status.forked_from:
         origin = status.forked_from

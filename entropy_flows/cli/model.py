@@ -143,12 +143,13 @@ def _of_campaign(session: Session, iteration: int | None) -> Source:
 
 def _of_file(model: str, use: Use) -> Source:
     """Describe a model that is of no campaign."""
-    from entropy_flows.potentials import model_elements, split_model
+    from entropy_flows.potentials import locate_model, model_elements, split_model
 
     if use == Use.ASE:
         raise ValueError(
             f"{model} is a model already; --for compiled and --for lammps write another form of it"
         )
+    model = locate_model(model, Path.cwd())
     return Source(model, Path(split_model(model)[0]).name, model_elements(model))
 
 

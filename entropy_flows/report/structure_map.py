@@ -22,6 +22,7 @@ NUMBERS = {
     "umap2": "UMAP 2",
     "energy": "energy, eV/atom",
     "model_energy": "energy of the model, eV/atom",
+    "energy_before": "energy of the model before, eV/atom",
     "pressure": "pressure, GPa",
     "max_force": "largest force, eV/Å",
     "volume": "volume, Å³/atom",
@@ -29,6 +30,7 @@ NUMBERS = {
     "variance_gain": "gain of the target",
     "novelty": "novelty beside the other cells",
     "energy_error": "energy error, meV/atom",
+    "energy_error_before": "energy error before the training, meV/atom",
     "force_error": "force error, meV/Å",
     "temperature": "temperature, K",
     "k": "k, eV",
@@ -173,6 +175,8 @@ def _row(
         row["max_force"] = float(np.linalg.norm(label["forces"], axis=1).max())
     if errors is not None:
         row["model_energy"] = errors.after.energy
+        row["energy_before"] = errors.before.energy
+        row["energy_error_before"] = 1e3 * errors.before.energy_error
         row["energy_error"] = 1e3 * errors.after.energy_error
         row["force_error"] = 1e3 * errors.after.forces_mae
     return row

@@ -96,6 +96,18 @@ def test_a_model_alone_has_other_forms_but_not_its_own(tmp_path, monkeypatch, ca
     assert "models of the family sevennet are not compiled" in err
 
 
+def test_a_shipped_model_goes_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "there.pt2"
+    output.touch()
+    _, _, err = run(
+        monkeypatch, capsys, "model", "shipped:si-small.nequip.zip", "--for", "compiled", "-o", output
+    )
+    assert "--overwrite" in err
+    _, _, err = run(monkeypatch, capsys, "model", "shipped:none.nequip.zip", "--for", "compiled")
+    assert "none.nequip.zip does not exist" in err
+
+
 def test_status_and_the_report_end_with_the_model(store, tmp_path, monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, "status", DEMO, "-C", tmp_path / "folder")
     assert code == 0, err

@@ -19,6 +19,8 @@ from entropy_flows.schemas import AgnosticParams, Campaign
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.select import SELECTORS, Selector
 from entropy_flows.settings import Settings
+from entropy_flows.train import TrainParams
+from entropy_flows.train.trainers import TRAINERS
 
 PAGE = Path(__file__).with_name("parameters.md")
 HEAD = """\
@@ -44,6 +46,12 @@ FINGERPRINT_CLASSES = [FINGERPRINTS.params_class(name) for name in FINGERPRINTS.
 SELECTOR_CLASSES = [SELECTORS.params_class(name) for name in SELECTORS.builtin]
 ENGINE_CLASSES = list(dict.fromkeys(map(ENGINES.params_class, BUILTIN)))
 """Parameters of each label engine, which a field of LabelParams may hold."""
+TRAINER_CLASSES = [
+    trainer.takes
+    for trainer in map(TRAINERS.resolve, TRAINERS.builtin)
+    if trainer.takes is not TrainParams
+]
+"""Recipes of trainers that have keys of their own."""
 SETTINGS = """\
 ## Settings of a machine
 
@@ -102,6 +110,8 @@ def _sections(schema: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
             sections += FINGERPRINT_CLASSES
         if Selector in sections:
             sections += SELECTOR_CLASSES
+        if TrainParams in sections:
+            sections += TRAINER_CLASSES
         for section in sections:
             keys.setdefault(section, []).append(name)
             for subsection, paths in _sections(section).items():
@@ -124,7 +134,7 @@ def _fields(schema: type[BaseModel]) -> dict[str, FieldInfo]:
     if schema in SELECTOR_CLASSES:
         shared = Selector.model_fields
         return {name: field for name, field in schema.model_fields.items() if name not in shared}
-    if schema in ENGINE_CLASSES:
+    if schema in ENGINE_CLASSES or schema in TRAINER_CLASSES:
         return of_class
     return of_class | schema.model_fields
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from campaigns import POOL_SEEDS, RULES
-from pool_cells import HELD_OUT, INDEPENDENT, METHODS, RANDOM
+from pool_cells import FIRST, HELD_OUT, INDEPENDENT, METHODS, RANDOM
 from students import TEACHERS, points_folder
 
 from entropy_flows.files import read_json
@@ -36,6 +36,9 @@ TITLES = {
     RANDOM: "random",
     "mixed": "mixed",
 }
+FIRST_TITLES = {method: f"{TITLES[rule]}, chosen first" for method, rule in FIRST.items()}
+METHOD_TITLES = {**TITLES, **FIRST_TITLES}
+"""Kind of training set → what tables call it."""
 TEST_TITLES = {
     "logdet": "held out of log det's pools",
     "variance": "held out of variance's pools",
@@ -201,7 +204,9 @@ def error_table(results: Results, size: int, quantity: str) -> list[list[str]]:
     rows = [["trained on", *(TEST_TITLES[test] for test in TESTS)]]
     for method in results.methods:
         estimates = [results.estimate(method, size, test, quantity) for test in TESTS]
-        rows.append([TITLES[method], *(one.text(scale) if one else "–" for one in estimates)])
+        rows.append(
+            [METHOD_TITLES[method], *(one.text(scale) if one else "–" for one in estimates)]
+        )
     return rows
 
 
@@ -214,7 +219,7 @@ def ratio_table(results: Results, quantity: str) -> list[list[str]]:
                 continue
             ratios = [results.ratio(method, size, test, quantity) for size in results.sizes]
             texts = [ratio.text() if ratio else "–" for ratio in ratios]
-            rows.append([TEST_TITLES[test], TITLES[method], *texts])
+            rows.append([TEST_TITLES[test], METHOD_TITLES[method], *texts])
     return rows
 
 

@@ -49,6 +49,9 @@ A *rule* is a campaign of its own, with the same grid (k = 0 is in it) and the s
 `variance-mix` chooses half for plain dynamics, half for all that was explored.
 `random` is plain dynamics (k = 0) on the same grid without a filter.
 `mixed` is log det with a fifth of near-equilibrium cells of `random`.
+Of each pool N cells are drawn at random to train on.
+*Chosen first* are the N that a rule chose first, which is what a budget of N buys.
+It was added when silicon's first tables were known, and before any of its own errors was.
 
 Each model is tested on what is held out of every pool, and on the independent test.
 A value is a mean over two pools and the draws of each.

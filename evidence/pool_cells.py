@@ -24,8 +24,12 @@ from entropy_flows.store import CampaignStore
 RANDOM = "random"
 MIXED = "mixed"
 INDEPENDENT = "independent"
-METHODS = (*RULES, RANDOM, MIXED)
-"""Kinds of pools. mixed: four fifths of log det, one of the baseline's near-equilibrium cells."""
+FIRST = {f"{rule}-first": rule for rule in RULES}
+"""Kind of training set that is the beginning of a rule's pool, in the order of its choices → rule.
+A part of a pool that is drawn at random is not what the rule would have chosen of that number."""
+METHODS = (*RULES, RANDOM, MIXED, *FIRST)
+"""Kinds of training sets. Of a pool's name: so many cells of it, drawn at random.
+mixed: four fifths of log det, one of the baseline's near-equilibrium cells."""
 HELD_OUT = (*RULES, RANDOM)
 """Pools of which a tenth is held out of all trainings, as a test of all models."""
 NEAR_SHARE = 0.2
@@ -60,7 +64,7 @@ class PoolCells:
 
     def has(self, method: str, seed: int) -> bool:
         """Return whether the cells are there that a method's models of a seed are trained on."""
-        pools = (LOGDET, RANDOM) if method == MIXED else (method,)
+        pools = (LOGDET, RANDOM) if method == MIXED else (FIRST.get(method, method),)
         return all(self.cells(pool, seed, "train") for pool in pools)
 
     def cells(self, pool: str, seed: int | None, split: str | None) -> list[Atoms]:
@@ -83,6 +87,9 @@ class PoolCells:
         ValueError
             If the pool has too few.
         """
+        if method in FIRST:
+            rule = FIRST[method]
+            return self.first(rule, pool_seed, size), self.cells(rule, pool_seed, "val")
         if method != MIXED:
             train = self.cells(method, pool_seed, "train")
             return draw(train, size, seed), self.cells(method, pool_seed, "val")
@@ -95,6 +102,19 @@ class PoolCells:
         number = round(NEAR_SHARE / (1 - NEAR_SHARE) * len(val))
         cells = draw_mixed(train, near["train"], size, NEAR_SHARE, seed)
         return cells, val + near["val"][:number]
+
+    def first(self, rule: str, pool_seed: int, size: int) -> list[Atoms]:
+        """Return the cells of a pool that were chosen first, but for those that are held out.
+
+        Raises
+        ------
+        ValueError
+            If the pool has too few.
+        """
+        cells = self.cells(rule, pool_seed, "train")
+        if size > len(cells):
+            raise ValueError(f"{rule} has {len(cells)} cells to train on, {size} are wanted")
+        return cells[:size]
 
     def tests(self) -> dict[str, list[Atoms]]:
         """Return the tests: what is held out of each pool, and the independent test.

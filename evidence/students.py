@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from ase import Atoms
 from campaigns import POOL_SEEDS
 from fits import FITS, Fits, kept
-from pool_cells import METHODS, PoolCells, write_pools
+from pool_cells import FIRST, METHODS, PoolCells, write_pools
 from shared import SYSTEMS, campaign_file, command_line
 
 from entropy_flows.distill.networks import element_energies
@@ -125,10 +125,14 @@ class Students:
         most: int | None = None,
     ) -> Iterator[Point]:
         """Yield what a student is trained on, with at most so many draws; large sizes first."""
-        seeds = FIT_SEEDS if student in FITS else self.campaign.curve.seeds
+        is_fit = student in FITS
+        seeds = FIT_SEEDS if is_fit else self.campaign.curve.seeds
         for size in sorted(sizes or self.campaign.curve.sizes, reverse=True):
             for seed in seeds[:most]:
                 for pool_seed, method in product(POOL_SEEDS, methods):
+                    # nothing is drawn of a beginning, and a fit has no seed of its own
+                    if is_fit and method in FIRST and seed != seeds[0]:
+                        continue
                     if self.pools.has(method, pool_seed):
                         yield Point(student, method, pool_seed, size, seed)
 

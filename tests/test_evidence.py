@@ -77,6 +77,19 @@ def test_nothing_that_is_trained_on_is_tested_on(tables):
         assert {atoms.info["pool_seed"] for atoms in train} == {seed}
 
 
+def test_what_was_chosen_first_is_the_beginning_of_a_pool(tables):
+    from pool_cells import FIRST, PoolCells
+
+    splits = ["train", "test", "train", "val", "train", "train"]
+    pools = PoolCells([_cell("variance", 42, split) for split in splits], max_force=2.0)
+    assert FIRST["variance-first"] == "variance"
+    for seed in (0, 1):
+        train, _ = pools.training("variance-first", 42, 2, seed)
+        assert [id(atoms) for atoms in train] == [id(pools.frames[index]) for index in (0, 2)]
+    with pytest.raises(ValueError, match="has 4 cells to train on, 5 are wanted"):
+        pools.training("variance-first", 42, 5, 0)
+
+
 def _cell(pool: str, seed: int, split: str) -> Atoms:
     atoms = Atoms("Si", cell=[3, 3, 3], pbc=True)
     atoms.calc = SinglePointCalculator(atoms, energy=-5.0, forces=np.zeros((1, 3)))

@@ -25,6 +25,7 @@ from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker
 from entropy_flows.geometry import to_atoms, to_structure
 from entropy_flows.jobs.common import with_stable_uuid
+from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import LocalWorkers
 from entropy_flows.launch.task import add_once, to_workflow
@@ -107,7 +108,7 @@ class Bench:
         self.model = self.store.save_model(0, locate_model(MODEL, Path()), role="base")
         self.seeds = {phase.name: seed_cell(phase, Path()) for phase in campaign.phases}
         self.pad = launchpad()
-        self.pad.reset("", require_password=False, max_reset_wo_password=0)
+        FireWorksManager(self.pad).prepare()
 
     def next_iteration(self) -> int:
         """Number of an iteration that is not there yet."""

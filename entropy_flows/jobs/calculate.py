@@ -87,12 +87,14 @@ def calculate(
     _check_engine(static_maker, context.engine_hash)
     progress.begin(context.iteration, title)
     documents: dict[int, Any] = {}
-    labels = label_batch(
-        static_maker,
-        list(cells.values()),
-        maker.min_distance_fraction,
-        maker.scf_retries,
-        on_document=documents.__setitem__,
+    labels = list(
+        label_batch(
+            static_maker,
+            list(cells.values()),
+            maker.min_distance_fraction,
+            maker.scf_retries,
+            on_document=documents.__setitem__,
+        )
     )
     names = list(cells)
     stored_documents = documents if maker.keep_documents else {}

@@ -156,7 +156,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     store.delete_failures([uuid])
     store.record_environments(key.iteration, processes)
     seconds = time.perf_counter() - started
-    store.record(key.iteration, **{f"seconds.{label.replace('.', '_')}": seconds})
+    store.record_seconds(key.iteration, label, seconds)
     return result
 
 

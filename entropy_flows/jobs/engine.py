@@ -51,11 +51,12 @@ def same_engine(store: CampaignStore, maker: Maker, write: bool = True) -> str:
     settings = json.loads(json.dumps(engine.hash_input(), default=str))
     campaigns = store.database["campaigns"]
     query = {"name": store.name}
-    if write:
+    stored = (campaigns.find_one(query, {"engine": 1}) or {}).get("engine")
+    if stored is None and write:
         document = {"name": engine.name, "hash": engine.hash, "settings": settings}
         fields = setting("campaigns", query, {"engine": document})
         campaigns.update_one({**query, "engine": {"$exists": False}}, {"$set": fields})
-    stored = (campaigns.find_one(query, {"engine": 1}) or {}).get("engine")
+        stored = (campaigns.find_one(query, {"engine": 1}) or {}).get("engine")
     if stored is None or stored["hash"] == engine.hash:
         return engine.hash
     changes = [

@@ -7,7 +7,8 @@ on whichever node has the program. The second, `record`, writes to the database.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,9 @@ from entropy_flows.schemas import CalculatedLabels, LabelDoc
 from entropy_flows.schemas.stages import Stage
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.labels import held_out, split_fields
+
+WRITE_SECONDS = 5.0
+"""Time after which the labels that a job has are written, while it makes the others."""
 
 
 @dataclass
@@ -83,28 +87,28 @@ class LabelMaker(StageMaker):
             Labels that another job has calculated; None calculates them here.
         """
         store = CampaignStore.open(context.campaign)
-        engine_hash = context.engine_hash
         same_engine(store, self.engine)  # as it is on this worker
+        outcomes = store.outcomes(structures, context.engine_hash)
         entries = [
-            entry
-            for entry in store.ledger_entries(structures)
-            if not store.has_label(entry["_id"], engine_hash)
+            entry for entry in store.ledger_entries(structures) if entry["_id"] not in outcomes
         ]
-        splits = store.relabelled_cells(context.iteration)
-        copied = self._copy_labels(store, entries, engine_hash, splits)
+        cells = cells_of(entries)
+        copied = store.copied_labels(cells, context.engine_hash)
         missing = [entry for entry in entries if entry["_id"] not in copied]
+        writer = LabelWriter(store, context)
+        for entry in entries:
+            if entry["_id"] in copied:
+                writer.copy(entry, copied[entry["_id"]])
         if calculated is None:
-            labels = self._labels(context, missing)
+            labels: Iterable[Label] = self._labels(context, missing, cells)
         else:
             ready = document(CalculatedLabels, calculated) or calculated
             missing = [entry for entry in missing if entry["_id"] in ready.labels]
             labels = self._calculated_labels(context, batch, missing, ready)
         for entry, label in zip(missing, labels, strict=True):
-            split = splits.get(entry["key"]) if label.converged else None
-            store.add_label(entry, engine_hash, label.as_dict() | split_fields(split))
-        converged = sum(label.converged for label in labels)
-        store.count_labels(context.iteration, len(copied) + converged)
-        rows = store.labels_of(structures, engine_hash)
+            writer.add(entry, label)
+        writer.flush()
+        rows = (outcomes | writer.outcomes).values()
         return label_counts(rows, context.iteration, len(structures))
 
     def jobs_of(
@@ -139,51 +143,31 @@ class LabelMaker(StageMaker):
     ) -> dict[str, Structure]:
         """Return identifier → cell, of those that no campaign has labelled with this engine."""
         store = CampaignStore.open(context.campaign)
-        cells = {entry["_id"]: Structure.from_dict(entry["structure"]) for entry in entries}
-        return {
-            name: cell
-            for name, cell in cells.items()
-            if not store.has_label(name, context.engine_hash)
-            and store.copied_label(cell, context.engine_hash) is None
-        }
+        outcomes = store.outcomes([entry["_id"] for entry in entries], context.engine_hash)
+        cells = cells_of([entry for entry in entries if entry["_id"] not in outcomes])
+        copied = store.copied_labels(cells, context.engine_hash)
+        return {name: cell for name, cell in cells.items() if name not in copied}
 
-    def _copy_labels(
+    def _labels(
         self,
-        store: CampaignStore,
+        context: IterationContext,
         entries: Sequence[dict[str, Any]],
-        engine_hash: str,
-        splits: Mapping[str, str | None],
-    ) -> set[str]:
-        """Copy the labels that other campaigns have; return the identifiers of their structures.
+        cells: Mapping[str, Structure],
+    ) -> Iterator[Label]:
+        """Calculate labels, one when the last is taken, and keep their task documents."""
 
-        A cell that brings a split has the one that is farthest from training.
-        """
-        copied = set()
-        for entry in entries:
-            structure = Structure.from_dict(entry["structure"])
-            label = store.copied_label(structure, engine_hash)
-            if label is not None:
-                split = max(label.get("split"), splits.get(entry["key"]), key=held_out)
-                store.add_label(entry, engine_hash, label | split_fields(split))
-                copied.add(entry["_id"])
-        return copied
+        def keep(index: int, task_document: Any) -> None:
+            store_task_document(context, entries[index], task_document)
 
-    def _labels(self, context: IterationContext, entries: Sequence[dict[str, Any]]) -> list[Label]:
-        """Calculate labels, and keep their task documents."""
-        cells = [Structure.from_dict(entry["structure"]) for entry in entries]
-        documents: dict[int, Any] = {}
-        labels = label_batch(
+        # those of a calculator in memory say nothing that the label does not
+        is_kept = self.keep_documents and not engine_of(self.engine).in_memory
+        return label_batch(
             self.engine,
-            cells,
+            [cells[entry["_id"]] for entry in entries],
             self.min_distance_fraction,
             self.scf_retries,
-            on_document=documents.__setitem__,
+            on_document=keep if is_kept else _forget,
         )
-        # those of a calculator in memory say nothing that the label does not
-        if self.keep_documents and not engine_of(self.engine).in_memory:
-            for index, task_document in documents.items():
-                store_task_document(context, entries[index], task_document)
-        return labels
 
     def _calculated_labels(
         self,
@@ -200,9 +184,73 @@ class LabelMaker(StageMaker):
                 store_task_document(context, entry, document_of(text))
         title = JobKey(context.campaign, context.iteration, batch).label(Stage.LABEL.value)
         seconds = sum(label.wall_seconds or 0.0 for label in labels)
-        store = CampaignStore.open(context.campaign)
-        store.record(context.iteration, **{f"seconds.{title}": seconds})
+        CampaignStore.open(context.campaign).record_seconds(context.iteration, title, seconds)
         return labels
+
+
+class LabelWriter:
+    """Writes an iteration's labels, many in one request, and counts them.
+
+    A job that is killed has written all labels but those of the last seconds.
+
+    Parameters
+    ----------
+    store
+        The campaign.
+    context
+        Constants of the iteration.
+
+    Attributes
+    ----------
+    outcomes
+        Identifier of a cell → `converged`, `reason` and `stage` of its label.
+    """
+
+    def __init__(self, store: CampaignStore, context: IterationContext):
+        self.store = store
+        self.context = context
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self._splits = store.relabelled_cells(context.iteration)
+        self._rows: list[tuple[dict[str, Any], str, dict[str, Any]]] = []
+        self._written_at = time.monotonic()
+
+    def copy(self, entry: dict[str, Any], label: dict[str, Any]) -> None:
+        """Add a label that another campaign has.
+
+        A cell that brings a split has the one that is farthest from training.
+        """
+        split = max(label.get("split"), self._splits.get(entry["key"]), key=held_out)
+        self._add(entry, label | split_fields(split))
+
+    def add(self, entry: dict[str, Any], label: Label) -> None:
+        """Add a label that was calculated."""
+        split = self._splits.get(entry["key"]) if label.converged else None
+        self._add(entry, label.as_dict() | split_fields(split))
+
+    def _add(self, entry: dict[str, Any], label: dict[str, Any]) -> None:
+        outcome = {"converged": label["converged"], "reason": label["reason"]}
+        self.outcomes[entry["_id"]] = {**outcome, "stage": entry["stage"]}
+        self._rows.append((entry, self.context.engine_hash, label))
+        if time.monotonic() - self._written_at > WRITE_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was not written yet."""
+        if self._rows:
+            self.store.add_labels(self._rows)
+            converged = sum(label["converged"] for _, _, label in self._rows)
+            self.store.count_labels(self.context.iteration, converged)
+        self._rows = []
+        self._written_at = time.monotonic()
+
+
+def cells_of(entries: Iterable[dict[str, Any]]) -> dict[str, Structure]:
+    """Return identifier → cell of ledger entries."""
+    return {entry["_id"]: Structure.from_dict(entry["structure"]) for entry in entries}
+
+
+def _forget(*_: Any) -> None:
+    """Keep no task document."""
 
 
 def _titled(jobs: list[Job], entries: Sequence[dict[str, Any]]) -> list[Job]:

@@ -43,7 +43,8 @@ class PlanMaker(StageMaker):
     label
         The Maker that labels structures, with the static Maker in it.
     batch_size
-        Structures per label job: 1 for DFT, more where a job would cost more than a label.
+        Structures per label job: 1 for DFT, more where a job would cost more than a label; see
+        `Engine.labels_per_job`.
     approve
         Whether the cells wait until somebody approves them.
     """

@@ -65,7 +65,9 @@ class TopUpMaker(StageMaker):
         planned = ledger.position(iteration, top_up_stage(1)) - start
         before = ledger.position(iteration, self.name) - start
         earlier = [entry["_id"] for entry in ledger.entries(iteration=iteration)][:before]
-        counts = label_counts(store.labels_of(earlier, context.engine_hash), iteration, before)
+        counts = label_counts(
+            store.outcomes(earlier, context.engine_hash).values(), iteration, before
+        )
         # what failed in an earlier round was replaced there
         missing = planned - counts.labelled
         selector = GreedySelector(theta_min=theta_min or ANY_GAIN)

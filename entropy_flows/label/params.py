@@ -39,8 +39,8 @@ class LabelParams(Params):
     the name or the import path of an engine of another package.
     """
     batch_size: int | None = Field(None, ge=1)
-    """Structures per job; None is 1, and 8 for force fields, where a job would cost more than a
-    label.
+    """Structures per job. None is 1 for a program that is run, 16 for a model, and 64 for a
+    potential that is a formula, of which a job would cost more than many labels.
     """
     approve: bool = False
     """Whether chosen cells wait until somebody approves that they are labelled, by

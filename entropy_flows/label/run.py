@@ -7,7 +7,7 @@ The nested static Maker's calculation runs in the current directory, through the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,13 +32,9 @@ if TYPE_CHECKING:
 
     from entropy_flows.label.params import LabelParams
 
-_BATCH_IN_MEMORY = 8
-
 
 def labels_per_job(params: LabelParams, maker: Maker | None = None) -> int:
     """Return the number of structures that a job labels.
-
-    It is one for electronic structure through files, several for a calculator in memory.
 
     Parameters
     ----------
@@ -49,8 +45,7 @@ def labels_per_job(params: LabelParams, maker: Maker | None = None) -> int:
     """
     if params.batch_size is not None:
         return params.batch_size
-    engine = engine_of(params.make_maker() if maker is None else maker)
-    return _BATCH_IN_MEMORY if engine.in_memory else 1
+    return engine_of(params.make_maker() if maker is None else maker).labels_per_job
 
 
 def label_one(
@@ -118,17 +113,21 @@ def label_batch(
     min_distance_fraction: float = 0.5,
     scf_retries: int = 0,
     on_document: Callable[[int, Any], None] = lambda *_: None,
-) -> list[Label]:
+) -> Iterator[Label]:
     """Label several structures with one Maker, each in its own subdirectory of the current one.
 
     A batch of one runs in the current directory itself, where one expects the files of a VASP job.
     `on_document` is called with a structure's index and the task document of each of its runs.
+
+    Yields
+    ------
+    Label
+        The label of each structure, when it is there.
     """
     single = len(structures) == 1
-    labels = []
     for index, structure in enumerate(structures):
         progress.report(index, len(structures), "labels")
-        label = label_one(
+        yield label_one(
             maker,
             structure,
             None if single else f"label_{index:04d}",
@@ -136,8 +135,6 @@ def label_batch(
             scf_retries,
             partial(on_document, index),
         )
-        labels.append(label)
-    return labels
 
 
 def _retry_scf(

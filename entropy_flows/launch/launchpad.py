@@ -78,7 +78,9 @@ class RunningFirework:
         ValueError
             If the launch is not there, as FireWorks has it.
         """
-        self.pad.ping_launch(self.launch.number)
+        from fireworks import LaunchPad
+
+        LaunchPad.ping_launch(self.pad, self.launch.number)
 
     def write_progress(self, progress: dict[str, Any]) -> None:
         """Write how far the job is into its launch, unless that has ended."""
@@ -87,7 +89,10 @@ class RunningFirework:
 
 
 def launchpad(
-    uri: str | None = None, database: str | None = None, logdir: str | None = None
+    uri: str | None = None,
+    database: str | None = None,
+    logdir: str | None = None,
+    kind: type[LaunchPad] | None = None,
 ) -> LaunchPad:
     """Open FireWorks' launchpad on the same server as the campaigns.
 
@@ -97,12 +102,15 @@ def launchpad(
         The server and its database; None takes those of the settings.
     logdir
         Folder of FireWorks' logs; None writes none.
+    kind
+        Class of the launchpad; None takes FireWorks' own.
     """
     from fireworks import LaunchPad
 
     name = database_name(uri, database)
     address = journaled(uri or configured_uri())
-    pad = LaunchPad(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
+    make = kind or LaunchPad
+    pad = make(host=address, name=name, uri_mode=True, logdir=logdir, strm_lvl="ERROR")
     pad.fw_id_assigner = _Counters(pad.fw_id_assigner)
     return pad
 

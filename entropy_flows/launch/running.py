@@ -16,6 +16,7 @@ from pymongo.errors import ConnectionFailure
 
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, UnreachableError, connect
+from entropy_flows.store.holds import hold_of
 from entropy_flows.store.schema import refuse_old_worker
 
 if TYPE_CHECKING:
@@ -82,6 +83,20 @@ def exit_now(code: int) -> None:
 def refuse_old_package(campaign: str) -> None:
     """Raise an error if a newer package has submitted or continued the campaign."""
     refuse_old_worker(CampaignStore.open(campaign).document())
+
+
+def may_begin(campaign: str) -> bool:
+    """Look at the campaign before a job is begun; return False if no job of it may start.
+
+    Raises
+    ------
+    OldWorkerError
+        If a newer package has submitted or continued the campaign.
+    """
+    document = CampaignStore.open(campaign).document()
+    refuse_old_worker(document)
+    hold = hold_of(document)
+    return hold is None or not hold.keeps_jobs
 
 
 def is_held(campaign: str) -> bool:

@@ -35,8 +35,7 @@ from entropy_flows.launch.launchpad import FireworkLaunch, RunningFirework, laun
 from entropy_flows.launch.running import (
     abandon,
     exit_now,
-    is_held,
-    refuse_old_package,
+    may_begin,
     retry_on_disconnect,
 )
 from entropy_flows.launch.waiting import let_go_on, must_wait, pause
@@ -75,8 +74,8 @@ class StageTask(JobFiretask):
         log = JobLog(job)
         with handle_sigterm():
             try:
-                retry_on_disconnect(lambda: refuse_old_package(campaign))
-                if retry_on_disconnect(lambda: keep_if_held(launch, self.launchpad, campaign)):
+                if not retry_on_disconnect(lambda: may_begin(campaign)):
+                    retry_on_disconnect(lambda: keep(launch, self.launchpad, campaign))
                     return FWAction()
                 heartbeat = Heartbeat(job, log, campaign)
                 with heartbeat, running(launch), heard_by(log):
@@ -102,7 +101,9 @@ class StageTask(JobFiretask):
         if isinstance(self["job"], str):
             self["job"] = json.loads(self["job"], cls=MontyDecoder)
         action = super().run_task(fw_spec)
-        check_launch(pad.db)
+        if action.detours or action.additions:
+            # the output was refused to a launch that was lost; what FireWorks adds would not be
+            check_launch(pad.db)
         if "chunk" in fw_spec:
             let_go_on(pad, {"spec.uuid": fw_spec["chunk"]})
         detours = []
@@ -168,13 +169,10 @@ def is_new(pad: LaunchPad, workflow: Workflow) -> bool:
     return True
 
 
-def keep_if_held(launch: FireworkLaunch, pad: LaunchPad, campaign: str) -> bool:
-    """Give a job back that was taken although its campaign is held; return True if it was."""
-    if not is_held(campaign):
-        return False
+def keep(launch: FireworkLaunch, pad: LaunchPad, campaign: str) -> None:
+    """Give a job back that was taken although its campaign is held."""
     pad.rerun_fw(launch.fw_id)
     apply_hold(pad, CampaignStore.open(campaign))
-    return True
 
 
 def release_job(launch: FireworkLaunch, campaign: str, reason: str, code: int = 1) -> None:
@@ -197,8 +195,14 @@ def release_job(launch: FireworkLaunch, campaign: str, reason: str, code: int = 
 
 def launch_of(pad: LaunchPad, fw_id: int) -> FireworkLaunch:
     """Return the launch as which a job runs in this process, which has just taken it."""
-    firework = pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1}) or {}
-    return FireworkLaunch(fw_id, max(firework.get("launches", []), default=-1))
+    # FireWorks keeps the launches that this process has begun
+    taken = [
+        number for number, launch in pad.backup_launch_data.items() if launch["fw_id"] == fw_id
+    ]
+    if not taken:
+        firework = pad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1}) or {}
+        taken = firework.get("launches", [])
+    return FireworkLaunch(fw_id, max(taken, default=-1))
 
 
 def _numbers_of(pad: LaunchPad, workflow: Workflow) -> list[int]:

@@ -19,14 +19,14 @@ def main(name: str, campaign: str, folder: str) -> None:
     from fireworks.core.rocket_launcher import rapidfire
 
     from entropy_flows.launch.job_log import WorkerLog
-    from entropy_flows.launch.launchpad import launchpad
+    from entropy_flows.launch.worker_launchpad import worker_launchpad
 
     # FireWorks sends what a job prints to a file in the job's folder, and this log would be empty.
     WorkerLog.stream = os.fdopen(os.dup(sys.stdout.fileno()), "a")
     os.makedirs(folder, exist_ok=True)
     worker = FWorker(name=name, query={"spec.campaign": campaign})
     rapidfire(
-        launchpad(),
+        worker_launchpad(),
         worker,
         m_dir=folder,
         nlaunches="infinite",

@@ -4,13 +4,19 @@ Every connection asks for a write that a majority of the servers has in its jour
 killed server loses writes it has acknowledged, and a workflow then fails on the missing output of a
 completed parent. It reads from the primary: what a secondary has may be older than what the same
 job has just written. No URI can say otherwise.
+
+A worker does all its jobs by one connection. To open one costs three sockets, as many threads on
+either side, and several commands.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 from bson import encode
+from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -136,6 +142,36 @@ def connect(
             f"({type(err).__name__}); is the server running and the port open?"
         ) from None
     return client[name]
+
+
+def shared_client(uri: str) -> MongoClient:
+    """Return the client by which this process reaches a server; nobody closes it.
+
+    Raises
+    ------
+    StoreError
+        As of `connect`, when the client is new.
+    """
+    return _client(journaled(uri), os.getpid())
+
+
+def shared_database() -> Database:
+    """Return the configured database by the client that this process has for its server.
+
+    Raises
+    ------
+    StoreError
+        As of `connect`, when the client is new.
+    """
+    name = database_name()
+    options: CodecOptions = CodecOptions(tz_aware=True)
+    return shared_client(configured_uri()).get_database(name, codec_options=options)
+
+
+@functools.lru_cache(maxsize=2)
+def _client(address: str, _process: int) -> MongoClient:
+    """Connect to a server once in a process: a client is of no use to a forked one."""
+    return connect(address).client
 
 
 def refuse_too_large(document: dict[str, Any], name: str) -> None:

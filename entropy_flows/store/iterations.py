@@ -32,6 +32,16 @@ class Iterations(CampaignCollections):
             unmatched="insert",
         )
 
+    def record_seconds(self, iteration: int, job: str, seconds: float) -> None:
+        """Record the wall time (s) of a job, such as `explore/3`, for people who ask."""
+        set_fields(
+            self.database["iterations"],
+            {"campaign": self.name, "iteration": iteration},
+            {f"seconds.{job.replace('.', '_')}": seconds, "updated": datetime.now(UTC)},
+            unmatched="insert",
+            silent=True,
+        )
+
     def record_environments(self, iteration: int, processes: Iterable[ModelProcess]) -> None:
         """Record the packages of the environments whose models a job has used.
 
@@ -51,7 +61,7 @@ class Iterations(CampaignCollections):
         total = {"$add": [{"$ifNull": ["$label.labelled", 0]}, number]}
         is_open = {"$eq": [{"$type": "$label.failed"}, "missing"]}
         count = {"$cond": [is_open, total, "$label.labelled"]}
-        self._change_iteration(iteration, {"label.labelled": count})
+        self._change_iteration(iteration, {"label.labelled": count}, silent=True)
 
     def iterations(self) -> list[dict[str, Any]]:
         """Return the documents of all iterations, in order."""
@@ -88,7 +98,11 @@ class Iterations(CampaignCollections):
         return None if document is None else document["plan"][name]
 
     def _change_iteration(
-        self, iteration: int, change: dict[str, Any], lease: Fence | None = None
+        self,
+        iteration: int,
+        change: dict[str, Any],
+        lease: Fence | None = None,
+        silent: bool = False,
     ) -> None:
         """Set fields of an iteration's document to expressions, if the document exists."""
         key = {"campaign": self.name, "iteration": iteration}
@@ -99,6 +113,7 @@ class Iterations(CampaignCollections):
             matched=[{"$set": change}],
             unmatched="discard",
             lease=lease,
+            silent=silent,
         )
 
     def add_failure(self, iteration: int, stage: str, title: str, uuid: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -48,32 +48,49 @@ class Labels(Exclusions):
         rows = (_label_document(*label) for label in labels)
         insert_each_once(self.database["labels"], ("structure_id", "engine_hash"), rows)
 
-    def has_label(self, structure_id: str, engine_hash: str) -> bool:
-        """Tell whether a cell has its label, or the reason why there is none."""
-        query = {"structure_id": structure_id, "engine_hash": engine_hash}
-        return self.database["labels"].count_documents(query, limit=1) > 0
-
-    def copied_label(self, structure: Structure, engine_hash: str) -> dict[str, Any] | None:
-        """Copy the label that any campaign in this database has for the same cell and engine.
+    def copied_labels(
+        self, cells: Mapping[str, Structure], engine_hash: str
+    ) -> dict[str, dict[str, Any]]:
+        """Copy the labels that any campaign in this database has for the same cells and engine.
 
         No cell is calculated twice. Failures are not copied. A cell that is in train, val or test
         there is so here: the model from there may have seen it.
 
+        Parameters
+        ----------
+        cells
+            Name → cell.
+        engine_hash
+            Hash of the label engine.
+
         Returns
         -------
-        dict or None
-            What `add_label` takes, with the label's campaign and key in `copied_from`.
+        dict
+            Name of a cell that has a label → what `add_label` takes, with the label's campaign and
+            key in `copied_from`.
         """
-        query = {"content": cell_hash(structure), "engine_hash": engine_hash, "converged": True}
-        source = self.database["labels"].find_one(query, sort=[("created", ASCENDING)])
-        if source is None:
-            return None
+        contents = {name: cell_hash(cell) for name, cell in cells.items()}
+        sources = self._converged_labels(sorted(set(contents.values())), engine_hash)
         return {
-            **{field.name: source.get(field.name) for field in fields(Label)},
-            "wall_seconds": 0.0,
-            "copied_from": {name: source[name] for name in ("campaign", "key", "wall_seconds")},
-            **split_fields(source.get("split")),
+            name: _copy_of(sources[content])
+            for name, content in contents.items()
+            if content in sources
         }
+
+    def _converged_labels(
+        self, contents: Sequence[str], engine_hash: str
+    ) -> dict[str, dict[str, Any]]:
+        """Return hash of a cell → the first label that any campaign has of it."""
+        sources: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(contents), QUERY_BATCH):
+            query = {
+                "content": {"$in": contents[start : start + QUERY_BATCH]},
+                "engine_hash": engine_hash,
+            }
+            rows = [row for row in self.database["labels"].find(query) if row["converged"]]
+            for row in sorted(rows, key=lambda row: row["created"]):
+                sources.setdefault(row["content"], row)
+        return sources
 
     def labels(self, engine_hash: str | None = None, **query: Any) -> Iterable[dict[str, Any]]:
         """Return the labels with these fields, in ledger order."""
@@ -82,11 +99,21 @@ class Labels(Exclusions):
         rows = self.database["labels"].find({"campaign": self.name, **query})
         return rows.sort("position", ASCENDING)
 
-    def labels_of(self, structure_ids: list[str], engine_hash: str) -> Iterable[dict[str, Any]]:
-        """Return the labels of these cells, in no order."""
-        return self.database["labels"].find(
-            {"structure_id": {"$in": structure_ids}, "engine_hash": engine_hash}
-        )
+    def outcomes(self, structure_ids: Sequence[str], engine_hash: str) -> dict[str, dict[str, Any]]:
+        """Return what became of these cells that have a label, or the reason why there is none.
+
+        Returns
+        -------
+        dict
+            Identifier of a cell → `converged`, `reason` and `stage` of its label.
+        """
+        names = ("structure_id", "converged", "reason", "stage")
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(structure_ids), QUERY_BATCH):
+            batch = list(structure_ids[start : start + QUERY_BATCH])
+            query = {"structure_id": {"$in": batch}, "engine_hash": engine_hash}
+            rows += self.database["labels"].find(query, names)
+        return {row["structure_id"]: row for row in rows}
 
     def flag_labels(self, flags: dict[str, str]) -> None:
         """Mark labels that are not to be trained on: key → what is odd about it."""
@@ -191,6 +218,16 @@ class Labels(Exclusions):
             return
         updates = [(label, changes[label["key"]]) for label in labels]
         set_each(self.database["labels"], updates, first_stays)
+
+
+def _copy_of(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `add_label` takes to store another campaign's label."""
+    return {
+        **{field.name: source.get(field.name) for field in fields(Label)},
+        "wall_seconds": 0.0,
+        "copied_from": {name: source[name] for name in ("campaign", "key", "wall_seconds")},
+        **split_fields(source.get("split")),
+    }
 
 
 def held_out(split: str | None) -> int:

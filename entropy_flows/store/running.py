@@ -20,7 +20,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from entropy_flows.settings import settings
-from entropy_flows.store.connection import connect
+from entropy_flows.store.connection import shared_database
 from entropy_flows.store.embedded import own_database
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _running: ContextVar[Database | None] = ContextVar("_running", default=None)
 def running_database() -> Database:
     """Return the database of the running job; outside of one, the configured one."""
     database = _running.get()
-    return connect() if database is None else database
+    return shared_database() if database is None else database
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def job_store_database(store: JobStore) -> Database:
     ):
         outputs.connect()
         return _journaled(outputs._collection.database)
-    return connect() if settings().uri is not None else own_database()
+    return shared_database() if settings().uri is not None else own_database()
 
 
 def is_own(store: JobStore) -> bool:

@@ -119,6 +119,7 @@ def set_fields(
     fields: Mapping[str, Any],
     unmatched: str = "discard",
     lease: Fence | None = None,
+    silent: bool = False,
 ) -> None:
     """Set fields of the document of this key.
 
@@ -132,6 +133,8 @@ def set_fields(
         "insert" makes a document where there is none, "discard" does not.
     lease
         Lease without which nothing is set.
+    silent
+        As of `fence.merge`.
     """
     update = setting(collection.name, key, fields)
     new = nested({**setting(collection.name, key, key), **update})
@@ -142,6 +145,7 @@ def set_fields(
         matched=[{"$set": literal(update)}],
         unmatched=unmatched,
         lease=lease,
+        silent=silent,
     )
 
 

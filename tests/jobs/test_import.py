@@ -149,7 +149,8 @@ def test_labels_keep_their_numbers_and_their_provenance(store):
         assert label["provenance"]["file"] == "set.xyz"
         assert label["provenance"]["engine"].endswith("EMT (teacher, not DFT), imported")
     assert (
-        store.copied_label(FRAMES[2].structure, OWN)["free_energy"] == FRAMES[2].label.free_energy
+        store.copied_labels({"2": FRAMES[2].structure}, OWN)["2"]["free_energy"]
+        == FRAMES[2].label.free_energy
     )
 
 

@@ -103,7 +103,7 @@ def test_a_split_in_another_campaign_counts(store, database):
     other.create(campaign("b"))
     run(other, [replace(one, split=None) for one in FRAMES])
     assert other.splits() == there
-    copied = CampaignStore(database, "c").copied_label(FRAMES[0].structure, OWN)
+    copied = CampaignStore(database, "c").copied_labels({"0": FRAMES[0].structure}, OWN)["0"]
     assert (copied["split"], copied["given_split"]) == ("test", "test")
     assert copied["copied_from"]["campaign"] == "a"
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from entropy_flows.label import (
     make_static_maker,
     reason_from_exception,
 )
+from entropy_flows.label.engines.forcefield import ForceFieldEngine
 
 EMT_ENGINE = LabelParams(engine="forcefield", model="ase.calculators.emt.EMT")
 
@@ -201,11 +203,15 @@ def test_a_maker_by_import_path(name, monkeypatch):
     assert isinstance(make_static_maker(LabelParams(maker=f"my_makers:{name}")), SmearedMaker)
 
 
-def test_vasp_labels_are_jobs_and_cheap_ones_batches():
+def test_a_job_has_more_labels_the_cheaper_they_are():
     assert labels_per_job(LabelParams()) == 1
-    assert labels_per_job(LabelParams(engine="forcefield")) == 8
+    assert labels_per_job(LabelParams(engine="forcefield")) == 16
+    of_calculator = {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}
+    assert labels_per_job(LabelParams(**of_calculator)) == 64
+    electrons = SimpleNamespace(calculator_meta="tblite.ase.TBLite", calculator_kwargs={})
+    assert ForceFieldEngine(electrons).labels_per_job == 8
     assert labels_per_job(LabelParams(engine="forcefield", batch_size=3)) == 3
-    assert labels_per_job(LabelParams(maker="a.b:c"), make_static_maker(EMT_ENGINE)) == 8
+    assert labels_per_job(LabelParams(maker="a.b:c"), make_static_maker(EMT_ENGINE)) == 64
 
 
 # --- the settings' hash
@@ -289,7 +295,7 @@ def test_label_one_keeps_the_free_energy_of_a_smeared_engine(copper):
 def test_batches_load_once_run_apart_and_leave_torch_alone(in_tmp, copper):
     Smeared.loaded = 0
     cells = [copper, copper.copy().scale_lattice(44.0), copper]
-    labels = label_batch(SmearedMaker(), cells)
+    labels = list(label_batch(SmearedMaker(), cells))
     assert Smeared.loaded == 1
     assert torch.get_default_dtype() == torch.float32
     assert sorted(path.name for path in in_tmp.iterdir()) == [
@@ -331,7 +337,7 @@ def test_one_failure_does_not_stop_a_batch(copper):
     collapsed.translate_sites(
         [1], collapsed.frac_coords[0] - collapsed.frac_coords[1] + 0.05, to_unit_cell=False
     )
-    labels = label_batch(make_static_maker(EMT_ENGINE), [copper, collapsed, copper])
+    labels = list(label_batch(make_static_maker(EMT_ENGINE), [copper, collapsed, copper]))
     assert [label.reason for label in labels] == [None, Reason.BAD_GEOMETRY, None]
 
 

@@ -195,11 +195,11 @@ def test_iterations(store):
 
 def test_the_first_label_stays(store, cells):
     entry = cells[0]
-    assert not store.has_label(entry["_id"], "hash")
+    assert store.outcomes([entry["_id"]], "hash") == {}
     store.add_label(entry, "hash", label(0))
     store.add_label(entry, "hash", label(1))
-    assert store.has_label(entry["_id"], "hash")
-    assert not store.has_label(entry["_id"], "other")
+    assert store.outcomes([entry["_id"]], "hash")[entry["_id"]]["converged"]
+    assert store.outcomes([entry["_id"]], "other") == {}
     (found,) = store.labels("hash")
     assert found["energy"] == -10.0
     assert (found["campaign"], found["key"], found["position"], found["stage"]) == (

@@ -200,4 +200,5 @@ def test_a_snapshot_is_antiferromagnetic_in_ledger_label_and_export(
     assert {"LDAUU" in run_inputs(tmp_path / f"label_{n:04d}")[1] for n in range(3)} == {
         "+U" in engine_name
     }
-    assert store.copied_label(cells[0], engine_of(maker).hash)["magmoms"] == rows[0]["magmoms"]
+    copied = store.copied_labels({"cell": cells[0]}, engine_of(maker).hash)
+    assert copied["cell"]["magmoms"] == rows[0]["magmoms"]

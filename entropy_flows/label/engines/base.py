@@ -32,6 +32,10 @@ class Engine(Protocol):
     """The setting of a campaign file that turns spin polarisation on; None if there is none."""
 
     @property
+    def labels_per_job(self) -> int:
+        """Labels that a job makes where nobody has said how many: as many as are worth a job."""
+
+    @property
     def has_spin(self) -> bool | None:
         """True if magnetic moments decide anything; None if that cannot be told."""
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _ELECTRONIC = ("gpaw", "tblite", "xtb", "dftbplus", "pyscf", "psi4", "abinit")
 """Packages of ASE calculators with electrons in them: such an engine is no teacher."""
+_FORMULAS = tuple(f"ase.calculators.{name}." for name in ("eam", "emt", "lj", "morse", "tersoff"))
+"""Modules of ASE's potentials that are a formula, whose labels cost milliseconds."""
 
 
 class ForceFieldParams(LabelParams):
@@ -125,6 +127,18 @@ class ForceFieldEngine(MakerEngine):
         return False
 
     @property
+    def labels_per_job(self) -> int:
+        """Labels that take a few seconds: of a formula 64, of a model 16, with electrons 8."""
+        if self._has_electrons:
+            return super().labels_per_job
+        return 64 if self._is_formula else 16
+
+    @property
+    def _is_formula(self) -> bool:
+        """True if the calculator is one of ASE's potentials that are a formula."""
+        return str(self.calculator_meta).startswith(_FORMULAS)
+
+    @property
     def name(self) -> str:
         """Name of the model, such as "SevenNet-0 (teacher, not DFT)"."""
         name = self._calculator_name
@@ -198,6 +212,7 @@ class PlannedSevenNet(ForceFieldEngine):
 
     _has_electrons = False
     _calculator_name = "SevenNet"
+    _is_formula = False
 
     def __init__(self, params: ForceFieldParams, calculator_kwargs: dict[str, Any]):
         self.params = params

@@ -86,6 +86,11 @@ class MakerEngine(Engine):
         self.maker = maker
 
     @property
+    def labels_per_job(self) -> int:
+        """One where a label is a run of a program, several from a calculator in memory."""
+        return 8 if self.in_memory else 1
+
+    @property
     def has_spin(self) -> bool | None:
         """None: an unknown code may know of moments."""
         return None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import covalent_radii
 from torch import Tensor
 
 from entropy_flows.conventions import Array
@@ -42,7 +43,7 @@ class Cells:
     """
 
     def __init__(
-        self, sizes: Sequence[int], numbers: Array, lattice: Array, pbc: Array, device: str
+        self, sizes: Sequence[int], numbers: np.ndarray, lattice: Array, pbc: Array, device: str
     ) -> None:
         self.sizes = list(sizes)
         self.numbers = np.asarray(numbers, dtype=np.int64)
@@ -70,6 +71,11 @@ class Cells:
         return torch.from_numpy(self.numbers).to(self.device)
 
     @cached_property
+    def radii(self) -> Tensor:
+        """Covalent radii (n,) in Å, on the device."""
+        return torch.from_numpy(covalent_radii[self.numbers]).to(self.device)
+
+    @cached_property
     def vectors(self) -> Tensor:
         """Lattice vectors (B, 3, 3), on the device."""
         return torch.from_numpy(self.lattice).to(self.device)
@@ -79,12 +85,38 @@ class Cells:
         """Volumes (B,) in Å³, on the device."""
         return torch.linalg.det(self.vectors).abs()
 
+    @cached_property
+    def _size(self) -> int:
+        """Atoms of each cell, where that is one number; else 0."""
+        return self.sizes[0] if len(set(self.sizes)) == 1 else 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum values (…, n, c) over the atoms of each cell (…, B, c).
+
+        On a CPU one atom is added after the other, so that a cell has the same bits in any batch.
+        """
+        if self._size and self.device.type != "cpu":
+            return values.unflatten(-2, (len(self), self._size)).sum(-2)
+        out = values.new_zeros(*values.shape[:-2], len(self), values.shape[-1])
+        return out.index_add_(-2, self.owner, values)
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Return the largest |value| of those (n, c) of each cell (B,); nan stays nan."""
+        if self._size and self.device.type != "cpu":
+            return values.abs().view(len(self), -1).amax(1)
+        out = values.new_zeros(len(self))
+        return out.scatter_reduce_(0, self.owner, values.abs().amax(1), "amax")
+
     def take(self, chosen: Sequence[int]) -> Cells:
         """Return some of the cells, in the order given."""
         numbers = self.numbers[self.atoms(chosen)]
         sizes = [self.sizes[index] for index in chosen]
         indices = list(chosen)
         return Cells(sizes, numbers, self.lattice[indices], self.pbc[indices], str(self.device))
+
+    def on(self, device: str) -> Cells:
+        """Return the same cells on another device."""
+        return Cells(self.sizes, self.numbers, self.lattice, self.pbc, device)
 
     def atoms(self, chosen: Sequence[int]) -> np.ndarray:
         """Return the numbers of the atoms of some of the cells, cell by cell."""

@@ -36,8 +36,8 @@ def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
 
     from entropy_flows.neighbors import neighbors
 
-    radii = torch.from_numpy(covalent_radii[batch.cells.numbers]).to(batch.positions.device)
-    pairs = neighbors(batch, 2 * float(radii.max()) + 2.0)
+    radii = batch.cells.radii
+    pairs = neighbors(batch, 2 * float(covalent_radii[batch.cells.numbers].max()) + 2.0)
     d = pairs.vectors.norm(dim=1)
     ratio = d / (radii[pairs.centers] + radii[pairs.members])
     nothing = d.new_full((len(batch),), torch.inf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -20,6 +20,7 @@ PREFIX = "ENTROPY_FLOWS_"
 MAX_PROBLEMS = 6
 """Problems that the message about one file names."""
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+BiasDevice = Literal["fastest", "device", "host"]
 
 
 class Settings(BaseModel):
@@ -38,6 +39,13 @@ class Settings(BaseModel):
     device: Device = "cpu"
     """Device for models, their training and fingerprints: cpu, cuda, or one of several, such as
     cuda:1.
+    """
+    bias_on: BiasDevice = "fastest"
+    """Where an exploration with a model on a GPU computes the bias: on that device, or on the
+    host's core while the GPU has the model. fastest times both when a job begins.
+    """
+    deterministic: bool = False
+    """Whether torch takes the deterministic form of its operations on a GPU, where there is one.
     """
     workers: int | None = Field(None, ge=1)
     """Local workers started by `entropy-flows run`; None takes one per core."""
@@ -98,6 +106,20 @@ def settings() -> Settings:
         ]
         more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise ValueError(f"invalid settings: {', '.join(problems[:MAX_PROBLEMS])}{more}") from None
+
+
+def choose_algorithms() -> None:
+    """Let torch compute deterministically on a GPU, where the settings ask for it.
+
+    It has to be called before the GPU is used. An operation without a deterministic form is warned
+    of by its name, and done.
+    """
+    if not settings().deterministic or settings().device == "cpu":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def variable(name: str) -> str:

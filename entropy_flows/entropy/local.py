@@ -21,6 +21,7 @@ j        the atom whose fingerprint is nearest to that of i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,13 +80,19 @@ def local_entropies(
         Atoms in each cell.
     floor
         δ₀ > 0.
+
+    Raises
+    ------
+    ValueError
+        On a CPU for fingerprints that are not finite. On a GPU the host would have to wait for
+        that: S and derivative are then nan in their cell.
     """
     if not (np.isfinite(floor) and floor > 0):
         raise ValueError(f"floor is {floor}; it must be positive and finite")
     if q.device.type == "cpu":
         S, dS_dq = map(torch.from_numpy, _loop(q.numpy(), np.cumsum([0, *sizes]), float(floor)))
     else:
-        S, dS_dq = on_device(q, sizes, floor)
+        return on_device(q, sizes, floor)
     if not bool(torch.isfinite(S.sum())):
         finite = torch.isfinite(q).all(dim=1)
         raise ValueError(f"fingerprint of atom {int(finite.int().argmin())} is not finite")
@@ -152,9 +159,9 @@ def _of_equal_size(q: Tensor, floor: float) -> tuple[Tensor, Tensor]:
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     delta, j = distance.min(dim=2)
     above = delta.clamp(min=floor)
-    t = (delta / floor).clamp(max=1.0).square()
-    S = (N * above).log() + 0.5 * ((t - 1) - 0.5 * (t - 1) ** 2)  # (1)
-    s = (2 - t) / above.square() / N  # (2): t = 1 above the floor
+    y = (delta / floor).clamp(max=1.0).square() - 1
+    S = above.log().add_(torch.addcmul(y, y, y, value=-0.5), alpha=0.5)  # (1), but for log N
+    s = (1 - y) / above.square_()  # (2): y = t − 1 is 0 above the floor
     index = j[:, :, None].expand(B, N, dim)
-    pull = s[:, :, None] * (q - q.gather(1, index))
-    return S.mean(dim=1), pull.scatter_add(1, index, -pull)
+    pull = (q - q.gather(1, index)).mul_(s[:, :, None]).div_(N)
+    return S.mean(dim=1) + math.log(N), pull.scatter_add(1, index, -pull)

@@ -28,12 +28,11 @@ from entropy_flows.entropy import Bias
 from entropy_flows.explore.conditions import ExploreParams, Run
 from entropy_flows.explore.evaluate import Evaluation, Evaluator
 from entropy_flows.explore.langevin import Langevin
+from entropy_flows.explore.limits import LOST, beyond, exploded, ramp
 from entropy_flows.explore.trajectory import Record, Trajectory
 from entropy_flows.geometry import shortest_distances
 from entropy_flows.potentials import BatchModel
-
-EXPLODED_FORCE = 1e3
-"""Force (eV/Å) that no snapshot of a sane run reaches; beyond it the step is noise."""
+from entropy_flows.settings import BiasDevice
 
 
 def explore(
@@ -46,6 +45,7 @@ def explore(
     on_done: Callable[[Trajectory], None] | None = None,
     on_step: Callable[[Ensemble], None] | None = None,
     resume: dict[str, Any] | None = None,
+    bias_on: BiasDevice = "fastest",
 ) -> list[Trajectory]:
     """Run trajectories together, from their starts to their ends.
 
@@ -67,6 +67,8 @@ def explore(
         Called after each step: for progress, and for keeping `Ensemble.state()`.
     resume
         A state to go on from; the result is what it would have been without the interruption.
+    bias_on
+        Where the bias is computed beside a model on a GPU, as of `Evaluator`.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def explore(
     """
     if not runs:
         return []
-    ensemble = Ensemble(runs, starts, model, bias, params, on_done, resume)
+    ensemble = Ensemble(runs, starts, model, bias, params, on_done, resume, bias_on)
     while ensemble.step < params.steps and ensemble.alive:
         ensemble.advance()
         if on_step is not None:
@@ -108,6 +110,7 @@ class Ensemble:
         params: ExploreParams,
         on_done: Callable[[Trajectory], None] | None = None,
         resume: dict[str, Any] | None = None,
+        bias_on: BiasDevice = "fastest",
     ) -> None:
         if bias is None and any(run.condition.k for run in runs):
             raise ValueError("a run has k > 0, but there is no bias")
@@ -116,8 +119,10 @@ class Ensemble:
         self._begin = -params.warm_up - params.ramp
         self.step = self._begin
         self.records = [Record(run, start) for run, start in zip(runs, starts, strict=True)]
-        self.evaluator = Evaluator(model, bias, [run.mode for run in runs])
+        self.evaluator = Evaluator(model, bias, [run.mode for run in runs], bias_on)
         self.alive = list(range(len(runs)))
+        self._bounded: Evaluation | None = None
+        """Evaluation whose forces, and velocities after it, were found within their bounds."""
         started = time.perf_counter()
         if resume is not None:
             self._restore(resume)
@@ -134,28 +139,38 @@ class Ensemble:
         number = self.step - self._begin
         k = self._weights(self.step + 1)
         self.now = self.evaluator.with_bias(self.batch, self.alive, self.now, k)
-        self.batch, self.v = self.langevin.first(self.batch, self.v, self._forces(k), number)
+        forces = self._forces(self.step + 1)
+        self.batch, self.v = self.langevin.first(self.batch, self.v, forces, number)
         self.step += 1
-        # a model may not return from a cell whose positions are nan
-        if not bool(torch.isfinite(self.batch.positions).all()):
-            largest = self._largest(self.batch.positions)
-            self._remove(self._failing("exploded: positions are not finite", largest))
+        # a model may not return from a cell whose positions are nan; forces and velocities within
+        # their bounds leave none
+        if self.now is not self._bounded:
+            self._remove(self._lost())
             if not self.alive:
                 return
-        k = self._weights(self.step)
-        self.now = self.evaluator(self.batch, self.alive, k)
-        forces = self._forces(k)
+        self.now = self.evaluator(self.batch, self.alive, self._weights(self.step))
+        forces = self._forces(self.step)
         self.v = self.langevin.second(self.v, forces, number)
+        largest, temperatures = self._read([self.batch.cells.largest(forces), self._heat()])
         self._book_time(started)
-        self._remove({**self._exploded(forces), **self.now.failures})
+        hottest = self.params.max_temperature
+        reasons = {**exploded(largest, temperatures, hottest), **self.now.failures}
+        self._remove(reasons)
+        self._bounded = self.now
         if self.step >= 1 and self.alive:
-            self._sample()
+            self._sample([T for index, T in enumerate(temperatures) if index not in reasons])
 
     def finish(self) -> list[Trajectory]:
         """Return all trajectories as they are now, in the order of the runs."""
         for index in self.alive:
             self._report(index)
         return [record.trajectory() for record in self.records]
+
+    def note(self) -> str:
+        """Return what people want to know beside the step: the runs, and where the bias is."""
+        note = f"{len(self.alive)} runs"
+        on_host = self.evaluator.bias_on == "host"
+        return f"{note}, bias on the host" if on_host else note
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on later, as plain types and numpy arrays."""
@@ -198,77 +213,77 @@ class Ensemble:
             timestep=self.params.timestep,
             friction=self.params.friction,
         )
+        self._set_strengths()
 
-    def _weights(self, step: int) -> Tensor:
-        """Return k of each cell (B,) in eV during a step."""
-        runs = [self.records[index].run for index in self.alive]
-        share = _ramp(step, self.params.ramp)
-        return torch.tensor(
-            [share * run.condition.k for run in runs], dtype=torch.float64, device=self._device
-        )
+    def _set_strengths(self) -> None:
+        """Put the k of each atom's cell (n, 1) on the device, where it stays."""
+        k = [self.records[index].run.condition.k for index in self.alive]
+        of_cells = torch.tensor(k, dtype=torch.float64, device=self._device)
+        self._strengths = of_cells[self.batch.cells.owner, None]
+        self._summed: tuple[Evaluation, float, Tensor] | None = None
+
+    def _weights(self, step: int) -> list[float]:
+        """Return k of each cell in eV during a step."""
+        share = ramp(step, self.params.ramp)
+        return [share * self.records[index].run.condition.k for index in self.alive]
 
     @property
     def _device(self) -> torch.device:
         return torch.device(self.evaluator.model.device)
 
-    def _forces(self, k: Tensor) -> Tensor:
-        """Return F_base + k ∂B/∂r (n, 3) in eV/Å."""
+    def _forces(self, step: int) -> Tensor:
+        """Return F_base + k ∂B/∂r (n, 3) in eV/Å during a step; equal ones are the same tensor."""
+        share = ramp(step, self.params.ramp)
         if self.now.gradient is None:
             return self.now.forces
-        return torch.addcmul(self.now.forces, k[self.batch.cells.owner, None], self.now.gradient)
+        if self._summed is not None:
+            now, at, forces = self._summed
+            if now is self.now and at == share:
+                return forces
+        k = self._strengths if share == 1.0 else share * self._strengths
+        forces = torch.addcmul(self.now.forces, k, self.now.gradient)
+        self._summed = (self.now, share, forces)
+        return forces
 
-    def _largest(self, values: Tensor) -> Tensor:
-        """Return the largest |value| in each cell (B,); nan and inf stay what they are."""
-        out = values.new_zeros(len(self.batch))
-        return out.scatter_reduce_(0, self.batch.cells.owner, values.abs().amax(1), "amax")
+    def _heat(self) -> Tensor:
+        """Return the temperature of each cell (B,) in K."""
+        return self.langevin.instantaneous(self.v)
 
-    def _failing(self, reason: str, value: Tensor, limit: float = float("inf")) -> dict[int, str]:
-        """Return the cells whose value (B,) is not below the limit, by index in the batch."""
-        if bool((value < limit).all()):
-            return {}
-        return {index: reason.format(x) for index, x in enumerate(value.tolist()) if not x < limit}
+    def _read(self, values: Sequence[Tensor]) -> list[list[float]]:
+        """Read several values of each cell (B,) back at once: a GPU is waited for once."""
+        rows: list[list[float]] = torch.stack(list(values)).tolist()
+        return rows
 
-    def _exploded(self, forces: Tensor) -> dict[int, str]:
-        """Return the cells whose forces or velocities are beyond all bounds, with the reason."""
-        limit = self.params.max_temperature
-        temperature = self.langevin.instantaneous(self.v)
-        force = self._largest(forces)
-        hot = f"exploded: temperature {{:.0f}} K over the limit of {limit:.0f} K"
-        return {
-            **self._failing("exploded: force {:.0f} eV/Å", force, EXPLODED_FORCE),
-            **self._failing(hot, temperature, limit),
-            **self._failing("exploded: positions are not finite", temperature),
-        }
+    def _lost(self) -> dict[int, str]:
+        """Return the cells whose positions are not finite, by index in the batch."""
+        (largest,) = self._read([self.batch.cells.largest(self.batch.positions)])
+        return beyond(LOST, largest)
 
-    def _sample(self) -> None:
+    def _sample(self, temperatures: list[float]) -> None:
         """Book the temperatures of a sampled step, and take snapshots when it is time."""
-        temperatures = self.langevin.instantaneous(self.v).tolist()
         for index, temperature in zip(self.alive, temperatures, strict=True):
             self.records[index].temperature_sum += temperature
             self.records[index].sampled += 1
         if self.step % self.params.snapshot_every != 0:
             return
-        distances, ratios = shortest_distances(self.batch)
-        shortest = distances.tolist()
-        too_close = self._failing("{}", -ratios, -self.params.min_distance_fraction)
+        norms = self.batch.cells.largest(self.now.forces.norm(dim=1, keepdim=True))
+        shortest, ratios, energies, forces = self._read(
+            [*shortest_distances(self.batch), self.now.energy, norms]
+        )
+        limit = self.params.min_distance_fraction
+        too_close = {index for index, ratio in enumerate(ratios) if not ratio > limit}
         where = f"collapsed at step {self.step}: shortest distance"
         self._remove({index: f"{where} {shortest[index]:.2f} Å" for index in too_close})
-        intact = [index for index in range(len(shortest)) if index not in too_close]
-        self._snapshot(
-            distances=[shortest[index] for index in intact],
-            temperatures=[temperatures[index] for index in intact],
-        )
+        rows = zip(shortest, temperatures, energies, forces, strict=True)
+        self._snapshot([row for index, row in enumerate(rows) if index not in too_close])
 
-    def _snapshot(self, distances: list[float], temperatures: list[float]) -> None:
-        """Take a snapshot of each cell of the batch."""
+    def _snapshot(self, rows: Sequence[tuple[float, float, float, float]]) -> None:
+        """Take a snapshot of each cell: shortest distance, temperature, energy, largest force."""
         if not self.alive:
             return
         spans = np.split(self.batch.positions.cpu().numpy(), self.batch.cells.first[1:-1])
-        norms = self._largest(self.now.forces.norm(dim=1, keepdim=True)).tolist()
-        values = (self.now.energy.tolist(), temperatures, norms, distances, spans)
-        for index, energy, temperature, force, distance, positions in zip(
-            self.alive, *values, strict=True
-        ):
+        for index, positions, row in zip(self.alive, spans, rows, strict=True):
+            distance, temperature, energy, force = row
             record = self.records[index]
             record.closest = min(record.closest, distance)
             record.snapshot(
@@ -295,6 +310,7 @@ class Ensemble:
         self.v = self.v[atoms]
         self.batch = self.batch.take(remaining)
         self.langevin = self.langevin.take(remaining, self.batch.cells)
+        self._set_strengths()
 
     def _report(self, index: int) -> None:
         """Hand a run that has ended to whoever asked for it."""
@@ -305,13 +321,3 @@ class Ensemble:
         """Divide the time since the start among those alive."""
         for index in self.alive:
             self.records[index].seconds += (time.perf_counter() - started) / len(self.alive)
-
-
-def _ramp(step: int, length: int) -> float:
-    """Return the share of k at a step.
-
-    It is 0 in the warm-up and rises over the `length` steps before step 1, the first sampled one.
-    """
-    if step >= 1:
-        return 1.0
-    return max(0.0, 1.0 + (step - 1) / length) if length else 0.0

@@ -81,18 +81,21 @@ class Langevin:
         kT = units.kB * T[cells.owner, None]
         self._spread = (kT / self.masses).sqrt()
         sigma = (2 * gamma * kT / self.masses).sqrt()
-        self.c1 = h / 2 - h**2 * gamma / 8
+        self._kick = (h / 2 - h**2 * gamma / 8) / self.masses
         self.c2 = h * gamma / 2 - h**2 * gamma**2 / 8
         self.c3 = (h**0.5 / 2 - h**1.5 * gamma / 8) * sigma
         self.c5 = h**1.5 / (2 * 3**0.5) * sigma
         self.c4 = gamma / 2 * self.c5
         sizes = torch.tensor(cells.sizes, dtype=torch.float64, device=cells.device)
-        self._freedom = torch.where(sizes > 1, 3 * sizes - 3, 3.0)
-        mass = self._total(self.masses)
+        freedom = torch.where(sizes > 1, 3 * sizes - 3, 3.0)
+        self._heat = self.masses / (freedom * units.kB)[cells.owner, None]
+        mass = cells.total(self.masses)
         share = torch.where(sizes[:, None] > 1, 1 / mass, torch.zeros_like(mass))
         self._share = self.masses * share[cells.owner]
         self._block = -1
         self._noise = torch.empty(0)
+        self._forces = torch.empty(0)
+        self._pushed = torch.empty(0)
 
     def take(self, chosen: Sequence[int], cells: Cells) -> Langevin:
         """Return the integrator of some of the cells."""
@@ -108,44 +111,46 @@ class Langevin:
 
     def first(self, batch: Batch, v: Tensor, forces: Tensor, step: int) -> tuple[Batch, Tensor]:
         """Do equations (2) and (3): return the batch after step number `step` ≥ 0, and v½."""
-        xi, eta = self._normal(step)
-        kick = self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
-        half = v + kick - self.c2 * v
-        moved = batch.positions + self.h * half + self.project(self.c5 * eta)
+        half = self.second(v, forces, step)
+        moved = torch.add(batch.positions + self._normal(step)[1], half, alpha=self.h)
         return batch.at(moved), half
 
     def second(self, half: Tensor, forces: Tensor, step: int) -> Tensor:
-        """Do equation (4): return v'."""
-        xi, eta = self._normal(step)
-        kick = self.project(self.c1 * forces / self.masses + self.c3 * xi - self.c4 * eta)
-        return half + kick - self.c2 * half
+        """Do equation (4): return v'. Equation (2) is the same, from v."""
+        kick = self._push(forces) + self._normal(step)[0]
+        return torch.add(kick, half, alpha=1 - self.c2)
 
     def kinetic_energies(self, v: Tensor) -> Tensor:
         """Return ½ Σ m v² of each cell (B,) in eV."""
-        return self._total(0.5 * self.masses * v * v).sum(1)
+        return self.cells.total(0.5 * self.masses * v * v).sum(1)
 
     def instantaneous(self, v: Tensor) -> Tensor:
         """Return each cell's temperature (B,) in K; the centre of mass is no degree of freedom."""
-        return 2 * self.kinetic_energies(v) / (self._freedom * units.kB)
+        return self.cells.total(self._heat * v * v).sum(1)
 
     def project(self, u: Tensor) -> Tensor:
-        """Return P u: motion without that of the centre of mass."""
-        return u - self._total(self._share * u)[self.cells.owner]
+        """Return P u (…, n, 3): motion without that of the centre of mass."""
+        return u - self.cells.total(self._share * u).index_select(-2, self.cells.owner)
 
-    def _total(self, values: Tensor) -> Tensor:
-        """Sum values over the atoms of each cell (B, …)."""
-        out = values.new_zeros(len(self.cells), values.shape[1])
-        return out.index_add_(0, self.cells.owner, values)
+    def _push(self, forces: Tensor) -> Tensor:
+        """Return c₁ P F/m; a step ends with the forces with which the next one begins."""
+        if forces is not self._forces:
+            self._forces = forces
+            self._pushed = self.project(self._kick * forces)
+        return self._pushed
 
     def _normal(self, step: int) -> Tensor:
-        """Return ξ and η of a step (2, n, 3)."""
+        """Return P R_v and P R_r of a step (2, n, 3), made for a block of steps at once."""
         block, index = divmod(step, BLOCK)
         if block != self._block:
             draws = [
                 _stream(seed, block + 1).standard_normal((BLOCK, 2, size, 3))
                 for seed, size in self._streams()
             ]
-            self._noise = torch.from_numpy(np.concatenate(draws, axis=2)).to(self.masses.device)
+            noise = torch.from_numpy(np.concatenate(draws, axis=2)).to(self.masses.device)
+            xi, eta = noise[:, 0], noise[:, 1]
+            noise = torch.stack([self.c3 * xi - self.c4 * eta, self.c5 * eta], dim=1)
+            self._noise = self.project(noise)
             self._block = block
         return self._noise[index]
 

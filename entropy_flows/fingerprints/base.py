@@ -104,11 +104,15 @@ class FingerprintBase(ABC):
     ----------
     takes
         Class of the parameters; the constructor takes their fields as keywords.
+    is_bound
+        Whether batches have to be on the fingerprint's own device, as those of a model; else it
+        works where the batch is.
     params
         All parameters.
     """
 
     takes: ClassVar[type[FingerprintSettings]]
+    is_bound: ClassVar[bool] = False
 
     def __init__(self, **settings: Any) -> None:
         self.params: Any = self.takes(**settings)

@@ -66,6 +66,7 @@ class Features(FingerprintBase):
     """
 
     takes = FeaturesParams
+    is_bound = True
     params: FeaturesParams
 
     @property

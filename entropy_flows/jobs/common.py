@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from entropy_flows import progress
 from entropy_flows.environments import processes_end_here
 from entropy_flows.faults import is_machine_fault
+from entropy_flows.settings import choose_algorithms
 from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.entry import NAMESPACE
 from entropy_flows.store.running import database_of_job
@@ -142,6 +143,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     label = key.label(stage)
     started = time.perf_counter()
     progress.begin(key.iteration, label)
+    choose_algorithms()
     try:
         with processes_end_here() as processes:
             result = work()

@@ -170,12 +170,19 @@ def explore_batch(
 
     def on_step(ensemble: Ensemble) -> None:
         done = ensemble.step + params.warm_up + params.ramp
-        progress.report(done, params.all_steps, "steps", f"{len(ensemble.alive)} runs")
+        progress.report(done, params.all_steps, "steps", ensemble.note())
         checkpoint.step(ensemble)
 
     with defer_sigterm():
         trajectories = explore(
-            usable, starts, model, bias, params, on_step=on_step, resume=checkpoint.load()
+            usable,
+            starts,
+            model,
+            bias,
+            params,
+            on_step=on_step,
+            resume=checkpoint.load(),
+            bias_on=settings().bias_on,
         )
     chosen = [keep(trajectory) for trajectory in trajectories]
     by_run = {trajectory.run.index: trajectory for trajectory in chosen}

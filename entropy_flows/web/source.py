@@ -128,6 +128,7 @@ class Source:
         StoreError
             If there is no such campaign, or the database does not answer.
         """
+
         def read(before: CampaignPage | None) -> CampaignPage:
             return self._read(lambda: self._page(name, before))
 

@@ -110,7 +110,7 @@ test-torchsim:
 	test -n "$(NEWEST)" || { echo "neither Python 3.13 nor 3.12 is here"; exit 1; }
 	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-torchsim
 	.venv-torchsim/bin/pip install --quiet torch-sim-atomistic "nvalchemi-toolkit[ase]>=0.3"
-	.venv-torchsim/bin/python -m pytest -n0 tests/biases tests/docs/test_biases_page.py tests/potentials/test_torchsim.py
+	.venv-torchsim/bin/python -m pytest -n0 tests/biases tests/docs/test_biases_page.py tests/potentials/test_torchsim.py tests/label/test_torchsim_maker.py
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -6,6 +6,7 @@ The nested static Maker's calculation runs in the current directory, through the
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from entropy_flows.label.process_state import torch_dtype_kept, working_in
 from entropy_flows.label.read import Label, read_label
 from entropy_flows.label.reasons import (
     EngineError,
+    InconsistentOutputError,
     Reason,
     check_geometry,
     is_not_set_up,
@@ -117,6 +119,8 @@ def label_batch(
     """Label several structures with one Maker, each in its own subdirectory of the current one.
 
     A batch of one runs in the current directory itself, where one expects the files of a VASP job.
+    An engine that takes many cells has all of them in one call. If that fails, or leaves a cell
+    without a label, such cells are labelled alone, so that each has a reason of its own.
     `on_document` is called with a structure's index and the task document of each of its runs.
 
     Yields
@@ -125,9 +129,13 @@ def label_batch(
         The label of each structure, when it is there.
     """
     single = len(structures) == 1
+    together: dict[int, Label] = {}
+    if engine_of(maker).takes_many and not single:
+        progress.report(0, len(structures), "labels")
+        together = _labels_together(maker, structures, min_distance_fraction, on_document)
     for index, structure in enumerate(structures):
         progress.report(index, len(structures), "labels")
-        yield label_one(
+        yield together.get(index) or label_one(
             maker,
             structure,
             None if single else f"label_{index:04d}",
@@ -135,6 +143,43 @@ def label_batch(
             scf_retries,
             partial(on_document, index),
         )
+
+
+def _labels_together(
+    maker: Maker,
+    structures: Sequence[Structure],
+    min_distance_fraction: float,
+    on_document: Callable[[int, Any], None],
+) -> dict[int, Label]:
+    """Label cells in one call; return index → label of those that this gave a good one."""
+    engine = engine_of(maker)
+    sound = {
+        index: structure
+        for index, structure in enumerate(structures)
+        if check_geometry(structure, min_distance_fraction) is None
+    }
+    if not sound:
+        return {}
+    start = time.perf_counter()
+    try:
+        with working_in("together"):
+            document = run_static(maker, [engine.prepare(cell) for cell in sound.values()])
+        documents = engine.documents(document, len(sound))
+    except Exception as exc:
+        if is_machine_fault(exc) and engine.failure(exc)[0] is not Reason.OUT_OF_MEMORY:
+            raise
+        # one of the cells is to blame, or their number; alone, each says why
+        return {}
+    seconds = (time.perf_counter() - start) / len(sound)
+    labels = {}
+    for (index, structure), own in zip(sound.items(), documents, strict=True):
+        with contextlib.suppress(InconsistentOutputError):
+            label = engine.validate(read_label(own, structure))
+            if label.converged:
+                on_document(index, own)
+                provenance = engine.provenance() | label.provenance
+                labels[index] = replace(label, provenance=provenance, wall_seconds=seconds)
+    return labels
 
 
 def _retry_scf(
@@ -158,7 +203,8 @@ def _retry_scf(
 def _attempt(engine: Engine, structure: Structure, on_document: Callable[[Any], None]) -> Label:
     """Label a structure by one run in the current directory, or say why that failed."""
     try:
-        document = run_static(engine.maker, engine.prepare(structure))
+        result = run_static(engine.maker, engine.prepare(structure))
+        [document] = engine.documents(result, 1)
         on_document(document)
         label = read_label(document, structure, free_energy=engine.free_energy())
         return engine.validate(label)
@@ -175,7 +221,7 @@ def _attempt(engine: Engine, structure: Structure, on_document: Callable[[Any], 
         return Label.failed(len(structure), reason, evidence)
 
 
-def run_static(maker: Maker, structure: Structure) -> Any:
+def run_static(maker: Maker, structure: Structure | Sequence[Structure]) -> Any:
     """Run one static calculation in the current directory, and return its task document.
 
     Parameters
@@ -184,7 +230,7 @@ def run_static(maker: Maker, structure: Structure) -> Any:
         A Maker whose `make(structure)` is one job. Hand in the same object for many structures:
         ASE-based Makers keep their calculator, so a model is loaded once.
     structure
-        The cell.
+        The cell, or several for a Maker that takes them.
 
     Returns
     -------

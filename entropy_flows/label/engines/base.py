@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +30,9 @@ class Engine(Protocol):
     files."""
     spin_option: str | None
     """The setting of a campaign file that turns spin polarisation on; None if there is none."""
+
+    takes_many: bool
+    """Whether the Maker takes a list of cells, too, and computes them together."""
 
     @property
     def labels_per_job(self) -> int:
@@ -60,6 +63,17 @@ class Engine(Protocol):
 
     def prepare(self, structure: Structure) -> Structure:
         """Return the structure as it is handed to the Maker."""
+
+    def documents(self, document: Any, number: int) -> Sequence[Any]:
+        """Return the task document of each cell of a call.
+
+        Parameters
+        ----------
+        document
+            What the Maker's job returned.
+        number
+            Number of cells that it was given.
+        """
 
     def free_energy(self) -> float | None:
         """Return F (eV) of the last run where the task document has no field for it."""

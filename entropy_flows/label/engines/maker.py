@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +80,7 @@ class MakerEngine(Engine):
     """
 
     in_memory: bool = False
+    takes_many: bool = False
     spin_option: str | None = None
 
     def __init__(self, maker: Maker):
@@ -126,6 +127,10 @@ class MakerEngine(Engine):
     def prepare(self, structure: Structure) -> Structure:
         """Return the structure as it is."""
         return structure
+
+    def documents(self, document: Any, number: int) -> Sequence[Any]:
+        """Return the document, which is of the one cell."""
+        return [document]
 
     def free_energy(self) -> float | None:
         """Return F (eV) of the calculator that an ASE Maker keeps; its documents have E₀ alone."""

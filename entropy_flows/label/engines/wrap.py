@@ -9,6 +9,7 @@ from entropy_flows.label.engines.cp2k import Cp2kEngine
 from entropy_flows.label.engines.forcefield import ForceFieldEngine
 from entropy_flows.label.engines.in_environment import EnvironmentEngine
 from entropy_flows.label.engines.maker import MakerEngine
+from entropy_flows.label.engines.torchsim import TorchSimEngine
 from entropy_flows.label.engines.vasp import VaspEngine
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def engine_of(maker: Maker) -> Engine:
     """Return what is known of the code that a static Maker runs.
 
     A Maker with a method `as_engine` answers for itself. Makers of atomate2 are recognised by
-    what they have: an input set of VASP or CP2K, or the calculator of a force field.
+    what they have: an input set of VASP or CP2K, a model of torch-sim, or the calculator of a
+    force field.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ def engine_of(maker: Maker) -> Engine:
         return Cp2kEngine(maker)
     if EnvironmentEngine.runs(maker):
         return EnvironmentEngine(maker)
+    if TorchSimEngine.runs(maker):
+        return TorchSimEngine(maker)
     if ForceFieldEngine.runs(maker):
         return ForceFieldEngine(maker)
     return MakerEngine(maker)

@@ -33,6 +33,7 @@ TITLES = {
     "logdet": "log det",
     "variance": "variance",
     "variance-mix": "variance, half for the pool",
+    "variance-wide": "variance, more trajectories",
     RANDOM: "random",
     "mixed": "mixed",
 }
@@ -43,6 +44,7 @@ TEST_TITLES = {
     "logdet": "held out of log det's pools",
     "variance": "held out of variance's pools",
     "variance-mix": "held out of the pools of variance, half for the pool",
+    "variance-wide": "held out of the pools of variance, more trajectories",
     RANDOM: "held out of plain dynamics",
     INDEPENDENT: "independent",
 }
@@ -250,7 +252,12 @@ def figure(all_results: Sequence[Results], file: Path) -> None:
     plt.close(fig)
 
 
-COLORS = {"logdet": "#c0504d", "variance": "#1f77b4", "variance-mix": "#2ca02c"}
+COLORS = {
+    "logdet": "#c0504d",
+    "variance": "#1f77b4",
+    "variance-mix": "#2ca02c",
+    "variance-wide": "#8c564b",
+}
 
 
 def _draw(axis: Any, results: Results, quantity: str) -> None:

@@ -1,7 +1,8 @@
 """Run the campaigns whose pools the evidence compares: three rules, each from two seeds.
 
-A rule is the campaign file of a system with another section `select`. Grid, budget, teacher and
-student are the same. Each seed has a baseline of its own, and all share one independent test.
+A rule is the campaign file of a system with another section `select`. Budget, teacher and student
+are the same, and but for one rule the grid. Each seed has a baseline of its own, and all share one
+independent test.
 
 Example: python evidence/campaigns.py --system silicon --folder runs/evidence
 """
@@ -24,15 +25,18 @@ from entropy_flows.launch.session import Session, open_session
 from entropy_flows.schemas import Campaign
 
 LOGDET = "logdet"
-RULES: dict[str, dict[str, Any]] = {
+PLAIN = {"selector": "variance", "target": "plain"}
+RULES: dict[str, dict[str, dict[str, Any]]] = {
     LOGDET: {},
-    "variance": {"selector": "variance", "target": "plain"},
+    "variance": {"select": PLAIN},
     # for plain dynamics alone four of five cells are plain dynamics: half of this target is what
     # the biased dynamics find
-    "variance-mix": {"selector": "variance", "target": "plain", "mix": 0.5},
+    "variance-mix": {"select": {**PLAIN, "mix": 0.5}},
+    # as many trajectories of plain dynamics as the baseline has, four of each condition
+    "variance-wide": {"select": PLAIN, "explore": {"entropy_weights": [0, 0, 0, 0, 2, 5, 10]}},
 }
-"""Name of a rule → its section `select`, beside `max_labels`; of the first the file's own."""
-LATER_RULES = ("variance-mix",)
+"""Name of a rule → sections that it changes; `max_labels` stays the file's."""
+LATER_RULES = ("variance-mix", "variance-wide")
 """Rules that run when the pools of all others are there."""
 POOL_SEEDS = (42, 43)
 """Seeds of the pools; the first is that of the campaign files."""
@@ -46,7 +50,9 @@ def pool_campaign(
     settings = campaign.model_dump(mode="json", exclude_unset=True)
     if rule != LOGDET:
         name = f"{name}-{rule}"
-        settings["select"] = {**RULES[rule], "max_labels": campaign.select.max_labels}
+        settings["explore"] = {**settings.get("explore", {}), **RULES[rule].get("explore", {})}
+        max_labels = campaign.select.max_labels
+        settings["select"] = {**RULES[rule]["select"], "max_labels": max_labels}
     if seed != campaign.seed:
         name = f"{name}-{seed}"
     if compiled is not None:

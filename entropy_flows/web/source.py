@@ -249,11 +249,10 @@ class Source:
         iteration: Mapping[str, Any],
         chosen: Collection[str],
     ) -> list[RefusedCell]:
-        """Return the refused cells of an iteration, which stay what they are."""
+        """Return the refused cells of an iteration, which stay what they are once it has chosen."""
+        if not iteration.get("select"):
+            return []
         key = (store.name, iteration["iteration"])
         if key not in self._refused_cells:
-            cells = refused_cells(store, ledger, iteration, chosen)
-            if not cells:
-                return []
-            self._refused_cells[key] = cells
+            self._refused_cells[key] = refused_cells(store, ledger, iteration, chosen)
         return self._refused_cells[key]

@@ -22,7 +22,7 @@ from benchmarks.cells import SI16
 from benchmarks.report import Section, Table
 from benchmarks.timing import Options, Turn
 from entropy_flows.batch import Batch
-from entropy_flows.entropy import ExploreSurface, LocalBias
+from entropy_flows.entropy import Bias, ExploreSurface, LocalBias, Mode
 from entropy_flows.explore import Condition, Ensemble, ExploreParams, Run
 from entropy_flows.explore.langevin import Langevin
 from entropy_flows.fingerprints import GOM
@@ -184,12 +184,11 @@ def conservation(
     ]
     model = next(iter(models.values()))[0]
     bias, rows = LocalBias(GOM(**FINGERPRINT, device=model.device)), []
+    cells, picoseconds = SI16.cells(4), 0.2 if options.quick else 1.0
     for k in (0.0, 5.0, 20.0):
         for timestep in (1.0, 0.25) if options.quick else (1.0, 0.5, 0.25):
             options.say(f"dynamics: energy conservation, k = {k}, {timestep} fs")
-            rows.append(
-                [k, timestep, *_drift(model, bias, k, timestep, 0.2 if options.quick else 1.0)]
-            )
+            rows.append([k, timestep, *drift(model, bias, cells, k, timestep, picoseconds)])
     note = (
         "Si16 without friction for 1 ps, from thermal cells with velocities of 1000 K; means over "
         "4 trajectories, the "
@@ -198,14 +197,20 @@ def conservation(
     return Table("Energy conservation on E_explore", columns, rows, note=note)
 
 
-def _drift(
-    model: BatchModel, bias: LocalBias, k: float, timestep: float, picoseconds: float
-) -> tuple[float, ...]:
-    batch = Batch.of(SI16.cells(4), model.device)
-    langevin, modes = (
-        Langevin(batch.cells, [1000.0] * 4, [1, 2, 3, 4], timestep, friction=0.0),
-        ["atom"] * 4,
-    )
+def drift(
+    model: BatchModel,
+    bias: Bias,
+    cells: list[Atoms],
+    k: float,
+    timestep: float,
+    picoseconds: float,
+) -> tuple[float, float, float]:
+    """Drift (meV/atom/ps), rms about it (meV/atom) and mean temperature (K) without friction."""
+    batch = Batch.of(cells, model.device)
+    count = len(cells)
+    seeds = list(range(1, count + 1))
+    langevin = Langevin(batch.cells, [1000.0] * count, seeds, timestep, friction=0.0)
+    modes: list[Mode] = ["atom"] * count
 
     def evaluate(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         base, pull = model(batch), bias(batch, modes)
@@ -213,7 +218,7 @@ def _drift(
 
     v, (potential, forces), totals, heat = langevin.velocities(), evaluate(batch), [], []
     for step in range(round(1000 * picoseconds / timestep)):
-        totals.append(((potential + langevin.kinetic_energies(v)) / 16).cpu().numpy())
+        totals.append(((potential + langevin.kinetic_energies(v)) / len(cells[0])).cpu().numpy())
         heat.append(float(langevin.instantaneous(v).mean()))
         batch, half = langevin.first(batch, v, forces, step)
         potential, forces = evaluate(batch)

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 from entropy_flows.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from entropy_flows.biases.frames import dataset_bias, local_bias, target_bias
+    from entropy_flows.biases.frames import (
+        dataset_bias,
+        local_bias,
+        soft_bias,
+        target_bias,
+    )
     from entropy_flows.biases.term import BiasTerm
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
 
-__all__ = ["BiasTerm", "dataset_bias", "local_bias", "target_bias"]
+__all__ = ["BiasTerm", "dataset_bias", "local_bias", "soft_bias", "target_bias"]

@@ -4,6 +4,7 @@
 function          pulls towards
 ================  ============================================================
 `local_bias`      cells whose atoms differ among themselves
+`soft_bias`       the same, on a surface without walls
 `dataset_bias`    cells that add information to a data set
 `target_bias`     cells whose labels make a target best known on average
 ================  ============================================================
@@ -22,8 +23,10 @@ from entropy_flows.entropy import (
     GlobalBias,
     LocalBias,
     Mode,
+    SoftBias,
     SufficientStatistics,
     TargetBias,
+    thermal_distance,
 )
 from entropy_flows.evaluate.novelty import batches_of, with_elements
 from entropy_flows.fingerprints import GOM, FingerprintBase, make_fingerprint
@@ -43,6 +46,31 @@ def local_bias(elements: Sequence[str], cutoff: float = 3.0, device: str = "cpu"
         Torch device, that of the model beside it.
     """
     return LocalBias(GOM(cutoff=cutoff, natx=50, elements=tuple(elements), device=device))
+
+
+def soft_bias(cells: Sequence[Atoms], cutoff: float = 3.0, device: str = "cpu") -> SoftBias:
+    """Return the local entropy with a soft minimum, which large k and long steps need.
+
+    Parameters
+    ----------
+    cells
+        Crystals of the phases; what thermal motion makes of their fingerprints is the floor. All
+        elements to come must be among theirs.
+    cutoff
+        Å; 3.0 is that of Wang 2026.
+    device
+        Torch device, that of the model beside it.
+
+    Raises
+    ------
+    ValueError
+        If no cell has neighbours within the cutoff.
+    """
+    elements = tuple(sorted({symbol for atoms in cells for symbol in atoms.symbols}))
+    if not elements:
+        raise ValueError("there are no cells; at least one crystal is needed for the floor")
+    fingerprint = GOM(cutoff=cutoff, natx=50, elements=elements, device=device)
+    return SoftBias(fingerprint, thermal_distance(fingerprint, cells))
 
 
 def dataset_bias(

@@ -4,6 +4,7 @@
 class          B                              measure it reports
 =============  =============================  =============================
 `LocalBias`    S_local of each cell           S_local
+`SoftBias`     S_soft of each cell            S_soft
 `GlobalBias`   log det Σ(D ∪ {cell})          its gain ΔH over log det Σ(D)
 `TargetBias`   log of what it takes off V(D)  its gain V(D) − V(D ∪ {cell})
 =============  =============================  =============================
@@ -24,8 +25,9 @@ from torch import Tensor
 from entropy_flows.batch import Batch
 from entropy_flows.entropy.local import FLOOR, local_entropies
 from entropy_flows.entropy.moments import Mode
+from entropy_flows.entropy.soft import SOFTNESS, soft_entropies
 from entropy_flows.entropy.statistics import SufficientStatistics
-from entropy_flows.fingerprints import Fingerprint
+from entropy_flows.fingerprints import EigenvalueSpectra, Fingerprint
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,41 @@ class LocalBias:
         """Compute S_local alone."""
         spectra = self.fingerprint.spectra(batch, vectors=False)
         return local_entropies(spectra.q, spectra.sizes, floor=self.floor)[0]
+
+
+class SoftBias:
+    """S_soft, the local entropy with a soft minimum; a mode makes no difference to it.
+
+    Parameters
+    ----------
+    fingerprint
+        Fingerprint of the local entropy; Wang 2026 has a cutoff of 3.0 Å.
+    floor
+        δ₀ of `soft_entropies`, in the units of the fingerprint: `thermal_distance` has one.
+    softness
+        τ of `soft_entropies`.
+    """
+
+    name = "entropy"
+
+    def __init__(self, fingerprint: Fingerprint, floor: float, softness: float = SOFTNESS) -> None:
+        self.fingerprint = fingerprint
+        self.floor = floor
+        self.softness = softness
+
+    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
+        """Compute S_soft and its derivatives."""
+        spectra = self.fingerprint.spectra(batch)
+        S, dS_dq = self._entropies(spectra)
+        return BiasOutput(S, S, *spectra.pullback(dS_dq))
+
+    def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
+        """Compute S_soft alone."""
+        return self._entropies(self.fingerprint.spectra(batch, vectors=False))[0]
+
+    def _entropies(self, spectra: EigenvalueSpectra) -> tuple[Tensor, Tensor]:
+        """Compute S_soft of each cell and its derivative with respect to the fingerprints."""
+        return soft_entropies(spectra.q, spectra.sizes, floor=self.floor, softness=self.softness)
 
 
 class GlobalBias:

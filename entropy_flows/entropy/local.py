@@ -22,7 +22,7 @@ j        the atom whose fingerprint is nearest to that of i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -93,17 +93,23 @@ def local_entropies(
         S, dS_dq = map(torch.from_numpy, _loop(q.numpy(), np.cumsum([0, *sizes]), float(floor)))
     else:
         return on_device(q, sizes, floor)
-    if not bool(torch.isfinite(S.sum())):
-        finite = torch.isfinite(q).all(dim=1)
-        raise ValueError(f"fingerprint of atom {int(finite.int().argmin())} is not finite")
+    check_finite(S, q)
     return S, dS_dq
 
 
+def check_finite(S: Tensor, q: Tensor) -> None:
+    """Refuse fingerprints q (n_atoms, dim) whose entropies (n_cells,) are not finite."""
+    if not bool(torch.isfinite(S.sum())):
+        finite = torch.isfinite(q).all(dim=1)
+        raise ValueError(f"fingerprint of atom {int(finite.int().argmin())} is not finite")
+
+
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _loop(q, first, floor):
+def _loop(full, first, floor):
     """Compute S and its derivative, one pair of atoms after another."""
+    columns, q = populated_columns(full)
     entropy = np.zeros(len(first) - 1)
-    gradient = np.zeros_like(q)
+    gradient = np.zeros_like(full)
     nearest = np.full(len(q), np.inf)
     partner = np.zeros(len(q), dtype=np.int64)
     for cell in range(len(entropy)):
@@ -111,7 +117,7 @@ def _loop(q, first, floor):
         for i in atoms:
             for j in range(first[cell], i):
                 square = 0.0
-                for c in range(q.shape[1]):
+                for c in range(len(columns)):
                     square += (q[i, c] - q[j, c]) ** 2
                 if square < nearest[i]:
                     nearest[i] = square
@@ -126,17 +132,52 @@ def _loop(q, first, floor):
             t = min(delta / floor, 1.0) ** 2
             entropy[cell] += (np.log(N * above) + 0.5 * ((t - 1) - 0.5 * (t - 1) ** 2)) / N  # (1)
             s = (2 - t) / above**2 / N if N > 1 else 0.0  # (2): t = 1 above the floor
-            for c in range(q.shape[1]):
+            for c in range(len(columns)):
                 pull = s * (q[i, c] - q[partner[i], c])
-                gradient[i, c] += pull
-                gradient[partner[i], c] -= pull
+                gradient[i, columns[c]] += pull
+                gradient[partner[i], columns[c]] -= pull
     return entropy, gradient
 
 
+@njit(cache=True)
+def populated_columns(q):
+    """Return the columns (p,) in which some atom of (n, dim) is not 0, and these alone (n, p).
+
+    A spectrum is padded with zeros, which are most of it where the cutoff is short.
+    """
+    columns = np.empty(q.shape[1], dtype=np.int64)
+    count = 0
+    for c in range(q.shape[1]):
+        for i in range(len(q)):
+            if q[i, c] != 0:
+                columns[count] = c
+                count += 1
+                break
+    columns = columns[:count]
+    packed = np.empty((len(q), count))
+    for i in range(len(q)):
+        for c in range(count):
+            packed[i, c] = q[i, columns[c]]
+    return columns, packed
+
+
 def on_device(q: Tensor, sizes: Sequence[int], floor: float) -> tuple[Tensor, Tensor]:
-    """Do `local_entropies` by tensor operations, cells of equal size together."""
+    """Do `local_entropies` by tensor operations."""
+    return by_size(q, sizes, lambda cells: _of_equal_size(cells, floor))
+
+
+def by_size(
+    q: Tensor, sizes: Sequence[int], evaluate: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Evaluate cells of equal size together: (B, N, dim) → values (B,), derivatives (B, N, dim).
+
+    Returns
+    -------
+    values, derivatives
+        Of all cells, (n_cells,) and (n_atoms, dim).
+    """
     if len(set(sizes)) == 1:
-        S, dS_dq = _of_equal_size(q.view(len(sizes), sizes[0], -1), floor)
+        S, dS_dq = evaluate(q.view(len(sizes), sizes[0], -1))
         return S, dS_dq.view(q.shape)
     S = q.new_empty(len(sizes))
     dS_dq = torch.empty_like(q)
@@ -145,7 +186,7 @@ def on_device(q: Tensor, sizes: Sequence[int], floor: float) -> tuple[Tensor, Te
         cells = np.flatnonzero(np.asarray(sizes) == size)
         chosen = torch.from_numpy(cells).to(q.device)
         atoms = torch.from_numpy(first[cells][:, None] + np.arange(size)).to(q.device)
-        S[chosen], dS_dq[atoms] = _of_equal_size(q[atoms], floor)
+        S[chosen], dS_dq[atoms] = evaluate(q[atoms])
     return S, dS_dq
 
 

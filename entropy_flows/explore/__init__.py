@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Run,
         condition_grid,
         draw_runs,
+        grid_phases,
     )
     from entropy_flows.explore.dynamics import Ensemble, explore
     from entropy_flows.explore.independent import equilibrium, relaxed
@@ -71,6 +72,7 @@ __all__ = [
     "equilibrium",
     "explore",
     "for_element",
+    "grid_phases",
     "keep_near_equilibrium",
     "prescale",
     "random_cell",

@@ -40,10 +40,19 @@ class ExploreParams(Params):
     """Nominal pressures (GPa): they scale the seed's volume through the base model's equation of
     state.
     """
-    surface: Literal["local", "global", "variance"] = "local"
-    """What biases the dynamics. local: the entropy of the cell itself (Eq. 6). global: that of the
+    surface: Literal["local", "soft", "global", "variance"] = "local"
+    """What biases the dynamics. local: the entropy of the cell itself (Eq. 6). soft: the same with
+    a soft minimum, whose forces do not jump. global: that of the
     data set with the cell (Eq. 7). variance: the logarithm of what the cell takes off the unknown
     of the last iteration's target; of the first iteration, which has none, as local.
+    """
+    softness: float = Field(0.5, gt=0, le=1)
+    """Of the surface soft: the minimum is over neighbours whose distances differ by less than about
+    this fraction.
+    """
+    thermal_displacement: float = Field(0.025, gt=0, le=0.2)
+    """Of the surface soft: root mean square of an atom's displacement, as a fraction of the
+    shortest distance in the seeds. Environments that differ by what it makes count as alike.
     """
     steps: int = Field(300, ge=1)
     """Sampled steps of a run, at full k."""

@@ -3,8 +3,9 @@
     E_explore = E_base − k(t) B          (Wang 2026, Eqs. 6 and 7);   F = F_base + k(t) ∂B/∂r
 
 k(t)  0 during the warm-up, then rising linearly over the ramp, then the condition's k (eV)
-B     the local entropy of the cell (surface "local"), log det Σ(D ∪ {cell}) (surface "global") or
-      the logarithm of what the cell takes off the unknown of a target (surface "variance")
+B     the local entropy of the cell (surfaces "local" and "soft"), log det Σ(D ∪ {cell})
+      (surface "global") or the logarithm of what the cell takes off the unknown of a target
+      (surface "variance")
 
 One evaluation of the base model and one of the bias serve all cells of the batch. Each trajectory
 has its own temperature, k, mode and random numbers, so it does not depend on its batch mates beyond

@@ -9,7 +9,14 @@ from ase import Atoms
 from pymatgen.core import Structure
 
 from entropy_flows import progress
-from entropy_flows.entropy import Bias, GlobalBias, LocalBias, TargetBias
+from entropy_flows.entropy import (
+    Bias,
+    GlobalBias,
+    LocalBias,
+    SoftBias,
+    TargetBias,
+    thermal_distance,
+)
 from entropy_flows.explore import (
     Ensemble,
     ExploreParams,
@@ -18,9 +25,11 @@ from entropy_flows.explore import (
     condition_grid,
     draw_runs,
     explore,
+    grid_phases,
 )
 from entropy_flows.faults import defer_sigterm, is_machine_fault
 from entropy_flows.fingerprints import GOM, GOMParams
+from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
@@ -95,18 +104,22 @@ class ExploreMaker(StageMaker):
             batch_of(runs, self.params, batch),
             start=starts,
             model=model,
-            bias=self._bias(store, context),
+            bias=self._bias(store, context, seeds),
             params=self.params,
         )
         return batch_document.model_copy(update={"equations_of_state": starts.fitted()})
 
-    def _bias(self, store: CampaignStore, context: IterationContext) -> Bias:
+    def _bias(
+        self, store: CampaignStore, context: IterationContext, seeds: dict[str, Structure]
+    ) -> Bias:
         """Build the bias from the cell's entropy, or from the data set's with the cell in it.
 
         Before there is a target, the surface "variance" is that of the cell's own entropy.
         """
         if self.params.surface == "local":
             return LocalBias(GOM(**dict(self.fingerprint)))
+        if self.params.surface == "soft":
+            return self._soft_bias(seeds)
         ledger = store.ledger(context.dataset)
         if self.params.surface == "global":
             return GlobalBias(ledger.fingerprint, ledger.statistics(context.iteration, "select"))
@@ -115,6 +128,13 @@ class ExploreMaker(StageMaker):
         if variance is None:
             return LocalBias(GOM(**dict(self.fingerprint)))
         return TargetBias(ledger.fingerprint, variance)
+
+    def _soft_bias(self, seeds: dict[str, Structure]) -> SoftBias:
+        """Build the soft bias, whose floor is what thermal motion makes in the grid's phases."""
+        fingerprint = GOM(**dict(self.fingerprint))
+        cells = [to_atoms(seeds[phase]) for phase in grid_phases(self.params, list(seeds))]
+        floor = thermal_distance(fingerprint, cells, self.params.thermal_displacement)
+        return SoftBias(fingerprint, floor, self.params.softness)
 
 
 def count_batches(params: ExploreParams, phases: list[str]) -> int:

@@ -101,7 +101,14 @@ def test_a_shipped_model_goes_by_its_name(tmp_path, monkeypatch, capsys):
     output = tmp_path / "there.pt2"
     output.touch()
     _, _, err = run(
-        monkeypatch, capsys, "model", "shipped:si-small.nequip.zip", "--for", "compiled", "-o", output
+        monkeypatch,
+        capsys,
+        "model",
+        "shipped:si-small.nequip.zip",
+        "--for",
+        "compiled",
+        "-o",
+        output,
     )
     assert "--overwrite" in err
     _, _, err = run(monkeypatch, capsys, "model", "shipped:none.nequip.zip", "--for", "compiled")

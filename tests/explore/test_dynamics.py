@@ -13,10 +13,12 @@ from ase_langevin import reference
 from cells import Spring
 
 from entropy_flows.entropy import (
+    BiasedSurface,
     ExploreSurface,
     GlobalBias,
     LocalBias,
     RefineSurface,
+    SoftBias,
     SufficientStatistics,
 )
 from entropy_flows.explore import (
@@ -142,7 +144,7 @@ def test_energies_and_forces_are_the_models_own():
         )
 
 
-@pytest.mark.parametrize("surface", ["local", "global"])
+@pytest.mark.parametrize("surface", ["local", "soft", "global"])
 def test_equals_ase_step_by_step(surface):
     """The engine is ASE's Langevin integrator on the surface of the ASE calculator, given the
     same random numbers.
@@ -153,14 +155,16 @@ def test_equals_ase_step_by_step(surface):
     rattled.rattle(0.1, seed=1)
     for atoms in (copper(), rattled):
         statistics.add(gom(atoms))
+    soft = SoftBias(gom, floor=0.02)
     bias, make = {
         "local": (LocalBias(gom), lambda: ExploreSurface(EMT(), gom, 0.0)),
+        "soft": (soft, lambda: BiasedSurface(EMT(), soft, 0.0)),
         "global": (
             GlobalBias(gom, {"config": statistics}),
             lambda: RefineSurface(EMT(), gom, statistics, 0.0),
         ),
     }[surface]
-    run = a_run(k=2.0 if surface == "local" else 0.5, mode="config")
+    run = a_run(k=0.5 if surface == "global" else 2.0, mode="config")
     params = SHORT.model_copy(update={"snapshot_every": 1, "steps": 40})
     ours = explore([run], [copper()], OneByOne(EMT()), bias, params)[0]
     positions, velocities = reference(run, copper(), make(), params)

@@ -30,6 +30,7 @@ FREE_FIELDS: dict[str, dict[str, str]] = {
     **{name: {f"{field}.*": why for field, why in fields.items()} for name, fields in FREE.items()},
     "checks": {"campaign": "a check that is gone is made again by the next `physics`"},
     "replays": {"campaign": "cells that are gone are made again by the next training"},
+    "equations": {"campaign": "an equation that is gone is fitted again by the next exploration"},
     "predictions": {"campaign": "without them a report says that it cannot show the cells"},
     "failures": {"campaign": "a failure is deleted when its job is run again"},
     "approvals": {"campaign": "the job that waits for a cell says so if its row is gone"},

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from entropy_flows.explore.compression import (
         EquationOfState,
+        UnboundPhaseError,
         compressed,
         equation_of_state,
         prescale,
@@ -63,6 +64,7 @@ __all__ = [
     "ShapeParams",
     "StrengthParams",
     "Trajectory",
+    "UnboundPhaseError",
     "Window",
     "build_seed",
     "compressed",

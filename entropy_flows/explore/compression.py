@@ -10,7 +10,7 @@ P       nominal pressure (GPa); the realised one is what the label's stress says
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from ase import Atoms
@@ -27,6 +27,14 @@ class EquationOfState:
 
     volume: float
     bulk_modulus: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return both as plain data."""
+        return asdict(self)
+
+
+class UnboundPhaseError(ValueError):
+    """A model's energy has no minimum near a phase's cell."""
 
 
 def equation_of_state(
@@ -51,7 +59,7 @@ def equation_of_state(
 
     Raises
     ------
-    ValueError
+    UnboundPhaseError
         If no minimum is found: the model does not bind this phase.
     """
     start = atoms.get_volume()
@@ -66,7 +74,7 @@ def equation_of_state(
             if fit.bulk_modulus > 0 and volumes[0] <= fit.volume <= volumes[-1]:
                 return EquationOfState(fit.volume / len(atoms), fit.bulk_modulus)
         centre = volumes[lowest]
-    raise ValueError(
+    raise UnboundPhaseError(
         f"no equation of state for {atoms.get_chemical_formula()}: "
         f"the model's energy has no minimum "
         f"between {volumes[0] / len(atoms):.2f} and {volumes[-1] / len(atoms):.2f} Å³/atom "

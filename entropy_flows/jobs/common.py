@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from entropy_flows import progress
 from entropy_flows.environments import processes_end_here
 from entropy_flows.faults import is_machine_fault
+from entropy_flows.potentials.loaded_models import keep_models
 from entropy_flows.settings import choose_algorithms
 from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.entry import NAMESPACE
@@ -145,7 +146,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     progress.begin(key.iteration, label)
     choose_algorithms()
     try:
-        with processes_end_here() as processes:
+        with processes_end_here() as processes, keep_models():
             result = work()
     except LostInputError:
         return _no_output()  # the stage that lost it has recorded why

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ase import Atoms
@@ -76,7 +75,8 @@ class IndependentMaker(StageMaker):
         grid = condition_grid(plain, list(seeds))
         streams = (context.seed, context.iteration, INDEPENDENT_STREAM)
         runs = batch_of(draw_runs(grid, 1.0, streams), plain, batch)
-        starts = _RelaxedCells(seeds, model, self.params)
+        scaled = StartCells(store, seeds, context.model, lambda: model)
+        starts = _RelaxedCells(scaled, model, self.params)
         dynamics = explore_batch(
             context,
             batch,
@@ -109,10 +109,8 @@ class IndependentMaker(StageMaker):
 class _RelaxedCells:
     """Starting cells: each phase at equilibrium under its pressure, relaxed once."""
 
-    def __init__(
-        self, seeds: Mapping[str, Structure], model: BatchModel, params: IndependentParams
-    ):
-        self.scaled = StartCells(seeds, model)
+    def __init__(self, scaled: StartCells, model: BatchModel, params: IndependentParams):
+        self.scaled = scaled
         self.calculator = BatchOfOne(model)
         self.params = params
         self._cells: dict[tuple[str, float], Atoms] = {}

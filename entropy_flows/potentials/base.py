@@ -142,6 +142,9 @@ class ModelFamily(Protocol):
         Packages that it needs.
     has_features
         Whether its models give their last-layer features (`load_feature_model`).
+    may_be_kept
+        Whether a process may keep a loaded model for its next jobs; False where it is bound to a
+        job, or a name may stand for other code by then.
     adapter
         File that loads its models in an environment of their own, without this package;
         docs/environments.md has its rules. None if they can be loaded here only.
@@ -154,6 +157,7 @@ class ModelFamily(Protocol):
     trainer: str | None = None
     environment: Environment = Environment()
     has_features: bool = False
+    may_be_kept: bool = True
     adapter: Path | None = None
 
     def describe_names(self) -> str:
@@ -187,9 +191,10 @@ class ModelFamily(Protocol):
 
         Without a method of the family's own, its calculator is called cell after cell.
         """
+        from entropy_flows.potentials.loaded_models import shared_calculator
         from entropy_flows.potentials.onebyone import OneByOne
 
-        return OneByOne(self.load_calculator(name, arguments, device), device)
+        return OneByOne(shared_calculator(self, name, arguments, device), device)
 
     def load_feature_model(
         self, name: str, arguments: Mapping[str, Any], device: str

@@ -20,6 +20,7 @@ class ImportPathFamily(ModelFamily):
     """Models that a class or function makes, called with the arguments given, and the device."""
 
     name = "import-path"
+    may_be_kept = False
     adapter = adapter_file("import_path")
 
     def describe_names(self) -> str:

@@ -31,6 +31,8 @@ class FamilyInEnvironment(ModelFamily):
         Name or path of the environment. It is looked up when a model is loaded or checked.
     """
 
+    may_be_kept = False  # its process ends with the job
+
     def __init__(self, family: ModelFamily, environment: str) -> None:
         self.family = family
         self.environment_name = environment

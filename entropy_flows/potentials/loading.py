@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from entropy_flows.potentials.base import BatchModel, FeatureModel
 from entropy_flows.potentials.families import find_model
+from entropy_flows.potentials.loaded_models import shared_calculator, shared_model
 from entropy_flows.potentials.scope import generators_untouched
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def load_calculator(model: str | Path, device: str = "cpu") -> Calculator:
 
     Torch's default dtype and the random generators are left as they were. Each calculator computes
     under the default dtype that its model expects, so that NequIP (float64) and SevenNet (float32)
-    can alternate in one process.
+    can alternate in one process. Within a job it may be one that the process has kept.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def load_calculator(model: str | Path, device: str = "cpu") -> Calculator:
     """
     family, name, arguments = find_model(model)
     family.check(name, arguments)
-    return family.load_calculator(name, arguments, device)
+    return shared_calculator(family, name, arguments, device)
 
 
 @generators_untouched()
@@ -70,7 +71,8 @@ def load_batch_model(model: str | Path, device: str = "cpu") -> BatchModel:
     """
     family, name, arguments = find_model(model)
     family.check(name, arguments)
-    return family.load_batch_model(name, arguments, device)
+    loaded: BatchModel = shared_model("batch_model", family, name, arguments, device)
+    return loaded
 
 
 @generators_untouched()

@@ -15,6 +15,7 @@ from ase.data import atomic_numbers
 
 from entropy_flows.files import replacing
 from entropy_flows.potentials.base import BatchModel, Environment, FeatureModel, ModelFamily
+from entropy_flows.potentials.loaded_models import shared_calculator
 from entropy_flows.potentials.names import existing_file
 from entropy_flows.potentials.scope import default_dtype, scoped
 from entropy_flows.yaml_text import MAX_BYTES, parse_yaml
@@ -102,7 +103,7 @@ class NequIPFamily(ModelFamily):
 
         path = local_package(name)
         if not path.name.endswith(COMPILED_SUFFIX):
-            calculator = self.load_calculator(name, arguments, device)
+            calculator = shared_calculator(self, name, arguments, device)
             return NequIPModel.from_calculator(calculator, device)
         if compiled_for_batches(path):
             return NequIPModel.from_compiled(path, device)

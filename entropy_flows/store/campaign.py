@@ -15,6 +15,7 @@ from entropy_flows.schemas.changes import RULES, When, differences
 from entropy_flows.store.approvals import Approvals
 from entropy_flows.store.connection import StoreError, refused
 from entropy_flows.store.entries import Entries
+from entropy_flows.store.equations import Equations
 from entropy_flows.store.holds import Holds
 from entropy_flows.store.labels import Labels
 from entropy_flows.store.ledger import Ledger
@@ -39,7 +40,16 @@ CHANGEABLE = tuple(key for key, rule in RULES.items() if rule.when is When.AT_ON
 
 
 class CampaignStore(
-    Approvals, Entries, Holds, Labels, MapRows, Models, Predictions, Relabelling, Replays
+    Approvals,
+    Entries,
+    Equations,
+    Holds,
+    Labels,
+    MapRows,
+    Models,
+    Predictions,
+    Relabelling,
+    Replays,
 ):
     """One campaign's documents.
 

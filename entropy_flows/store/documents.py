@@ -413,6 +413,27 @@ class ReplayDocument(StoredDocument):
     """When it was written."""
 
 
+class EquationDocument(StoredDocument):
+    """The equation of state of a seed cell on a model, which says what volume a pressure is."""
+
+    campaign: str
+    """Name of the campaign."""
+    model: str
+    """Reference of the model: the campaign's base model."""
+    cell_hash: str
+    """Hash of the seed cell."""
+    phase: str
+    """Name of the phase."""
+    volume: float | None
+    """Volume of the minimum (Å³/atom); null if the model does not bind the phase."""
+    bulk_modulus: float | None
+    """Bulk modulus there (GPa)."""
+    reason: str | None
+    """Why there is none."""
+    created: datetime
+    """When it was fitted."""
+
+
 class VersionDocument(ModelDocument):
     """A further version of an iteration's model, trained again on what was there later."""
 
@@ -632,6 +653,7 @@ DOCUMENTS: dict[str, type[StoredDocument]] = {
     "members": MemberDocument,
     "versions": VersionDocument,
     "replays": ReplayDocument,
+    "equations": EquationDocument,
     "predictions": PredictionDocument,
     "iterations": IterationDocument,
     "points": PointDocument,

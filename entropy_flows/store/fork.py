@@ -4,7 +4,7 @@
     labels          copied with their splits, so that held-out cells stay held out
     models          the same files, which the database keeps under their SHA-256
     iterations, members, versions, predictions, failures, exclusions, approvals,          copied
-    checks and replays                                                                     copied
+    checks, replays and equations                                                          copied
     targets         the same cells; what the ledger leaves unknown of them is computed anew
 
 A fork whose cells are labelled again has no labels and models: its flow begins with them, see

@@ -68,7 +68,9 @@ def copy_exclusions(source: CampaignStore, target: CampaignStore, end: int) -> l
 def copy_models(
     source: CampaignStore, target: CampaignStore, before: Mapping[str, Any], shared: Sequence[int]
 ) -> None:
-    """Copy models, their further versions, what they predict, their checks, and replay cells.
+    """Copy models, their further versions, what they predict, and what was computed with them.
+
+    That is checks, replay cells and equations of state.
 
     Parameters
     ----------
@@ -89,6 +91,8 @@ def copy_models(
     copy_documents(target, "checks", CHECK_KEY, database["checks"].find(query))
     replays = database["replays"].find({"campaign": source.name})
     copy_documents(target, "replays", ("campaign", "replay_hash"), replays)
+    equations = database["equations"].find(query)
+    copy_documents(target, "equations", ("campaign", "model", "cell_hash"), equations)
 
 
 def _copy_versions(

@@ -47,6 +47,7 @@ UNIQUE: Indexes = {
     "members": [("campaign", "iteration", "member")],
     "versions": [("campaign", "iteration", "version")],
     "replays": [("campaign", "replay_hash")],
+    "equations": [("campaign", "model", "cell_hash")],
     "predictions": [("campaign", "iteration", "version")],
     "iterations": [("campaign", "iteration")],
     "failures": [("campaign", "uuid")],

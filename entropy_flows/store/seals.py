@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "members": ("campaign", "iteration", "member"),
     "versions": ("campaign", "iteration", "version"),
     "replays": ("campaign", "replay_hash"),
+    "equations": ("campaign", "model", "cell_hash"),
     "predictions": ("campaign", "iteration", "version"),
     "iterations": ("campaign", "iteration"),
     "points": ("campaign", "method", "size", "seed"),

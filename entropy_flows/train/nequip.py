@@ -1,4 +1,4 @@
-"""NequIP and Allegro: run `nequip-train` in a process of its own, package the best model.
+"""NequIP and Allegro: train and package the best model in a process of its own.
 
 The process is its own because a second training in one process fails, and because a training that
 runs out of memory must not take a workflow with it. A training that was killed at any moment goes
@@ -31,7 +31,8 @@ from entropy_flows.processes import locked
 from entropy_flows.train.align import base_shifts
 from entropy_flows.train.base import Model, Progress, TrainResult
 from entropy_flows.train.dataset import with_a_pair
-from entropy_flows.train.folder import State, best_epoch, checkpoint_file, last_checkpoint, take_up
+from entropy_flows.train.folder import State, best_epoch, last_checkpoint, take_up
+from entropy_flows.train.nequip_program import PACKAGED, RESULT
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, run_program
 from entropy_flows.train.python import HERE
@@ -49,7 +50,9 @@ from entropy_flows.train.steps import (
 )
 
 BASE = "base.nequip.zip"
-RESULT = "model.nequip.zip"
+NAME = "nequip-train"
+"""Name of the program in messages."""
+PROGRAM = "entropy_flows.train.nequip_program"
 PROGRAMS = ("nequip", "nequip-allegro", "torch", "lightning", "entropy_flows")
 """Packages whose versions decide the result."""
 
@@ -105,7 +108,7 @@ class NequIPTrainer:
             )
             report = reporter(workdir, params, on_progress)
             state = _train(config, params, state, workdir, lock, report)
-            result = _package(state, data, workdir, lock)
+            result = _result(state, data, workdir)
             return save_result(replace(result, wall_seconds=time.monotonic() - started), workdir)
 
 
@@ -148,7 +151,7 @@ def _train(
     lock: int,
     report: Callable[[], None],
 ) -> State:
-    """Train to the end, from the last finished epoch.
+    """Train to the end, from the last finished epoch, and package the best epoch's weights.
 
     Batches become smaller as often as the GPU's memory does not suffice.
     """
@@ -161,32 +164,26 @@ def _train(
         if checkpoint is not None:
             settings["ckpt_path"] = str(checkpoint.relative_to(workdir))
         (workdir / "run" / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-        arguments = ["-cp", str(workdir / "run"), "-cn", "config"]
+        (workdir / RESULT).unlink(missing_ok=True)
+        log = f"run/{NAME}.console.log"
         last_line = f"{settings['run'][-1].upper()} RUN END"
+        arguments = [log, last_line, "-cp", str(workdir / "run"), "-cn", "config"]
         try:
-            run_program(
-                "nequip-train", "nequip.scripts.train", arguments, workdir, last_line, lock, report
-            )
+            run_program(NAME, PROGRAM, arguments, workdir, PACKAGED, lock, report)
             return state
         except GpuMemoryError as err:
             state = smaller_batches(state, err)
 
 
-def _package(state: State, data: Data, workdir: Path, lock: int) -> TrainResult:
-    """Package the best epoch's averaged weights."""
+def _result(state: State, data: Data, workdir: Path) -> TrainResult:
+    """Describe the packaged model and its training."""
     history = read_json(workdir / "run" / "history.json", [])
-    best = best_epoch(history)
-    (workdir / RESULT).unlink(missing_ok=True)
-    arguments = ["build", str(checkpoint_file(Path("run"), best)), RESULT]
-    run_program(
-        "nequip-package", "nequip.scripts.package", arguments, workdir, "Packaged model saved", lock
-    )
     return TrainResult(
         model=workdir / RESULT,
         sha256=file_sha256(workdir / RESULT),
         inputs_sha256=state.inputs,
         epochs=len(history),
-        best_epoch=best,
+        best_epoch=best_epoch(history),
         history=history,
         test=read_json(workdir / "run" / "test.json", {}),
         left_out=data.left_out,

@@ -65,7 +65,7 @@ def strike(tmp_path, monkeypatch):
     """Have NequIP's next process struck by a fault of `struck/sitecustomize.py`."""
     file = tmp_path / "fault.json"
     monkeypatch.setenv("NEQUIP_FAULT", str(file))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("struck")))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("struck")), prepend=os.pathsep)
 
     def write(*faults):
         file.write_text(json.dumps(faults))
@@ -130,8 +130,8 @@ def test_killed_anywhere(undisturbed, strike, tmp_path, kind, epoch):
 
 @pytest.mark.slow
 def test_killed_while_packaging(undisturbed, strike, tmp_path):
-    strike({"kind": "kill_while_packaging", "script": "nequip.scripts.package"})
-    with pytest.raises(MachineError, match="nequip-package was killed by signal 9"):
+    strike({"kind": "kill_while_packaging"})
+    with pytest.raises(MachineError, match="nequip-train was killed by signal 9"):
         train(tmp_path / "t")
 
     assert_same(train(tmp_path / "t"), undisturbed, attempts=2)

@@ -13,6 +13,7 @@ from entropy_flows.label.engines.maker import MakerEngine, import_object
 from entropy_flows.label.params import LabelParams
 from entropy_flows.label.process_state import torch_dtype_kept
 from entropy_flows.potentials import check_name, environment_of
+from entropy_flows.potentials.loaded_models import load_once
 from entropy_flows.potentials.names import ModelName, split_model, with_arguments
 from entropy_flows.potentials.sevennet import check_sevennet, sevennet_key
 from entropy_flows.spelling import unknown
@@ -20,6 +21,7 @@ from entropy_flows.spelling import unknown
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from jobflow import Maker
+    from pymatgen.core import Structure
 
     from entropy_flows.label.engines.base import Engine
 
@@ -178,7 +180,22 @@ class ForceFieldEngine(MakerEngine):
     def calculator(self) -> Calculator | None:
         """Return the calculator; the default dtype of torch stays what it was."""
         with torch_dtype_kept():
+            # the Maker makes its calculator when it has none
+            if getattr(self.maker, "_calculator", None) is None and self._may_be_kept:
+                key = (type(self.maker), self.hash, str(self.calculator_kwargs.get("device")))
+                make = self.maker._get_calculator  # type: ignore[attr-defined]
+                self.maker._calculator = load_once(key, make)  # type: ignore[attr-defined]
             return self.maker.calculator  # type: ignore[attr-defined]
+
+    @property
+    def _may_be_kept(self) -> bool:
+        """True for a force field that atomate2 knows: an import path may be other code later."""
+        return hasattr(self.calculator_meta, "value") and not self._has_electrons
+
+    def prepare(self, structure: Structure) -> Structure:
+        """Return the structure as it is; the Maker has its calculator from here on."""
+        self.calculator()
+        return structure
 
     def models(self) -> list[str]:
         """Return the model's file, or its name with its arguments."""

@@ -115,5 +115,5 @@ def little_gpu_memory(fault):
 
 if FILE.exists():
     for wanted in json.loads(FILE.read_text()):
-        if wanted.get("script", "nequip.scripts.train") in sys.orig_argv:
+        if "entropy_flows.train.nequip_program" in sys.orig_argv:
             globals()[wanted["kind"]](wanted)

@@ -19,7 +19,7 @@ NEWER  ?= $(shell for v in 3.12 3.13; do for p in python$$v $(HOME)/.pyenv/versi
 FASTEST := entropy fingerprints/test_gom.py select/test_logdet.py schemas/test_campaign_file.py test_batch.py test_geometry.py test_neighbors.py test_yaml_text.py
 CORE   := entropy fingerprints select refine explore schemas formats flows store
 
-.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-newer test-python test-newcomer test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos test-models lint docs bench bench-scale peers style clean
+.PHONY: install demo gpaw dft-demo cp2k cp2k-demo evidence test test-newest test-newer test-python test-newcomer test-torchsim test-slow slurm test-slurm test-remote browser test-browser chaos test-models lint docs bench bench-scale gpu-check peers style clean
 
 install: $(VENV)/.installed
 
@@ -187,6 +187,12 @@ bench: install peers
 
 bench-scale: install
 	$(BIN)/python -m benchmarks.scale
+
+# what the tests check without a GPU, on one: five minutes, and a page in docs/. DEVICE=cpu does the same on the CPU
+DEVICE ?= cuda
+gpu-check:
+	@test -x $(BIN)/python || $(MAKE) install
+	$(BIN)/python -m benchmarks.gpu_check --device $(DEVICE)
 
 # libfp, in an environment of its own; where it cannot be built this says why and the benchmark does without
 peers:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from entropy_flows.batch import Batch
+from entropy_flows.conventions import Array
 from entropy_flows.entropy.local import FLOOR, local_entropies
 from entropy_flows.entropy.moments import Mode
 from entropy_flows.entropy.soft import SOFTNESS, soft_entropies
@@ -162,9 +163,8 @@ class GlobalBias:
             entropies.append(statistics.entropy())
             exact = self.gradient == "exact"
             gradients.append(statistics.gradient(q) if exact else statistics.paper_gradient(q))
-        gain, entropy, w = (
-            spectra.q.new_tensor(np.array(x)) for x in (gains, entropies, np.concatenate(gradients))
-        )
+        arrays = (np.array(gains), np.array(entropies), np.concatenate(gradients))
+        gain, entropy, w = (beside(spectra.q, array) for array in arrays)
         return BiasOutput(entropy + gain, gain, *spectra.pullback(w))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
@@ -172,4 +172,9 @@ class GlobalBias:
         q = self.fingerprint.spectra(batch, vectors=False).q
         cells = np.split(q.cpu().numpy(), batch.cells.first[1:-1])
         gains = [self.statistics[mode].gain(cell) for cell, mode in zip(cells, modes, strict=True)]
-        return torch.tensor(gains, dtype=q.dtype, device=q.device)
+        return beside(q, np.array(gains))
+
+
+def beside(tensor: Tensor, array: Array) -> Tensor:
+    """Put an array on the device of a tensor; the host does not wait for a GPU."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(tensor.device, non_blocking=True)

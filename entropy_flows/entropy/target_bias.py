@@ -21,12 +21,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from entropy_flows.batch import Batch
-from entropy_flows.conventions import Array
-from entropy_flows.entropy.bias import BiasOutput
+from entropy_flows.entropy.bias import BiasOutput, beside
 from entropy_flows.entropy.moments import Mode
 from entropy_flows.entropy.variance_statistics import VarianceStatistics
 from entropy_flows.fingerprints import Fingerprint
@@ -60,15 +58,12 @@ class TargetBias:
         gradients = [
             self.variance.gradient(q) / offset for q, offset in zip(cells, offsets, strict=True)
         ]
-
-        def tensor(x: Array) -> Tensor:
-            return spectra.q.new_tensor(x)
-
-        derivatives = spectra.pullback(tensor(np.concatenate(gradients)))
-        return BiasOutput(tensor(np.log(offsets)), tensor(gains), *derivatives)
+        q = spectra.q
+        derivatives = spectra.pullback(beside(q, np.concatenate(gradients)))
+        return BiasOutput(beside(q, np.log(offsets)), beside(q, gains), *derivatives)
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
         """Compute the gain alone."""
         q = self.fingerprint.spectra(batch, vectors=False).q
         cells = np.split(q.cpu().numpy(), batch.cells.first[1:-1])
-        return torch.tensor(self.variance.gains(cells), dtype=q.dtype, device=q.device)
+        return beside(q, self.variance.gains(cells))

@@ -77,6 +77,8 @@ class Evaluator:
     ----------
     bias_on
         Where it is; None before that is known.
+    largest_batch
+        Most cells for which the model is known to have room.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Evaluator:
             self.bias_on = "device"
         elif bias is not None and getattr(bias.fingerprint, "is_bound", False):
             self.bias_on = "host" if bias.fingerprint.device == "cpu" else "device"
-        self._max_cells = 2**31
+        self.largest_batch = 2**31
         self._subsets: WeakKeyDictionary[Cells, dict[tuple[int, ...], tuple[Cells, Tensor]]]
         self._subsets = WeakKeyDictionary()
         self._hosted: WeakKeyDictionary[Cells, Cells] = WeakKeyDictionary()
@@ -180,7 +182,7 @@ class Evaluator:
         The batch may be too large for the memory, or the model may not take one of its cells. What
         the machine did wrong is raised, a lack of memory too if it is for one cell.
         """
-        if len(batch) > self._max_cells:
+        if len(batch) > self.largest_batch:
             return self._halves(batch)
         try:
             result = self.model(batch)
@@ -198,7 +200,7 @@ class Evaluator:
             return Evaluation(nothing[:1, 0], nothing, None, {0: reason})
         joined = self._halves(batch)
         if not joined.failures:  # no cell is to blame: it was the size
-            self._max_cells = (len(batch) + 1) // 2
+            self.largest_batch = (len(batch) + 1) // 2
         return joined
 
     def _halves(self, batch: Batch) -> Evaluation:

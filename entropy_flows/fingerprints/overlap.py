@@ -32,15 +32,15 @@ p          exponent of the cutoff function;  l = p log u,  dl = l' d · dd  with
 P          one matrix per environment; degenerate eigenvalues are harmless if g treats them alike
 =========  =========================================================================================
 
-Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded to a
-multiple of 8 rows for all of this but the eigenvalue problem, which is solved at a matrix' own
-size: it is by far the dearest part, and grows with the cube.
+Both overlaps are Gram matrices of Gaussians: M has no negative eigenvalue. Matrices are padded with
+rows of zeros to few sizes: their eigenvalues are zero, too, and follow those of the environment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -56,6 +56,8 @@ MAX_ELEMENTS = 2**22
 """Matrix elements worked on at once: 32 MiB an array."""
 GRAIN = 8
 """Matrices are padded to a multiple of this."""
+SMALLEST = 32
+"""Rows up to which matrices of all sizes are one problem; batched solvers of GPUs end there."""
 NEVER = -1e4
 """A logarithm whose exponential is 0."""
 
@@ -90,6 +92,23 @@ class Blocks:
     """Species that the matrices of each block have as members (blocks, s), bool."""
     with_centre: bool
     """Whether the centre is a member whatever its species."""
+
+    @cached_property
+    def takes_all(self) -> list[bool]:
+        """Return of each block whether it has all species, and so all rows."""
+        return [bool(row.all()) for row in self.allowed]
+
+    def on(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the arrays by name on a device, where they stay."""
+        if device not in self._tensors:
+            names = ("species", "gamma", "log_c", "allowed")
+            arrays = {name: torch.from_numpy(getattr(self, name)) for name in names}
+            self._tensors[device] = {name: array.to(device) for name, array in arrays.items()}
+        return self._tensors[device]
+
+    @cached_property
+    def _tensors(self) -> dict[torch.device, dict[str, Tensor]]:
+        return {}
 
 
 def spectra(
@@ -149,10 +168,12 @@ class Rows:
     def __init__(self, pairs: Pairs, blocks: Blocks, form: Form) -> None:
         self.pairs = pairs
         s = len(blocks.gamma)
-        species = self._tensor(blocks.species)[pairs.members]
+        tables = blocks.on(pairs.vectors.device)
+        species = tables["species"].index_select(0, pairs.members)
         self.species = torch.cat([species, species.new_zeros(1)])
-        gamma = self._tensor(blocks.gamma)
-        log_c = self._tensor(blocks.log_c)
+        self.allowed = tables["allowed"]
+        gamma = tables["gamma"]
+        log_c = tables["log_c"]
         d = torch.cat([pairs.vectors, pairs.vectors.new_zeros(1, 3)])
         square = (d * d).sum(-1, keepdim=True)
         u = (1 - square / form.cutoff**2).clamp(
@@ -174,12 +195,11 @@ class Rows:
         self.left = torch.cat([left.flatten(1), log], dim=1)
         self.right = torch.cat([right.flatten(1), one], dim=1)
 
-    def _tensor(self, array: Any) -> Tensor:
-        return torch.from_numpy(array).to(self.pairs.vectors.device)
-
     def of_block(self, blocks: Blocks, block: int) -> Tensor:
         """Rows that the matrices of a block have, in order."""
-        chosen = self._tensor(blocks.allowed[block])[self.species[:-1]]
+        if blocks.takes_all[block]:
+            return torch.arange(len(self.d) - 1, device=self.d.device)
+        chosen = self.allowed[block][self.species[:-1]]
         if blocks.with_centre:
             chosen = chosen | (
                 (self.pairs.members == self.pairs.centers) & ~self.pairs.vectors.any(dim=1)
@@ -218,17 +238,12 @@ class Group:
         Their numbers (B,).
     members
         Their rows (B, L); the last row of all stands for padding.
-    spans
-        (first, last, size) of matrices of one size.
     """
 
-    def __init__(
-        self, rows: Rows, matrices: Tensor, members: Tensor, spans: list[tuple[int, int, int]]
-    ) -> None:
+    def __init__(self, rows: Rows, matrices: Tensor, members: Tensor) -> None:
         self.rows = rows
         self.matrices = matrices
         self.members = members
-        self.spans = spans
         self.vectors = self.matrix = self.right = torch.empty(0)
 
     def solve(self, natx: int, vectors: bool) -> Tensor:
@@ -238,19 +253,12 @@ class Group:
         left = self.rows.left.index_select(0, flat).view(B, L, -1)
         right = self.rows.right.index_select(0, flat).view(B, L, -1)
         M = torch.bmm(left, right.mT).exp_()  # (2)
-        values = M.new_zeros(B, L)
         if vectors:
-            self.vectors = M.new_zeros(B, L, L)
+            values, self.vectors = torch.linalg.eigh(M)
             self.matrix = M
             self.right = right
-        for first, last, size in self.spans:
-            matrices = M[first:last, :size, :size]
-            if vectors:
-                values[first:last, L - size :], self.vectors[first:last, :size, L - size :] = (
-                    torch.linalg.eigh(matrices)
-                )
-            else:
-                values[first:last, L - size :] = torch.linalg.eigvalsh(matrices)
+        else:
+            values = torch.linalg.eigvalsh(M)
         return values.flip(-1)[:, :natx].clamp(min=0)  # round-off → 0
 
     def gradient(self, weights: Tensor) -> Tensor:
@@ -266,36 +274,40 @@ def _grouped(rows: Rows, blocks: Blocks, n: int) -> Iterator[Group]:
     """Group matrices of about the same size; matrix block · n + i is that of atom i."""
     centers = rows.pairs.centers
     rows_of_block = [rows.of_block(blocks, block) for block in range(len(blocks.allowed))]
-    counts = torch.cat([torch.bincount(centers[chosen], minlength=n) for chosen in rows_of_block])
+    counts = torch.cat([_count(centers[chosen], n) for chosen in rows_of_block])
     first = counts.cumsum(0) - counts
-    row = torch.cat([*rows_of_block, counts.new_tensor([len(centers)])])
+    row = torch.cat([*rows_of_block, counts.new_full((1,), len(centers))])
     sizes, order = counts.sort(stable=True)
-    for start, stop, spans in _spans(sizes.tolist()):
+    for start, stop, L in _spans(sizes.tolist()):
         matrices = order[start:stop]
         size = sizes[start:stop, None]
-        column = torch.arange(-(-spans[-1][2] // GRAIN) * GRAIN, device=centers.device)
+        column = torch.arange(L, device=centers.device)
         slot = torch.where(
             column < size, first.index_select(0, matrices)[:, None] + column, len(row) - 1
         )
-        yield Group(rows, matrices, row.index_select(0, slot.view(-1)).view(slot.shape), spans)
+        yield Group(rows, matrices, row.index_select(0, slot.view(-1)).view(slot.shape))
 
 
-def _spans(sizes: list[int]) -> Iterator[tuple[int, int, list[tuple[int, int, int]]]]:
-    """Cut ascending sizes into (first, last, runs of equal ones).
+def _count(indices: Tensor, n: int) -> Tensor:
+    """Count how often each of n numbers occurs (n,); `bincount` would make the host wait."""
+    return indices.new_zeros(n).index_add_(0, indices, torch.ones_like(indices))
 
-    A run is (first, last, size), counted from the first of all.
+
+def _spans(sizes: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Cut ascending sizes into (first, last, L) of about equal ones, none above L.
+
+    Each call of an eigenvalue solver makes the host wait: matrices of one to `SMALLEST` rows share
+    one, larger ones share it with those of four fifths of their rows or more.
     """
-    start = next((index for index, size in enumerate(sizes) if size), len(sizes))
-    while start < len(sizes):
-        L = -(-sizes[start] // GRAIN) * GRAIN
-        most = start + max(1, MAX_ELEMENTS // L**2)
-        stop = start
-        spans: list[tuple[int, int, int]] = []
-        while stop < len(sizes) and stop < most and sizes[stop] <= L:
-            size = sizes[stop]
-            begin = stop
-            while stop < len(sizes) and stop < most and sizes[stop] == size:
-                stop += 1
-            spans.append((begin - start, stop - start, size))
-        yield start, stop, spans
+    stop = next((index for index, size in enumerate(sizes) if size), len(sizes))
+    while stop < len(sizes):
         start = stop
+        L = _padded(max(SMALLEST, sizes[start] * 5 // 4))
+        most = start + max(1, MAX_ELEMENTS // L**2)
+        while stop < len(sizes) and stop < most and sizes[stop] <= L:
+            stop += 1
+        yield start, stop, _padded(sizes[stop - 1])
+
+
+def _padded(size: int) -> int:
+    return -(-size // GRAIN) * GRAIN

@@ -14,7 +14,13 @@ from entropy_flows.settings import choose_algorithms, settings
 
 PARAMS = ExploreParams(steps=8, warm_up=1, ramp=2, snapshot_every=4)
 SIZES = (2, 2, 1, 2)
-COUNTS = [("local", "host", 2, 30), ("atoms", "host", 2, 30), ("target", "host", 2, 30)]
+COUNTS = [
+    ("local", "host", 2, 30),
+    ("atoms", "host", 2, 30),
+    ("target", "host", 2, 30),
+    ("local", "device", 4, 160),
+    ("atoms", "device", 5, 160),
+]
 """Bias, where it is, and how often the host may wait and kernels may start in a step."""
 
 

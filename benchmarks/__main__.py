@@ -26,6 +26,7 @@ BENCHMARKS = {
     "memory": "peak memory of both",
     "selection_cost": "1,000 of 100,000 candidates by each selector: seconds and peak memory",
     "elements": "the global entropy with 1 to 6 elements: d, time, memory, stored bytes",
+    "large": "a step's neighbours, fingerprints and bias from 64 to 4096 atoms",
     "growth": "how both grow with atoms, neighbours, batch and length of the vector",
 }
 """Each is a module beside this one with run(options) -> Section; the report has them in this

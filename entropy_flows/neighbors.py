@@ -1,4 +1,6 @@
-"""Neighbours of every atom of a batch of cells, on any device, by trying all images.
+"""Neighbours of every atom of a batch of cells, on any device.
+
+Small cells are searched by trying all images, large ones on a CPU by matscipy's cell lists.
 
 For atoms i, j of one cell with lattice vectors L (rows) and scaled positions s
 
@@ -14,9 +16,9 @@ n      image. |n_k − ½| h_k ≤ r < r_c for any neighbour, hence the bound
 =====  ==============================================================================
 
 This grows with N² for a cell of N atoms, and with the images of thin cells; for the cells that
-density functional theory can label it is faster than sorting atoms into bins. On a CPU it is a
-compiled loop; on a GPU (2) is one matrix product over all pairs and images of hundreds of cells of
-one size.
+density functional theory can label it is faster than sorting atoms into bins, which takes over at
+`CELL_LIST_ATOMS`. On a CPU it is a compiled loop; on a GPU (2) is one matrix product over all pairs
+and images of hundreds of cells of one size.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ from entropy_flows.conventions import Array
 
 MAX_DISTANCES = 2**24
 """Distances that a GPU computes at once: 128 MiB an array."""
+CELL_LIST_ATOMS = 400
+"""Atoms of a cell from which cell lists are used. They win from 150 atoms on at a cutoff of 3 Å, and
+from 350 at 4.5 Å.
+"""
 MAX_IMAGES = 100_000
 """Images of a cell that are tried; a cell of two atoms and 3.9 × 3.9 × 0.1 Å has 3000 within 6
 Å.
@@ -113,8 +119,7 @@ def neighbors(batch: Batch, cutoff: float, *, itself: bool = False) -> Pairs:
         tables = _frames if cells.device.type == "cpu" else _groups
         cells.cache[cutoff] = tables(cells, cutoff)
     if cells.device.type == "cpu":
-        arrays = _loop(batch.positions.numpy(), cells.first, *cells.cache[cutoff], cutoff, itself)
-        return Pairs(*map(torch.from_numpy, arrays))
+        return _on_cpu(batch, cells.cache[cutoff], cutoff, itself)
     return on_device(batch, cells.cache[cutoff], cutoff, itself)
 
 
@@ -137,6 +142,58 @@ def _frames(cells: Cells, cutoff: float) -> tuple[Array, Array, Array]:
             f"at most {MAX_IMAGES} are tried"
         )
     return lattices, inverses, reach.astype(np.int64)
+
+
+def _on_cpu(batch: Batch, tables: tuple[Array, Array, Array], cutoff: float, itself: bool) -> Pairs:
+    """Find all pairs: large cells by cell lists, those between them in one compiled loop.
+
+    A cell's own size decides: it has the same pairs, in the same order, in any batch.
+    """
+    cells = batch.cells
+    positions = batch.positions.numpy()
+    # a cell list of a cell that does not repeat grows with its extent, which may be any
+    is_large = (np.array(cells.sizes) >= CELL_LIST_ATOMS) & cells.pbc.all(axis=1)
+    pieces = []
+    start = 0
+    for large in [*np.flatnonzero(is_large).tolist(), len(cells)]:
+        if large > start or not is_large.any():
+            first = cells.first[start : large + 1]
+            pieces.append(
+                _loop(positions, first, *(t[start:large] for t in tables), cutoff, itself)
+            )
+        if large < len(cells):
+            pieces.append(_by_cell_list(batch, large, cutoff, itself))
+        start = large + 1
+    if len(pieces) == 1:
+        return Pairs(*map(torch.from_numpy, pieces[0]))
+    return Pairs(
+        *(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*pieces, strict=True))
+    )
+
+
+def _by_cell_list(
+    batch: Batch, index: int, cutoff: float, itself: bool
+) -> tuple[Array, Array, Array, Array]:
+    """Return centres, members, vectors and shifts of a cell's pairs, found by matscipy."""
+    from matscipy.neighbours import neighbour_list
+
+    first = int(batch.cells.first[index])
+    size = batch.cells.sizes[index]
+    positions = batch.positions.numpy()[first : first + size]
+    lattice = batch.cells.lattice[index]
+    centers, members, shifts = neighbour_list(
+        "ijS", positions=positions, cell=lattice, pbc=batch.cells.pbc[index], cutoff=cutoff
+    )
+    if itself:
+        atoms = np.arange(size)
+        before = np.searchsorted(centers, atoms)
+        centers = np.insert(centers, before, atoms)
+        members = np.insert(members, before, atoms)
+        shifts = np.insert(shifts, before, 0, axis=0)
+    shifts = shifts.astype(np.float64)
+    # from our own positions: matscipy wraps them first, which rounds
+    vectors = positions[members] - positions[centers] + shifts @ lattice
+    return first + centers.astype(np.int64), first + members.astype(np.int64), vectors, shifts
 
 
 @njit(cache=True, error_model="numpy")

@@ -51,6 +51,9 @@ def rows(i, j, D, S=None):
 
 def paths(batch, cutoff, itself):
     yield neighbors(batch, cutoff, itself=itself)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CELL_LIST_ATOMS", 2)
+        yield neighbors(batch, cutoff, itself=itself)
     yield module.on_device(batch, module._groups(batch.cells, cutoff), cutoff, itself)
 
 
@@ -132,3 +135,29 @@ def test_cells_without_end_are_refused_at_once():
     assert time.process_time() - start < 1.0
     flat = Atoms("Si2", [[0, 0, 0], [1.9, 1.9, 0]], cell=[3.86, 3.86, 0.5], pbc=True)
     assert shortest_distance(flat)[0] == pytest.approx(0.5)
+
+
+def test_large_cells_among_small_ones():
+    """Those that go to cell lists lie first, between and last; atoms may lie outside."""
+    large = rattled("Si", repeat=6)
+    assert len(large) >= module.CELL_LIST_ATOMS
+    large.positions += large.cell[1] * np.random.default_rng(0).integers(-2, 3, (len(large), 1))
+    cells = [large, CELLS["thin"], CELLS["slab"], large, CELLS["skewed"], large]
+    batch = Batch.of(cells)
+    for itself in (False, True):
+        pairs = neighbors(batch, 3.2, itself=itself)
+        assert (np.diff(pairs.centers) >= 0).all()
+        owner = batch.cells.owner[pairs.centers].numpy()
+        for index, atoms in enumerate(cells):
+            own, first = owner == index, batch.cells.first[index]
+            expected = neighbor_list("ijDS", atoms, 3.2)
+            table = rows(
+                pairs.centers[own] - first,
+                pairs.members[own] - first,
+                pairs.vectors[own],
+                pairs.shifts[own],
+            )
+            zero = (pairs.vectors[own] == 0).all(dim=1).numpy()
+            assert int(zero.sum()) == len(atoms) * itself
+            other = table[np.abs(table[:, 2:5]).any(axis=1)]
+            np.testing.assert_allclose(other, rows(*expected), atol=1e-9)

@@ -15,6 +15,7 @@ from entropy_flows.entropy import (
     GlobalBias,
     LocalBias,
     RefineSurface,
+    SoftBias,
     SufficientStatistics,
     TargetBias,
     VarianceStatistics,
@@ -57,6 +58,7 @@ def variance():
 
 BIASES = {
     "local": lambda: LocalBias(GOM(**SMALL)),
+    "soft": lambda: SoftBias(GOM(**SMALL), floor=0.02),
     "atoms": lambda: GlobalBias(GOM(**SMALL), {"atom": statistics()}),
     "configurations": lambda: GlobalBias(GOM(**SMALL), {"config": statistics("config")}),
     "paper": lambda: GlobalBias(GOM(**SMALL), {"atom": statistics()}, "paper"),

@@ -74,7 +74,7 @@ def assert_close(trajectories, expected):
 
 
 @pytest.mark.parametrize("bias_on", ["device", "host"])
-@pytest.mark.parametrize("name", ["local", "atoms", "configurations", "target"])
+@pytest.mark.parametrize("name", ["local", "soft", "atoms", "configurations", "target"])
 def test_trajectories(card, name, bias_on):
     expected = explored(card, "cpu", name)
     assert_close(explored(card, NAME, name, bias_on=bias_on), expected)

@@ -17,7 +17,7 @@ from entropy_flows.jobs.common import LostInputError, StageMaker, document, stag
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.forgetting import forgotten
 from entropy_flows.jobs.replay import Replay
-from entropy_flows.potentials import load_calculator
+from entropy_flows.potentials import load_many
 from entropy_flows.schemas import ContinuesDoc, EvaluateDoc, MemberDoc, TrainDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -120,8 +120,8 @@ def evaluate_models(
     labels = _labels(context, exclusions)
     test = store.frames(split="test", **labels)
     val = store.frames(split="val", **labels)
-    old = load_calculator(store.fetch_model(parent), device=settings().device)
-    new = load_calculator(source or store.fetch_model(model), device=settings().device)
+    old = load_many(store.fetch_model(parent), settings().device)
+    new = load_many(source or store.fetch_model(model), settings().device)
     predictions = {"before": cell_parities(test, old), "after": cell_parities(test, new)}
     references = {"before": parent, "after": model}
     keep_predictions(store, context.iteration, version, references, test, predictions)
@@ -174,9 +174,7 @@ def keep_predictions(
     if first == references["before"]:
         of_first = predictions["before"]
     elif test:
-        of_first = cell_parities(
-            test, load_calculator(store.fetch_model(first), device=settings().device)
-        )
+        of_first = cell_parities(test, load_many(store.fetch_model(first), settings().device))
     else:
         of_first = []
     roles = {"first": of_first, **predictions}

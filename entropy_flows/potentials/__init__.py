@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         load_batch_model,
         load_calculator,
         load_feature_model,
+        load_many,
         write_lammps,
     )
     from entropy_flows.potentials.locate import locate_model
@@ -85,6 +86,7 @@ __all__ = [
     "load_batch_model",
     "load_calculator",
     "load_feature_model",
+    "load_many",
     "locate_model",
     "match_model",
     "model_elements",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from entropy_flows.potentials.base import BatchModel, FeatureModel
 from entropy_flows.potentials.families import find_model
 from entropy_flows.potentials.loaded_models import shared_calculator, shared_model
+from entropy_flows.potentials.onebyone import BatchOfOne
 from entropy_flows.potentials.scope import generators_untouched
 
 if TYPE_CHECKING:
@@ -73,6 +74,17 @@ def load_batch_model(model: str | Path, device: str = "cpu") -> BatchModel:
     family.check(name, arguments)
     loaded: BatchModel = shared_model("batch_model", family, name, arguments, device)
     return loaded
+
+
+def load_many(model: str | Path, device: str = "cpu") -> Calculator:
+    """Build the ASE calculator for many cells: on a GPU one that evaluates them in batches.
+
+    On a CPU it is the model's own, which batches gain little over. Parameters and errors are those
+    of `load_calculator`.
+    """
+    if device == "cpu":
+        return load_calculator(model, device)
+    return BatchOfOne(load_batch_model(model, device))
 
 
 @generators_untouched()

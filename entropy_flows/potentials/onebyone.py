@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,15 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from entropy_flows.conventions import Array
+from entropy_flows.faults import is_machine_fault, is_out_of_memory
 
 if TYPE_CHECKING:
     from entropy_flows.batch import Batch
     from entropy_flows.potentials.base import BatchModel, Evaluation
+
+
+AHEAD = 32
+"""Cells of one call of `BatchOfOne.ahead`."""
 
 
 class OneByOne:
@@ -60,12 +66,25 @@ class OneByOne:
 
 
 class BatchOfOne(Calculator):
-    """A batched model as an ASE calculator: a batch of one cell."""
+    """A batched model as an ASE calculator: a batch of one cell, or what `ahead` was given."""
 
     def __init__(self, model: BatchModel) -> None:
         super().__init__()
         self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
         self.model = model
+        self._ahead: dict[bytes, dict[str, Any]] = {}
+
+    def ahead(self, cells: Sequence[Atoms]) -> None:
+        """Evaluate many cells in few calls; calculations of these cells look their results up.
+
+        A cell that the model refuses is left for its own calculation, which says why. On a CPU,
+        where batches gain little, nothing is done, and a cell's results do not depend on others.
+        """
+        self._ahead = {}
+        if self.model.device == "cpu":
+            return
+        for start in range(0, len(cells), AHEAD):
+            self._evaluate(list(cells[start : start + AHEAD]))
 
     def calculate(
         self,
@@ -74,16 +93,46 @@ class BatchOfOne(Calculator):
         system_changes: Any = tuple(all_changes),
     ) -> None:
         """Evaluate one cell."""
-        from entropy_flows.batch import Batch
-
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        result = self.model(Batch.of([self.atoms], self.model.device))
-        energy = float(result.energy[0])
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": result.forces.cpu().numpy(),
-        }
-        if result.stress is not None:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(result.stress[0].cpu().numpy())
+        known = self._ahead.get(_key(self.atoms)) if self._ahead else None
+        self.results = dict(known or self._results([self.atoms])[0])
+
+    def _evaluate(self, cells: list[Atoms]) -> None:
+        """Evaluate cells ahead, in halves if they are too many or one of them is refused."""
+        try:
+            results = self._results(cells)
+        except Exception as err:
+            if is_machine_fault(err) and not is_out_of_memory(err):
+                raise
+        else:
+            self._ahead.update(zip(map(_key, cells), results, strict=True))
+            return
+        middle = len(cells) // 2
+        if middle:
+            self._evaluate(cells[:middle])
+            self._evaluate(cells[middle:])
+
+    def _results(self, cells: list[Atoms]) -> list[dict[str, Any]]:
+        """Return ASE's results of each cell."""
+        from entropy_flows.batch import Batch
+
+        batch = Batch.of(cells, self.model.device)
+        result = self.model(batch)
+        energies = result.energy.tolist()
+        forces = np.split(result.forces.cpu().numpy(), batch.cells.first[1:-1])
+        rows = [
+            {"energy": energy, "free_energy": energy, "forces": force}
+            for energy, force in zip(energies, forces, strict=True)
+        ]
+        if result.stress is None:
+            self.implemented_properties = ["energy", "free_energy", "forces"]
+            return rows
+        stresses = full_3x3_to_voigt_6_stress(result.stress.cpu().numpy())
+        return [{**row, "stress": stress} for row, stress in zip(rows, stresses, strict=True)]
+
+
+def _key(atoms: Atoms) -> bytes:
+    """Return what tells cells apart."""
+    arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)

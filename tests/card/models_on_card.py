@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from cells import rattled
 from pretend_card import NAME, Card
 from small_models import labelled, small_sevennet
@@ -32,6 +33,19 @@ def path(request, tmp_path_factory):
     if request.param == "allegro":
         return SI_SMALL
     return small_sevennet(tmp_path_factory.mktemp("model") / "small.sevennet.pth")
+
+
+class Counting:
+    """A model that counts its calls, and refuses cells of one atom."""
+
+    def __init__(self, model):
+        self.model, self.device, self.calls = model, model.device, 0
+
+    def __call__(self, batch):
+        self.calls += 1
+        if 1 in batch.cells.sizes:
+            raise ValueError("a lone atom")
+        return self.model(batch)
 
 
 def on_card(model):
@@ -80,13 +94,28 @@ def test_committee_errors_and_equation_of_state(models):
         committee.members, committee.device = [model, model], model.device
         frames = [labelled(seed) for seed in range(3)]
         energies, forces = committee.predict(CELLS)
-        found = errors(frames, BatchOfOne(model))
+        many = Counting(model)
+        found = errors(frames, BatchOfOne(many))
+        assert many.calls == (1 if model.device == NAME else len(frames))
         results.append([energies, np.concatenate(forces, axis=1), found.forces_mae])
         if model.device == NAME and hasattr(model, "compiled"):
             state = equation_of_state(rattled(repeat=1, stdev=0.0), model)
             assert state.volume == pytest.approx(20.4, abs=1)
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5, rtol=2e-6)
+
+
+def test_a_cell_that_is_refused_says_so_when_it_is_asked_for(models):
+    calculator = BatchOfOne(Counting(models[1]))
+    cells = [*CELLS, Atoms("Si", cell=[5, 5, 5], pbc=True)]
+    calculator.ahead(cells)
+    calls = calculator.model.calls
+    expected = [models[0](Batch.of([atoms])).energy.item() for atoms in CELLS]
+    energies = [calculator.get_property("energy", atoms) for atoms in CELLS]
+    np.testing.assert_allclose(energies, expected, rtol=2e-6)
+    assert calculator.model.calls == calls
+    with pytest.raises(ValueError, match="a lone atom"):
+        calculator.get_property("energy", cells[-1])
 
 
 def test_a_step_of_training(tmp_path):

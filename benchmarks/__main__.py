@@ -24,6 +24,8 @@ BENCHMARKS = {
     "novelty": "a run that melts, watched by the observer, and what that costs",
     "environments": "a model in a process of another environment, against the same one here",
     "memory": "peak memory of both",
+    "allocation": "page faults, time and memory with freed memory kept",
+    "start": "what a job costs before it works, in the first job of a worker and in the next",
     "selection_cost": "1,000 of 100,000 candidates by each selector: seconds and peak memory",
     "elements": "the global entropy with 1 to 6 elements: d, time, memory, stored bytes",
     "large": "a step's neighbours, fingerprints and bias from 64 to 4096 atoms",

@@ -16,6 +16,7 @@ from jobflow import CURRENT_JOB, Job, JobStore, Maker, job
 from pydantic import BaseModel
 
 from entropy_flows import progress
+from entropy_flows.allocator import keep_freed_memory
 from entropy_flows.environments import processes_end_here
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.potentials.loaded_models import keep_models
@@ -145,6 +146,7 @@ def _run_stage(stage: str, key: JobKey, work: Callable[[], Any]) -> Any:
     started = time.perf_counter()
     progress.begin(key.iteration, label)
     choose_algorithms()
+    keep_freed_memory()
     try:
         with processes_end_here() as processes, keep_models():
             result = work()

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from entropy_flows.allocator import allocator_variables
 from entropy_flows.faults import GPU_MEMORY_WORDS, MACHINE_WORDS, MachineError
 from entropy_flows.processes import child
 from entropy_flows.train.python import HERE, TrainingPython
@@ -132,11 +133,15 @@ def _ending(code: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a program: one thread, one process, whole error messages."""
+    """Return the environment of a program.
+
+    One thread, one process, whole error messages, and freed memory is kept.
+    """
     # Lightning would count SLURM's tasks, and refuse or fall silent.
     outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     # Two threads on busy cores are slower than one.
-    return {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
+    alone = {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
+    return {**allocator_variables(alone), **alone}
 
 
 def _disk_error(folder: Path) -> OSError | None:

@@ -73,6 +73,11 @@ def allocator_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: str(limit.size) for name, limit in LIMITS.items()}
 
 
+def program_environment() -> dict[str, str]:
+    """Return this process's environment for a program that is to keep freed memory."""
+    return {**allocator_variables(os.environ), **os.environ}
+
+
 def is_decided(environment: Mapping[str, str]) -> bool:
     """Return whether an environment has limits of its own, by a variable or by glibc's tunables."""
     return any(name in environment for name in LIMITS) or "glibc.malloc" in environment.get(

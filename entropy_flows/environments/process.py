@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from entropy_flows.allocator import allocator_variables
+from entropy_flows.allocator import program_environment
 from entropy_flows.environments import foreign
 from entropy_flows.environments.foreign import wire
 from entropy_flows.environments.locate import ModelEnvironment
@@ -307,7 +307,7 @@ class _Handles:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(watched)],
                 pass_fds=(theirs.fileno(), watched),
-                env={**allocator_variables(os.environ), **os.environ},
+                env=program_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

@@ -31,8 +31,6 @@ PACKAGED = "Packaged model saved"
 
 def main(log: str, last_line: str, *arguments: str) -> None:
     """Train, and package if the training came to its end; exit as the one that failed."""
-    # asking whether there is a GPU must not start CUDA here: it does not survive a fork
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     for program in (TRAIN, PACKAGE):
         importlib.import_module(program)
     _run(TRAIN, arguments)

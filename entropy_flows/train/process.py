@@ -141,6 +141,8 @@ def _environment() -> dict[str, str]:
     outer = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     # Two threads on busy cores are slower than one.
     alone = {"OMP_NUM_THREADS": "1", **outer, "HYDRA_FULL_ERROR": "1"}
+    # asking whether there is a GPU must not start CUDA, which does not survive a fork
+    alone["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     return {**allocator_variables(alone), **alone}
 
 

@@ -1,7 +1,7 @@
 """Check on a GPU, in five minutes, what the tests check without one; write a page of it.
 
-python -m benchmarks.gpu_check                    docs/gpu.md
-python -m benchmarks.gpu_check --device cpu       the same checks on the CPU, to build/gpu.md
+python -m benchmarks.gpu_check                    docs/gpu-check.md
+python -m benchmarks.gpu_check --device cpu       the same checks on the CPU, to build/gpu-check.md
 python -m benchmarks.gpu_check --only dynamics    one of them; may be repeated
 """
 
@@ -144,7 +144,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     on_gpu = torch.device(given.device).type == "cuda"
-    output = given.output or ROOT / ("docs" if on_gpu else "build") / "gpu.md"
+    output = given.output or ROOT / ("docs" if on_gpu else "build") / "gpu-check.md"
     started = time.perf_counter()
     sections: dict[str, tuple[list[Outcome], float]] = {}
     for name in given.only or [*CASES, "benchmarks"]:

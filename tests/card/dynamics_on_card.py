@@ -19,6 +19,7 @@ COUNTS = [
     ("atoms", "host", 2, 30),
     ("target", "host", 2, 30),
     ("local", "device", 4, 160),
+    ("soft", "device", 4, 170),
     ("atoms", "device", 5, 160),
 ]
 """Bias, where it is, and how often the host may wait and kernels may start in a step."""

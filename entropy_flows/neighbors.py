@@ -37,7 +37,7 @@ from entropy_flows.conventions import Array
 MAX_DISTANCES = 2**24
 """Distances that a GPU computes at once: 128 MiB an array."""
 CELL_LIST_ATOMS = 400
-"""Atoms of a cell from which cell lists are used. They win from 150 atoms on at a cutoff of 3 Å, and
+"""Atoms of a cell from which cell lists are used. They win from 150 atoms at a cutoff of 3 Å, and
 from 350 at 4.5 Å.
 """
 MAX_IMAGES = 100_000

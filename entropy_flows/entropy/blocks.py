@@ -86,6 +86,13 @@ def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:
     return [Group(cells, np.array(which), m, averaged) for m, which in members.items()]
 
 
+def stacked(cells: Sequence[Array] | Array, dim: int) -> Sequence[Array] | Array:
+    """Return cells of one vector each, such as means, as one array (n, 1, dim); others as given."""
+    if isinstance(cells, np.ndarray) or not all(np.shape(q) == (1, dim) for q in cells):
+        return cells
+    return np.concatenate([np.zeros((0, dim)), *cells])[:, None]
+
+
 def check_shape(shape: tuple[int, ...], dim: int) -> None:
     """Refuse what is not (n_atoms, dim)."""
     if len(shape) != 2 or shape[0] == 0 or shape[1] != dim:

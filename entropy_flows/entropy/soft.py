@@ -13,13 +13,13 @@ symbol   meaning
 =======  =====================================================================================
 N        atoms in the cell
 q_i      fingerprint of atom i, raw
-δ₀       `floor`: distance below which two environments count as alike
+δ₀       `floor`: distance below which two environments differ by thermal motion alone
 τ        `softness`: the minimum is over distances whose logarithms differ by less than about τ
 =======  =====================================================================================
 
-**The floor.** Vibrations make the environments of a crystal's atoms differ, and less than that is
-no news to a data set. So δ₀ is half of what they make at room temperature (`thermal_distance`): a
-crystal of the coldest runs still has four fifths of its pull, and an encounter below has no wall.
+**The floor.** Vibrations make the environments of a crystal's atoms differ, and so much is no news
+to a data set. So δ₀ is what they make at room temperature (`thermal_distance`): two environments
+that are nearer lose their pull, and an encounter below δ₀ has no wall.
 (1) is analytic in q everywhere. Its slope with the distance is at most 1/(2 N δ₀) for each atom,
 and its curvature beyond the steepest point at most 1/(8 N δ₀²).
 
@@ -45,10 +45,10 @@ from entropy_flows.geometry import shortest_distance
 
 SOFTNESS = 0.5
 """Default softness τ."""
-DISPLACEMENT = 0.025
-"""Displacement of an atom, as a fraction of the distance to its nearest neighbour: half the root
-mean square of stiff crystals at room temperature. Soft ones have more, and all have 10 % where they
-melt (Lindemann).
+DISPLACEMENT = 0.05
+"""Displacement of an atom, as a fraction of the distance to its nearest neighbour: the root mean
+square of stiff crystals at room temperature. Soft ones have more, and all have 10 % where they melt
+(Lindemann).
 """
 COPIES = 16
 """Displaced copies of a cell that are compared with one another."""
@@ -151,24 +151,24 @@ def _loop(full, first, floor, softness):
     """Compute S and its derivative, one pair of atoms after another."""
     columns, q = populated_columns(full)
     entropy = np.zeros(len(first) - 1)
-    gradient = np.zeros_like(full)
+    # packed like q: the innermost loop then runs over neighbouring numbers
+    packed = np.zeros_like(q)
     for cell in range(len(entropy)):
         start = first[cell]
         N = first[cell + 1] - start
         if N == 1:
             entropy[cell] = np.log(floor)
             continue
-        x = _shifted_squares(q[start : start + N], floor)
-        least = np.empty(N)
+        x, least = _shifted_squares(q[start : start + N], floor)
         total = np.zeros(N)
         for i in range(N):
-            # divided by the least, nothing overflows however small τ is
-            least[i] = x[i].min()
-            for j in range(N):
-                if j != i:
-                    total[i] += _power(least[i] / x[i, j], softness)
-            entropy[cell] += np.log(N) + 0.5 * np.log(least[i]) - 0.5 * softness * np.log(total[i])
-        entropy[cell] /= N
+            for j in range(i):
+                # divided by the least, nothing overflows however small τ is
+                total[i] += _power(least[i] / x[i, j], softness)
+                total[j] += _power(least[j] / x[i, j], softness)
+        for i in range(N):
+            entropy[cell] += 0.5 * (np.log(least[i]) - softness * np.log(total[i])) / N  # (1)
+        entropy[cell] += np.log(N)
         for i in range(N):
             for j in range(i):
                 w = _power(least[i] / x[i, j], softness) / total[i]
@@ -176,25 +176,29 @@ def _loop(full, first, floor, softness):
                 s = w / x[i, j] / N  # (2), for i and for j
                 for c in range(len(columns)):
                     pull = s * (q[start + i, c] - q[start + j, c])
-                    gradient[start + i, columns[c]] += pull
-                    gradient[start + j, columns[c]] -= pull
+                    packed[start + i, c] += pull
+                    packed[start + j, c] -= pull
+    gradient = np.zeros_like(full)
+    for c in range(len(columns)):
+        gradient[:, columns[c]] = packed[:, c]
     return entropy, gradient
 
 
 @njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _shifted_squares(q, floor):
-    """Return x (N, N) of fingerprints (N, p), infinite between an atom and itself."""
+    """Return x of fingerprints (N, p) below the diagonal of (N, N), and the least of each (N,)."""
     N = len(q)
     x = np.empty((N, N))
+    least = np.full(N, np.inf)
     for i in range(N):
-        x[i, i] = np.inf
         for j in range(i):
             square = floor**2
             for c in range(q.shape[1]):
                 square += (q[i, c] - q[j, c]) ** 2
             x[i, j] = square
-            x[j, i] = square
-    return x
+            least[i] = min(least[i], square)
+            least[j] = min(least[j], square)
+    return x, least
 
 
 @njit(cache=True, error_model="numpy")

@@ -53,7 +53,7 @@ from typing import Self
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy.blocks import check_shape, check_values, groups, weights
+from entropy_flows.entropy.blocks import check_shape, check_values, groups, stacked, weights
 from entropy_flows.entropy.moments import Mode, Moments
 from entropy_flows.entropy.spectrum import Shifted, Spectrum, log_det
 from entropy_flows.entropy.support import Components, Support, populated, populated_in
@@ -121,6 +121,7 @@ class SufficientStatistics(Moments):
         Cells of any sizes as a list of (n_atoms, d), or cells of one size as one array
         (n_candidates, n_atoms, d).
         """
+        candidates = stacked(candidates, self.dim)
         sorted_by_size = groups(candidates, self.dim, self.mode)
         self._cover(populated_in(candidates, self.dim))
         gains = np.empty(len(candidates))

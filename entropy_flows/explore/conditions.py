@@ -50,7 +50,7 @@ class ExploreParams(Params):
     """Of the surface soft: the minimum is over neighbours whose distances differ by less than about
     this fraction.
     """
-    thermal_displacement: float = Field(0.025, gt=0, le=0.2)
+    thermal_displacement: float = Field(0.05, gt=0, le=0.2)
     """Of the surface soft: root mean square of an atom's displacement, as a fraction of the
     shortest distance in the seeds. Environments that differ by what it makes count as alike.
     """

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Criterion, Mode
+from entropy_flows.entropy import Criterion, Mode, SufficientStatistics
+from entropy_flows.entropy.blocks import weights
 
 Statistics = Mapping[Mode, Criterion]
 """Mode → measure of everything in the data set: statistics with its log det Σ."""
@@ -32,6 +33,9 @@ class Candidate:
         Disagreement of a committee's members about it; None without a committee.
     n_atoms
         Number of atoms, where `q` is their mean alone; None if it has all of them.
+    mean
+        Mean of `q` over the atoms (1, dim), of a candidate that is judged by it: kept, for it is
+        judged again after each acceptance. None in mode "atom".
     """
 
     key: str
@@ -39,6 +43,13 @@ class Candidate:
     mode: Mode
     uncertainty: float | None = None
     n_atoms: int | None = None
+    mean: np.ndarray | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Take the mean."""
+        q = np.asarray(self.q)
+        has_mean = self.mode == "config" and q.ndim == 2 and len(q) > 0
+        object.__setattr__(self, "mean", weights(len(q)) @ q if has_mean else None)
 
     @property
     def size(self) -> int:
@@ -129,5 +140,13 @@ def block_gains(block: Sequence[Candidate], statistics: Statistics) -> Array:
                 f"candidate {key!r} has mode {mode!r}; there are statistics of {sorted(statistics)}"
             )
         indices = [index for index in range(len(block)) if modes[index] == mode]
-        gains[indices] = statistics[mode].gains([block[index].q for index in indices])
+        criterion = statistics[mode]
+        # a gain of a target depends on the number of atoms, one of log det Σ on the mean alone
+        by_mean = isinstance(criterion, SufficientStatistics)
+        gains[indices] = criterion.gains([_judged(block[index], by_mean) for index in indices])
     return gains
+
+
+def _judged(candidate: Candidate, by_mean: bool) -> Array:
+    """Return the fingerprints by which a candidate is judged: its mean, or all of them."""
+    return candidate.mean if by_mean and candidate.mean is not None else candidate.q

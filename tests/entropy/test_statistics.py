@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy_flows.entropy import Criterion, SufficientStatistics, blocks, spectrum
+from entropy_flows.select.base import Candidate, block_gains
 
 
 def recomputed(cells, dim, mode):
@@ -330,3 +331,19 @@ def test_log_det_is_a_criterion():
     before, gain = statistics.value(), statistics.gain(q)
     statistics.add(q)
     assert statistics.value() - before == pytest.approx(gain)
+
+
+def test_a_mean_is_judged_as_its_cell():
+    """In mode "config" the mean of a cell is all that counts: for cells of any sizes."""
+    rng = np.random.default_rng(3)
+    cells = [rng.normal(size=(size, 7)) for size in (4, 9, 1, 4)]
+    statistics = SufficientStatistics(7, mode="config")
+    for size in (5, 2, 8):
+        statistics.add(rng.normal(size=(size, 7)))
+    block = [Candidate(str(index), q, "config") for index, q in enumerate(cells)]
+    gains = block_gains(block, {"config": statistics})
+    np.testing.assert_allclose(gains, statistics.gains(cells), rtol=1e-12)
+    for gain, q in zip(gains, cells, strict=True):
+        assert gain == pytest.approx(statistics.gain(q), rel=1e-12)
+    assert all(candidate.mean.shape == (1, 7) for candidate in block)
+    assert Candidate("", cells[0], "atom").mean is None

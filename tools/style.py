@@ -18,6 +18,7 @@ import sys
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "entropy_flows"
@@ -133,10 +134,15 @@ class Source:
         text = path.read_text()
         return cls(path, text, ast.parse(text))
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree, walked once for all counts."""
+        return list(ast.walk(self.tree))
+
 
 def packed_assignments(source: Source) -> Iterator[int]:
     """Yield the lines where one statement assigns a tuple with a call in it to several names."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Tuple):
             continue
         has_call = any(isinstance(inner, ast.Call) for inner in ast.walk(node.value))
@@ -154,7 +160,7 @@ def long_lines(source: Source) -> Iterator[int]:
 def docstring_fragments(source: Source) -> Iterator[int]:
     """Yield the lines of docstrings that are no sentence when read alone."""
     documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, documented):
             continue
         docstring = ast.get_docstring(node)
@@ -164,7 +170,7 @@ def docstring_fragments(source: Source) -> Iterator[int]:
 
 def private_words(source: Source) -> Iterator[int]:
     """Yield the lines that bind a name of the private vocabulary."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         names: list[str] = []
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names = [node.id]
@@ -180,7 +186,7 @@ def private_words(source: Source) -> Iterator[int]:
 
 def long_functions(source: Source) -> Iterator[int]:
     """Yield the functions whose body is too long to be seen at once, without their docstring."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
             if (node.end_lineno or 0) - first.lineno + 1 > MAX_FUNCTION:
@@ -191,7 +197,7 @@ def fireworks_outside_launch(source: Source) -> Iterator[int]:
     """Yield the imports of FireWorks outside `launch`, which alone may know of it."""
     if "launch" in source.path.relative_to(PACKAGE).parts:
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         modules: list[str] = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -205,7 +211,7 @@ def duplicate_helpers(source: Source) -> Iterator[int]:
     """Yield the lines that do by themselves what a helper of the package is for."""
     path = source.path.relative_to(PACKAGE).as_posix()
     reserved = {name for file, names in HELPERS.items() if file != path for name in names}
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Attribute):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
             names = {node.attr, f"{owner}.{node.attr}"}
@@ -245,7 +251,7 @@ def packed_share(sources: list[Source]) -> float:
     assignments = sum(
         isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign))
         for source in sources
-        for node in ast.walk(source.tree)
+        for node in source.nodes
     )
     packed = sum(1 for source in sources for _ in packed_assignments(source))
     return packed / assignments
@@ -256,7 +262,7 @@ def import_circles(sources: list[Source]) -> list[tuple[str, str]]:
     arrows: set[tuple[str, str]] = set()
     for source in sources:
         folder = source.path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
                 "entropy_flows."
             ):

@@ -29,7 +29,13 @@ from pymongo.errors import (
 
 from entropy_flows.faults import MachineError
 from entropy_flows.settings import settings
-from entropy_flows.store.uri import check_uri, journaled, named_database, without_password
+from entropy_flows.store.uri import (
+    check_uri,
+    journaled,
+    named_database,
+    selection_timeout,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from jobflow import JobStore
@@ -108,9 +114,16 @@ def _checked(uri: str) -> str | None:
 
 
 def connect(
-    uri: str | None = None, database: str | None = None, timeout_ms: int = TIMEOUT_MS
+    uri: str | None = None, database: str | None = None, timeout_ms: int | None = None
 ) -> Database:
     """Connect and look whether the database answers and may be read.
+
+    Parameters
+    ----------
+    uri, database
+        The server and its database; None takes those of the settings.
+    timeout_ms
+        Time to wait for an answer; None takes that of the URI, or 10 s.
 
     Raises
     ------
@@ -120,6 +133,7 @@ def connect(
     """
     name = database_name(uri, database)
     uri = uri or configured_uri()
+    timeout_ms = timeout_ms or selection_timeout(uri) or TIMEOUT_MS
     try:
         client: MongoClient = MongoClient(
             journaled(uri),

@@ -91,6 +91,15 @@ def named_database(uri: str) -> str | None:
     return name or None
 
 
+def selection_timeout(uri: str) -> int | None:
+    """Return the milliseconds that a URI lets the driver look for a server; None if it does not."""
+    for option in split_uri(uri).options:
+        name, _, value = option.partition("=")
+        if name.lower() == "serverselectiontimeoutms" and value.isdigit():
+            return int(value)
+    return None
+
+
 def journaled(uri: str) -> str:
     """Return the URI with journaled writes of a majority and reads from the primary.
 

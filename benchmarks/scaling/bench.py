@@ -74,6 +74,14 @@ def server() -> Iterator[Path]:
         yield Path(name)
 
 
+def _read(file: Path) -> str:
+    """Return the text of a file of /proc, whose process may have ended."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Jobs that were added together: those from number `first` on, of this iteration."""
@@ -109,6 +117,14 @@ class Bench:
         self.seeds = {phase.name: seed_cell(phase, Path()) for phase in campaign.phases}
         self.pad = launchpad()
         FireWorksManager(self.pad).prepare()
+
+    @property
+    def server(self) -> int:
+        """Number of the server's process, which this one has started."""
+        tasks = Path(f"/proc/{os.getpid()}/task")
+        children = [int(n) for task in tasks.iterdir() for n in _read(task / "children").split()]
+        (found,) = (n for n in children if "store/server.py" in _read(Path(f"/proc/{n}/cmdline")))
+        return found
 
     def next_iteration(self) -> int:
         """Number of an iteration that is not there yet."""

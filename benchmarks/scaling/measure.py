@@ -70,7 +70,9 @@ def times(bench: Bench, batch: Batch, name: str) -> Times:
     busy = sum(_span(several) for several in spells.values())
     (document,) = (doc for doc in bench.store.iterations() if doc["iteration"] == batch.iteration)
     body = sum(
-        seconds for place, seconds in document["seconds"].items() if place.split("/")[0] == name
+        seconds
+        for job, seconds in document["seconds"].items()
+        if job.split("/")[0].split(" ")[0] == name  # a label has its structure behind
     )
     return Times(len(numbers), wall, body, busy - body)
 

@@ -39,7 +39,7 @@ class LabelParams(Params):
     the name or the import path of an engine of another package.
     """
     batch_size: int | None = Field(None, ge=1)
-    """Structures per job. None is 1 for a program that is run, 16 for a model, and 64 for a
+    """Structures per job. None is 1 for a program that is run, 16 for a model, and 128 for a
     potential that is a formula, of which a job would cost more than many labels.
     """
     approve: bool = False

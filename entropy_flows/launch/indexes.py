@@ -1,6 +1,6 @@
 """FireWorks' indexes on the embedded server, which pays for each of them at each command.
 
-It reads the description of every index of a collection before it looks for a document. Of the 26
+It reads the description of every index of a collection before it looks for a document. Of the 24
 that FireWorks makes, its web page and `lpad` use most. They are of no use to a campaign.
 """
 

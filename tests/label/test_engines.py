@@ -207,11 +207,11 @@ def test_a_job_has_more_labels_the_cheaper_they_are():
     assert labels_per_job(LabelParams()) == 1
     assert labels_per_job(LabelParams(engine="forcefield")) == 16
     of_calculator = {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}
-    assert labels_per_job(LabelParams(**of_calculator)) == 64
+    assert labels_per_job(LabelParams(**of_calculator)) == 128
     electrons = SimpleNamespace(calculator_meta="tblite.ase.TBLite", calculator_kwargs={})
     assert ForceFieldEngine(electrons).labels_per_job == 8
     assert labels_per_job(LabelParams(engine="forcefield", batch_size=3)) == 3
-    assert labels_per_job(LabelParams(maker="a.b:c"), make_static_maker(EMT_ENGINE)) == 64
+    assert labels_per_job(LabelParams(maker="a.b:c"), make_static_maker(EMT_ENGINE)) == 128
 
 
 # --- the settings' hash

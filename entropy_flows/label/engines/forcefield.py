@@ -130,10 +130,10 @@ class ForceFieldEngine(MakerEngine):
 
     @property
     def labels_per_job(self) -> int:
-        """Labels that take a few seconds: of a formula 64, of a model 16, with electrons 8."""
+        """Labels that take a few seconds: of a formula 128, of a model 16, with electrons 8."""
         if self._has_electrons:
             return super().labels_per_job
-        return 64 if self._is_formula else 16
+        return 128 if self._is_formula else 16
 
     @property
     def _is_formula(self) -> bool:

@@ -95,8 +95,8 @@ class BatchOfOne(Calculator):
         """Evaluate one cell."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        known = self._ahead.get(_key(self.atoms)) if self._ahead else None
-        self.results = dict(known or self._results([self.atoms])[0])
+        results = self._ahead.get(_key(self.atoms)) if self._ahead else None
+        self.results = dict(results or self._results([self.atoms])[0])
 
     def _evaluate(self, cells: list[Atoms]) -> None:
         """Evaluate cells ahead, in halves if they are too many or one of them is refused."""

@@ -50,6 +50,8 @@ DISPLACEMENT = 0.05
 square of stiff crystals at room temperature. Soft ones have more, and all have 10 % where they melt
 (Lindemann).
 """
+FEWEST_ATOMS = 8
+"""Smaller cells are doubled along each vector before they are displaced."""
 COPIES = 16
 """Displaced copies of a cell that are compared with one another."""
 
@@ -131,6 +133,9 @@ def _mean_log_distance(fingerprint: Fingerprint, atoms: Atoms, displacement: flo
     shortest = shortest_distance(atoms)[0]
     if not np.isfinite(shortest):
         return None
+    if len(atoms) < FEWEST_ATOMS:
+        # one atom and its images move together: no environment changes
+        atoms = atoms * (2, 2, 2)
     spread = displacement * shortest / np.sqrt(3)
     # a floor is part of the surface: the same whenever and wherever it is computed
     rng = np.random.default_rng(0)

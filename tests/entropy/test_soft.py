@@ -181,6 +181,12 @@ def test_wrong_input(q, settings, message):
         entropy(q, **settings)
 
 
+def test_a_cell_of_one_atom_has_the_floor_of_its_crystal():
+    one = bulk("Cu")
+    gom = GOM(cutoff=3.0, natx=30)
+    assert thermal_distance(gom, [one]) == pytest.approx(thermal_distance(gom, [one * (2, 2, 2)]))
+
+
 def test_cells_without_environments_have_no_floor():
     with pytest.raises(ValueError, match="0 cells have no thermal distance"):
         thermal_distance(GOM_LOCAL, [])

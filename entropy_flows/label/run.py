@@ -172,11 +172,11 @@ def _labels_together(
         return {}
     seconds = (time.perf_counter() - start) / len(sound)
     labels = {}
-    for (index, structure), own in zip(sound.items(), documents, strict=True):
+    for (index, structure), task in zip(sound.items(), documents, strict=True):
         with contextlib.suppress(InconsistentOutputError):
-            label = engine.validate(read_label(own, structure))
+            label = engine.validate(read_label(task, structure))
             if label.converged:
-                on_document(index, own)
+                on_document(index, task)
                 provenance = engine.provenance() | label.provenance
                 labels[index] = replace(label, provenance=provenance, wall_seconds=seconds)
     return labels

@@ -58,8 +58,9 @@ class CampaignCells:
                 cards[key] = self._refused_card(self.refused[key])
             elif key in entries:
                 neighbours = self._neighbours(entries[key]["position"])
-                entry, label = entries[key], labels.get(key)
-                cards[key] = structure_card(entry, label, neighbours, excluded.get(key))
+                cards[key] = structure_card(
+                    entries[key], labels.get(key), neighbours, excluded.get(key)
+                )
         return cards
 
     def _neighbours(self, position: int) -> list[str]:
@@ -105,14 +106,14 @@ def campaign_cells(
         if cell.key not in chosen
     ]
     others = np.array([cell.mean for cell in refused]).reshape(-1, means.shape[1])
-    places = fingerprint_map(means, others, dataset.regularization, umap)
+    coordinates = fingerprint_map(means, others, dataset.regularization, umap)
     gains = {
         iteration["iteration"]: iteration["select"]["gains"]
         for iteration in iterations
         if (iteration.get("select") or {}).get("gains")
     }
     return CampaignCells(
-        points=structure_map(store, entries, errors, refused, places),
+        points=structure_map(store, entries, errors, refused, coordinates),
         means=means,
         refused={cell.key: cell for cell in refused},
         thresholds={iteration: min(of_iteration) for iteration, of_iteration in gains.items()},

@@ -66,7 +66,8 @@ def write_campaign_page(
     """
     iterations = store.iterations()
     parities = stored_parities(store)
-    labels, entries = store.label_rows(), store.sizes()[0]
+    labels = store.label_rows()
+    entries = store.sizes()[0]
     page = campaign_page(store, status, iterations, parities, command, labels, entries)
     figures = campaign_figures(iterations, gain_thresholds(iterations), parities)
     tables = [*page.tables, *_further_tables(store, physics)]

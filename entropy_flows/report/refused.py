@@ -51,7 +51,7 @@ class RefusedCell:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """What an entry of the ledger says of a cell, without its structure."""
+        """Return what an entry of the ledger says of a cell, without its structure."""
         return {
             "key": self.key,
             "iteration": self.iteration,

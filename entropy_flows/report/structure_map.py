@@ -114,7 +114,7 @@ def structure_map(
     rows += [{**_cell(cell.entry), "status": STATUS} for cell in refused]
     if fingerprints is not None:
         placed = len(fingerprints.components) - len(refused)
-        _place([*rows[:placed], *rows[len(entries) :]], fingerprints)
+        _add_coordinates([*rows[:placed], *rows[len(entries) :]], fingerprints)
     numbers = {name: [_rounded(row.get(name)) for row in rows] for name in NUMBERS}
     return StructureMap(
         keys=[entry["key"] for entry in entries] + [cell.key for cell in refused],
@@ -128,7 +128,7 @@ def structure_map(
     )
 
 
-def _place(rows: Sequence[dict[str, Any]], fingerprints: FingerprintMap) -> None:
+def _add_coordinates(rows: Sequence[dict[str, Any]], fingerprints: FingerprintMap) -> None:
     """Add its coordinates to the row of each cell."""
     columns = {
         "pc1": fingerprints.components[:, 0],

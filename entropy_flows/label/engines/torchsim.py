@@ -44,7 +44,8 @@ class TorchSimEngine(MakerEngine):
     def name(self) -> str:
         """Name of the model, such as "SevenNetModel 7net-0 (teacher, not DFT)"."""
         model = Path(str(self.maker.model_path)).name  # type: ignore[attr-defined]
-        words = (text_of(self.maker.model_type), model, "(teacher, not DFT)")  # type: ignore[attr-defined]
+        kind = text_of(self.maker.model_type)  # type: ignore[attr-defined]
+        words = (kind, model, "(teacher, not DFT)")
         return " ".join(word for word in words if word)
 
     def hash_input(self) -> dict[str, Any]:

@@ -168,6 +168,7 @@ FREE = {
     "potentials/nequip.py": "makes it a ConnectionError, which is the machine's",
     "environments/foreign/serve.py": "answers whose fault it is, for the job to raise",
     "launch/remote/job.py": "hands the traceback to the runner, whose job `repair` judges",
+    "train/nequip_program.py": "is a fork that prints its traceback, of which its parent asks",
     "bench/materials_project.py": "tells that a service did not answer; nothing is booked",
 }
 """File → why its broad handler need not ask."""

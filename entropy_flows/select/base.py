@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy import Criterion, Mode, SufficientStatistics
+from entropy_flows.entropy import Criterion, Mode
 from entropy_flows.entropy.blocks import weights
 
 Statistics = Mapping[Mode, Criterion]
@@ -131,6 +131,9 @@ class Pool(Protocol):
 
 def block_gains(block: Sequence[Candidate], statistics: Statistics) -> Array:
     """Return ΔH (n,) of each candidate alone, in its own mode."""
+    # status and pages import this module, and do without scipy
+    from entropy_flows.entropy import SufficientStatistics
+
     gains = np.empty(len(block))
     modes = [candidate.mode for candidate in block]
     for mode in set(modes):

@@ -49,7 +49,7 @@ def test_a_campaign_labels_cells_with_it(write, engine):
     maker = MontyDecoder().decode(MontyEncoder().encode(maker))  # as through the database
     distances = np.array([2.2, 2.5, 3.0])
     cells = [Structure(CELL, ["Si", "Si"], [[0, 0, 0], [r / CELL.a, 0, 0]]) for r in distances]
-    labels = label_batch(maker.static_maker, cells)
+    labels = list(label_batch(maker.static_maker, cells))
     power = (SIGMA / distances) ** 6
     energies = 4 * EPSILON * (power**2 - power)
     forces = 24 * EPSILON / distances * (2 * power**2 - power)

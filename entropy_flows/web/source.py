@@ -63,7 +63,7 @@ class Cache:
         self._lock = threading.Lock()
         self._entries: dict[Any, _Entry] = {}
 
-    def get(self, key: Any, read: Callable[[Any], Value], has_parts: bool = False) -> Value:
+    def get(self, key: Any, read: Callable[[Any], Value], limited: bool = True) -> Value:
         """Return a value that is fresh.
 
         Parameters
@@ -72,8 +72,9 @@ class Cache:
             Name of the value.
         read
             Reads it again; takes the value before, which is None at first.
-        has_parts
-            Whether what takes long of it has a name of its own here.
+        limited
+            Whether it has a share of the time; not what asks no database, or is made of others that
+            have a share each.
         """
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
@@ -82,7 +83,7 @@ class Cache:
             if began > entry.stale_at:
                 entry.value = read(entry.value)
                 end = time.monotonic()
-                waits = 0.0 if has_parts else (end - began) / self.share
+                waits = (end - began) / self.share if limited else 0.0
                 entry.stale_at = end + max(self.fresh, waits)
             return entry.value
 
@@ -132,7 +133,7 @@ class Source:
         def read(before: CampaignPage | None) -> CampaignPage:
             return self._read(lambda: self._page(name, before))
 
-        return self.cache.get(("page", name), read, has_parts=True)
+        return self.cache.get(("page", name), read, limited=False)
 
     def map(self, name: str) -> dict[str, Any]:
         """Return the map of a campaign's cells, for its script; raises as `page`."""
@@ -222,7 +223,7 @@ class Source:
             with self._drawing:
                 return shown, svg_figures(figures)
 
-        return self.cache.get(("figures", name), draw)[1]
+        return self.cache.get(("figures", name), draw, limited=False)[1]
 
     def _cells(self, name: str) -> CampaignCells:
         """Return the cells of a campaign, which are read when there are others."""

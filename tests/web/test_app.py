@@ -279,7 +279,7 @@ def test_what_takes_long_to_read_is_read_less_often(monkeypatch):
     for _ in range(100):
         cache.get("quick", read(0.01))
         cache.get("slow", read(1.5))
-        cache.get("page", read(0.3), has_parts=True)
+        cache.get("page", read(0.3), limited=False)
         clock[0] += 1.0
     spent = {seconds: seconds * reads.count(seconds) / clock[0] for seconds in (0.01, 1.5, 0.3)}
     assert spent[1.5] < 0.1

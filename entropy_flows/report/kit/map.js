@@ -47,11 +47,13 @@
     if (state.selected < 0 && shown.length) select(mostInforming());
   }
 
-  // The cell to begin with: the one that gained most.
+  // The cell to begin with: the one that gained most of those that were chosen.
   function mostInforming() {
     const gains = (map.numbers.gain || { values: [] }).values;
     let best = shown[0].i;
-    for (const { i } of shown) if ((gains[i] ?? -Infinity) > (gains[best] ?? -Infinity)) best = i;
+    const status = map.names.status.values;
+    const gain = (i) => (status[i] === NOT_CHOSEN ? -Infinity : (gains[i] ?? -1e300));
+    for (const { i } of shown) if (gain(i) > gain(best)) best = i;
     return best;
   }
 

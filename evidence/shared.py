@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from entropy_flows.files import write_json
+from entropy_flows.files import whole_file
 
 FOLDER = Path(__file__).resolve().parent
 SUMMARY = FOLDER.parent / "docs" / "evidence" / "summary.json"
@@ -62,4 +62,8 @@ def write_rows(script: str, rows: Sequence[Mapping[str, Any]]) -> None:
     systems = {row["system"] for row in rows}
     others = [row for row in existing if row["script"] != script or row["system"] not in systems]
     rows_of_script = [{"script": script, **row} for row in rows]
-    write_json(SUMMARY, sorted([*others, *rows_of_script], key=lambda row: row["script"]))
+    every = sorted([*others, *rows_of_script], key=lambda row: row["script"])
+    # a row a line: a change of one figure is a change of one line
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in every)
+    with whole_file(SUMMARY) as file:
+        file.write(f"[\n{lines}\n]\n".encode())

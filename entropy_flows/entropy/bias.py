@@ -14,6 +14,7 @@ The last one is in `target_bias`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -59,66 +60,75 @@ class Bias(Protocol):
         """Compute the measure alone (n_cells,)."""
 
 
-class LocalBias:
-    """S_local; a mode makes no difference to it.
+class CellEntropyBias(ABC):
+    """An entropy of a cell's own environments; a mode makes no difference to it.
 
     Parameters
     ----------
     fingerprint
         Fingerprint of the local entropy; Wang 2026 has a cutoff of 3.0 Å.
-    floor
-        Floor δ₀ of `local_entropy`.
     """
 
     name = "entropy"
 
-    def __init__(self, fingerprint: Fingerprint, floor: float = FLOOR) -> None:
-        self.fingerprint, self.floor = fingerprint, floor
+    def __init__(self, fingerprint: Fingerprint) -> None:
+        self.fingerprint = fingerprint
+
+    @abstractmethod
+    def entropies(self, spectra: EigenvalueSpectra) -> tuple[Tensor, Tensor]:
+        """Return S of each cell and its derivative with respect to the fingerprints."""
 
     def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
-        """Compute S_local and its derivatives."""
+        """Compute S and its derivatives."""
         spectra = self.fingerprint.spectra(batch)
-        S, dS_dq = local_entropies(spectra.q, spectra.sizes, floor=self.floor)
+        S, dS_dq = self.entropies(spectra)
         return BiasOutput(S, S, *spectra.pullback(dS_dq))
 
     def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
-        """Compute S_local alone."""
-        spectra = self.fingerprint.spectra(batch, vectors=False)
-        return local_entropies(spectra.q, spectra.sizes, floor=self.floor)[0]
+        """Compute S alone."""
+        return self.entropies(self.fingerprint.spectra(batch, vectors=False))[0]
 
 
-class SoftBias:
-    """S_soft, the local entropy with a soft minimum; a mode makes no difference to it.
+class LocalBias(CellEntropyBias):
+    """S_local, the form of Wang 2026.
 
     Parameters
     ----------
     fingerprint
-        Fingerprint of the local entropy; Wang 2026 has a cutoff of 3.0 Å.
+        As of `CellEntropyBias`.
+    floor
+        Floor δ₀ of `local_entropy`.
+    """
+
+    def __init__(self, fingerprint: Fingerprint, floor: float = FLOOR) -> None:
+        super().__init__(fingerprint)
+        self.floor = floor
+
+    def entropies(self, spectra: EigenvalueSpectra) -> tuple[Tensor, Tensor]:
+        """Return S_local of each cell and its derivative."""
+        return local_entropies(spectra.q, spectra.sizes, floor=self.floor)
+
+
+class SoftBias(CellEntropyBias):
+    """S_soft, the local entropy with a soft minimum.
+
+    Parameters
+    ----------
+    fingerprint
+        As of `CellEntropyBias`.
     floor
         δ₀ of `soft_entropies`, in the units of the fingerprint: `thermal_distance` has one.
     softness
         τ of `soft_entropies`.
     """
 
-    name = "entropy"
-
     def __init__(self, fingerprint: Fingerprint, floor: float, softness: float = SOFTNESS) -> None:
-        self.fingerprint = fingerprint
+        super().__init__(fingerprint)
         self.floor = floor
         self.softness = softness
 
-    def __call__(self, batch: Batch, modes: Sequence[Mode]) -> BiasOutput:
-        """Compute S_soft and its derivatives."""
-        spectra = self.fingerprint.spectra(batch)
-        S, dS_dq = self._entropies(spectra)
-        return BiasOutput(S, S, *spectra.pullback(dS_dq))
-
-    def measure(self, batch: Batch, modes: Sequence[Mode]) -> Tensor:
-        """Compute S_soft alone."""
-        return self._entropies(self.fingerprint.spectra(batch, vectors=False))[0]
-
-    def _entropies(self, spectra: EigenvalueSpectra) -> tuple[Tensor, Tensor]:
-        """Compute S_soft of each cell and its derivative with respect to the fingerprints."""
+    def entropies(self, spectra: EigenvalueSpectra) -> tuple[Tensor, Tensor]:
+        """Return S_soft of each cell and its derivative."""
         return soft_entropies(spectra.q, spectra.sizes, floor=self.floor, softness=self.softness)
 
 

@@ -7,6 +7,7 @@ or a refinement if it has the same methods.
 ===============  ==================================================================
 method           meaning
 ===============  ==================================================================
+`is_of_means`    whether a cell counts by its mean fingerprint alone
 `value()`        measure of the data set D
 `gain(q)`        value of D with the cell added, less the value of D
 `gains(cells)`   gains of many cells, each alone
@@ -30,6 +31,11 @@ class Criterion(Protocol):
 
     n: int
     """Number of vectors in the data set."""
+
+    @property
+    def is_of_means(self) -> bool:
+        """Tell whether a cell counts by its mean alone, and gains take that (1, dim) for it."""
+        ...
 
     def value(self) -> float:
         """Return the measure of the data set."""

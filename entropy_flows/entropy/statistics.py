@@ -86,6 +86,11 @@ class SufficientStatistics(Moments):
         super().__init__(dim, regularization, mode)
         self._spectrum: Spectrum | None = None
 
+    @property
+    def is_of_means(self) -> bool:
+        """Return whether a cell counts by its mean alone, as in mode "config"."""
+        return self.mode == "config"
+
     def entropy(self) -> float:
         """Return H(D) = log det Σ."""
         N = max(self.n, 1)

@@ -50,6 +50,8 @@ class VarianceStatistics(Summarised):
         A and T, with what follows from them.
     """
 
+    is_of_means = False  # a cell's weight depends on its number of atoms
+
     def __init__(self, basis: CellBasis, target: Array, noise: float) -> None:
         self.basis = basis
         self.n = 0

@@ -103,7 +103,7 @@ def campaign_cells(
         cell
         for iteration in iterations
         for cell in read_refused(store, ledger, iteration, chosen)
-        if cell.key not in chosen
+        if cell.key not in chosen  # a later stage may have taken what was read before
     ]
     others = np.array([cell.mean for cell in refused]).reshape(-1, means.shape[1])
     coordinates = fingerprint_map(means, others, dataset.regularization, umap)

@@ -7,7 +7,7 @@ chose, so it says what was passed over.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.store.mean_prints import nearest_to
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -102,25 +101,6 @@ def refused_cells(
         pairs = zip(batch, prints, strict=True)
         cells += [_refused(number, snapshot, q, statistics) for snapshot, q in pairs]
     return cells
-
-
-def refused_neighbours(
-    means: Array, keys: Sequence[str], cell: RefusedCell, number: int
-) -> list[str]:
-    """Return the keys of the entries that are nearest to a refused cell.
-
-    Parameters
-    ----------
-    means
-        Mean fingerprints (n, dim) of the first entries, in the ledger's order.
-    keys
-        Keys of the entries, in the same order.
-    cell
-        The cell.
-    number
-        Number of neighbours.
-    """
-    return [keys[position] for position, _ in nearest_to(means, cell.mean, number)]
 
 
 def _refused(

@@ -12,8 +12,8 @@ from ase.io import write
 
 from entropy_flows.conventions import Array
 from entropy_flows.geometry import to_atoms
-from entropy_flows.report.refused import RefusedCell, refused_neighbours
-from entropy_flows.store.mean_prints import nearest
+from entropy_flows.report.refused import RefusedCell
+from entropy_flows.store.mean_prints import nearest, nearest_to
 
 NEIGHBOURS = 5
 """Nearest cells that a card names."""
@@ -87,7 +87,7 @@ def refused_card(
         **_drawn(atoms),
         "forces": None,
         "story": [*_origin(cell.entry), f"{reason}."],
-        "neighbours": refused_neighbours(means, keys, cell, NEIGHBOURS),
+        "neighbours": [keys[other] for other, _ in nearest_to(means, cell.mean, NEIGHBOURS)],
     }
 
 

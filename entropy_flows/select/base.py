@@ -131,9 +131,6 @@ class Pool(Protocol):
 
 def block_gains(block: Sequence[Candidate], statistics: Statistics) -> Array:
     """Return ΔH (n,) of each candidate alone, in its own mode."""
-    # status and pages import this module, and do without scipy
-    from entropy_flows.entropy import SufficientStatistics
-
     gains = np.empty(len(block))
     modes = [candidate.mode for candidate in block]
     for mode in set(modes):
@@ -144,12 +141,11 @@ def block_gains(block: Sequence[Candidate], statistics: Statistics) -> Array:
             )
         indices = [index for index in range(len(block)) if modes[index] == mode]
         criterion = statistics[mode]
-        # a gain of a target depends on the number of atoms, one of log det Σ on the mean alone
-        by_mean = isinstance(criterion, SufficientStatistics)
-        gains[indices] = criterion.gains([_judged(block[index], by_mean) for index in indices])
+        gains[indices] = criterion.gains([_judged(block[index], criterion) for index in indices])
     return gains
 
 
-def _judged(candidate: Candidate, by_mean: bool) -> Array:
+def _judged(candidate: Candidate, criterion: Criterion) -> Array:
     """Return the fingerprints by which a candidate is judged: its mean, or all of them."""
-    return candidate.mean if by_mean and candidate.mean is not None else candidate.q
+    has_mean = criterion.is_of_means and candidate.mean is not None
+    return candidate.mean if has_mean else candidate.q  # type: ignore[return-value]

@@ -6,7 +6,7 @@ from cells import rattled
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import rapidfire
 from jobflow import Flow
-from pymongo import monitoring
+from listening import commands_of
 from stage_jobs import DATASET
 
 from entropy_flows import Campaign
@@ -35,28 +35,10 @@ CONFIG = {
 }
 
 
-class Commands(monitoring.CommandListener):
-    """The commands that the database is given."""
-
-    def __init__(self):
-        self.names = []
-
-    def started(self, event):
-        self.names.append(event.command_name)
-
-    def succeeded(self, event):
-        pass
-
-    def failed(self, event):
-        pass
-
-
 @pytest.fixture
 def commands(server, database, monkeypatch):
     """Commands of connections that are opened from now on."""
-    counted = Commands()
-    listeners = monitoring._LISTENERS._replace(command_listeners=[counted])
-    monkeypatch.setattr(monitoring, "_LISTENERS", listeners)
+    counted = commands_of(monkeypatch)
     monkeypatch.setenv("ENTROPY_FLOWS_URI", f"{server}?appname={database.name}")
     settings.cache_clear()
     return counted

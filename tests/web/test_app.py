@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pymongo import monitoring
+from listening import commands_of
 from small_campaign import give_evaluation, give_target, small_campaign
 
 pytest.importorskip("starlette")
@@ -31,22 +31,6 @@ RUN = {
     "wall_seconds": 2.0,
 }
 READS = {"find", "aggregate", "getMore", "count", "distinct", "hello", "ismaster", "endSessions"}
-
-
-class Commands(monitoring.CommandListener):
-    """Names of the commands that a database was given."""
-
-    def __init__(self):
-        self.names = []
-
-    def started(self, event):
-        self.names.append(event.command_name)
-
-    def succeeded(self, event):
-        pass
-
-    def failed(self, event):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +163,7 @@ def test_a_page_elsewhere_cannot_ask_under_its_own_name(campaign):
 
 
 def test_it_only_reads_and_many_viewers_cost_as_one(campaign, monkeypatch):
-    commands = Commands()
-    listeners = monitoring._LISTENERS._replace(command_listeners=[commands])
-    monkeypatch.setattr(monitoring, "_LISTENERS", listeners)
+    commands = commands_of(monkeypatch)
     source = Source()
     monkeypatch.setattr(source.cache, "fresh", 60.0)
     client = TestClient(make_app(source), base_url="http://localhost")

@@ -25,6 +25,12 @@ class TorchSimEngine(MakerEngine):
     in_memory = True
     takes_many = True
 
+    def __init__(self, maker: Any):
+        super().__init__(maker)
+        self.model_type = text_of(maker.model_type)
+        self.model_path = str(maker.model_path)
+        self.model_kwargs: dict[str, Any] = maker.model_kwargs
+
     @staticmethod
     def runs(maker: Any) -> bool:
         """Return whether a Maker has a model of torch-sim, and packs cells into batches."""
@@ -43,19 +49,16 @@ class TorchSimEngine(MakerEngine):
     @property
     def name(self) -> str:
         """Name of the model, such as "SevenNetModel 7net-0 (teacher, not DFT)"."""
-        model = Path(str(self.maker.model_path)).name  # type: ignore[attr-defined]
-        kind = text_of(self.maker.model_type)  # type: ignore[attr-defined]
-        words = (kind, model, "(teacher, not DFT)")
+        words = (self.model_type, Path(self.model_path).name, "(teacher, not DFT)")
         return " ".join(word for word in words if word)
 
     def hash_input(self) -> dict[str, Any]:
         """Return model, arguments but for the device, and the version of torch-sim."""
-        given = self.maker.model_kwargs  # type: ignore[attr-defined]
-        arguments = {k: v for k, v in given.items() if k != "device"}
+        arguments = {k: v for k, v in self.model_kwargs.items() if k != "device"}
         return {
-            "code": text_of(self.maker.model_type),  # type: ignore[attr-defined]
+            "code": self.model_type,
             "version": package_version(PACKAGE),
-            "model": paths_replaced(str(self.maker.model_path)),  # type: ignore[attr-defined]
+            "model": paths_replaced(self.model_path),
             "kwargs": paths_replaced(arguments),
         }
 
@@ -91,7 +94,7 @@ class TorchSimEngine(MakerEngine):
         stress = row["stress"]
         return {
             "structure": row["structure"],
-            "ase_calculator_name": text_of(self.maker.model_type),  # type: ignore[attr-defined]
+            "ase_calculator_name": self.model_type,
             "output": {
                 "energy": row["energy"],
                 "forces": row["forces"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,10 @@ from entropy_flows.launch.session import open_stored
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from entropy_flows.report.refused_story import RefusedStory
     from entropy_flows.report.structure import StructureStory
+    from entropy_flows.report.structure_text import Section
+    from entropy_flows.store import CampaignStore, Ledger
 
 FORMATS = "cell.cif, cell.extxyz, or POSCAR (also cell.vasp)"
 
@@ -40,12 +44,12 @@ def command(
 ) -> None:
     """Show where a structure comes from, why it was chosen, its label, its errors, its neighbours.
 
+    Of a candidate that was not chosen it shows where it comes from, and its gain.
+
     Example: entropy-flows show silicon/campaign.yaml 001/explore/00003/00140
 
     Example: entropy-flows show silicon/campaign.yaml 17 --output cell.cif
     """
-    from entropy_flows.report.structure import cell_of, structure_story
-
     kind = None
     if output is not None:
         kind = _format_of(output)
@@ -55,20 +59,51 @@ def command(
     with open_stored(file, folder) as session:
         store = session.store
         store.document()  # raises if another version wrote it
-        story = structure_story(store, store.ledger(session.settings.dataset), key, neighbours)
-        cell = None if output is None else cell_of(store, story.key)
+        ledger = store.ledger(session.settings.dataset)
+        told = _read(store, ledger, key, neighbours, with_cell=output is not None)
     if as_json:
         import json
 
         from entropy_flows.report.structure_text import plain
 
-        print(json.dumps(story.as_dict(), indent=2, default=plain, ensure_ascii=False))
+        print(json.dumps(told.story.as_dict(), indent=2, default=plain, ensure_ascii=False))
     else:
-        _print(story)
-    if output is not None and cell is not None and kind is not None:
-        _write(cell, output, kind)
+        _print(told)
+    if output is not None and told.cell is not None and kind is not None:
+        _write(told.cell, output, kind)
         if not as_json:
             print(f"cell written to {output}")
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A story, how it is written, and the cell if that was asked for."""
+
+    story: StructureStory | RefusedStory
+    headline: str
+    sections: list[Section]
+    cell: Atoms | None
+
+
+def _read(
+    store: CampaignStore, ledger: Ledger, key: str, neighbours: int, with_cell: bool
+) -> _Told:
+    """Read the story of an entry, or of a candidate that was not chosen."""
+    from entropy_flows.report.refused_story import refused_story
+    from entropy_flows.report.structure import cell_of, structure_story
+    from entropy_flows.report.structure_text import headline, sections
+    from entropy_flows.store.connection import StoreError
+
+    try:
+        story = structure_story(store, ledger, key, neighbours)
+    except StoreError:
+        refused = refused_story(store, ledger, key, neighbours)
+        if refused is None:
+            raise
+        candidate, read = refused
+        return _Told(candidate, candidate.headline, candidate.sections, read.atoms)
+    cell = cell_of(store, story.key) if with_cell else None
+    return _Told(story, headline(story), sections(story), cell)
 
 
 def _format_of(output: Path) -> str:
@@ -88,20 +123,20 @@ def _format_of(output: Path) -> str:
     raise ValueError(f"--output {output}: the format is not known by this name; expected {FORMATS}")
 
 
-def _print(story: StructureStory) -> None:
+def _print(told: _Told) -> None:
     """Print a story in sections, whose lines are wrapped where they do not fit."""
     from rich.console import Console
     from rich.text import Text
 
-    from entropy_flows.report.structure_text import headline, sections
     from entropy_flows.report.terminal import named_lines
 
     console = Console()
-    console.print(Text.assemble((story.key, "bold"), f"  {story.campaign}"), soft_wrap=True)
-    console.print(Text(headline(story)))
-    every = sections(story)
-    width = max(len(name) for section in every for name, _ in section.lines)
-    for section in every:
+    console.print(
+        Text.assemble((told.story.key, "bold"), f"  {told.story.campaign}"), soft_wrap=True
+    )
+    console.print(Text(told.headline))
+    width = max(len(name) for section in told.sections for name, _ in section.lines)
+    for section in told.sections:
         console.print()
         console.print(Text(section.title, style="bold"))
         console.print(named_lines(section.lines, min(width, console.width // 2)))

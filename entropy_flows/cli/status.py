@@ -24,7 +24,6 @@ from entropy_flows.launch.session import Session, open_stored
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from entropy_flows.report.conditions import ConditionCount
     from entropy_flows.schemas.status import CampaignStatus
 
 MAX_FAILED_VIEWS = 12
@@ -105,8 +104,6 @@ class StatusView:
         The campaign as it is now.
     iterations, failures, labels
         Its documents.
-    conditions
-        What each condition of the exploration has given.
     excluded
         Who has excluded which cells.
     waiting
@@ -123,7 +120,6 @@ class StatusView:
     iterations: Sequence[Mapping[str, Any]]
     failures: Sequence[Mapping[str, Any]]
     labels: Sequence[Sequence[str]]
-    conditions: Sequence[ConditionCount]
     excluded: Collection[Mapping[str, Any]]
     waiting: int
     changes: Sequence[str]
@@ -145,12 +141,13 @@ class StatusView:
             store = session.store
             document = store.document()
             iterations = store.iterations()
+            status = status_of(session, iterations, typed)
+            status.conditions = condition_counts(store, iterations)
             return cls(
-                status=status_of(session, iterations, typed),
+                status=status,
                 iterations=iterations,
                 failures=store.failures(),
                 labels=label_rows(store.labels(stage={"$ne": "import"})),
-                conditions=condition_counts(store, iterations),
                 excluded=list(store.excluded().values()),
                 waiting=len(store.waiting()),
                 changes=[*change_lines(document), *version_lines(store.versions())],
@@ -186,10 +183,10 @@ class StatusView:
         if status.advice:
             advice = "advice ({verdict}): {text}".format(**status.advice)
             console.print(advice, soft_wrap=True, highlight=False)
-        if with_map and len(self.conditions) > 1:
+        if with_map and len(status.conditions) > 1:
             from entropy_flows.report.condition_map import ConditionMap
 
-            console.print(ConditionMap(self.conditions))
+            console.print(ConditionMap(status.conditions))
         self._show_labels(console)
         print_lines(console, self.model)
 

@@ -1,4 +1,4 @@
-"""What models predict for held-out cells, one row a cell, so that nobody has to ask them again.
+"""What models predict for cells, one row a cell, so that nobody has to ask them again.
 
     ε = E'/N − E/N,   f = ⟨|F'_ia − F_ia|⟩,   s = ⟨|σ'_v − σ_v|⟩
 

@@ -26,6 +26,8 @@ from entropy_flows.train.align import energy_shifts, moved
 
 ZERO_CELLS = 64
 """Training cells that the zero of a model's energies is fitted to, at most."""
+KNOWN_CELLS = 2000
+"""Training cells whose errors are kept for the map, at most; by equal steps through them."""
 
 
 @dataclass
@@ -100,7 +102,8 @@ def evaluate_models(
 ) -> EvaluateDoc:
     """Compare a model of an iteration with the one before it, and decide which to go on from.
 
-    What both and the campaign's first model predict for each test cell is stored.
+    What both and the campaign's first model predict for each test cell is stored, and what the new
+    one predicts for the cells that it knows.
 
     Parameters
     ----------
@@ -118,17 +121,18 @@ def evaluate_models(
         1 for the iteration's model; from 2 for one that was trained again.
     """
     labels = _labels(context, exclusions)
-    test = store.frames(split="test", **labels)
-    val = store.frames(split="val", **labels)
+    train, val, test = (store.frames(split=name, **labels) for name in ("train", "val", "test"))
     old = load_many(store.fetch_model(parent), settings().device)
     new = load_many(source or store.fetch_model(model), settings().device)
     predictions = {"before": cell_parities(test, old), "after": cell_parities(test, new)}
     references = {"before": parent, "after": model}
-    keep_predictions(store, context.iteration, version, references, test, predictions)
-    aligns = bool(val) and recipe.align_energies
-    train = store.frames(split="train", **labels) if aligns else []
-    validation_before = errors_on(on_models_zero(val, train, old), old)
-    validation = errors_on(val, new)
+    of_val = cell_parities(val, new)
+    some = sampled(train, KNOWN_CELLS)
+    known = prediction_rows([*some, *val], {"after": [*cell_parities(some, new), *of_val]})
+    keep_predictions(store, context.iteration, version, references, test, predictions, known)
+    zero_cells = train if recipe.align_energies else []
+    validation_before = errors_on(on_models_zero(val, zero_cells, old), old)
+    validation = _joined_errors(of_val)
     comparison = compare(validation_before, validation)
     keeps_parent = comparison.worse and recipe.continue_from == "better"
     replay = Replay(store, context, recipe).frames(held_out=True)
@@ -156,6 +160,7 @@ def keep_predictions(
     references: Mapping[str, str],
     test: Sequence[Atoms],
     predictions: Mapping[str, Sequence[Parity]],
+    known: Sequence[Mapping[str, Any]],
 ) -> None:
     """Store what models predict for test cells, and what the campaign's first model does.
 
@@ -169,6 +174,8 @@ def keep_predictions(
         The test cells.
     predictions
         "before" and "after" → labels and predictions of each cell.
+    known
+        Rows of cells that the new model was trained on or stopped by.
     """
     first = store.first_trained_from()
     if first == references["before"]:
@@ -183,6 +190,7 @@ def keep_predictions(
         version,
         models={"first": first, **references},
         cells=prediction_rows(test, roles),
+        known_cells=list(known),
         forces=force_components(roles),
     )
 
@@ -209,12 +217,16 @@ def on_models_zero(
     The model has the errors on them that it would have on the cells themselves, with its own
     energies moved. The shifts are fitted to some of the training cells; without any there are none.
     """
-    if not train:
+    if not frames or not train:
         return list(frames)
-    step = -(-len(train) // ZERO_CELLS)
-    shifts = energy_shifts(train[::step], calculator)
+    shifts = energy_shifts(sampled(train, ZERO_CELLS), calculator)
     opposite = {element: -shift for element, shift in shifts.items()}
     return [moved(atoms, opposite) for atoms in frames]
+
+
+def sampled(frames: Sequence[Atoms], most: int) -> Sequence[Atoms]:
+    """Return a number of cells at most, by equal steps through them."""
+    return frames[:: max(1, -(-len(frames) // most))]
 
 
 def calibration(store: CampaignStore, iteration: int, frames: list[Atoms]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Errors of single held-out cells, from what the evaluation stored: no model is loaded.
+"""Errors of single cells, from what the evaluation stored: no model is loaded.
 
-    cell_errors(store)             all test cells, by the last evaluation
+    cell_errors(store)             all cells, by the last evaluation
     cell_errors(store, iteration)  those of the last evaluation of one iteration
     stored_parities(store)         the first model and the one in use beside the labels, for plots
 
-Each cell has three predictions: by the `first` model of the campaign (the student, or the base
-model), and by those `before` and `after` the iteration's training. In iteration 1 the first two are
-one.
+A held-out cell has three predictions: by the `first` model of the campaign (the student, or the
+base model), and by those `before` and `after` the iteration's training. In iteration 1 the first
+two are one. A cell that the model was trained on or stopped by has the last alone: its error says
+what the model could not learn, and nothing of what it does elsewhere.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class CellPrediction:
 
 @dataclass(frozen=True)
 class CellErrors:
-    """A held-out cell: what it is, its label, and three models' predictions."""
+    """A cell: what it is, its label, and what models predict."""
 
     key: str
     """Key of the entry of the ledger."""
@@ -61,16 +62,16 @@ class CellErrors:
     """Strength of the bias, eV."""
     pressure: float | None
     """Nominal pressure, GPa."""
-    first: CellPrediction
-    """By the model that the first training started from."""
-    before: CellPrediction
-    """By the model before the iteration's training."""
+    first: CellPrediction | None
+    """By the model that the first training started from; None for a cell that was not held out."""
+    before: CellPrediction | None
+    """By the model before the iteration's training; None likewise."""
     after: CellPrediction
     """By the model after it."""
 
 
 def cell_errors(store: CampaignStore, iteration: int | None = None) -> list[CellErrors]:
-    """Return the errors of each held-out cell, in ledger order.
+    """Return the errors of the held-out cells, and then of those that the model knows.
 
     Parameters
     ----------
@@ -83,13 +84,19 @@ def cell_errors(store: CampaignStore, iteration: int | None = None) -> list[Cell
     Returns
     -------
     list of CellErrors
-        Empty if nothing was evaluated, or without held-out cells.
+        Each of both in the ledger's order; empty if nothing was evaluated.
     """
     document = store.predictions(iteration)
     if document is None:
         return []
-    conditions = store.conditions([cell["key"] for cell in document["cells"]])
-    return [errors_of(cell, conditions.get(cell["key"], {})) for cell in document["cells"]]
+    cells = predicted_cells(document)
+    conditions = store.conditions([cell["key"] for cell in cells])
+    return [errors_of(cell, conditions.get(cell["key"], {})) for cell in cells]
+
+
+def predicted_cells(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the rows of a document of `predictions`, those of held-out cells first."""
+    return [*document["cells"], *document.get("known_cells", ())]
 
 
 def stored_parities(store: CampaignStore) -> tuple[Parity, Parity] | None:
@@ -144,8 +151,8 @@ def errors_of(cell: Mapping[str, Any], condition: Mapping[str, Any]) -> CellErro
         position=cell["position"],
         n_atoms=cell["n_atoms"],
         energy=cell["energy"],
-        first=_prediction(cell, "first"),
-        before=_prediction(cell, "before"),
+        first=_prediction(cell, "first") if "first" in cell else None,
+        before=_prediction(cell, "before") if "before" in cell else None,
         after=_prediction(cell, "after"),
         **{name: condition.get(name) for name in CONDITION},
     )

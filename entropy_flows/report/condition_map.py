@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from entropy_flows.report.conditions import ConditionCount
 from entropy_flows.report.text import MISSING
+from entropy_flows.schemas.status import ConditionCount
 
 LAYOUTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("phase", "temperature"), ("k", "pressure")),

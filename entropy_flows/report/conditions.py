@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from entropy_flows.schemas.status import ConditionCount
 from entropy_flows.store.labels import CONDITION
 
 if TYPE_CHECKING:
@@ -14,35 +14,6 @@ if TYPE_CHECKING:
 
 Values = tuple[Any, ...]
 """Phase, temperature, k and pressure."""
-
-
-@dataclass(frozen=True)
-class ConditionCount:
-    """The counts of one condition, over all iterations."""
-
-    phase: str | None
-    """Seed phase, or the file of frames that were candidates."""
-    temperature: float | None
-    """Temperature of the thermostat, K; like k and pressure, None for frames of a file."""
-    k: float | None
-    """Strength of the bias, eV."""
-    pressure: float | None
-    """Nominal pressure, GPa."""
-    runs: int
-    """Runs of the dynamics."""
-    stopped: int
-    """Runs that stopped early."""
-    explored: int
-    """Candidates."""
-    accepted: int
-    """Candidates that selection or refinement took in."""
-    failed_labels: int
-    """Labels of its cells that failed."""
-
-    @property
-    def failures(self) -> int:
-        """Runs that stopped early, and labels that failed."""
-        return self.stopped + self.failed_labels
 
 
 def condition_counts(

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from entropy_flows.report.conditions import ConditionCount
 from entropy_flows.report.text import MISSING, general
+from entropy_flows.schemas.status import ConditionCount
 
 LEVELS = 5
 """Shades beside that of nothing."""

@@ -7,7 +7,7 @@ chose, so it says what was passed over.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -92,14 +92,48 @@ def refused_cells(
     step = -(-max(selected["candidates"] - selected["accepted"], 1) // MAX_REFUSED)
     explored = _snapshots(store.name, number, iteration.get("runs") or ())
     refused = (snapshot for snapshot in explored if snapshot.key not in chosen)
-    sample = list(islice(refused, 0, None, step))
-    statistics = ledger.statistics(number, "refine")
+    return _judged(ledger, number, list(islice(refused, 0, None, step)))
+
+
+def find_refused(
+    store: CampaignStore, ledger: Ledger, key: str
+) -> tuple[RefusedCell, float | None] | None:
+    """Read one candidate that was not chosen.
+
+    Parameters
+    ----------
+    store, ledger
+        The campaign and its ledger, which has no entry of this key.
+    key
+        Key that the candidate would have.
+
+    Returns
+    -------
+    tuple of RefusedCell and float, or None
+        The candidate, and the least ΔH that the selection of its iteration chose by; None instead
+        of that if it chose nothing by ΔH. None alone if there is no such candidate.
+    """
+    for iteration in store.iterations():
+        number, selected = iteration["iteration"], iteration.get("select")
+        if not selected or not key.startswith(f"{number:03d}/"):
+            continue
+        explored = _snapshots(store.name, number, iteration.get("runs") or ())
+        named = list(islice((each for each in explored if each.key == key), 1))
+        if named:
+            [cell] = _judged(ledger, number, named)
+            return cell, min(selected.get("gains") or (), default=None)
+    return None
+
+
+def _judged(ledger: Ledger, iteration: int, explored: Sequence[Snapshot]) -> list[RefusedCell]:
+    """Judge candidates beside all that the selection of their iteration chose."""
+    statistics = ledger.statistics(iteration, "refine")
     cells: list[RefusedCell] = []
-    for start in range(0, len(sample), CELL_BATCH):
-        batch = sample[start : start + CELL_BATCH]
+    for start in range(0, len(explored), CELL_BATCH):
+        batch = explored[start : start + CELL_BATCH]
         prints = ledger.fingerprint([snapshot.atoms for snapshot in batch])
         pairs = zip(batch, prints, strict=True)
-        cells += [_refused(number, snapshot, q, statistics) for snapshot, q in pairs]
+        cells += [_refused(iteration, snapshot, q, statistics) for snapshot, q in pairs]
     return cells
 
 

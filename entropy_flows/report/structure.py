@@ -8,14 +8,14 @@ it in lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entropy_flows.report.cell_errors import CellErrors, errors_of
+from entropy_flows.report.cell_errors import CellErrors, errors_of, predicted_cells
 from entropy_flows.store.connection import StoreError
 from entropy_flows.store.mean_prints import mean_prints, nearest
 from entropy_flows.store.settings_changes import iteration_settings
@@ -141,7 +141,7 @@ class StructureStory:
     statements: tuple[Statement, ...]
     """Approvals, rejections, exclusions, in their order."""
     errors: CellErrors | None
-    """Errors of the models of the last evaluation, if it was held out there."""
+    """Errors of the models of the last evaluation, if they were asked about it there."""
     evaluated_in: int | None
     """Iteration of that evaluation."""
     neighbours: tuple[Neighbour, ...]
@@ -297,8 +297,8 @@ def _statements(store: CampaignStore, key: str) -> tuple[Statement, ...]:
 def _errors(
     store: CampaignStore, prediction: Mapping[str, Any] | None, key: str
 ) -> CellErrors | None:
-    """Return the errors on an entry of the last evaluation, if it was held out there."""
-    cells = [] if prediction is None else prediction["cells"]
+    """Return the errors on an entry of the last evaluation, if its models were asked about it."""
+    cells = [] if prediction is None else predicted_cells(prediction)
     for cell in cells:
         if cell["key"] == key:
             return errors_of(cell, store.conditions([key]).get(key, {}))
@@ -309,10 +309,14 @@ def _neighbours(ledger: Ledger, entry: Mapping[str, Any], number: int) -> tuple[
     """Return the entries whose mean fingerprints are nearest, the nearest first."""
     if number < 1:
         return ()
-    neighbours = nearest(mean_prints(ledger), entry["position"], number)
+    return neighbours_at(ledger, nearest(mean_prints(ledger), entry["position"], number))
+
+
+def neighbours_at(ledger: Ledger, neighbours: Sequence[tuple[int, float]]) -> tuple[Neighbour, ...]:
+    """Return what the ledger says of entries, given their positions and distances."""
     positions = [position for position, _ in neighbours]
     fields = ("key", "position", "formula", "stage", "iteration", "origin.phase")
-    query = {"campaign": entry["campaign"], "position": {"$in": positions}}
+    query = {"campaign": ledger.campaign, "position": {"$in": positions}}
     rows = ledger.structures.find(query, dict.fromkeys(fields, 1))
     by_position = {row["position"]: row for row in rows}
     return tuple(

@@ -97,7 +97,7 @@ def structure_map(
     entries
         Its ledger, as `entry_rows` returns it.
     errors
-        Errors of its held-out cells.
+        Errors of its cells.
     refused
         Candidates that were not chosen, which are points, too.
     fingerprints
@@ -175,10 +175,11 @@ def _row(
         row["max_force"] = float(np.linalg.norm(label["forces"], axis=1).max())
     if errors is not None:
         row["model_energy"] = errors.after.energy
-        row["energy_before"] = errors.before.energy
-        row["energy_error_before"] = 1e3 * errors.before.energy_error
         row["energy_error"] = 1e3 * errors.after.energy_error
         row["force_error"] = 1e3 * errors.after.forces_mae
+        if errors.before is not None:
+            row["energy_before"] = errors.before.energy
+            row["energy_error_before"] = 1e3 * errors.before.energy_error
     return row
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from entropy_flows.report.cell_errors import CellPrediction
 from entropy_flows.report.model import ROLES
-from entropy_flows.report.structure import LabelStory, Statement, StructureStory
+from entropy_flows.report.structure import LabelStory, Neighbour, Statement, StructureStory
 from entropy_flows.report.text import MISSING, general, number
 from entropy_flows.schemas.stages import IMPORT, Stage
 
@@ -45,7 +45,7 @@ def sections(story: StructureStory) -> list[Section]:
         Section("choice", list(_choice(story))),
         Section("label", list(_label(story))),
         Section("errors", list(_errors(story))),
-        Section("nearest entries", list(_neighbours(story))),
+        Section("nearest entries", list(neighbour_lines(story.neighbours))),
     ]
     return [section for section in every if section.lines]
 
@@ -94,14 +94,16 @@ def _state(story: StructureStory) -> str:
 
 def _origin(story: StructureStory) -> Iterator[tuple[str, str]]:
     yield "stage", f"{story.stage} of iteration {story.iteration}"
-    for field, (name, unit) in ORIGIN_WORDS.items():
-        value = story.origin.get(field)
-        if value is not None:
-            yield (
-                name,
-                _origin_text(field, value, unit) + (_role(story) if field == "model" else ""),
-            )
+    yield from origin_lines(story.origin, _role(story))
     yield "in the ledger since", f"{story.created:%Y-%m-%d %H:%M} UTC"
+
+
+def origin_lines(origin: Mapping[str, Any], role: str = "") -> Iterator[tuple[str, str]]:
+    """Write an origin; `role` says which of the campaign's models its model is."""
+    for field, (name, unit) in ORIGIN_WORDS.items():
+        value = origin.get(field)
+        if value is not None:
+            yield name, _origin_text(field, value, unit) + (role if field == "model" else "")
 
 
 def _role(story: StructureStory) -> str:
@@ -177,8 +179,9 @@ def _errors(story: StructureStory) -> Iterator[tuple[str, str]]:
     errors = story.errors
     if errors is None:
         return
-    yield "first model", _prediction(errors.first)
-    yield f"before iteration {story.evaluated_in}", _prediction(errors.before)
+    if errors.first is not None and errors.before is not None:
+        yield "first model", _prediction(errors.first)
+        yield f"before iteration {story.evaluated_in}", _prediction(errors.before)
     yield f"after iteration {story.evaluated_in}", _prediction(errors.after)
 
 
@@ -190,8 +193,9 @@ def _prediction(predicted: CellPrediction) -> str:
     )
 
 
-def _neighbours(story: StructureStory) -> Iterator[tuple[str, str]]:
-    for each in story.neighbours:
+def neighbour_lines(neighbours: Sequence[Neighbour]) -> Iterator[tuple[str, str]]:
+    """Write what the nearest entries are, and how far they are."""
+    for each in neighbours:
         phase = f", {each.phase}" if each.phase else ""
         stage = f"{each.stage} of iteration {each.iteration}"
         yield (

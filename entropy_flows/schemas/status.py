@@ -166,6 +166,34 @@ class IterationStatus(StatusDocument):
     """Decision on the next iteration's model: model, iteration, is_new, worse, reason."""
 
 
+class ConditionCount(StatusDocument):
+    """The counts of one condition, over all iterations."""
+
+    phase: str | None
+    """Seed phase, or the file of frames that were candidates."""
+    temperature: float | None
+    """Temperature of the thermostat, K; like k and pressure, None for frames of a file."""
+    k: float | None
+    """Strength of the bias, eV."""
+    pressure: float | None
+    """Nominal pressure, GPa."""
+    runs: int
+    """Runs of the dynamics."""
+    stopped: int
+    """Runs that stopped early."""
+    explored: int
+    """Candidates."""
+    accepted: int
+    """Candidates that selection or refinement took in."""
+    failed_labels: int
+    """Labels of its cells that failed."""
+
+    @property
+    def failures(self) -> int:
+        """Runs that stopped early, and labels that failed."""
+        return self.stopped + self.failed_labels
+
+
 class CampaignStatus(Summarised, StatusDocument):
     """A campaign as it is now."""
 
@@ -198,6 +226,8 @@ class CampaignStatus(Summarised, StatusDocument):
     """Campaign and iteration that it began with; `relabel` if the cells were labelled again."""
     advice: dict[str, str]
     """Whether more labels are worth it: verdict and text; empty if that cannot be told yet."""
+    conditions: list[ConditionCount] = []
+    """What each condition of the exploration has given, where that was asked for."""
 
     def summary(self) -> Summary:
         """Return what a notebook shows: how the campaign stands."""

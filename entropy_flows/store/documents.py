@@ -448,7 +448,7 @@ class VersionDocument(ModelDocument):
 
 
 class PredictionDocument(StoredDocument):
-    """Predictions of an evaluation's models for the held-out cells."""
+    """Predictions of an evaluation's models for the held-out cells, and for those it knows."""
 
     campaign: str
     """Name of the campaign."""
@@ -464,6 +464,8 @@ class PredictionDocument(StoredDocument):
     """Each held-out cell: key, position, n_atoms, energy (eV/atom) and stress (6,) in eV/Å³ or
     null. Under each role: energy, stress, and `forces_mae` (eV/Å).
     """
+    known_cells: list[dict[str, Any]] = []
+    """The same of training cells, 2000 at most, and of validation cells, under `after` alone."""
     forces: dict[str, list[float]]
     """`label` and each role → force components (eV/Å) of all cells, 20 000 at most, by equal steps
     through them.

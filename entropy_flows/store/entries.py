@@ -80,6 +80,5 @@ class Entries(CampaignCollections):
             return StoreError(f"the ledger of campaign {self.name!r} is empty")
         return StoreError(
             f"the ledger of campaign {self.name!r} has no entry {name!r}{close_names(name, keys)}; "
-            f"expected a key, its beginning, or a position from 0 to {len(keys) - 1}. "
-            f"Candidates that were rejected are only counted, not kept"
+            f"expected a key, its beginning, or a position from 0 to {len(keys) - 1}"
         )

@@ -1,4 +1,4 @@
-"""What models predict for held-out cells: a document for each evaluation.
+"""What models predict for cells with a label: a document for each evaluation.
 
 All cells are in one document, so they are there as a whole or not at all. An evaluation that was
 killed writes it again.
@@ -14,7 +14,7 @@ from entropy_flows.store.seals import replace
 
 
 class Predictions(CampaignCollections):
-    """The predictions of one campaign's models for its held-out cells."""
+    """The predictions of one campaign's models for its cells."""
 
     def save_predictions(self, iteration: int, version: int, **fields: Any) -> None:
         """Store what the models of an evaluation predict, in place of what was there.

@@ -1,4 +1,4 @@
-"""Verify what models predict for held-out cells: of which cells, and that the errors are theirs."""
+"""Verify what models predict for cells: of which cells, and that the errors are theirs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ def predictions(context: VerifyContext) -> VerifyResult:
         for collection in ("models", "versions")
         for row in store.database[collection].find(campaign, {"reference": 1})
     }
-    test = {row["key"]: row["position"] for row in store.labels(split="test")}
+    labelled: dict[str, tuple[int, str | None]] = {
+        row["key"]: (row["position"], row.get("split"))
+        for row in store.labels(split={"$in": ["train", "val", "test"]})
+    }
     problems: list[str] = []
     rows = list(store.database["predictions"].find(campaign))
     for row in rows:
         name = (row["iteration"], row["version"])
-        lines = _defects(row, evaluations.pop(name, None), references, test)
+        lines = _defects(row, evaluations.pop(name, None), references, labelled)
         problems += [f"{_title(*name)}: {line}" for line in lines]
     wasted = [
         f"{_title(*name)}: none are stored, so its cells cannot be shown"
@@ -60,15 +63,20 @@ def _defects(
     row: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None,
     references: set[str],
-    test: Mapping[str, int],
+    labelled: Mapping[str, tuple[int, str | None]],
 ) -> Iterator[str]:
     """Yield what is wrong with the predictions of one evaluation."""
-    keys = [cell["key"] for cell in row["cells"]]
+    known_cells = row.get("known_cells", [])
+    keys = [cell["key"] for cell in [*row["cells"], *known_cells]]
     if len(set(keys)) < len(keys):
         yield "a cell is there twice"
     for cell in row["cells"]:
-        if test.get(cell["key"]) != cell["position"]:
+        if labelled.get(cell["key"]) != (cell["position"], "test"):
             yield f"position {cell['position']} ({cell['key']}) is no test cell of the campaign"
+    for cell in known_cells:
+        position, split = labelled.get(cell["key"], (None, None))
+        if position != cell["position"] or split == "test":
+            yield f"position {cell['position']} ({cell['key']}) is no training or validation cell"
     if evaluation is None:
         # the evaluation is written after them, and so is a model that was trained again
         return

@@ -83,6 +83,8 @@ def test_a_program_reads_all_of_it(store, pad, status):
     take(pad, process_name())
     store.record(1, label={"requested": 80, "labelled": 34})
     forgotten = {"before": {"n": 0}, "after": {"n": 8, "kinds": {"plain": {"n": 8}}}}
+    condition = {"phase": "diamond", "temperature": 300.0, "k": 2.0, "pressure": 0.0}
+    store.record(1, runs=[{**condition, "reason": None, "snapshots": 30}])
     store.record(1, train={"epoch": 3, "replayed": 24, "replay_weight": 0.5})
     store.record(1, evaluate={"forgotten": forgotten})
     told = CampaignStatus.model_validate_json(status("--json"))
@@ -98,6 +100,14 @@ def test_a_program_reads_all_of_it(store, pad, status):
     assert running.seconds_left == pytest.approx(10.0)
     assert told.time_left.seconds == pytest.approx(10.0)
     assert "select" in told.time_left.without
+    (count,) = told.conditions
+    assert (count.phase, count.k, count.runs, count.explored, count.accepted) == (
+        "diamond",
+        2.0,
+        1,
+        30,
+        0,
+    )
     (iteration,) = told.iterations
     assert iteration.label == {"requested": 80, "labelled": 34}
     assert iteration.train == {"epoch": 3, "replayed": 24, "replay_weight": 0.5}

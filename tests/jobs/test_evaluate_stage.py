@@ -9,6 +9,7 @@ from entropy_flows.entropy import DatasetParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import EvaluateMaker, IterationContext
+from entropy_flows.jobs import evaluate as evaluate_module
 from entropy_flows.jobs.physics import checked_models
 from entropy_flows.report.cell_errors import cell_errors, stored_parities
 from entropy_flows.schemas import Campaign, TrainDoc
@@ -120,7 +121,7 @@ def test_without_validation_cells_the_new_one_is_taken(store):
 
 def test_each_held_out_cell_keeps_its_errors_for_reports_without_a_model(store):
     done = evaluate(store, 1, GOOD, BAD)
-    rows = cell_errors(store)
+    rows = [row for row in cell_errors(store) if row.before is not None]
     assert [row.key for row in rows] == ["9", "10", "11"]
     assert [row.first for row in rows] == [row.before for row in rows]
     for row in rows:
@@ -134,6 +135,19 @@ def test_each_held_out_cell_keeps_its_errors_for_reports_without_a_model(store):
     _, in_use = stored_parities(store)
     # the worse model was left, so the one in use is that before
     assert in_use.errors.as_dict() == pytest.approx(done.before)
+
+
+def test_cells_that_the_model_knows_keep_its_errors_and_no_others(store, monkeypatch):
+    done = evaluate(store, 1, BAD, GOOD)
+    known = cell_errors(store)[3:]
+    assert [row.key for row in known] == [str(n) for n in range(9)]
+    assert all(row.first is None and row.before is None for row in known)
+    assert [row.after.energy_error for row in known] == pytest.approx([-ZERO] * 9)
+    of_val = [row.after.energy_error for row in known[6:]]
+    assert np.mean(np.abs(of_val)) == pytest.approx(done.validation["energy_mae"])
+    monkeypatch.setattr(evaluate_module, "KNOWN_CELLS", 2)
+    evaluate(store, 2, GOOD, GOOD)
+    assert [row.key for row in cell_errors(store)[3:]] == ["0", "3", "6", "7", "8"]
 
 
 def test_the_first_model_is_asked_about_all_cells_of_a_later_iteration(store):
@@ -155,7 +169,7 @@ def test_an_evaluation_that_was_killed_writes_the_same(store):
     assert store.database["predictions"].count_documents({}) == 1
     assert defects("predictions", after) == []
     assert after["created"] > before["created"]
-    same = ("models", "cells", "forces")
+    same = ("models", "cells", "known_cells", "forces")
     assert [after[name] for name in same] == [before[name] for name in same]
 
 
@@ -171,5 +185,10 @@ def test_verify_sees_predictions_that_are_not_those_of_the_evaluation(store):
     strangers = [{**cell, "key": "0", "position": 0} for cell in cells]
     store.database["predictions"].update_one({}, {"$set": {"cells": strangers}})
     assert "no test cell" in " ".join(predictions(subject).problems)
+    known = [
+        {**cell, "key": "9", "position": 9} for cell in store.predictions(1)["known_cells"][:1]
+    ]
+    store.database["predictions"].update_one({}, {"$set": {"known_cells": known}})
+    assert "no training or validation cell" in " ".join(predictions(subject).problems)
     store.database["predictions"].delete_many({})
     assert "cannot be shown" in " ".join(predictions(subject).wasted)

@@ -13,6 +13,7 @@ from entropy_flows.launch.verify import verify
 from entropy_flows.report import refused
 from entropy_flows.report.campaign_cells import campaign_cells
 from entropy_flows.report.iterations import iteration_rows
+from entropy_flows.report.refused_story import refused_story
 from entropy_flows.schemas import load_campaign
 from entropy_flows.store import CampaignStore, connect, verify_context
 from entropy_flows.store.fork import Fork
@@ -251,6 +252,12 @@ def test_candidates_that_were_not_chosen_are_read_again_as_they_were_judged(ran,
         )
         assert set(card["neighbours"]) <= chosen
         assert len(card["symbols"]) == len(one.atoms)
+        story, cell = refused_story(store, ledger, one.key, 2)
+        assert (story.gain, story.threshold) == (one.gain, min(selected["gains"]))
+        assert [each.key for each in story.neighbours] == card["neighbours"][:2]
+        assert np.array_equal(cell.atoms.positions, one.atoms.positions)
+        assert "explored it, and chose others" in str(story.sections)
+    assert refused_story(store, ledger, "001/explore/00000/99999", 2) is None
     points = cells.points.as_dict()
     status = dict(zip(points["keys"], points["names"]["status"]["values"], strict=True))
     assert {key for key, word in status.items() if word == refused.STATUS} == set(cells.refused)

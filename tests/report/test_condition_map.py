@@ -18,8 +18,9 @@ from entropy_flows.report.condition_map import (
     _Layout,
     map_lines,
 )
-from entropy_flows.report.conditions import ConditionCount, condition_counts
+from entropy_flows.report.conditions import condition_counts
 from entropy_flows.schemas import load_campaign
+from entropy_flows.schemas.status import ConditionCount
 from entropy_flows.store import CampaignStore
 
 DEMO = Path(__file__).parents[2] / "examples" / "silicon_demo.yaml"
@@ -32,6 +33,10 @@ PAPER = (
 """Phases, temperatures, weights and pressures: 3072 conditions."""
 
 
+def count(*values):
+    return ConditionCount(**dict(zip(ConditionCount.model_fields, values, strict=True)))
+
+
 def grid(phases, temperatures, weights, pressures, seed=0):
     rng = np.random.default_rng(seed)
     names = [f"carbon, phase number {n}" for n in range(phases)]
@@ -39,16 +44,16 @@ def grid(phases, temperatures, weights, pressures, seed=0):
     for phase, T, k, P in product(names, temperatures, weights, pressures):
         accepted = int(rng.integers(30))
         stopped = int(rng.random() < 0.05)
-        rows.append(ConditionCount(phase, T, k, P, 1, stopped, 30, accepted, 0))
+        rows.append(count(phase, T, k, P, 1, stopped, 30, accepted, 0))
     return rows
 
 
 def test_small_map_by_hand():
     rows = [
-        ConditionCount("fcc", 300.0, 0.0, 0.0, 1, 0, 10, 0, 0),
-        ConditionCount("fcc", 300.0, 0.0, 20.0, 1, 0, 10, 1, 0),
-        ConditionCount("fcc", 300.0, 5.0, 0.0, 1, 1, 10, 8, 0),
-        ConditionCount("fcc", 1000.0, 5.0, 20.0, 1, 0, 10, 4, 3),
+        count("fcc", 300.0, 0.0, 0.0, 1, 0, 10, 0, 0),
+        count("fcc", 300.0, 0.0, 20.0, 1, 0, 10, 1, 0),
+        count("fcc", 300.0, 5.0, 0.0, 1, 1, 10, 8, 0),
+        count("fcc", 1000.0, 5.0, 20.0, 1, 0, 10, 4, 3),
     ]
     lines = [line.plain for line in map_lines(rows, 80)]
     assert lines[1:4] == [
@@ -85,7 +90,7 @@ def test_no_layout_loses_a_condition(layout):
 def test_frames_of_a_file_have_a_block_of_their_own():
     rows = [
         *grid(1, (300,), (0, 2), (0,)),
-        ConditionCount("md.xyz", None, None, None, 1, 0, 90, 9, 0),
+        count("md.xyz", None, None, None, 1, 0, 90, 9, 0),
     ]
     text = "\n".join(line.plain for line in map_lines(rows, 80))
     assert "md.xyz" in text

@@ -163,7 +163,7 @@ def click_on_a_point(page, keys):
     for down in range(10, int(box["height"]), 6):
         for across in range(60, int(box["width"]), 6):
             page.mouse.move(box["x"] + across, box["y"] + down)
-            key = canvas.get_attribute("title")
+            key = page.text_content("[data-part=tip]").split("\n")[0]
             if key in keys:
                 page.mouse.down()
                 page.mouse.up()

@@ -293,6 +293,25 @@
     return best;
   }
 
+  // The cell under the pointer, in words beside it.
+  function showTip() {
+    const tip = part("tip");
+    const index = state.hovered;
+    const point = shown.find((p) => p.i === index);
+    tip.hidden = !point;
+    if (!point) return;
+    const named = ["status", "phase"].map((name) => map.names[name].values[index]);
+    const numbers = [...new Set(["temperature", "k", part("x").value, part("y").value, part("colour").value])];
+    const valued = numbers.filter((name) => name in map.numbers && map.numbers[name].values[index] !== null);
+    const lines = valued.map((name) => `${map.numbers[name].title}: ${format(map.numbers[name].values[index])}`);
+    tip.textContent = [map.keys[index], named.join(", "), ...lines].join("\n");
+    const { px, py, width } = state.scale;
+    const toTheLeft = px(point.x) > width / 2;
+    tip.style.left = toTheLeft ? "" : `${px(point.x) + 12}px`;
+    tip.style.right = toTheLeft ? `${width - px(point.x) + 12}px` : "";
+    tip.style.top = `${py(point.y) + 12}px`;
+  }
+
   let drag = null;
   canvas.addEventListener("pointerdown", (event) => {
     drag = { x: event.clientX, y: event.clientY, dx: state.dx, dy: state.dy, moved: false };
@@ -313,7 +332,12 @@
     const index = nearest(event);
     if (index === state.hovered) return;
     state.hovered = index;
-    canvas.title = index < 0 ? "" : map.keys[index];
+    showTip();
+    draw();
+  });
+  canvas.addEventListener("pointerleave", () => {
+    state.hovered = -1;
+    showTip();
     draw();
   });
   canvas.addEventListener("pointerup", (event) => {

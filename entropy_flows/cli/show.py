@@ -60,23 +60,23 @@ def command(
         store = session.store
         store.document()  # raises if another version wrote it
         ledger = store.ledger(session.settings.dataset)
-        told = _read(store, ledger, key, neighbours, with_cell=output is not None)
+        shown = _read(store, ledger, key, neighbours, with_cell=output is not None)
     if as_json:
         import json
 
         from entropy_flows.report.structure_text import plain
 
-        print(json.dumps(told.story.as_dict(), indent=2, default=plain, ensure_ascii=False))
+        print(json.dumps(shown.story.as_dict(), indent=2, default=plain, ensure_ascii=False))
     else:
-        _print(told)
-    if output is not None and told.cell is not None and kind is not None:
-        _write(told.cell, output, kind)
+        _print(shown)
+    if output is not None and shown.cell is not None and kind is not None:
+        _write(shown.cell, output, kind)
         if not as_json:
             print(f"cell written to {output}")
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Shown:
     """A story, how it is written, and the cell if that was asked for."""
 
     story: StructureStory | RefusedStory
@@ -87,7 +87,7 @@ class _Told:
 
 def _read(
     store: CampaignStore, ledger: Ledger, key: str, neighbours: int, with_cell: bool
-) -> _Told:
+) -> _Shown:
     """Read the story of an entry, or of a candidate that was not chosen."""
     from entropy_flows.report.refused_story import refused_story
     from entropy_flows.report.structure import cell_of, structure_story
@@ -101,9 +101,9 @@ def _read(
         if refused is None:
             raise
         candidate, read = refused
-        return _Told(candidate, candidate.headline, candidate.sections, read.atoms)
+        return _Shown(candidate, candidate.headline, candidate.sections, read.atoms)
     cell = cell_of(store, story.key) if with_cell else None
-    return _Told(story, headline(story), sections(story), cell)
+    return _Shown(story, headline(story), sections(story), cell)
 
 
 def _format_of(output: Path) -> str:
@@ -123,7 +123,7 @@ def _format_of(output: Path) -> str:
     raise ValueError(f"--output {output}: the format is not known by this name; expected {FORMATS}")
 
 
-def _print(told: _Told) -> None:
+def _print(shown: _Shown) -> None:
     """Print a story in sections, whose lines are wrapped where they do not fit."""
     from rich.console import Console
     from rich.text import Text
@@ -132,11 +132,11 @@ def _print(told: _Told) -> None:
 
     console = Console()
     console.print(
-        Text.assemble((told.story.key, "bold"), f"  {told.story.campaign}"), soft_wrap=True
+        Text.assemble((shown.story.key, "bold"), f"  {shown.story.campaign}"), soft_wrap=True
     )
-    console.print(Text(told.headline))
-    width = max(len(name) for section in told.sections for name, _ in section.lines)
-    for section in told.sections:
+    console.print(Text(shown.headline))
+    width = max(len(name) for section in shown.sections for name, _ in section.lines)
+    for section in shown.sections:
         console.print()
         console.print(Text(section.title, style="bold"))
         console.print(named_lines(section.lines, min(width, console.width // 2)))

@@ -128,8 +128,8 @@ def evaluate_models(
     references = {"before": parent, "after": model}
     of_val = cell_parities(val, new)
     some = sampled(train, KNOWN_CELLS)
-    known = prediction_rows([*some, *val], {"after": [*cell_parities(some, new), *of_val]})
-    keep_predictions(store, context.iteration, version, references, test, predictions, known)
+    trained_on = prediction_rows([*some, *val], {"after": [*cell_parities(some, new), *of_val]})
+    keep_predictions(store, context.iteration, version, references, test, predictions, trained_on)
     zero_cells = train if recipe.align_energies else []
     validation_before = errors_on(on_models_zero(val, zero_cells, old), old)
     validation = _joined_errors(of_val)
@@ -160,7 +160,7 @@ def keep_predictions(
     references: Mapping[str, str],
     test: Sequence[Atoms],
     predictions: Mapping[str, Sequence[Parity]],
-    known: Sequence[Mapping[str, Any]],
+    trained_on: Sequence[Mapping[str, Any]],
 ) -> None:
     """Store what models predict for test cells, and what the campaign's first model does.
 
@@ -174,7 +174,7 @@ def keep_predictions(
         The test cells.
     predictions
         "before" and "after" → labels and predictions of each cell.
-    known
+    trained_on
         Rows of cells that the new model was trained on or stopped by.
     """
     first = store.first_trained_from()
@@ -190,7 +190,7 @@ def keep_predictions(
         version,
         models={"first": first, **references},
         cells=prediction_rows(test, roles),
-        known_cells=list(known),
+        known_cells=list(trained_on),
         forces=force_components(roles),
     )
 

@@ -114,7 +114,8 @@ def find_refused(
         of that if it chose nothing by ΔH. None alone if there is no such candidate.
     """
     for iteration in store.iterations():
-        number, selected = iteration["iteration"], iteration.get("select")
+        number = iteration["iteration"]
+        selected = iteration.get("select")
         if not selected or not key.startswith(f"{number:03d}/"):
             continue
         explored = _snapshots(store.name, number, iteration.get("runs") or ())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RefusedStory:
-    """What is known of a candidate that was explored and not chosen."""
+    """A candidate that was explored and not chosen."""
 
     campaign: str
     key: str
@@ -85,16 +85,16 @@ def refused_story(
     tuple of RefusedStory and RefusedCell, or None
         None if nothing of that key was explored, or what the explore job returned is gone.
     """
-    found = find_refused(store, ledger, key)
-    if found is None:
+    located = find_refused(store, ledger, key)
+    if located is None:
         return None
-    cell, least = found
-    near = nearest_to(mean_prints(ledger), cell.mean, neighbours) if neighbours else []
+    cell, least = located
+    others = nearest_to(mean_prints(ledger), cell.mean, neighbours) if neighbours else []
     facts = ("key", "iteration", "formula", "n_atoms", "volume_per_atom", "origin", "gain")
     story = RefusedStory(
         campaign=store.name,
         **{name: cell.entry[name] for name in facts},
         threshold=least,
-        neighbours=neighbours_at(ledger, near),
+        neighbours=neighbours_at(ledger, others),
     )
     return story, cell

@@ -56,15 +56,19 @@ class CountMaker(Maker):
         return Counted(iteration=iteration, runs=runs, trajectories=[[1.5, runs]])
 
 
-def stop_before(write):
-    """Stop this process, as SIGSTOP does, just before it sends its `write`-th write, from 1."""
+def stop_before(write, path):
+    """Stop this process, as SIGSTOP does, just before it sends its `write`-th write, from 1.
+
+    The file has then the collections of all writes up to this one.
+    """
     aggregate = Collection.aggregate
     sent = []
 
     def stopping(collection, pipeline, *args, **kwargs):
         if "$merge" in pipeline[-1]:
-            sent.append(collection.name)
+            sent.append(pipeline[-1]["$merge"]["into"])
             if len(sent) == write:
+                Path(path).write_text(" ".join(sent))
                 os.kill(os.getpid(), signal.SIGSTOP)
         return aggregate(collection, pipeline, *args, **kwargs)
 
@@ -82,7 +86,7 @@ class AllWritesMaker(Maker):
         runs = mark(path)
         lease.LEASE_SECONDS = 2.0
         if runs == 1:
-            stop_before(write)
+            stop_before(write, f"{path}.sent")
         store = CampaignStore.open(campaign)
         store.record(iteration, train={"epoch": runs})
         cells = [to_structure(rattled("Si", repeat=1, seed=n)) for n in range(3)]

@@ -25,10 +25,11 @@ from entropy_flows.launch.session import Session, open_session
 from entropy_flows.schemas import Campaign
 
 LOGDET = "logdet"
+VARIANCE = "variance"
 PLAIN = {"selector": "variance", "target": "plain"}
 RULES: dict[str, dict[str, dict[str, Any]]] = {
     LOGDET: {},
-    "variance": {"select": PLAIN},
+    VARIANCE: {"select": PLAIN},
     # for plain dynamics alone four of five cells are plain dynamics: half of this target is what
     # the biased dynamics find
     "variance-mix": {"select": {**PLAIN, "mix": 0.5}},

@@ -99,10 +99,17 @@ class Fits:
         pool = LabelledPool([], energies, {}, ("energy", "meV/atom"), pools.frames, forces)
         return cls(name, params, pool, Design.load(file))
 
-    def point(self, train: Sequence[Atoms], tests: Mapping[str, Sequence[Atoms]]) -> dict[str, Any]:
-        """Fit to cells, and return the errors on each test and the CPU time."""
+    def point(
+        self,
+        train: Sequence[Atoms],
+        tests: Mapping[str, Sequence[Atoms]],
+        weights: Array | None = None,
+    ) -> dict[str, Any]:
+        """Fit to cells of these weights (n,), and return the errors on each test, and CPU time."""
         started = time.process_time()
-        student = RegressionStudent.trained(self.pool, self.design, self.params, _indices(train))
+        student = RegressionStudent.trained(
+            self.pool, self.design, self.params, _indices(train), weights
+        )
         errors = {
             test: kept(student.test(_indices(cells))["errors"]) for test, cells in tests.items()
         }

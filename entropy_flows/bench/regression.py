@@ -45,20 +45,42 @@ class RegressionStudent:
 
     @classmethod
     def trained(
-        cls, pool: LabelledPool, design: Design, params: BenchParams, cells: Sequence[int]
+        cls,
+        pool: LabelledPool,
+        design: Design,
+        params: BenchParams,
+        cells: Sequence[int],
+        weights: Array | None = None,
     ) -> RegressionStudent:
-        """Train on some cells of the pool."""
+        """Train on some cells of the pool.
+
+        Parameters
+        ----------
+        pool
+            The labelled pool.
+        design
+            Rows of its cells.
+        params
+            Settings of the student.
+        cells
+            Indices of the cells.
+        weights
+            Weight (n,) of each cell's squared errors; None weighs all alike.
+        """
         settings = params.regression
-        shift = float(pool.targets[list(cells)].mean())
+        scales = np.ones(len(cells)) if weights is None else np.sqrt(weights)
+        shift = float(np.average(pool.targets[list(cells)], weights=weights))
         by_folds = settings.strength == "folds"
         folds = [Moments.none(design.rows.shape[1]) for _ in range(FOLDS if by_folds else 1)]
-        for number, cell in enumerate(cells):
+        for number, (cell, scale) in enumerate(zip(cells, scales, strict=True)):
             fold = folds[number % len(folds)]
-            label = (pool.targets[[cell]] - shift) / settings.energy_noise
-            fold.add(design.energies([cell]) / settings.energy_noise, label)
+            of_energy = scale / settings.energy_noise
+            label = of_energy * (pool.targets[[cell]] - shift)
+            fold.add(of_energy * design.energies([cell]), label)
             if params.forces:
-                rows = design.forces(cell).astype(np.float64) / settings.force_noise
-                fold.add(rows, pool.forces[cell].ravel() / settings.force_noise)
+                of_force = scale / settings.force_noise
+                rows = of_force * design.forces(cell).astype(np.float64)
+                fold.add(rows, of_force * pool.forces[cell].ravel())
         return cls(pool, design, Ridge.of(folds, by_folds), shift)
 
     def spread(self, cells: Sequence[int]) -> Array:

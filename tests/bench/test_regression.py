@@ -164,3 +164,29 @@ def test_it_learns_energies_and_forces(alloy, kind):
     assert errors["energy_mae"] <= errors["energy_p95"]
     assert errors["energy_mae"] < few.test(test)["errors"]["energy_mae"]
     assert many.spread(test).mean() < few.spread(test).mean()
+
+
+def test_weights_stand_for_less_noise_of_a_cell(alloy):
+    pool, folder = alloy
+    noise = {"energy_noise": 0.01, "force_noise": 0.2}
+    loud = {name: 2 * value for name, value in noise.items()}
+    params, louder = (
+        BenchParams(pool="alloy.extxyz", students=("gp",), regression={"landmarks": 100, **values})
+        for values in (noise, loud)
+    )
+    store_design(folder / "weighted.npy", pool.frames, params.regression, "gp", forces=True)
+    design = Design.load(folder / "weighted.npy")
+    cells = pool.split["train"][:12]
+
+    def trained(settings, weights=None):
+        return RegressionStudent.trained(pool, design, settings, cells, weights)
+
+    same = trained(louder, np.full(12, 4.0)).fit.coefficients
+    np.testing.assert_allclose(same, trained(params).fit.coefficients, rtol=1e-7, atol=1e-12)
+    one = np.ones(12)
+    one[3] = 100.0
+    errors = [
+        student.test([cells[3]])["errors"]["energy_mae"]
+        for student in (trained(params), trained(params, one))
+    ]
+    assert errors[1] < 0.5 * errors[0]

@@ -18,6 +18,7 @@ from ase.data import covalent_radii
 from torch import Tensor
 
 from entropy_flows.conventions import Array
+from entropy_flows.skin import Skin
 
 MIN_VOLUME = 0.2
 """Å³ for each atom, several times less than hydrogen's at 10 TPa; environments of denser cells
@@ -40,6 +41,8 @@ class Cells:
         Device of the positions.
     cache
         Lookup tables of a neighbour search, by cutoff.
+    skin
+        Pairs that are kept while atoms move, for who asks for it; None otherwise.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Cells:
         self.pbc = pbc
         self.device = torch.device(device)
         self.cache: dict[float, Any] = {}
+        self.skin: Skin | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)

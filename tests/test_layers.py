@@ -23,6 +23,7 @@ SHARED = {
     "environments",
     "processes",
     "settings",
+    "skin",
     "faults",
     "files",
     "lazy",

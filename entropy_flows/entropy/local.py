@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -181,13 +182,21 @@ def by_size(
         return S, dS_dq.view(q.shape)
     S = q.new_empty(len(sizes))
     dS_dq = torch.empty_like(q)
-    first = np.cumsum([0, *sizes])
-    for size in sorted(set(sizes)):
-        cells = np.flatnonzero(np.asarray(sizes) == size)
-        chosen = torch.from_numpy(cells).to(q.device)
-        atoms = torch.from_numpy(first[cells][:, None] + np.arange(size)).to(q.device)
-        S[chosen], dS_dq[atoms] = evaluate(q[atoms])
+    for cells, atoms in _by_size(tuple(sizes), q.device):
+        S[cells], dS_dq[atoms] = evaluate(q[atoms])
     return S, dS_dq
+
+
+@lru_cache(maxsize=8)
+def _by_size(sizes: tuple[int, ...], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Return cells (B,) and atoms (B, N) of each size; a GPU's host waits for a copy to it."""
+    first = np.cumsum([0, *sizes])
+    tables = []
+    for size in sorted(set(sizes)):
+        cells = np.flatnonzero(np.array(sizes) == size)
+        atoms = first[cells][:, None] + np.arange(size)
+        tables.append((torch.from_numpy(cells).to(device), torch.from_numpy(atoms).to(device)))
+    return tables
 
 
 def _of_equal_size(q: Tensor, floor: float) -> tuple[Tensor, Tensor]:
@@ -200,9 +209,9 @@ def _of_equal_size(q: Tensor, floor: float) -> tuple[Tensor, Tensor]:
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     delta, j = distance.min(dim=2)
     above = delta.clamp(min=floor)
-    y = (delta / floor).clamp(max=1.0).square() - 1
-    S = above.log().add_(torch.addcmul(y, y, y, value=-0.5), alpha=0.5)  # (1), but for log N
-    s = (1 - y) / above.square_()  # (2): y = t − 1 is 0 above the floor
+    t = (delta / above).square_()  # 1 above the floor
+    S = torch.addcmul(t, t, t, value=-0.25).add_(above.log())  # (1), but for log N − ¾
+    s = torch.rsub(t, 2 / N, alpha=1 / N).div_(above.square_())  # (2), over N
     index = j[:, :, None].expand(B, N, dim)
-    pull = (q - q.gather(1, index)).mul_(s[:, :, None]).div_(N)
-    return S.mean(dim=1) + math.log(N), pull.scatter_add(1, index, -pull)
+    pull = (q - q.gather(1, index)).mul_(s[:, :, None])
+    return S.mean(dim=1) + (math.log(N) - 0.75), pull.scatter_add(1, index, -pull)

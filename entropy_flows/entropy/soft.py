@@ -226,14 +226,13 @@ def _of_equal_size(q: Tensor, floor: float, softness: float) -> tuple[Tensor, Te
         return q.new_full((B,), float(np.log(floor))), torch.zeros_like(q)
     # Matrix products would cancel the digits of small distances.
     distance = torch.cdist(q, q, compute_mode="donot_use_mm_for_euclid_dist")
-    x = distance.square() + floor**2
+    x = distance.square_().add_(floor**2)
     x.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    least = x.amin(dim=2, keepdim=True)
-    terms = (least / x) ** (1 / softness)
-    total = terms.sum(dim=2, keepdim=True)
-    S = 0.5 * (least.log() - softness * total.log())  # (1), but for log N
-    w = terms / total / x
-    s = (w + w.mT) / N  # (2), for i and for j
+    terms = x.log().div_(-softness)
+    S = terms.logsumexp(dim=2).mean(dim=1) * (-softness / 2) + math.log(N)  # (1)
+    w = terms.softmax(dim=2).div_(x)
+    s = w + w.mT  # (2), for i and for j
     # s @ q alone would lose the digits that all fingerprints of a cell have in common
     around = q - q.mean(dim=1, keepdim=True)
-    return S.mean(dim=(1, 2)) + math.log(N), s.sum(dim=2, keepdim=True) * around - s @ around
+    pull = s.sum(dim=2, keepdim=True) * around
+    return S, torch.baddbmm(pull, s, around, beta=1 / N, alpha=-1 / N)

@@ -27,7 +27,7 @@ from torch import Tensor
 from entropy_flows.batch import Batch
 from entropy_flows.entropy import Bias
 from entropy_flows.explore.conditions import ExploreParams, Run
-from entropy_flows.explore.evaluate import Evaluation, Evaluator
+from entropy_flows.explore.evaluate import MAX_DISPLACEMENT, Evaluation, Evaluator
 from entropy_flows.explore.langevin import Langevin
 from entropy_flows.explore.limits import LOST, beyond, exploded, ramp
 from entropy_flows.explore.trajectory import Record, Trajectory
@@ -150,9 +150,7 @@ class Ensemble:
             if not self.alive:
                 return
         self.now = self.evaluator(self.batch, self.alive, self._weights(self.step))
-        forces = self._forces(self.step)
-        self.v = self.langevin.second(self.v, forces, number)
-        largest, temperatures = self._read([self.batch.cells.largest(forces), self._heat()])
+        largest, temperatures = self._second(number)
         self._book_time(started)
         hottest = self.params.max_temperature
         reasons = {**exploded(largest, temperatures, hottest), **self.now.failures}
@@ -160,6 +158,26 @@ class Ensemble:
         self._bounded = self.now
         if self.step >= 1 and self.alive:
             self._sample([T for index, T in enumerate(temperatures) if index not in reasons])
+
+    def _second(self, number: int) -> list[list[float]]:
+        """Do the second half of a step; return largest forces and temperatures of the cells.
+
+        Pairs of the bias that were kept for too long are known of when these are read back. It is
+        computed again then.
+        """
+        half = self.v
+        while True:
+            forces = self._forces(self.step)
+            self.v = self.langevin.second(half, forces, number)
+            table = [self.batch.cells.largest(forces), self._heat()]
+            displacement = self.now.displacement
+            if displacement is None:
+                return self._read(table)
+            *rows, moved = self._read([*table, displacement.expand(len(self.batch))])
+            if moved[0] <= MAX_DISPLACEMENT:
+                return rows
+            k = self._weights(self.step)
+            self.now = self.evaluator.with_bias(self.batch, self.alive, self.now.without_bias(), k)
 
     def finish(self) -> list[Trajectory]:
         """Return all trajectories as they are now, in the order of the runs."""

@@ -17,11 +17,18 @@ from entropy_flows.entropy import Bias, Mode
 from entropy_flows.faults import is_machine_fault, is_out_of_memory
 from entropy_flows.potentials import BatchModel
 from entropy_flows.settings import BiasDevice
+from entropy_flows.skin import Skin
 
 logger = logging.getLogger(__name__)
 
 TRIALS = 3
 """Calls of model and bias with the bias on each; the first one compiles and allocates."""
+SKIN = 0.5
+"""Width (Å) of the skin in which pairs are kept for a bias on a GPU: at 1000 K they last for some
+ten steps of a femtosecond, and seldom make a matrix larger.
+"""
+MAX_DISPLACEMENT = SKIN / 2
+"""Displacement (Å) of an atom up to which such pairs are complete."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,21 @@ class Evaluation:
         ∂B/∂r (n, 3) of the cells that are biased, zero for others; None if it was not asked for.
     failures
         Index in the batch → why the model refused the cell.
+    displacement
+        Largest one of an atom (Å) since the pairs behind `gradient` were found; None if they were
+        found where the atoms are now. Beyond `MAX_DISPLACEMENT` the gradient may be wrong, and
+        `without_bias` is to be given to `Evaluator.with_bias`.
     """
 
     energy: Tensor
     forces: Tensor
     gradient: Tensor | None = None
     failures: dict[int, str] = field(default_factory=dict)
+    displacement: Tensor | None = None
+
+    def without_bias(self) -> Evaluation:
+        """Return what the model alone has found."""
+        return replace(self, gradient=None, displacement=None)
 
     def arrays(self) -> dict[str, Tensor]:
         """Return the tensors by name."""
@@ -116,13 +132,19 @@ class Evaluator:
     def with_bias(
         self, batch: Batch, runs: Sequence[int], now: Evaluation, k: Sequence[float]
     ) -> Evaluation:
-        """Add the bias to an evaluation, if it is needed and not there yet."""
+        """Add the bias to an evaluation, if it is needed and not there; pairs are found anew."""
         if self.bias is None or now.gradient is not None or not any(k):
             return now
-        return self._with_bias(batch, self._bias_batch(batch), runs, now, k)
+        return self._with_bias(batch, self._bias_batch(batch), runs, now, k, anew=True)
 
     def _with_bias(
-        self, batch: Batch, where: Batch, runs: Sequence[int], now: Evaluation, k: Sequence[float]
+        self,
+        batch: Batch,
+        where: Batch,
+        runs: Sequence[int],
+        now: Evaluation,
+        k: Sequence[float],
+        anew: bool = False,
     ) -> Evaluation:
         """Add the bias, computed with the same cells on the device of `where`."""
         biased = tuple(
@@ -131,15 +153,18 @@ class Evaluator:
         if self.bias is None or not biased:
             return now
         modes = [self.modes[runs[index]] for index in biased]
-        if len(biased) == len(batch):
-            gradient = self.bias(where, modes).gradient
-        else:
-            subset, atoms = self._subset(where, biased)
-            gradient = torch.zeros_like(where.positions)
-            gradient[atoms] = self.bias(subset, modes).gradient
+        everything = len(biased) == len(batch)
+        subset, atoms = (where, None) if everything else self._subset(where, biased)
+        skin = _skin(subset.cells)
+        if skin is not None and anew:
+            skin.forget()
+        gradient = self.bias(subset, modes).gradient
+        if atoms is not None:
+            gradient = torch.zeros_like(where.positions).index_copy_(0, atoms, gradient)
         if where is not batch:
             gradient = gradient.to(batch.positions.device, non_blocking=True)
-        return replace(now, gradient=gradient)
+        displacement = None if skin is None else skin.displacement(subset.positions)
+        return replace(now, gradient=gradient, displacement=displacement)
 
     def _bias_batch(self, batch: Batch) -> Batch:
         """Return the cells where their bias is computed."""
@@ -213,3 +238,10 @@ class Evaluator:
         energy = torch.cat([left.energy, right.energy])
         forces = torch.cat([left.forces, right.forces])
         return Evaluation(energy, forces, None, failures)
+
+
+def _skin(cells: Cells) -> Skin | None:
+    """Return the cells' skin, which they have on a GPU."""
+    if cells.skin is None and cells.device.type != "cpu":
+        cells.skin = Skin(SKIN)
+    return cells.skin

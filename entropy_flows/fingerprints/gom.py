@@ -24,8 +24,8 @@ from entropy_flows.batch import Batch, Cells
 from entropy_flows.fingerprints import overlap, overlap_cpu
 from entropy_flows.fingerprints.base import EigenvalueSpectra, FingerprintBase
 from entropy_flows.fingerprints.gom_params import GOMParams
-from entropy_flows.fingerprints.overlap import Blocks, Form
-from entropy_flows.neighbors import neighbors
+from entropy_flows.fingerprints.members import Blocks
+from entropy_flows.fingerprints.overlap import Form
 
 
 class GOM(FingerprintBase):
@@ -92,11 +92,8 @@ class GOM(FingerprintBase):
         if blocks is None:
             blocks = self._blocks[batch.cells] = self._blocks_of(batch.cells)
         self._dim = len(blocks.allowed) * self.params.natx
-        pairs = neighbors(batch, self.params.cutoff, itself=True)
         backend = overlap_cpu if batch.cells.device.type == "cpu" else overlap
-        return self._scaled(
-            backend.spectra(batch, pairs, self._form, blocks, self.params.natx, vectors)
-        )
+        return self._scaled(backend.spectra(batch, self._form, blocks, self.params.natx, vectors))
 
     def _scaled(self, raw: EigenvalueSpectra) -> EigenvalueSpectra:
         """q/s, and ∂φ/∂r = (∂q/∂r)ᵀ (w/s)."""
@@ -154,6 +151,7 @@ class GOM(FingerprintBase):
             species,
             gamma,
             log_c,
+            self._form.coefficients(gamma, log_c),
             self._allowed(len(numbers)),
             with_centre=self.params.species == "center",
         )

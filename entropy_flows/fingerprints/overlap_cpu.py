@@ -20,8 +20,9 @@ from torch import Tensor
 from entropy_flows.batch import Batch
 from entropy_flows.fingerprints.base import EigenvalueSpectra
 from entropy_flows.fingerprints.lockstep import LARGEST, eigh_mixed
-from entropy_flows.fingerprints.overlap import Blocks, Form
-from entropy_flows.neighbors import Pairs
+from entropy_flows.fingerprints.members import Blocks
+from entropy_flows.fingerprints.overlap import Form
+from entropy_flows.neighbors import neighbors
 
 compiled = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 
@@ -30,16 +31,16 @@ MAX_ELEMENTS = 2**24
 
 
 def spectra(
-    batch: Batch, pairs: Pairs, form: Form, blocks: Blocks, natx: int, vectors: bool
+    batch: Batch, form: Form, blocks: Blocks, natx: int, vectors: bool
 ) -> EigenvalueSpectra:
     """Spectra of all environments; arguments as in `overlap.spectra`."""
+    pairs = neighbors(batch, form.cutoff, itself=True)
     n = len(batch.cells.numbers)
     cells = batch.cells
     centers = pairs.centers.numpy()
     members = pairs.members.numpy()
     d = pairs.vectors.numpy()
     gamma = blocks.gamma
-    log_c = blocks.log_c
     species = blocks.species[members]
     order, sizes, rows = _plan(n, centers, members, d, species, blocks.allowed, blocks.with_centre)
     row0 = _starts(sizes)
@@ -56,7 +57,7 @@ def spectra(
             d,
             species,
             gamma,
-            log_c,
+            blocks.log_c,
             form.cutoff,
             form.exponent,
             M,

@@ -8,18 +8,19 @@ from cells import Spring, rattled
 from pretend_card import NAME, Card
 
 from entropy_flows.batch import Batch
-from entropy_flows.explore import Condition, ExploreParams, Run, evaluate, explore
+from entropy_flows.explore import Condition, ExploreParams, Run, dynamics, evaluate, explore
 from entropy_flows.potentials import OneByOne
 from entropy_flows.settings import choose_algorithms, settings
 
 PARAMS = ExploreParams(steps=8, warm_up=1, ramp=2, snapshot_every=4)
 SIZES = (2, 2, 1, 2)
 COUNTS = [
-    ("local", "host", 2, 30),
-    ("target", "host", 2, 30),
-    ("local", "device", 4, 160),
-    ("soft", "device", 4, 170),
-    ("atoms", "device", 5, 160),
+    ("local", "host", 2, 19),
+    ("target", "host", 2, 19),
+    ("local", "device", 2, 79),
+    ("soft", "device", 2, 78),
+    ("atoms", "device", 3, 61),
+    ("target", "device", 3, 60),
 ]
 """Bias, where it is, and how often the host may wait and kernels may start in a step."""
 
@@ -110,6 +111,35 @@ def test_a_step_waits_and_launches_no_more_than_this(card, name, bias_on, waits,
     assert max(row[0] for row in counts) <= waits
     assert max(row[1] for row in counts) <= 3 if bias_on == "host" else True
     assert max(row[2] for row in counts) <= kernels
+
+
+def test_pairs_that_were_kept_for_too_long_are_found_again(card, monkeypatch):
+    params = ExploreParams(steps=30, warm_up=1, ramp=2, snapshot_every=30)
+    runs = [Run(i, Condition("d", 3000.0, 2.0, 0.0), "atom", i) for i in range(4)]
+    waits = []
+
+    def on_step(ensemble):
+        waits.append(card.waits.total())
+        card.clear()
+
+    def run(device):
+        model = card.aside(OneByOne(Spring(), device))
+        model.device = device
+        options = {"bias_on": "device", "on_step": on_step}
+        return explore(runs, starts((2,) * 4), model, BIASES["local"](), params, **options)
+
+    found = run(NAME)
+    # two searches and two solutions, where there is one otherwise
+    assert set(waits[4:-1]) == {2, 7}
+    assert 3 <= waits.count(7) <= 10
+    expected = run("cpu")
+    assert_close(found, expected)
+    # without that, pairs are missing
+    monkeypatch.setattr(dynamics, "MAX_DISPLACEMENT", 10.0)
+    monkeypatch.setattr(evaluate, "SKIN", 0.01)
+    wrong = np.array([trajectory.positions for trajectory in run(NAME)])
+    right = np.array([trajectory.positions for trajectory in expected])
+    assert np.abs(wrong - right).max() > 1e-3
 
 
 def test_resumed_run_goes_on(card):

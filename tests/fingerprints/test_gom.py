@@ -11,8 +11,8 @@ from ase.data import covalent_radii
 from cells import numerical_gradient, numerical_strain_gradient, rattled, rotated, skewed, strained
 
 from entropy_flows.batch import Batch
-from entropy_flows.fingerprints import GOM, Fingerprint, GOMParams, overlap, overlap_cpu
-from entropy_flows.neighbors import neighbors
+from entropy_flows.fingerprints import GOM, Fingerprint, GOMParams, members, overlap, overlap_cpu
+from entropy_flows.skin import Skin
 
 CELLS = {
     "one species": skewed("Si4", 1),
@@ -200,15 +200,45 @@ def test_tensors_equal_the_compiled_loops(form, species, monkeypatch):
     expected = gom.spectra(cells)
     gradient, strain = expected.pullback(weights)
     batch = Batch.of(cells)
-    pairs, blocks = neighbors(batch, 3.2, itself=True), gom._blocks_of(batch.cells)
+    blocks = gom._blocks_of(batch.cells)
     for chunk in (2**22, 2000):
-        monkeypatch.setattr(overlap, "MAX_ELEMENTS", chunk)
-        found = overlap.spectra(batch, pairs, gom._form, blocks, 12, vectors=True)
+        monkeypatch.setattr(members, "MAX_ELEMENTS", chunk)
+        found = overlap.spectra(batch, gom._form, blocks, 12, vectors=True)
         np.testing.assert_allclose(found.q, expected.q, atol=1e-11)
-        values = overlap.spectra(batch, pairs, gom._form, blocks, 12, vectors=False)
+        values = overlap.spectra(batch, gom._form, blocks, 12, vectors=False)
         np.testing.assert_allclose(values.q, expected.q, atol=1e-11)
         for ours, theirs in zip(found.pullback(weights), (gradient, strain), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+@pytest.mark.parametrize("species", ["pairs", "center", "single"])
+def test_kept_pairs_are_complete_until_an_atom_has_moved_by_half_of_the_skin(species, p):
+    cells = [skewed("Si4", 1), skewed("Si2C3", 2), rattled("C"), CELLS["slab"]]
+    gom = GOM(cutoff=3.2, natx=12, species=species, exponent=p, elements=("C", "Si"))
+    found = Batch.of(cells)
+    found.cells.skin = Skin(0.6)
+    blocks = gom._blocks_of(found.cells)
+    spectra = lambda batch: overlap.spectra(batch, gom._form, blocks, 12, vectors=True)  # noqa: E731
+    at_first = spectra(found)
+    assert found.cells.skin.displacement(found.positions) is None
+    np.testing.assert_allclose(at_first.q, gom.spectra(cells).q, atol=1e-11)
+    rng = np.random.default_rng(0)
+    weights = torch.from_numpy(rng.normal(size=at_first.q.shape))
+    step = rng.normal(size=found.positions.shape)
+    step *= 0.299 / np.linalg.norm(step, axis=1, keepdims=True)
+    moved = found.at(found.positions + torch.from_numpy(step))
+    assert float(found.cells.skin.displacement(moved.positions)) == pytest.approx(0.299)
+    expected, kept = gom.spectra(moved.structures()), spectra(moved)
+    np.testing.assert_allclose(kept.q, expected.q, atol=1e-11)
+    for one, other in zip(kept.pullback(weights), expected.pullback(weights), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+    # beyond that they are not, and are found again when they are forgotten
+    far = found.at(found.positions + 6 * torch.from_numpy(step))
+    expected = gom.spectra(far.structures()).q
+    assert np.abs(spectra(far).q - expected).max() > 1e-3
+    found.cells.skin.forget()
+    np.testing.assert_allclose(spectra(far).q, expected, atol=1e-11)
 
 
 @pytest.mark.parametrize("p", [1.5, 2.0, 3.0])

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Skin:
-    """What was made from the pairs within a cutoff and the skin's width around it.
+    """Keep what was made from the pairs within a cutoff and the width of the skin around it.
 
     Whoever gives cells a skin looks at `displacement` after each use. Where it is beyond w/2,
     they call `forget` and compute again.

@@ -95,7 +95,7 @@ def groups(batch: Batch, pairs: Pairs, blocks: Blocks, natx: int) -> Iterator[Gr
     cells = batch.cells
     count = len(blocks.allowed)
     species = blocks.on(cells.device)["species"]
-    known = torch.arange(len(blocks.gamma), device=cells.device)
+    every_species = torch.arange(len(blocks.gamma), device=cells.device)
     lattices = cells.vectors.index_select(0, cells.owner)
     pair, matrix = _by_matrix(pairs, blocks)
     sizes = _count(matrix, len(cells.numbers) * count)
@@ -118,7 +118,7 @@ def groups(batch: Batch, pairs: Pairs, blocks: Blocks, natx: int) -> Iterator[Gr
             members=members.view(-1),
             translations=translations.masked_fill_(is_padding[:, :, None], FAR),
             species=kinds,
-            is_species=(kinds == known[:, None]).to(translations),
+            is_species=(kinds == every_species[:, None]).to(translations),
             one=torch.ones_like(translations[:, :, :1]),
             components=matrices[:, None] * natx + rank,
         )

@@ -43,6 +43,7 @@ ALLOWED = {
     "fingerprints": set(),
     "entropy": {"fingerprints"},
     **dict.fromkeys(STAGES, CORE),
+    "compiled": set(),
     "biases": CORE | STAGES,
     "formats": set(),
     "frames": CORE | STAGES,
@@ -50,8 +51,8 @@ ALLOWED = {
     "distill": CORE | STAGES,
     "schemas": CORE | STAGES,
     "store": CORE | STAGES | {"schemas"},
-    "jobs": CORE | STAGES | {"distill", "frames", "schemas", "store"},
-    "flows": CORE | STAGES | {"frames", "schemas", "store", "jobs"},
+    "jobs": CORE | STAGES | {"compiled", "distill", "frames", "schemas", "store"},
+    "flows": CORE | STAGES | {"compiled", "frames", "schemas", "store", "jobs"},
     "launch": CORE | STAGES | {"frames", "schemas", "store", "jobs", "flows"},
     "report": CORE | STAGES | {"bench", "frames", "schemas", "store", "jobs", "flows"},
     "web": CORE | STAGES | {"report", "schemas", "store", "launch"},
@@ -118,6 +119,7 @@ def test_only_settings_reads_the_environment(path):
         "cli/app.py",
         "launch/local.py",
         "train/process.py",
+        "compiled/make.py",
         "allocator.py",  # glibc's own variables, which glibc reads, too
         "label/cp2k.py",  # CP2K's own variable, which CP2K reads, too
     }

@@ -57,7 +57,11 @@ def show_iterations(
     A failed job is named also where its iteration went on without it.
     """
     from entropy_flows.evaluate.succession import decision_lines
-    from entropy_flows.report.iterations import iteration_table_rows, selection_ends
+    from entropy_flows.report.iterations import (
+        compile_lines,
+        iteration_table_rows,
+        selection_ends,
+    )
     from entropy_flows.report.terminal import terminal_table
 
     rows = iteration_table_rows(iterations)
@@ -71,7 +75,7 @@ def show_iterations(
         console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     for line in decision_lines(iterations):
         console.print(f"[yellow]{line}[/yellow]", highlight=False, soft_wrap=True)
-    for line in selection_ends(iterations):
+    for line in [*selection_ends(iterations), *compile_lines(iterations)]:
         console.print(line, highlight=False, soft_wrap=True)
 
 

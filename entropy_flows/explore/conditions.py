@@ -84,6 +84,11 @@ class ExploreParams(Params):
     """Longest an exploration job should take (s): from the second iteration on as many runs per
     job as fit into it.
     """
+    compile: Literal["auto", "always", "never"] = "auto"
+    """Whether the model of a training is compiled for the dynamics after it, if its family can be.
+    auto: where the steps to come save more time than compiling takes, as measured. A compiled
+    model's numbers differ by rounding, so trajectories part after some hundred steps.
+    """
     source: tuple[str, ...] = ()
     """Files, folders or patterns with frames that are candidates, too, of any format that ASE
     reads. Paths begin at the campaign file's folder, which every worker must see.

@@ -8,6 +8,7 @@ from typing import Any
 from jobflow import Flow, Maker, Response
 from pymatgen.core import Structure
 
+from entropy_flows.compiled.cache import can_be_compiled
 from entropy_flows.entropy import DatasetParams
 from entropy_flows.flows.description import (
     Structures,
@@ -18,11 +19,12 @@ from entropy_flows.flows.description import (
 )
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.flows.queues import Queues
-from entropy_flows.flows.sizes import item_of, sized_maker
+from entropy_flows.flows.sizes import item_of, model_calls, sized_maker
 from entropy_flows.flows.steering import changed_maker
 from entropy_flows.flows.succession import added_iteration, decide_after
 from entropy_flows.jobs import (
     AnchorMaker,
+    CompileMaker,
     ExploreMaker,
     IterationContext,
     LabelMaker,
@@ -224,6 +226,7 @@ class ActiveLearningMaker(StageMaker):
             plan=self.plan,
             parent=parent,
             budget=self.budget(context.iteration, requested),
+            compiler=self.compiler(context.iteration, list(seeds)),
         )
         return self._decided(context, seeds, iteration)
 
@@ -235,7 +238,10 @@ class ActiveLearningMaker(StageMaker):
         Parameters are those of `iteration`, the context that of the last iteration with such cells.
         """
         stages = item_of(self.iterations, context.iteration)
-        labelled = stages.relabel(context, seeds=seeds, plan=self.plan, parent=parent)
+        compiler = self.compiler(context.iteration, list(seeds))
+        labelled = stages.relabel(
+            context, seeds=seeds, plan=self.plan, parent=parent, compiler=compiler
+        )
         return self._decided(context, seeds, labelled)
 
     def _decided(
@@ -284,6 +290,20 @@ class ActiveLearningMaker(StageMaker):
             model = store.continues_with(iteration, evaluated.continues.model)
             response.addition = added_iteration(self, store, iteration + 1, model, seeds)
         return response
+
+    def compiler(self, iteration: int, phases: list[str]) -> CompileMaker | None:
+        """Build what compiles the model of an iteration for the dynamics of those after it.
+
+        None if none follows, nobody wants it, or the family of the models has no compiled form.
+        """
+        if iteration >= self.last or not can_be_compiled(self.student or self.base_model):
+            return None
+        following = range(iteration + 1, self.last + 1)
+        makers = [item_of(self.iterations, number) for number in following]
+        choice = makers[0].explore.params.compile
+        if choice == "never":
+            return None
+        return CompileMaker(always=choice == "always", calls=model_calls(makers, phases))
 
     @property
     def engine(self) -> Maker:

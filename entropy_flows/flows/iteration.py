@@ -10,6 +10,7 @@ from pymatgen.core import Structure
 
 from entropy_flows.jobs import (
     AnchorMaker,
+    CompileMaker,
     EvaluateMaker,
     ExploreMaker,
     IterationContext,
@@ -61,6 +62,7 @@ class IterationMaker(StageMaker):
         plan: PlanMaker,
         parent: str,
         budget: int | None = None,
+        compiler: CompileMaker | None = None,
     ) -> Flow:
         """Build the flow of one iteration.
 
@@ -76,6 +78,8 @@ class IterationMaker(StageMaker):
             Reference of the model to fine-tune.
         budget
             Most labels of this iteration; None for no limit.
+        compiler
+            Compiles the new model beside the evaluation; None if no iteration follows.
 
         Returns
         -------
@@ -98,7 +102,7 @@ class IterationMaker(StageMaker):
         )
         top_ups = self._top_ups(context, plan, labels, explorations)
         selecting = [*explorations, *anchors, selection, refinement]
-        learning, output = self._learning(context, seeds, [labels, *top_ups][-1], parent)
+        learning, output = self._learning(context, seeds, [labels, *top_ups][-1], parent, compiler)
         return Flow(
             [*selecting, labels, *top_ups, *learning],
             output=output,
@@ -112,17 +116,23 @@ class IterationMaker(StageMaker):
         seeds: dict[str, Structure],
         plan: PlanMaker,
         parent: str,
+        compiler: CompileMaker | None = None,
     ) -> Flow:
         """Build the jobs that label all cells up to an iteration again, and train on the labels.
 
         Parameters and the flow's output are those of `make`.
         """
         labels = RelabelMaker(plan=plan).make(context)
-        learning, output = self._learning(context, seeds, labels, parent)
+        learning, output = self._learning(context, seeds, labels, parent, compiler)
         return Flow([labels, *learning], output=output, name=f"relabel {context.iteration}")
 
     def _learning(
-        self, context: IterationContext, seeds: dict[str, Structure], labels: Job, parent: str
+        self,
+        context: IterationContext,
+        seeds: dict[str, Structure],
+        labels: Job,
+        parent: str,
+        compiler: CompileMaker | None,
     ) -> tuple[list[Job], dict[str, Any]]:
         """Build the jobs that train on the labels of a job and evaluate; return their outputs."""
         training = self.train.make(context, labels=labels.output, parent=parent, seeds=seeds)
@@ -135,7 +145,10 @@ class IterationMaker(StageMaker):
             members=outputs(members),
         )
         output = {"training": training.output, "evaluation": evaluation.output}
-        return [training, *members, evaluation], output
+        learning = [training, *members, evaluation]
+        if compiler is not None:
+            learning.append(compiler.make(context, training=training.output, seeds=seeds))
+        return learning, output
 
     @property
     def theta_min(self) -> float:

@@ -33,6 +33,9 @@ class Queues(MSONable):
     def from_file(cls, settings: AnyCampaign) -> Self:
         """Read them off a file's settings, over the usual categories."""
         changed = {str(stage): name for stage, name in settings.categories.items()}
+        if Stage.EXPLORE.value in changed:
+            # a compiled model is used by the machines that explore
+            changed.setdefault(Stage.COMPILE.value, changed[Stage.EXPLORE.value])
         adapters = {str(stage): dict(changes) for stage, changes in settings.queue.items()}
         return cls({**CATEGORIES, **changed}, adapters)
 

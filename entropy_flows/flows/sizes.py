@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from entropy_flows.explore import ExploreParams
+from entropy_flows.explore import ExploreParams, condition_grid
 from entropy_flows.flows.iteration import IterationMaker
 from entropy_flows.jobs import IterationContext
 from entropy_flows.store import CampaignStore
@@ -36,6 +37,31 @@ def sized_maker(iterations: Sequence[IterationMaker], context: IterationContext)
     size = store.plan(context.iteration, "batch_size", size)
     resized = params.model_copy(update={"batch_size": size})
     return replace(maker, explore=replace(maker.explore, params=resized))
+
+
+def model_calls(makers: Sequence[IterationMaker], phases: list[str]) -> list[tuple[int, int]]:
+    """Count the calls of the model that the dynamics of iterations makes.
+
+    Parameters
+    ----------
+    makers
+        The iterations' Makers.
+    phases
+        Names of the seed phases.
+
+    Returns
+    -------
+    list
+        Cells of a call and number of such calls, the smallest calls first.
+    """
+    calls: Counter[int] = Counter()
+    for maker in makers:
+        explore = maker.explore.params
+        for params in ([explore] if explore.dynamics else []) + [maker.anchor.plain(explore)]:
+            full, rest = divmod(len(condition_grid(params, phases)), params.batch_size)
+            calls[params.batch_size] += full * params.all_steps
+            calls[rest] += params.all_steps
+    return sorted((cells, n) for cells, n in calls.items() if cells and n)
 
 
 def item_of(items: Sequence[T], iteration: int) -> T:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from entropy_flows.jobs.anchor import AnchorMaker
     from entropy_flows.jobs.approve import ApproveMaker
     from entropy_flows.jobs.ascend import AscendMaker
+    from entropy_flows.jobs.compile import CompileMaker
     from entropy_flows.jobs.context import IterationContext
     from entropy_flows.jobs.curve import PointMaker
     from entropy_flows.jobs.evaluate import EvaluateMaker
@@ -37,6 +38,7 @@ __all__ = [
     "AnchorMaker",
     "ApproveMaker",
     "AscendMaker",
+    "CompileMaker",
     "EvaluateMaker",
     "ExploreMaker",
     "FinishCurveMaker",

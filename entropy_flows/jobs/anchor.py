@@ -16,10 +16,9 @@ from entropy_flows.explore import (
 from entropy_flows.jobs.common import StageMaker, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import batch_of, count_batches, explore_batch
+from entropy_flows.jobs.exploring import load_exploring_model
 from entropy_flows.jobs.start_cells import StartCells
-from entropy_flows.potentials import load_batch_model
 from entropy_flows.schemas import ExploreDoc
-from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 
 ANCHOR_STREAM = 1_000_003
@@ -76,7 +75,8 @@ class AnchorMaker(StageMaker):
         """
         plain = self.plain(explore)
         store = CampaignStore.open(context.campaign)
-        model = load_batch_model(store.fetch_model(context.model), device=settings().device)
+        job = f"{self.name}_{batch}"
+        model, form = load_exploring_model(store, context, explore, job, seeds)
         grid = condition_grid(plain, list(seeds))
         runs = draw_runs(grid, 1.0, (context.seed, context.iteration, ANCHOR_STREAM))
         starts = StartCells.of_campaign(store, seeds, context.model, model)
@@ -89,5 +89,6 @@ class AnchorMaker(StageMaker):
             bias=None,
             params=plain,
             keep=lambda trajectory: keep_near_equilibrium(trajectory, self.params.max_force),
+            form=form,
         )
         return batch_document.model_copy(update={"equations_of_state": starts.fitted()})

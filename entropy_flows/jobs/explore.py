@@ -33,9 +33,10 @@ from entropy_flows.geometry import to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
+from entropy_flows.jobs.exploring import Form, load_exploring_model
 from entropy_flows.jobs.source import source_batch
 from entropy_flows.jobs.start_cells import StartCells
-from entropy_flows.potentials import BatchModel, load_batch_model
+from entropy_flows.potentials import BatchModel
 from entropy_flows.schemas import ExploreDoc, RunDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -95,7 +96,8 @@ class ExploreMaker(StageMaker):
         store = CampaignStore.open(context.campaign)
         if batch >= self._dynamics_batches(list(seeds)):
             return source_batch(store, context, batch, self.params)
-        model = load_batch_model(store.fetch_model(context.model), device=settings().device)
+        job = f"{self.name}_{batch}"
+        model, form = load_exploring_model(store, context, self.params, job, seeds)
         runs = self.runs(list(seeds), context.iteration, context.seed)
         starts = StartCells.of_campaign(store, seeds, context.model, model)
         batch_document = explore_batch(
@@ -106,6 +108,7 @@ class ExploreMaker(StageMaker):
             model=model,
             bias=self._bias(store, context, seeds),
             params=self.params,
+            form=form,
         )
         return batch_document.model_copy(update={"equations_of_state": starts.fitted()})
 
@@ -157,6 +160,7 @@ def explore_batch(
     bias: Bias | None,
     params: ExploreParams,
     keep: Callable[[Trajectory], Trajectory] = lambda trajectory: trajectory,
+    form: Form = "eager",
 ) -> ExploreDoc:
     """Prepare the runs' cells, run them and describe what they did.
 
@@ -180,13 +184,15 @@ def explore_batch(
         Dynamics and limits.
     keep
         Chooses the snapshots of a trajectory that are kept.
+    form
+        Form of the model. A job that goes on with another one begins again.
     """
     cells, refusals = _start_cells(runs, start)
     usable = [run for run in runs if run.index in cells]
     starts = [cells[run.index] for run in usable]
     folder = checkpoint_folder(context.campaign, context.iteration, current_uuid())
     path = folder / "explore.checkpoint"
-    checkpoint = ExploreCheckpoint(path, usable, starts, params, context.model)
+    checkpoint = ExploreCheckpoint(path, usable, starts, params, f"{context.model} {form}")
 
     def on_step(ensemble: Ensemble) -> None:
         done = ensemble.step + params.warm_up + params.ramp

@@ -46,7 +46,7 @@ BEGINS_ANEW = "it begins anew with other settings"
 """Message of a campaign that is deleted to be registered again."""
 SEARCHING = {"explore", "select", "refine", "anchors", "phases", "local_fingerprint"}
 """Sections that decide which candidates there are, and which of them are accepted."""
-TRAINING_STAGES = ("train", "member", "evaluate", "advance")
+TRAINING_STAGES = ("train", "member", "compile", "evaluate", "advance")
 
 
 def take_settings(

@@ -259,6 +259,30 @@ class ModelFamily(Protocol):
         """
         raise ValueError(f"models of the family {self.name} are not compiled")
 
+    def architecture(self, model: BatchModel) -> str | None:
+        """Return a hash of all of a loaded model but its weights, which a compiled form is made of.
+
+        None if the family has no compiled form that takes weights.
+        """
+        return None
+
+    def load_compiled(self, model: BatchModel, path: Path) -> BatchModel:
+        """Load a compiled form and give it the weights of a loaded model.
+
+        Parameters
+        ----------
+        model
+            The model, as `load_batch_model` loads it.
+        path
+            File that `compile` has written of a model of the same architecture.
+
+        Raises
+        ------
+        ValueError
+            If the form is of another architecture.
+        """
+        raise ValueError(f"models of the family {self.name} are not compiled")
+
     def ase_lines(self, model: str) -> list[str]:
         """Write three lines of Python that give ASE's `atoms` a model as calculator.
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from entropy_flows.potentials.base import ModelFamily
 
-MAX_KEPT = 4
-"""Models kept at most, those used last: explored with, begun with, the teacher and the new one."""
+MAX_KEPT = 6
+"""Models kept at most, those used last: the teacher, the models before and after a training, and
+what is made of the new one for many cells, as it is and compiled.
+"""
 
 
 class _LoadedModels:

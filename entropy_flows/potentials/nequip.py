@@ -141,6 +141,18 @@ class NequIPFamily(ModelFamily):
 
         return compile_package(name, output, device)
 
+    def architecture(self, model: BatchModel) -> str | None:
+        """Hash the modules of a model and the shapes of its weights."""
+        from entropy_flows.potentials.nequip_weights import architecture
+
+        return architecture(model)
+
+    def load_compiled(self, model: BatchModel, path: Path) -> BatchModel:
+        """Load a compiled model with the weights of another one of its architecture."""
+        from entropy_flows.potentials.nequip_weights import compiled_with_weights
+
+        return compiled_with_weights(model, path)
+
     def write_lammps(
         self, name: str, arguments: Mapping[str, Any], output: Path, elements: Sequence[str]
     ) -> list[str]:

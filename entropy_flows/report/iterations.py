@@ -50,6 +50,28 @@ def selection_ends(iterations: Sequence[Iteration]) -> list[str]:
     ]
 
 
+def compile_lines(iterations: Sequence[Iteration]) -> list[str]:
+    """Write whether each iteration's model was compiled for those after it, with the figures."""
+    return [
+        f"iteration {doc['iteration']}, its model {_compile_words(doc['compile'])}"
+        for doc in iterations
+        if doc.get("compile", {}).get("machine")
+    ]
+
+
+def _compile_words(compiled: Mapping[str, Any]) -> str:
+    if not compiled["is_there"]:
+        return f"is not compiled: {compiled['reason']}"
+    words = f"is compiled: {compiled['reason']}"
+    if compiled["eager"] is None:
+        return words
+    eager, fast = 1e3 * compiled["eager"], 1e3 * compiled["compiled"]
+    return (
+        f"{words}; a call with {compiled['size']} cells takes {fast:.3g} ms instead of "
+        f"{eager:.3g} (compiling took {compiled['seconds']:.0f} s)"
+    )
+
+
 def ended_run_rows(iterations: Sequence[Iteration]) -> list[list[str]]:
     """Write a row for each MD run that stopped early, with the reason."""
     return [

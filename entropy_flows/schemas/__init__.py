@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from entropy_flows.schemas.curve import CurveParams
     from entropy_flows.schemas.documents import (
         CalculatedLabels,
+        CompileDoc,
         ContinuesDoc,
         EvaluateDoc,
         ExploreDoc,
@@ -43,6 +44,7 @@ __all__ = [
     "AscendDoc",
     "CalculatedLabels",
     "Campaign",
+    "CompileDoc",
     "ContinuesDoc",
     "CurveParams",
     "EvaluateDoc",

@@ -163,6 +163,32 @@ class MemberDoc(Document):
     wall_seconds: float
 
 
+class CompileDoc(Document):
+    """The decision whether a new model is compiled for the iterations to come."""
+
+    iteration: int
+    model: str
+    """Reference of the model in the store."""
+    is_there: bool
+    """Whether there is a compiled form for this kind of machine."""
+    is_new: bool = False
+    """Whether this job has made it."""
+    reason: str = ""
+    """Why it was made or not, with the figures."""
+    machine: str | None = None
+    """Kind of the machine."""
+    saved: float | None = None
+    """Seconds that a compiled form was expected to save in the dynamics to come."""
+    seconds: float | None = None
+    """Seconds that compiling took."""
+    size: int | None = None
+    """Cells of a call that was timed."""
+    eager: float | None = None
+    """Seconds of such a call of the model as it is."""
+    compiled: float | None = None
+    """Seconds of such a call of the compiled form."""
+
+
 class RetrainDoc(Document):
     """A further training of an iteration's model."""
 

@@ -34,6 +34,7 @@ class Stage(StrEnum):
     TOP_UP = "top_up"
     TRAIN = "train", "gpu"
     MEMBER = "member", "gpu"
+    COMPILE = "compile", "gpu"
     EVALUATE = "evaluate"
     RETRAIN = "retrain", "gpu"
     ADVANCE = "advance"

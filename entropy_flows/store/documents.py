@@ -491,6 +491,8 @@ class IterationDocument(StoredDocument):
     """Labels requested, made and failed, with the reasons."""
     top_up: dict[str, Any] | None = None
     """Round → the cells that replace failed labels."""
+    compile: dict[str, Any] | None = None
+    """Whether the new model was compiled for the iterations to come, and why."""
     evaluate: dict[str, Any] | None = None
     """Errors before and after, and the model that the campaign goes on from."""
     ascend: dict[str, Any] | None = None

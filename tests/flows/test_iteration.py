@@ -66,7 +66,7 @@ def flow():
 
 def test_stages(flow):
     names = Counter(job.name for job in jobs(flow))
-    once = ("select", "refine", "plan", "train", "evaluate", "advance")
+    once = ("select", "refine", "plan", "train", "compile", "evaluate", "advance")
     assert names == {
         "explore": 9,
         "anchor": ANCHORS,
@@ -86,6 +86,7 @@ def test_order(flow):
         "refine": {"select"},
         "plan": {"refine", "anchor"},
         "train": {"plan"},
+        "compile": {"train"},
         "evaluate": {"train"},
         "advance": {"train", "evaluate"},
     }

@@ -1,0 +1,143 @@
+"""Have a model's compiled form made, by a process that ends with this one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from entropy_flows.compiled.cache import CompiledFacts, CompiledForm
+from entropy_flows.compiled.program import cell_as_dict
+from entropy_flows.digest import file_sha256
+from entropy_flows.faults import MachineError
+from entropy_flows.files import UNFINISHED, delete_unfinished, replacing
+from entropy_flows.potentials import split_model
+from entropy_flows.processes import child, locked
+
+POLL_SECONDS = 2.0
+MAX_SECONDS = 3600.0
+"""Time after which a compiler is ended."""
+LOCK_SECONDS = 5.0
+"""Time to wait for another process that makes the same form."""
+
+
+class NotMadeError(RuntimeError):
+    """A compiled form was not made; the message is the reason."""
+
+
+class StoppedError(NotMadeError):
+    """Nobody needs the compiled form any more."""
+
+
+def make_form(
+    form: CompiledForm,
+    model: str,
+    cells: Sequence[Atoms],
+    size: int,
+    device: str,
+    stop: Callable[[], str | None],
+) -> None:
+    """Make a compiled form, unless another process has made it meanwhile.
+
+    Parameters
+    ----------
+    form
+        The form to make.
+    model
+        Name or path of the model that it is made of.
+    cells, size
+        Cells like those that it will be called with, and their number in a call.
+    device
+        Torch device.
+    stop
+        Asked every two seconds; returns the reason if nobody needs the form any more.
+
+    Raises
+    ------
+    NotMadeError
+        If it was not made, or is not right.
+    """
+    started = time.perf_counter()
+    try:
+        with locked(form.folder / "lock", "the compiled form", LOCK_SECONDS):
+            # what a process that was killed has left; whoever holds the lock works here alone
+            delete_unfinished(form.folder)
+            if not form.is_there:
+                try:
+                    _run_program(form, model, cells, size, device, stop)
+                finally:
+                    delete_unfinished(form.folder)
+    except MachineError as error:
+        raise NotMadeError(str(error)) from None
+    except StoppedError:
+        raise
+    except NotMadeError as error:
+        reason = str(error)
+        seconds = time.perf_counter() - started
+        source = file_sha256(split_model(model)[0])
+        machine = form.machine.as_dict()
+        form.write_facts(
+            CompiledFacts(machine=machine, model=source, reason=reason, seconds=seconds)
+        )
+        raise
+
+
+def _run_program(
+    form: CompiledForm,
+    model: str,
+    cells: Sequence[Atoms],
+    size: int,
+    device: str,
+    stop: Callable[[], str | None],
+) -> None:
+    """Run the program to its end, or until nobody needs its result any more."""
+    with replacing(form.folder / "log") as log, _work_folder(form) as work:
+        file = work / "cells.json"
+        file.write_text(json.dumps([cell_as_dict(atoms) for atoms in cells]))
+        arguments = [model, str(file), str(size), device]
+        command = [sys.executable, "-m", "entropy_flows.compiled.program", *arguments]
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(work), "TMPDIR": str(work)}
+        with log.open("w") as out:
+            options: dict[str, Any] = {"stdout": out, "stderr": out, "env": environment}
+            with child(command, **options) as process:
+                _wait(process, stop)
+        if process.returncode:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            last = lines[-1] if lines else "without a word"
+            raise NotMadeError(f"compiling ended with code {process.returncode}: {last}")
+    facts = form.facts()
+    if facts is None or not form.is_there:
+        raise NotMadeError((facts and facts.reason) or "the compiled form is not whole")
+
+
+def _wait(process: subprocess.Popen, stop: Callable[[], str | None]) -> None:
+    """Wait for the end of the program; end it if it takes too long or nobody needs it."""
+    started = time.monotonic()
+    while process.poll() is None:
+        reason = stop()
+        if reason is not None:
+            raise StoppedError(reason)
+        if time.monotonic() - started > MAX_SECONDS:
+            raise NotMadeError(f"it was not done after {MAX_SECONDS:.0f} s")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _work_folder(form: CompiledForm) -> Iterator[Path]:
+    """Make a folder for what the compiler writes meanwhile, which is deleted in the end."""
+    folder = form.folder / f"{UNFINISHED}work"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,7 @@ CATEGORY = {
     "anchor": "gpu",
     "refine": "gpu",
     "train": "gpu",
+    "compile": "gpu",
     "plan": "cpu",
     "label": "dft",
     "record": "cpu",
@@ -39,7 +40,7 @@ CATEGORY = {
 
 
 ANCHORS = 3
-JOBS = 9 + ANCHORS + 6
+JOBS = 9 + ANCHORS + 7
 
 
 def build(name="silicon", **changes):
@@ -153,7 +154,34 @@ def test_categories_and_queue_can_be_changed_by_stage():
     }
     assert found["train"] == {"category": "big_gpu", "queue": {"walltime": "48:00:00"}}
     assert found["refine"] == {"category": "cpu"}
-    assert found["explore"] == {"category": "gpu"}
+    assert found["explore"] == found["compile"] == {"category": "gpu"}
+
+
+def test_a_model_is_compiled_by_the_workers_that_explore():
+    found = {
+        job.name: job.config.manager_config for job in jobs(build(categories={"explore": "x"}))
+    }
+    assert found["explore"] == found["compile"] == {"category": "x"}
+    assert found["train"] == {"category": "gpu"}
+
+
+def test_only_what_can_be_compiled_and_is_explored_with_is_compiled():
+    def compilers(**changes):
+        return [job for job in jobs(build(**changes)) if job.name == "compile"]
+
+    explore = load_campaign(TEMPLATE).explore
+    (job,) = compilers()
+    # of two iterations: 90 runs in batches of ten, and anchors, which have no ramp
+    anchors = ANCHORS * (explore.all_steps - explore.ramp)
+    assert job.maker.calls == [(10, 2 * (9 * explore.all_steps + anchors))]
+    assert not job.maker.always
+    assert compilers(explore=explore.model_copy(update={"compile": "never"})) == []
+    assert compilers(base_model="SevenNet-0", student=None) == []
+    assert (
+        compilers(stop=load_campaign(TEMPLATE).stop.model_copy(update={"max_iterations": 1})) == []
+    )
+    (always,) = compilers(explore=explore.model_copy(update={"compile": "always"}))
+    assert always.maker.always
 
 
 def test_a_stage_that_there_is_not_is_refused():

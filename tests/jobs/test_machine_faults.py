@@ -13,8 +13,7 @@ from entropy_flows.evaluate.physics import PhysicsParams, run_check
 from entropy_flows.explore import ExploreParams
 from entropy_flows.fingerprints import GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import ExploreMaker, IterationContext, RefineMaker
-from entropy_flows.jobs import explore as explore_job
+from entropy_flows.jobs import ExploreMaker, IterationContext, RefineMaker, exploring
 from entropy_flows.jobs import refine as refine_job
 from entropy_flows.label import OutlierParams, odd_labels
 from entropy_flows.potentials import OneByOne
@@ -159,7 +158,7 @@ def test_exploration(campaign, monkeypatch, fault, after):
     """In the equation of state (9 cells), at the start, and in the middle of the dynamics."""
 
     def explore(name, calculator):
-        monkeypatch.setattr(explore_job, "load_batch_model", lambda *_, **__: OneByOne(calculator))
+        monkeypatch.setattr(exploring, "load_batch_model", lambda *_, **__: OneByOne(calculator))
         seeds = {"fcc": to_structure(bulk("Cu", cubic=True))}
         maker = ExploreMaker(params=PARAMS, fingerprint=GOM_CU)
         return run(maker.make(context(name), batch=0, seeds=seeds))

@@ -16,10 +16,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MACHINE_ERRNO = frozenset(
     getattr(errno, name)
@@ -149,6 +152,42 @@ def is_machine_fault(error: BaseException) -> bool:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error, or one that it was raised from, is about too little memory."""
     return any(_is_out_of_memory(each) for each in _with_causes(error))
+
+
+def by_halves(
+    items: Sequence[Item], evaluate: Callable[[Sequence[Item]], Sequence[Result]]
+) -> list[Result | Exception]:
+    """Evaluate many things in one call, or in halves where they are refused together.
+
+    Parameters
+    ----------
+    items
+        What to evaluate.
+    evaluate
+        Returns a result of each. It may refuse what it is given for the sake of one of them, or
+        because they are too many for the memory.
+
+    Returns
+    -------
+    list
+        A result of each, or why it was refused when it was alone.
+
+    Raises
+    ------
+    Exception
+        What the machine did wrong; a lack of memory only if it was for one.
+    """
+    try:
+        return list(evaluate(items))
+    except Exception as err:
+        may_be_size = len(items) > 1 and is_out_of_memory(err)
+        if is_machine_fault(err) and not may_be_size:
+            raise
+        if len(items) == 1:
+            return [err.with_traceback(None)]
+    # outside of the handler: the exception has let go of what the failed call held in memory
+    middle = len(items) // 2
+    return [*by_halves(items[:middle], evaluate), *by_halves(items[middle:], evaluate)]
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

@@ -16,7 +16,7 @@ from gridfs.errors import CorruptGridFile, NoFile
 from pymongo import errors as mongo
 
 import entropy_flows
-from entropy_flows.faults import MachineError, is_machine_fault, is_out_of_memory
+from entropy_flows.faults import MachineError, by_halves, is_machine_fault, is_out_of_memory
 from entropy_flows.label import EngineError
 from entropy_flows.store import StoreError
 from entropy_flows.store.connection import UnreachableError
@@ -201,3 +201,27 @@ def test_whoever_catches_everything_asks_whose_fault_it_is():
                 silent.append(f"{where}:{node.lineno}")
     assert silent == []
     assert asking > 10
+
+
+def test_what_is_refused_in_a_batch_is_evaluated_in_halves():
+    calls = []
+
+    def evaluate(items):
+        calls.append(len(items))
+        if len(items) > 4:
+            raise MemoryError
+        if 3 in items:
+            raise ValueError("a three")
+        return [item**2 for item in items]
+
+    results = by_halves(range(8), evaluate)
+    assert str(results.pop(3)) == "a three"
+    assert results == [0, 1, 4, 16, 25, 36, 49]
+    assert calls == [8, 4, 2, 2, 1, 1, 4]
+
+    def fails(items):
+        raise fault
+
+    for fault in (MemoryError(), OSError(errno.ENOSPC, "full")):
+        with pytest.raises(type(fault)):
+            by_halves([1, 2], fails)

@@ -16,7 +16,7 @@ from entropy_flows.bench.pool import LabelledPool
 from entropy_flows.conventions import Array
 from entropy_flows.evaluate.committee import Calibration, Committee
 from entropy_flows.evaluate.errors import parity
-from entropy_flows.potentials import load_calculator, with_family_of
+from entropy_flows.potentials import load_many, with_family_of
 from entropy_flows.select.committee import Quantity
 from entropy_flows.train import fine_tune
 
@@ -150,7 +150,7 @@ class ModelStudent:
     def test(self, cells: Sequence[int]) -> dict[str, Any]:
         """Return the errors of the first member, and a committee's calibration."""
         frames = self._frames(cells)
-        predictions = parity(frames, load_calculator(self.models[0]))
+        predictions = parity(frames, load_many(self.models[0]))
         labels, predicted = predictions.energy
         model_errors = {**predictions.errors.as_dict(), **energy_errors(predicted, labels)}
         calibrations: dict[str, Any] = {}

@@ -216,7 +216,7 @@ def _distill_campaign(
 ) -> None:
     """Distil a campaign's model, and compare both on the campaign's held-out cells."""
     from entropy_flows.evaluate.errors import errors
-    from entropy_flows.potentials import load_calculator
+    from entropy_flows.potentials import load_many
     from entropy_flows.report.model import campaign_model
     from entropy_flows.report.student import error_rows
 
@@ -238,9 +238,7 @@ def _distill_campaign(
     if not labels["test"]:
         return
     rows = [["", path.name, model.file_name]]
-    both = [
-        errors(labels["test"], load_calculator(name)).as_dict() for name in (student.model, teacher)
-    ]
+    both = [errors(labels["test"], load_many(name)).as_dict() for name in (student.model, teacher)]
     rows += error_rows(both)
     _table(console, rows, f"held-out labels of the campaign: {len(labels['test'])}")
 

@@ -15,7 +15,7 @@ from entropy_flows.evaluate.errors import errors
 from entropy_flows.jobs.checkpoint import checkpoint_folder
 from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
-from entropy_flows.potentials import load_calculator, with_family_of
+from entropy_flows.potentials import load_many, with_family_of
 from entropy_flows.schemas import CurveParams, PointDoc
 from entropy_flows.schemas.curve import COMMON_TEST, IN_DISTRIBUTION, INDEPENDENT_TEST
 from entropy_flows.schemas.stages import IMPORT, Stage
@@ -86,7 +86,7 @@ class PointMaker(StageMaker):
         result = fine_tune(train, val, [], source, recipe, folder / "training")
         model = with_family_of(context.model, result.model)
         reference = store.save_model(batch + 1, model, parent=context.model, **key)
-        calculator = load_calculator(store.fetch_model(reference), device=settings().device)
+        calculator = load_many(store.fetch_model(reference), device=settings().device)
         document = PointDoc(
             iteration=context.iteration,
             **key,

@@ -17,7 +17,7 @@ from pymatgen.core import Structure
 from entropy_flows.digest import digest
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.replay_cells import ReplaySource
-from entropy_flows.potentials import load_batch_model, load_calculator
+from entropy_flows.potentials import load_batch_model, load_many
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
 from entropy_flows.train.align import energy_shifts, moved
@@ -119,7 +119,7 @@ class Replay:
         """Return δ (eV) by element, as a training of the first model fits it."""
         if not self.recipe.align_energies:
             return {}
-        calculator = load_calculator(self.store.fetch_model(self.model), device=settings().device)
+        calculator = load_many(self.store.fetch_model(self.model), device=settings().device)
         return energy_shifts(train, calculator)
 
 

@@ -17,7 +17,7 @@ from entropy_flows.jobs.common import StageMaker, current_uuid, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.replay import Replay
 from entropy_flows.label import odd_labels
-from entropy_flows.potentials import load_calculator, with_family_of
+from entropy_flows.potentials import load_many, with_family_of
 from entropy_flows.schemas import LabelDoc, TrainDoc
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore
@@ -221,7 +221,7 @@ def flag_odd_labels(store: CampaignStore, context: IterationContext, parent: str
     frames = store.frames(flagged=True, exclusions=exclusions, **labels)
     calculator = None
     if outliers.enabled and len(frames) >= outliers.fewest:
-        calculator = load_calculator(store.fetch_model(parent), device=settings().device)
+        calculator = load_many(store.fetch_model(parent), device=settings().device)
     odd = odd_labels(frames, calculator, outliers)
     store.flag_labels({frames[index].info["key"]: text for index, text in odd.items()})
     counts = Counter(frames[index].info["iteration"] for index in odd)

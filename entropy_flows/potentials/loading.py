@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from entropy_flows.potentials.base import BatchModel, FeatureModel
 from entropy_flows.potentials.families import find_model
 from entropy_flows.potentials.loaded_models import shared_calculator, shared_model
-from entropy_flows.potentials.onebyone import BatchOfOne
+from entropy_flows.potentials.onebyone import BatchOfOne, OneByOne
 from entropy_flows.potentials.scope import generators_untouched
 
 if TYPE_CHECKING:
@@ -77,14 +77,13 @@ def load_batch_model(model: str | Path, device: str = "cpu") -> BatchModel:
 
 
 def load_many(model: str | Path, device: str = "cpu") -> Calculator:
-    """Build the ASE calculator for many cells: on a GPU one that evaluates them in batches.
+    """Build the ASE calculator for many cells: one that can evaluate them in batches (`ahead`).
 
-    On a CPU it is the model's own, which batches gain little over. Parameters and errors are those
+    It is the model's own where it takes one cell after the other. Parameters and errors are those
     of `load_calculator`.
     """
-    if device == "cpu":
-        return load_calculator(model, device)
-    return BatchOfOne(load_batch_model(model, device))
+    loaded = load_batch_model(model, device)
+    return loaded.calculator if isinstance(loaded, OneByOne) else BatchOfOne(loaded)
 
 
 @generators_untouched()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from entropy_flows.conventions import Array
-from entropy_flows.faults import is_machine_fault, is_out_of_memory
+from entropy_flows.faults import by_halves
 
 if TYPE_CHECKING:
     from entropy_flows.batch import Batch
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 AHEAD = 32
-"""Cells of one call of `BatchOfOne.ahead`."""
+"""Cells of one call of `BatchOfOne.ahead` on a GPU."""
+AHEAD_ON_CPU = 8
+"""The same on a CPU, where larger batches of a small model gain nothing more."""
+ATOMS_ON_CPU = 256
+"""Atoms of such a call at most, unless one cell has more: large models need their memory."""
 
 
 class OneByOne:
@@ -77,14 +81,14 @@ class BatchOfOne(Calculator):
     def ahead(self, cells: Sequence[Atoms]) -> None:
         """Evaluate many cells in few calls; calculations of these cells look their results up.
 
-        A cell that the model refuses is left for its own calculation, which says why. On a CPU,
-        where batches gain little, nothing is done, and a cell's results do not depend on others.
+        A cell that the model refuses is left for its own calculation, which says why. The last
+        digits of a cell's results depend on those that share its call.
         """
         self._ahead = {}
-        if self.model.device == "cpu":
-            return
-        for start in range(0, len(cells), AHEAD):
-            self._evaluate(list(cells[start : start + AHEAD]))
+        for chunk in self._chunks(cells):
+            for atoms, result in zip(chunk, by_halves(chunk, self._results), strict=True):
+                if not isinstance(result, Exception):
+                    self._ahead[_key(atoms)] = result
 
     def calculate(
         self,
@@ -98,22 +102,20 @@ class BatchOfOne(Calculator):
         results = self._ahead.get(_key(self.atoms)) if self._ahead else None
         self.results = dict(results or self._results([self.atoms])[0])
 
-    def _evaluate(self, cells: list[Atoms]) -> None:
-        """Evaluate cells ahead, in halves if they are too many or one of them is refused."""
-        try:
-            results = self._results(cells)
-        except Exception as err:
-            if is_machine_fault(err) and not is_out_of_memory(err):
-                raise
-        else:
-            self._ahead.update(zip(map(_key, cells), results, strict=True))
-            return
-        middle = len(cells) // 2
-        if middle:
-            self._evaluate(cells[:middle])
-            self._evaluate(cells[middle:])
+    def _chunks(self, cells: Sequence[Atoms]) -> Iterator[list[Atoms]]:
+        """Cut cells into those of one call."""
+        on_cpu = self.model.device == "cpu"
+        chunk: list[Atoms] = []
+        for atoms in cells:
+            is_large = on_cpu and sum(map(len, chunk)) + len(atoms) > ATOMS_ON_CPU
+            if chunk and (is_large or len(chunk) == (AHEAD_ON_CPU if on_cpu else AHEAD)):
+                yield chunk
+                chunk = []
+            chunk.append(atoms)
+        if chunk:
+            yield chunk
 
-    def _results(self, cells: list[Atoms]) -> list[dict[str, Any]]:
+    def _results(self, cells: Sequence[Atoms]) -> list[dict[str, Any]]:
         """Return ASE's results of each cell."""
         from entropy_flows.batch import Batch
 

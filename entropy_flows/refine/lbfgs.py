@@ -6,23 +6,35 @@ or, for a stated target, with the logarithm of what x takes off its unknown in p
 
 The base energy keeps the cell physical while the entropy pulls it away from what the data set
 holds. The result is the visited cell of highest gain, not the last one: the minimum of the sum
-need not be the maximum of the gain.
+need not be the maximum of the gain. Many cells move together, in one call of the model a step; none
+knows of the others.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import LBFGS
 
-from entropy_flows.entropy import RefineSurface, SufficientStatistics, VarianceStatistics
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.batch import Batch
+from entropy_flows.conventions import Array
+from entropy_flows.entropy import (
+    Bias,
+    GlobalBias,
+    Mode,
+    SufficientStatistics,
+    TargetBias,
+    VarianceStatistics,
+)
+from entropy_flows.faults import by_halves
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import shortest_distance
+from entropy_flows.potentials import BatchModel
 from entropy_flows.refine.params import RefineParams
 
 
@@ -39,51 +51,117 @@ class Refined:
 
 
 def refine(
-    atoms: Atoms,
-    base: Calculator,
+    cells: Sequence[Atoms],
+    model: BatchModel,
     fingerprint: Fingerprint,
     statistics: SufficientStatistics | VarianceStatistics,
     params: RefineParams,
-) -> Refined:
-    """Maximise what a candidate would add to the data set.
+) -> list[Refined]:
+    """Maximise what each candidate would add to the data set.
 
     Parameters
     ----------
-    atoms
-        Candidate; not changed.
-    base
+    cells
+        Candidates; not changed.
+    model
         Current model.
     fingerprint, statistics
-        Fingerprint and statistics of the data set: those of the candidate's mode, or those that
+        Fingerprint and statistics of the data set: those of the candidates' mode, or those that
         have a target.
     params
         See `RefineParams`.
 
+    Returns
+    -------
+    list of Refined
+        In the order of the cells.
+
     Raises
     ------
     Exception
-        Only for what the machine did wrong; a model that refuses a cell ends the search.
+        Only for what the machine did wrong; a model that refuses a cell ends its search.
     """
-    moving = atoms.copy()
-    moving.calc = RefineSurface(base, fingerprint, statistics, params.k, gradient=params.gradient)
-    before = best = float(statistics.gain(fingerprint(atoms)))
-    best_positions = moving.get_positions()
-    steps = 0
-    refused = None
-    optimizer = LBFGS(moving, logfile=os.devnull, maxstep=params.max_step)
-    try:
-        for _ in optimizer.irun(fmax=params.fmax, steps=params.max_steps):
-            steps = optimizer.get_number_of_steps()
-            gain = moving.calc.results.get("gain", float("nan"))
-            if not np.isfinite(gain) or shortest_distance(moving)[1] < params.min_distance_fraction:
-                break
-            if gain > best:
-                best = float(gain)
-                best_positions = moving.get_positions()
-    except Exception as err:  # a model may refuse a cell in many ways; the best cell so far stays
-        if is_machine_fault(err):
-            raise
-        refused = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
-    refined = atoms.copy()
-    refined.set_positions(best_positions)
-    return Refined(refined, before, best, steps, refused)
+    gains = [float(statistics.gain(q)) for q in fingerprint(cells)]
+    searches = [_Search(atoms, gain, params) for atoms, gain in zip(cells, gains, strict=True)]
+    bias, mode = _bias(fingerprint, statistics, params)
+
+    def evaluate(searches: Sequence[_Search]) -> list[tuple[Array, float]]:
+        moving = [search.moving for search in searches]
+        return _evaluate(moving, model, bias, mode, params.k)
+
+    active = searches
+    while active:
+        results = by_halves(active, evaluate)
+        active = [
+            search
+            for search, result in zip(active, results, strict=True)
+            if search.goes_on_after(result)
+        ]
+    return [search.result() for search in searches]
+
+
+class _Search:
+    """The way of one cell; `moving` is where it is now."""
+
+    def __init__(self, atoms: Atoms, gain: float, params: RefineParams) -> None:
+        self.params = params
+        self.start = atoms
+        self.moving = atoms.copy()
+        self.before = self.best = gain
+        self.best_positions = atoms.get_positions()
+        self.steps = 0
+        self.refused: str | None = None
+        self.optimizer = LBFGS(self.moving, logfile=os.devnull, maxstep=params.max_step)
+
+    def goes_on_after(self, result: tuple[Array, float] | Exception) -> bool:
+        """Book forces and gain where the cell is now, and move it; False if the search ends."""
+        if isinstance(result, Exception):
+            words = " ".join(str(result).split())
+            self.refused = f"calculator: {type(result).__name__}: {words}"[:300]
+            return False
+        forces, gain = result
+        closest = shortest_distance(self.moving)[1]
+        if not np.isfinite(gain) or closest < self.params.min_distance_fraction:
+            return False
+        if gain > self.best:
+            self.best = gain
+            self.best_positions = self.moving.get_positions()
+        is_converged = np.linalg.norm(forces, axis=1).max() < self.params.fmax
+        if is_converged or self.steps == self.params.max_steps:
+            return False
+        self.moving.calc = SinglePointCalculator(self.moving, forces=forces)
+        self.optimizer.step()
+        self.steps += 1
+        return True
+
+    def result(self) -> Refined:
+        """Return the cell of highest gain."""
+        refined = self.start.copy()
+        refined.set_positions(self.best_positions)
+        return Refined(refined, self.before, self.best, self.steps, self.refused)
+
+
+def _bias(
+    fingerprint: Fingerprint,
+    statistics: SufficientStatistics | VarianceStatistics,
+    params: RefineParams,
+) -> tuple[Bias, Mode]:
+    """Return the bias of the data set, and the mode in which cells are judged."""
+    if isinstance(statistics, VarianceStatistics):
+        return TargetBias(fingerprint, statistics), "atom"
+    mode = statistics.mode
+    return GlobalBias(fingerprint, {mode: statistics}, params.gradient), mode
+
+
+def _evaluate(
+    cells: Sequence[Atoms], model: BatchModel, bias: Bias, mode: Mode, k: float
+) -> list[tuple[Array, float]]:
+    """Return the forces on the surface (n, 3) in eV/Å, and the gain of each cell."""
+    batch = Batch.of(cells, model.device)
+    forces = model(batch).forces.cpu().numpy()
+    device = bias.fingerprint.device
+    output = bias(batch if device == model.device else Batch.of(cells, device), [mode] * len(batch))
+    biased = forces + k * output.gradient.cpu().numpy()
+    return list(
+        zip(np.split(biased, batch.cells.first[1:-1]), output.measure.tolist(), strict=True)
+    )

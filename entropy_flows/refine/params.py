@@ -29,5 +29,9 @@ class RefineParams(Params):
     """
     min_distance_fraction: float = Field(0.55, gt=0, lt=1)
     """Shortest distance allowed, as a fraction of the sum of covalent radii."""
+    together: int = Field(1, ge=1)
+    """Candidates that move together, in one call of the model a step: 32 suit a GPU. None of them
+    is pushed away from the others; what passes enters the data set in turn, if it still does then.
+    """
     max_candidates: int = Field(100, ge=0)
     """Most near-threshold candidates to refine in one iteration."""

@@ -165,7 +165,7 @@ def _coverage_figures(pools: dict[str, list[Array]]) -> dict[str, CaptionedFigur
 def _model_figures(results: CurveResults) -> dict[str, CaptionedFigure]:
     """Draw parity and errors by distance of the largest models, on the independent test."""
     from entropy_flows.evaluate import parity
-    from entropy_flows.potentials import load_calculator
+    from entropy_flows.potentials import load_many
     from entropy_flows.report.error_plots import distance_plot, parities_plot
 
     test = results.independent_frames()
@@ -179,7 +179,7 @@ def _model_figures(results: CurveResults) -> dict[str, CaptionedFigure]:
     distances = {}
     for method, point in first.items():
         model = results.curve_store.fetch_model(point["model"])
-        parities[method] = parity(test, load_calculator(model))
+        parities[method] = parity(test, load_many(model))
         distances[method] = coverage.nearest(cells, results.training_fingerprints(point))
     caption = f"Independent test, models of {results.largest_size} cells, one seed."
     by_distance = f"{caption} Error against distance from the training set."

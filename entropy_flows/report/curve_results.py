@@ -119,13 +119,13 @@ class CurveResults:
             "before" or method → group → errors, one for each seed.
         """
         from entropy_flows.evaluate.errors import errors
-        from entropy_flows.potentials import load_calculator
+        from entropy_flows.potentials import load_many
 
         models = [("before", self.starting_model())]
         models += [(point["method"], point["model"]) for point in self.largest_points()]
         results: dict[str, dict[Condition, list[Errors]]] = {}
         for method, model in models:
-            calculator = load_calculator(self.curve_store.fetch_model(model))
+            calculator = load_many(self.curve_store.fetch_model(model))
             of_method = results.setdefault(method, {})
             for condition, cells in frames.items():
                 of_method.setdefault(condition, []).append(errors(cells, calculator))

@@ -27,7 +27,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.conventions import Array
 from entropy_flows.files import read_json, write_json
-from entropy_flows.potentials import BatchOfOne, load_calculator
+from entropy_flows.potentials import BatchOfOne, load_many
 from entropy_flows.train.dataset import is_replay
 
 CORNER = 0.05
@@ -99,7 +99,7 @@ def base_shifts(
     shifts = read_json(folder / FILE, None)
     if shifts is None:
         labelled = [atoms for atoms in frames if not is_replay(atoms)]
-        shifts = energy_shifts(labelled, load_calculator(model, device=device))
+        shifts = energy_shifts(labelled, load_many(model, device=device))
         write_json(folder / FILE, shifts)
     return shifts
 

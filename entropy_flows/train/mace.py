@@ -21,7 +21,7 @@ from ase.data import atomic_numbers
 from entropy_flows.digest import file_sha256
 from entropy_flows.environments.foreign import adapter_file
 from entropy_flows.files import read_json, write_json
-from entropy_flows.potentials import load_calculator, match_model, with_family_of
+from entropy_flows.potentials import load_many, match_model, with_family_of
 from entropy_flows.potentials.mace import FILE_SUFFIX, MaceFamily
 from entropy_flows.potentials.names import existing_file
 from entropy_flows.processes import locked
@@ -177,7 +177,7 @@ def _result(state: State, data: Data, params: MaceParams, model: str, workdir: P
     errors: dict[str, float] = {}
     if test:
         trained = with_family_of(model, workdir / RESULT)
-        errors = mean_errors(test, load_calculator(trained, device=params.runs_on))
+        errors = mean_errors(test, load_many(trained, device=params.runs_on))
     return TrainResult(
         model=workdir / RESULT,
         sha256=file_sha256(workdir / RESULT),

@@ -25,7 +25,7 @@ from ase import Atoms
 from entropy_flows.digest import file_sha256
 from entropy_flows.environments.foreign import adapter_file
 from entropy_flows.files import read_json, whole_file
-from entropy_flows.potentials import find_model, load_calculator, with_family_of
+from entropy_flows.potentials import find_model, load_many, with_family_of
 from entropy_flows.potentials.sevennet import SevenNetFamily
 from entropy_flows.processes import locked
 from entropy_flows.train.align import base_shifts
@@ -237,7 +237,7 @@ def _result(
     test = data.frames.get("test", [])
     test_errors: dict[str, float] = {}
     if test:
-        calculator = load_calculator(model, device=params.runs_on)
+        calculator = load_many(model, device=params.runs_on)
         test_errors = mean_errors(test, calculator)
     return TrainResult(
         model=workdir / RESULT,

@@ -26,6 +26,7 @@ from entropy_flows.explore.revem_params import AscentParams
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import shortest_distances
 from entropy_flows.neighbors import neighbors
+from entropy_flows.potentials import OneByOne
 from entropy_flows.refine import RefineParams, refine
 
 SI = [rattled(seed=1), rattled(seed=2, stdev=0.2), skewed("Si5", 1), rattled(repeat=1, seed=3)]
@@ -141,11 +142,12 @@ def test_refinement_and_ascent():
     for device in ("cpu", NAME):
         gom = GOM(**SMALL, device=device)
         params = RefineParams(max_steps=3)
-        refined.append(refine(SI[1], Spring(), gom, statistics(), params))
+        refined += refine(SI[:2], OneByOne(Spring(), device), gom, statistics(), params)
         height = Objective(0.1, 1.5, gom, statistics())
         highest += ascend([SI[0], SI[3]], height, AscentParams(max_steps=3))
     assert refined[0].gain_after > refined[0].gain_before
-    np.testing.assert_allclose(refined[1].atoms.positions, refined[0].atoms.positions, atol=1e-6)
+    for one, other in zip(refined[:2], refined[2:], strict=True):
+        np.testing.assert_allclose(other.atoms.positions, one.atoms.positions, atol=1e-6)
     for one, other in zip(highest[:2], highest[2:], strict=True):
         np.testing.assert_allclose(one.positions, other.positions, atol=1e-8)
 

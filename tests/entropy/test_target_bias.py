@@ -14,6 +14,7 @@ from entropy_flows.entropy import (
     VarianceStatistics,
 )
 from entropy_flows.fingerprints import GOM
+from entropy_flows.potentials import OneByOne
 from entropy_flows.refine import RefineParams, refine
 
 SYMBOLS = ["Si4", "Si2C2", "NaCl2O"]
@@ -115,7 +116,8 @@ def test_it_pulls_back_to_the_target_and_ends_far_away():
 def test_refinement_goes_uphill_in_the_gain_and_sees_the_data_set_grow():
     atoms = rattled("Si", 1, stdev=0.1, seed=2)
     variance = variance_near(atoms)
-    result = refine(atoms, Spring(), GAUSSIAN, variance, RefineParams(k=20.0, max_steps=10))
+    params = RefineParams(k=20.0, max_steps=10)
+    (result,) = refine([atoms], OneByOne(Spring()), GAUSSIAN, variance, params)
     assert result.gain_after > 1.02 * result.gain_before
     assert result.gain_after == pytest.approx(variance.gain(GAUSSIAN(result.atoms)), rel=1e-9)
     calculator = RefineSurface(Spring(), GAUSSIAN, variance, k=1.0)

@@ -96,7 +96,7 @@ def context(name):
     return IterationContext(name, 1, model="EMT", seed=7, dataset=DATASET)
 
 
-def refine(name):
+def refine(name, **params):
     near = [
         {
             "key": f"001/explore/{seed}",
@@ -108,14 +108,14 @@ def refine(name):
     facts = dict.fromkeys(("candidates", "accepted", "near_misses", "rejected", "spent"), 0)
     entropy = {"entropy_before": {}, "entropy_after": {}, "gains": []}
     selected = SelectDoc(iteration=1, **facts, **entropy, trajectories=near)
-    maker = RefineMaker(params=RefineParams(max_steps=6))
+    maker = RefineMaker(params=RefineParams(max_steps=6, **params))
     return run(maker.make(context(name), selection=selected, theta_min=1e-3, budget=None))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_refinement(campaign, monkeypatch, fault):
     def with_calculator(calculator):
-        monkeypatch.setattr(refine_job, "load_calculator", lambda *_, **__: calculator)
+        monkeypatch.setattr(refine_job, "load_batch_model", lambda *_, **__: OneByOne(calculator))
 
     calm, struck = campaign("calm"), campaign("struck")
     with_calculator(Struck())
@@ -135,10 +135,27 @@ def test_refinement(campaign, monkeypatch, fault):
 def test_a_model_that_refuses_a_cell_ends_that_search_and_is_told(campaign, monkeypatch):
     campaign("calm")
     refusing = Struck(3, ValueError("atoms too close"))
-    monkeypatch.setattr(refine_job, "load_calculator", lambda *_, **__: refusing)
+    monkeypatch.setattr(refine_job, "load_batch_model", lambda *_, **__: OneByOne(refusing))
     done = refine("calm")
     assert done.refused == {"calculator: ValueError: atoms too close": 1}
     assert done.tried == 2
+
+
+def test_candidates_that_are_refined_together_enter_in_turn(campaign, monkeypatch):
+    monkeypatch.setattr(refine_job, "load_batch_model", lambda *_, **__: OneByOne(EMT()))
+    store = campaign("together")
+    before = store.ledger(DATASET).statistics(1, "refine")["atom"].entropy()
+    campaign("alone")
+    alone = refine("alone")
+    done = refine("together", together=2)
+    assert done.tried == done.accepted == 2
+    # the first goes where it went; the second does not know of it yet
+    np.testing.assert_allclose(done.gains[0], alone.gains[0], rtol=1e-8)
+    assert done.gains[1][0] > alone.gains[1][0]
+    entries = list(store.ledger(DATASET).entries())[-2:]
+    gains = [entry["gain"] for entry in entries]
+    assert gains[1] < done.gains[1][1]
+    assert before + sum(gains) == pytest.approx(done.entropy_after["atom"], abs=1e-9)
 
 
 PARAMS = ExploreParams(

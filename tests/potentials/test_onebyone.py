@@ -61,3 +61,30 @@ def test_there_and_back(metals):
         assert atoms.get_potential_energy(force_consistent=True) == other.get_potential_energy()
         assert np.array_equal(atoms.get_forces(), other.get_forces())
         assert np.allclose(atoms.get_stress(), other.get_stress(), rtol=1e-14)
+
+
+def test_cells_that_are_evaluated_ahead_are_looked_up(metals):
+    class Counted(OneByOne):
+        sizes = ()
+
+        def __call__(self, batch):
+            self.sizes += (len(batch),)
+            return super().__call__(batch)
+
+    model = Counted(EMT())
+    calculator = BatchOfOne(model)
+    cells = [rattled for seed in range(4) for rattled in (atoms.copy() for atoms in metals)]
+    for seed, atoms in enumerate(cells):
+        atoms.rattle(0.05, seed=seed)
+    large = metals[2] * (4, 4, 5)
+    calculator.ahead([*cells, large])
+    assert model.sizes == (8, 4, 1)  # 320 atoms are a call of their own
+    for atoms in (*cells, large):
+        other = atoms.copy()
+        atoms.calc, other.calc = calculator, EMT()
+        assert atoms.get_potential_energy() == other.get_potential_energy()
+        assert np.array_equal(atoms.get_forces(), other.get_forces())
+    assert len(model.sizes) == 3
+    cells[0].rattle(0.1)
+    cells[0].get_potential_energy()
+    assert model.sizes[3:] == (1,)

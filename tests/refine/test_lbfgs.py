@@ -8,9 +8,17 @@ from pydantic import ValidationError
 from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import shortest_distance
-from entropy_flows.refine import RefineParams, refine
+from entropy_flows.potentials import OneByOne
+from entropy_flows.refine import RefineParams
+from entropy_flows.refine import refine as refine_all
 
 GOM_SI = GOM(cutoff=4.0, natx=6, elements=("Si",))
+
+
+def refine(atoms, base, fingerprint, statistics, params):
+    """Refine one cell."""
+    (refined,) = refine_all([atoms], OneByOne(base), fingerprint, statistics, params)
+    return refined
 
 
 def known(mode, n=12):
@@ -93,6 +101,38 @@ def test_atoms_do_not_come_too_close():
     assert shortest_distance(guarded.atoms)[1] >= limit
     assert guarded.steps < free.steps
     assert guarded.gain_before <= guarded.gain_after < free.gain_after
+
+
+class Counted:
+    """A model that counts its calls, has room for four cells and refuses those of two atoms."""
+
+    device = "cpu"
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, batch):
+        if len(batch) > 4:
+            raise MemoryError(f"{len(batch)} cells")
+        if 2 in batch.cells.sizes:
+            raise ValueError("two atoms")
+        self.calls += 1
+        return OneByOne(Spring())(batch)
+
+
+def test_cells_that_move_together_go_where_each_goes_alone():
+    statistics, model = known("atom"), Counted()
+    params = RefineParams(max_steps=4)
+    cells = [rattled("Si", stdev=0.05 * (1 + seed % 3), seed=seed) for seed in range(6)]
+    strange = rattled("Si", repeat=1, seed=7)
+    together = refine_all([*cells, strange], model, GOM_SI, statistics, params)
+    assert "two atoms" in together.pop().refused
+    alone = [refine(atoms, Spring(), GOM_SI, statistics, params) for atoms in cells]
+    for one, other in zip(together, alone, strict=True):
+        assert one.steps == other.steps
+        assert one.gain_after == pytest.approx(other.gain_after, abs=1e-10)
+        np.testing.assert_allclose(one.atoms.positions, other.atoms.positions, atol=1e-9)
+    assert model.calls < sum(refined.steps for refined in alone) / 2
 
 
 def test_parameters():

@@ -15,6 +15,7 @@ import yaml
 from benchmarks.report import Section, Table
 from benchmarks.timing import Options
 from entropy_flows.launch.submit import submit
+from entropy_flows.potentials import locate_model
 from entropy_flows.schemas import load_settings
 from entropy_flows.settings import settings
 from entropy_flows.store import CampaignStore, connect
@@ -42,7 +43,7 @@ LITTLE: dict[str, dict[str, Any]] = {
 TEXT = """\
 CPU seconds of the jobs of two iterations, taken one after the other by one worker process. It is
 the demo with 6 steps a run, 4 labels and 2 epochs: a small Allegro model, labels of SevenNet-0. The
-first job has the start of the process and its imports in it; the kernels were compiled before.
+first row is what a local worker imports and loads while it waits; the kernels were compiled before.
 "Programs" are the processes of trainings. Page faults and peak memory are the worker's own."""
 
 
@@ -76,6 +77,7 @@ def measure(options: Options, folder: Path) -> list[dict[str, Any]]:
         submit(store, campaign, folder, None)
         options.say("start: two iterations")
         command = [sys.executable, "-m", "benchmarks.start_worker", str(notes)]
+        command += [campaign.name, locate_model(campaign.base_model, folder)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         document = store.document()

@@ -195,6 +195,7 @@ class Workers:
 
     def __enter__(self) -> Workers:
         self.local.__enter__()
+        self.local.begin()
         for _ in range(ALL_AT_ONCE):
             self.wait(self.warm_up(self.bench, 2 * self.count), "gather", 0)
             if set(self.local.processes) <= set(self.bench.pad.launches.distinct("fworker.name")):

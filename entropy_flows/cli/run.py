@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,17 +103,44 @@ def run_workers(
     from entropy_flows.launch.submit import submit
 
     _refuse_held(session)
-    with only_run(session) as fence:
+    model = _first_model(session)
+    crew = LocalWorkers(session.store.name, session.folder, workers, session.embedded, model)
+    with only_run(session) as fence, ExitStack() as running:
+        if not _has_ended(session):
+            running.enter_context(crew)  # they import and load while this process submits
         submission = submit(session.store, session.settings, session.file.parent, maker)
         show_changes(submission.changes)
         manager = workflow_manager(session.store)
-        crew = LocalWorkers(session.store.name, session.folder, workers, alone=session.embedded)
         if not submission.added:
             ended = _resume(session, manager, console, retry)
             if ended is not None:
                 return ended
-        with crew:
-            return Follower(session, manager, crew, console, fence).follow()
+        if not crew.is_started:
+            running.enter_context(crew)
+        crew.begin()
+        return Follower(session, manager, crew, console, fence).follow()
+
+
+def _first_model(session: Session) -> str | None:
+    """Return the model that a campaign explores with first; None for one that explores with none.
+
+    Raises
+    ------
+    ValueError
+        If its file is not there.
+    """
+    from entropy_flows.potentials import locate_model
+    from entropy_flows.schemas import Campaign
+
+    if not isinstance(session.settings, Campaign):
+        return None
+    return locate_model(session.settings.base_model, session.file.parent)
+
+
+def _has_ended(session: Session) -> bool:
+    """Tell whether a campaign is in the database and there is probably nothing left to do."""
+    store = session.store
+    return store.exists() and store.document()["state"] in ("done", "failed")
 
 
 def _refuse_held(session: Session) -> None:

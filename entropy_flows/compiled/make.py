@@ -76,8 +76,8 @@ def make_form(
                     _run_program(form, model, cells, size, device, stop)
                 finally:
                     delete_unfinished(form.folder)
-    except MachineError as error:
-        raise NotMadeError(str(error)) from None
+    except MachineError:
+        raise NotMadeError("another process is at it") from None
     except StoppedError:
         raise
     except NotMadeError as error:

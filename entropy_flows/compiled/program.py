@@ -7,6 +7,7 @@ called with, SIZE the cells of a call. The form's facts are written last.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from entropy_flows.digest import file_sha256
 from entropy_flows.files import read_json
 from entropy_flows.potentials import BatchModel, load_batch_model, split_model
 
+NICENESS = 10
+"""By how much a compiler gives way to the dynamics that runs beside it."""
 MAX_ENERGY_DIFFERENCE = 1e-5
 """Difference of the energies per atom (eV) of both forms at which the compiled one is refused."""
 MAX_FORCE_DIFFERENCE = 1e-3
@@ -31,6 +34,7 @@ MAX_FORCE_DIFFERENCE = 1e-3
 
 def main(model: str, cells: str, size: str, device: str) -> None:
     """Compile, compare the form with the model, time both, and write the facts."""
+    os.nice(NICENESS)
     keep_freed_memory()
     eager = load_batch_model(model, device)
     form = compiled_form(model, eager)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria, default_expiry
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.repair_report import RepairReport
-from entropy_flows.launch.worker import GIVEN_BACK
+from entropy_flows.launch.worker import GIVEN_BACK, WAIT
 from entropy_flows.processes import dies_with_parent, has_ended, process_name
 from entropy_flows.settings import settings
 
@@ -50,11 +51,21 @@ class LocalWorkers:
         Number of workers. None takes the settings' number, or one per core.
     alone
         True if nobody else works on this campaign, because the database is its own.
+    model
+        Name or path of the model that explores first, which they load before their first job.
     """
 
-    def __init__(self, campaign: str, folder: Path, count: int | None = None, alone: bool = False):
+    def __init__(
+        self,
+        campaign: str,
+        folder: Path,
+        count: int | None = None,
+        alone: bool = False,
+        model: str | None = None,
+    ):
         self.campaign = campaign
         self.folder = folder
+        self.model = model
         self.restarts = 0
         self.last_repair = time.monotonic()
         self.pad = launchpad()
@@ -66,9 +77,21 @@ class LocalWorkers:
         self.processes: dict[str, subprocess.Popen | None] = dict.fromkeys(names)
 
     def __enter__(self) -> LocalWorkers:
+        """Start the workers, which import and load what they will need, and wait."""
         for name in self.processes:
             self.processes[name] = self._start(name)
         return self
+
+    @property
+    def is_started(self) -> bool:
+        """True if there are processes."""
+        return any(self.processes.values())
+
+    def begin(self) -> None:
+        """Let the workers take jobs: the campaign is in the database."""
+        for process in self.processes.values():
+            if process is not None:
+                _let_begin(process)
 
     def __exit__(self, *_: object) -> None:
         self._stop()
@@ -109,7 +132,9 @@ class LocalWorkers:
         report = repair(self.pad, self.campaign, criteria)
         self.last_repair = time.monotonic()
         for name in dead:
-            self.processes[name] = self._start(name)
+            replacement = self._start(name)
+            _let_begin(replacement)
+            self.processes[name] = replacement
         return report
 
     def _start(self, name: str) -> subprocess.Popen:
@@ -118,18 +143,28 @@ class LocalWorkers:
         environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
         launches = str(self.folder / "launches")
         module = "entropy_flows.launch.worker"
-        command = [sys.executable, "-m", module, name, self.campaign, launches]
+        model = [] if self.model is None else [self.model]
+        command = [sys.executable, "-m", module, name, self.campaign, launches, WAIT, *model]
         with (logs / f"{name}.log").open("ab") as log:
             # a session of its own: Ctrl-C is for the command line, which then ends its workers
             return subprocess.Popen(
                 command,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=dies_with_parent(),
             )
+
+
+def _let_begin(process: subprocess.Popen) -> None:
+    """Let a worker take jobs; one that has died already is replaced later."""
+    if process.stdin is None:
+        return
+    with contextlib.suppress(OSError):
+        process.stdin.write(b"begin\n")
+        process.stdin.close()
 
 
 def default_workers() -> int:

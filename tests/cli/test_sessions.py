@@ -202,6 +202,8 @@ def test_status_and_run_tell_what_somebody_has_put_aside(database, monkeypatch, 
 class Idle:
     """A worker that takes no job."""
 
+    stdin = None
+
     def poll(self):
         return None
 

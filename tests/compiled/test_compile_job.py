@@ -187,8 +187,10 @@ def test_a_form_that_was_changed_does_not_count(store, trained, at_once):
     ],
 )
 def test_what_cannot_be_compiled_is_explored_as_it_is_and_not_tried_again(
-    store, trained, compiles, reason
+    store, trained, compiles, reason, request
 ):
+    if compiles == "wrong":
+        request.getfixturevalue("at_once")
     model = trained(compiles=compiles)
     result = compiled(store, model)
     assert not result.is_there

@@ -213,12 +213,14 @@ def import_paths(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     # The scan reads every installed package's metadata, so one is kept for each search path.
-    return tuple(_scan(tuple(sys.path)).select(group=group))
+    return _scan(tuple(sys.path)).get(group, ())
 
 
 @lru_cache(maxsize=64)
-def _scan(search_path: tuple[str, ...]) -> Any:
-    return entry_points()
+def _scan(search_path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of all installed packages by group."""
+    installed = entry_points()
+    return {group: tuple(installed.select(group=group)) for group in installed.groups}
 
 
 def _package(entry: EntryPoint) -> str:

@@ -18,6 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ["ENTROPY_FLOWS_CONFIG_FILE"] = os.path.join(os.sep, "nonexistent", "entropy_flows.yaml")
 
+import gc  # noqa: E402
 import signal  # noqa: E402
 import uuid  # noqa: E402
 
@@ -34,6 +35,12 @@ LONGEST = ("cli/test_loop", "train/test_resume", "cli/test_agnostic", "launch/te
 def pytest_collection_modifyitems(items):
     """Have the longest files first; the others keep their order."""
     items.sort(key=lambda item: not any(part in item.nodeid for part in LONGEST))
+
+
+def pytest_collection_finish():
+    """Have the garbage collector leave alone what stays to the end: all that was imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,20 @@ import sys
 
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
 
+from entropy_flows.launch.fireworks_manager import FireWorksManager
+from entropy_flows.launch.launchpad import launchpad
+
 DEAD, ALIVE = "ours-local-0", "ours-local-1"
+
+
+def new_launchpad():
+    """The launchpad of a fresh database, as the first submission of a campaign prepares it.
+
+    A plain `LaunchPad.reset` makes three times the indexes, which the embedded server pays for.
+    """
+    pad = launchpad()
+    FireWorksManager(pad).prepare()
+    return pad
 
 
 @explicit_serialize

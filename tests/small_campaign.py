@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cells import rattled
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
+from launchpads import new_launchpad
 
 from entropy_flows.entropy import CellMeans
 from entropy_flows.evaluate.errors import Parity
@@ -65,8 +66,7 @@ def small_campaign(server, folder, database):
         patched.setenv("ENTROPY_FLOWS_CACHE", str(folder / "cache"))
         patched.setattr(verify_context, "SETTLE_SECONDS", 0.0)
         settings.cache_clear()
-        pad = launchpad()
-        pad.reset("", require_password=False, max_reset_wo_password=0)
+        pad = new_launchpad()
         yield built(folder / "model.nequip.zip"), pad
         settings.cache_clear()
 

@@ -78,8 +78,8 @@ def create_environment(
     Raises
     ------
     ValueError
-        If the name is none, is taken by another environment, no Python fits, or pip fails; the
-        message has pip's last line.
+        If the name is none, is taken by another environment, be it one that somebody else has made,
+        no Python fits, or pip fails; the message has pip's last line.
     MachineError
         If another process makes it.
     """
@@ -97,7 +97,7 @@ def create_environment(
                 f"({record['requirements']}, {record['created'][:10]}): give --anew or another name"
             )
         program = _python(requirements, python)
-        _clear(folder)
+        _clear(folder, anew)
         report(f"{folder}: {program}, {requirements.title}")
         _run([program, "-m", "venv", str(folder)], folder.parent, f".{name}.log")
         pip = [str(environment.python), "-I", "-m", "pip", "install", "--disable-pip-version-check"]
@@ -167,12 +167,20 @@ def _version(program: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, anew: bool) -> None:
     """Delete what an interrupted installation has left; refuse a folder of anything else."""
     if not folder.exists():
         return
     if any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
         raise ValueError(f"{folder} is no environment and not empty; give another name")
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a link to another environment; give another name")
+    is_ours = (folder / LOG).exists() or (folder.parent / f".{folder.name}.log").exists()
+    if any(folder.iterdir()) and not is_ours and not anew:
+        raise ValueError(
+            f"{folder} is an environment that was not made by this command; "
+            "use it as it is, give another name, or --anew to replace it"
+        )
     shutil.rmtree(folder)
 
 

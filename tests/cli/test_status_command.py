@@ -13,14 +13,13 @@ from types import SimpleNamespace
 import pytest
 from commands import run
 from fireworks import FWorker, Workflow
-from launchpads import ended_process, job
+from launchpads import ended_process, job, new_launchpad
 from rich.console import Console
 
 from entropy_flows import progress
 from entropy_flows.cli import follow
 from entropy_flows.cli.status import StatusView, views
 from entropy_flows.cli.status_lines import NOT_BEGUN
-from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.local import worker_name
 from entropy_flows.launch.manager import workflow_manager
 from entropy_flows.launch.repair_report import Finding, RepairReport
@@ -51,8 +50,7 @@ def store(database):
 def pad(store, tmp_path, monkeypatch):
     """A launchpad with an exploration and the selection after it."""
     monkeypatch.chdir(tmp_path)
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad = new_launchpad()
     explore = job("explore", campaign=NAME)
     select = job("select", [explore], campaign=NAME)
     pad.add_wf(Workflow([explore, select]))

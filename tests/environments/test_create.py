@@ -76,6 +76,16 @@ def test_what_cannot_be_made_is_one_line(store, nothing, tmp_path):
     with pytest.raises(ValueError, match="is no environment and not empty"):
         create_environment("full", nothing)
     assert (store / "full" / "thesis.tex").exists()
+    (store / "theirs").mkdir()
+    (store / "theirs" / "pyvenv.cfg").touch()
+    (store / "linked").symlink_to(store / "theirs")
+    for name, reason in (
+        ("theirs", "not made by this command"),
+        ("linked", "is a link to another"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            create_environment(name, nothing)
+    assert (store / "theirs" / "pyvenv.cfg").exists()
     with pytest.raises(ValueError, match=r"'\.\./x': expected letters"):
         create_environment("../x", nothing)
 

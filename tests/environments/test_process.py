@@ -98,7 +98,7 @@ def test_a_killed_process_is_replaced_without_a_loss(model):
 
 def test_a_kill_in_the_middle_of_a_request_is_made_good(environment):
     model = load_batch_model(in_environment(EMT, environment))
-    batch = cells(*["Cu"] * 1000)
+    batch = cells(*["Cu"] * 500)
     threading.Timer(0.2, os.kill, (model.process.pid, signal.SIGKILL)).start()
     first = model.process.pid
     there = model(batch)

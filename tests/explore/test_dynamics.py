@@ -184,10 +184,12 @@ def test_equals_ase_step_by_step(surface):
 
 def test_the_same_alone_and_in_a_batch_of_32():
     runs, starts = mixed(32)
-    together = explore(runs, starts, OneByOne(Spring()), LocalBias(LOCAL), SHORT)
+    params = SHORT.model_copy(update={"steps": 10})
+    together = explore(runs, starts, OneByOne(Spring()), LocalBias(LOCAL), params)
     assert [result.run for result in together] == runs
     for run, start, result in list(zip(runs, starts, together, strict=True))[:6]:
-        assert_same(result, explore([run], [start], OneByOne(Spring()), LocalBias(LOCAL), SHORT)[0])
+        alone = explore([run], [start], OneByOne(Spring()), LocalBias(LOCAL), params)
+        assert_same(result, alone[0])
 
 
 def test_another_seed_is_another_trajectory():
@@ -195,21 +197,30 @@ def test_another_seed_is_another_trajectory():
     assert np.abs(first.positions - second.positions).max() > 1e-3
 
 
-@pytest.mark.parametrize("at", [-7, -2, 0, 9, 20])
-def test_resumes_as_if_nothing_had_happened(at):
-    """From any step, in the warm-up, on the ramp and after; also when a run has left by then."""
+RESUMED_AT = [-7, -2, 0, 9, 20]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """What an exploration takes, what it gives, and its states at some steps."""
     runs, starts = mixed(6)
     starts[3] = bulk("Cu", a=1.2) * (2, 2, 2)  # collapses at the first snapshot
-    states = []
+    states = {}
 
     def keep(ensemble):
-        if ensemble.step == at:
-            states.append(ensemble.state())
+        if ensemble.step in RESUMED_AT:
+            states[ensemble.step] = ensemble.state()
 
     args = runs, starts, OneByOne(Spring()), LocalBias(LOCAL), SHORT
-    whole = explore(*args, on_step=keep)
+    return args, explore(*args, on_step=keep), states
+
+
+@pytest.mark.parametrize("at", RESUMED_AT)
+def test_resumes_as_if_nothing_had_happened(uninterrupted, at):
+    """From any step, in the warm-up, on the ramp and after; also when a run has left by then."""
+    args, whole, states = uninterrupted
     assert whole[3].reason.startswith("collapsed at step 5")
-    for first, second in zip(whole, explore(*args, resume=states[0]), strict=True):
+    for first, second in zip(whole, explore(*args, resume=states[at]), strict=True):
         assert_same(first, second)
 
 

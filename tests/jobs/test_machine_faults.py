@@ -169,8 +169,10 @@ PARAMS = ExploreParams(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", ["disk", "package", "GPU"])
-@pytest.mark.parametrize("after", [3, 9 + 2, 9 + 15])
+@pytest.mark.parametrize(
+    ("fault", "after"),
+    [("disk", 3), ("GPU", 3), ("package", 9 + 2), ("disk", 9 + 15), ("GPU", 9 + 15)],
+)
 def test_exploration(campaign, monkeypatch, fault, after):
     """In the equation of state (9 cells), at the start, and in the middle of the dynamics."""
 

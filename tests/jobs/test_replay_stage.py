@@ -1,5 +1,7 @@
 """Replay cells: made once, the same after a kill, no part of the ledger; and what is forgotten."""
 
+import uuid
+
 import copper
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from entropy_flows.jobs.forgetting import forgotten
 from entropy_flows.jobs.replay import Replay
 from entropy_flows.report.forgetting import forgetting_rows
 from entropy_flows.report.iterations import iteration_rows
-from entropy_flows.store import CampaignStore
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, connect
 from entropy_flows.store.documents import validate_document
 from entropy_flows.store.seals import defects
 from entropy_flows.train import TrainParams
@@ -46,6 +49,30 @@ def store(database):
     return opened
 
 
+@pytest.fixture(scope="module")
+def document(server, tmp_path_factory):
+    """The document that making the cells leaves."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ENTROPY_FLOWS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        settings.cache_clear()
+        opened = connect(server, f"test_{uuid.uuid4().hex[:12]}")
+        store = CampaignStore(opened, "copper")
+        store.save_model(0, EMT_NAME)
+        replay(store, recipe()).make(SEEDS)
+        (document,) = opened["replays"].find({})
+        opened.client.drop_database(opened.name)
+        opened.client.close()
+    settings.cache_clear()
+    return document
+
+
+@pytest.fixture
+def made(store, document):
+    """Replay cells that were made before, as by an earlier job."""
+    store.database["replays"].insert_one(document)
+    return replay(store, recipe())
+
+
 def labels_of(frames):
     return [
         (atoms.positions.tolist(), atoms.get_potential_energy(), atoms.get_forces().tolist())
@@ -57,9 +84,7 @@ def all_cells(made):
     return labels_of([*made.frames(held_out=False), *made.frames(held_out=True)])
 
 
-def test_the_cells_are_of_each_kind_and_carry_the_first_models_labels(store):
-    made = replay(store, recipe())
-    made.make(SEEDS)
+def test_the_cells_are_of_each_kind_and_carry_the_first_models_labels(made):
     train = made.frames(held_out=False)
     held_out = made.frames(held_out=True)
 
@@ -76,8 +101,7 @@ def test_the_cells_are_of_each_kind_and_carry_the_first_models_labels(store):
 
 
 def test_they_are_one_sealed_document_beside_the_ledger(store):
-    made = replay(store, recipe())
-    made.make(SEEDS)
+    replay(store, recipe()).make(SEEDS)
     (document,) = store.database["replays"].find({})
     validate_document("replays", document)
     assert defects("replays", document) == []
@@ -85,9 +109,7 @@ def test_they_are_one_sealed_document_beside_the_ledger(store):
     assert store.database["labels"].count_documents({}) == 0
 
 
-def test_they_are_made_once_for_any_weight_and_iteration(store, monkeypatch):
-    made = replay(store, recipe())
-    made.make(SEEDS)
+def test_they_are_made_once_for_any_weight_and_iteration(store, made, monkeypatch):
     first = all_cells(made)
     monkeypatch.setattr(replay_module, "load_batch_model", None)  # nothing is computed again
     again = replay(store, recipe(weight=0.5), iteration=3)
@@ -96,9 +118,8 @@ def test_they_are_made_once_for_any_weight_and_iteration(store, monkeypatch):
     assert store.database["replays"].count_documents({}) == 1
 
 
-def test_after_a_kill_they_are_the_same(store, database, monkeypatch):
-    undisturbed = replay(store, recipe())
-    undisturbed.make(SEEDS)
+def test_after_a_kill_they_are_the_same(store, made, database, monkeypatch):
+    undisturbed = all_cells(made)
     database["replays"].delete_many({})
     killed = replay(store, recipe())
     saved = []
@@ -116,19 +137,13 @@ def test_after_a_kill_they_are_the_same(store, database, monkeypatch):
         assert database["replays"].count_documents({}) == 0
         killed.make(SEEDS)  # goes on from the checkpoint
     assert saved == [1, 2, 3, 4, 5, 6, 7, 8]
-    resumed = all_cells(killed)
-    database["replays"].delete_many({})
-    assert resumed == all_cells_after(undisturbed)
+    # ASE's EMT keeps its neighbours within a skin: the order of its sums is that of its past
+    for one, other in zip(all_cells(killed), undisturbed, strict=True):
+        for value, expected in zip(one, other, strict=True):
+            np.testing.assert_allclose(value, expected, rtol=0, atol=1e-12)
 
 
-def all_cells_after(made):
-    made.make(SEEDS)
-    return all_cells(made)
-
-
-def test_a_later_writer_changes_nothing(store):
-    made = replay(store, recipe())
-    made.make(SEEDS)
+def test_a_later_writer_changes_nothing(store, made):
     first = all_cells(made)
     store.save_replay(made.replay_hash, model="x", seed=0, params={}, cells=[], refused=[])
     assert all_cells(made) == first
@@ -141,7 +156,8 @@ def test_without_the_section_nothing_is_made(store):
     assert store.database["replays"].count_documents({}) == 0
 
 
-def test_training_cells_lie_on_the_zero_of_the_labels(store):
+def test_training_cells_lie_on_the_zero_of_the_labels(store, document):
+    store.database["replays"].insert_one(document)
     labels = []
     for seed in range(4):
         atoms = bulk("Cu", cubic=True)
@@ -188,9 +204,7 @@ class Moved(EMT):
         self.results["energy"] += 3.0 * len(self.atoms)
 
 
-def test_the_first_model_has_forgotten_nothing_and_another_zero_is_no_loss(store):
-    made = replay(store, recipe())
-    made.make(SEEDS)
+def test_the_first_model_has_forgotten_nothing_and_another_zero_is_no_loss(made):
     frames = made.frames(held_out=True)
     for calculator in (EMT(), Moved()):
         errors = forgotten(frames, calculator)

@@ -13,11 +13,11 @@ import pytest
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import rapidfire
 from jobflow import Flow
+from launchpads import new_launchpad
 from stage_jobs import AllWritesMaker
 
 from entropy_flows import CampaignStore, load_campaign
 from entropy_flows.jobs.common import with_stable_uuid
-from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.repair import repair
 from entropy_flows.launch.task import add_once, to_workflow
@@ -47,8 +47,7 @@ def pad(database, tmp_path, monkeypatch):
         update={"name": "ours"}
     )
     CampaignStore.open("ours").create(campaign)
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad = new_launchpad()
     return pad
 
 

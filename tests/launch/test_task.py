@@ -16,6 +16,7 @@ import pytest
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import launch_rocket, rapidfire
 from jobflow import Flow
+from launchpads import new_launchpad
 from stage_jobs import child, fan_out, killed, parent, sleeper, writer
 
 import entropy_flows.store.embedded as embedded
@@ -42,8 +43,7 @@ def prepared():
         update={"name": "ours"}
     )
     CampaignStore.open("ours").create(campaign)
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad = new_launchpad()
     return pad
 
 

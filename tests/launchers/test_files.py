@@ -19,12 +19,12 @@ import yaml
 from commands import run as command
 from fireworks import Firework, FWorker, ScriptTask, Workflow
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
+from launchpads import new_launchpad
 
 from entropy_flows.label import LabelParams
 from entropy_flows.launch.launcher_readers import LauncherReport
 from entropy_flows.launch.launchers import Cluster, Queue, launcher_files, write_launchers
 from entropy_flows.launch.launchers_check import check_launchers
-from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.walltime import clock, seconds
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.schemas.stages import CATEGORIES
@@ -55,7 +55,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def submitted(database, campaign) -> None:
     """The campaign is registered, its indexes are there."""
     CampaignStore(database, campaign.name).create(campaign)
-    launchpad().reset("", require_password=False, max_reset_wo_password=0)
+    new_launchpad()
 
 
 def change(path: Path, before: str, after: str) -> None:
@@ -224,8 +224,7 @@ def test_resources_that_make_no_sense(tmp_path, monkeypatch, capsys, options, me
 
 def test_the_short_jobs_are_taken_without_a_queue(folder, database, tmp_path):
     """The script of the README between jobs of other workers, until it is told to end."""
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad = new_launchpad()
     jobs: list[Firework] = []
     for number, category in enumerate(["cpu", "gpu", "cpu", "cpu"]):
         task = ScriptTask.from_str("true")
@@ -375,8 +374,7 @@ def run(*command: object, folder: Path, cwd: Path) -> str:
 
 
 def test_plain_fireworks_and_jobflow_find_the_database(folder, database, tmp_path):
-    pad, pad_file = launchpad(), ("-l", folder / "my_launchpad.yaml")
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad, pad_file = new_launchpad(), ("-l", folder / "my_launchpad.yaml")
     pad.add_wf(Firework(ScriptTask.from_str("true"), spec={"_category": "gpu"}, name="one"))
     assert '"name": "one"' in run("lpad", *pad_file, "get_fws", folder=folder, cwd=tmp_path)
     worker = ("-w", folder / "my_fworker_gpu.yaml")
@@ -406,8 +404,7 @@ def test_neither_launchpad_nor_jobflow_tell_the_uri(folder, database):
 
 def test_queue_launch_reserves_and_submits(folder, database, tmp_path):
     """With an sbatch that only takes the script; a real one is in tests/slurm."""
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad = new_launchpad()
     pad.add_wf(Firework(ScriptTask.from_str("true"), spec={"_category": "gpu"}, name="one"))
     pad.add_wf(Firework(ScriptTask.from_str("true"), spec={"_category": "dft"}, name="other"))
     (tmp_path / "sbatch").write_text("#!/bin/sh\necho Submitted batch job 77\n")

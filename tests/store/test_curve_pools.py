@@ -1,6 +1,7 @@
 """What a learning curve's models are trained on and tested with, on a real database."""
 
 import shutil
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from entropy_flows.jobs.curve import PointMaker, Pools
 from entropy_flows.label.read import Label
 from entropy_flows.potentials import locate_model
 from entropy_flows.schemas import Campaign, CurveParams
-from entropy_flows.store import CampaignStore, Entry
+from entropy_flows.settings import settings
+from entropy_flows.store import CampaignStore, Entry, connect
 from entropy_flows.train import TrainParams, TrainResult, assign_splits
 
 DATASET = DatasetParams(fingerprint=GOMParams(cutoff=3.0, natx=4, elements=("Si",)))
@@ -64,11 +66,31 @@ def fill(database, name, seed, anchors=0, n=40):
     store.set_splits(assign_splits({}, energies, keys, (0.8, 0.1, 0.1), 42))
 
 
+@pytest.fixture(scope="module")
+def filled(server):
+    """A database with the campaigns of all pools; tests add campaigns of their own."""
+    opened = connect(server, f"test_{uuid.uuid4().hex[:12]}")
+    fill(opened, "ours", 0, anchors=10)
+    for number, name in enumerate(list(NAMES.values())[1:], 1):
+        fill(opened, name, 100 * number)
+    yield opened
+    opened.client.drop_database(opened.name)
+    opened.client.close()
+
+
+@pytest.fixture
+def database(filled, server, tmp_path, monkeypatch):
+    """The filled database, configured as this machine's."""
+    monkeypatch.setenv("ENTROPY_FLOWS_URI", server)
+    monkeypatch.setenv("ENTROPY_FLOWS_DATABASE", filled.name)
+    monkeypatch.setenv("ENTROPY_FLOWS_CACHE", str(tmp_path / "cache"))
+    settings.cache_clear()
+    yield filled
+    settings.cache_clear()
+
+
 @pytest.fixture
 def pools(database):
-    fill(database, "ours", 0, anchors=10)
-    for number, name in enumerate(list(NAMES.values())[1:], 1):
-        fill(database, name, 100 * number)
     return Pools(NAMES, "hash", CurveParams())
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from cells import rattled
-from launchpads import ended_process
+from launchpads import ended_process, new_launchpad
 from stage_jobs import DATASET
 
 from entropy_flows.geometry import to_structure
@@ -228,8 +228,7 @@ def test_a_holder_that_has_ended_is_not_waited_for(database):
 
 
 def test_no_number_of_a_job_or_launch_is_given_twice(database):
-    pads = [launchpad() for _ in range(4)]
-    pads[0].reset("", require_password=False, max_reset_wo_password=0)
+    pads = [new_launchpad(), *(launchpad() for _ in range(3))]
 
     def numbers(pad):
         return [(pad.get_new_launch_id(), pad.get_new_fw_id(2)) for _ in range(30)]

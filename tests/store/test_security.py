@@ -15,6 +15,7 @@ import pytest
 import yaml
 from fireworks import FWAction, FWorker
 from fireworks.core.rocket_launcher import rapidfire
+from launchpads import new_launchpad
 from pymongo import MongoClient
 
 import entropy_flows
@@ -136,8 +137,7 @@ def test_the_right_credentials_do_everything(as_user, file):
             save={"data": ["trajectories"]},
         )
         assert jobs.query_one({"uuid": "1"}, load=True)["output"]["trajectories"] == [1, 2]
-    pad = launchpad()
-    pad.reset("", require_password=False, max_reset_wo_password=0)
+    pad = new_launchpad()
     submit(store, campaign, file.parent)
     fw, launch = pad.checkout_fw(FWorker(query={"spec.campaign": campaign.name}), "launcher")
     pad.complete_launch(launch, FWAction())

@@ -74,7 +74,7 @@ def huber(x, delta):
     return np.where(np.abs(x) < delta, x**2 / 2, delta * (np.abs(x) - delta / 2))
 
 
-def test_the_loss_is_the_recipes_with_weights_and_units(tmp_path):
+def test_the_loss_is_the_recipes_with_weights_and_units(forked_programs, tmp_path):
     """Cells without a pair, some of each set, take no part in it."""
     edge = float(np.median([energy_per_atom(atoms) for atoms in VAL]))
     base = small_sevennet(tmp_path / "base.pth")

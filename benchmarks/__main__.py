@@ -19,6 +19,7 @@ BENCHMARKS = {
     "gains": "information gains, against a determinant per candidate",
     "screen": "a million candidates through the filter",
     "dynamics": "the bias's share of an MD step, trajectories together, conservation",
+    "batches": "trajectories together in batches of 1 to 1024, and where they saturate",
     "soft": "the soft local entropy against the paper's: drift, temperature, S_local, information",
     "base_models": "a step of each base model that needs no network, alone and in a batch of 32",
     "novelty": "a run that melts, watched by the observer, and what that costs",

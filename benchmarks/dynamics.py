@@ -51,18 +51,25 @@ def run(options: Options) -> Section:
 
 def load(options: Options) -> dict[str, tuple[BatchModel, Callable[[], Calculator]]]:
     """Models by name: for batches, and as an ASE calculator."""
-    models: dict[str, tuple[BatchModel, Callable[[], Calculator]]] = {}
-    for name, many, one in (
-        ("small Allegro, compiled", compiled(options, "batch"), compiled(options, "ase")),
-        ("small Allegro, eager", PACKAGE, PACKAGE),
-        ("SevenNet-0", "SevenNet-0", "SevenNet-0"),
-    ):
-        if many is not None and one is not None:
-            models[name] = (
-                load_batch_model(many, options.device),
-                partial(load_calculator, one, options.device),
-            )
-    return models
+    many, one = compiled(options, "batch"), compiled(options, "ase")
+    if many is None or one is None:
+        return eager(options)
+    return {"small Allegro, compiled": _loaded(options, many, one), **eager(options)}
+
+
+def eager(options: Options) -> dict[str, tuple[BatchModel, Callable[[], Calculator]]]:
+    """The same without the compiled one."""
+    return {
+        "small Allegro, eager": _loaded(options, PACKAGE, PACKAGE),
+        "SevenNet-0": _loaded(options, "SevenNet-0", "SevenNet-0"),
+    }
+
+
+def _loaded(
+    options: Options, many: str | Path, one: str | Path
+) -> tuple[BatchModel, Callable[[], Calculator]]:
+    model = load_batch_model(many, options.device)
+    return model, partial(load_calculator, one, options.device)
 
 
 def compiled(options: Options, target: str) -> Path | None:

@@ -180,7 +180,7 @@ def waits(device: str) -> Iterator[Finding]:
     if torch.device(device).type != "cuda":
         return
     model = load_batch_model(SMALL, device)
-    for side, most in (("device", 20.0), ("host", 2.0)):
+    for side, most in (("device", 2.0), ("host", 2.0)):
         ensemble = Ensemble(
             _runs(8), silicon(8), model, LocalBias(GOM(**GOM_PARAMS)), PARAMS, bias_on=side
         )

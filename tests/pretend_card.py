@@ -44,6 +44,10 @@ NO_KERNEL = {
     aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided,
     aten.lift_fresh, aten._linalg_check_errors, aten._local_scalar_dense, aten.detach,
 }  # fmt: skip
+ONE_FORM = {aten.put, aten.put_, aten.histc, aten.nll_loss_forward, aten.nll_loss2d_forward}
+"""Operations whose result depends on the order of threads on a GPU, and that have no other form:
+the list of `torch.use_deterministic_algorithms`, less pooling, padding and interpolation.
+"""
 
 
 class CardTensor(torch.Tensor):
@@ -110,6 +114,8 @@ class Card(TorchDispatchMode):
     waits, copies, kernels
         How often the host waited, copies between host and card, and kernels: by "file:line" of the
         package, or of the test where nothing of the package is on the stack.
+    unrepeatable
+        The same of operations without a deterministic form.
     """
 
     def __init__(self) -> None:
@@ -135,6 +141,7 @@ class Card(TorchDispatchMode):
         self.waits: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
         self.kernels: Counter[str] = Counter()
+        self.unrepeatable: Counter[str] = Counter()
 
     def aside(self, model: Any) -> Aside:
         """Return a model that is not counted."""
@@ -203,6 +210,8 @@ class Card(TorchDispatchMode):
             self.waits[line] += 1
         if packet not in NO_KERNEL and not func.is_view:
             self.kernels[line] += 1
+        if _has_one_form(func, args, kwargs):
+            self.unrepeatable[line] += 1
 
 
 def _refuse_mixing(
@@ -216,6 +225,18 @@ def _refuse_mixing(
     if strays:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in strays)
         raise RuntimeError(f"{func}: expected all tensors on the card; on the CPU: {shapes}")
+
+
+def _has_one_form(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether an operation has no deterministic form on a GPU."""
+    packet = func.overloadpacket
+    if packet in (aten.cumsum, aten.cumsum_):
+        return bool(args[0].dtype.is_floating_point)
+    if packet is aten.bincount:
+        return len(args) > 1 and args[1] is not None
+    if packet in (aten.scatter_reduce, aten.scatter_reduce_):
+        return "prod" in (*args, kwargs.get("reduce"))
+    return packet in ONE_FORM or func in (aten.median.dim, aten.nanmedian.dim)
 
 
 def _as_of_card(func: Any, args: tuple[Any, ...], kwargs: Any, result: Any) -> Any:

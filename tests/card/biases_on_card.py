@@ -38,6 +38,7 @@ SMALL = {"cutoff": 3.0, "natx": 8, "elements": ("Si",)}
 def card():
     with Card() as card:
         yield card
+    assert not card.unrepeatable  # every operation has a deterministic form
 
 
 def statistics(mode="atom"):

@@ -79,6 +79,7 @@ def assert_close(trajectories, expected):
 def test_trajectories(card, name, bias_on):
     expected = explored(card, "cpu", name)
     assert_close(explored(card, NAME, name, bias_on=bias_on), expected)
+    assert not card.unrepeatable  # every operation has a deterministic form
 
 
 def test_the_faster_device_is_chosen_by_measurement(card, monkeypatch):

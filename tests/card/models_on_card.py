@@ -26,6 +26,7 @@ CELLS = [rattled(repeat=1, seed=1), rattled(seed=2), rattled(repeat=1, seed=3)]
 def card():
     with Card() as card:
         yield card
+    assert not card.unrepeatable  # every operation has a deterministic form
 
 
 @pytest.fixture(scope="module", params=["allegro", "sevennet"])

@@ -74,3 +74,21 @@ def test_values_in_place_and_derivatives_are_the_cpus(x):
     x.requires_grad_()
     (gradient,) = torch.autograd.grad((x * x).sum(), x)
     assert gradient.tolist() == [0, 2, 8, 12, 16, 20]
+
+
+@pytest.mark.parametrize(
+    ("does", "count"),
+    [
+        (lambda x: x.cumsum(0), 1),
+        (lambda x: x.long().cumsum(0), 0),
+        (lambda x: x.median(0), 1),
+        (lambda x: torch.bincount(x.long(), x), 1),
+        (lambda x: torch.bincount(x.long()), 0),
+        (lambda x: x.scatter_reduce(0, x.long(), x, "prod"), 1),
+        (lambda x: x.scatter_reduce(0, x.long(), x, "amax"), 0),
+        (lambda x: x.index_add(0, x.long(), x), 0),
+    ],
+)
+def test_it_knows_what_has_no_deterministic_form(card, x, does, count):
+    does(x)
+    assert sum(card.unrepeatable.values()) == count

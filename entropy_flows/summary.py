@@ -7,6 +7,7 @@ script, and colours are those of the notebook's theme, light or dark.
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -79,6 +80,14 @@ class Summarised:
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return self.summary().html()
+
+
+def axis_text(values: Sequence[float]) -> str:
+    """Write the values of a grid's axis; n equal ones are one, "n × value"."""
+    counts = Counter(values)
+    return ", ".join(
+        f"{value:g}" if count == 1 else f"{count} × {value:g}" for value, count in counts.items()
+    )
 
 
 def curve(values: Sequence[float], name: str) -> str:

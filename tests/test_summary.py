@@ -16,7 +16,7 @@ from entropy_flows.explore.trajectory import Trajectory
 from entropy_flows.fingerprints import GOM
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.schemas.status import ApprovalCounts, CampaignStatus, IterationStatus, RunningJob
-from entropy_flows.summary import Summary, curve
+from entropy_flows.summary import Summary, axis_text, curve
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NASTY = "<script>alert('x')</script>&\"<b onload=x>"
@@ -187,3 +187,8 @@ def test_curves_of_anything():
     assert "&quot;" in curve([1.0], '"')
     assert Parsed(Summary("t", "s", curves={'"': [1.0, 2.0]}).html()).tags >= {"svg"}
     assert "–" in trajectory(count=0)._repr_html_()
+
+
+def test_a_value_that_an_axis_has_often_is_written_once():
+    assert axis_text([0, 0.0, 0, 0, 2, 5, 10]) == "4 × 0, 2, 5, 10"
+    assert axis_text([300.0, 1000.0]) == "300, 1000"

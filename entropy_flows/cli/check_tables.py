@@ -9,6 +9,7 @@ from entropy_flows.cli.check_seeds import closest_pair
 from entropy_flows.explore import ExploreParams, condition_grid
 from entropy_flows.geometry import to_atoms
 from entropy_flows.moments import summary
+from entropy_flows.summary import axis_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -87,7 +88,7 @@ def size_rows(campaign: Campaign, phases: list[str]) -> list[list[str]]:
             str(min(limits)) if limits else "all accepted",
         ]
         ranges = (explore.temperatures, explore.entropy_weights, explore.pressures)
-        row += [", ".join(f"{value:g}" for value in values) for values in ranges]
+        row += map(axis_text, ranges)
         rows.append(row)
     return rows
 

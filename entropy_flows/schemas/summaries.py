@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from entropy_flows.evaluate.errors import MAE_NAMES
 from entropy_flows.progress import duration
-from entropy_flows.summary import Summary
+from entropy_flows.summary import Summary, axis_text
 
 if TYPE_CHECKING:
     from entropy_flows.schemas.campaign import Campaign
@@ -96,7 +96,7 @@ def _settings_row(campaign: Campaign, number: int) -> list[str]:
     most = settings.select.max_labels
     return [
         str(number),
-        *(", ".join(f"{value:g}" for value in axis) for axis in axes),
+        *map(axis_text, axes),
         str(conditions),
         settings.select.selector,
         MISSING if most is None else str(most),

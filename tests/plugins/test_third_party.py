@@ -15,6 +15,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from cells import rattled
+from commands import run
 
 from entropy_flows.fingerprints import GOM
 from entropy_flows.modules import use_folder
@@ -58,8 +59,8 @@ def pool(path):
     return cells
 
 
-def test_the_benchmark_runs_with_it_from_a_file(installed, importable, tmp_path):
-    """By the command line, in a process that has the package on its path alone."""
+def test_the_benchmark_runs_with_it_from_a_file(importable, tmp_path, monkeypatch, capsys):
+    """By the command line, whose workers are processes that have the package on their path."""
     from third_party.selector import LargestSpread
 
     cells = pool(tmp_path / "pool.xyz")
@@ -74,13 +75,9 @@ def test_the_benchmark_runs_with_it_from_a_file(installed, importable, tmp_path)
         "fingerprint": {"cutoff": 3.0, "natx": 8},
     }
     (tmp_path / "bench.yaml").write_text(yaml.safe_dump(content))
-    program = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); import entropy_flows.cli as c; c.main()"
-    )
-    arguments = ["bench-selectors", "bench.yaml", "-C", "bench"]
-    command = [sys.executable, "-c", program, str(installed), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    arguments = ["bench-selectors", tmp_path / "bench.yaml", "-C", tmp_path / "bench"]
+    code, _, err = run(monkeypatch, capsys, *arguments)
+    assert code == 0, err
     result = json.loads(
         (tmp_path / "bench" / "points" / "networks" / "largest-spread-6-1.json").read_text()
     )

@@ -18,7 +18,7 @@ from entropy_flows.potentials import OneByOne
 LOCAL = LocalBias(GOM(cutoff=3.0, natx=20))
 
 
-def energy_error(k, timestep, picoseconds=0.05, bias=LOCAL):
+def energy_error(k, timestep, picoseconds=0.03, bias=LOCAL):
     """Largest change of E_base − k S + kinetic energy without friction (eV/atom), copper from 300
     K.
     """

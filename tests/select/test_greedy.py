@@ -90,11 +90,11 @@ def test_equals_trying_everything(seed, wanted, threshold):
 
 
 @pytest.mark.parametrize("known", [0, 1, 2, 30])
-def test_equals_trying_everything_on_hundreds_of_pools(known):
+def test_equals_trying_everything_on_a_hundred_pools(known):
     """Cells of any size in either mode, from an empty data set to one of more cells than
     dimensions.
     """
-    for seed in range(60):
+    for seed in range(25):
         candidates = mixed_pool([seed, known], 16)
         found = choose(candidates, data_set(seed, known), 8, None)
         expected = by_hand(candidates, data_set(seed, known), 8, None)

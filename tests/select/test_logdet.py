@@ -53,10 +53,10 @@ def test_blocks_judge_as_one_by_one(largest, theta, monkeypatch):
     """
     monkeypatch.setattr(logdet, "LARGEST_BLOCK", largest)
     monkeypatch.setattr(logdet, "SMALLEST_BLOCK", min(largest, logdet.SMALLEST_BLOCK))
-    candidates, statistics, single = pool(1500, dim=12), empty(12), empty(12)
+    candidates, statistics, single = pool(700, dim=12), empty(12), empty(12)
     decisions = list(LogDetSelector(theta_min=theta, near_factor=0.5)(iter(candidates), statistics))
     expected = list(one_by_one(candidates, single, theta, 0.5))
-    assert [d.index for d in decisions] == list(range(1500))
+    assert [d.index for d in decisions] == list(range(700))
     assert [str(d.verdict) for d in decisions] == [verdict for verdict, _ in expected]
     np.testing.assert_allclose(
         [d.gain for d in decisions], [gain for _, gain in expected], rtol=0, atol=1e-12

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from bson import Binary
 from fireworks import Workflow
+from pymongo.collection import Collection
 from small_campaign import CONFIG, JOBS, job, small_campaign, store_output
 
 from entropy_flows.cli import main
@@ -35,9 +36,17 @@ def pad(campaign):
 
 
 @pytest.fixture
-def store(campaign):
+def store(campaign, monkeypatch):
     """The campaign, put back as it was after the test."""
     store, _ = campaign
+    dropped = []
+    drop_indexes = Collection.drop_indexes
+
+    def noting(collection):
+        dropped.append(collection.name)
+        drop_indexes(collection)
+
+    monkeypatch.setattr(Collection, "drop_indexes", noting)
     names = [
         name for name in store.database.list_collection_names() if not name.startswith("system.")
     ]
@@ -50,7 +59,8 @@ def store(campaign):
         for key, row in rows.items():
             if repr(now.get(key)) != repr(row):
                 store.database[name].replace_one({"_id": key}, row, upsert=True)
-    make_indexes(store.database)
+    if dropped:
+        make_indexes(store.database)
 
 
 def found(store, pad, **options):

@@ -111,6 +111,7 @@ test-torchsim:
 	$(MAKE) install PYTHON=$(NEWEST) VENV=.venv-torchsim
 	.venv-torchsim/bin/pip install --quiet torch-sim-atomistic "nvalchemi-toolkit[ase]>=0.3"
 	.venv-torchsim/bin/python -m pytest -n0 tests/biases tests/docs/test_biases_page.py tests/potentials/test_torchsim.py tests/label/test_torchsim_maker.py
+	.venv-torchsim/bin/python -m pytest -n0 tests/card/test_card.py -k torchsim
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -16,9 +16,10 @@ from entropy_flows.potentials import BatchOfOne, Evaluation, ModelFamily
 SUFFIX = ".quick.json"
 
 
-def write_model(path, weight=1.0, compiles="at once", sleeps=0.0):
+def write_model(path, weight=1.0, compiles="at once", sleeps=0.0, fixed=0):
     """Write a model; `sleeps` is what a call of it takes (s) as long as it is not compiled."""
-    path.write_text(json.dumps({"weight": weight, "compiles": compiles, "sleeps": sleeps}))
+    content = {"weight": weight, "compiles": compiles, "sleeps": sleeps, "fixed": fixed}
+    path.write_text(json.dumps(content))
     return f'{path}?{{"family": "quick_compiler:QuickFamily"}}'
 
 
@@ -59,11 +60,12 @@ class QuickFamily(ModelFamily):
 
     def compile(self, name, output, device):
         """Make a form as the model says."""
-        compiles = json.loads(Path(name).read_text())["compiles"]
+        content = json.loads(Path(name).read_text())
+        compiles = content["compiles"]
         if compiles == "never":
             raise ValueError("this model cannot be compiled")
         with replacing(output) as temporary:
-            temporary.write_text(compiles)
+            temporary.write_text(json.dumps(content))
             if compiles == "slowly":
                 time.sleep(600)
             if compiles == "dies":
@@ -75,7 +77,10 @@ class QuickFamily(ModelFamily):
         return digest(model.content["sleeps"])
 
     def load_compiled(self, model, path):
-        """Give the form the weight of a model; a form that is wrong is off by a tenth."""
-        wrong = path.read_text() == "wrong"
+        """Give the form the weight of a model; one that is wrong is off by a tenth."""
+        made_of = json.loads(path.read_text())
+        if made_of["fixed"] != model.content["fixed"]:
+            raise ValueError("compiled with other fixed numbers")
+        wrong = made_of["compiles"] == "wrong"
         weight = model.content["weight"] * (1.1 if wrong else 1.0)
         return QuickModel({**model.content, "weight": weight, "sleeps": 0.0}, model.device)

@@ -45,6 +45,7 @@ def make_form(
     size: int,
     device: str,
     stop: Callable[[], str | None],
+    replaces: bool = False,
 ) -> None:
     """Make a compiled form, unless another process has made it meanwhile.
 
@@ -60,6 +61,8 @@ def make_form(
         Torch device.
     stop
         Asked every two seconds; returns the reason if nobody needs the form any more.
+    replaces
+        Whether one that is there is made again.
 
     Raises
     ------
@@ -71,24 +74,41 @@ def make_form(
         with locked(form.folder / "lock", "the compiled form", LOCK_SECONDS):
             # what a process that was killed has left; whoever holds the lock works here alone
             delete_unfinished(form.folder)
-            if not form.is_there:
-                try:
-                    _run_program(form, model, cells, size, device, stop)
-                finally:
-                    delete_unfinished(form.folder)
+            if replaces or not form.is_there:
+                _make(form, model, cells, size, device, stop)
     except MachineError:
         raise NotMadeError("another process is at it") from None
     except StoppedError:
         raise
     except NotMadeError as error:
-        reason = str(error)
-        seconds = time.perf_counter() - started
-        source = file_sha256(split_model(model)[0])
-        machine = form.machine.as_dict()
         form.write_facts(
-            CompiledFacts(machine=machine, model=source, reason=reason, seconds=seconds)
+            CompiledFacts(
+                machine=form.machine.as_dict(),
+                model=file_sha256(split_model(model)[0]),
+                reason=str(error),
+                seconds=time.perf_counter() - started,
+            )
         )
         raise
+
+
+def _make(
+    form: CompiledForm,
+    model: str,
+    cells: Sequence[Atoms],
+    size: int,
+    device: str,
+    stop: Callable[[], str | None],
+) -> None:
+    """Run the program, and see that it has made the form."""
+    try:
+        _run_program(form, model, cells, size, device, stop)
+    finally:
+        delete_unfinished(form.folder)
+    facts = form.facts()
+    if facts is None or not form.is_there:
+        reason = facts.reason if facts is not None else None
+        raise NotMadeError(reason or "the compiled form is not whole")
 
 
 def _run_program(
@@ -114,9 +134,6 @@ def _run_program(
             lines = log.read_text(errors="replace").strip().splitlines()
             last = lines[-1] if lines else "without a word"
             raise NotMadeError(f"compiling ended with code {process.returncode}: {last}")
-    facts = form.facts()
-    if facts is None or not form.is_there:
-        raise NotMadeError((facts and facts.reason) or "the compiled form is not whole")
 
 
 def _wait(process: subprocess.Popen, stop: Callable[[], str | None]) -> None:

@@ -104,7 +104,9 @@ class CompileMaker(StageMaker):
             stop = _Stop(store)
             size = max(size for size, _ in self.calls)
             try:
-                make_form(form, source, cells, size, settings().device, stop)
+                # one that is there has other fixed numbers in its code
+                replaces = form.is_there
+                make_form(form, source, cells, size, settings().device, stop, replaces)
                 result.is_there = form.fits(model, source)
                 result.is_new = result.is_there
             except NotMadeError as error:

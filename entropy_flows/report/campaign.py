@@ -17,6 +17,7 @@ from entropy_flows.report.forgetting import FORGETTING_HEADER, FORGETTING_NOTE, 
 from entropy_flows.report.heat import HeatMap, heat_maps
 from entropy_flows.report.iterations import (
     ENDED_RUN_HEADER,
+    compile_lines,
     ended_run_rows,
     iteration_table_rows,
 )
@@ -140,6 +141,7 @@ def campaign_page(
         Number of cells in its ledger.
     """
     last = iterations[-1] if iterations else {}
+    notes = [*version_lines(store.versions()), *compile_lines(iterations)]
     conditions = label_rows(row for row in labels if row["stage"] != "import")
     return CampaignPage(
         name=status.campaign,
@@ -153,7 +155,7 @@ def campaign_page(
         running=job_rows(status.running, MAX_JOBS),
         time_left=time_left_text(status.time_left),
         iterations=iteration_table_rows(iterations),
-        iteration_note=" ".join([ITERATION_NOTE, *map(sentence, version_lines(store.versions()))]),
+        iteration_note=" ".join([ITERATION_NOTE, *map(sentence, notes)]),
         heat=heat_maps(condition_counts(store, iterations)),
         labels=[LABEL_HEADER, *conditions],
         failures=_failures(store, status, iterations, conditions),

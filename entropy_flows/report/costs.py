@@ -16,6 +16,7 @@ STAGE_WORDS = {
     "label": "labels",
     "train": "training",
     "member": "committee",
+    "compile": "compiling",
     "evaluate": "evaluation",
     "replay": "replay cells",
 }

@@ -51,12 +51,17 @@ def selection_ends(iterations: Sequence[Iteration]) -> list[str]:
 
 
 def compile_lines(iterations: Sequence[Iteration]) -> list[str]:
-    """Write whether each iteration's model was compiled for those after it, with the figures."""
-    return [
-        f"iteration {doc['iteration']}, its model {_compile_words(doc['compile'])}"
-        for doc in iterations
-        if doc.get("compile", {}).get("machine")
-    ]
+    """Write whether each iteration's model was compiled, and how many jobs used a compiled one."""
+    lines = []
+    for doc in iterations:
+        title = f"iteration {doc['iteration']}"
+        forms = [form for name, form in doc.get("plan", {}).items() if name.startswith("form_")]
+        if "compiled" in forms:
+            used = f"{forms.count('compiled')} of {len(forms)} jobs of dynamics"
+            lines.append(f"{title}, {used} used a compiled model")
+        if doc.get("compile", {}).get("machine"):
+            lines.append(f"{title}, its model {_compile_words(doc['compile'])}")
+    return lines
 
 
 def _compile_words(compiled: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from entropy_flows.jobs import CompileMaker, IterationContext
 from entropy_flows.jobs import compile as compile_job
 from entropy_flows.jobs.exploring import load_exploring_model
 from entropy_flows.potentials import load_batch_model
+from entropy_flows.report.iterations import compile_lines
 from entropy_flows.schemas import Campaign, TrainDoc
 from entropy_flows.store import CampaignStore
 
@@ -110,6 +111,19 @@ def test_it_compiles_where_that_pays_and_the_next_iteration_uses_it(store, train
     assert fast.content["sleeps"] == 0
 
 
+def test_status_says_what_was_decided_and_used(store, trained, at_once):
+    compiled(store, trained(sleeps=0.01), FEW)
+    model = trained(2, sleeps=0.01)
+    compiled(store, model, iteration=2)
+    for job in ("explore_0", "explore_1"):
+        exploring(store, model, job, iteration=3)
+    kept, made, used = compile_lines(store.iterations())
+    assert kept.startswith("iteration 1, its model is not compiled: 10 calls of the model take")
+    assert made.startswith("iteration 2, its model is compiled: 1,000,000 calls of the model take")
+    assert "a call with 2 cells takes" in made
+    assert used == "iteration 3, 2 of 2 jobs of dynamics used a compiled model"
+
+
 def test_it_does_not_where_it_does_not_pay(store, trained, at_once):
     model = trained(sleeps=0.01)
     result = compiled(store, model, FEW)
@@ -134,6 +148,16 @@ def test_the_next_model_of_the_architecture_takes_the_form_with_its_own_weights(
     assert path.stat().st_mtime_ns == written
     fast, form = exploring(store, model, iteration=3)
     assert (form, fast.content["weight"]) == ("compiled", 3.0)
+
+
+def test_a_model_with_other_fixed_numbers_is_compiled_again(store, trained, at_once):
+    first = trained()
+    compiled(store, first)
+    second = trained(2, fixed=1)
+    assert exploring(store, second, iteration=3)[1] == "eager"
+    assert compiled(store, second, iteration=2).is_new
+    assert exploring(store, second, "explore_1", iteration=3)[1] == "compiled"
+    assert exploring(store, first, iteration=2)[1] == "eager"
 
 
 def test_another_kind_of_machine_uses_the_model_as_it_is(

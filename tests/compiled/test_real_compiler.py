@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from ase.build import bulk
@@ -10,10 +11,15 @@ from cells import rattled
 import entropy_flows
 from entropy_flows.batch import Batch
 from entropy_flows.compiled.cache import compiled_form
-from entropy_flows.compiled.make import make_form
 from entropy_flows.compiled.program import difference
+from entropy_flows.explore import ExploreParams
+from entropy_flows.fingerprints import GOMParams
+from entropy_flows.geometry import to_structure
+from entropy_flows.jobs import CompileMaker, ExploreMaker, IterationContext
 from entropy_flows.potentials import load_batch_model
 from entropy_flows.potentials.nequip_weights import architecture
+from entropy_flows.schemas import Campaign, TrainDoc
+from entropy_flows.store import CampaignStore
 
 MODELS = Path(entropy_flows.__file__).parent / "models"
 SI, CARBON = MODELS / "si-small.nequip.zip", MODELS / "c-small.nequip.zip"
@@ -40,25 +46,83 @@ def test_the_architecture_is_all_but_the_weights():
     assert architecture(other) != silicon
 
 
+CONFIG = {
+    "name": "real",
+    "elements": ["Si"],
+    "base_model": str(SI),
+    "phases": [{"name": "diamond", "file": "diamond.cif"}],
+    "label": {"engine": "forcefield"},
+}
+SEEDS = {"diamond": to_structure(bulk("Si", cubic=True))}
+PARAMS = ExploreParams(
+    temperatures=(1000.0,),
+    entropy_weights=(0.0, 2.0),
+    steps=10,
+    warm_up=2,
+    ramp=2,
+    snapshot_every=5,
+)
+TRAINING = {"parent": "", "trained_on": 1, "left_out": 0, "epochs": 1, "wall_seconds": 1.0}
+
+
+@pytest.fixture
+def store(database):
+    opened = CampaignStore(database, "real")
+    opened.create(Campaign.model_validate(CONFIG))
+    opened.save_model(0, SI)
+    opened.set_state("running")
+    return opened
+
+
+def compiled(store, iteration, model):
+    """Run the job that compiles, as if an iteration had trained a model."""
+    training = TrainDoc(iteration=iteration, model=model, **TRAINING)
+    context = IterationContext("real", iteration)
+    maker = CompileMaker(calls=[(2, 100)], always=True)
+    return CompileMaker.make.original(maker, context, training=training, seeds=SEEDS)
+
+
+def explored(model, iteration, choice):
+    """Run the job that explores; return the positions of each run's snapshots."""
+    params = PARAMS.model_copy(update={"compile": choice})
+    maker = ExploreMaker(params=params, fingerprint=GOMParams(cutoff=3.0, natx=20), stream=1)
+    context = IterationContext("real", iteration, model)
+    document = ExploreMaker.make.original(maker, context, batch=0, seeds=SEEDS)
+    return [np.array(packed["positions"]) for packed in document.trajectories]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_form_takes_the_weights_of_each_model_of_its_architecture(database):
+def test_a_form_takes_the_weights_of_each_model_of_its_architecture(store):
+    reference = store.save_model(1, SI)
+    first = compiled(store, 1, reference)
+    assert (first.is_there, first.is_new) == (True, True), first.reason
+    assert first.compiled < 0.8 * first.eager
+
+    fast = explored(reference, 2, "auto")
+    plan = store.iterations()[-1]["plan"]
+    assert plan["form_explore_0"] == "compiled"
+    slow = explored(reference, 2, "never")
+    for one, other in zip(fast, slow, strict=True):
+        assert len(one) == 2
+        np.testing.assert_allclose(one, other, atol=1e-4)
+        assert not np.array_equal(one, other)  # they differ by rounding, so it was another code
+
     model = load_batch_model(SI)
     form = compiled_form(str(SI), model)
-    make_form(form, str(SI), [rattled()], 4, "cpu", lambda: None)
-    facts = form.facts()
-    assert facts.reason is None
-    # a call with nothing but overhead is where compiling gives most
-    assert sum(facts.compiled) < 0.7 * sum(facts.eager)
     cells = [rattled(seed=1), rattled(repeat=1, seed=2), bulk("Si")]
-    first = model(Batch.of(cells)).energy
+    energies = model(Batch.of(cells)).energy
     for seed in (1, 2):
         trained = changed(seed)
-        compiled = form.family.load_compiled(trained, form.path)
-        assert (trained(Batch.of(cells)).energy - first).abs().max() > 0.1
-        assert difference(trained, compiled, cells) is None
+        with_its_weights = form.family.load_compiled(trained, form.path)
+        assert (trained(Batch.of(cells)).energy - energies).abs().max() > 0.1
+        assert difference(trained, with_its_weights, cells) is None
     # the weights of the last one are in no other
     assert difference(model, form.load(model, str(SI)), cells) is None
+    again = compiled(store, 2, store.save_model(2, SI))
+    assert (again.is_there, again.is_new) == (True, False)
+
+    carbon = load_batch_model(CARBON)
     with pytest.raises(ValueError, match="was compiled with other fixed numbers"):
-        form.family.load_compiled(load_batch_model(CARBON), form.path)
-    assert compiled_form(str(CARBON), load_batch_model(CARBON)).path != form.path
+        form.family.load_compiled(carbon, form.path)
+    assert compiled_form(str(CARBON), carbon).path != form.path

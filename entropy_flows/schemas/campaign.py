@@ -108,8 +108,8 @@ class Campaign(Summarised, IterationSettings):
     """Checks of the potential, by `entropy-flows physics`; may be changed at any time."""
     categories: dict[Stage, Category] = Field(default_factory=dict)
     """Stage → category of the workers that take its jobs. Else `gpu` for explore, anchor,
-    independent, refine, train, member, compile, retrain, point, physics; `dft` for label; `cpu` for the
-    others.
+    independent, refine, train, member, compile, retrain, point, physics; `dft` for label; `cpu`
+    for the others.
     """
     queue: dict[Stage, dict[str, str | int]] = Field(default_factory=dict)
     """Stage → what its jobs ask of the queue, such as {walltime: "48:00:00"}; with FireWorks for

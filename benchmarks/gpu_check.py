@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.report import digits, machine
+from benchmarks.timing import Options
 
 ROOT = Path(__file__).parent.parent
 BENCHMARK_SECONDS = 120
@@ -128,7 +129,8 @@ def page(device: str, sections: dict[str, tuple[list[Outcome], float]], seconds:
     for name, (outcomes, spent) in sections.items():
         lines += ["", f"## {name.capitalize()}, {spent:.0f} s", "", RULE]
         lines += [outcome.row() for outcome in outcomes]
-    tables = ROOT / "build" / "benchmarks" / f"results-{torch.device(device).type}.md"
+    options = Options(quick=True, device=torch.device(device).type)
+    tables = ROOT / "build" / "benchmarks" / f"results{options.suffix}.md"
     if "benchmarks" in sections and tables.exists():
         lines += ["", "## Speed", "", tables.read_text()]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,6 +37,12 @@ CONFIG = {
     "label": {"engine": "forcefield"},
 }
 MANY, FEW = [(2, 10**6)], [(2, 10)]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Make this folder's helpers importable in the compiler's process, too."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
 
 
 @pytest.fixture

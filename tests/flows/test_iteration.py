@@ -43,8 +43,17 @@ ANCHORS = 3
 JOBS = 9 + ANCHORS + 7
 
 
+def template():
+    """The silicon template with the paper's filter: a grid without k = 0, and anchors."""
+    config = load_campaign(TEMPLATE).model_dump(mode="json", exclude_unset=True)
+    config["explore"]["entropy_weights"] = [2, 5, 10]
+    config["select"] = {"theta_min": 1.0e-3, "max_labels": 200}
+    config["anchors"] = {"fraction": 0.2, "max_force": 2.0}
+    return Campaign.model_validate(config)
+
+
 def build(name="silicon", **changes):
-    campaign = load_campaign(TEMPLATE).model_copy(update={"name": name, **changes})
+    campaign = template().model_copy(update={"name": name, **changes})
     seeds = {phase.name: seed_cell(phase) for phase in campaign.phases}
     flow = ActiveLearningMaker.from_campaign(campaign).make(seeds, name, MODEL)
     flow.update_metadata({"campaign": name}, dynamic=True)
@@ -94,7 +103,7 @@ def test_order(flow):
 
 
 def test_a_committees_members_are_jobs_beside_the_training(flow):
-    train = load_campaign(TEMPLATE).train.model_copy(update={"committee": 3})
+    train = template().train.model_copy(update={"committee": 3})
     made = build(train=train)
     job_of = {job.uuid: job for job in jobs(made)}
     assert Counter(job.name for job in job_of.values())["member"] == 2
@@ -112,7 +121,7 @@ def test_a_committees_members_are_jobs_beside_the_training(flow):
 
 
 def test_a_selector_that_needs_a_committee_is_refused_without_one():
-    config = load_campaign(TEMPLATE).model_dump(mode="json")
+    config = template().model_dump(mode="json")
     config["select"] = {"selector": "committee", "max_labels": 200}
     with pytest.raises(
         ValueError,
@@ -129,7 +138,7 @@ def test_uuids_follow_from_the_place(flow):
     assert all(uuid.UUID(each).version == 5 for each in first)
     assert sorted(job.uuid for job in jobs(build())) == sorted(first)
     assert not set(first) & {job.uuid for job in jobs(build("another"))}
-    maker = ActiveLearningMaker.from_campaign(load_campaign(TEMPLATE))
+    maker = ActiveLearningMaker.from_campaign(template())
     context = maker.context("silicon", MODEL, 2)
     second = maker.iteration(context, {"diamond": None, "beta-tin": None}, parent=MODEL)
     assert not set(first) & {job.uuid for job in jobs(second)}
@@ -169,7 +178,7 @@ def test_only_what_can_be_compiled_and_is_explored_with_is_compiled():
     def compilers(**changes):
         return [job for job in jobs(build(**changes)) if job.name == "compile"]
 
-    explore = load_campaign(TEMPLATE).explore
+    explore = template().explore
     (job,) = compilers()
     # of two iterations: 90 runs in batches of ten, and anchors, which have no ramp
     anchors = ANCHORS * (explore.all_steps - explore.ramp)
@@ -177,15 +186,13 @@ def test_only_what_can_be_compiled_and_is_explored_with_is_compiled():
     assert not job.maker.always
     assert compilers(explore=explore.model_copy(update={"compile": "never"})) == []
     assert compilers(base_model="SevenNet-0", student=None) == []
-    assert (
-        compilers(stop=load_campaign(TEMPLATE).stop.model_copy(update={"max_iterations": 1})) == []
-    )
+    assert compilers(stop=template().stop.model_copy(update={"max_iterations": 1})) == []
     (always,) = compilers(explore=explore.model_copy(update={"compile": "always"}))
     assert always.maker.always
 
 
 def test_a_stage_that_there_is_not_is_refused():
-    config = load_campaign(TEMPLATE).model_dump(mode="json") | {"categories": {"tarin": "gpu"}}
+    config = template().model_dump(mode="json") | {"categories": {"tarin": "gpu"}}
     with pytest.raises(ValueError, match=r"categories\.tarin"):
         Campaign.model_validate(config)
 
@@ -213,7 +220,7 @@ def test_no_credential_travels(monkeypatch):
 
 def test_settings_reach_the_jobs():
     """What the file says is what the Makers hold."""
-    campaign = load_campaign(TEMPLATE)
+    campaign = template()
     maker = ActiveLearningMaker.from_campaign(campaign)
     (iteration,) = maker.iterations
     assert iteration.explore.params == campaign.explore
@@ -249,7 +256,7 @@ def test_each_iteration_has_its_maker():
 @pytest.fixture
 def store(database):
     store = CampaignStore(database, "silicon")
-    campaign = load_campaign(TEMPLATE).model_copy(update={"name": "silicon"})
+    campaign = template().model_copy(update={"name": "silicon"})
     store.create(campaign)
     ledger = store.ledger(campaign.dataset)
     q = np.random.default_rng(0).normal(size=(5, 2, ledger.fingerprint.dim))
@@ -283,7 +290,7 @@ def test_labels_are_added_as_a_detour(store, flow):
     for job in added:
         free = {"store_free": True} if stage(job) == "label" else {}
         assert job.metadata == {"campaign": "silicon", **free}
-    ids = [entry["_id"] for entry in store.ledger(load_campaign(TEMPLATE).dataset).entries()]
+    ids = [entry["_id"] for entry in store.ledger(template().dataset).entries()]
     records = [job for job in added if stage(job) == "record"]
     assert [job.function_kwargs["structures"] for job in records] == [[name] for name in ids]
     calculations = [job for job in added if stage(job) == "label"]
@@ -351,9 +358,7 @@ def test_the_next_iteration_is_added(store):
 
 
 def test_batches_follow_from_the_walltime_and_the_last_iterations_speed(store):
-    explore = load_campaign(TEMPLATE).explore.model_copy(
-        update={"walltime": 800.0, "batch_size": 45}
-    )
+    explore = template().explore.model_copy(update={"walltime": 800.0, "batch_size": 45})
     assert (
         sum(job.name == "explore" for job in jobs(build(explore=explore))) == 2
     )  # no speed is known yet

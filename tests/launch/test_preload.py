@@ -1,5 +1,6 @@
 """A worker that waits imports and loads what its jobs will need, and takes no job before."""
 
+import os
 import subprocess
 import sys
 import time
@@ -72,7 +73,8 @@ def test_the_engine_of_the_campaign_is_loaded(database, monkeypatch):
     assert asked == ["EMT (teacher, not DFT)"]
 
 
-def test_workers_take_no_job_before_they_may(database, tmp_path):
+def test_workers_take_no_job_before_they_may(database, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     pad = launchpad()
     pad.reset("", require_password=False, max_reset_wo_password=0)
     CampaignStore(database, "ours").create(Campaign.model_validate(CONFIG))

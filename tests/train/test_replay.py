@@ -166,7 +166,8 @@ def test_replay_has_no_say_in_the_zero(tmp_path):
     base = str(small_sevennet(tmp_path / "base.pth"))
     far = replay_cells([moved(atoms, {"Si": 100.0}) for atoms in REPLAY], 0.5, TRAIN)
     expected = energy_shifts(TRAIN, load_calculator(base))
-    assert base_shifts(tmp_path, [*TRAIN, *far], base, "cpu") == expected
+    # one model computes cells one by one, the other in batches
+    assert base_shifts(tmp_path, [*TRAIN, *far], base, "cpu") == pytest.approx(expected, abs=1e-7)
 
 
 def test_a_frozen_backbone_is_bit_identical_and_the_readout_moves(base, frozen):

@@ -36,7 +36,7 @@ CONFIG = {
     "phases": [{"name": "diamond", "file": "diamond.cif"}],
     "label": {"engine": "forcefield"},
 }
-MANY, FEW = [(2, 10**6)], [(2, 10)]
+MANY, FEW = [(2, 10**9)], [(2, 10)]
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,9 @@ def test_status_says_what_was_decided_and_used(store, trained, at_once):
         exploring(store, model, job, iteration=3)
     kept, made, used = compile_lines(store.iterations())
     assert kept.startswith("iteration 1, its model is not compiled: 10 calls of the model take")
-    assert made.startswith("iteration 2, its model is compiled: 1,000,000 calls of the model take")
+    assert made.startswith(
+        "iteration 2, its model is compiled: 1,000,000,000 calls of the model take"
+    )
     assert "a call with 2 cells takes" in made
     assert used == "iteration 3, 2 of 2 jobs of dynamics used a compiled model"
 
@@ -162,7 +164,8 @@ def test_a_model_with_other_fixed_numbers_is_compiled_again(store, trained, at_o
     compiled(store, first)
     second = trained(2, fixed=1)
     assert exploring(store, second, iteration=3)[1] == "eager"
-    assert compiled(store, second, iteration=2).is_new
+    # as measured with the first, the compiled form may be no faster
+    assert compiled(store, second, iteration=2, always=True).is_new
     assert exploring(store, second, "explore_1", iteration=3)[1] == "compiled"
     assert exploring(store, first, iteration=2)[1] == "eager"
 

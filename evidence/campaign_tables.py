@@ -10,6 +10,7 @@ may be small by chance, so the error is never less than that of the draws.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from campaigns import POOL_SEEDS, RULES
 from pool_cells import FIRST, HELD_OUT, INDEPENDENT, METHODS, RANDOM
+from shared import TITLES as SYSTEM_TITLES
 from students import TEACHERS, points_folder
 
 from entropy_flows.files import read_json
@@ -112,7 +114,7 @@ class Results:
         for teacher, student in product(TEACHERS, STUDENT_TITLES):
             files = sorted(points_folder(folder, teacher, student).glob("*.json"))
             if files:
-                points = [read_json(file, None) for file in files]
+                points = of_one_basis([read_json(file, None) for file in files])
                 results.append(cls(system, student, points, teacher))
         return results
 
@@ -231,23 +233,38 @@ def own_test(method: str) -> str:
     return method
 
 
+def of_one_basis(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the points of that number of pools' cells that most points have.
+
+    A fit's basis is drawn from the cells of all pools, so more of them make another student. Points
+    of two bases are there while students are fitted anew.
+    """
+    counts = Counter(point.get("cells") for point in points)
+    most = max(counts, key=lambda cells: (counts[cells], cells or 0))
+    return [point for point in points if point.get("cells") == most]
+
+
 def figure(all_results: Sequence[Results], file: Path) -> None:
     """Draw random ÷ method against N: systems across, tests down, the methods as lines."""
     import matplotlib.pyplot as plt
 
     students = {one.system: one for one in all_results}
     fig, axes = plt.subplots(
-        2, len(students), figsize=(3.6 * len(students) + 1.2, 5.6), sharex=True, squeeze=False
+        2, len(students), figsize=(3.6 * len(students) + 1.2, 6.4), sharex="all", squeeze=False
     )
     for column, (system, results) in enumerate(students.items()):
         for row, quantity in enumerate(("energy_mae", "forces_mae")):
             _draw(axes[row][column], results, quantity)
-        axes[0][column].set_title(f"{system}, {results.title}", fontsize=10)
+        axes[0][column].set_title(f"{SYSTEM_TITLES[system]}, {results.title}", fontsize=10)
         axes[1][column].set_xlabel("cells trained on")
     axes[0][0].set_ylabel("energy error,\nrandom ÷ chosen")
     axes[1][0].set_ylabel("force error,\nrandom ÷ chosen")
-    axes[0][0].legend(fontsize=7, frameon=False)
-    fig.tight_layout()
+    sizes = sorted({size for results in students.values() for size in results.sizes})
+    axes[0][0].set_xscale("log", base=2)
+    axes[0][0].set_xticks(sizes, [str(size) for size in sizes])
+    lines, labels = axes[0][0].get_legend_handles_labels()
+    fig.legend(lines, labels, fontsize=7, frameon=False, ncol=2, loc="lower center")
+    fig.tight_layout(rect=(0, 0.13, 1, 1))
     fig.savefig(file, dpi=150)
     plt.close(fig)
 
@@ -280,5 +297,3 @@ def _draw(axis: Any, results: Results, quantity: str) -> None:
                 label=f"{TITLES[method]}, {'own pools' if style == '-' else 'independent'}",
             )
     axis.axhline(1.0, color="0.5", linewidth=0.8)
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(results.sizes, [str(size) for size in results.sizes])

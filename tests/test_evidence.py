@@ -60,6 +60,13 @@ def test_errors_of_a_rules_two_tests_are_those_of_all_their_cells(tables):
     assert tables.joined(errors, "logdet", "energy_mae") is None
 
 
+def test_points_of_two_bases_are_not_averaged(tables):
+    points = [{"cells": 400, "seed": seed} for seed in range(3)] + [{"cells": 800, "seed": 0}]
+    assert tables.of_one_basis(points) == points[:3]
+    assert tables.of_one_basis([{"cells": 400}, {"cells": 800}]) == [{"cells": 800}]
+    assert tables.of_one_basis([{"seed": 1}]) == [{"seed": 1}]
+
+
 def test_nothing_that_is_trained_on_is_tested_on(tables):
     from pool_cells import HELD_OUT, INDEPENDENT, METHODS, PoolCells
 

@@ -154,6 +154,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(_is_out_of_memory(each) for each in _with_causes(error))
 
 
+def error_line(error: BaseException) -> str:
+    """Return the kind of an error and what it says, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def by_halves(
     items: Sequence[Item], evaluate: Callable[[Sequence[Item]], Sequence[Result]]
 ) -> list[Result | Exception]:

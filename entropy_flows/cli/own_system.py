@@ -63,8 +63,7 @@ select:
   selector: variance               # takes what leaves least unknown of the target: plain dynamics,
   target: plain                    # or a file of frames that your simulations will be like
   max_labels: 200                  # of one iteration; CHOOSE
-anchors: {{fraction: 0}}             # near-equilibrium cells beside the selection; plain dynamics
-                                   # has them
+anchors: {{fraction: 0}}             # plain dynamics has near-equilibrium cells
 
 # Wang 2026 by the letter, in place of the two above and without k = 0:
 # select: {{selector: logdet, theta_min: 1.0e-3, max_labels: 200}}

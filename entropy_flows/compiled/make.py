@@ -71,11 +71,10 @@ def make_form(
     """
     started = time.perf_counter()
     try:
-        with locked(form.folder / "lock", "the compiled form", LOCK_SECONDS):
-            # what a process that was killed has left; whoever holds the lock works here alone
-            delete_unfinished(form.folder)
+        with locked(form.folder / "lock", "the compiled form", LOCK_SECONDS), _tidy(form.folder):
             if replaces or not form.is_there:
-                _make(form, model, cells, size, device, stop)
+                _run_program(form, model, cells, size, device, stop)
+                _refuse_unless_made(form)
     except MachineError:
         raise NotMadeError("another process is at it") from None
     except StoppedError:
@@ -92,19 +91,18 @@ def make_form(
         raise
 
 
-def _make(
-    form: CompiledForm,
-    model: str,
-    cells: Sequence[Atoms],
-    size: int,
-    device: str,
-    stop: Callable[[], str | None],
-) -> None:
-    """Run the program, and see that it has made the form."""
+@contextlib.contextmanager
+def _tidy(folder: Path) -> Iterator[None]:
+    """Delete what was left unfinished in a folder, before and after; its lock is held."""
+    delete_unfinished(folder)
     try:
-        _run_program(form, model, cells, size, device, stop)
+        yield
     finally:
-        delete_unfinished(form.folder)
+        delete_unfinished(folder)
+
+
+def _refuse_unless_made(form: CompiledForm) -> None:
+    """See that the program has made the form, and raise its reason if it has not."""
     facts = form.facts()
     if facts is None or not form.is_there:
         reason = facts.reason if facts is not None else None

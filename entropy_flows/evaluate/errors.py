@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from entropy_flows.potentials import BatchOfOne
+from entropy_flows.potentials import evaluate_ahead
 
 MAE_NAMES = {"energy_mae": ("energy MAE", "meV/atom"), "forces_mae": ("force MAE", "meV/Å")}
 """Error → its name and its unit in sentences."""
@@ -143,8 +143,7 @@ def cell_parities(frames: Sequence[Atoms], calculator: Calculator) -> list[Parit
         One of each cell, in their order; none without cells.
     """
     parities = []
-    if isinstance(calculator, BatchOfOne):
-        calculator.ahead(frames)
+    evaluate_ahead(calculator, frames)
     has_stress = "stress" in calculator.implemented_properties
     for label in frames:
         # A copy of the bare cell: the label stays in the calculator of the frame.

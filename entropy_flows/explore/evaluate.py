@@ -14,7 +14,7 @@ from torch import Tensor
 
 from entropy_flows.batch import Batch, Cells
 from entropy_flows.entropy import Bias, Mode
-from entropy_flows.faults import is_machine_fault, is_out_of_memory
+from entropy_flows.faults import error_line, is_machine_fault, is_out_of_memory
 from entropy_flows.potentials import BatchModel
 from entropy_flows.settings import BiasDevice
 from entropy_flows.skin import Skin
@@ -216,7 +216,7 @@ class Evaluator:
             may_be_size = len(batch) > 1 and is_out_of_memory(err)
             if is_machine_fault(err) and not may_be_size:
                 raise
-            reason = f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
+            reason = f"calculator: {error_line(err)}"[:300]
         else:
             return Evaluation(result.energy, result.forces)
         # outside of the handler: the exception has let go of what the failed call held in memory

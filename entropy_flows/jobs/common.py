@@ -20,6 +20,7 @@ from entropy_flows.allocator import keep_freed_memory
 from entropy_flows.environments import processes_end_here
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.potentials.loaded_models import keep_models
+from entropy_flows.schemas import TrainDoc
 from entropy_flows.settings import choose_algorithms
 from entropy_flows.store import CampaignStore, stored_output
 from entropy_flows.store.entry import NAMESPACE
@@ -255,6 +256,20 @@ def document(schema: type[DocumentT], value: Any) -> DocumentT | None:
         return value
     data = value.model_dump() if isinstance(value, BaseModel) else value
     return schema.model_validate({k: v for k, v in data.items() if not k.startswith("@")})
+
+
+def training_of(value: Any, purpose: str) -> TrainDoc:
+    """Return a resolved reference to a training as its document.
+
+    Raises
+    ------
+    LostInputError
+        If training left no model for the purpose.
+    """
+    training = document(TrainDoc, value)
+    if training is None:
+        raise LostInputError(f"training failed, so there is no new model to {purpose}")
+    return training
 
 
 def documents(schema: type[DocumentT], values: Iterable[Any]) -> list[DocumentT]:

@@ -13,7 +13,7 @@ from entropy_flows.compiled.decision import CompileEstimate
 from entropy_flows.compiled.make import NotMadeError, make_form
 from entropy_flows.compiled.speed import Speed, measure_speed
 from entropy_flows.geometry import to_atoms
-from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
+from entropy_flows.jobs.common import StageMaker, stage_job, training_of
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.potentials import BatchModel, load_batch_model
 from entropy_flows.schemas import CompileDoc, TrainDoc
@@ -71,9 +71,7 @@ class CompileMaker(StageMaker):
         LostInputError
             If training left no model.
         """
-        trained = document(TrainDoc, training)
-        if trained is None:
-            raise LostInputError("training failed, so there is no new model to compile")
+        trained = training_of(training, "compile")
         store = CampaignStore.open(context.campaign)
         source = store.fetch_model(trained.model)
         model = load_batch_model(source, settings().device)

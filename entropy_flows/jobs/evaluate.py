@@ -13,7 +13,7 @@ from entropy_flows.evaluate.committee import Committee
 from entropy_flows.evaluate.errors import Parity, cell_parities, errors
 from entropy_flows.evaluate.predictions import force_components, prediction_rows
 from entropy_flows.evaluate.succession import compare
-from entropy_flows.jobs.common import LostInputError, StageMaker, document, stage_job
+from entropy_flows.jobs.common import StageMaker, stage_job, training_of
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.forgetting import forgotten
 from entropy_flows.jobs.replay import Replay
@@ -77,9 +77,7 @@ class EvaluateMaker(StageMaker):
         LostInputError
             If training left no model.
         """
-        trained = document(TrainDoc, training)
-        if trained is None:
-            raise LostInputError("training failed, so there is no new model to evaluate")
+        trained = training_of(training, "evaluate")
         store = CampaignStore.open(context.campaign)
         exclusions = store.training_exclusions(context.iteration)
         result = evaluate_models(store, context, parent, trained.model, recipe, exclusions)

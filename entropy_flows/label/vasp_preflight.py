@@ -12,7 +12,7 @@ import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.faults import error_line, is_machine_fault
 
 if TYPE_CHECKING:
     from jobflow import Maker
@@ -91,7 +91,7 @@ def fault_of(maker: Maker, structure: Structure) -> str | None:
             raise
         is_list = isinstance(err, AttributeError) and "object has no attribute 'get'" in str(err)
         hint = f" ({_TABLES_BY_ELEMENT})" if is_list else ""
-        return f"{type(err).__name__}: {' '.join(str(err).split())}{hint}"
+        return f"{error_line(err)}{hint}"
     return None
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.faults import error_line, is_machine_fault
 from entropy_flows.label.compressed import DAMAGE, open_binary
 from entropy_flows.label.steps import StepRule
 
@@ -90,11 +90,11 @@ def read_output(path: Path, rule: StepRule) -> VaspOutput:
             if rule.takes(output.n_steps):
                 output.steps[output.n_steps] = parse_step(output.head, element)
     except etree.XMLSyntaxError as err:
-        output.damage = f"damaged: {_one_line(err)}" if _is_complete(path) else "cut off"
+        output.damage = f"damaged: {error_line(err)[:200]}" if _is_complete(path) else "cut off"
     except DAMAGE as err:
         if is_machine_fault(err):
             raise
-        output.damage = f"cut off or damaged: {_one_line(err)}"
+        output.damage = f"cut off or damaged: {error_line(err)[:200]}"
     if rule.every is None and latest is not None:
         output.steps[output.n_steps] = parse_step(output.head, latest)
     return output
@@ -125,7 +125,7 @@ def parse_step(head: Vasprun, element: Any) -> dict[str, Any] | str:
     except Exception as err:  # numbers that ran together, rows that are missing
         if is_machine_fault(err):
             raise
-        return f"not readable: {_one_line(err)}"
+        return f"not readable: {error_line(err)[:200]}"
 
 
 def _head(path: Path) -> Vasprun:
@@ -156,7 +156,7 @@ def _head(path: Path) -> Vasprun:
         if is_machine_fault(err):
             raise
         raise VasprunError(
-            f"cut off or damaged before its first ionic step: {_one_line(err)}"
+            f"cut off or damaged before its first ionic step: {error_line(err)[:200]}"
         ) from None
     if not atoms:
         raise VasprunError("there are no atoms in it")
@@ -177,7 +177,7 @@ def _before_first_step(path: Path) -> tuple[bytes, bool]:
         if is_machine_fault(err):
             raise
         raise VasprunError(
-            f"cut off or damaged before its first ionic step: {_one_line(err)}"
+            f"cut off or damaged before its first ionic step: {error_line(err)[:200]}"
         ) from None
     return bytes(content), False
 
@@ -220,7 +220,3 @@ def _is_complete(path: Path) -> bool:
         while chunk := stream.read(_READ_BYTES):
             tail = (tail + chunk)[-64:]
     return tail.rstrip().endswith(b"</modeling>")
-
-
-def _one_line(err: BaseException, length: int = 200) -> str:
-    return f"{type(err).__name__}: {' '.join(str(err).split())}"[:length]

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from entropy_flows.potentials.locate import locate_model
     from entropy_flows.potentials.metadata import check_elements, model_elements
     from entropy_flows.potentials.names import ModelName, existing_file, split_model, with_arguments
-    from entropy_flows.potentials.onebyone import BatchOfOne, OneByOne
+    from entropy_flows.potentials.onebyone import BatchOfOne, OneByOne, evaluate_ahead
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
 
@@ -80,6 +80,7 @@ __all__ = [
     "check_name",
     "compile_model",
     "environment_of",
+    "evaluate_ahead",
     "existing_file",
     "file_suffix",
     "find_model",

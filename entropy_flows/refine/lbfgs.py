@@ -31,7 +31,7 @@ from entropy_flows.entropy import (
     TargetBias,
     VarianceStatistics,
 )
-from entropy_flows.faults import by_halves
+from entropy_flows.faults import by_halves, error_line
 from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.geometry import shortest_distance
 from entropy_flows.potentials import BatchModel
@@ -116,8 +116,7 @@ class _Search:
     def goes_on_after(self, result: tuple[Array, float] | Exception) -> bool:
         """Book forces and gain where the cell is now, and move it; False if the search ends."""
         if isinstance(result, Exception):
-            words = " ".join(str(result).split())
-            self.refused = f"calculator: {type(result).__name__}: {words}"[:300]
+            self.refused = f"calculator: {error_line(result)}"[:300]
             return False
         forces, gain = result
         closest = shortest_distance(self.moving)[1]

@@ -11,7 +11,7 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.report.cell_errors import cell_errors
 from entropy_flows.report.fingerprint_map import fingerprint_map
-from entropy_flows.report.refused import RefusedCell, refused_cells
+from entropy_flows.report.refused import RefusedCell, least_gain, refused_cells
 from entropy_flows.report.structure_card import nearest_keys, refused_card, structure_card
 from entropy_flows.report.structure_map import StructureMap, structure_map
 from entropy_flows.store.mean_prints import mean_prints
@@ -36,8 +36,8 @@ class CampaignCells:
     """Mean fingerprints (n, dim) of the first entries; None for a data set without them."""
     refused: Mapping[str, RefusedCell] = field(default_factory=dict)
     """Key → cell that was not chosen."""
-    thresholds: Mapping[int, float] = field(default_factory=dict)
-    """Iteration → least ΔH of what its selection accepted."""
+    thresholds: Mapping[int, float | None] = field(default_factory=dict)
+    """Iteration → least ΔH of what its selection accepted, if that has one."""
 
     def cards(self, store: CampaignStore, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return some of the cells as the script of the map reads them.
@@ -107,14 +107,9 @@ def campaign_cells(
     ]
     others = np.array([cell.mean for cell in refused]).reshape(-1, means.shape[1])
     coordinates = fingerprint_map(means, others, dataset.regularization, umap)
-    gains = {
-        iteration["iteration"]: iteration["select"]["gains"]
-        for iteration in iterations
-        if (iteration.get("select") or {}).get("gains")
-    }
     return CampaignCells(
         points=structure_map(store, entries, errors, refused, coordinates),
         means=means,
         refused={cell.key: cell for cell in refused},
-        thresholds={iteration: min(of_iteration) for iteration, of_iteration in gains.items()},
+        thresholds={iteration["iteration"]: least_gain(iteration) for iteration in iterations},
     )

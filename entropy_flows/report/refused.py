@@ -122,8 +122,13 @@ def find_refused(
         named = list(islice((each for each in explored if each.key == key), 1))
         if named:
             [cell] = _judged(ledger, number, named)
-            return cell, min(selected.get("gains") or (), default=None)
+            return cell, least_gain(iteration)
     return None
+
+
+def least_gain(iteration: Mapping[str, Any]) -> float | None:
+    """Return the least ΔH that an iteration's selection chose by; None if it chose nothing so."""
+    return min((iteration.get("select") or {}).get("gains") or (), default=None)
 
 
 def _judged(ledger: Ledger, iteration: int, explored: Sequence[Snapshot]) -> list[RefusedCell]:

@@ -27,7 +27,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.conventions import Array
 from entropy_flows.files import read_json, write_json
-from entropy_flows.potentials import BatchOfOne, load_many
+from entropy_flows.potentials import evaluate_ahead, load_many
 from entropy_flows.train.dataset import is_replay
 
 CORNER = 0.05
@@ -50,8 +50,7 @@ def energy_shifts(frames: Sequence[Atoms], model: Calculator) -> dict[str, float
     dict
         Element → δ.
     """
-    if isinstance(model, BatchOfOne):
-        model.ahead(frames)
+    evaluate_ahead(model, frames)
     return fit_shifts(frames, np.array([_difference(atoms, model) for atoms in frames]))
 
 

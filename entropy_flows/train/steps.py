@@ -19,7 +19,7 @@ from ase.calculators.calculator import Calculator
 from entropy_flows import progress as job_progress
 from entropy_flows.digest import digest, file_sha256
 from entropy_flows.files import read_json, write_json
-from entropy_flows.potentials import BatchOfOne
+from entropy_flows.potentials import evaluate_ahead
 from entropy_flows.train.base import Progress, TrainResult
 from entropy_flows.train.dataset import (
     count_reasons,
@@ -205,8 +205,7 @@ def mean_errors(frames: Sequence[Atoms], calculator: Calculator) -> dict[str, fl
     """
     if not frames:
         return {}
-    if isinstance(calculator, BatchOfOne):
-        calculator.ahead(frames)
+    evaluate_ahead(calculator, frames)
     errors: dict[str, list[Any]] = defaultdict(list)
     for label in frames:
         atoms = Atoms(label.numbers, label.positions, cell=label.cell, pbc=label.pbc)

@@ -21,7 +21,7 @@ from entropy_flows.evaluate.physics.phases import enthalpy
 from entropy_flows.evaluate.physics.phonons import phonons
 from entropy_flows.evaluate.physics.relax import CheckError
 from entropy_flows.evaluate.physics.stability import stability
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.faults import error_line, is_machine_fault
 from entropy_flows.vacuum import vacuum_of
 
 PRESSURES = 9
@@ -131,7 +131,7 @@ def run_check(
         # A potential can make a library of the checks raise anything.
         if is_machine_fault(err):
             raise
-        reason = f"{type(err).__name__}: {' '.join(str(err).split())}"[:300]
+        reason = error_line(err)[:300]
     return CheckResult(result, reason, time.perf_counter() - start)
 
 

@@ -18,7 +18,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from entropy_flows.evaluate.physics.params import PhysicsParams
 from entropy_flows.evaluate.physics.relax import relaxed
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.faults import error_line, is_machine_fault
 from entropy_flows.geometry import shortest_distance
 
 CHECK_INTERVAL = 10
@@ -130,7 +130,7 @@ def _run(dynamics: Langevin, cell: Atoms, steps: int, temperature: float) -> str
         # Potentials refuse in many ways what they cannot take: their libraries raise anything.
         if is_machine_fault(err):
             raise
-        return f"calculator: {type(err).__name__}: {' '.join(str(err).split())}"[:300]
+        return f"calculator: {error_line(err)}"[:300]
 
 
 def _explosion(atoms: Atoms, thermostat: float) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from entropy_flows.faults import is_machine_fault
+from entropy_flows.faults import error_line, is_machine_fault
 from entropy_flows.label.engines.maker import MakerEngine
 from entropy_flows.label.params import LabelParams
 from entropy_flows.label.reasons import EngineError, Reason
@@ -169,5 +169,5 @@ class Cp2kEngine(MakerEngine):
                 return str(error)
             if is_machine_fault(error):
                 raise
-            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return error_line(error)
         return None

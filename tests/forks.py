@@ -1,6 +1,8 @@
-"""Training programs in a fork of the test's process, which has imported what they need."""
+"""Programs in a fork of the test's process, which has imported what they need."""
 
 import contextlib
+import faulthandler
+import itertools
 import os
 import runpy
 import signal
@@ -8,19 +10,25 @@ import subprocess
 import sys
 import time
 
+from entropy_flows.processes import dies_with_parent
+
 
 class Fork:
-    """A process with what `subprocess.Popen` has that `train.process` asks for."""
+    """A process with what `subprocess.Popen` has that those who run programs ask for."""
 
     def __init__(self, command, cwd, env, stdout):
         self.returncode = None
+        end_with_parent = dies_with_parent()
         self.pid = os.fork()
         if self.pid == 0:
+            if end_with_parent is not None:
+                end_with_parent()
             self._become(command, cwd, env, stdout)
 
     def _become(self, command, cwd, env, stdout):
         """Be the program, and end with its exit code."""
         code = 1
+        faulthandler.disable()  # pytest's writes to the test's own output
         try:
             for stream in (1, 2):
                 os.dup2(stdout.fileno(), stream)
@@ -31,7 +39,7 @@ class Fork:
             os.chdir(cwd)
             os.environ.clear()
             os.environ.update(env)
-            program = command[2:]  # behind the Python and its option
+            program = list(itertools.dropwhile(_is_option, command[1:]))
             if program[0] == "-m":
                 sys.argv = program[1:]
                 runpy.run_module(program[1], run_name="__main__", alter_sys=True)
@@ -68,11 +76,16 @@ class Fork:
         os.kill(self.pid, signal.SIGKILL)
 
 
+def _is_option(word):
+    """Tell an option of Python's own from what it runs."""
+    return word.startswith("-") and word != "-m"
+
+
 @contextlib.contextmanager
-def forked(command, *, cwd, env, stdout, **_):
+def forked(command, *, env, stdout, cwd=".", **_):
     """Run a module as `processes.child` does, without another start of Python.
 
-    The start of a training program is ten seconds of imports.
+    The start of a training program is ten seconds of imports, that of a compiler five.
     """
     process = Fork(command, cwd, env, stdout)
     try:

@@ -21,6 +21,13 @@ def new_launchpad():
     return pad
 
 
+def empty(pad):
+    """Delete all jobs, and number the next ones from 1 again; the indexes stay."""
+    for collection in (pad.fireworks, pad.launches, pad.workflows):
+        collection.delete_many({})
+    pad._restart_ids(1, 1)
+
+
 @explicit_serialize
 class Nothing(FiretaskBase):
     def run_task(self, fw_spec):

@@ -10,7 +10,7 @@ from entropy_flows.launch.activity import is_run_now, running_jobs
 from entropy_flows.launch.deletion import delete_jobs
 from entropy_flows.launch.findings import last_line
 from entropy_flows.launch.holding import apply_hold
-from entropy_flows.launch.indexes import drop_unused_indexes
+from entropy_flows.launch.indexes import prepare_launchpad
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.local import ended_workers, local_workers
 from entropy_flows.launch.manager import JobRecord
@@ -48,8 +48,7 @@ class FireWorksManager:
         """Give a new launchpad its counters and indexes."""
         is_new = self.pad.fireworks.find_one({}) is None
         if is_new and self.pad.fw_id_assigner.find_one({}) is None:
-            self.pad.reset("", require_password=False, max_reset_wo_password=0)
-            drop_unused_indexes(self.pad)
+            prepare_launchpad(self.pad)
 
     def jobs(self, campaign: str, **metadata: str) -> list[JobRecord]:
         """Return a campaign's jobs, those with this metadata alone if there is any."""

@@ -1,12 +1,15 @@
 """FireWorks' indexes on the embedded server, which pays for each of them at each command.
 
 It reads the description of every index of a collection before it looks for a document. Of the 24
-that FireWorks makes, its web page and `lpad` use most. They are of no use to a campaign.
+that FireWorks makes, its web page and `lpad` use most. They are of no use to a campaign, so on that
+server they are not made.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from pymongo import ASCENDING, IndexModel
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -19,16 +22,23 @@ USED: dict[str, list[tuple[str, ...]]] = {
 """Collection of the launchpad → keys of the indexes that workers, commands and repairs use."""
 
 
-def drop_unused_indexes(pad: LaunchPad) -> None:
-    """Drop what a campaign does not use, if the server is an embedded one; MongoDB keeps all."""
-    if not is_embedded_kind(pad):
-        return
-    for name, used in USED.items():
-        collection = pad.db[name]
-        for title, index in collection.index_information().items():
-            keys = tuple(key for key, _ in index["key"])
-            if keys not in [("_id",), *used]:
-                collection.drop_index(title)
+UNIQUE = {"fireworks": ("fw_id",), "launches": ("launch_id",)}
+"""Of these, those that keep two jobs, or two launches, from having the same number."""
+
+
+def prepare_launchpad(pad: LaunchPad) -> None:
+    """Give a new launchpad its counters, and the indexes that its server can afford."""
+    if is_embedded_kind(pad):
+        # what `reset` does, without the indexes that would be dropped again
+        pad._restart_ids(1, 1)
+        for name, used in USED.items():
+            models = [
+                IndexModel([(key, ASCENDING) for key in keys], unique=keys == UNIQUE.get(name))
+                for keys in used
+            ]
+            pad.db[name].create_indexes(models)
+    else:
+        pad.reset("", require_password=False, max_reset_wo_password=0)
 
 
 def is_embedded_kind(pad: LaunchPad) -> bool:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 from packaging.version import Version
-from pymongo import ASCENDING
+from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, NotPrimaryError, OperationFailure
@@ -99,16 +99,36 @@ def make_indexes(database: Database) -> None:
         If the database does not let them be made, for instance because it is read-only for this
         user, or because an index is in the way.
     """
-    for table in (UNIQUE, LOOKUP):
-        for name, indexes in table.items():
-            try:
-                present = database[name].index_information()
-                unique = table is UNIQUE
-                for keys in indexes:
-                    if not any(serves(index, keys, unique) for index in present.values()):
-                        _make_index(database[name], keys, present, unique)
-            except (OperationFailure, NotPrimaryError) as err:
-                raise refused(database, err, "cannot prepare the collections") from None
+    try:
+        existing = set(database.list_collection_names())
+        for name in {**UNIQUE, **LOOKUP}:
+            present = database[name].index_information() if name in existing else {}
+            _make_missing(database[name], present)
+    except (OperationFailure, NotPrimaryError) as err:
+        raise refused(database, err, "cannot prepare the collections") from None
+
+
+def _make_missing(collection: Collection, present: Mapping[str, Any]) -> None:
+    """Make the indexes of a collection for which none of those that are there serves."""
+    wanted = [(keys, True) for keys in UNIQUE.get(collection.name, ())]
+    wanted += [(keys, False) for keys in LOOKUP.get(collection.name, ())]
+    missing = [
+        (keys, unique)
+        for keys, unique in wanted
+        if not any(serves(index, keys, unique) for index in present.values())
+    ]
+    if not missing:
+        return
+    models = [
+        IndexModel(_columns(keys), unique=unique, name=_free_name(keys, present))
+        for keys, unique in missing
+    ]
+    try:
+        collection.create_indexes(models)
+    except OperationFailure:
+        # one by one they say which of them is refused
+        for keys, unique in missing:
+            _make_index(collection, keys, present, unique)
 
 
 def serves(index: Mapping[str, Any], keys: tuple[str, ...], unique: bool) -> bool:
@@ -135,15 +155,27 @@ def serves(index: Mapping[str, Any], keys: tuple[str, ...], unique: bool) -> boo
     return bool(index.get("unique")) or not unique
 
 
+def _columns(keys: tuple[str, ...]) -> list[tuple[str, int]]:
+    return [(key, ASCENDING) for key in keys]
+
+
+def _usual_name(keys: tuple[str, ...]) -> str:
+    """Return the name that MongoDB gives an index."""
+    return "_".join(f"{key}_{ASCENDING}" for key in keys)
+
+
+def _free_name(keys: tuple[str, ...], present: Mapping[str, Any]) -> str:
+    """Return a name for an index that no other one has."""
+    usual = _usual_name(keys)
+    return f"entropy_flows_{usual}" if usual in present else usual
+
+
 def _make_index(
     collection: Collection, keys: tuple[str, ...], present: Mapping[str, Any], unique: bool
 ) -> None:
     """Make an index; one of the same name or keys may be in the way."""
-    columns = [(key, ASCENDING) for key in keys]
-    usual = "_".join(f"{key}_{way}" for key, way in columns)
-    name = f"entropy_flows_{usual}" if usual in present else usual
     try:
-        collection.create_index(columns, unique=unique, name=name)
+        collection.create_index(_columns(keys), unique=unique, name=_free_name(keys, present))
     except DuplicateKeyError:
         raise StoreError(
             f"collection {collection.name!r} has several documents of the same {', '.join(keys)}, "
@@ -152,9 +184,8 @@ def _make_index(
     except OperationFailure as err:
         if err.code not in INDEX_IN_THE_WAY:
             raise
-        other = next(
-            (key for key, index in present.items() if dict(index["key"]).keys() == set(keys)), usual
-        )
+        same = (name for name, index in present.items() if dict(index["key"]).keys() == set(keys))
+        other = next(same, _usual_name(keys))
         kind = "unique index" if unique else "index"
         raise StoreError(
             f"collection {collection.name!r} has an index {other!r} that keeps the {kind} over "

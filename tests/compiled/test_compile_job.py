@@ -1,7 +1,6 @@
 """The job that compiles a model, and the jobs that use what it has made."""
 
 import dataclasses
-import json
 import logging
 import os
 import signal
@@ -13,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from ase.build import bulk
+from forks import forked
 from quick_compiler import write_model
 
 from entropy_flows.batch import Batch
-from entropy_flows.compiled import cache, make, program
+from entropy_flows.compiled import cache, make, speed
 from entropy_flows.compiled.cache import compiled_form
 from entropy_flows.explore import ExploreParams
 from entropy_flows.geometry import to_structure
@@ -43,6 +43,13 @@ MANY, FEW = [(2, 10**9)], [(2, 10)]
 def importable(monkeypatch):
     """Make this folder's helpers importable in the compiler's process, too."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Take the fewest calls that give a speed, and see at once that a program has ended."""
+    monkeypatch.setattr(speed, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(make, "POLL_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -88,14 +95,8 @@ def exploring(store, model, job="explore_0", compile="auto", iteration=2):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Compile in this process, without the seconds in which another one imports its packages."""
-
-    def run(form, model, cells, size, device, stop):
-        file = form.folder / "cells.json"
-        file.write_text(json.dumps([program.cell_as_dict(atoms) for atoms in cells]))
-        program.main(model, str(file), str(size), device)
-
-    monkeypatch.setattr(make, "_run_program", run)
+    """Compile in a fork, without the seconds in which another Python imports its packages."""
+    monkeypatch.setattr(make, "child", forked)
 
 
 def form_of(store, model):
@@ -221,10 +222,8 @@ def test_a_form_that_was_changed_does_not_count(store, trained, at_once):
     ],
 )
 def test_what_cannot_be_compiled_is_explored_as_it_is_and_not_tried_again(
-    store, trained, compiles, reason, request
+    store, trained, at_once, compiles, reason
 ):
-    if compiles == "wrong":
-        request.getfixturevalue("at_once")
     model = trained(compiles=compiles)
     result = compiled(store, model)
     assert not result.is_there
@@ -241,8 +240,7 @@ def test_a_model_whose_family_has_no_compiled_form(store):
     assert result.machine is None
 
 
-def test_compiling_ends_with_the_campaign(store, trained, monkeypatch):
-    monkeypatch.setattr(make, "POLL_SECONDS", 0.2)
+def test_compiling_ends_with_the_campaign(store, trained, at_once, monkeypatch):
     asked = []
 
     def ended(stop):
@@ -269,7 +267,9 @@ make_form(form, model, [bulk("Si")], 1, "cpu", lambda: None)
 """
 
 
-def test_a_kill_leaves_nothing_that_counts_and_the_next_one_begins_anew(store, trained):
+def test_a_kill_leaves_nothing_that_counts_and_the_next_one_begins_anew(
+    store, trained, monkeypatch
+):
     model = trained(compiles="slowly")
     form = form_of(store, model)
     process = subprocess.Popen([sys.executable, "-c", KILLED, store.fetch_model(model)])
@@ -289,6 +289,7 @@ def test_a_kill_leaves_nothing_that_counts_and_the_next_one_begins_anew(store, t
         assert time.monotonic() < deadline, "the compiler outlives its parent"
         time.sleep(0.05)
     assert list(form.folder.glob(".part-*"))
+    monkeypatch.setattr(make, "child", forked)
     assert compiled(store, trained(2)).is_new
     assert not list(form.folder.glob(".part-*"))
 

@@ -8,9 +8,8 @@ import itertools
 
 import pytest
 from fireworks import FWAction, FWorker, Workflow
-from launchpads import ALIVE, DEAD, chained, job, number, states, take
+from launchpads import ALIVE, DEAD, chained, empty, job, number, states, take
 
-from entropy_flows.launch.indexes import drop_unused_indexes
 from entropy_flows.launch.launchpad import launchpad
 from entropy_flows.launch.liveness import LivenessCriteria
 from entropy_flows.launch.repair import repair
@@ -110,8 +109,7 @@ def deaths(pad, prepare, function, every):
     how often it did.
     """
     for writes in itertools.count(0, every):
-        pad.reset("", require_password=False, max_reset_wo_password=100)
-        drop_unused_indexes(pad)
+        empty(pad)
         prepare(pad)
         try:
             function(Mortal(writes).pad())

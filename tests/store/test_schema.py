@@ -155,11 +155,13 @@ def test_what_keeps_an_index_from_being_made_is_named(store, campaign, database)
         store.create(campaign)
 
 
-def test_an_index_that_is_in_the_way_is_named(store, campaign, monkeypatch):
+def test_an_index_that_is_in_the_way_is_named(store, campaign, database, monkeypatch):
     def refuses(self, columns, **options):
         raise OperationFailure("Index already exists with a different name", 85)
 
+    database["campaigns"].insert_one({"name": "another"})
     monkeypatch.setattr(Collection, "create_index", refuses)
+    monkeypatch.setattr(Collection, "create_indexes", refuses)
     monkeypatch.setattr(
         Collection, "index_information", lambda _: {"theirs": {"key": [("name", 1)]}}
     )

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from entropy_flows.entropy import MODES, CellMeans, SufficientStatistics
-from entropy_flows.select import Candidate, DecisionStream, gain_table, make_selector
+from entropy_flows.select import Candidate, DecisionStream, cell_table, make_selector
 
 CELLS, DIM, LANDMARKS = 12_000, 40, 400
 WIDTHS = (0.05, 0.2, 0.5, 1.0, 1.5)
@@ -32,7 +32,7 @@ def made_pool() -> CellMeans:
 
 def left(pool: CellMeans, picks: int, order: np.ndarray, in_blocks: bool) -> tuple[float, float]:
     """V after so many picks of the pool in an order, and CPU seconds."""
-    gain_table.LARGEST_TABLE = 0 if in_blocks else CELLS
+    cell_table.LARGEST_TABLE = 0 if in_blocks else CELLS
     selector = make_selector("variance", landmarks=LANDMARKS)
     unknown = selector.statistics(pool, None, picks)
     statistics = {mode: SufficientStatistics(DIM, mode=mode) for mode in MODES}

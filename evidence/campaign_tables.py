@@ -34,6 +34,7 @@ TESTS = (*HELD_OUT, INDEPENDENT)
 TITLES = {
     "logdet": "log det",
     "variance": "variance",
+    "herding": "herding",
     "variance-mix": "variance, half for the pool",
     "variance-wide": "variance, more trajectories",
     RANDOM: "random",
@@ -45,6 +46,7 @@ METHOD_TITLES = {**TITLES, **FIRST_TITLES}
 TEST_TITLES = {
     "logdet": "held out of log det's pools",
     "variance": "held out of variance's pools",
+    "herding": "held out of herding's pools",
     "variance-mix": "held out of the pools of variance, half for the pool",
     "variance-wide": "held out of the pools of variance, more trajectories",
     RANDOM: "held out of plain dynamics",
@@ -272,6 +274,7 @@ def figure(all_results: Sequence[Results], file: Path) -> None:
 COLORS = {
     "logdet": "#c0504d",
     "variance": "#1f77b4",
+    "herding": "#d62728",
     "variance-mix": "#2ca02c",
     "variance-wide": "#8c564b",
 }

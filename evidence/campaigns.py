@@ -1,4 +1,4 @@
-"""Run the campaigns whose pools the evidence compares: three rules, each from two seeds.
+"""Run the campaigns whose pools the evidence compares: some rules, each from two seeds.
 
 A rule is the campaign file of a system with another section `select`. Budget, teacher and student
 are the same, and but for one rule the grid. Each seed has a baseline of its own, and all share one
@@ -9,7 +9,7 @@ Example: python evidence/campaigns.py --system silicon --folder runs/evidence
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from entropy_flows.schemas import Campaign
 
 LOGDET = "logdet"
 VARIANCE = "variance"
-PLAIN = {"selector": "variance", "target": "plain"}
+HERDING = "herding"
+PLAIN = {"selector": VARIANCE, "target": "plain"}
 RULES: dict[str, dict[str, dict[str, Any]]] = {
     LOGDET: {},
     VARIANCE: {"select": PLAIN},
+    HERDING: {"select": {"selector": HERDING, "target": "plain"}},
     # for plain dynamics alone four of five cells are plain dynamics: half of this target is what
     # the biased dynamics find
     "variance-mix": {"select": {**PLAIN, "mix": 0.5}},
@@ -37,8 +39,10 @@ RULES: dict[str, dict[str, dict[str, Any]]] = {
     "variance-wide": {"select": PLAIN, "explore": {"entropy_weights": [0, 0, 0, 0, 2, 5, 10]}},
 }
 """Name of a rule → sections that it changes; `max_labels` stays the file's."""
-LATER_RULES = ("variance-mix", "variance-wide")
-"""Rules that run when the pools of all others are there."""
+RANDOM = "random"
+"""Name of the baseline."""
+KINDS = (*RULES, RANDOM)
+"""Kinds of pools, in the order in which they run: the baseline needs to know log det's size."""
 POOL_SEEDS = (42, 43)
 """Seeds of the pools; the first is that of the campaign files."""
 
@@ -95,36 +99,32 @@ class SystemPools:
         labels = self.system.store.of(campaign.name).labels(converged=True, **SELECTED)
         return sum(1 for _ in labels)
 
-    def steps(self, later: bool) -> Iterator[tuple[Campaign, Any]]:
+    def steps(self, kinds: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[Campaign, Any]]:
         """Yield campaigns with their Makers, each when those before it have ended.
 
         Parameters
         ----------
-        later
-            Whether `LATER_RULES` are among them, at the end.
+        kinds
+            Of `KINDS`.
+        seeds
+            Of `POOL_SEEDS`.
         """
-        for seed in POOL_SEEDS:
-            for rule in RULES:
-                if rule not in LATER_RULES:
-                    yield self._rule_step(rule, seed)
-            campaign = self.random(seed)
-            size = self.size(self.rule(LOGDET, seed))
-            yield campaign, RandomMDMaker.from_campaign(campaign, size=size)
-            if seed == POOL_SEEDS[0]:
-                yield self.independent, IndependentTestMaker.from_campaign(self.independent)
+        for seed in seeds:
+            for kind in kinds:
+                if kind == RANDOM:
+                    campaign = self.random(seed)
+                    size = self.size(self.rule(LOGDET, seed))
+                    yield campaign, RandomMDMaker.from_campaign(campaign, size=size)
+                else:
+                    campaign = self.rule(kind, seed)
+                    yield campaign, ActiveLearningMaker.from_campaign(campaign)
+            yield self.independent, IndependentTestMaker.from_campaign(self.independent)
 
-        for seed in POOL_SEEDS:
-            for rule in LATER_RULES if later else ():
-                yield self._rule_step(rule, seed)
-
-    def _rule_step(self, rule: str, seed: int) -> tuple[Campaign, Any]:
-        """Return the campaign of a rule and a seed with its Maker."""
-        campaign = self.rule(rule, seed)
-        return campaign, ActiveLearningMaker.from_campaign(campaign)
-
-    def run(self, workers: int, console: Console, later: bool = True) -> None:
+    def run(
+        self, workers: int, console: Console, kinds: Sequence[str], seeds: Sequence[int]
+    ) -> None:
         """Run what is missing."""
-        for campaign, maker in self.steps(later):
+        for campaign, maker in self.steps(kinds, seeds):
             if not self.is_done(campaign.name):
                 run_step(self.system.of(campaign), maker, workers, console)
 
@@ -160,12 +160,15 @@ def main() -> None:
         type=Path,
         help="base model of one system, compiled by `entropy-flows model`",
     )
-    parser.add_argument("--no-later", action="store_true", help=f"without {', '.join(LATER_RULES)}")
+    parser.add_argument("--rules", nargs="+", choices=KINDS, default=KINDS, help="default: all")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, choices=POOL_SEEDS, default=POOL_SEEDS, help="default: both"
+    )
     options = parser.parse_args()
     for system in options.system:
         with open_session(campaign_file(system), options.folder / system) as session:
             pools = SystemPools(session, options.compiled)
-            pools.run(options.workers, Console(), not options.no_later)
+            pools.run(options.workers, Console(), options.rules, options.seeds)
 
 
 if __name__ == "__main__":

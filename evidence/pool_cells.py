@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ase import Atoms
 from ase.io import iread, write
-from campaigns import LOGDET, POOL_SEEDS, RULES, SystemPools
+from campaigns import LOGDET, POOL_SEEDS, RANDOM, RULES, SystemPools
 from shared import campaign_file
 
 from entropy_flows.evaluate.curve import draw, draw_mixed
@@ -21,7 +21,6 @@ from entropy_flows.jobs.curve import SELECTED, near_equilibrium
 from entropy_flows.launch.session import open_session
 from entropy_flows.store import CampaignStore
 
-RANDOM = "random"
 MIXED = "mixed"
 INDEPENDENT = "independent"
 FIRST = {f"{rule}-first": rule for rule in RULES}

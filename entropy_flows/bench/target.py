@@ -8,7 +8,7 @@ from entropy_flows.frames.choose import no_progress
 from entropy_flows.frames.fingerprinted import frame_fingerprint, symbols_of
 from entropy_flows.frames.pool import FramePool
 from entropy_flows.frames.target import file_target
-from entropy_flows.select import Selector, VarianceSelector
+from entropy_flows.select import Selector, TargetSelector
 
 SEED = 0
 """Seed of the frames that are drawn of a large file."""
@@ -22,7 +22,7 @@ def target_of(params: BenchParams, selector: Selector) -> CellMeans | None:
     ValueError
         If the file cannot be read, or the pool is a table without cells.
     """
-    if not isinstance(selector, VarianceSelector) or selector.target_file is None:
+    if not isinstance(selector, TargetSelector) or selector.target_file is None:
         return None
     if params.is_table:
         raise ValueError(

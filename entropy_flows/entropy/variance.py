@@ -4,7 +4,7 @@ A Gaussian process with the features φ of `basis` learns one number of each cel
 know of a target distribution after it has seen the data set D is
 
     A    = 1 + Σ_{c ∈ D} (w_c / σ²) φ_c φ_cᵀ                                                     (1)
-    T    = Σ_t w_t φ_t φ_tᵀ / Σ_t w_t                                                            (2)
+    μ    = Σ_t w_t φ_t / Σ_t w_t,        T = Σ_t w_t φ_t φ_tᵀ / Σ_t w_t                          (2)
     V(D) = tr(A⁻¹ T) + (1 − tr T)                                                                (3)
 
 V is 1 where nothing is known; 1 − tr T is what the landmarks cannot see. A cell's gain is what it
@@ -34,7 +34,7 @@ w_c      weight of a cell: its number of atoms over the mean one where forces ar
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -44,27 +44,36 @@ PENDING = 32
 """Cells whose vectors y wait before P is renewed."""
 
 
-def target_matrix(features: Array, weights: Array | None = None) -> Array:
-    """Return T (m, m) of a target's features (n, m), equation (2).
+class TargetMoments(NamedTuple):
+    """A target's first and second moment in a basis of m features, equation (2)."""
 
-    Parameters
-    ----------
-    features
-        φ_t (n, m) of the target's cells.
-    weights
-        w_t (n,); None weighs all alike.
+    mean: Array
+    """μ (m,)."""
+    matrix: Array
+    """T (m, m)."""
 
-    Raises
-    ------
-    ValueError
-        If the target has no cells.
-    """
-    if not len(features):
-        raise ValueError("the target has no cells; it needs at least one")
-    shares = np.ones(len(features)) if weights is None else np.asarray(weights, float)
-    shares = shares / shares.sum()
-    matrix: Array = (features * shares[:, None]).T @ features
-    return 0.5 * (matrix + matrix.T)
+    @classmethod
+    def of(cls, features: Array, weights: Array | None = None) -> Self:
+        """Average over a target's cells.
+
+        Parameters
+        ----------
+        features
+            φ_t (n, m) of the target's cells.
+        weights
+            w_t (n,); None weighs all alike.
+
+        Raises
+        ------
+        ValueError
+            If the target has no cells.
+        """
+        if not len(features):
+            raise ValueError("the target has no cells; it needs at least one")
+        shares = np.ones(len(features)) if weights is None else np.asarray(weights, float)
+        shares = shares / shares.sum()
+        matrix: Array = (features * shares[:, None]).T @ features
+        return cls(shares @ features, 0.5 * (matrix + matrix.T))
 
 
 class TargetVariance:
@@ -73,7 +82,7 @@ class TargetVariance:
     Parameters
     ----------
     target
-        T (m, m), of `target_matrix`.
+        T (m, m), of `TargetMoments`.
     noise
         σ² > 0.
     precision

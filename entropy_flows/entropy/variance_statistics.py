@@ -8,6 +8,13 @@ data set's cells, so that data sets merge, and T is any other distribution's.
     ∂gain/∂q_i = (1/n) ∂gain/∂q̄                                                                (2)
 
 for each of a cell's n atoms: all of them have the same share in the mean fingerprint q̄.
+
+Beside these second moments are the first,
+
+    S = Σ_{c ∈ D} φ_c,        distance² = |μ|² − 2 μ·S/n + |S|²/n²                               (3)
+
+the maximum mean discrepancy of target and data set in these features: how far the data set is from
+being a sample of the target (Gretton et al., J. Mach. Learn. Res. 13, 723, 2012).
 """
 
 from __future__ import annotations
@@ -21,13 +28,13 @@ import numpy as np
 from entropy_flows.conventions import Array
 from entropy_flows.entropy.cell_basis import CellBasis, CellMeans
 from entropy_flows.entropy.checksum import checked_payload, checksum_of, with_checksum
-from entropy_flows.entropy.variance import TargetVariance, target_matrix
+from entropy_flows.entropy.variance import TargetMoments, TargetVariance
 from entropy_flows.summary import Summarised, Summary
 
 _HEADER = struct.Struct("<4sHIQd32s")
 """Magic, version, m, n, σ², hash of the basis."""
 _MAGIC = b"EFVS"
-_VERSION = 1
+_VERSION = 2
 
 
 class VarianceStatistics(Summarised):
@@ -38,24 +45,30 @@ class VarianceStatistics(Summarised):
     basis
         Features of cells, and what each counts.
     target
-        T (m, m) in this basis; `of_target` makes it of the target's cells.
+        μ and T in this basis; `of_target` makes them of the target's cells.
     noise
         σ² > 0 of a label.
 
     Attributes
     ----------
+    target
+        μ and T.
     n
         Number of cells in the data set.
+    total
+        S (m,), equation (3).
     variance
         A and T, with what follows from them.
     """
 
     is_of_means = False  # a cell's weight depends on its number of atoms
 
-    def __init__(self, basis: CellBasis, target: Array, noise: float) -> None:
+    def __init__(self, basis: CellBasis, target: TargetMoments, noise: float) -> None:
         self.basis = basis
+        self.target = target
         self.n = 0
-        self.variance = TargetVariance(target, noise)
+        self.total = np.zeros(basis.dim)
+        self.variance = TargetVariance(target.matrix, noise)
 
     @classmethod
     def of_target(
@@ -74,7 +87,7 @@ class VarianceStatistics(Summarised):
         weights
             Weights (n,) of the target's cells; None weighs all alike.
         """
-        return cls(basis, target_matrix(basis.features(target.means), weights), noise)
+        return cls(basis, TargetMoments.of(basis.features(target.means), weights), noise)
 
     def summary(self) -> Summary:
         """Return what shells and notebooks show: cells, basis, noise, and what is unknown."""
@@ -85,6 +98,7 @@ class VarianceStatistics(Summarised):
                 ("features", f"{self.basis.dim}, in basis {self.basis.hash[:12]}"),
                 ("noise σ²", f"{self.noise:g}"),
                 ("unknown of the target, V", f"{100 * self.value():.3g} %"),
+                ("distance from the target", f"{self.distance():.3g}"),
             ],
         )
 
@@ -95,21 +109,27 @@ class VarianceStatistics(Summarised):
 
     def copy(self) -> Self:
         """Return an independent copy; the basis is shared."""
-        twin = type(self)(self.basis, self.variance.target, self.noise)
+        twin = type(self)(self.basis, self.target, self.noise)
         twin.n = self.n
+        twin.total = self.total.copy()
         twin.variance = self.variance.copy()
         return twin
 
-    def for_target(self, target: Array) -> Self:
-        """Return the same data set beside another target T (m, m)."""
+    def for_target(self, target: TargetMoments) -> Self:
+        """Return the same data set beside another target."""
         twin = type(self)(self.basis, target, self.noise)
         twin.n = self.n
-        twin.variance = TargetVariance(target, self.noise, self.variance.precision.copy())
+        twin.total = self.total.copy()
+        twin.variance = TargetVariance(target.matrix, self.noise, self.variance.precision.copy())
         return twin
 
     def value(self) -> float:
         """Return V, the share of the target that is not known."""
         return self.variance.value()
+
+    def distance(self) -> float:
+        """Return the maximum mean discrepancy of target and data set, equation (3)."""
+        return float(np.linalg.norm(self.target.mean - self.total / max(1, self.n)))
 
     def gain(self, q: Array) -> float:
         """Return what a cell with fingerprints q (n_atoms, d) takes off V."""
@@ -154,6 +174,7 @@ class VarianceStatistics(Summarised):
     def take(self, feature: Array, weight: float) -> tuple[Array, Array, float]:
         """Add one cell, given its features (m,) and weight; see `TargetVariance.add`."""
         self.n += 1
+        self.total = self.total + feature
         return self.variance.add(feature, weight)
 
     def add_cells(self, cells: CellMeans) -> None:
@@ -162,6 +183,7 @@ class VarianceStatistics(Summarised):
             features = self.basis.features(cells.means)
             self.variance.add_all(features, self.basis.weights(cells.sizes))
             self.n += len(cells.means)
+            self.total = self.total + features.sum(axis=0)
 
     def merge(self, other: VarianceStatistics) -> None:
         """Add the cells of another data set, in place; the target stays.
@@ -181,18 +203,20 @@ class VarianceStatistics(Summarised):
                 f"cannot merge statistics of noise {other.noise:g} into those of {self.noise:g}"
             )
         summed = self.variance.precision + other.variance.precision - np.eye(self.basis.dim)
-        self.variance = TargetVariance(self.variance.target, self.noise, summed)
+        self.variance = TargetVariance(self.target.matrix, self.noise, summed)
         self.n += other.n
+        self.total = self.total + other.total
 
     def to_bytes(self) -> bytes:
         """Write the content beside the basis: equal content gives equal bytes.
 
-        A little-endian header with the hash of the basis, the upper triangles of A and T by rows,
-        and a SHA-256 of all these.
+        A little-endian header with the hash of the basis, S and μ, the upper triangles of A and T
+        by rows, and a SHA-256 of all these.
         """
         rows, columns = np.triu_indices(self.basis.dim)
-        triangles = (self.variance.precision[rows, columns], self.variance.target[rows, columns])
-        numbers = np.concatenate(triangles).astype("<f8") + 0.0  # -0 is 0
+        triangles = (self.variance.precision[rows, columns], self.target.matrix[rows, columns])
+        pieces = (self.total, self.target.mean, *triangles)
+        numbers = np.concatenate(pieces).astype("<f8") + 0.0  # -0 is 0
         header = _HEADER.pack(
             _MAGIC, _VERSION, self.basis.dim, self.n, self.noise, bytes.fromhex(self.basis.hash)
         )
@@ -226,10 +250,12 @@ class VarianceStatistics(Summarised):
                 f"variance statistics are in basis {basis_hash.hex()[:12]}, not {basis.hash[:12]}"
             )
         numbers = np.frombuffer(payload, dtype="<f8", offset=_HEADER.size).astype(np.float64)
-        precision, target = (_symmetric(half, dim) for half in np.split(numbers, 2))
-        statistics = cls(basis, target, noise)
+        total, mean, triangles = np.split(numbers, [dim, 2 * dim])
+        precision, matrix = (_symmetric(half, dim) for half in np.split(triangles, 2))
+        statistics = cls(basis, TargetMoments(mean, matrix), noise)
         statistics.n = n
-        statistics.variance = TargetVariance(target, noise, precision)
+        statistics.total = total
+        statistics.variance = TargetVariance(matrix, noise, precision)
         return statistics
 
     def checksum(self) -> str:

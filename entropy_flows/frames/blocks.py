@@ -1,4 +1,4 @@
-"""Let `variance` decide on a pool of any length, in constant memory (`select.gain_table`)."""
+"""Let a selector with a target decide on a pool of any length, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from entropy_flows.entropy import Mode, SufficientStatistics, VarianceStatistics
 from entropy_flows.frames.fingerprinted import DataSetSummary, FingerprintBatch
 from entropy_flows.frames.judge import Judgement, NewFrames, judge_candidates
 from entropy_flows.frames.mean_candidates import MeanCandidates
-from entropy_flows.select import Candidate, Selector
-from entropy_flows.select.gain_table import TakenPoints, finalists
+from entropy_flows.select import Candidate, TargetSelector
+from entropy_flows.select.cell_table import TakenPoints, finalists
 from entropy_flows.select.selector import DataSet
 
 
 def judge_in_blocks(
-    selector: Selector,
+    selector: TargetSelector,
     batches: Iterable[FingerprintBatch],
     dataset: DataSetSummary,
     n: int,
@@ -41,7 +41,7 @@ def judge_in_blocks(
                 yield Candidate("", mean[None], "config", None, len(q))
 
     taken = TakenPoints(variance.basis.points(dataset.means))
-    indices, cells = finalists(stream(), total, variance, taken, n)
+    indices, cells = finalists(stream(), total, variance, taken, n, selector.table)
     candidates = MeanCandidates(len(indices))
     if len(indices):
         chosen_numbers = [numbers[index] for index in indices.tolist()]

@@ -35,7 +35,7 @@ from entropy_flows.frames.target import (
     sampled_means,
     statistics_for,
 )
-from entropy_flows.select import SELECTORS, Selector, VarianceSelector
+from entropy_flows.select import SELECTORS, Selector, TargetSelector
 from entropy_flows.select.pool import POOL_SELECTOR
 
 
@@ -181,14 +181,13 @@ def _judgement(
     """Have a selector judge the pool, in the way in which it reads it."""
     total = len(pool)
     target = file_target(selector, fingerprint, seed, progress, species)
-    variance = None
-    if isinstance(selector, VarianceSelector) and reads_in_blocks(selector, total):
-        title = "a sample of the pool"
-        sample = sampled_means(pool, fingerprint, seed, progress, title)
+    title = "fingerprints of the pool"
+    if isinstance(selector, TargetSelector) and reads_in_blocks(selector, total):
+        sample = sampled_means(pool, fingerprint, seed, progress, "a sample of the pool")
         variance = statistics_for(selector, target, sample, dataset, n)
-    batches = fingerprint_batches(pool, fingerprint, progress, "fingerprints of the pool")
-    if variance is not None:
+        batches = fingerprint_batches(pool, fingerprint, progress, title)
         return judge_in_blocks(selector, batches, dataset, n, total, seed, variance)
+    batches = fingerprint_batches(pool, fingerprint, progress, title)
     if selector.is_one_pass:
         return judge_in_one_pass(selector, batches, dataset, n, total, seed)
     return judge_all(selector, batches, dataset, n, total, seed, target)

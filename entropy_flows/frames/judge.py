@@ -9,8 +9,8 @@ numbers drawn at random, each that has gone by allows one more choice,
     accepted so far ≤ #{drawn numbers ≤ last number of the batch}                               (1)
 
 For `random` that is a draw without replacement. Any other selector has the mean fingerprints of all
-frames, in single precision, and sees them in a random order. `variance` takes a sample of a large
-pool for its target, and reads the pool in blocks (`blocks`).
+frames, in single precision, and sees them in a random order. One with a target takes a sample of a
+large pool for it, and reads the pool in blocks (`blocks`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from entropy_flows.entropy import CellMeans, Mode, SufficientStatistics
 from entropy_flows.frames.fingerprinted import CopyFinder, DataSetSummary, FingerprintBatch
 from entropy_flows.frames.mean_candidates import MeanCandidates
 from entropy_flows.frames.target import reads_in_blocks, statistics_for
-from entropy_flows.select import Candidate, DecisionStream, Selector, VarianceSelector, Verdict
+from entropy_flows.select import Candidate, DecisionStream, Selector, TargetSelector, Verdict
 from entropy_flows.select.selector import DataSet
-from entropy_flows.select.variance import sample_of
+from entropy_flows.select.targeted import sample_of
 
 SAMPLE_SIZE = 10_000
 """Frames whose mean fingerprints stand for the pool where its coverage is measured."""
@@ -169,7 +169,7 @@ def judge_all(
         judgement.reason = too_few(judgement, selector, n)
         return judgement
     variance = None
-    if isinstance(selector, VarianceSelector):
+    if isinstance(selector, TargetSelector):
         variance = statistics_for(selector, target, sample_of(candidates), dataset, n)
     judge_candidates(judgement, selector, candidates, DataSet(statistics, centres, variance), n)
     return judgement

@@ -10,10 +10,10 @@ from entropy_flows.entropy import CellMeans, VarianceStatistics
 from entropy_flows.fingerprints import FingerprintBase
 from entropy_flows.frames.fingerprinted import DataSetSummary, fingerprint_batches
 from entropy_flows.frames.pool import FramePool, Progress
-from entropy_flows.select import Selector, VarianceSelector
-from entropy_flows.select.gain_table import LARGEST_TABLE
+from entropy_flows.select import Selector, TargetSelector
+from entropy_flows.select.cell_table import LARGEST_TABLE
+from entropy_flows.select.targeted import SAMPLE_SIZE
 from entropy_flows.select.targets import PLAIN
-from entropy_flows.select.variance import SAMPLE_SIZE
 
 SAMPLE_STREAM = 2
 """Separates the draw of a target's frames from the other random streams."""
@@ -21,7 +21,7 @@ SAMPLE_STREAM = 2
 
 def reads_in_blocks(selector: Selector, total: int) -> bool:
     """Return whether a selector reads a pool of so many frames in blocks, and keeps none."""
-    return isinstance(selector, VarianceSelector) and total > LARGEST_TABLE
+    return isinstance(selector, TargetSelector) and total > LARGEST_TABLE
 
 
 def sampled_means(
@@ -64,7 +64,7 @@ def file_target(
     ValueError
         If the file cannot be read, or the target is a campaign's dynamics.
     """
-    if not isinstance(selector, VarianceSelector):
+    if not isinstance(selector, TargetSelector):
         return None
     if selector.target == PLAIN:
         raise ValueError(
@@ -78,7 +78,7 @@ def file_target(
 
 
 def statistics_for(
-    selector: VarianceSelector,
+    selector: TargetSelector,
     target: CellMeans | None,
     pool: CellMeans,
     dataset: DataSetSummary,

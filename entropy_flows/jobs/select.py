@@ -29,7 +29,7 @@ from entropy_flows.select import (
     DecisionStream,
     LogDetSelector,
     Selector,
-    VarianceSelector,
+    TargetSelector,
     Verdict,
 )
 from entropy_flows.select.committee import uncertain_quantity
@@ -159,7 +159,7 @@ class SelectMaker(StageMaker):
         stream = np.random.default_rng([context.seed, context.iteration, len(pool)])
         order = self.params.judging_order(len(pool), stream)
         variance = None
-        if isinstance(self.params, VarianceSelector):
+        if isinstance(self.params, TargetSelector):
             variance = target_variance(ledger, context, self.params, pool, budget)
         variance_before = None if variance is None else variance.value()
         dataset = DataSet(statistics, self._centres(ledger, context), variance)

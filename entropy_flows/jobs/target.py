@@ -17,7 +17,7 @@ from entropy_flows.fingerprints import Fingerprint
 from entropy_flows.frames.pool import FramePool
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.schemas import RunDoc
-from entropy_flows.select import VarianceSelector
+from entropy_flows.select import TargetSelector
 from entropy_flows.select.targets import PLAIN, POOL
 from entropy_flows.store import Ledger
 from entropy_flows.store.target import TargetCells
@@ -47,7 +47,7 @@ class Snapshot(NamedTuple):
 def target_variance(
     ledger: Ledger,
     context: IterationContext,
-    selector: VarianceSelector,
+    selector: TargetSelector,
     pool: Sequence[Snapshot],
     budget: int | None,
 ) -> VarianceStatistics:
@@ -94,7 +94,7 @@ def target_variance(
 
 
 def _cells(
-    selector: VarianceSelector, pool: Sequence[Snapshot], stream: np.random.Generator
+    selector: TargetSelector, pool: Sequence[Snapshot], stream: np.random.Generator
 ) -> list[Atoms]:
     """Return the cells of the target, drawn where there are many."""
     if selector.target_file is not None:
@@ -116,7 +116,7 @@ def _drawn(total: int, stream: np.random.Generator, limit: int = MAX_TARGET_CELL
 
 def _with_share_of_pool(
     cells: Sequence[Atoms],
-    selector: VarianceSelector,
+    selector: TargetSelector,
     pool: Sequence[Snapshot],
     fingerprint: Fingerprint,
     stream: np.random.Generator,

@@ -24,7 +24,7 @@ from entropy_flows.refine import RefineParams
 from entropy_flows.schemas.curve import CurveParams
 from entropy_flows.schemas.source_files import with_source_paths
 from entropy_flows.schemas.stages import Stage
-from entropy_flows.select import SELECTORS, LogDetSelector, SelectParams, VarianceSelector
+from entropy_flows.select import SELECTORS, LogDetSelector, SelectParams, TargetSelector
 from entropy_flows.summary import Summarised, Summary
 from entropy_flows.train import AnyTrainParams, TrainParams
 from entropy_flows.yaml_text import MAX_INTEGER, read_yaml
@@ -163,10 +163,10 @@ class Campaign(Summarised, IterationSettings):
                 f"explore.entropy_weights, which are {', '.join(f'{k:g}' for k in weights)}"
             )
         rules = [self.iteration(earlier).select for earlier in range(1, number + 1)]
-        has_target = any(isinstance(rule, VarianceSelector) for rule in rules)
+        has_target = any(isinstance(rule, TargetSelector) for rule in rules)
         if config.train.weights == "target" and not has_target:
             raise ValueError(
-                "train.weights 'target' needs a target: set select.selector to variance"
+                "train.weights 'target' needs a target: set select.selector to herding or variance"
             )
         if config.select.accepted_of(100) != 100 and not config.refine.enabled:
             raise ValueError(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from entropy_flows.select.random import RandomSelector
     from entropy_flows.select.ranking import InOrder, Ranking
     from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
+    from entropy_flows.select.targeted import TargetSelector
     from entropy_flows.select.variance import VarianceSelector
 else:
     __getattr__, __dir__ = lazy_names(__name__, __file__)
@@ -68,6 +69,7 @@ __all__ = [
     "SelectParams",
     "Selector",
     "Statistics",
+    "TargetSelector",
     "UncertaintySelector",
     "VarianceSelector",
     "Verdict",

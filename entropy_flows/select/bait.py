@@ -24,10 +24,11 @@ from pydantic import Field
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import CellMeans, VarianceStatistics
 from entropy_flows.select.base import Pool
-from entropy_flows.select.gain_table import blocks
+from entropy_flows.select.cell_table import blocks
 from entropy_flows.select.ranking import InOrder, in_turn
 from entropy_flows.select.selector import DataSet, Scorer
-from entropy_flows.select.variance import VarianceRanking, VarianceSelector
+from entropy_flows.select.targeted import TargetRanking
+from entropy_flows.select.variance import VarianceSelector
 
 
 class BaitSelector(VarianceSelector):
@@ -41,7 +42,7 @@ class BaitSelector(VarianceSelector):
         """Return the cells that are left, in the order in which they were chosen."""
         n_cells = len(candidates) if budget is None else min(budget, len(candidates))
         statistics = dataset.variance.copy() if dataset.variance is not None else None
-        ahead = VarianceRanking(self, candidates, replace(dataset, variance=statistics), n_cells)
+        ahead = TargetRanking(self, candidates, replace(dataset, variance=statistics), n_cells)
         chosen: list[int] = []
         while len(chosen) < self.oversampling * n_cells and (best := ahead.propose()) is not None:
             ahead.add(best.index)

@@ -10,7 +10,7 @@ import numpy as np
 from entropy_flows.entropy import MODES, CellMeans, Mode, SufficientStatistics
 from entropy_flows.select.base import Candidate, DecisionStream, Verdict
 from entropy_flows.select.selector import Selector
-from entropy_flows.select.variance import VarianceSelector
+from entropy_flows.select.targeted import TargetSelector
 
 POOL_SELECTOR = "variance"
 """Selector of frames that are given, unless another is named: the best of docs/evidence/pools.md.
@@ -59,7 +59,7 @@ def choose(
     uncertainty
         Uncertainties of all cells (n_cells,), for selectors that go by them.
     target
-        Cells that `variance` chooses for; None takes the candidates.
+        Cells that a selector with a target chooses for; None takes the candidates.
 
     Raises
     ------
@@ -87,9 +87,7 @@ def choose(
             stats.add(prints[index])
     centres = CellMeans.of([prints[index] for index in in_dataset])
     variance = None
-    if isinstance(selector, VarianceSelector) and (
-        target is not None or not selector.is_for_others
-    ):
+    if isinstance(selector, TargetSelector) and (target is not None or not selector.is_for_others):
         pool = CellMeans.of([candidate.q for candidate in candidates])
         variance = selector.statistics(pool if target is None else target, pool, n)
         variance.add_cells(centres)

@@ -48,7 +48,7 @@ class DataSet:
     centres: Array | None = None
     """Mean fingerprints (n, dim) of its cells; None if there are none or they are not needed."""
     variance: VarianceStatistics | None = None
-    """What it leaves unknown of a target, for `variance`; what is accepted enters it."""
+    """What it leaves unknown of a target, for selectors with one; what is accepted enters it."""
 
     @property
     def is_empty(self) -> bool:
@@ -201,8 +201,8 @@ class Selector(Params):
             Mean fingerprints (n, dim) of the cells in the data set, for selectors that measure
             distances; None if there are none.
         variance
-            What the data set leaves unknown of a target, for `variance`, whose choices enter it.
-            None lets the pool be the target.
+            What the data set leaves unknown of a target, for selectors with one, whose choices
+            enter it. None lets the pool be the target.
 
         Yields
         ------

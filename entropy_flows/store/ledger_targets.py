@@ -97,7 +97,7 @@ class LedgerTargets(LedgerArrays):
         if row is None:
             return None
         basis = self.basis(row["basis"])
-        target = self.target_cells(row).matrix(basis)
+        target = self.target_cells(row).moments(basis)
         excluded = self.excluded(count)
         key = {"campaign": self.campaign, "basis": row["basis"]}
         start, stored = self.last_stored(self.precisions, key, end, excluded)

@@ -12,7 +12,7 @@ from ase import Atoms
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import CellBasis, CellMeans
-from entropy_flows.entropy.variance import target_matrix
+from entropy_flows.entropy.variance import TargetMoments
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ class TargetCells:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def matrix(self, basis: CellBasis) -> Array:
-        """Return T (m, m) in a basis."""
-        return target_matrix(basis.features(self.means.means), self.weights)
+    def moments(self, basis: CellBasis) -> TargetMoments:
+        """Return μ and T in a basis."""
+        return TargetMoments.of(basis.features(self.means.means), self.weights)
 
     def to_bytes(self) -> bytes:
         """Pack positions, numbers, cells, mean fingerprints and weights, without pickle."""

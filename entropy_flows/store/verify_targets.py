@@ -172,7 +172,9 @@ def _precision_defects(
         yield f"{title}: of {stored.n} cells, by its document {row['n']}; there are {folded.n}"
     for name, value, reference in (
         ("A", stored.variance.precision, folded.variance.precision),
-        ("T", stored.variance.target, folded.variance.target),
+        ("T", stored.target.matrix, folded.target.matrix),
+        ("S", stored.total, folded.total),
+        ("μ", stored.target.mean, folded.target.mean),
         ("V", np.array(stored.value()), np.array(folded.value())),
     ):
         if not np.allclose(value, reference, rtol=TOLERANCE, atol=TOLERANCE):
@@ -221,10 +223,10 @@ def _empty(context: VerifyContext, iteration: int) -> VarianceStatistics | None:
         return None
     try:
         basis = book.basis(row["basis"])
-        matrix = book.target_cells(row).matrix(basis)
+        target = book.target_cells(row).moments(basis)
     except (StoreError, ValueError):
         return None
-    return VarianceStatistics(basis, matrix, row["settings"]["noise"])
+    return VarianceStatistics(basis, target, row["settings"]["noise"])
 
 
 def _means(context: VerifyContext) -> CellMeans:

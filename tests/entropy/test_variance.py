@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from entropy_flows.entropy.basis import KernelBasis, standardisation
-from entropy_flows.entropy.variance import TargetVariance, target_matrix
+from entropy_flows.entropy.variance import TargetMoments, TargetVariance
 
 NOISE = 0.3
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def by_definition(known):
 
 
 def variance_of(known):
-    variance = TargetVariance(target_matrix(FEATURES, TARGET_WEIGHTS), NOISE)
+    variance = TargetVariance(TargetMoments.of(FEATURES, TARGET_WEIGHTS).matrix, NOISE)
     for index in known:
         variance.add(FEATURES[index], WEIGHTS[index])
     return variance
@@ -56,7 +56,7 @@ def test_gain_is_the_difference_of_two_values_and_never_negative():
 def test_cells_added_at_once_are_those_added_one_by_one():
     known = RNG.permutation(80)[:40]
     single = variance_of(known)
-    joint = TargetVariance(target_matrix(FEATURES, TARGET_WEIGHTS), NOISE)
+    joint = TargetVariance(TargetMoments.of(FEATURES, TARGET_WEIGHTS).matrix, NOISE)
     joint.add_all(FEATURES[known], WEIGHTS[known])
     assert joint.value() == pytest.approx(single.value(), abs=1e-12)
     np.testing.assert_allclose(joint.precision, single.precision, atol=1e-10)
@@ -108,4 +108,4 @@ def test_components_that_hardly_vary_count_little():
 @pytest.mark.parametrize(("noise", "cells"), [(0.0, 3), (-1.0, 3), (float("nan"), 3), (0.3, 0)])
 def test_nothing_to_weigh_by_is_refused(noise, cells):
     with pytest.raises(ValueError, match=r"positive number|no cells"):
-        TargetVariance(target_matrix(FEATURES[:cells]), noise)
+        TargetVariance(TargetMoments.of(FEATURES[:cells]).matrix, noise)

@@ -5,6 +5,7 @@ import pytest
 
 from entropy_flows.entropy import Criterion
 from entropy_flows.entropy.cell_basis import CellBasis, CellMeans
+from entropy_flows.entropy.variance import TargetMoments
 from entropy_flows.entropy.variance_statistics import VarianceStatistics
 
 DIM = 7
@@ -59,7 +60,7 @@ def test_value_and_gains_are_those_of_the_definition_after_many_updates():
 
 def test_gains_are_never_negative_and_the_value_falls_to_what_landmarks_cannot_see():
     statistics = empty()
-    blind = 1 - np.trace(statistics.variance.target)
+    blind = 1 - np.trace(statistics.target.matrix)
     before = statistics.value()
     for q in CELLS * 3:
         gain = statistics.gain(q)
@@ -172,7 +173,9 @@ def test_copies_are_independent():
 
 def test_another_target_keeps_the_data_set():
     statistics = filled(CHOSEN)
-    renewed = statistics.for_target(np.diag(np.full(BASIS.dim, 0.5 / BASIS.dim)))
+    renewed = statistics.for_target(
+        TargetMoments(np.zeros(BASIS.dim), np.diag(np.full(BASIS.dim, 0.5 / BASIS.dim)))
+    )
     assert renewed.n == statistics.n
     assert (renewed.variance.precision == statistics.variance.precision).all()
     expected = 0.5 * np.trace(statistics.variance.covariance) / BASIS.dim + 0.5

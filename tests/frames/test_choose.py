@@ -12,7 +12,7 @@ from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.frames import fingerprinted, judge, target
 from entropy_flows.frames.choice import INFO_KEYS
-from entropy_flows.select import gain_table
+from entropy_flows.select import cell_table
 
 SMALL = {"natx": 12, "cutoff": 3.5}
 
@@ -212,9 +212,9 @@ def test_a_target_is_what_is_chosen_for(cells, tmp_path):
 def test_a_large_pool_is_read_in_blocks_and_known_as_well(cells, file, monkeypatch):
     whole = choose_frames(file, 8, cells[:4], "variance", fingerprint=SMALL)
     assert whole.kept_bytes > 0
-    for module in (gain_table, target):
+    for module in (cell_table, target):
         monkeypatch.setattr(module, "LARGEST_TABLE", 20)
-    monkeypatch.setattr(gain_table, "BLOCK", 10)
+    monkeypatch.setattr(cell_table, "BLOCK", 10)
     monkeypatch.setattr(target, "SAMPLE_SIZE", 40)
     monkeypatch.setattr(fingerprinted, "BATCH_CELLS", 7)
     blocks = choose_frames(file, 8, cells[:4], "variance", fingerprint=SMALL)

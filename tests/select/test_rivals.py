@@ -86,49 +86,6 @@ def test_facility_location_takes_the_largest_gain_of_all(n_known):
         assert values[pick] >= values.max() - 1e-9
 
 
-@pytest.mark.parametrize("n_known", [0, 4])
-def test_herding_keeps_the_mean_as_near_as_one_more_cell_can(n_known):
-    cells = candidates()
-    known = candidates(n_known, 7) if n_known else []
-    # known cells of the pool itself: the features are exact for them
-    known = cells[:n_known]
-    pool = cells[n_known:]
-    kernel = kernel_of(pool, known)
-    n = len(pool)
-    attraction = kernel[:, :n].mean(axis=0)
-    basis = make_selector("herding").basis
-    centre, scale = standardisation(means_of(pool))
-    points = (means_of([*pool, *known]) - centre) / scale
-    features = basis(points[:n], n).features(points)
-    np.testing.assert_allclose(features[:n] @ features[:n].T, kernel[:, :n], atol=1e-7)
-    mean = features[:n].mean(axis=0)
-    np.testing.assert_allclose(features[:n] @ mean, attraction, atol=1e-7)
-    picks = []
-    for _ in range(12):
-        before = features[[*range(n, n + n_known), *picks]].sum(axis=0)
-        distances = [
-            np.inf
-            if index in picks
-            else np.linalg.norm(mean - (before + features[index]) / (n_known + len(picks) + 1))
-            for index in range(n)
-        ]
-        picks.append(int(np.argmin(distances)))
-    assert chosen("herding", pool, 12, known) == picks
-
-
-def test_herding_follows_the_mean_better_than_random_draws():
-    cells = candidates(200)
-    kernel = kernel_of(cells)
-
-    def distance(indices):
-        inner = kernel[np.ix_(indices, indices)].mean()
-        return np.sqrt(kernel.mean() + inner - 2 * kernel[:, indices].mean())
-
-    rng = np.random.default_rng(0)
-    drawn = [distance(rng.permutation(200)[:20]) for _ in range(20)]
-    assert distance(chosen("herding", cells, 20)) < 0.6 * min(drawn)
-
-
 def test_direct_takes_the_middle_of_each_cluster_that_is_not_known():
     rng = np.random.default_rng(2)
     blobs = rng.normal(size=(6, DIM)) * 100
@@ -165,7 +122,7 @@ def test_bait_removes_what_leaves_least_unknown_each_time():
     weights = basis.weights(some.sizes)
 
     def value(kept):
-        variance = TargetVariance(statistics.variance.target, 0.3)
+        variance = TargetVariance(statistics.target.matrix, 0.3)
         variance.add_all(features[kept], weights[kept])
         return variance.value()
 

@@ -6,12 +6,12 @@ from pools import clouds, empty
 
 from entropy_flows.entropy import CellMeans
 from entropy_flows.entropy.basis import KernelBasis, standardisation
-from entropy_flows.entropy.variance import TargetVariance, target_matrix
+from entropy_flows.entropy.variance import TargetMoments, TargetVariance
 from entropy_flows.select import (
     Candidate,
     DecisionStream,
     VarianceSelector,
-    gain_table,
+    cell_table,
     make_selector,
 )
 from entropy_flows.select.pool import choose
@@ -39,7 +39,7 @@ def by_trying(cells, budget, length=0.5, noise=0.3, by_size=True, known=()):
     weights = sizes if by_size else np.ones(len(cells))
 
     def value(indices):
-        variance = TargetVariance(target_matrix(features), noise)
+        variance = TargetVariance(TargetMoments.of(features).matrix, noise)
         if len(known):
             known_means = np.array([q.mean(axis=0) for q in known])
             known_weight = np.mean([len(q) for q in known]) / np.mean([len(c.q) for c in cells])
@@ -131,8 +131,8 @@ def test_a_pool_in_blocks_is_learned_as_well_as_at_once(monkeypatch, is_sorted):
     selector = VarianceSelector(landmarks=100)
     target = CellMeans.of([each.q for each in cells])
     count, whole = values(selector, cells, 40, selector.statistics(target, None, 40))
-    monkeypatch.setattr(gain_table, "LARGEST_TABLE", 0)
-    monkeypatch.setattr(gain_table, "BLOCK", 100)
+    monkeypatch.setattr(cell_table, "LARGEST_TABLE", 0)
+    monkeypatch.setattr(cell_table, "BLOCK", 100)
     in_blocks, divided = values(selector, cells, 40, selector.statistics(target, None, 40))
     drawn = selector.statistics(target, None, 40)
     drawn.add_cells(target.take(np.random.default_rng(0).permutation(600)[:40]))

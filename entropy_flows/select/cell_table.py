@@ -1,26 +1,15 @@
-"""Gains of many cells beside a data set, renewed while cells are taken into it.
+"""Cells of a pool beside a data set for a target, scored anew while cells are taken into it.
 
-After a cell is taken, with y, z and t = yᵀ T y of `TargetVariance.add`, and a = φ·y, b = φ·z,
-
-    u ← u − a²,        g ← g − 2 a b + a² t,        gain = g / (σ²/w + u)                        (1)
-
-for all cells at once: one product of their features with two vectors.
-
-A pool too large for that is read in blocks. Each proposes `OVERSAMPLING` times its share of the
-choice, given the data set and all that was proposed before; the choice is then made among these.
-Memory and work then grow with the choice, and with the pool only by one pass through it. A block
-that has little to offer loses its share in the end, so the order of the pool hardly matters.
-
-=======  ==========================================================================================
-symbol   meaning
-=======  ==========================================================================================
-φ, w     features (m,) and weight of a cell
-u, g     φᵀ P φ and φᵀ P T P φ of each cell
-=======  ==========================================================================================
+A pool too large to be scored as a whole is read in blocks. Each proposes `OVERSAMPLING` times its
+share of the choice, given the data set and all that was proposed before; the choice is then made
+among these. Memory and work then grow with the choice, and with the pool only by one pass through
+it. A block that has little to offer loses its share in the end, so the order of the pool hardly
+matters.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -74,8 +63,8 @@ class TakenPoints:
         return any(np.linalg.norm(self._points[index] - point) <= COPY_DISTANCE for index in close)
 
 
-class GainTable:
-    """Gains of some cells, the largest first, equation (1); no copies.
+class CellTable(ABC):
+    """Scores of some cells, the largest first; no copies.
 
     Parameters
     ----------
@@ -85,43 +74,52 @@ class GainTable:
         The cells.
     taken
         Points of the data set; cells that are taken enter it.
+
+    Attributes
+    ----------
+    columns
+        Features (m, n) of the cells.
+    weights
+        Weights (n,) of the cells.
     """
 
     def __init__(
         self, statistics: VarianceStatistics, cells: CellMeans, taken: TakenPoints
     ) -> None:
-        self._statistics = statistics
+        self.statistics = statistics
         self._taken = taken
         self._points = statistics.basis.points(cells.means)
         features = statistics.basis.kernel.features(self._points)
-        self._weights = statistics.basis.weights(cells.sizes)
-        self._numerators = statistics.variance.numerators(features)
-        self._denominators = statistics.variance.denominators(features, self._weights)
+        self.weights = statistics.basis.weights(cells.sizes)
         # two products with all features are half as dear by rows of them
-        self._columns = np.ascontiguousarray(features.T)
+        self.columns: Array = np.ascontiguousarray(features.T)
         self._is_left = np.ones(len(self._points), dtype=bool)
 
+    @abstractmethod
+    def scores(self) -> Array:
+        """Return the score (n,) of every cell now; those of cells that were taken do not count."""
+
+    @abstractmethod
+    def enter(self, feature: Array, weight: float) -> None:
+        """Let a cell of features (m,) and a weight into the data set, and renew the scores."""
+
     def best(self) -> tuple[int, float] | None:
-        """Return index and gain of the cell with the largest gain; None if only copies are left."""
-        gains = np.maximum(self._numerators, 0.0) / self._denominators
-        gains[~self._is_left] = -np.inf
+        """Return index and score of the best cell; None if only copies are left."""
+        scores = self.scores()
+        scores[~self._is_left] = -np.inf
         while self._is_left.any():
-            index = int(np.argmax(gains))
+            index = int(np.argmax(scores))
             if not self._taken.has(self._points[index]):
-                return index, float(gains[index])
+                return index, float(scores[index])
             self._is_left[index] = False
-            gains[index] = -np.inf
+            scores[index] = -np.inf
         return None
 
     def take(self, index: int) -> None:
-        """Take a cell into the data set, and renew the others' gains."""
+        """Take a cell into the data set."""
         self._is_left[index] = False
         self._taken.add(self._points[index])
-        feature = self._columns[:, index].copy()
-        y, z, square = self._statistics.take(feature, float(self._weights[index]))
-        a, b = np.array([y, z]) @ self._columns
-        self._denominators -= a**2
-        self._numerators += a**2 * square - 2 * a * b
+        self.enter(self.columns[:, index].copy(), float(self.weights[index]))
 
 
 def finalists(
@@ -130,6 +128,7 @@ def finalists(
     statistics: VarianceStatistics,
     taken: TakenPoints,
     budget: int | None,
+    kind: type[CellTable],
 ) -> tuple[NDArray[np.intp], CellMeans]:
     """Return the candidates to choose from: all of a small pool, the best of a large one's blocks.
 
@@ -143,11 +142,13 @@ def finalists(
         Data set and target; not changed.
     budget
         Candidates to choose; None for no limit, and all of the pool.
+    kind
+        Table by which a block proposes.
 
     Returns
     -------
     tuple
-        Their indices in the pool, and the cells as far as gains need them.
+        Their indices in the pool, and the cells as far as scores need them.
     """
     is_whole = budget is None or total <= LARGEST_TABLE
     indices: list[NDArray[np.intp]] = []
@@ -162,7 +163,7 @@ def finalists(
         if not is_whole:
             assert budget is not None, "a pool without a budget is taken as a whole"
             limit = int(np.ceil(OVERSAMPLING * budget * count / total))
-            rows = _proposed(statistics, cells, taken, limit)
+            rows = _proposed(kind(statistics, cells, taken), limit)
         indices.append(start + rows)
         pieces.append(cells.take(rows))
         start += count
@@ -171,11 +172,8 @@ def finalists(
     return np.concatenate(indices), CellMeans.joined(pieces)
 
 
-def _proposed(
-    statistics: VarianceStatistics, cells: CellMeans, taken: TakenPoints, limit: int
-) -> NDArray[np.intp]:
+def _proposed(table: CellTable, limit: int) -> NDArray[np.intp]:
     """Return the rows of a block that it proposes, in their order."""
-    table = GainTable(statistics, cells, taken)
     rows: list[int] = []
     while len(rows) < limit and (best := table.best()) is not None:
         rows.append(best[0])

@@ -23,7 +23,7 @@ from campaign_tables import (
     ratio_table,
     summary_rows,
 )
-from campaigns import SystemPools
+from campaigns import KINDS, POOL_SEEDS, SystemPools
 from pool_cells import INDEPENDENT, PoolCells, pool_files, pool_names, write_pools
 from rich.console import Console
 from shared import SUMMARY, SYSTEMS, TITLES, add_workers, campaign_file, command_line, write_rows
@@ -83,7 +83,7 @@ def run(system: str, folder: Path, workers: int) -> None:
     """Run a system's pools, then its students."""
     if not all(file.is_file() for file in pool_files(folder).values()):
         with open_session(campaign_file(system), folder) as session:
-            SystemPools(session).run(workers, Console())
+            SystemPools(session).run(workers, Console(), KINDS, POOL_SEEDS)
     students = Students.of(system, folder)
     for student in STUDENTS:
         students.run(list(students.points(student)), print)

@@ -60,7 +60,7 @@ explore:
   batch_size: 8
 
 select:
-  selector: variance               # takes what leaves least unknown of the target: plain dynamics,
+  selector: herding                # makes the labels like the target: plain dynamics,
   target: plain                    # or a file of frames that your simulations will be like
   max_labels: 200                  # of one iteration; CHOOSE
 anchors: {{fraction: 0}}             # plain dynamics has near-equilibrium cells

@@ -185,6 +185,29 @@ def test_a_killed_campaign_makes_the_same_choice(ran):
     )
 
 
+def test_herding_takes_what_makes_the_labels_most_like_the_target(ran):
+    store, folder = ran
+    select = {**SELECT, "selector": "herding", "refined": 0.0}
+    path = copper.campaign_file(folder, "herded", **{**SETTINGS, "select": select})
+    herded, _ = copper.submitted(path)
+    copper.work("herded", copper.is_done("herded", "select"))
+    assert deep(herded)[1] == {}
+    book = herded.ledger(load_campaign(path).dataset)
+    row = book.target_row(1)
+    basis = book.basis(row["basis"])
+    mean, _ = book.target_cells(row).moments(basis)
+    cells = [basis.features(q.mean(axis=0)[None])[0] for q in book.fingerprints_between(0, 6)]
+    assert len(cells) == 6
+    total = np.zeros(basis.dim)
+    for number, taken in enumerate(cells):
+        scores = [mean @ phi - total @ phi / (number + 1) for phi in cells[number:]]
+        assert scores[0] == max(scores)
+        total += taken
+    statistics = book.variance_at(6, 1)
+    assert statistics.distance() == pytest.approx(np.linalg.norm(mean - total / 6), abs=1e-12)
+    assert statistics.value() < store.iterations()[0]["select"]["variance_before"]
+
+
 def test_a_campaign_without_plain_dynamics_is_refused(ran):
     _, folder = ran
     path = copper.campaign_file(folder, "refused", select=SELECT)
@@ -214,7 +237,7 @@ def test_labels_weigh_as_the_target_has_them(ran):
     near, far = weights[order[:4]].mean(), weights[order[-4:]].mean()
     assert near > far
     train = {"weights": "target"}
-    with pytest.raises(ValueError, match=r"set select\.selector to variance"):
+    with pytest.raises(ValueError, match=r"set select\.selector to herding or variance"):
         load_campaign(copper.campaign_file(folder, "weighed", train=train))
 
 

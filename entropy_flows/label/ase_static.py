@@ -1,7 +1,7 @@
 """Single points by electronic structure through ASE's calculators, in atomate2's Maker for ASE.
 
-Each cell is calculated from scratch, on one core, without magnetic moments: started from the wave
-functions of the cell before, its numbers would depend on what that was.
+Each cell is calculated from scratch, on one core: started from the wave functions of the cell
+before, its numbers would depend on what that was. It has its initial moments with spin alone.
 
     energy       E₀, extrapolated to zero smearing
     free_energy  F, whose derivatives forces and stress are
@@ -41,6 +41,8 @@ class AseStaticMaker(AseRelaxMaker):
         σ of the smearing (eV).
     walltime
         Time (s) after which a calculation is given up; None for no limit.
+    spin
+        True for a spin-polarised calculation, from the moments of the cell.
     calculator_kwargs
         Arguments of the calculator on top of the preset.
     """
@@ -52,6 +54,7 @@ class AseStaticMaker(AseRelaxMaker):
     kpoint_length: float = 40.0
     smearing: float = 0.05
     walltime: float | None = None
+    spin: bool = False
 
     @property
     @abstractmethod
@@ -70,19 +73,20 @@ class AseStaticMaker(AseRelaxMaker):
 
     @abstractmethod
     def calculate(self, atoms: Atoms, mesh: tuple[int, int, int]) -> dict[str, Any]:
-        """Calculate a cell without moments in the current directory, from scratch.
+        """Calculate a cell in the current directory, from scratch.
 
         Parameters
         ----------
         atoms
-            The cell.
+            The cell; with initial moments if `spin`, else without.
         mesh
             Divisions of the mesh centred at Γ.
 
         Returns
         -------
         dict
-            energy, free_energy, forces and stress in ASE's units; version, that of the program.
+            energy, free_energy, forces and stress in ASE's units; version, that of the program;
+            with spin, the final moments magmoms (n,) and magmom, that of the cell, in μ_B.
         """
 
     def missing_here(self) -> str | None:
@@ -98,7 +102,7 @@ class AseStaticMaker(AseRelaxMaker):
         return AseStaticEngine(self)
 
     def _get_calculator(self) -> Calculator:
-        return FromScratch(self._calculate_on_mesh, self.engine_name)
+        return FromScratch(self._calculate_on_mesh, self.engine_name, self.spin)
 
     def _calculate_on_mesh(self, atoms: Atoms) -> dict[str, Any]:
         mesh = kpoint_mesh(Lattice(atoms.cell.array), self.kpoint_length)
@@ -116,6 +120,8 @@ class FromScratch(Calculator):
         Returns the results of a cell.
     name
         Name of the code.
+    has_spin
+        Whether a cell's initial moments count, and there are final ones.
 
     Attributes
     ----------
@@ -123,12 +129,15 @@ class FromScratch(Calculator):
         Version of the code; None before it has run.
     """
 
-    def __init__(self, calculate: Callable[[Atoms], dict[str, Any]], name: str):
+    def __init__(self, calculate: Callable[[Atoms], dict[str, Any]], name: str, has_spin: bool):
         super().__init__()
         self.implemented_properties = ["energy", "free_energy", "forces", "stress"]
+        if has_spin:
+            self.implemented_properties += ["magmoms", "magmom"]
         self.version: str | None = None
         self._calculate = calculate
         self._name = name
+        self._has_spin = has_spin
 
     @property
     def name(self) -> str:
@@ -138,9 +147,10 @@ class FromScratch(Calculator):
     def calculate(
         self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes
     ) -> None:
-        """Calculate a cell, without its moments."""
+        """Calculate a cell, of which nothing else is known."""
         super().calculate(atoms, properties, system_changes)
-        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+        moments = atoms.get_initial_magnetic_moments() if self._has_spin else None
+        bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True, magmoms=moments)
         results = self._calculate(bare)
         self.version = results.pop("version")
         self.results = results

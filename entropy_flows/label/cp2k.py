@@ -6,6 +6,8 @@ and Fermi-Dirac occupations at k_B T = σ:
     F = E − T S          what CP2K calls the total energy; forces and stress are its derivatives
     E₀ = F + T S / 2     extrapolated to σ → 0 (Gillan 1989, eq. 5)
 
+With spin, the guess of the density has each atom's initial moment, and both spins one Fermi energy.
+
 The k points are the mesh of the VASP presets, centred at Γ, without those that time reversal
 repeats. Basis sets and potentials are read from the files that come with CP2K. They are written
 into each job's folder by atomate2, so the run depends on no path of CP2K's own.
@@ -33,6 +35,7 @@ from pymatgen.io.vasp import Kpoints
 from entropy_flows.digest import file_sha256
 from entropy_flows.label.dft import kpoint_mesh
 from entropy_flows.label.reasons import EngineError
+from entropy_flows.moments import SITE_PROPERTY, moments_of, set_moments
 
 if TYPE_CHECKING:
     from atomate2.cp2k.sets.base import Cp2kInputSet
@@ -50,11 +53,12 @@ _CONVERGENCE: dict[str, Any] = {
     "nbuffer": 8,
 }
 _MAX_SCF = 100
+_NO_MOMENT = 1e-6  # μ_B
 
 
 @dataclass
 class Cp2kPBESetGenerator(StaticSetGenerator):
-    """PBE single point without spin.
+    """PBE single point, with or without spin.
 
     Parameters
     ----------
@@ -71,6 +75,8 @@ class Cp2kPBESetGenerator(StaticSetGenerator):
         Those files.
     walltime
         Time (s) after which CP2K stops by itself; None for no limit.
+    spin
+        True for a spin-polarised calculation, from the moments of the cell.
     **kwargs
         Whatever atomate2's `Cp2kInputGenerator` takes, such as `user_input_settings`.
     """
@@ -84,6 +90,7 @@ class Cp2kPBESetGenerator(StaticSetGenerator):
     basis_file: str = "BASIS_MOLOPT"
     potential_file: str = "GTH_POTENTIALS"
     walltime: float | None = None
+    spin: bool = False
     user_input_settings: dict[str, Any] = field(default_factory=dict)
 
     def get_input_set(
@@ -92,17 +99,22 @@ class Cp2kPBESetGenerator(StaticSetGenerator):
         prev_dir: str | Path | None = None,
         optional_files: Any = None,
     ) -> Cp2kInputSet:
-        """Return the input set of a cell, whose moments are left out.
+        """Return the input set of a cell, whose moments are left out without spin.
 
         Raises
         ------
         EngineError
-            If CP2K's data is not here, or has no basis set or potential for an element.
+            If CP2K's data is not here, or has no basis set or potential for an element; if the
+            moments of the cell add up to less than 0.
         """
         # atomate2 (0.1.5) merges settings into the table that all its generators share.
         generator = copy.deepcopy(self)
         if structure is not None:
-            structure = structure.copy(site_properties={})
+            moments = moments_of(structure) if self.spin else None
+            structure = structure.copy()
+            for name in structure.site_properties:
+                structure.remove_site_property(name)
+            set_moments(structure, moments)
             if not generator.user_kpoints_settings:
                 generator.user_kpoints_settings = explicit_kpoints(
                     kpoint_mesh(structure.lattice, self.kpoint_length)
@@ -124,7 +136,8 @@ class Cp2kPBESetGenerator(StaticSetGenerator):
         return {
             "run_type": "ENERGY_FORCE",
             "xc_functionals": "PBE",
-            "spin_polarized": False,
+            "spin_polarized": self.spin,
+            "multiplicity": self._multiplicity(structure) if self.spin else 0,
             "ot": False,
             "smearing": True,
             "elec_temp": self.smearing / kB,
@@ -137,6 +150,30 @@ class Cp2kPBESetGenerator(StaticSetGenerator):
             },
             "override_default_params": {"FORCE_EVAL": force_eval, "GLOBAL": limit},
         }
+
+    def _multiplicity(self, structure: Structure) -> int:
+        """Return 2 S + 1 of the first density, as near to the cell's moments as electrons allow.
+
+        The SCF starts with these numbers of electrons, and ends with others (SMEAR).
+
+        Raises
+        ------
+        EngineError
+            If the moments add up to less than 0: CP2K has the majority of spins up.
+        """
+        total = sum(structure.site_properties.get(SITE_PROPERTY, ()))
+        if total < -_NO_MOMENT:
+            raise EngineError(
+                f"the magnetic moments add up to {total:g} μ_B, CP2K takes no less than 0: turn "
+                f"all of them over, which changes no energy"
+            )
+        counts = structure.composition.get_el_amt_dict()
+        electrons = sum(
+            int(count) * self.basis_and_potential(symbol)["potential"].info.electrons
+            for symbol, count in counts.items()
+        )
+        odd = electrons % 2
+        return 1 + odd + 2 * max(0, round((total - odd) / 2))
 
     def basis_and_potential(self, symbol: str) -> dict[str, Any]:
         """Return basis set and potential of an element: those with the most electrons.
@@ -169,7 +206,10 @@ class Cp2kPBESetGenerator(StaticSetGenerator):
             If CP2K's data is not here.
         """
         folder = data_folder()
-        fields = ("kpoint_length", "cutoff", "rel_cutoff", "smearing", "basis", "potential")
+        fields = (
+            *("kpoint_length", "cutoff", "rel_cutoff", "smearing", "spin"),
+            *("basis", "potential"),
+        )
         return {
             "code": "CP2K",
             **{name: getattr(self, name) for name in fields},

@@ -27,7 +27,8 @@ from custodian.cp2k.handlers import (
 from custodian.custodian import ErrorHandler
 from pymatgen.io.cp2k.outputs import Cp2kOutput
 
-from entropy_flows.label.cp2k_output import read_run
+from entropy_flows.label.cp2k_output import moments_of_run, read_run
+from entropy_flows.moments import set_moments
 
 if TYPE_CHECKING:
     from jobflow import Response
@@ -67,14 +68,16 @@ class KilledHandler(ErrorHandler):
 
 @dataclass
 class Cp2kStaticMaker(StaticMaker):
-    """atomate2's StaticMaker, which reads restricted runs, too."""
+    """atomate2's StaticMaker, which reads restricted runs, and the moments of the others."""
 
     @cp2k_job
     def make(self, structure: Structure, prev_dir: str | Path | None = None) -> Response:
         """Run CP2K; see atomate2's `BaseCp2kMaker.make`."""
         with _restricted_runs_read():
             make: Any = StaticMaker.make
-            return make.original(self, structure, prev_dir)
+            response = make.original(self, structure, prev_dir)
+        set_moments(response.output.output.structure, moments_of_run())
+        return response
 
 
 def run_settings(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
     energy    F (Hartree in the output; pymatgen makes it eV)
     forces    Hartree/Bohr, as printed; atomate2 and pymatgen leave them so
     stress    positive under compression, as VASP's; GPa up to version 2023, bar since
+    moments   of Mulliken's analysis (μ_B), which add up to that of the cell
 
 The document says nothing of the entropy of the occupations, nor of the unit of the stress: both
 are read from the output.
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from ase.units import Bohr, Hartree
 
+from entropy_flows.conventions import Array
 from entropy_flows.label.document import is_success, value_at
 
 OUTPUT = "cp2k.out"
@@ -70,6 +72,16 @@ def read_run(directory: str | Path = ".") -> Cp2kRun | None:
         stress_unit=units[-1] if units else None,
         abort=_abort(text),
     )
+
+
+def moments_of_run(directory: str | Path = ".") -> Array | None:
+    """Read the final moments (n,) in μ_B of the run in a folder; None of a run without spin."""
+    text = _text(Path(directory) / OUTPUT) or ""
+    table = text.rpartition("Mulliken Population Analysis")[2]
+    # atom, element, kind, population of each spin, charge, moment
+    row = r"^ +\d+ +[A-Z][a-z]? +\d+" + 3 * r" +\S+" + r" +(\S+)$"
+    moments = re.findall(row, table.partition("# Total charge")[0], re.MULTILINE)
+    return np.array(moments, dtype=float) if moments else None
 
 
 def is_cp2k_task(doc: Any) -> bool:

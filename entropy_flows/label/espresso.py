@@ -1,12 +1,18 @@
 r"""Single points by Quantum ESPRESSO's pw.x, through ASE's calculator.
 
 The settings of the VASP presets (see `dft`) in pw.x's words: PBE from the pseudopotentials, no
-spin, Gaussian smearing, the same explicit mesh centred at Γ, no symmetry, forces and stress on.
+spin unless it is asked for, Gaussian smearing, the same explicit mesh centred at Γ, no symmetry,
+forces and stress on.
 
     F = E − T S          pw.x's total energy; forces and stress are its derivatives
     E₀ = F + T S / 2     extrapolated to zero smearing (Gillan 1989, eq. 5)
 
-ASE reads F, forces and stress. It gives F for E₀, whose entropy is read from the output here.
+ASE reads F, forces and stress. It gives F for E₀, whose entropy is read from the output here, and
+so are the final moments: of the atoms within spheres, and of the cell.
+
+    starting_magnetization = m / Z      m: initial moment (μ_B), Z: number of valence electrons
+
+pw.x takes no moments before version 7.3; such shares of the valence all versions take.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import SCFError
 from ase.calculators.espresso import Espresso, EspressoProfile
@@ -80,6 +87,7 @@ class EspressoStaticMaker(AseStaticMaker):
         namelists["system"] = {
             **cutoffs,
             "degauss": self.smearing / Ry,
+            **({"nspin": 2} if self.spin else {}),
             **namelists["system"],
         }
         return namelists
@@ -145,6 +153,9 @@ class EspressoStaticMaker(AseStaticMaker):
         namelists = self.namelists()
         if self.walltime is not None:
             namelists["control"]["max_seconds"] = self.walltime
+        if self.spin:
+            moments = atoms.get_initial_magnetic_moments()
+            atoms.set_initial_magnetic_moments(moments / self._valences(atoms))
         atoms.calc = Espresso(
             profile=EspressoProfile(self.command, self.pseudo_dir),
             directory=".",
@@ -168,13 +179,44 @@ class EspressoStaticMaker(AseStaticMaker):
             "free_energy": free_energy,
             "forces": atoms.get_forces(),
             "stress": atoms.get_stress(),
+            **(_final_moments(text, len(atoms)) if self.spin else {}),
         }
+
+    def _valences(self, atoms: Atoms) -> list[float]:
+        """Return the number of valence electrons of each atom, as its pseudopotential has it."""
+        valences = {
+            symbol: _valence(Path(self.pseudo_dir) / self.pseudopotentials[symbol])
+            for symbol in set(atoms.symbols)
+        }
+        return [valences[symbol] for symbol in atoms.symbols]
 
 
 def _entropy_term(text: str) -> float:
     """Return −T S (eV) of pw.x's output; 0 without smearing."""
     terms = re.findall(r"smearing contrib\. \(-TS\)\s*=\s*(\S+) Ry", text)
     return float(terms[-1]) * Ry if terms else 0.0
+
+
+def _valence(path: Path) -> float:
+    """Return the number of valence electrons of a pseudopotential's file, UPF 2 or 1.
+
+    Raises
+    ------
+    EngineError
+        If the file does not say it.
+    """
+    text = path.read_text(errors="replace")
+    for pattern in (r'z_valence\s*=\s*"\s*([^"\s]+)', r"^\s*(\S+)\s+Z valence"):
+        if (match := re.search(pattern, text, re.MULTILINE)) is not None:
+            return float(match.group(1).upper().replace("D", "E"))
+    raise EngineError(f"{path} does not say its number of valence electrons (z_valence)")
+
+
+def _final_moments(text: str, n_atoms: int) -> dict[str, Any]:
+    """Return the last moments of pw.x's output, of atoms and of the cell (μ_B)."""
+    of_atoms = re.findall(r"^ +atom:? +\d+ .*magn[:=] +(\S+)", text, re.MULTILINE)[-n_atoms:]
+    of_cell = re.findall(r"total magnetization +=\s*(\S+) Bohr", text)
+    return {"magmoms": np.array(of_atoms, dtype=float), "magmom": float(of_cell[-1])}
 
 
 def _check_converged(text: str) -> None:

@@ -1,8 +1,8 @@
 r"""Density functional theory without a licence: single points in plane waves by GPAW.
 
-The papers' settings (see `dft`) in GPAW's words: PBE, no spin, a plane-wave cutoff, Gaussian
-smearing, the same explicit mesh centred at Γ, stress on. GPAW and its PAW setups are the optional
-extra `gpaw`.
+The papers' settings (see `dft`) in GPAW's words: PBE, no spin unless it is asked for, a plane-wave
+cutoff, Gaussian smearing, the same explicit mesh centred at Γ, stress on. GPAW and its PAW setups
+are the optional extra `gpaw`.
 
     smearing     σ of Methfessel-Paxton occupations of order 0, half a complementary error function
 """
@@ -29,7 +29,6 @@ LOG = "gpaw.txt"
 """What GPAW says, in the job's folder."""
 _PRESET: dict[str, Any] = {
     "xc": "PBE",
-    "spinpol": False,
     # eV and electrons per electron, eV².
     "convergence": {"energy": 1e-6, "density": 1e-5, "eigenstates": 1e-9},
     "maxiter": 200,
@@ -60,7 +59,8 @@ class GPAWStaticMaker(AseStaticMaker):
         """Return the arguments of GPAW but for the k points, which belong to the cell."""
         mode = {"name": "pw", "ecut": self.cutoff}
         occupations = {"name": "methfessel-paxton", "order": 0, "width": self.smearing}
-        return {"mode": mode, "occupations": occupations, **_PRESET, **self.calculator_kwargs}
+        preset = {"mode": mode, "occupations": occupations, "spinpol": self.spin, **_PRESET}
+        return preset | self.calculator_kwargs
 
     def deciding_parameters(self) -> dict[str, Any]:
         """Return all that decides the numbers, with GPAW's version and the content of the setups.
@@ -98,7 +98,14 @@ class GPAWStaticMaker(AseStaticMaker):
             _converge(gpaw, atoms, self.walltime, package.KohnShamConvergenceError)
         except FileNotFoundError as exc:
             raise EngineError(f"GPAW: {' '.join(str(exc).split())}") from exc
+        moments = {}
+        if self.spin:
+            moments = {
+                "magmoms": gpaw.get_magnetic_moments(atoms),
+                "magmom": float(gpaw.get_magnetic_moment(atoms)),
+            }
         return {
+            **moments,
             "version": package.__version__,
             "energy": float(gpaw.get_potential_energy(atoms)),
             "free_energy": float(gpaw.get_potential_energy(atoms, force_consistent=True)),

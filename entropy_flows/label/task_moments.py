@@ -1,8 +1,8 @@
 """Initial and final magnetic moments in task documents and files.
 
 VASP prints the final moments of its last ionic step to OUTCAR, not to vasprun.xml: per atom, within
-spheres (LORBIT ≥ 10), and of the whole cell. ASE's calculators give those of the atoms with the
-results of each step.
+spheres (LORBIT ≥ 10), and of the whole cell. CP2K's stand on the sites of the final cell, where
+`Cp2kStaticMaker` puts them. ASE's calculators give those of the atoms with each step's results.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from entropy_flows.conventions import Array
+from entropy_flows.label.cp2k_output import is_cp2k_task
 from entropy_flows.label.document import is_vasp_task, value_at
 from entropy_flows.label.ionic import tags_of
 from entropy_flows.moments import SITE_PROPERTY, collinear
@@ -34,6 +35,10 @@ def final_moments(doc: Any, n_atoms: int, step: int = -1) -> dict[str, Any]:
         magmoms, (n,) in μ_B, and total_magmom, of the cell; None where there are none, or where
         they are not collinear.
     """
+    if is_cp2k_task(doc):
+        moments = _one_each(_of_sites(doc), n_atoms)
+        total = None if moments is None else float(moments.sum())
+        return {"magmoms": moments, "total_magmom": total}
     if not is_vasp_task(doc):
         of_step = value_at(doc, "output", "ionic_steps", step, "magmoms")
         return {"magmoms": _one_each(of_step, n_atoms), "total_magmom": None}
@@ -88,7 +93,7 @@ def initial_moments(doc: Any, n_atoms: int) -> Array | None:
 
 
 def _of_sites(doc: Any) -> list[Any]:
-    """Read the moments that atomate2 has put on the sites of the final cell: OUTCAR's."""
+    """Read the moments on the sites of the final cell."""
     structure = value_at(doc, "output", "structure")
     sites = value_at(structure, "sites") if isinstance(structure, Mapping) else structure
     values = [value_at(site, "properties", SITE_PROPERTY) for site in sites or []]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from entropy_flows.explore import Seed, build_seed
+from entropy_flows.label.engines.ase_static import AseStaticParams
 from entropy_flows.moments import moments_of, summary
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ INCAR_TOLERANCE = 1e-6
 def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -> dict[str, Seed]:
     """Build the seed of each phase, with moments as the label engine starts from them.
 
-    A phase without moments of its own has those of the engine's table, if the engine is VASP with
-    spin.
+    A phase without moments of its own has those of the engine's table, if the engine has spin.
 
     Parameters
     ----------
@@ -47,9 +47,13 @@ def campaign_seeds(campaign: Campaign, folder: Path, load_engine: bool = True) -
         If a seed will not do; see `build_seed`.
     """
     table = None
-    # A force field and GPAW have no moments, and may not be installed here.
-    if load_engine and campaign.label.engine not in ("forcefield", "gpaw-pbe"):
-        table = campaign.label.make_engine().moment_table()
+    # What has no moments may not be installed here.
+    label = campaign.label
+    has_no_moments = label.engine == "forcefield" or (
+        isinstance(label, AseStaticParams) and not label.spin
+    )
+    if load_engine and not has_no_moments:
+        table = label.make_engine().moment_table()
     return {phase.name: build_seed(phase, folder, table) for phase in campaign.phases}
 
 
@@ -86,7 +90,7 @@ def _moment_notes(phase: str, seed: Seed, engine: Engine) -> Iterator[str]:
         yield from _unused_moments(seed.cell, engine)
         return
     _compare_with_incar(phase, seed.cell, engine)
-    yield from _default_moments(seed)
+    yield from _default_moments(seed, engine)
 
 
 def _unused_moments(cell: Structure, engine: Engine) -> Iterator[str]:
@@ -99,7 +103,7 @@ def _unused_moments(cell: Structure, engine: Engine) -> Iterator[str]:
         )
 
 
-def _default_moments(seed: Seed) -> Iterator[str]:
+def _default_moments(seed: Seed, engine: Engine) -> Iterator[str]:
     """Say what a spin-polarised calculation starts from, where nobody has chosen it."""
     moments = moments_of(seed.cell)
     if moments is None:
@@ -113,7 +117,7 @@ def _default_moments(seed: Seed) -> Iterator[str]:
             f"({summary(seed.cell)}); give `magmoms` for another order"
         )
     elif not moments.any():
-        yield "its magnetic moments are all 0: VASP starts without, and mostly stays there"
+        yield f"its magnetic moments are all 0: {engine.name} starts and mostly stays without"
 
 
 def _compare_with_incar(phase: str, cell: Structure, engine: Engine) -> None:

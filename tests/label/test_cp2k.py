@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from entropy_flows.label import (
 )
 from entropy_flows.label.cp2k import data_folder, explicit_kpoints
 from entropy_flows.label.cp2k_maker import KilledHandler, end_runs_of_this_folder
-from entropy_flows.label.cp2k_output import read_run
+from entropy_flows.label.cp2k_output import moments_of_run, read_run
 from entropy_flows.label.cp2k_validation import validate_cp2k_output
 
 CHEAP = {"cutoff": 150, "rel_cutoff": 40, "kpoint_length": 1.0, "smearing": 0.3}
@@ -150,6 +151,61 @@ def test_inputs_of_one_cell_leave_no_trace_in_the_next(data):
     assert "STRESS_TENSOR ANALYTICAL" in text
     assert "AUX_FIT" not in text
     assert json.dumps(generator.as_dict(), default=str) == before
+
+
+def with_moments(moments):
+    """Two hydrogen atoms far apart, each with its initial moment."""
+    lattice = Lattice.tetragonal(2.6, 5.0)
+    cell = Structure(lattice, ["H", "H"], [[0, 0, 0], [0.03, 0, 0.5]])
+    cell.add_site_property("magmom", moments)
+    return cell
+
+
+def input_of(static_maker, cell):
+    return str(static_maker.input_set_generator.get_input_set(cell).cp2k_input)
+
+
+@pytest.mark.parametrize(
+    ("moments", "multiplicity", "kinds"),
+    [([1.0, 1.0], 3, {"1.0"}), ([1.0, -1.0], 1, {"1.0", "-1.0"}), ([0.4, 0.3], 1, {"0.4", "0.3"})],
+)
+def test_each_atom_starts_with_its_moment(data, moments, multiplicity, kinds):
+    text = input_of(maker(spin=True), with_moments(moments))
+    assert "UKS True" in text
+    assert f"MULTIPLICITY {multiplicity}\n" in text
+    assert set(re.findall(r"MAGNETIZATION (\S+)", text)) == kinds
+
+
+def test_without_spin_moments_are_left_out(data):
+    text = input_of(maker(), with_moments([1.0, -1.0]))
+    assert "UKS False" in text
+    assert set(re.findall(r"MAGNETIZATION (\S+)", text)) == {"0.0"}
+    assert text == input_of(maker(), with_moments([0.0, 0.0]))
+
+
+def test_moments_below_zero_are_refused_and_the_table_is_that_of_vasp(data):
+    engine = engine_of(maker(spin=True))
+    assert engine.has_spin
+    assert engine.hash != engine_of(maker()).hash
+    assert engine.moment_table()["Fe"] == 5
+    assert engine_of(maker()).moment_table() is None
+    with pytest.raises(EngineError, match=r"add up to -2 μ_B, .* turn all of them over"):
+        engine.check({"seed": with_moments([-1.0, -1.0])})
+
+
+def test_final_moments_are_those_of_the_last_population_analysis(in_tmp):
+    head = "                     Mulliken Population Analysis\n\n #  Atom  Element  Kind\n"
+    tables = [
+        "       1     H        1         0.98     0.02    -0.01     0.96\n"
+        f"       2     Fe       2         0.01     0.97     0.01    {last}\n"
+        " # Total charge and spin        1.00     1.00     0.00    -0.00\n"
+        "       9     H        1         0.98     0.02    -0.01     7.00\n"
+        for last in (0.5, -0.96)
+    ]
+    (in_tmp / "cp2k.out").write_text("".join(head + table for table in tables))
+    assert moments_of_run().tolist() == [0.96, -0.96]
+    (in_tmp / "cp2k.out").write_text(head + "       1     H        1         0.98    -0.01\n")
+    assert moments_of_run() is None
 
 
 @pytest.mark.parametrize(
@@ -292,6 +348,27 @@ def test_forces_and_stress_are_derivatives_of_the_free_energy():
     slope = (energies[1] - energies[0]) / (2 * size) / hydrogen().volume
     assert slope == pytest.approx((label.stress * strain).sum(), abs=3e-3)
     assert abs(slope) > 0.01
+
+
+@needs_cp2k
+@pytest.mark.slow
+@pytest.mark.parametrize(("moments", "total"), [([1.0, 1.0], 2.0), ([1.0, -1.0], 0.0)])
+def test_two_orders_are_two_labels_and_forces_are_derivatives_of_each(moments, total):
+    """Hydrogen atoms too far apart for a bond, parallel and antiparallel."""
+    static_maker = maker(spin=True, cutoff=300, rel_cutoff=60, kpoint_length=3, smearing=0.1)
+    label = label_one(static_maker, with_moments(moments), "here")
+    assert label.converged, label.evidence
+    assert np.sign(label.magmoms).tolist() == moments
+    assert np.abs(label.magmoms).min() > 0.5
+    assert label.total_magmom == pytest.approx(total, abs=0.01)
+    step = 0.02
+    energies = []
+    for shift in (-step, step):
+        cell = with_moments(moments)
+        cell.translate_sites([1], [0, 0, shift], frac_coords=False)
+        energies.append(label_one(static_maker, cell, f"z{shift}").free_energy)
+    force = -(energies[1] - energies[0]) / (2 * step)
+    assert force == pytest.approx(label.forces[1, 2], abs=0.02)
 
 
 @needs_cp2k

@@ -151,3 +151,38 @@ def test_forces_and_stress_are_derivatives_of_the_free_energy():
     assert slope(moved, 0.01) == pytest.approx(-(label.forces * direction).sum(), abs=1e-2)
     along = slope(lambda x: strained(atoms, x * strain), 0.005) / atoms.get_volume()
     assert along == pytest.approx((label.stress * strain).sum(), abs=5e-3)
+
+
+IRON = Path("/usr/share/espresso/pseudo/Fe.pbe-nd-rrkjus.UPF")
+needs_iron = pytest.mark.skipif(
+    shutil.which("pw.x") is None or not IRON.is_file(),
+    reason="Quantum ESPRESSO is not installed: make cp2k",
+)
+
+
+def iron(moments, shift=0.1):
+    """bcc iron, one of whose two atoms is displaced."""
+    atoms = bulk("Fe", a=2.85, cubic=True)
+    atoms.positions[1, 0] += shift
+    atoms.set_initial_magnetic_moments(moments)
+    return atoms
+
+
+def iron_maker(**changed):
+    given = {"pseudopotentials": {"Fe": IRON.name}, "cutoff": 300.0, "density_cutoff": 1800.0}
+    return maker(**{**given, "kpoint_length": 2.0, "spin": True, **changed})
+
+
+@needs_iron
+def test_iron_ends_with_the_moments_of_its_atoms_and_of_the_cell(in_tmp):
+    assert engine_of(iron_maker()).has_spin
+    label = label_of(iron([3.0, 3.0]), iron_maker())
+    assert label.converged, label.evidence
+    assert "starting_magnetization(1) = 0.375" in (in_tmp / "run/espresso.pwi").read_text()
+    assert "Fe           0.375" in (in_tmp / "run/espresso.pwo").read_text()
+    assert label.magmoms == pytest.approx([label.magmoms.mean()] * 2, abs=0.01)
+    assert 1.5 < label.magmoms.mean() < 4.0  # of a coarse mesh
+    assert label.total_magmom == pytest.approx(label.magmoms.sum(), rel=0.2)
+    without = label_of(iron([3.0, 3.0]), iron_maker(spin=False), "without")
+    assert (without.magmoms, without.total_magmom) == (None, None)
+    assert label.free_energy < without.free_energy - 0.1

@@ -241,6 +241,19 @@ def test_forces_and_stress_are_derivatives_of_the_free_energy():
 
 
 @needs_gpaw
+def test_hydrogen_atoms_keep_their_moments_with_spin_alone():
+    atoms = Atoms("H2", positions=[[0, 0, 0], [0.1, 0, 2.5]], cell=[2.6, 2.6, 5.0], pbc=True)
+    atoms.set_initial_magnetic_moments([1, 1])
+    label = label_of(atoms, maker(spin=True, kpoint_length=3.0))
+    assert label.converged, label.evidence
+    assert label.total_magmom == pytest.approx(2, abs=0.01)
+    assert np.sign(label.magmoms).tolist() == [1, 1]
+    without = label_of(atoms, maker(kpoint_length=3.0))
+    assert (without.magmoms, without.total_magmom) == (None, None)
+    assert abs(label.free_energy - without.free_energy) > 0.1
+
+
+@needs_gpaw
 def test_squeezed_silicon_pushes_back():
     squeezed, stretched = (
         label_of(distorted(scale), maker(kpoint_length=8.0)) for scale in (0.93, 1.07)

@@ -52,6 +52,7 @@ def told(settings, folder):
 
 SPIN = {"engine": "vasp-pbe", "spin": True}
 FORCEFIELD = {"engine": "forcefield", "model": "ase.calculators.emt.EMT"}
+QE = {"engine": "qe-pbe", "spin": True}
 
 
 def with_tags(**tags):
@@ -88,6 +89,10 @@ def with_tags(**tags):
             "decide nothing: VASP PBE has no spin here; set `label: {spin: true}`",
         ),
         ({"engine": "vasp-pbe"}, None, None, None),
+        (QE, None, [5] * 4 + [0.6] * 4, "labels start from the engine's, all parallel"),
+        (QE, {}, [0] * 8, "all 0: Quantum ESPRESSO PBE starts and mostly stays without"),
+        (QE, AFM, AFM, None),
+        ({**QE, "spin": False}, AFM, AFM, "has no spin here; set `label: {spin: true}`"),
         (FORCEFIELD, AFM, AFM, "decide nothing: EMT"),
         (FORCEFIELD, None, None, None),
         (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from entropy_flows.label.engines.maker import MakerEngine
+from entropy_flows.label.engines.vasp import SPIN_OPTION, usual_moments
 from entropy_flows.label.params import LabelParams
 from entropy_flows.label.reasons import EngineError
 
@@ -30,6 +31,9 @@ class AseStaticParams(LabelParams):
     """Gaussian smearing (eV)."""
     walltime: float | None = Field(None, gt=0)
     """Time after which a calculation is given up (s)."""
+    spin: bool = False
+    """Whether the calculation is spin-polarised, from the moments of the cell; see
+    `phases.magmoms`."""
     calculator_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the program's calculator in ASE, on top of the preset."""
 
@@ -46,11 +50,16 @@ class AseStaticEngine(MakerEngine):
     """
 
     maker: AseStaticMaker
+    spin_option = SPIN_OPTION
 
     @property
     def has_spin(self) -> bool | None:
-        """False: the presets are without spin."""
-        return False
+        """The Maker's `spin`."""
+        return self.maker.spin
+
+    def moment_table(self) -> dict[str, float] | None:
+        """Return the moments of VASP's presets: these programs have no tables of their own."""
+        return usual_moments() if self.has_spin else None
 
     @property
     def name(self) -> str:
@@ -66,9 +75,13 @@ class AseStaticEngine(MakerEngine):
         return {**super().provenance(), "engine_settings": self.hash_input()}
 
     def validate(self, label: Label) -> Label:
-        """Return the label with the version of the program that has run."""
-        version = getattr(self.maker.calculator, "version", None)
-        return replace(label, provenance={**label.provenance, "version": version})
+        """Return the label with the version of the program that has run, and the cell's moment."""
+        calculator = self.maker.calculator
+        return replace(
+            label,
+            total_magmom=calculator.results.get("magmom") if label.converged else None,
+            provenance={**label.provenance, "version": getattr(calculator, "version", None)},
+        )
 
     def check(self, cells: Mapping[str, Structure]) -> None:
         """Look for the setups of the cells' elements."""

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from entropy_flows.faults import error_line, is_machine_fault
 from entropy_flows.label.engines.maker import MakerEngine
+from entropy_flows.label.engines.vasp import SPIN_OPTION, usual_moments
 from entropy_flows.label.params import LabelParams
 from entropy_flows.label.reasons import EngineError, Reason
 
@@ -25,7 +26,7 @@ _PRESET = "Cp2kPBESetGenerator"
 
 
 class Cp2kParams(LabelParams):
-    """CP2K through atomate2's StaticMaker and custodian: PBE, without spin."""
+    """CP2K through atomate2's StaticMaker and custodian: PBE."""
 
     engine: Literal["cp2k-pbe"] = "cp2k-pbe"
     """Names this engine."""
@@ -47,6 +48,9 @@ class Cp2kParams(LabelParams):
     """File of CP2K's data that has the pseudopotential."""
     walltime: float | None = Field(None, gt=0)
     """Time after which CP2K stops by itself (s)."""
+    spin: bool = False
+    """Whether the calculation is spin-polarised (UKS), from the moments of the cell; see
+    `phases.magmoms`."""
     user_input_settings: dict[str, Any] = Field(default_factory=dict)
     """Settings on top of the preset, as atomate2's CP2K input sets take them."""
     run_cp2k_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -91,8 +95,13 @@ class Cp2kEngine(MakerEngine):
 
     @property
     def has_spin(self) -> bool | None:
-        """False for the preset; None for another input set."""
-        return False if self._is_preset else None
+        """The preset's `spin`; None for another input set."""
+        return self._generator.spin if self._is_preset else None
+
+    @property
+    def spin_option(self) -> str | None:  # type: ignore[override]
+        """The preset's setting."""
+        return SPIN_OPTION if self._is_preset else None
 
     @property
     def name(self) -> str:
@@ -113,6 +122,10 @@ class Cp2kEngine(MakerEngine):
     def provenance(self) -> dict[str, Any]:
         """Return the engine's name and all that decides its numbers."""
         return {**super().provenance(), "engine_settings": self.hash_input()}
+
+    def moment_table(self) -> dict[str, float] | None:
+        """Return the moments of VASP's presets: CP2K has no table of its own."""
+        return usual_moments() if self.has_spin else None
 
     def prepare(self, structure: Structure) -> Structure:
         """Return the structure with its atoms sorted, as atomate2's input sets do."""

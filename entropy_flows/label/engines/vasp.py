@@ -33,6 +33,10 @@ _PUBLISHED = {"MatPESStaticSet": "MatPES", "MPStaticSet": "MP", "OMat24StaticSet
 _UNWANTED_HANDLERS = ("LargeSigmaHandler", "PositiveEnergyErrorHandler")
 
 
+SPIN_OPTION = "label: {spin: true}"
+"""The setting that turns spin polarisation on, of every preset that has it."""
+
+
 class VaspRunParams(LabelParams):
     """Keys that all presets of VASP take: changes of the input set, and how VASP runs."""
 
@@ -134,7 +138,7 @@ class VaspParams(VaspRunParams):
 class VaspEngine(MakerEngine):
     """A Maker that writes VASP's files."""
 
-    spin_option = "label: {spin: true}"
+    spin_option = SPIN_OPTION
 
     @staticmethod
     def runs(maker: Any) -> bool:
@@ -240,6 +244,11 @@ class VaspEngine(MakerEngine):
         from entropy_flows.label.vasp_settings import resolved_incar
 
         return resolved_incar(self.maker)
+
+
+def usual_moments() -> dict[str, float] | None:
+    """Return initial moments (μ_B) by element or oxidation state: those of the VASP presets."""
+    return VaspEngine(VaspParams(spin=True).make_maker()).moment_table()
 
 
 def _has_hubbard_u(table: Any) -> bool:

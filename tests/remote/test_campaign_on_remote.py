@@ -55,7 +55,7 @@ def state(site: RemoteSite, name: str = "copper") -> str:
     return site.database["campaigns"].find_one({"name": name})["state"]
 
 
-def run_to_end(site: RemoteSite, path: Path, seconds: float = 3600) -> None:
+def run_to_end(site: RemoteSite, path: Path, seconds: float = 6000) -> None:
     """Runner and repairs until the campaign has ended, as cron would have them."""
     site.start_runner()
     deadline = time.monotonic() + seconds
@@ -101,7 +101,7 @@ def reference(tmp_path_factory) -> list[tuple]:
 
 
 def test_a_campaign_from_submission_to_deletion(site, tmp_path):
-    path = copper.campaign_file(tmp_path)
+    path = copper.campaign_file(tmp_path, physics={"checks": ["eos"]})
     said = submit(site, path)
     assert "jf -p site runner start" in said
     assert "was submitted before" in submit(site, path)
@@ -252,7 +252,7 @@ def test_the_demo_with_a_local_worker_and_one_of_slurm(tmp_path):
         path = silicon_file(tmp_path, queue={"label": {"walltime": "00:30:00"}})
         submit(site, path)
         kill_a_worker_of(site, cluster)
-        run_to_end(site, path, 2000)
+        run_to_end(site, path)
         assert state(site, "mini") == "done"
         assert site.database["iterations"].count_documents({"campaign": "mini"}) == 2
         assert "all is well" in site.program("entropy-flows", "verify", path)

@@ -47,6 +47,20 @@ def shortest_distances(batch: Batch) -> tuple[Tensor, Tensor]:
     return distances, ratios
 
 
+def cell_as_dict(atoms: Atoms) -> dict[str, list]:
+    """Return a periodic cell as plain data."""
+    return {
+        "numbers": atoms.numbers.tolist(),
+        "cell": atoms.cell.array.tolist(),
+        "positions": atoms.positions.tolist(),
+    }
+
+
+def cell_from_dict(data: dict[str, list]) -> Atoms:
+    """Return the cell that `cell_as_dict` was given."""
+    return Atoms(pbc=True, **data)
+
+
 def to_atoms(structure: Structure) -> Atoms:
     """Convert pymatgen's cell to ASE's: species, positions, cell and initial moments only."""
     return Atoms(

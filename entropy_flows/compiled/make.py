@@ -16,10 +16,10 @@ from typing import Any
 from ase import Atoms
 
 from entropy_flows.compiled.cache import CompiledFacts, CompiledForm
-from entropy_flows.compiled.program import cell_as_dict
 from entropy_flows.digest import file_sha256
 from entropy_flows.faults import MachineError
 from entropy_flows.files import UNFINISHED, delete_unfinished, replacing
+from entropy_flows.geometry import cell_as_dict
 from entropy_flows.potentials import split_model
 from entropy_flows.processes import child, locked
 

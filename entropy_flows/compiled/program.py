@@ -22,6 +22,7 @@ from entropy_flows.compiled.cache import CompiledFacts, CompiledForm, compiled_f
 from entropy_flows.compiled.speed import measure_speed
 from entropy_flows.digest import file_sha256
 from entropy_flows.files import read_json
+from entropy_flows.geometry import cell_from_dict
 from entropy_flows.potentials import BatchModel, load_batch_model, split_model
 
 NICENESS = 10
@@ -96,20 +97,6 @@ def difference(eager: BatchModel, compiled: BatchModel, cells: Sequence[Atoms]) 
         f"the compiled model differs from the model by {1e3 * energy:.3g} meV/atom "
         f"and {1e3 * forces:.3g} meV/Å"
     )
-
-
-def cell_as_dict(atoms: Atoms) -> dict[str, list]:
-    """Return a periodic cell as plain data."""
-    return {
-        "numbers": atoms.numbers.tolist(),
-        "cell": atoms.cell.array.tolist(),
-        "positions": atoms.positions.tolist(),
-    }
-
-
-def cell_from_dict(data: dict[str, list]) -> Atoms:
-    """Return the cell that `cell_as_dict` was given."""
-    return Atoms(pbc=True, **data)
 
 
 if __name__ == "__main__":

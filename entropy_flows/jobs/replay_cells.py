@@ -22,7 +22,7 @@ from entropy_flows.explore import (
 )
 from entropy_flows.explore.simple_crystals import simple_crystals
 from entropy_flows.faults import defer_sigterm, is_machine_fault
-from entropy_flows.geometry import scaled_to_volume, to_atoms
+from entropy_flows.geometry import cell_as_dict, scaled_to_volume, to_atoms
 from entropy_flows.jobs.checkpoint import ExploreCheckpoint, checkpoint_folder
 from entropy_flows.jobs.common import current_uuid
 from entropy_flows.jobs.context import IterationContext
@@ -211,9 +211,7 @@ def _plain(frame: Atoms) -> dict[str, Any]:
     results = frame.calc.results
     stress = results.get("stress")
     return {
-        "numbers": frame.numbers.tolist(),
-        "cell": frame.cell.array.tolist(),
-        "positions": frame.positions.tolist(),
+        **cell_as_dict(frame),
         "energy": float(results["energy"]),
         "forces": results["forces"].tolist(),
         "stress": None if stress is None else stress.tolist(),

@@ -18,6 +18,7 @@ from entropy_flows.entropy import MODES, Mode
 from entropy_flows.explore import ExploreParams
 from entropy_flows.explore.conditions import MAX_CONDITIONS
 from entropy_flows.frames.pool import FramePool
+from entropy_flows.geometry import cell_as_dict
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.neighbors import check_thickness
 from entropy_flows.schemas import ExploreDoc, RunDoc
@@ -147,12 +148,12 @@ def _run(index: int, source: str, mode: Mode, count: int, reasons: Sequence[str]
 def _packed(index: int, cells: Sequence[tuple[int, Atoms]]) -> Iterator[dict[str, Any]]:
     """Yield frames as plain data, each a trajectory of one snapshot."""
     for number, atoms in cells:
+        cell = cell_as_dict(atoms)
         packed = {
+            **cell,
             "index": index,
-            "numbers": atoms.numbers.tolist(),
-            "cell": np.asarray(atoms.cell).tolist(),
             "steps": [number],
-            "positions": [atoms.positions.tolist()],
+            "positions": [cell["positions"]],
             "max_forces": [0.0],
         }
         if atoms.has("initial_magmoms"):

@@ -17,10 +17,12 @@ import torch
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from forks import forked
 
 from entropy_flows.faults import MachineError, Terminated
 from entropy_flows.files import UNFINISHED
 from entropy_flows.processes import locked
+from entropy_flows.train import process
 from entropy_flows.train.folder import State, checkpoint_file, kept_epochs, last_checkpoint, take_up
 from entropy_flows.train.params import TrainParams
 from entropy_flows.train.process import GpuMemoryError, TrainingError, fault
@@ -56,8 +58,10 @@ def train(workdir, params=PARAMS, on_progress=None):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("undisturbed"))
+def undisturbed(imported_programs, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(process, "child", forked)
+        return train(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture
@@ -94,7 +98,9 @@ def test_the_training_goes_through_what_has_to_be_restored(undisturbed):
     assert undisturbed.best_epoch < undisturbed.epochs < PARAMS.max_epochs
 
 
-def test_killed_in_an_epoch_and_the_last_checkpoint_damaged(undisturbed, strike, tmp_path):
+def test_killed_in_an_epoch_and_the_last_checkpoint_damaged(
+    undisturbed, strike, tmp_path, monkeypatch
+):
     seen = []
     strike(kill(7))
     with pytest.raises(MachineError, match="nequip-train was killed by signal 9"):
@@ -102,6 +108,7 @@ def test_killed_in_an_epoch_and_the_last_checkpoint_damaged(undisturbed, strike,
     newest = checkpoint_file(tmp_path / "t" / "run", 6)
     newest.write_bytes(newest.read_bytes()[:-1000])
     (tmp_path / "t").rename(tmp_path / "moved")
+    monkeypatch.setattr(process, "child", forked)  # nothing strikes a fork
     result = train(tmp_path / "moved", on_progress=lambda progress: seen.append(progress.epoch))
 
     assert_same(result, undisturbed, attempts=2)

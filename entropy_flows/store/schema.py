@@ -110,11 +110,11 @@ def make_indexes(database: Database) -> None:
 
 def _make_missing(collection: Collection, present: Mapping[str, Any]) -> None:
     """Make the indexes of a collection for which none of those that are there serves."""
-    wanted = [(keys, True) for keys in UNIQUE.get(collection.name, ())]
-    wanted += [(keys, False) for keys in LOOKUP.get(collection.name, ())]
+    required = [(keys, True) for keys in UNIQUE.get(collection.name, ())]
+    required += [(keys, False) for keys in LOOKUP.get(collection.name, ())]
     missing = [
         (keys, unique)
-        for keys, unique in wanted
+        for keys, unique in required
         if not any(serves(index, keys, unique) for index in present.values())
     ]
     if not missing:

@@ -37,7 +37,9 @@ TITLES = {
     "herding": "herding",
     "variance-mix": "variance, half for the pool",
     "variance-wide": "variance, more trajectories",
+    "herding-wide": "herding, more trajectories",
     RANDOM: "random",
+    "random-early": "random, earlier snapshots",
     "mixed": "mixed",
 }
 FIRST_TITLES = {method: f"{TITLES[rule]}, chosen first" for method, rule in FIRST.items()}
@@ -49,7 +51,9 @@ TEST_TITLES = {
     "herding": "held out of herding's pools",
     "variance-mix": "held out of the pools of variance, half for the pool",
     "variance-wide": "held out of the pools of variance, more trajectories",
+    "herding-wide": "held out of the pools of herding, more trajectories",
     RANDOM: "held out of plain dynamics",
+    "random-early": "held out of its earlier snapshots",
     INDEPENDENT: "independent",
 }
 STUDENT_TITLES = {
@@ -277,6 +281,7 @@ COLORS = {
     "herding": "#d62728",
     "variance-mix": "#2ca02c",
     "variance-wide": "#8c564b",
+    "herding-wide": "#9467bd",
 }
 
 

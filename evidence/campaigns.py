@@ -28,6 +28,8 @@ LOGDET = "logdet"
 VARIANCE = "variance"
 HERDING = "herding"
 PLAIN = {"selector": VARIANCE, "target": "plain"}
+WIDE = {"entropy_weights": [0, 0, 0, 0, 2, 5, 10]}
+"""As many trajectories of plain dynamics as the baseline has, four of each condition."""
 RULES: dict[str, dict[str, dict[str, Any]]] = {
     LOGDET: {},
     VARIANCE: {"select": PLAIN},
@@ -35,14 +37,17 @@ RULES: dict[str, dict[str, dict[str, Any]]] = {
     # for plain dynamics alone four of five cells are plain dynamics: half of this target is what
     # the biased dynamics find
     "variance-mix": {"select": {**PLAIN, "mix": 0.5}},
-    # as many trajectories of plain dynamics as the baseline has, four of each condition
-    "variance-wide": {"select": PLAIN, "explore": {"entropy_weights": [0, 0, 0, 0, 2, 5, 10]}},
+    "variance-wide": {"select": PLAIN, "explore": WIDE},
+    "herding-wide": {"select": {"selector": HERDING, "target": "plain"}, "explore": WIDE},
 }
 """Name of a rule → sections that it changes; `max_labels` stays the file's."""
 RANDOM = "random"
-"""Name of the baseline."""
-KINDS = (*RULES, RANDOM)
-"""Kinds of pools, in the order in which they run: the baseline needs to know log det's size."""
+EARLY = "random-early"
+BASELINES = {RANDOM: {}, EARLY: {"ramp": 0}}
+"""Kind of plain dynamics without a choice → settings of its dynamics. The later one has its
+snapshots at the same times as the rules' candidates, the earlier one right after the warm-up."""
+KINDS = (*RULES, *BASELINES)
+"""Kinds of pools, in the order in which they run: the baselines need to know log det's size."""
 POOL_SEEDS = (42, 43)
 """Seeds of the pools; the first is that of the campaign files."""
 
@@ -83,10 +88,13 @@ class SystemPools:
             return pool_campaign(self.system.campaign, rule, seed)
         return campaign
 
-    def random(self, seed: int) -> Campaign:
-        """Return the baseline of a seed: as many labels as the rule of the file has there."""
+    def baseline(self, kind: str, seed: int) -> Campaign:
+        """Return a baseline of a seed: as many labels as the rule of the file has there."""
         campaign = pool_campaign(self.system.campaign, LOGDET, seed, self.compiled)
-        return random_pool(campaign, self.size(campaign))
+        pool = random_pool(campaign, self.size(campaign))
+        explore = campaign.explore.model_copy(update=BASELINES[kind])
+        name = f"{pool.name}-late" if kind == RANDOM else pool.name
+        return pool.model_copy(update={"name": name, "explore": explore})
 
     @property
     def independent(self) -> Campaign:
@@ -111,8 +119,8 @@ class SystemPools:
         """
         for seed in seeds:
             for kind in kinds:
-                if kind == RANDOM:
-                    campaign = self.random(seed)
+                if kind in BASELINES:
+                    campaign = self.baseline(kind, seed)
                     size = self.size(self.rule(LOGDET, seed))
                     yield campaign, RandomMDMaker.from_campaign(campaign, size=size)
                 else:

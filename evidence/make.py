@@ -45,10 +45,11 @@ Written by `python evidence/make.py`. **Labels are SevenNet-0's, a machine-learn
 DFT's.**
 
 A *rule* is a campaign of its own, with the same grid (k = 0 is in it) and the same budget.
-`logdet` is the filter of Wang 2026, `variance` chooses for plain dynamics.
+`logdet` is the filter of Wang 2026, `variance` and `herding` choose for plain dynamics.
 `variance-mix` chooses half for plain dynamics, half for all that was explored.
 `variance-wide` has four trajectories of plain dynamics for each condition, as many as `random`.
 It was added when silicon's first tables were known.
+`herding` and `herding-wide`, with the grid of `variance-wide`, were added when all others were.
 `random` is plain dynamics (k = 0) on the same grid without a filter.
 `mixed` is log det with a fifth of near-equilibrium cells of `random`.
 Of each pool N cells are drawn at random to train on.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ase import Atoms
 from ase.io import iread, write
-from campaigns import LOGDET, POOL_SEEDS, RANDOM, RULES, SystemPools
+from campaigns import BASELINES, LOGDET, POOL_SEEDS, RANDOM, RULES, SystemPools
 from shared import campaign_file
 
 from entropy_flows.evaluate.curve import draw, draw_mixed
@@ -26,10 +26,10 @@ INDEPENDENT = "independent"
 FIRST = {f"{rule}-first": rule for rule in RULES}
 """Kind of training set that is the beginning of a rule's pool, in the order of its choices → rule.
 A part of a pool that is drawn at random is not what the rule would have chosen of that number."""
-METHODS = (*RULES, RANDOM, MIXED, *FIRST)
+METHODS = (*RULES, *BASELINES, MIXED, *FIRST)
 """Kinds of training sets. Of a pool's name: so many cells of it, drawn at random.
 mixed: four fifths of log det, one of the baseline's near-equilibrium cells."""
-HELD_OUT = (*RULES, RANDOM)
+HELD_OUT = (*RULES, *BASELINES)
 """Pools of which a tenth is held out of all trainings, as a test of all models."""
 NEAR_SHARE = 0.2
 CONDITION = ("phase", "temperature", "pressure", "k")
@@ -161,7 +161,8 @@ def pool_names(pools: SystemPools) -> Iterator[tuple[str, int, str]]:
     for seed in POOL_SEEDS:
         for rule in RULES:
             yield rule, seed, pools.rule(rule, seed).name
-        yield RANDOM, seed, pools.random(seed).name
+        for kind in BASELINES:
+            yield kind, seed, pools.baseline(kind, seed).name
 
 
 def pool_frames(store: CampaignStore, pool: str, seed: int) -> list[Atoms]:

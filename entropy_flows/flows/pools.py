@@ -205,7 +205,11 @@ class IndependentTestMaker(PoolMaker):
 
 
 def unbiased(explore: ExploreParams) -> ExploreParams:
-    """Return the same grid with k = 0 in place of each entropy weight."""
+    """Return the same grid with k = 0 in place of each entropy weight.
+
+    The ramp stays: without it snapshots would be of earlier times than those of the campaign, and
+    nearer to the crystals.
+    """
     weights = tuple(0.0 for _ in explore.entropy_weights)
-    plain = {"entropy_weights": weights, "ramp": 0, "source": (), "dynamics": True}
+    plain = {"entropy_weights": weights, "source": (), "dynamics": True}
     return explore.model_copy(update=plain)

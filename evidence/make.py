@@ -50,7 +50,9 @@ A *rule* is a campaign of its own, with the same grid (k = 0 is in it) and the s
 `variance-wide` has four trajectories of plain dynamics for each condition, as many as `random`.
 It was added when silicon's first tables were known.
 `herding` and `herding-wide`, with the grid of `variance-wide`, were added when all others were.
-`random` is plain dynamics (k = 0) on the same grid without a filter.
+`random` is plain dynamics (k = 0) on the same grid without a filter, at the same times.
+`random-early` has its snapshots right after the warm-up, without the time of the ramp: nearer to
+the crystals. It was the only baseline until herding was tried.
 `mixed` is log det with a fifth of near-equilibrium cells of `random`.
 Of each pool N cells are drawn at random to train on.
 *Chosen first* are the N that a rule chose first, which is what a budget of N buys.

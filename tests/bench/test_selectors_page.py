@@ -19,7 +19,7 @@ def blocks(language):
 
 def test_yaml():
     target, campaign, bench = (yaml.safe_load(block) for block in blocks("yaml"))
-    assert IterationSettings.model_validate(target).select.selector == "variance"
+    assert IterationSettings.model_validate(target).select.selector == "herding"
     found = IterationSettings.model_validate(campaign)
     assert (found.select.selector, found.train.committee) == ("committee", 4)
     assert BenchParams.model_validate(bench).initial == 25

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ase.data import atomic_numbers
 
 from entropy_flows.files import replacing
+from entropy_flows.installed import installed_once
 from entropy_flows.potentials.base import BatchModel, Environment, FeatureModel, ModelFamily
 from entropy_flows.potentials.loaded_models import shared_calculator
 from entropy_flows.potentials.names import existing_file
@@ -83,7 +84,7 @@ class NequIPFamily(ModelFamily):
             from entropy_flows.potentials.onebyone import BatchOfOne
 
             return BatchOfOne(NequIPModel.from_compiled(path, device))
-        with default_dtype("float64"):
+        with default_dtype("float64"), installed_once():
             from nequip.integrations.ase import NequIPCalculator
 
             calculator = scoped(NequIPCalculator, "float64")

@@ -51,6 +51,8 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "entropy_flows"}):
         # a date within would make equal figures differ
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    # a figure that is drawn again, as PNG, keeps the layout, which takes a quarter of the drawing
+    figure.set_layout_engine("none")
     text = buffer.getvalue()
     start = text.index("<svg")
     svg = _with_own_ids(_without_metadata(text[start:]), name)

@@ -1,5 +1,7 @@
 """Additions to NequIP: weights of structures, a base model with another zero, a frozen backbone.
 
+Its training's module is one that logs epochs alone.
+
 The configuration of a training names them (`_target_`), which is how NequIP comes to import this
 module. The data module is built first, so the weight's field is registered before a data set is
 read. No entry point is needed, and `import nequip` alone has nothing to do with this package. A
@@ -9,12 +11,14 @@ packaged model does not refer to it either.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from nequip.data import AtomicDataDict, register_fields
 from nequip.data.datamodule import ASEDataModule
 from nequip.model import ModelFromPackage, modify
+from nequip.train import EMALightningModule
 from torchmetrics import Metric
 
 from entropy_flows.train.dataset import WEIGHT_KEY
@@ -28,6 +32,24 @@ class WeightedDataModule(ASEDataModule):
 
     def __init__(self, **kwargs: Any):
         super().__init__(include_keys=[WEIGHT_KEY], **kwargs)
+
+
+class EpochsLightningModule(EMALightningModule):
+    """NequIP's training with an average of the weights, which logs epochs and not steps.
+
+    Nobody reads the losses of single steps here, and logging them is a sixth of a small model's
+    step.
+    """
+
+    def log_dict(self, dictionary: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Log what is of an epoch."""
+        epochs = {}
+        for name, value in dictionary.items():
+            kind, _, _ = name.partition(self.logging_delimiter)
+            if not kind.endswith("_step"):
+                epochs[name] = value
+        if epochs:
+            super().log_dict(epochs, *args, **kwargs)
 
 
 def shifted_package(

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from entropy_flows.files import read_json
+from entropy_flows.installed import installed_once
 from entropy_flows.processes import dies_with_parent
 from entropy_flows.train.folder import best_epoch, checkpoint_file
 
@@ -31,13 +32,14 @@ PACKAGED = "Packaged model saved"
 
 def main(log: str, last_line: str, *arguments: str) -> None:
     """Train, and package if the training came to its end; exit as the one that failed."""
-    for program in (TRAIN, PACKAGE):
-        importlib.import_module(program)
-    _run(TRAIN, arguments)
-    if last_line not in Path(log).read_text(errors="replace"):
-        sys.exit(1)  # terminated by a signal, it ends with 0 as well
-    best = best_epoch(read_json(Path("run/history.json"), []))
-    _run(PACKAGE, ("build", str(checkpoint_file(Path("run"), best)), RESULT))
+    with installed_once():
+        for program in (TRAIN, PACKAGE):
+            importlib.import_module(program)
+        _run(TRAIN, arguments)
+        if last_line not in Path(log).read_text(errors="replace"):
+            sys.exit(1)  # terminated by a signal, it ends with 0 as well
+        best = best_epoch(read_json(Path("run/history.json"), []))
+        _run(PACKAGE, ("build", str(checkpoint_file(Path("run"), best)), RESULT))
 
 
 def _run(program: str, arguments: Sequence[str]) -> None:

@@ -189,7 +189,7 @@ def nequip_config(
         "data": _data(model, files, params),
         "trainer": _trainer(params, folder),
         "training_module": {
-            "_target_": "nequip.train.EMALightningModule",
+            "_target_": f"{EXTENSION}.EpochsLightningModule",
             "ema_decay": params.ema_decay,
             "model": model,
             "loss": _metrics(_loss_terms(params, stress)),

@@ -1,6 +1,6 @@
 """Loaded models that a process keeps from one job to the next.
 
-Building a model takes seconds (SevenNet-0 2.2 s, a small Allegro 0.6 s), and the jobs of a worker
+Building a model takes seconds (SevenNet-0 2.2 s, a small Allegro half a second the first time), and the jobs of a worker
 use the same few models again and again. A model is known by its content: the SHA-256 of its file,
 or the published name, with its arguments and the device. Outside of jobs nothing is kept, so
 whoever loads a model twice has two.

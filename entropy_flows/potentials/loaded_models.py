@@ -1,9 +1,9 @@
 """Loaded models that a process keeps from one job to the next.
 
-Building a model takes seconds (SevenNet-0 2.2 s, a small Allegro half a second the first time), and the jobs of a worker
-use the same few models again and again. A model is known by its content: the SHA-256 of its file,
-or the published name, with its arguments and the device. Outside of jobs nothing is kept, so
-whoever loads a model twice has two.
+Building a model takes time (SevenNet-0 2.2 s, the first small Allegro of a process half a second),
+and the jobs of a worker use the same few models again and again. A model is known by its content:
+the SHA-256 of its file, or the published name, with its arguments and the device. Outside of jobs
+nothing is kept, so whoever loads a model twice has two.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ SHARED = {
     "conventions",
     "equilibrium",
     "geometry",
+    "installed",
     "moments",
     "batch",
     "neighbors",

@@ -23,6 +23,12 @@ from entropy_flows.store.verify_context import (
     lasting,
 )
 
+BLOB_FIELDS = (
+    *("trajectories", "documents"),
+    *("calcs_reversed", "vasp_objects", "trajectory", "objects.trajectory"),
+)
+"""Fields of an output whose content may be a blob: those of jobs, then those of the task documents
+of labels."""
 TAKEN_AGAIN = ("run/", "settings/")
 """Beginnings of the names of leases that the next process of their kind takes."""
 
@@ -58,18 +64,22 @@ def _output_problems(context: VerifyContext) -> list[str]:
 
 
 def _outputs(context: VerifyContext) -> list[dict[str, Any]]:
-    names = ("uuid", "index", "name", "output.trajectories.blob_uuid")
+    blobs = (f"output.{field}.blob_uuid" for field in BLOB_FIELDS)
+    names = ("uuid", "index", "name", *blobs)
     query = {"metadata.campaign": context.store.name}
     return list(context.store.database[OUTPUTS].find(query, dict.fromkeys(names, 1)))
 
 
 def _pointers(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return name of a blob → the output whose arrays are in it."""
+    """Return name of a blob → the output that has a part in it."""
     pointers = {}
     for row in rows:
-        trajectories = (row.get("output") or {}).get("trajectories") or {}
-        if trajectories.get("blob_uuid") is not None:
-            pointers[trajectories["blob_uuid"]] = row
+        for field in BLOB_FIELDS:
+            content: Any = row.get("output")
+            for name in field.split("."):
+                content = content.get(name) if isinstance(content, dict) else None
+            if isinstance(content, dict) and content.get("blob_uuid") is not None:
+                pointers[content["blob_uuid"]] = row
     return pointers
 
 

@@ -12,11 +12,12 @@ from pymongo.collection import Collection
 from small_campaign import CONFIG, JOBS, job, small_campaign, store_output
 
 from entropy_flows.cli import main
+from entropy_flows.jobs.task_documents import LARGE_FIELDS
 from entropy_flows.jobs.train import split_cells
 from entropy_flows.launch.fireworks_manager import FireWorksManager
 from entropy_flows.launch.verify import verify
 from entropy_flows.settings import settings
-from entropy_flows.store import StoreError, verify_context
+from entropy_flows.store import StoreError, job_store, verify_context
 from entropy_flows.store.arrays import pack, unpack
 from entropy_flows.store.schema import make_indexes
 from entropy_flows.store.seals import setting
@@ -509,6 +510,30 @@ def test_what_is_wasted_is_told_apart(case, store, pad):
     assert set(wasted) == set(expected)
     for check, text in expected.items():
         assert text in wasted[check][0]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"labels": {}, "documents": {"entry": "text"}},
+        {"calcs_reversed": [{"output": 1.0}], "vasp_objects": {"dos": [1.0]}},
+        {"objects": {"trajectory": [1.0]}},
+    ],
+)
+def test_documents_of_labels_are_no_waste_and_their_bytes_are_looked_at(output, store, pad):
+    row = {"uuid": "task", "index": 1, "name": "task of a cell", "output": output}
+    with job_store() as jobs:
+        save = {"data": ["documents", *LARGE_FIELDS]}
+        jobs.update({**row, "metadata": {"campaign": "test"}}, save=save)
+    checks = {check.name: check for check in verify(store, FireWorksManager(pad))}
+    assert [checks["outputs"].problems, checks["outputs"].wasted] == [[], []]
+    assert checks["arrays"].problems == []
+    files = store.database["blobs.files"].distinct("_id", {"metadata.job_uuid": "task"})
+    assert files
+    store.database["blobs.chunks"].update_one(
+        {"files_id": files[0]}, {"$set": {"data": Binary(b"other")}}
+    )
+    assert "arrays of task of a cell" in found(store, pad)["arrays"][0]
 
 
 def test_a_label_whose_job_failed_is_not_missed(store, pad):

@@ -54,7 +54,7 @@ global_fingerprint: {{cutoff: {global_cutoff}, natx: {global_natx}}}
 
 explore:
   temperatures: [300, 1000, 2000]  # K; CHOOSE: up to above the melting point
-  entropy_weights: [0, 2, 5, 10]   # k, eV; 0 is plain dynamics: the target below, and candidates
+  entropy_weights: [0, 0, 0, 0, 2, 5, 10]   # k, eV; 0 is plain dynamics, the target below
   pressures: {pressures}           # GPa, nominal; CHOOSE: up to half the bulk modulus{vacuum}
   steps: 300
   batch_size: 8
@@ -65,7 +65,7 @@ select:
   max_labels: 200                  # of one iteration; CHOOSE
 anchors: {{fraction: 0}}             # plain dynamics has near-equilibrium cells
 
-# Wang 2026 by the letter, in place of the two above and without k = 0:
+# Wang 2026 by the letter, in place of the two above and with entropy_weights: [2, 5, 10]:
 # select: {{selector: logdet, theta_min: 1.0e-3, max_labels: 200}}
 # anchors: {{fraction: 0.2, max_force: 2.0}}
 

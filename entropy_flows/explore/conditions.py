@@ -35,7 +35,8 @@ class ExploreParams(Params):
     temperatures: tuple[Temperature, ...] = Field((300.0, 1000.0, 3000.0), min_length=1)
     """Thermostat temperatures (K)."""
     entropy_weights: tuple[EntropyWeight, ...] = Field((2.0, 5.0, 10.0), min_length=1)
-    """Weights k of the entropy term (eV); 0 is plain molecular dynamics."""
+    """Weights k of the entropy term (eV); 0 is plain molecular dynamics. A weight that is listed
+    several times has as many trajectories of each condition."""
     pressures: tuple[Pressure, ...] = Field((0.0,), min_length=1)
     """Nominal pressures (GPa): they scale the seed's volume through the base model's equation of
     state.

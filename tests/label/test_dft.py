@@ -213,7 +213,10 @@ def test_settings_know_spin_and_u_but_no_cells_moments():
     [
         ({"hubbard_u": {"Nl": 6.2}}, "'Nl' is not a chemical symbol"),
         ({"hubbard_u": {"Ni": -1}}, "U of Ni is -1 eV"),
-        ({"engine": "gpaw-pbe", "spin": True}, "spin would have no effect with engine 'gpaw-pbe'"),
+        (
+            {"engine": "forcefield", "model": "SevenNet", "spin": True},
+            "spin would have no effect with engine 'forcefield'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(options, reason):

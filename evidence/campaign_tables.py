@@ -251,57 +251,54 @@ def of_one_basis(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def figure(all_results: Sequence[Results], file: Path) -> None:
-    """Draw random ÷ method against N: systems across, tests down, the methods as lines."""
+    """Draw random ÷ rule at the largest N: systems and quantities across, rules down."""
     import matplotlib.pyplot as plt
 
     students = {one.system: one for one in all_results}
-    fig, axes = plt.subplots(
-        2, len(students), figsize=(3.6 * len(students) + 1.2, 6.4), sharex="all", squeeze=False
-    )
-    for column, (system, results) in enumerate(students.items()):
-        for row, quantity in enumerate(("energy_mae", "forces_mae")):
-            _draw(axes[row][column], results, quantity)
-        axes[0][column].set_title(f"{SYSTEM_TITLES[system]}, {results.title}", fontsize=10)
-        axes[1][column].set_xlabel("cells trained on")
-    axes[0][0].set_ylabel("energy error,\nrandom ÷ chosen")
-    axes[1][0].set_ylabel("force error,\nrandom ÷ chosen")
-    sizes = sorted({size for results in students.values() for size in results.sizes})
-    axes[0][0].set_xscale("log", base=2)
-    axes[0][0].set_xticks(sizes, [str(size) for size in sizes])
-    lines, labels = axes[0][0].get_legend_handles_labels()
-    fig.legend(lines, labels, fontsize=7, frameon=False, ncol=2, loc="lower center")
-    fig.tight_layout(rect=(0, 0.13, 1, 1))
+    panels = list(product(students.values(), ("energy_mae", "forces_mae")))
+    fig, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels) + 1.6, 3.6), sharey=True)
+    for axis, (results, quantity) in zip(axes, panels, strict=True):
+        _draw(axis, results, quantity)
+        title = QUANTITIES[quantity][0]
+        axis.set_title(f"{SYSTEM_TITLES[results.system]}, {title}", fontsize=10)
+        axis.set_xlabel(f"random ÷ rule, N = {results.sizes[-1]}")
+    axes[0].set_yticks(range(len(RULES)), [TITLES[rule] for rule in RULES])
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, frameon=False, ncol=len(labels), loc="lower center")
+    fig.tight_layout(rect=(0, 0.08, 1, 1))
     fig.savefig(file, dpi=150)
     plt.close(fig)
 
 
-COLORS = {
-    "logdet": "#c0504d",
-    "variance": "#1f77b4",
-    "herding": "#d62728",
-    "variance-mix": "#2ca02c",
-    "variance-wide": "#8c564b",
-    "herding-wide": "#9467bd",
+TEST_MARKS = {
+    "cells like those that the rule chose": ("o", "#1f77b4"),
+    "held out of plain dynamics": ("^", "#2ca02c"),
+    "independent": ("s", "#c0504d"),
 }
+"""Test → marker and colour in the figure."""
 
 
 def _draw(axis: Any, results: Results, quantity: str) -> None:
-    """Draw one panel: full lines in-distribution, dashed independent."""
-    for method in RULES:
-        for test, style in ((own_test(method), "-"), (INDEPENDENT, "--")):
-            ratios = [results.ratio(method, size, test, quantity) for size in results.sizes]
-            there = [(size, one) for size, one in zip(results.sizes, ratios, strict=True) if one]
-            if not there:
-                continue
-            axis.errorbar(
-                [size for size, _ in there],
-                [one.value for _, one in there],
-                yerr=[one.error for _, one in there],
-                color=COLORS[method],
-                linestyle=style,
-                marker="o",
-                markersize=3,
-                capsize=2,
-                label=f"{TITLES[method]}, {'own pools' if style == '-' else 'independent'}",
-            )
-    axis.axhline(1.0, color="0.5", linewidth=0.8)
+    """Draw one panel: a mark for each rule and test, beside the line of random dynamics."""
+    for number, (title, (marker, color)) in enumerate(TEST_MARKS.items()):
+        places, values, widths = [], [], []
+        for place, rule in enumerate(RULES):
+            test = (own_test(rule), RANDOM, INDEPENDENT)[number]
+            ratio = results.ratio(rule, results.sizes[-1], test, quantity)
+            if ratio is not None:
+                places.append(place + 0.2 * (number - 1))
+                values.append(ratio.value)
+                widths.append(ratio.error)
+        axis.errorbar(
+            values,
+            places,
+            xerr=widths,
+            linestyle="none",
+            marker=marker,
+            color=color,
+            markersize=4,
+            capsize=2,
+            label=title,
+        )
+    axis.axvline(1.0, color="grey", linewidth=0.8)

@@ -17,7 +17,7 @@ from entropy_flows.entropy import MODES, SufficientStatistics
 from entropy_flows.select import SELECTORS, Candidate, DecisionStream, make_selector
 
 DIM, ATOMS, KNOWN = 200, 4, 500
-PARAMS = {"variance": {"landmarks": 400}}
+PARAMS = {name: {"landmarks": 400} for name in ("variance", "herding")}
 """Selector → parameters other than its defaults."""
 TEXT = """\
 Seconds (wall clock) and peak memory of choosing among candidates of 4 atoms with d = 200, beside
@@ -27,7 +27,7 @@ the candidates are judged per atom, half per config. Uncertainties are there; wh
 costs to evaluate does not count."""
 NOTE = (
     "`logdet` judges one after the other and ends with the budget; θ is 10⁻³ for it and `greedy`. "
-    "`variance` has 400 landmarks."
+    "`variance` and `herding` have 400 landmarks."
 )
 
 

@@ -154,9 +154,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(_is_out_of_memory(each) for each in _with_causes(error))
 
 
-def error_line(error: BaseException) -> str:
-    """Return the kind of an error and what it says, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def error_line(error: BaseException, length: int | None = None) -> str:
+    """Return the kind of an error and what it says, in one line of so many characters at most."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:length]
 
 
 def by_halves(

@@ -1,8 +1,8 @@
 """Run the campaigns whose pools the evidence compares: some rules, each from two seeds.
 
 A rule is the campaign file of a system with another section `select`. Budget, teacher and student
-are the same, and but for one rule the grid. Each seed has a baseline of its own, and all share one
-independent test.
+are the same, and but for the wide ones the grid. Each seed has baselines of its own, and all share
+one independent test.
 
 Example: python evidence/campaigns.py --system silicon --folder runs/evidence
 """
@@ -27,23 +27,23 @@ from entropy_flows.schemas import Campaign
 LOGDET = "logdet"
 VARIANCE = "variance"
 HERDING = "herding"
-PLAIN = {"selector": VARIANCE, "target": "plain"}
+VARIANCE_PLAIN = {"selector": VARIANCE, "target": "plain"}
+HERDING_PLAIN = {"selector": HERDING, "target": "plain"}
 WIDE = {"entropy_weights": [0, 0, 0, 0, 2, 5, 10]}
 """As many trajectories of plain dynamics as the baseline has, four of each condition."""
 RULES: dict[str, dict[str, dict[str, Any]]] = {
     LOGDET: {},
-    VARIANCE: {"select": PLAIN},
-    HERDING: {"select": {"selector": HERDING, "target": "plain"}},
+    VARIANCE: {"select": VARIANCE_PLAIN},
+    HERDING: {"select": HERDING_PLAIN},
     # for plain dynamics alone four of five cells are plain dynamics: half of this target is what
     # the biased dynamics find
-    "variance-mix": {"select": {**PLAIN, "mix": 0.5}},
-    "variance-wide": {"select": PLAIN, "explore": WIDE},
-    "herding-wide": {"select": {"selector": HERDING, "target": "plain"}, "explore": WIDE},
+    "variance-mix": {"select": {**VARIANCE_PLAIN, "mix": 0.5}},
+    "variance-wide": {"select": VARIANCE_PLAIN, "explore": WIDE},
+    "herding-wide": {"select": HERDING_PLAIN, "explore": WIDE},
 }
 """Name of a rule → sections that it changes; `max_labels` stays the file's."""
 RANDOM = "random"
-EARLY = "random-early"
-BASELINES = {RANDOM: {}, EARLY: {"ramp": 0}}
+BASELINES: dict[str, dict[str, Any]] = {RANDOM: {}, "random-early": {"ramp": 0}}
 """Kind of plain dynamics without a choice → settings of its dynamics. The later one has its
 snapshots at the same times as the rules' candidates, the earlier one right after the warm-up."""
 KINDS = (*RULES, *BASELINES)
@@ -116,12 +116,23 @@ class SystemPools:
             Of `KINDS`.
         seeds
             Of `POOL_SEEDS`.
+
+        Raises
+        ------
+        ValueError
+            If a baseline's turn comes before log det's pool, whose size it has, is there.
         """
         for seed in seeds:
             for kind in kinds:
                 if kind in BASELINES:
+                    logdet = self.rule(LOGDET, seed)
+                    if not self.is_done(logdet.name):
+                        raise ValueError(
+                            f"{kind} has as many labels as {logdet.name}, which has not ended; run "
+                            f"--rules {LOGDET} --seeds {seed} first"
+                        )
                     campaign = self.baseline(kind, seed)
-                    size = self.size(self.rule(LOGDET, seed))
+                    size = self.size(logdet)
                     yield campaign, RandomMDMaker.from_campaign(campaign, size=size)
                 else:
                     campaign = self.rule(kind, seed)

@@ -38,8 +38,15 @@ PAIRS = 20_000
 """Pairs of points of which the median distance is taken."""
 BLOCK = 4096
 """Points whose features are computed at once."""
+FEWEST_LANDMARKS = 400
+LANDMARKS_PER_LABEL = 2
 SEED = 0
 """Seed of landmarks and pairs; what varies with a campaign's seed is the reference set's order."""
+
+
+def landmarks_for(labels: int) -> int:
+    """Return the number M of landmarks that tells so many labels apart."""
+    return max(FEWEST_LANDMARKS, LANDMARKS_PER_LABEL * labels)
 
 
 def standardisation(means: Array) -> tuple[Array, Array]:

@@ -23,6 +23,8 @@ from entropy_flows.label.steps import StepRule
 if TYPE_CHECKING:
     from pymatgen.io.vasp import Vasprun
 
+REASON_LENGTH = 200
+"""Characters of an error that are shown."""
 _READ_BYTES = 1 << 20
 _FIRST_STEP = re.compile(rb"<calculation[\s>]|<structure\s*>")
 _ROOT = re.compile(rb"<([A-Za-z][\w.:-]*)[\s>]")
@@ -90,11 +92,13 @@ def read_output(path: Path, rule: StepRule) -> VaspOutput:
             if rule.takes(output.n_steps):
                 output.steps[output.n_steps] = parse_step(output.head, element)
     except etree.XMLSyntaxError as err:
-        output.damage = f"damaged: {error_line(err)[:200]}" if _is_complete(path) else "cut off"
+        output.damage = (
+            f"damaged: {error_line(err, REASON_LENGTH)}" if _is_complete(path) else "cut off"
+        )
     except DAMAGE as err:
         if is_machine_fault(err):
             raise
-        output.damage = f"cut off or damaged: {error_line(err)[:200]}"
+        output.damage = f"cut off or damaged: {error_line(err, REASON_LENGTH)}"
     if rule.every is None and latest is not None:
         output.steps[output.n_steps] = parse_step(output.head, latest)
     return output
@@ -125,7 +129,7 @@ def parse_step(head: Vasprun, element: Any) -> dict[str, Any] | str:
     except Exception as err:  # numbers that ran together, rows that are missing
         if is_machine_fault(err):
             raise
-        return f"not readable: {error_line(err)[:200]}"
+        return f"not readable: {error_line(err, REASON_LENGTH)}"
 
 
 def _head(path: Path) -> Vasprun:
@@ -156,7 +160,7 @@ def _head(path: Path) -> Vasprun:
         if is_machine_fault(err):
             raise
         raise VasprunError(
-            f"cut off or damaged before its first ionic step: {error_line(err)[:200]}"
+            f"cut off or damaged before its first ionic step: {error_line(err, REASON_LENGTH)}"
         ) from None
     if not atoms:
         raise VasprunError("there are no atoms in it")
@@ -177,7 +181,7 @@ def _before_first_step(path: Path) -> tuple[bytes, bool]:
         if is_machine_fault(err):
             raise
         raise VasprunError(
-            f"cut off or damaged before its first ionic step: {error_line(err)[:200]}"
+            f"cut off or damaged before its first ionic step: {error_line(err, REASON_LENGTH)}"
         ) from None
     return bytes(content), False
 

@@ -12,13 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy.basis import KernelBasis
+from entropy_flows.entropy.basis import KernelBasis, landmarks_for
 from entropy_flows.select.ranking import Ranking
 from entropy_flows.select.selector import Proposal, Selector
 from entropy_flows.select.space import COPY_DISTANCE, FeatureSpace, Indices
-
-FEWEST_LANDMARKS = 400
-LANDMARKS_PER_LABEL = 2
 
 
 class KernelSelector(Selector):
@@ -31,8 +28,7 @@ class KernelSelector(Selector):
 
     def basis(self, points: Array, labels: int) -> KernelBasis:
         """Draw the basis that tells so many labels apart from the pool's points (n, d)."""
-        number = max(FEWEST_LANDMARKS, LANDMARKS_PER_LABEL * labels)
-        return KernelBasis.drawn(points, self.landmarks or number, self.length)
+        return KernelBasis.drawn(points, self.landmarks or landmarks_for(labels), self.length)
 
     def why_stopped(self, pool: Ranking, proposal: Proposal) -> str:
         """Return that only copies are left."""

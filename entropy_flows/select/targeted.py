@@ -18,14 +18,13 @@ from pydantic import Field, model_validator
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import CellBasis, CellMeans, VarianceStatistics
+from entropy_flows.entropy.basis import landmarks_for
 from entropy_flows.select.base import Pool
 from entropy_flows.select.cell_table import BLOCK, CellTable, TakenPoints, blocks, finalists
 from entropy_flows.select.ranking import all_taken
 from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
 from entropy_flows.select.targets import PLAIN, POOL
 
-FEWEST_LANDMARKS = 400
-LANDMARKS_PER_LABEL = 2
 SAMPLE_SIZE = 10_000
 """Cells of a pool that stand for it as a target."""
 
@@ -84,9 +83,7 @@ class TargetSelector(Selector):
 
     def n_landmarks(self, budget: int | None) -> int:
         """Return M for a number of labels."""
-        if self.landmarks is not None:
-            return self.landmarks
-        return max(FEWEST_LANDMARKS, LANDMARKS_PER_LABEL * (budget or 0))
+        return self.landmarks or landmarks_for(budget or 0)
 
     def mixed(self, target: CellMeans, pool: CellMeans | None) -> tuple[CellMeans, Array]:
         """Return the cells that stand for the target, with their weights (n,), equation (1).

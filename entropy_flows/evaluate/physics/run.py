@@ -131,7 +131,7 @@ def run_check(
         # A potential can make a library of the checks raise anything.
         if is_machine_fault(err):
             raise
-        reason = error_line(err)[:300]
+        reason = error_line(err, 300)
     return CheckResult(result, reason, time.perf_counter() - start)
 
 

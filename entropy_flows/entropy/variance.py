@@ -110,6 +110,8 @@ class TargetVariance:
         """Vectors y that are not in P yet."""
         self._rows: list[Array] = []
         """√(w/σ²) φ of cells that are not in A yet."""
+        self._is_stale = False
+        """Whether P lacks cells of A."""
         if precision is None:
             self._precision = np.eye(len(target))
             self._covariance = np.eye(len(target))
@@ -170,6 +172,11 @@ class TargetVariance:
         gain = feature @ pulled / denominator
         return 2 * (pulled - gain * projected) / denominator
 
+    def append(self, feature: Array, weight: float = 1.0) -> None:
+        """Add one cell with features (m,); P is computed anew when it is asked for."""
+        self._rows.append(np.sqrt(weight / self.noise) * feature)
+        self._is_stale = True
+
     def add(self, feature: Array, weight: float = 1.0) -> tuple[Array, Array, float]:
         """Add one cell with features (m,) in place.
 
@@ -178,6 +185,8 @@ class TargetVariance:
         tuple
             y (m,), z (m,) and yᵀ T y of equation (6), from which gains of others follow.
         """
+        if self._is_stale:
+            self._renew()
         projected = self._project(feature)
         y = projected / np.sqrt(self.noise / weight + feature @ projected)
         pulled = self.target @ y
@@ -204,6 +213,8 @@ class TargetVariance:
 
     def _renew(self) -> None:
         """Let the cells that wait into the matrices, equation (6)."""
+        if self._is_stale:
+            self._invert(self.precision)
         if not self._steps:
             return
         steps = np.array(self._steps)
@@ -215,6 +226,8 @@ class TargetVariance:
         """Take A (m, m) and compute P and P T P from it."""
         self._precision = precision
         self._rows = []
+        self._steps = []
+        self._is_stale = False
         inverse = np.asarray(np.linalg.inv(precision), dtype=np.float64)
         self._covariance = 0.5 * (inverse + inverse.T)
         self._weighted = self._covariance @ self.target @ self._covariance

@@ -171,6 +171,12 @@ class VarianceStatistics(Summarised):
         # yᵀ T y of the step is the gain of the cell that made it
         return self.take(feature, float(self.basis.weights(np.array([len(q)]))[0]))[2]
 
+    def append(self, feature: Array, weight: float) -> None:
+        """Add one cell, given its features (m,) and weight; see `TargetVariance.append`."""
+        self.n += 1
+        self.total = self.total + feature
+        self.variance.append(feature, weight)
+
     def take(self, feature: Array, weight: float) -> tuple[Array, Array, float]:
         """Add one cell, given its features (m,) and weight; see `TargetVariance.add`."""
         self.n += 1

@@ -38,7 +38,7 @@ class HerdingTable(CellTable):
 
     def enter(self, feature: Array, weight: float) -> None:
         """Let a cell into the data set, which then repels those like it."""
-        self.statistics.take(feature, weight)
+        self.statistics.append(feature, weight)
         self._repulsion = self._repulsion + feature @ self.columns
 
 

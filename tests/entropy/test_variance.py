@@ -65,6 +65,34 @@ def test_cells_added_at_once_are_those_added_one_by_one():
     )
 
 
+def test_cells_may_be_added_in_every_way_in_turn():
+    known = RNG.permutation(80)[:40]
+    single = variance_of(known)
+    mixed = TargetVariance(TargetMoments.of(FEATURES, TARGET_WEIGHTS).matrix, NOISE)
+    for index in known[:3]:
+        mixed.add(FEATURES[index], WEIGHTS[index])
+    mixed.add_all(FEATURES[known[3:20]], WEIGHTS[known[3:20]])
+    for index in known[20:30]:
+        mixed.append(FEATURES[index], WEIGHTS[index])
+    twin = mixed.copy()
+    for variance in (mixed, twin):
+        for index in known[30:]:
+            variance.add(FEATURES[index], WEIGHTS[index])
+        assert variance.value() == pytest.approx(single.value(), abs=1e-12)
+        np.testing.assert_allclose(variance.precision, single.precision, atol=1e-10)
+        np.testing.assert_allclose(
+            variance.gains(FEATURES, WEIGHTS), single.gains(FEATURES, WEIGHTS), atol=1e-12
+        )
+
+
+def test_cells_that_are_appended_have_the_bits_of_cells_that_are_added():
+    known = RNG.permutation(80)[:40]
+    appended = TargetVariance(TargetMoments.of(FEATURES, TARGET_WEIGHTS).matrix, NOISE)
+    for index in known:
+        appended.append(FEATURES[index], WEIGHTS[index])
+    assert (appended.precision == variance_of(known).precision).all()
+
+
 def test_gradient_through_the_kernel_is_the_one_of_finite_differences():
     variance = variance_of(range(20))
     point = POINTS[50] + 0.1

@@ -11,7 +11,7 @@ may be small by chance, so the error is never less than that of the draws.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -250,18 +250,27 @@ def of_one_basis(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [point for point in points if point.get("cells") == most]
 
 
-def figure(all_results: Sequence[Results], file: Path) -> None:
-    """Draw random ÷ rule at the largest N: systems and quantities across, rules down."""
+def figure(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Draw random ÷ rule at the largest N: systems and quantities across, rules down.
+
+    Parameters
+    ----------
+    rows
+        Those of `summary_rows`, of any number of systems. Of each system the first student of
+        `STUDENT_TITLES` that learned SevenNet-0's labels is drawn.
+    file
+        The picture to write.
+    """
     import matplotlib.pyplot as plt
 
-    students = {one.system: one for one in all_results}
-    panels = list(product(students.values(), ("energy_mae", "forces_mae")))
+    students = [rows_of for system in SYSTEM_TITLES if (rows_of := _first_student(rows, system))]
+    panels = list(product(students, ("energy_mae", "forces_mae")))
     fig, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels) + 1.6, 3.6), sharey=True)
-    for axis, (results, quantity) in zip(axes, panels, strict=True):
-        _draw(axis, results, quantity)
+    for axis, (rows_of_student, quantity) in zip(axes, panels, strict=True):
+        _draw(axis, rows_of_student, quantity)
         title = QUANTITIES[quantity][0]
-        axis.set_title(f"{SYSTEM_TITLES[results.system]}, {title}", fontsize=10)
-        axis.set_xlabel(f"random ÷ rule, N = {results.sizes[-1]}")
+        axis.set_title(f"{SYSTEM_TITLES[rows_of_student[0]['system']]}, {title}", fontsize=10)
+        axis.set_xlabel(f"random ÷ rule, N = {rows_of_student[0]['N']}")
     axes[0].set_yticks(range(len(RULES)), [TITLES[rule] for rule in RULES])
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
@@ -269,6 +278,17 @@ def figure(all_results: Sequence[Results], file: Path) -> None:
     fig.tight_layout(rect=(0, 0.08, 1, 1))
     fig.savefig(file, dpi=150)
     plt.close(fig)
+
+
+def _first_student(rows: Sequence[Mapping[str, Any]], system: str) -> list[Mapping[str, Any]]:
+    """Return the rows of one student of a system, at its largest N."""
+    own = [row for row in rows if row["system"] == system and row["teacher"] == "sevennet"]
+    for student in STUDENT_TITLES:
+        rows_of_student = [row for row in own if row["student"] == student]
+        if rows_of_student:
+            largest = max(row["N"] for row in rows_of_student)
+            return [row for row in rows_of_student if row["N"] == largest]
+    return []
 
 
 TEST_MARKS = {
@@ -279,17 +299,20 @@ TEST_MARKS = {
 """Test → marker and colour in the figure."""
 
 
-def _draw(axis: Any, results: Results, quantity: str) -> None:
+def _draw(axis: Any, rows: Sequence[Mapping[str, Any]], quantity: str) -> None:
     """Draw one panel: a mark for each rule and test, beside the line of random dynamics."""
+    ratios = {
+        (row["pool"], row["test"]): row for row in rows if row["quantity"] == f"random ÷ {quantity}"
+    }
     for number, (title, (marker, color)) in enumerate(TEST_MARKS.items()):
         places, values, widths = [], [], []
         for place, rule in enumerate(RULES):
             test = (own_test(rule), RANDOM, INDEPENDENT)[number]
-            ratio = results.ratio(rule, results.sizes[-1], test, quantity)
+            ratio = ratios.get((rule, test))
             if ratio is not None:
                 places.append(place + 0.2 * (number - 1))
-                values.append(ratio.value)
-                widths.append(ratio.error)
+                values.append(ratio["value"])
+                widths.append(ratio["error"])
         axis.errorbar(
             values,
             places,

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import shared
 from ase import Atoms
 from campaign_tables import (
     QUANTITIES,
@@ -26,7 +27,7 @@ from campaign_tables import (
 from campaigns import KINDS, POOL_SEEDS, SystemPools
 from pool_cells import INDEPENDENT, PoolCells, pool_files, pool_names, write_pools
 from rich.console import Console
-from shared import SUMMARY, SYSTEMS, TITLES, add_workers, campaign_file, command_line, write_rows
+from shared import SUMMARY, SYSTEMS, TITLES, add_workers, campaign_file, command_line
 from students import Students
 
 from entropy_flows.launch.session import open_session
@@ -93,25 +94,34 @@ def run(system: str, folder: Path, workers: int) -> None:
 
 
 def write_tables(folder: Path) -> None:
-    """Write page, figure and rows of the systems that have results."""
-    lines = [HEADER]
+    """Write page, figure and rows of the systems that have results.
+
+    Systems without results in this folder keep the section, the rows and the marks that they have:
+    each may be run on another machine.
+    """
+    sections = shared.sections(PAGE)
     rows = []
-    drawn = []
-    for system in SYSTEMS:
+    for system, title in TITLES.items():
         all_results = Results.read(system, folder / system)
-        if not all_results:
-            continue
-        lines += [f"## {TITLES[system]}\n", *system_lines(system, folder / system)]
+        if all_results:
+            sections[title] = "\n".join(section_lines(system, folder / system, all_results))
         for results in all_results:
             rows += list(summary_rows(results))
-            lines += student_lines(results)
-        drawn.append(all_results[0])
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    lines.append(f"Python {platform.python_version()}, {versions}.")
-    write_rows("make.py", rows)
-    figure(drawn, FIGURE)
-    PAGE.write_text("\n".join(lines) + "\n")
+    shared.write_rows("make.py", rows)
+    figure(shared.read_rows("make.py"), FIGURE)
+    texts = [sections[title].strip() for title in TITLES.values() if title in sections]
+    PAGE.write_text("\n\n".join([HEADER.strip(), *texts]) + "\n")
     print(f"written: {PAGE}")
+
+
+def section_lines(system: str, folder: Path, all_results: list[Results]) -> Iterator[str]:
+    """Yield a system's section: its pools, its students, the versions of what made them."""
+    yield f"## {TITLES[system]}\n"
+    yield from system_lines(system, folder)
+    for results in all_results:
+        yield from student_lines(results)
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    yield f"Python {platform.python_version()}, {versions}."
 
 
 def system_lines(system: str, folder: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,20 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the number of local workers to a parser."""
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--workers", type=int, default=cores, help="default: one per core")
+
+
+def read_rows(script: str) -> list[dict[str, Any]]:
+    """Return the rows of `SUMMARY` that a script wrote."""
+    rows = json.loads(SUMMARY.read_text()) if SUMMARY.is_file() else []
+    return [row for row in rows if row["script"] == script]
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Return the sections of a page, heading → text with it; of none if there is no page."""
+    if not page.is_file():
+        return {}
+    _, *texts = re.split(r"^(?=## )", page.read_text(), flags=re.MULTILINE)
+    return {text.split("\n", 1)[0].removeprefix("## "): text for text in texts}
 
 
 def write_rows(script: str, rows: Sequence[Mapping[str, Any]]) -> None:

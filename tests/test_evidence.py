@@ -97,6 +97,27 @@ def test_what_was_chosen_first_is_the_beginning_of_a_pool(tables):
         pools.training("variance-first", 42, 5, 0)
 
 
+def test_a_system_that_ran_on_another_machine_keeps_its_section(tables, monkeypatch, tmp_path):
+    import make
+    import shared
+
+    monkeypatch.setattr(make, "PAGE", tmp_path / "campaigns.md")
+    monkeypatch.setattr(make, "FIGURE", tmp_path / "campaigns.png")
+    monkeypatch.setattr(shared, "SUMMARY", tmp_path / "summary.json")
+    make.PAGE.write_text("# Old header\n\n## carbon\n\n### student\n\n1\n\n## silicon\n\n2\n")
+    row = {"system": "carbon", "teacher": "sevennet", "pool": "logdet", "student": "gp", "N": 200}
+    row |= {"test": "logdet", "quantity": "random ÷ energy_mae", "value": 1.2, "error": 0.1}
+    shared.write_rows("make.py", [row])
+    make.write_tables(tmp_path)
+
+    assert (
+        make.PAGE.read_text()
+        == f"{make.HEADER}\n## silicon\n\n2\n\n## carbon\n\n### student\n\n1\n"
+    )
+    assert shared.read_rows("make.py") == [{"script": "make.py", **row}]
+    assert make.FIGURE.stat().st_size > 0
+
+
 def _cell(pool: str, seed: int, split: str) -> Atoms:
     atoms = Atoms("Si", cell=[3, 3, 3], pbc=True)
     atoms.calc = SinglePointCalculator(atoms, energy=-5.0, forces=np.zeros((1, 3)))

@@ -55,16 +55,17 @@ class Group:
 
     def _stack(self, which: np.ndarray, support: Support) -> Array:
         if isinstance(self.cells, np.ndarray):
-            cells = np.asarray(support.take(self.cells[which[0] : which[-1] + 1]), dtype=np.float64)
-            return weights(cells.shape[1]) @ cells if self.averaged else cells
-        chosen = [support.take(np.asarray(self.cells[index])) for index in which.tolist()]
+            cells = np.asarray(self.cells[which[0] : which[-1] + 1], dtype=np.float64)
+            # a mean's components are fewer to take than those of its atoms
+            return support.take(weights(cells.shape[1]) @ cells if self.averaged else cells)
+        chosen = [np.asarray(self.cells[index], dtype=np.float64) for index in which.tolist()]
         if not self.averaged:
-            return np.array(chosen, dtype=np.float64)
-        means = np.empty((len(chosen), 1, len(support)))
+            return np.array([support.take(q) for q in chosen])
+        means = np.empty((len(chosen), 1, support.dim))
         # Copying cells of all sizes together first takes longer.
         for mean, q in zip(means, chosen, strict=True):
-            np.dot(weights(len(q)), np.asarray(q, dtype=np.float64), out=mean)
-        return means
+            np.dot(weights(len(q)), q, out=mean)
+        return support.take(means)
 
 
 def groups(cells: Sequence[Array] | Array, dim: int, mode: str) -> list[Group]:

@@ -128,7 +128,8 @@ class SufficientStatistics(Moments):
         """
         candidates = stacked(candidates, self.dim)
         sorted_by_size = groups(candidates, self.dim, self.mode)
-        self._cover(populated_in(candidates, self.dim))
+        if len(self._support) < self.dim:
+            self._cover(populated_in(candidates, self.dim))
         gains = np.empty(len(candidates))
         with np.errstate(invalid="ignore", over="ignore"):  # found below
             for group in sorted_by_size:  # cells of one size share N', F and the drift

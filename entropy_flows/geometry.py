@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from entropy_flows.batch import Batch
 
 
+def periodicity_defect(atoms: Atoms) -> str | None:
+    """Return why a cell is not periodic in three directions, and what was expected.
+
+    None if it is. Whether its vectors span a volume is not looked at.
+    """
+    if atoms.cell.rank < 3:
+        return f"not periodic in three directions: it has {atoms.cell.rank} cell vectors"
+    if not atoms.pbc.all():
+        flags = " ".join("T" if repeats else "F" for repeats in atoms.pbc)
+        return (
+            f'not periodic in three directions: pbc is "{flags}"; expected "T T T", for a slab or '
+            "a molecule with vacuum in its cell"
+        )
+    return None
+
+
 def shortest_distance(atoms: Atoms) -> tuple[float, float]:
     """Return the shortest distance: in Å, and as the smallest fraction of covalent radii's sum.
 

@@ -86,7 +86,9 @@ class CommandGroup(TyperGroup):
         module = import_module(f"entropy_flows.cli.{MODULES[cmd_name]}")
         program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         program.command(name=cmd_name)(module.command)
-        return typer.main.get_command(program)
+        command: Any = typer.main.get_command(program)
+        command.help = unwrapped(command.help or "")
+        return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the list of commands without importing one."""
@@ -97,6 +99,11 @@ class CommandGroup(TyperGroup):
         """Complete the name of a command without importing one."""
         self.commands = _summaries()
         return super().shell_complete(ctx, incomplete)
+
+
+def unwrapped(text: str) -> str:
+    """Join the lines of each paragraph: a help is wrapped to its terminal, not to our source."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _summaries() -> dict[str, Any]:

@@ -40,7 +40,7 @@ from entropy_flows.conventions import Array
 from entropy_flows.entropy import MODES, Mode
 from entropy_flows.evaluate.coverage import log_det
 from entropy_flows.evaluate.curve import Mean, draw
-from entropy_flows.geometry import rescaled
+from entropy_flows.geometry import periodicity_defect, rescaled
 from entropy_flows.params import Params
 
 Rescale = Literal["set", "cell", "none"]
@@ -169,11 +169,10 @@ def _check_cells(name: str, cells: Sequence[Atoms]) -> None:
     if not cells:
         raise ValueError(f"{name} has no cells")
     for index, atoms in enumerate(cells):
-        if len(atoms) == 0 or atoms.cell.rank < 3 or not atoms.pbc.all():
-            raise ValueError(
-                f"{name}[{index}] has {len(atoms)} atoms, {atoms.cell.rank} cell vectors and is "
-                f"periodic along {int(atoms.pbc.sum())} of them: no density"
-            )
+        if len(atoms) == 0:
+            raise ValueError(f"{name}[{index}] has no atoms")
+        if defect := periodicity_defect(atoms):
+            raise ValueError(f"{name}[{index}] has no density, it is {defect}")
         if not np.isfinite(atoms.positions).all():
             raise ValueError(f"{name}[{index}]: positions are not finite numbers")
 

@@ -17,7 +17,7 @@ from monty.io import zopen
 from pymatgen.core import Structure
 
 from entropy_flows.faults import is_machine_fault
-from entropy_flows.geometry import to_structure
+from entropy_flows.geometry import periodicity_defect, to_structure
 from entropy_flows.yaml_text import parse_yaml, shortened
 
 MAX_BYTES = 64 * 2**20
@@ -98,11 +98,8 @@ def _extended_xyz(text: str) -> Atoms:
     if len(frames) != 1:
         raise ValueError(f"it has {len(frames)} cells; expected one")
     atoms: Atoms = frames[0]
-    if atoms.cell.rank < 3 or not atoms.pbc.all():
-        raise ValueError(
-            "it is not periodic in three directions; "
-            'expected Lattice="…" and no pbc, or pbc="T T T"'
-        )
+    if defect := periodicity_defect(atoms):
+        raise ValueError(f"it is {defect}")
     moments = atoms.calc.results.get("magmoms") if atoms.calc else None
     if moments is not None and not atoms.has("initial_magmoms"):
         atoms.set_initial_magnetic_moments(moments)

@@ -17,6 +17,7 @@ from ase import Atoms
 
 from entropy_flows.faults import is_machine_fault
 from entropy_flows.frames.kinds import FrameFormat, format_of
+from entropy_flows.geometry import periodicity_defect
 from entropy_flows.params import screenful
 
 
@@ -141,10 +142,9 @@ def cell_defect(atoms: Atoms, periodic: bool = True) -> str | None:
     """
     if len(atoms) == 0:
         return "it has no atoms"
-    cell = np.asarray(atoms.cell)
-    if periodic and (not atoms.pbc.all() or not cell.any(axis=1).all()):
-        return "no cell that is periodic in three directions"
-    if not np.isfinite(cell).all():
+    if periodic and (defect := periodicity_defect(atoms)):
+        return defect
+    if not np.isfinite(atoms.cell.array).all():
         return "the cell has a number that is not finite"
     if not np.isfinite(atoms.positions).all():
         return "a position is not a finite number"

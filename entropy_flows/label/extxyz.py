@@ -18,7 +18,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from entropy_flows.conventions import GPA, pressure, to_matrix, to_voigt
 from entropy_flows.digest import file_sha256
-from entropy_flows.geometry import to_structure
+from entropy_flows.geometry import periodicity_defect, to_structure
 from entropy_flows.label.frame import ImportedFrame
 from entropy_flows.label.label_keys import read_label_keys
 from entropy_flows.label.read import read_label
@@ -175,8 +175,8 @@ def missing_quantity(atoms: Atoms, required: tuple[str, ...]) -> str | None:
     results = {} if atoms.calc is None else atoms.calc.results
     present = set(results) | ({"energy"} if "free_energy" in results else set())
     for name in required:
-        if name == "periodic" and (not atoms.pbc.all() or atoms.cell.rank < 3):
-            return "not periodic in three directions"
+        if name == "periodic" and (defect := periodicity_defect(atoms)):
+            return defect
         if name != "periodic" and name not in present:
             present_names = sorted(
                 {*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"}

@@ -70,3 +70,9 @@ def test_status_imports_nothing_slow(database, tmp_path):
     store.set_state("running")
     store.record(1, label={"requested": 6, "labelled": 5, "failed": 1})
     assert imported(["status", DEMO], cwd=tmp_path) & FORBIDDEN["status"] == set()
+
+
+def test_a_help_is_wrapped_to_its_terminal():
+    from entropy_flows.cli.app import unwrapped
+
+    assert unwrapped("One\ntwo.\n\nExample: a\nb") == "One two.\n\nExample: a b"

@@ -153,7 +153,15 @@ def test_a_bad_frame_costs_no_other(tmp_path):
     assert [frame.atoms is None for frame in read_again] == [False, True, True, True, False]
     assert "'Zz', which is no element's symbol" in read_again[1].defect
     assert "a finite number is needed" in read_again[2].defect
-    assert read_again[3].defect == "no cell that is periodic in three directions"
+    assert read_again[3].defect == "not periodic in three directions: it has 0 cell vectors"
+
+
+def test_a_slab_is_told_how_to_be_a_cell(tmp_path):
+    slab = silicon(1)[0]
+    slab.pbc = (True, True, False)
+    write(tmp_path / "a.extxyz", slab)
+    (frame,) = read_frames(tmp_path / "a.extxyz")
+    assert 'pbc is "T T F"; expected "T T T"' in frame.defect
 
 
 def test_a_file_that_is_cut_off_gives_what_it_has(tmp_path):

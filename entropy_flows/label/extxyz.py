@@ -181,7 +181,10 @@ def missing_quantity(atoms: Atoms, required: tuple[str, ...]) -> str | None:
             present_names = sorted(
                 {*results, *atoms.info, *atoms.arrays} - {"numbers", "positions"}
             )
-            return f"no {name}; beside the cell it has {', '.join(present_names) or 'nothing'}"
+            return (
+                f"no {name}; beside the cell it has {', '.join(present_names) or 'nothing'}; "
+                f"expected {name}, REF_{name} or another name of docs/labels.md"
+            )
     return None
 
 

@@ -3,7 +3,7 @@
 ============  ====================================  ==========================================
 quantity      names, in any case                    unit
 ============  ====================================  ==========================================
-energy        energy, total_energy                  eV
+energy        energy, total_energy, totenergy       eV
 free_energy   free_energy                           eV
 forces        forces, force                         eV/Å
 stress        stress                                eV/Å³, ASE's sign; xx yy zz yz xz xy or 9
@@ -11,14 +11,14 @@ virial        virial, virials                       eV; −V stress
 ============  ====================================  ==========================================
 
 Each also with the name of where it is from before or behind it: REF_energy (MACE), dft_force (GAP),
-stress_vasp. What a key such as `energy_unit` says of a unit is converted, or refused. Two keys of
-one quantity have to agree.
+stress_vasp, pbe_energy. What a key such as `energy_unit` says of a unit is converted, or refused.
+Two keys of one quantity have to agree.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from entropy_flows.label.xyz_text import FrameError, as_float, floats, is_number
 _NAMES = {
     "energy": "energy",
     "total_energy": "energy",
+    "totenergy": "energy",
     "free_energy": "free_energy",
     "forces": "forces",
     "force": "forces",
@@ -39,6 +40,9 @@ _NAMES = {
     "virials": "virial",
 }
 _SOURCES = ("ref", "reference", "dft", "vasp", "qm", "true", "target", "label")
+_FUNCTIONALS = ("lda", "pbe", "pbesol", "rpbe", "scan", "r2scan")
+"""They stand before a name or behind it, too, and count where nothing else has the quantity: a file
+may have a second functional's values beside those that it is for."""
 _LIKE_A_LABEL = re.compile("energ|forc|stress|virial|pressure", re.IGNORECASE)
 _AGREE = {"energy": 1e-4, "free_energy": 1e-4, "forces": 1e-4, "stress": 1e-4}
 """Largest difference of two keys of one quantity: printed digits, in eV, eV/Å and eV/Å³."""
@@ -99,13 +103,28 @@ class LabelKeys:
 def quantity_of(key: str) -> str | None:
     """Return the quantity that a key or column is a name of, or None."""
     name = key.lower().replace("-", "_")
-    for source in _SOURCES:
-        bare = name.removeprefix(f"{source}_")
+    bare = _without(_SOURCES, name) or _without(_FUNCTIONALS, name) or name
+    return _NAMES.get(bare)
+
+
+def _without(words: Sequence[str], name: str) -> str | None:
+    """Return a name without the word before it or behind it; None if it has none of them."""
+    for word in words:
+        bare = name.removeprefix(f"{word}_")
         if bare == name:
-            bare = name.removesuffix(f"_{source}")
+            bare = name.removesuffix(f"_{word}")
         if bare != name:
-            return _NAMES.get(bare)
-    return _NAMES.get(name)
+            return bare
+    return None
+
+
+def _measured(quantity: str | None) -> str | None:
+    """Return what a quantity is a value of: a virial is one of the stress."""
+    return "stress" if quantity == "virial" else quantity
+
+
+def _is_of_functional(key: str) -> bool:
+    return _without(_FUNCTIONALS, key.lower().replace("-", "_")) is not None
 
 
 def read_label_keys(
@@ -130,8 +149,12 @@ def read_label_keys(
     factors = _unit_factors(values)
     readings_of: dict[str, dict[str, Any]] = {}
     label = LabelKeys()
-    for key in (*values, *columns):
+    keys = [*values, *columns]
+    named = {_measured(quantity_of(key)) for key in keys if not _is_of_functional(key)}
+    for key in keys:
         quantity = quantity_of(key)
+        if _is_of_functional(key) and _measured(quantity) in named:
+            quantity = None
         if quantity is None or (quantity == "forces") is not (key in columns):
             if _LIKE_A_LABEL.search(key) and _unit_subject(key) is None:
                 label.notes.append(f"{key} is not read")

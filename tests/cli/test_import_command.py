@@ -71,7 +71,7 @@ def test_an_import_and_what_the_other_commands_make_of_it(command, source, campa
         "data set 8",
     ):
         assert words in printed
-    assert "1 × no energy; beside the cell it has nothing: known.extxyz[4]" in printed
+    assert "1 × no energy; beside the cell it has nothing; expected energy, REF_energy" in printed
     assert "log det Σ, per configuration: " in printed
     code, printed = command("import", source, "--settings-as-engine")
     assert code == 0

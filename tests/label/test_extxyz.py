@@ -71,6 +71,8 @@ def one(tmp_path, content):
         (f'energy=-43.1 virials="{VIRIAL}"', "force"),
         (f'energy_dft=-43.1 stress_dft="{STRESS}"', "forces_dft"),
         (f'total_energy=-43.1 vasp_stress="{STRESS}"', "vasp_forces"),
+        (f'PBE_energy=-43.1 stress_r2scan="{STRESS}"', "forces-pbe"),
+        (f'TotEnergy=-43.1 stress="{STRESS}"', "force"),
         ("energy=-43.1 stress={-0.01 0.002 0 0.002 -0.012 0 0 0 -0.011}", "forces"),
         ('energy=-43.1 stress="-0.01 -0.012 -0.011 0 0 0.002"', "forces"),
         (
@@ -107,6 +109,16 @@ def test_free_energy_and_energy_are_two_things(tmp_path):
     assert (frame.label.energy, frame.label.free_energy) == (-43.1, -43.3)
     frame = one(tmp_path, text("free_energy=-43.3"))
     assert (frame.label.energy, frame.label.free_energy) == (-43.3, -43.3)
+
+
+def test_a_second_functional_is_beside_what_a_file_is_for(tmp_path):
+    keys = f'energy=-43.1 pbe_energy=-42.0 virial="{VIRIAL}" scan_stress="1 0 0 0 1 0 0 0 1"'
+    frame = one(tmp_path, text(keys))
+    assert frame.label.energy == -43.1
+    np.testing.assert_allclose(frame.label.stress, MATRIX, atol=1e-6)
+    assert {"pbe_energy is not read", "scan_stress is not read"} <= set(frame.notes)
+    frame = one(tmp_path, text("r2scan_energy=-43.1 pbe_energy=-42.0"))
+    assert "contradict each other: r2scan_energy -43.1 and pbe_energy -42" in frame.defect
 
 
 @pytest.mark.parametrize(
@@ -434,7 +446,10 @@ def test_cells_of_a_file(tmp_path):
     assert file.notes == ["REF_energy is read as energy (1 frames)"]
     file = read_cells(tmp_path / "some.xyz", ("energy", "forces", "periodic"))
     assert len(file.cells) == 2
-    assert file.left_out[1] == "some.xyz[2]: no energy; beside the cell it has forces, step"
+    assert file.left_out[1] == (
+        "some.xyz[2]: no energy; beside the cell it has forces, step; expected energy, REF_energy "
+        "or another name of docs/labels.md"
+    )
     (tmp_path / "none.xyz").write_text(text("energy=***") * 2)
     with pytest.raises(ValueError, match=r"none of 2 frames can be used; none.xyz\[0\]: energy is"):
         read_cells(tmp_path / "none.xyz")

@@ -22,6 +22,7 @@ from entropy_flows.label import engine_of, label_batch
 from entropy_flows.label.reasons import EngineError
 from entropy_flows.schemas import CalculatedLabels
 from entropy_flows.schemas.stages import Stage
+from entropy_flows.store.outputs import output_in
 
 STORE_FREE = "store_free"
 """Item of a job's metadata: the job asks for no database."""
@@ -134,5 +135,5 @@ def _stored_labels() -> CalculatedLabels | None:
     store = CURRENT_JOB.store
     if store is None or CURRENT_JOB.job is None:
         return None
-    row = store.query_one({"uuid": CURRENT_JOB.job.uuid}, load=True)
-    return None if row is None else document(CalculatedLabels, row["output"])
+    stored = output_in(store, CURRENT_JOB.job.uuid)
+    return None if stored is None else document(CalculatedLabels, stored)

@@ -1,7 +1,7 @@
 """Find jobs whose inputs are there or will never be; nothing is written here.
 
-Inputs of a job are the jobs before it, the chunks of a fan-out that it gathers, and the arrays of
-the outputs that it reads.
+Inputs of a job are the jobs before it, the chunks of a fan-out that it gathers, and the arrays and
+task documents of the outputs that it reads, which are blobs.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from entropy_flows.launch.liveness import Document, age
 from entropy_flows.launch.repair_report import Finding
 from entropy_flows.launch.waiting import must_wait, pauses_by_itself
 from entropy_flows.store.connection import BLOBS, OUTPUTS
+from entropy_flows.store.outputs import STAGE_BLOBS, blob_key, blobs_of
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
-
-ARRAYS = "output.trajectories.blob_uuid"
-"""Field of an output that points at its arrays."""
 
 
 def jobs_that_wait_in_vain(
@@ -63,7 +61,7 @@ def jobs_that_wait_in_vain(
 def missing_inputs(
     pad: LaunchPad, workflow: Document, jobs: dict[int, Document], rerun: set[int]
 ) -> list[Finding]:
-    """Find the completed jobs whose arrays are missing where a later job will read them.
+    """Find the completed jobs that lost a part of their output which a later job will read.
 
     Parameters
     ----------
@@ -86,10 +84,10 @@ def missing_inputs(
             for fw_id in parents
             if jobs[fw_id]["state"] == "COMPLETED"
         }
-        problem = "COMPLETED, but the arrays of its output are missing"
+        problem = "COMPLETED, but a part of its output is missing"
         # a job that runs again for its arrays reads the arrays of those before it
         readers = set()
-        for uuid in dangling_arrays(pad, completed):
+        for uuid in dangling_blobs(pad, completed):
             job = completed[uuid]
             if job["fw_id"] not in findings:
                 readers.add(job["fw_id"])
@@ -103,20 +101,24 @@ def _parents(workflow: Document, children: set[int]) -> set[int]:
     return {int(fw_id) for fw_id, after in workflow["links"].items() if children & set(after)}
 
 
-def dangling_arrays(pad: LaunchPad, uuids: Iterable[str]) -> dict[str, str]:
-    """Find the outputs of these jobs that point at arrays which are not there.
+def dangling_blobs(pad: LaunchPad, uuids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Find the outputs of these jobs that point at blobs which are not there.
 
     Returns
     -------
     dict
-        Job's uuid → identifier of the arrays.
+        Job's uuid → a query for the output with that pointer.
     """
-    query = {"uuid": {"$in": list(uuids)}, ARRAYS: {"$exists": True}}
-    pointers = {
-        document["uuid"]: document["output"]["trajectories"]["blob_uuid"]
-        for document in pad.db[OUTPUTS].find(query, {"uuid": 1, ARRAYS: 1})
-    }
-    field = "metadata.blob_uuid"
-    files = pad.db[f"{BLOBS}.files"].find({field: {"$in": list(pointers.values())}}, {field: 1})
-    present = {file["metadata"]["blob_uuid"] for file in files}
-    return {uuid: blob for uuid, blob in pointers.items() if blob not in present}
+    keys = {field: blob_key(field) for field in STAGE_BLOBS}
+    has_blob = [{key: {"$exists": True}} for key in keys.values()]
+    query = {"uuid": {"$in": list(uuids)}, "$or": has_blob}
+    rows = list(pad.db[OUTPUTS].find(query, dict.fromkeys(("uuid", *keys.values()), 1)))
+    pointers = [
+        (row["uuid"], keys[field], blob)
+        for row in rows
+        for field, blob in blobs_of(row, STAGE_BLOBS).items()
+    ]
+    name = "metadata.blob_uuid"
+    blobs = [blob for _, _, blob in pointers]
+    present = set(pad.db[f"{BLOBS}.files"].distinct(name, {name: {"$in": blobs}}))
+    return {uuid: {"uuid": uuid, key: blob} for uuid, key, blob in pointers if blob not in present}

@@ -24,7 +24,7 @@ from entropy_flows.launch.findings import LAUNCH_FIELDS, OPEN_STATES, diagnose
 from entropy_flows.launch.holding import apply_hold
 from entropy_flows.launch.liveness import Document, LivenessCriteria, age
 from entropy_flows.launch.lock import BusyError, await_free_lock, hold_lock
-from entropy_flows.launch.missing_inputs import ARRAYS, dangling_arrays
+from entropy_flows.launch.missing_inputs import dangling_blobs
 from entropy_flows.launch.repair_report import Finding, RepairReport
 from entropy_flows.store import CampaignStore
 from entropy_flows.store.connection import OUTPUTS
@@ -206,8 +206,8 @@ def _mend_jobs(pad: LaunchPad, findings: list[Finding]) -> list[Finding]:
     pad.fireworks.update_many({"fw_id": {"$in": ended}}, {"$set": {"state": "RUNNING"}})
     pad.fireworks.update_many({"fw_id": {"$in": waiting}}, {"$set": {"state": "WAITING"}})
     uuids = [finding.uuid for finding in findings if finding.uuid]
-    for uuid, blob in dangling_arrays(pad, uuids).items():
-        pad.db[OUTPUTS].delete_one({"uuid": uuid, ARRAYS: blob})
+    for query in dangling_blobs(pad, uuids).values():
+        pad.db[OUTPUTS].delete_one(query)
     # FireWorks keeps no count of the failures of a job that could not be read
     unread = {"fw_id": {"$in": rerun}, "state": "FIZZLED", "launches": []}
     pad.fireworks.update_many(unread, {"$inc": {"spec._unreadable": 1}})

@@ -12,7 +12,7 @@ REPAIRS = {
     "lost": "lost jobs run again",
     "reserved": "reserved jobs put back",
     "failed": "failed jobs run again",
-    "arrays": "jobs without their arrays run again",
+    "arrays": "jobs whose output lacks a part run again",
     "waiting": "jobs that waited for nothing let go on",
     "stage": "failed stages run again",
     "left": "old launches closed",

@@ -13,6 +13,7 @@ from entropy_flows.settings import settings
 from entropy_flows.store.connection import BLOBS, OUTPUTS
 from entropy_flows.store.fence import NOW
 from entropy_flows.store.lease import LEASE_SECONDS, LEASES
+from entropy_flows.store.outputs import STAGE_BLOBS, TASK_BLOBS, blob_key, blobs_of
 from entropy_flows.store.schema import LOOKUP, UNIQUE, serves
 from entropy_flows.store.verify_context import (
     Check,
@@ -23,12 +24,7 @@ from entropy_flows.store.verify_context import (
     lasting,
 )
 
-BLOB_FIELDS = (
-    *("trajectories", "documents"),
-    *("calcs_reversed", "vasp_objects", "trajectory", "objects.trajectory"),
-)
-"""Fields of an output whose content may be a blob: those of jobs, then those of the task documents
-of labels."""
+BLOB_FIELDS = (*STAGE_BLOBS, *TASK_BLOBS)
 TAKEN_AGAIN = ("run/", "settings/")
 """Beginnings of the names of leases that the next process of their kind takes."""
 
@@ -64,23 +60,14 @@ def _output_problems(context: VerifyContext) -> list[str]:
 
 
 def _outputs(context: VerifyContext) -> list[dict[str, Any]]:
-    blobs = (f"output.{field}.blob_uuid" for field in BLOB_FIELDS)
-    names = ("uuid", "index", "name", *blobs)
+    names = ("uuid", "index", "name", *map(blob_key, BLOB_FIELDS))
     query = {"metadata.campaign": context.store.name}
     return list(context.store.database[OUTPUTS].find(query, dict.fromkeys(names, 1)))
 
 
 def _pointers(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return name of a blob → the output that has a part in it."""
-    pointers = {}
-    for row in rows:
-        for field in BLOB_FIELDS:
-            content: Any = row.get("output")
-            for name in field.split("."):
-                content = content.get(name) if isinstance(content, dict) else None
-            if isinstance(content, dict) and content.get("blob_uuid") is not None:
-                pointers[content["blob_uuid"]] = row
-    return pointers
+    return {blob: row for row in rows for blob in blobs_of(row, BLOB_FIELDS).values()}
 
 
 def _blobs(context: VerifyContext, key: str, values: Iterable[str]) -> Iterator[dict[str, Any]]:

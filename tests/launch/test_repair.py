@@ -516,15 +516,15 @@ def test_a_job_that_cannot_be_read_here_either(pad, chain):
 # -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def arrays(pad, chain):
-    """The first two jobs are done, their outputs have arrays; a function to lose those of some."""
+@pytest.fixture(params=["trajectories", "documents"])
+def arrays(pad, chain, request):
+    """The first two jobs are done, their outputs have blobs; a function to lose those of some."""
+    field = request.param
     store = job_store()
     store.connect()
     for name in NAMES[:2]:
         store.update(
-            {"uuid": name, "index": 1, "output": {"trajectories": [1.0, 2.0]}},
-            save={"data": "trajectories"},
+            {"uuid": name, "index": 1, "output": {field: [1.0, 2.0]}}, save={"data": field}
         )
     store.close()
     finish(pad, chain[0])
@@ -533,7 +533,7 @@ def arrays(pad, chain):
     def lose(*names):
         for output in pad.db["outputs"].find({"uuid": {"$in": names}}):
             pad.db["blobs.files"].delete_one(
-                {"metadata.blob_uuid": output["output"]["trajectories"]["blob_uuid"]}
+                {"metadata.blob_uuid": output["output"][field]["blob_uuid"]}
             )
 
     return lose

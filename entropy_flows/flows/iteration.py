@@ -181,13 +181,8 @@ class IterationMaker(StageMaker):
         """Build the jobs that replace failed labels, one after the other."""
         jobs = [labels]
         for number in range(1, self.top_ups + 1):
-            maker = TopUpMaker(name=top_up_stage(number), plan=plan)
-            top_up = maker.make(
-                context,
-                labels=jobs[-1].output,
-                explored=outputs(explorations),
-                theta_min=self.theta_min,
-            )
+            maker = TopUpMaker(top_up_stage(number), self.select.params, plan)
+            top_up = maker.make(context, labels=jobs[-1].output, explored=outputs(explorations))
             jobs.append(top_up)
         return jobs[1:]
 

@@ -12,13 +12,13 @@ from entropy_flows.jobs.common import StageMaker, documents, stage_job
 from entropy_flows.jobs.context import IterationContext
 from entropy_flows.jobs.explore import origin
 from entropy_flows.jobs.gather import label_counts
+from entropy_flows.jobs.judging import Judging, snapshots_of
 from entropy_flows.jobs.plan import PlanMaker
-from entropy_flows.jobs.select import LazyCandidates, snapshots_of
+from entropy_flows.jobs.select import with_variance_gains
 from entropy_flows.schemas import ExploreDoc, LabelDoc
 from entropy_flows.schemas.stages import PLANNED_STAGES, top_up_stage
-from entropy_flows.select import GreedySelector, Selector, VarianceSelector
-from entropy_flows.select.selector import ANY_GAIN
-from entropy_flows.store import CampaignStore, Entry, Ledger
+from entropy_flows.select import LogDetSelector, Selector, TargetSelector, Verdict
+from entropy_flows.store import CampaignStore, Entry
 
 
 @dataclass
@@ -29,11 +29,14 @@ class TopUpMaker(StageMaker):
     ----------
     name
         Job name, and the stage of the ledger: `top_up_1`, `top_up_2`, …
+    select
+        The iteration's selector.
     plan
         The Maker that plans labels, with the static Maker in it.
     """
 
     name: str = top_up_stage(1)
+    select: Selector = field(default_factory=LogDetSelector)
     plan: PlanMaker = field(default_factory=PlanMaker)
 
     @stage_job(LabelDoc, adds_jobs=True)
@@ -43,7 +46,6 @@ class TopUpMaker(StageMaker):
         *,
         labels: LabelDoc | None,
         explored: Sequence[ExploreDoc | None],
-        theta_min: float,
     ) -> Response[LabelDoc] | LabelDoc:
         """Choose replacements and plan their labels.
 
@@ -55,8 +57,6 @@ class TopUpMaker(StageMaker):
             Document of the labels before, for which this job waits.
         explored
             Documents of the exploration's batches; None for a lost one.
-        theta_min
-            Gain that a replacement must exceed: selection's.
         """
         store = CampaignStore.open(context.campaign)
         ledger = store.ledger(context.dataset)
@@ -70,8 +70,7 @@ class TopUpMaker(StageMaker):
         )
         # what failed in an earlier round was replaced there
         missing = planned - counts.labelled
-        selector = GreedySelector(theta_min=theta_min or ANY_GAIN)
-        entries = self._replacements(context, ledger, explored, selector, missing)
+        entries = self._replacements(store, context, explored, missing) if missing else []
         ledger.append_accepted(iteration, self.name, entries)
         summary = {"missing": missing, "replaced": len(entries)}
         store.record(iteration, **{f"top_up.{self.name}": summary})
@@ -83,43 +82,37 @@ class TopUpMaker(StageMaker):
 
     def _replacements(
         self,
+        store: CampaignStore,
         context: IterationContext,
-        ledger: Ledger,
         explored: Sequence[ExploreDoc | None],
-        selector: GreedySelector,
         number: int,
     ) -> list[Entry]:
-        """Choose the best of what was explored and is not in the data set, refined or not.
-
-        Best is what gains most in log det Σ, or for the target of the iteration's selection.
-        """
-        if number == 0:
-            return []
-        others = list(ledger.entries(iteration=context.iteration, stage={"$ne": self.name}))
+        """Choose the best of what was explored and is not in the data set, refined or not."""
+        ledger = store.ledger(context.dataset)
+        iteration = context.iteration
+        others = ledger.entries(iteration=iteration, stage={"$ne": self.name})
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
-        pool = [
-            snapshot
-            for snapshot in snapshots_of(documents(ExploreDoc, explored))
-            if snapshot.key not in taken
-        ]
-        candidates = LazyCandidates(pool, range(len(pool)), ledger.fingerprint)
-        statistics = ledger.statistics(context.iteration, self.name)
-        variance = None
-        rule: Selector = selector
-        if any(entry.get("variance_gain") is not None for entry in others):
-            variance = ledger.variance(context.iteration, self.name)
-            rule = VarianceSelector()
+        batches = documents(ExploreDoc, explored)
+        pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
+        selector = self.select.for_replacements()
+        has_target = isinstance(selector, TargetSelector)
+        variance = ledger.variance(iteration, self.name) if has_target else None
+        statistics = ledger.statistics(iteration, self.name)
+        judging = Judging(store, ledger, context, self.name)
+        ordered, decisions = judging.judge(selector, pool, statistics, variance, number)
         entries = []
-        for choice in rule(candidates, statistics, number, None, variance):
-            key, run, step, atoms = pool[choice.index]
-            source = origin(run, step, context.model)
+        for choice in decisions:
+            if choice.verdict is not Verdict.ACCEPTED:
+                continue
+            key, run, step, atoms = ordered[choice.index]
             entry = Entry(
                 key.replace("explore", self.name),
                 to_structure(atoms),
                 choice.candidate.q,
                 choice.gain,
-                source,
-                None if variance is None else choice.score,
+                origin(run, step, context.model),
             )
             entries.append(entry)
+        if has_target:
+            return with_variance_gains(entries, ledger.variance(iteration, self.name))
         return entries

@@ -164,7 +164,7 @@ def _snapshots(
 ) -> Iterator[Snapshot]:
     """Yield what was explored, batch after batch."""
     from entropy_flows.jobs.common import document, stable_uuid
-    from entropy_flows.jobs.select import snapshots_of
+    from entropy_flows.jobs.judging import snapshots_of
     from entropy_flows.schemas import ExploreDoc
     from entropy_flows.store.outputs import stored_output
 

@@ -25,7 +25,8 @@ import numpy as np
 from pydantic import Field
 
 from entropy_flows.select.base import Candidate, Pool, Verdict, block_gains
-from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
+from entropy_flows.select.greedy import GreedySelector
+from entropy_flows.select.selector import ANY_GAIN, DataSet, Proposal, Scorer, Selector
 
 SMALLEST_BLOCK = 2
 """Candidates of a block after an acceptance."""
@@ -54,6 +55,13 @@ class LogDetSelector(Selector):
     def judging_order(self, n: int, rng: np.random.Generator) -> list[int]:
         """Return the order in which n candidates are judged."""
         return list(range(n)) if self.order == "explored" else super().judging_order(n, rng)
+
+    def for_replacements(self) -> Selector:
+        """Return the greedy selector, since all of what is left over was judged before.
+
+        A replacement gains something, whatever θ_min is.
+        """
+        return GreedySelector(theta_min=self.theta_min or ANY_GAIN)
 
     def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:
         """Return the candidates as they come, with their gains."""

@@ -105,9 +105,9 @@ class Selector(Params):
     `direct`, `random`; the name of an entry point in the group
     `entropy_flows.selectors`; or the import path of a class, as "mypackage:Mine"."""
     theta_min: float | None = Field(1e-3, gt=0)
-    """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement and top-ups with any
-    selector. None: there is no such limit, and greedy spends all of its budget; for comparing sets
-    of one size."""
+    """Smallest gain ΔH worth a label: of logdet and greedy, and of refinement with any selector.
+    None: there is no such limit, and greedy spends all of its budget; for comparing sets of one
+    size."""
     max_labels: int | None = Field(None, ge=1)
     """Most labels of one iteration, anchors included; None leaves the campaign's budget as the
     only limit.
@@ -167,6 +167,10 @@ class Selector(Params):
     def accepted_of(self, budget: int | None) -> int | None:
         """Return how many of the chosen are labelled as they are; the others are refined first."""
         return budget
+
+    def for_replacements(self) -> Selector:
+        """Return the selector that replaces failed labels of what was left over: this one."""
+        return self
 
     def check(self) -> None:
         """Raise a ValueError now if a package is missing that the selector needs."""

@@ -11,6 +11,7 @@ from entropy_flows.explore import seed_cell
 from entropy_flows.flows import ActiveLearningMaker, IndependentTestMaker, RandomMDMaker, RevEMMaker
 from entropy_flows.params import Params
 from entropy_flows.schemas import AgnosticParams, StopParams, load_campaign
+from entropy_flows.select import HerdingSelector
 
 CAMPAIGN = load_campaign(Path(entropy_flows.cli.__file__).parent / "templates" / "silicon.yaml")
 SEEDS = {phase.name: seed_cell(phase) for phase in CAMPAIGN.phases}
@@ -44,7 +45,16 @@ def given(loop, fact, iteration=1):
 def test_the_threshold(loop):
     first = loop.iterations[0]
     first.select.params = first.select.params.model_copy(update={"theta_min": 0.5})
-    assert given(loop, "theta_min") == dict.fromkeys(("refine", "top_up_1", "top_up_2"), 0.5)
+    assert given(loop, "theta_min") == {"refine": 0.5}
+
+
+def test_the_selector(loop):
+    first = loop.iterations[0]
+    first.select.params = HerdingSelector(target="pool")
+    flow = loop.iteration(loop.context("mine", MODEL, 1), SEEDS, parent=MODEL)
+    makers = {job.name: job.maker for job, _ in flow.iterflow()}
+    replacing = [makers["top_up_1"].select, makers["top_up_2"].select]
+    assert replacing == [makers["select"].params] * 2 == [HerdingSelector(target="pool")] * 2
 
 
 def test_the_data_set_is_that_of_the_loop_in_every_iteration(loop):

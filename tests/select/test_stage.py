@@ -12,7 +12,7 @@ from cells import rattled
 from entropy_flows.entropy import DatasetParams, SufficientStatistics
 from entropy_flows.fingerprints import GOM, GOMParams
 from entropy_flows.geometry import to_structure
-from entropy_flows.jobs import IterationContext, select
+from entropy_flows.jobs import IterationContext, judging, select
 from entropy_flows.report.iterations import selection_ends
 from entropy_flows.schemas import Campaign, ExploreDoc, RunDoc
 from entropy_flows.select import LogDetSelector, logdet, make_selector
@@ -166,7 +166,7 @@ def test_the_ledger_holds_what_judging_by_hand_accepts(store, selector, budget):
 def test_fingerprints_come_in_chunks_and_end_with_the_budget(
     store, fingerprinted, selector, monkeypatch
 ):
-    monkeypatch.setattr(select, "FINGERPRINT_BATCH", 8)
+    monkeypatch.setattr(judging, "FINGERPRINT_BATCH", 8)
     monkeypatch.setattr(logdet, "LARGEST_BLOCK", 8)
     params = make_selector(selector, theta_min=1e-6)
     doc = run(params, 3)
@@ -178,7 +178,7 @@ def test_fingerprints_come_in_chunks_and_end_with_the_budget(
 
 
 def test_a_pool_that_is_no_multiple_of_the_chunk(store, fingerprinted, monkeypatch):
-    monkeypatch.setattr(select, "FINGERPRINT_BATCH", 16)
+    monkeypatch.setattr(judging, "FINGERPRINT_BATCH", 16)
     run(LogDetSelector(theta_min=0.3), None)
     assert fingerprinted == [16, 16, 16, 12]
 
@@ -244,7 +244,7 @@ def test_a_later_one_takes_what_the_committee_before_it_disagrees_about(
             asked.append((len(cells), quantity))
             return np.array([atoms.positions[0, 0] for atoms in cells])
 
-    monkeypatch.setattr(select, "Committee", Disagreeing)
+    monkeypatch.setattr(judging, "Committee", Disagreeing)
     doc = second()
     assert asked == [(POOL, "forces")]
     places = {

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from jobflow import Maker, job
 from test_stage import CONTEXT, DATASET, RUNS, STEPS, cell, explored, store  # noqa: F401
+from test_stage import run as choose
 
 from entropy_flows.entropy import SufficientStatistics
 from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import LabelMaker, PlanMaker, TopUpMaker
 from entropy_flows.schemas import LabelDoc
+from entropy_flows.select import Candidate, HerdingSelector, LogDetSelector, VarianceSelector
 from entropy_flows.store import Entry, job_store
 
 TAKEN, FAILED, THETA = 12, 4, 0.01
@@ -48,7 +50,13 @@ def labelled(store):  # noqa: F811
     ledger = store.ledger(DATASET)
     ledger.append_accepted(1, "select", [entry for entry in entries if "explore" in entry.key])
     ledger.append_accepted(1, "refine", [entry for entry in entries if "refine" in entry.key])
-    ids = [entry["_id"] for entry in ledger.entries()]
+    fail_first(store)
+    return store
+
+
+def fail_first(store):  # noqa: F811
+    """Label the entries; the first of them fail."""
+    ids = [entry["_id"] for entry in store.ledger(DATASET).entries()]
     for number, entry in enumerate(store.ledger_entries(ids)):
         label = {
             "converged": number >= FAILED,
@@ -56,14 +64,14 @@ def labelled(store):  # noqa: F811
             "energy": 0.0,
         }
         store.add_label(entry, "hash", label)
-    return store
 
 
-def run(name="top_up_1", theta=THETA):
+def run(name="top_up_1", selector=None):
+    selector = selector or LogDetSelector(theta_min=THETA)
     plan = PlanMaker(label=LabelMaker(static_maker=Static()), batch_size=3)
     context = replace(CONTEXT, engine_hash="hash")
     batches = [*explored(), None]
-    made = TopUpMaker(name, plan).make(context, labels=None, explored=batches, theta_min=theta)
+    made = TopUpMaker(name, selector, plan).make(context, labels=None, explored=batches)
     with job_store() as outputs:
         return made.run(store=outputs)
 
@@ -140,9 +148,29 @@ def test_a_second_round_replaces_what_failed_in_the_first(labelled):
 
 
 def test_nothing_failed_or_nothing_is_worth_it(labelled, store):  # noqa: F811
-    assert run(theta=1e9).detour is None
+    assert run(selector=LogDetSelector(theta_min=1e9)).detour is None
     labelled.database["labels"].update_many({}, {"$set": {"converged": True}})
     done = run("top_up_2")
     assert done.detour is None
     assert LabelDoc.model_validate(done.output.model_dump()).failed == 0
     assert len(list(store.ledger(DATASET).entries())) == TAKEN
+
+
+@pytest.mark.parametrize("kind", [HerdingSelector, VarianceSelector])
+def test_a_rule_with_a_target_goes_on_where_it_ended(store, kind):  # noqa: F811
+    selector = kind(target="pool", landmarks=30)
+    choose(selector, TAKEN)
+    fail_first(store)
+    run(selector=selector)
+    ledger, gom = store.ledger(DATASET), GOM(**dict(DATASET.fingerprint))
+    places = [(run, step) for run in range(RUNS) for step in range(STEPS)]
+    pool = [
+        Candidate(f"{run:05d}/{step:05d}", gom(cell(run, step)), "config") for run, step in places
+    ]
+    statistics, target = ledger.statistics(1, "select"), ledger.variance(1, "select")
+    at_once = selector(pool, statistics, TAKEN + FAILED, None, target)
+    entries = list(ledger.entries())
+    keys = [entry["key"].split("/", 2)[2] for entry in entries]
+    assert keys == [decision.candidate.key for decision in at_once]
+    assert {entry["stage"] for entry in entries[TAKEN:]} == {"top_up_1"}
+    assert all(entry["variance_gain"] > 0 for entry in entries)

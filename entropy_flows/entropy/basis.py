@@ -32,6 +32,11 @@ from entropy_flows.conventions import Array
 
 FLOOR = 0.1
 """Smallest standard deviation of a component, as a share of the largest."""
+COPY_DISTANCE = 1e-9
+"""Distance of two points up to which one is a copy of the other."""
+ROUNDING = 1e-12
+"""Standard deviation of copies, as a share of the largest mean: a copy that is turned or has its
+atoms in another order has other rounding."""
 SMALLEST_EIGENVALUE = 1e-10
 """Eigenvalues of K_zz below this share of the largest are left out: copies among the landmarks."""
 PAIRS = 20_000
@@ -55,13 +60,16 @@ def standardisation(means: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     means
-        q̄ (n, d) of the reference set; without cells there is nothing to scale by.
+        q̄ (n, d) of the reference set; without cells, or of copies alone, there is nothing to scale
+        by.
     """
     if not len(means):
         return np.zeros(1), np.ones(1)
     spread = means.std(axis=0)
-    floor = FLOOR * spread.max()
-    return means.mean(axis=0), np.maximum(spread, floor) if floor > 0 else np.ones_like(spread)
+    largest = spread.max()
+    if largest <= ROUNDING * np.abs(means).max():
+        return means.mean(axis=0), np.ones_like(spread)
+    return means.mean(axis=0), np.maximum(spread, FLOOR * largest)
 
 
 @dataclass(frozen=True)
@@ -136,11 +144,11 @@ class KernelBasis:
 
 
 def median_distance(points: Array, rng: np.random.Generator) -> float:
-    """Return the median distance of two points that differ; 1 if all are the same."""
+    """Return the median distance of two points that are no copies; 1 if all are."""
     first, second = rng.integers(0, len(points), size=(2, PAIRS))
     distances = np.sqrt(_squares(points, first, second))
-    positive = distances[distances > 0]
-    return float(np.median(positive)) if positive.size else 1.0
+    different = distances[distances > COPY_DISTANCE]
+    return float(np.median(different)) if different.size else 1.0
 
 
 def _squares(points: Array, first: Array, second: Array) -> Array:
@@ -154,6 +162,10 @@ def _squares(points: Array, first: Array, second: Array) -> Array:
 
 def rbf(x: Array, z: Array, length: float) -> Array:
     """Return k (n, M) between points x (n, d) and z (M, d)."""
-    sizes = np.einsum("nd,nd->n", x, x)[:, None] + np.einsum("md,md->m", z, z)
-    squares = np.maximum(sizes - 2 * (x @ z.T), 0.0)
-    return np.exp(-squares / (2 * length**2))
+    # one array of n M numbers: each further one would be read from memory and written again
+    exponents: Array = x @ z.T
+    exponents -= 0.5 * np.einsum("nd,nd->n", x, x)[:, None]
+    exponents -= 0.5 * np.einsum("md,md->m", z, z)
+    exponents /= length**2
+    np.minimum(exponents, 0.0, out=exponents)
+    return np.exp(exponents, out=exponents)

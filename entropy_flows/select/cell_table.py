@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import CellMeans, VarianceStatistics
+from entropy_flows.entropy.basis import COPY_DISTANCE
+from entropy_flows.entropy.blocks import weights as mean_weights
 from entropy_flows.select.base import Candidate
-from entropy_flows.select.space import COPY_DISTANCE
 
 LARGEST_TABLE = 20_000
 """Cells that are ranked as a whole; of more, each block proposes some."""
@@ -186,7 +187,8 @@ def blocks(candidates: Iterable[Candidate], size: int) -> Iterator[CellMeans]:
     means: list[Array] = []
     sizes: list[int] = []
     for candidate in candidates:
-        means.append(candidate.q.mean(axis=0))
+        mean = candidate.mean
+        means.append((mean_weights(len(candidate.q)) @ candidate.q if mean is None else mean)[0])
         sizes.append(candidate.size)
         if len(means) == size:
             yield CellMeans(np.array(means), np.array(sizes, dtype=float))

@@ -16,12 +16,12 @@ from __future__ import annotations
 import numpy as np
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy.basis import rbf
+from entropy_flows.entropy.basis import COPY_DISTANCE, rbf
 from entropy_flows.select.base import Pool
 from entropy_flows.select.kernel import KernelSelector
 from entropy_flows.select.ranking import Ranking
 from entropy_flows.select.selector import DataSet, Scorer
-from entropy_flows.select.space import COPY_DISTANCE, Indices
+from entropy_flows.select.space import Indices
 
 REPRESENTED = 4000
 """Cells of the pool that f counts, at most."""

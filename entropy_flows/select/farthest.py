@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.basis import COPY_DISTANCE
 from entropy_flows.select.ranking import Ranking
 from entropy_flows.select.selector import Proposal, Selector
-from entropy_flows.select.space import COPY_DISTANCE
 
 
 class FarthestSelector(Selector):

@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy.basis import KernelBasis, landmarks_for
+from entropy_flows.entropy.basis import COPY_DISTANCE, KernelBasis, landmarks_for
 from entropy_flows.select.ranking import Ranking
 from entropy_flows.select.selector import Proposal, Selector
-from entropy_flows.select.space import COPY_DISTANCE, FeatureSpace, Indices
+from entropy_flows.select.space import FeatureSpace, Indices
 
 
 class KernelSelector(Selector):
@@ -37,5 +37,19 @@ class KernelSelector(Selector):
 
 def without_copies(space: FeatureSpace) -> Indices:
     """Return the candidates that differ from one another and from all centres, in their order."""
-    first = np.unique(space.points, axis=0, return_index=True)[1]
-    return np.sort(first[space.nearest[first] > COPY_DISTANCE])
+    points = space.points
+    sums = points.sum(axis=1)
+    order = np.argsort(sums, kind="stable")
+    # points whose components have other sums lie farther apart than that
+    reach = COPY_DISTANCE * np.sqrt(points.shape[1]) + 1e-12
+    ends = np.flatnonzero(np.diff(sums[order]) > reach) + 1
+    different: list[int] = []
+    for run in np.split(order, ends):
+        first: list[int] = []
+        for row in np.sort(run):
+            distances = np.linalg.norm(points[first] - points[row], axis=1)
+            if not (distances <= COPY_DISTANCE).any():
+                first.append(int(row))
+        different += first
+    rows = np.sort(np.array(different, dtype=np.intp))
+    return rows[space.nearest[rows] > COPY_DISTANCE]

@@ -18,10 +18,11 @@ import numpy as np
 from pydantic import Field
 
 from entropy_flows.conventions import Array
+from entropy_flows.entropy.basis import COPY_DISTANCE
 from entropy_flows.select.base import Pool
 from entropy_flows.select.ranking import Ranking
 from entropy_flows.select.selector import DataSet, Proposal, Scorer, Selector
-from entropy_flows.select.space import COPY_DISTANCE, Indices
+from entropy_flows.select.space import Indices
 
 ITERATIONS = 20
 SEED = 0

@@ -28,13 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entropy_flows.conventions import Array
-from entropy_flows.entropy.basis import standardisation
+from entropy_flows.entropy.basis import COPY_DISTANCE, standardisation
 from entropy_flows.select.base import Pool
 
 Indices = NDArray[np.intp]
 """Numbers of candidates."""
-COPY_DISTANCE = 1e-9
-"""Distance, in standard deviations, up to which a cell is a copy of a centre."""
 MAX_SHARE_TO_GATHER = 0.25
 """Share of the points up to which those that a centre can be nearer to are gathered, and the
 distances of the others are not computed."""

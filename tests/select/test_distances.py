@@ -197,9 +197,11 @@ def test_uncertainties_that_are_not_there(selector):
     "selector", [each for each in INSTANCES if not isinstance(each, CommitteeSelector)], ids=repr
 )
 @pytest.mark.parametrize("known", [False, True])
-def test_a_pool_of_copies_alone(selector, known):
+@pytest.mark.parametrize("rounding", [0.0, 1e-15])
+def test_a_pool_of_copies_alone(selector, known, rounding):
     one = candidates(1)[0]
-    copies = [Candidate(str(k), one.q, "atom", 0.5) for k in range(20)]
+    turned = 1 + rounding * np.random.default_rng(0).normal(size=(20, *one.q.shape))
+    copies = [Candidate(str(k), one.q * turned[k], "atom", 0.5) for k in range(20)]
     chosen, reason = run(selector, copies, 5, one.q.mean(axis=0)[None] if known else None)
     assert len(chosen) == (0 if known else 1)
     left = 20 if known else 19

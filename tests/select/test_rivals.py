@@ -8,7 +8,7 @@ from pools import clouds, empty
 from scipy.stats import chisquare
 
 from entropy_flows.entropy import CellBasis, CellMeans, VarianceStatistics
-from entropy_flows.entropy.basis import rbf, standardisation
+from entropy_flows.entropy.basis import KernelBasis, rbf, standardisation
 from entropy_flows.entropy.variance import TargetVariance
 from entropy_flows.select import Candidate, make_selector
 from entropy_flows.select.bait import kept_rows
@@ -162,3 +162,14 @@ def test_bait_fills_the_data_set_of_a_campaign_with_what_it_keeps_alone():
 def test_parameters_that_mean_nothing_are_refused(name):
     with pytest.raises(ValueError, match="length"):
         make_selector(name, length=0)
+
+
+def test_the_length_of_a_pool_that_is_mostly_one_cell():
+    """Copies that differ by rounding are copies: turned, or with their atoms in another order."""
+    rng = np.random.default_rng(4)
+    some = rng.normal(size=(60, 5))
+    copies = some[:1] * (1 + 1e-15 * rng.normal(size=(600, 5)))
+    expected = KernelBasis.drawn(np.concatenate([some, some[:1].repeat(600, 0)]), 400, 0.5).length
+    assert KernelBasis.drawn(np.concatenate([some, copies]), 400, 0.5).length == pytest.approx(
+        expected, rel=1e-12
+    )

@@ -32,11 +32,12 @@ from entropy_flows.conventions import Array
 
 FLOOR = 0.1
 """Smallest standard deviation of a component, as a share of the largest."""
-COPY_DISTANCE = 1e-9
-"""Distance of two points up to which one is a copy of the other."""
-ROUNDING = 1e-12
-"""Standard deviation of copies, as a share of the largest mean: a copy that is turned or has its
-atoms in another order has other rounding."""
+COPY_DISTANCE = 1e-4
+"""Distance of two points up to which one is a copy of the other: that of cells whose positions
+were rounded to 10⁻⁵ Å. One that is turned, or was written by another program, is no new cell."""
+ROUNDING = 1e-8
+"""Standard deviation of the means of copies, as a share of the largest mean: that of cells whose
+positions were rounded to 10⁻⁸ Å."""
 SMALLEST_EIGENVALUE = 1e-10
 """Eigenvalues of K_zz below this share of the largest are left out: copies among the landmarks."""
 PAIRS = 20_000

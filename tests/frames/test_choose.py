@@ -127,9 +127,9 @@ def test_bad_frames_are_counted_with_their_reason(cells, tmp_path):
     pool = [*cells[:6], Atoms("Si", positions=[[0, 0, 0]]), bulk("Si", a=0.5)]
     choice = choose_frames(pool, 3, fingerprint=SMALL)
     assert choice.sources[0].unusable == 2
-    assert "cells[6]: no cell that is periodic" in choice.left_out[0]
+    assert "cells[6]: not periodic in three directions: it has 0 cell vectors" in choice.left_out[0]
     assert "cells[7]: no fingerprint: 2 atoms in" in choice.left_out[1]
-    with pytest.raises(ValueError, match=r"none of 1 frames can be used; cells\[0\]: no cell"):
+    with pytest.raises(ValueError, match=r"none of 1 frames can be used; cells\[0\]: not per"):
         choose_frames(pool[6:7], 1)
 
 

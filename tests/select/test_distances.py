@@ -197,7 +197,7 @@ def test_uncertainties_that_are_not_there(selector):
     "selector", [each for each in INSTANCES if not isinstance(each, CommitteeSelector)], ids=repr
 )
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("rounding", [0.0, 1e-15])
+@pytest.mark.parametrize("rounding", [0.0, 1e-15, 1e-9])
 def test_a_pool_of_copies_alone(selector, known, rounding):
     one = candidates(1)[0]
     turned = 1 + rounding * np.random.default_rng(0).normal(size=(20, *one.q.shape))

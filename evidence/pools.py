@@ -107,7 +107,7 @@ BENCHES = {
         "model",
         "20,40,80",
         5,
-        "random,logdet,kmeans,variance",
+        "random,logdet,variance,herding",
         ("--base-model", "shipped:si-small.nequip.zip"),
     ),
     "random-cells": PoolBench(
@@ -115,7 +115,7 @@ BENCHES = {
         "networks",
         "50,100,200,400",
         8,
-        "random,kmeans,variance",
+        "random,kmeans,variance,herding",
         ("--set", "forces=false", "--set", "within=5", "--set", "select.by_size=false"),
     ),
 }

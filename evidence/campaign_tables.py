@@ -141,6 +141,13 @@ class Results:
         there = {point["method"] for point in self.points}
         return [method for method in METHODS if method in there]
 
+    @property
+    def tests(self) -> list[str]:
+        """Return the tests that there are errors on."""
+        there = {name for point in self.points for name in point["errors"]}
+        names = {test: {test, *(f"{test}-{seed}" for seed in POOL_SEEDS)} for test in TESTS}
+        return [test for test in TESTS if names[test] & there]
+
     def estimate(self, method: str, size: int, test: str, quantity: str) -> Estimate | None:
         """Average an error over pools and draws; None if there is none."""
         values: dict[int, dict[int, float]] = {}
@@ -211,9 +218,9 @@ def summary_rows(results: Results) -> Iterator[dict[str, Any]]:
 def error_table(results: Results, size: int, quantity: str) -> list[list[str]]:
     """Write the errors at one size: pools down, tests across."""
     _, _, scale = QUANTITIES[quantity]
-    rows = [["trained on", *(TEST_TITLES[test] for test in TESTS)]]
+    rows = [["trained on", *(TEST_TITLES[test] for test in results.tests)]]
     for method in results.methods:
-        estimates = [results.estimate(method, size, test, quantity) for test in TESTS]
+        estimates = [results.estimate(method, size, test, quantity) for test in results.tests]
         rows.append(
             [METHOD_TITLES[method], *(one.text(scale) if one else "–" for one in estimates)]
         )
@@ -223,7 +230,7 @@ def error_table(results: Results, size: int, quantity: str) -> list[list[str]]:
 def ratio_table(results: Results, quantity: str) -> list[list[str]]:
     """Write random ÷ method: test and method down, sizes across."""
     rows = [["test", "trained on", *(f"N = {size}" for size in results.sizes)]]
-    for test in TESTS:
+    for test in results.tests:
         for method in results.methods:
             if method == RANDOM:
                 continue

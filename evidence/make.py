@@ -133,7 +133,7 @@ def system_lines(system: str, folder: Path) -> Iterator[str]:
     yield ""
     if (folder / "database").is_dir():
         with open_session(campaign_file(system), folder) as session:
-            yield costs(SystemPools(session))
+            yield from costs(SystemPools(session))
 
 
 def composition(pools: PoolCells) -> Iterator[list[str]]:
@@ -159,8 +159,8 @@ def composition(pools: PoolCells) -> Iterator[list[str]]:
         yield [title, str(len(frames)), *shares, spread]
 
 
-def costs(pools: SystemPools) -> str:
-    """Write the time of labels and dynamics of all pools, on one core each."""
+def costs(pools: SystemPools) -> Iterator[str]:
+    """Yield the time of labels and dynamics of all pools, on one core each."""
     seconds: dict[str, float] = defaultdict(float)
     for _, _, name in pool_names(pools):
         store = pools.system.store.of(name)
@@ -170,7 +170,8 @@ def costs(pools: SystemPools) -> str:
         for document in store.iterations():
             seconds["dynamics"] += sum(run["wall_seconds"] for run in document.get("runs", []))
     hours = ", ".join(f"{work} {spent / 3600:.2f} h" for work, spent in seconds.items())
-    return f"All pools together, wall time of one core: {hours}.\n"
+    if hours:
+        yield f"All pools together, wall time of one core: {hours}.\n"
 
 
 def student_lines(results: Results) -> Iterator[str]:

@@ -24,13 +24,14 @@ from ase import Atoms
 from campaigns import POOL_SEEDS
 from fits import FITS, Fits, kept
 from pool_cells import FIRST, METHODS, PoolCells, write_pools
-from shared import SYSTEMS, campaign_file, command_line
+from shared import FOLDER, SYSTEMS, campaign_file, command_line
 
 from entropy_flows.distill.networks import element_energies
 from entropy_flows.evaluate.errors import errors
 from entropy_flows.faults import MachineError
 from entropy_flows.files import read_json, write_json
 from entropy_flows.potentials import load_calculator
+from entropy_flows.potentials.locate import locate_model
 from entropy_flows.processes import locked
 from entropy_flows.schemas import Campaign, load_campaign
 from entropy_flows.train import TrainParams, fine_tune
@@ -205,7 +206,7 @@ class Students:
         train, val = self.training(point)
         params = self._recipe(student, point.seed)
         workdir = self.file(point).with_suffix("")
-        model: Any = student.base or self.campaign.base_model
+        model: Any = locate_model(student.base or self.campaign.base_model, FOLDER)
         if student.new is not None:
             elements = self.campaign.elements
             energies = element_energies(train, elements)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
+from scipy.spatial import cKDTree
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy.basis import COPY_DISTANCE, KernelBasis, landmarks_for
@@ -37,19 +38,16 @@ class KernelSelector(Selector):
 
 def without_copies(space: FeatureSpace) -> Indices:
     """Return the candidates that differ from one another and from all centres, in their order."""
-    points = space.points
-    sums = points.sum(axis=1)
-    order = np.argsort(sums, kind="stable")
-    # points whose components have other sums lie farther apart than that
-    reach = COPY_DISTANCE * np.sqrt(points.shape[1]) + 1e-12
-    ends = np.flatnonzero(np.diff(sums[order]) > reach) + 1
-    different: list[int] = []
-    for run in np.split(order, ends):
-        first: list[int] = []
-        for row in np.sort(run):
-            distances = np.linalg.norm(points[first] - points[row], axis=1)
-            if not (distances <= COPY_DISTANCE).any():
-                first.append(int(row))
-        different += first
-    rows = np.sort(np.array(different, dtype=np.intp))
-    return rows[space.nearest[rows] > COPY_DISTANCE]
+    if not len(space):
+        return np.empty(0, dtype=np.intp)
+    first = np.sort(np.unique(space.points, axis=0, return_index=True)[1])
+    points = space.points[first]
+    tree = cKDTree(points)
+    nearest = tree.query(points, k=2, distance_upper_bound=COPY_DISTANCE)[0]
+    is_kept = np.ones(len(points), dtype=bool)
+    # one after the other: of many copies, pairs would fill the memory
+    for row in np.flatnonzero(np.isfinite(nearest[:, 1])):
+        if is_kept[row]:
+            is_kept[tree.query_ball_point(points[row], COPY_DISTANCE)] = False
+            is_kept[row] = True
+    return first[is_kept & (space.nearest[first] > COPY_DISTANCE)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from scipy.spatial import cKDTree
 
 from entropy_flows.conventions import Array
 from entropy_flows.entropy.basis import COPY_DISTANCE, KernelBasis, landmarks_for
@@ -38,6 +37,8 @@ class KernelSelector(Selector):
 
 def without_copies(space: FeatureSpace) -> Indices:
     """Return the candidates that differ from one another and from all centres, in their order."""
+    from scipy.spatial import cKDTree
+
     if not len(space):
         return np.empty(0, dtype=np.intp)
     first = np.sort(np.unique(space.points, axis=0, return_index=True)[1])

@@ -25,7 +25,6 @@ import numpy as np
 from pydantic import Field
 
 from entropy_flows.select.base import Candidate, Pool, Verdict, block_gains
-from entropy_flows.select.greedy import GreedySelector
 from entropy_flows.select.selector import ANY_GAIN, DataSet, Proposal, Scorer, Selector
 
 SMALLEST_BLOCK = 2
@@ -61,6 +60,8 @@ class LogDetSelector(Selector):
 
         A replacement gains something, whatever θ_min is.
         """
+        from entropy_flows.select.greedy import GreedySelector
+
         return GreedySelector(theta_min=self.theta_min or ANY_GAIN)
 
     def scorer(self, candidates: Pool, dataset: DataSet, budget: int | None) -> Scorer:

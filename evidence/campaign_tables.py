@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from campaigns import POOL_SEEDS, RULES
-from pool_cells import FIRST, HELD_OUT, INDEPENDENT, METHODS, RANDOM
+from pool_cells import FIRST, HELD_OUT, INDEPENDENT, METHODS, RANDOM, test_name
 from shared import TITLES as SYSTEM_TITLES
 from students import TEACHERS, points_folder
 
@@ -145,8 +145,7 @@ class Results:
     def tests(self) -> list[str]:
         """Return the tests that there are errors on."""
         there = {name for point in self.points for name in point["errors"]}
-        names = {test: {test, *(f"{test}-{seed}" for seed in POOL_SEEDS)} for test in TESTS}
-        return [test for test in TESTS if names[test] & there]
+        return [test for test in TESTS if there.intersection(parts_of(test))]
 
     def estimate(self, method: str, size: int, test: str, quantity: str) -> Estimate | None:
         """Average an error over pools and draws; None if there is none."""
@@ -166,13 +165,14 @@ class Results:
         return baseline.over(own) if baseline and own else None
 
 
+def parts_of(test: str) -> list[str]:
+    """Return the names that a test's errors may have: its own, and those of its pools."""
+    return [test, *(test_name(test, seed) for seed in POOL_SEEDS)]
+
+
 def joined(errors: dict[str, Any], test: str, quantity: str) -> float | None:
     """Return the error on a test, of a pool's test those of all seeds together."""
-    parts = [
-        errors[name]
-        for name in (test, *(f"{test}-{seed}" for seed in POOL_SEEDS))
-        if quantity in errors.get(name, {})
-    ]
+    parts = [errors[name] for name in parts_of(test) if quantity in errors.get(name, {})]
     if not parts:
         return None
     weights = [part["n"] for part in parts]

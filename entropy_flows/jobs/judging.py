@@ -55,6 +55,7 @@ class Judging:
         statistics: Statistics,
         variance: VarianceStatistics | None,
         budget: int | None,
+        replacing: bool = False,
     ) -> tuple[list[Snapshot], DecisionStream]:
         """Have a selector judge cells; the data set grows with what it accepts.
 
@@ -68,6 +69,8 @@ class Judging:
             The data set before the stage, and what it leaves unknown of the selector's target.
         budget
             Most cells to accept; None for no limit.
+        replacing
+            Whether the cells are what is left over, to replace failed labels.
 
         Returns
         -------
@@ -85,6 +88,8 @@ class Judging:
         order = selector.judging_order(len(pool), stream)
         ordered = [pool[index] for index in order]
         selector, spread = self._with_committee(selector)
+        if replacing:
+            selector = selector.for_replacements()
         candidates = LazyCandidates(ordered, self.ledger.fingerprint, spread)
         centres = self._centres() if selector.needs_centres else None
         decisions = selector(candidates, statistics, budget, centres, variance)

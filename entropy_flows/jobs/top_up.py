@@ -94,12 +94,13 @@ class TopUpMaker(StageMaker):
         taken = {entry["key"].replace("/refine/", "/explore/") for entry in others}
         batches = documents(ExploreDoc, explored)
         pool = [snapshot for snapshot in snapshots_of(batches) if snapshot.key not in taken]
-        selector = self.select.for_replacements()
-        has_target = isinstance(selector, TargetSelector)
+        has_target = isinstance(self.select, TargetSelector)
         variance = ledger.variance(iteration, self.name) if has_target else None
         statistics = ledger.statistics(iteration, self.name)
         judging = Judging(store, ledger, context, self.name)
-        ordered, decisions = judging.judge(selector, pool, statistics, variance, number)
+        ordered, decisions = judging.judge(
+            self.select, pool, statistics, variance, number, replacing=True
+        )
         entries = []
         for choice in decisions:
             if choice.verdict is not Verdict.ACCEPTED:

@@ -52,6 +52,13 @@ class Candidate:
         object.__setattr__(self, "mean", weights(len(q)) @ q if has_mean else None)
 
     @property
+    def centre(self) -> np.ndarray:
+        """Mean of `q` over the atoms (dim,), in either mode."""
+        mean = weights(len(self.q)) @ self.q if self.mean is None else self.mean
+        centre: np.ndarray = mean[0]
+        return centre
+
+    @property
     def size(self) -> int:
         """Number of atoms."""
         return self.n_atoms or len(self.q)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from entropy_flows.conventions import Array
 from entropy_flows.entropy import CellMeans, VarianceStatistics
 from entropy_flows.entropy.basis import COPY_DISTANCE
-from entropy_flows.entropy.blocks import weights as mean_weights
 from entropy_flows.select.base import Candidate
 
 LARGEST_TABLE = 20_000
@@ -187,8 +186,7 @@ def blocks(candidates: Iterable[Candidate], size: int) -> Iterator[CellMeans]:
     means: list[Array] = []
     sizes: list[int] = []
     for candidate in candidates:
-        mean = candidate.mean
-        means.append((mean_weights(len(candidate.q)) @ candidate.q if mean is None else mean)[0])
+        means.append(candidate.centre)
         sizes.append(candidate.size)
         if len(means) == size:
             yield CellMeans(np.array(means), np.array(sizes, dtype=float))

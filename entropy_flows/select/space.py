@@ -75,7 +75,7 @@ def summarise_pool(candidates: Pool, needs_uncertainty: str | None = None) -> Po
     for index, candidate in enumerate(candidates):
         if means is None:
             means = np.empty((len(candidates), candidate.q.shape[1]))
-        means[index] = candidate.q.mean(axis=0)
+        means[index] = candidate.centre
         sizes[index] = candidate.size
         if needs_uncertainty is None:
             continue

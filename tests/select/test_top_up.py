@@ -13,7 +13,13 @@ from entropy_flows.fingerprints import GOM
 from entropy_flows.geometry import to_structure
 from entropy_flows.jobs import LabelMaker, PlanMaker, TopUpMaker
 from entropy_flows.schemas import LabelDoc
-from entropy_flows.select import Candidate, HerdingSelector, LogDetSelector, VarianceSelector
+from entropy_flows.select import (
+    Candidate,
+    HerdingSelector,
+    LogDetSelector,
+    VarianceSelector,
+    make_selector,
+)
 from entropy_flows.store import Entry, job_store
 
 TAKEN, FAILED, THETA = 12, 4, 0.01
@@ -105,9 +111,11 @@ def by_hand(store):  # noqa: F811
     return chosen
 
 
-def test_as_many_as_failed_the_best_first(labelled):
+@pytest.mark.parametrize("selector", ["logdet", "hybrid"])
+def test_as_many_as_failed_the_best_first(labelled, selector):
+    """A rule by committee falls back on log det where there is none."""
     expected = by_hand(labelled)
-    response = run()
+    response = run(selector=make_selector(selector, theta_min=THETA))
     entries = list(labelled.ledger(DATASET).entries())
     assert [entry["key"] for entry in entries[TAKEN:]] == expected
     assert {entry["stage"] for entry in entries[TAKEN:]} == {"top_up_1"}

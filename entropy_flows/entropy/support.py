@@ -76,7 +76,7 @@ class Support:
 
     def take(self, q: Array) -> Array:
         """Return the components S (…, |S|) of vectors (…, d); without a copy if S has all."""
-        return q if len(self) == self.dim else q[..., self.components]
+        return q if len(self) == self.dim else np.take(q, self.components, axis=-1)
 
     def spread(self, x: Array) -> Array:
         """Return vectors (…, d) that have x (…, |S|) in S and 0 elsewhere."""

@@ -99,8 +99,7 @@ class Spectrum:
         """Return the same scatter among `dim` components; it is 0 where it had none."""
         old = len(self.values)
         new = np.setdiff1d(np.arange(dim), positions, assume_unique=True)
-        # by columns as a decomposition's are, so that products with them have the same bits
-        vectors = np.zeros((dim, dim), order="F")
+        vectors = np.zeros((dim, dim))
         vectors[positions, :old] = self.vectors
         vectors[new, np.arange(old, dim)] = 1.0
         values = np.concatenate([self.values, np.zeros(dim - old)])

@@ -76,7 +76,9 @@ class Support:
 
     def take(self, q: Array) -> Array:
         """Return the components S (…, |S|) of vectors (…, d); without a copy if S has all."""
-        return q if len(self) == self.dim else np.take(q, self.components, axis=-1)
+        # Not by np.take: components are outermost in memory here, so that sums over them go in
+        # their order, and have the same bits when S grows by components that a vector has not.
+        return q if len(self) == self.dim else q[..., self.components]
 
     def spread(self, x: Array) -> Array:
         """Return vectors (…, d) that have x (…, |S|) in S and 0 elsewhere."""

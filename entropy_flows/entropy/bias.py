@@ -165,9 +165,10 @@ class GlobalBias:
         """
         spectra = self.fingerprint.spectra(batch)
         gains, entropies, gradients = [], [], []
-        for q, mode in zip(
-            np.split(spectra.q.cpu().numpy(), batch.cells.first[1:-1]), modes, strict=True
-        ):
+        cells = np.split(spectra.q.cpu().numpy(), batch.cells.first[1:-1])
+        for mode in set(modes):
+            self.statistics[mode].cover(cells)
+        for q, mode in zip(cells, modes, strict=True):
             statistics = self.statistics[mode]
             gains.append(statistics.gain(q))
             entropies.append(statistics.entropy())
@@ -181,6 +182,8 @@ class GlobalBias:
         """Compute ΔH alone."""
         q = self.fingerprint.spectra(batch, vectors=False).q
         cells = np.split(q.cpu().numpy(), batch.cells.first[1:-1])
+        for mode in set(modes):
+            self.statistics[mode].cover(cells)
         gains = [self.statistics[mode].gain(cell) for cell, mode in zip(cells, modes, strict=True)]
         return beside(q, np.array(gains))
 

@@ -128,8 +128,7 @@ class SufficientStatistics(Moments):
         """
         candidates = stacked(candidates, self.dim)
         sorted_by_size = groups(candidates, self.dim, self.mode)
-        if len(self._support) < self.dim:
-            self._cover(populated_in(candidates, self.dim))
+        self.cover(candidates)
         gains = np.empty(len(candidates))
         with np.errstate(invalid="ignore", over="ignore"):  # found below
             for group in sorted_by_size:  # cells of one size share N', F and the drift
@@ -148,6 +147,15 @@ class SufficientStatistics(Moments):
                 f"{self.regularization:g}"
             )
         return gains
+
+    def cover(self, cells: Sequence[Array] | Array) -> None:
+        """Let S have the components of all these cells, which change nothing.
+
+        Cells that are then judged one by one have the same bits whichever comes first: a sum over
+        more components may be rounded otherwise.
+        """
+        if len(self._support) < self.dim:
+            self._cover(populated_in(cells, self.dim))
 
     def drift(self, m: int) -> float:
         """Return the first three terms of (3), the effect of N growing by m; 0 for no data."""
